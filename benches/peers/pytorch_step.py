@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Times PyTorch's training step on the article's network: 784-64-32-10, Adam, cross entropy.
+
+    python benches/peers/pytorch_step.py --threads 2
+    python benches/peers/pytorch_step.py --device cuda --batch 512
+
+The data is random, of MNIST's shape, and already on the device. One step is what a careful
+user writes: index a shuffled batch, forward, loss, backward, update, and no copy of the
+loss to the host. Prints one JSON object. Times are milliseconds per step; each repeat is
+the mean over its steps, `ms_per_step` the median over the repeats.
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import torch
+from torch import nn
+
+ROWS, PIXELS, CLASSES = 60_000, 28 * 28, 10
+
+
+def batches(x, y, size):
+    """Shuffled batches for ever, reshuffled at every epoch; the last short one is dropped."""
+    while True:
+        order = torch.randperm(len(x), device=x.device)
+        for at in range(0, len(x) - size + 1, size):
+            rows = order[at : at + size]
+            yield x[rows], y[rows]
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Times PyTorch's training step.")
+    parser.add_argument("--hidden", default="64,32", help="widths of the hidden layers")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=500, help="steps in a repeat")
+    parser.add_argument("--warmup", type=int, default=50, help="steps before the first repeat")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--fused", action="store_true", help="Adam(fused=True)")
+    args = parser.parse_args()
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    device = torch.device(args.device)
+
+    x = torch.rand(ROWS, PIXELS, device=device)
+    y = torch.randint(CLASSES, (ROWS,), device=device)
+    widths = [PIXELS, *(int(w) for w in args.hidden.split(",") if w), CLASSES]
+    layers = []
+    for fan_in, fan_out in zip(widths, widths[1:]):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    model = nn.Sequential(*layers[:-1]).to(device)
+    loss_fn = nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=args.fused or None)
+    feed = batches(x, y, args.batch)
+
+    def run(steps):
+        """Milliseconds per step."""
+        if args.device == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(steps):
+            inputs, labels = next(feed)
+            loss = loss_fn(model(inputs), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        if args.device == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) * 1e3 / steps
+
+    if args.warmup:
+        run(args.warmup)
+    times = [run(args.steps) for _ in range(args.repeat)]
+    print(
+        json.dumps(
+            {
+                "peer": "pytorch",
+                "torch": torch.__version__,
+                "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
+                "threads": args.threads,
+                "layers": widths,
+                "batch": args.batch,
+                "fused": args.fused,
+                "steps": args.steps,
+                "repeat": args.repeat,
+                "ms_per_step": round(statistics.median(times), 5),
+                "min": round(min(times), 5),
+                "max": round(max(times), 5),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+// cross_entropy: the loss of each row, its gradient for the logits, and whether the largest logit is the label's.
+// Generated: WG, SINGLE (one workgroup makes the means of the whole batch), GRADIENT, target_p(row, c), target_total(row),
+// target_class(row), store_gradient(row, c, value), store(row, loss, hit).
+struct Row { loss: f32, hit: f32 }
+
+fn one_row(row: u32) -> Row {
+    let n = dim(1u);
+    let first = dim(2u) + row * n;
+    var top = logits[first];
+    var best = 0u;
+    for (var c = 1u; c < n; c++) {
+        if (logits[first + c] > top) { top = logits[first + c]; best = c; }
+    }
+    var sum = 0.0;
+    for (var c = 0u; c < n; c++) { sum += exp(logits[first + c] - top); }
+    let log_sum = log(sum);
+    var loss = 0.0;
+    for (var c = 0u; c < n; c++) {
+        let p = target_p(row, c);
+        // a class of probability 0 adds nothing, even where its logit is -inf
+        if (p != 0.0) { loss += p * (log_sum - (logits[first + c] - top)); }
+    }
+    if (GRADIENT) {
+        let total = target_total(row);
+        let rows = f32(dim(0u));
+        for (var c = 0u; c < n; c++) {
+            store_gradient(row, c, (exp(logits[first + c] - top) / sum * total - target_p(row, c)) / rows);
+        }
+    }
+    return Row(loss, select(0.0, 1.0, best == target_class(row)));
+}
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let rows = dim(0u);
+    if (SINGLE) {
+        var loss = 0.0;
+        var hits = 0.0;
+        for (var row = lane; row < rows; row += WG) {
+            let r = one_row(row);
+            loss += r.loss;
+            hits += r.hit;
+        }
+        loss = group_sum(loss, lane);
+        hits = group_sum(hits, lane);
+        if (lane == 0u) { store(0u, loss / f32(rows), hits / f32(rows)); }
+    } else {
+        let row = id.y * groups.x * WG + id.x;
+        if (row < rows) {
+            let r = one_row(row);
+            store(row, r.loss, r.hit);
+        }
+    }
+}

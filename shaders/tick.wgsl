@@ -1,0 +1,36 @@
+// tick: the end of a step. Writes the step's line of the log, moves the counters and the cursor, or halts on a loss that is not
+// finite. One workgroup. Generated: GROUP, HAS_LOSS, TRAIN, loss_value(), log_metrics(at).
+@compute @workgroup_size(GROUP)
+fn main(@builtin(local_invocation_index) lane: u32) {
+    var squares = 0.0;
+    if (TRAIN) {
+        for (var i = lane; i < dim(1u); i += GROUP) { squares += partial(i); }
+        squares = group_sum(squares, lane);
+    }
+    if (lane != 0u || state[STATE_HALT] != 0u) { return; }
+    let batch = state[STATE_BATCH];
+    let at = (batch % LOG_ROWS) * LOG_WIDTH;
+    var halt = false;
+    if (HAS_LOSS) {
+        let loss = loss_value();
+        halt = TRAIN && !is_finite(loss);
+        log_words[at + 1u] = bitcast<u32>(loss);
+        log_words[at + 2u] = bitcast<u32>(sqrt(squares));
+        log_metrics(at + 4u);
+    }
+    log_words[at] = batch;
+    log_words[at + 3u] = select(0u, 1u, halt);
+    if (halt) {
+        state[STATE_HALT] = 1u;
+        return;
+    }
+    state[STATE_BATCH] = batch + 1u;
+    if (TRAIN) { state[STATE_UPDATE] = state[STATE_UPDATE] + 1u; }
+    let cursor = state[STATE_CURSOR] + dim(0u);
+    if (cursor >= state[STATE_ROWS]) {
+        state[STATE_CURSOR] = 0u;
+        state[STATE_EPOCH] = state[STATE_EPOCH] + 1u;
+    } else {
+        state[STATE_CURSOR] = cursor;
+    }
+}

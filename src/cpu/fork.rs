@@ -1,0 +1,84 @@
+use crate::expr::{Binary, Expr, Node, Unary};
+use std::mem::take;
+use std::ops::Range;
+
+/// Buffers that a launch can write.
+pub(super) const WRITES: usize = 8;
+
+/// What a launch writes, in binding order; the rest is empty.
+pub(super) type Writes<'a> = [&'a mut [u32]; WRITES];
+
+/// Nanoseconds of work that are worth a thread of their own: waking one that sleeps costs about as much.
+const PART: f64 = 20_000.0;
+
+/// How many threads this much work is worth. It decides who computes, never what: cuts fall between units that do not know each other.
+pub(super) fn parts(nanoseconds: f64, threads: usize) -> usize {
+    ((nanoseconds / PART) as usize).clamp(1, threads.max(1))
+}
+
+/// A guess at the nanoseconds that a formula takes for one value.
+pub(super) fn cost(f: &Expr) -> f64 {
+    let node = |n: &Node| match n {
+        Node::Input(_) => 0.05,
+        Node::Rate(_) | Node::Const(_) => 0.0,
+        Node::Unary(Unary::Exp | Unary::Log | Unary::Tanh | Unary::Sigmoid, _) => 5.0,
+        Node::Unary(Unary::Erf, _) => 1.0,
+        Node::Unary(Unary::Sqrt, _) | Node::Binary(Binary::Div, ..) => 0.25,
+        Node::Unary(..) | Node::Binary(..) => 0.08,
+    };
+    f.nodes().iter().map(node).sum::<f64>() + 0.05 * f.outputs().len() as f64
+}
+
+/// Runs `work` over all units, cut at multiples of `grain`, one contiguous part for each worker. A unit owns `widths[i]` words of
+/// write `i`; each part is handed the words of its own units.
+pub(super) fn fork<W, F>(workers: &mut [W], units: Range<usize>, grain: usize, widths: [usize; WRITES], mut writes: Writes<'_>, work: &F)
+where
+    W: Send,
+    F: Fn(&mut W, Range<usize>, Writes<'_>) + Sync,
+{
+    let half = workers.len() / 2;
+    let grains = units.len().div_ceil(grain.max(1));
+    if half == 0 || grains < 2 {
+        if let Some(w) = workers.first_mut() {
+            work(w, units, writes);
+        }
+        return;
+    }
+    let cut = (grains * half / workers.len()).max(1) * grain;
+    let mut right = Writes::default();
+    let left: Writes<'_> = std::array::from_fn(|i| {
+        let all = take(&mut writes[i]);
+        let (a, b) = all.split_at_mut((cut * widths[i]).min(all.len()));
+        right[i] = b;
+        a
+    });
+    let (first, second) = workers.split_at_mut(half);
+    let at = units.start + cut;
+    rayon::join(|| fork(first, units.start..at, grain, widths, left, work), || fork(second, at..units.end, grain, widths, right, work));
+}
+
+/// Words as floats.
+pub(super) fn f32s(words: &[u32]) -> &[f32] {
+    bytemuck::cast_slice(words)
+}
+
+/// Words as floats.
+pub(super) fn f32s_mut(words: &mut [u32]) -> &mut [f32] {
+    bytemuck::cast_slice_mut(words)
+}
+
+/// The sum of `f(x)`: blocks of 256 in 16 lanes, the blocks in f64. The same bits at any vector width.
+#[inline(always)]
+pub(super) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
+    let mut sum = 0.0;
+    for block in x.chunks(256) {
+        let mut lanes = [0.0f32; 16];
+        let (fours, rest) = block.as_chunks::<16>();
+        for four in fours {
+            lanes.iter_mut().zip(four).for_each(|(l, &v)| *l += f(v));
+        }
+        lanes.iter_mut().zip(rest).for_each(|(l, &v)| *l += f(v));
+        sum += lanes.iter().map(|&l| f64::from(l)).sum::<f64>();
+    }
+    sum
+}

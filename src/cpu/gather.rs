@@ -1,0 +1,95 @@
+use super::fault;
+use super::fork::{WRITES, Writes, f32s_mut, fork, parts};
+use crate::error::Result;
+use crate::graph::Field;
+use crate::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
+use crate::kernels::{Gather, GatherField};
+use crate::rng::Permutation;
+use crate::tensor::DType;
+use std::ops::Range;
+
+/// Words of a field's row in the batch.
+fn width(f: &Field) -> usize {
+    f.width() * f.one_hot.unwrap_or(1)
+}
+
+/// The words of each binding that it touches; which rows of the data only the state says.
+pub(super) fn spans(k: &Gather) -> Vec<Range<usize>> {
+    let field = |f: &GatherField| [0..0, f.output..f.output + k.batch * width(&f.field)];
+    std::iter::once(0..STATE_WORDS).chain(k.fields.iter().flat_map(field)).collect()
+}
+
+/// The twin of `shaders/gather.wgsl`. Fails where the state points past the data.
+pub(super) fn run(k: &Gather, threads: usize, reads: &[&[u32]], writes: Writes<'_>) -> Result<()> {
+    let (state, data) = (reads[0], &reads[1..]);
+    let (cursor, rows) = (state[STATE_CURSOR] as usize, state[STATE_ROWS] as usize);
+    let held = data.iter().zip(&k.fields).map(|(d, f)| d.len().checked_div(f.field.words()).unwrap_or(usize::MAX)).min();
+    let held = held.unwrap_or(usize::MAX);
+    if cursor + k.batch > rows || rows > held {
+        let problem = format!("rows {cursor} to {} of an order of {rows}, over {held} rows of data", cursor + k.batch);
+        return Err(fault("the gather of a batch", problem));
+    }
+    let seed = u64::from(state[STATE_SEED_HI]) << 32 | u64::from(state[STATE_SEED_LO]);
+    let order = (state[STATE_SHUFFLE] != 0).then(|| Permutation::new(state[STATE_ROWS], seed, state[STATE_EPOCH]));
+    let mut widths = [0; WRITES];
+    widths.iter_mut().zip(&k.fields).for_each(|(w, f)| *w = width(&f.field));
+    let cost = 30.0 + 0.15 * widths.iter().sum::<usize>() as f64;
+    let mut workers = vec![(); parts(cost * k.batch as f64, threads)];
+    fork(&mut workers, 0..k.batch, 1, widths, writes, &|_: &mut (), batch: Range<usize>, mut w: Writes<'_>| {
+        for (i, row) in batch.enumerate() {
+            let at = cursor + row;
+            let source = order.map_or(at, |o| o.at(at as u32) as usize);
+            for (((f, from), to), &width) in k.fields.iter().zip(data).zip(&mut w).zip(&widths) {
+                let words = f.field.words();
+                one_row(&f.field, &from[source * words..][..words], &mut to[i * width..][..width]);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// A row of a field, from stored to batch.
+fn one_row(f: &Field, from: &[u32], to: &mut [u32]) {
+    if f.stored == DType::U8 {
+        // in memory the first byte of a word is its lowest: the order of bytes in a row
+        let bytes = from.iter().flat_map(|w| w.to_le_bytes());
+        match (f.one_hot, f.keep_integer) {
+            (Some(classes), _) => bytes.zip(to.chunks_exact_mut(classes.max(1))).for_each(|(b, to)| one_hot(b.into(), to)),
+            (None, true) => to.iter_mut().zip(bytes).for_each(|(t, b)| *t = b.into()),
+            (None, false) => pulp::Arch::new().dispatch(|| scale_bytes(f, from, f32s_mut(to))),
+        }
+        return;
+    }
+    match (f.one_hot, f.keep_integer) {
+        (Some(classes), _) => from.iter().zip(to.chunks_exact_mut(classes.max(1))).for_each(|(&v, to)| one_hot(v, to)),
+        (None, true) => to.copy_from_slice(from),
+        (None, false) => {
+            let real = f.stored == DType::F32;
+            let number = |v: u32| if real { f32::from_bits(v) } else { v as f32 };
+            f32s_mut(to).iter_mut().zip(from).for_each(|(t, &v)| *t = scaled(f, number(v)));
+        }
+    }
+}
+
+fn one_hot(class: u32, to: &mut [u32]) {
+    to.fill(0);
+    if let Some(t) = to.get_mut(class as usize) {
+        *t = 1.0f32.to_bits();
+    }
+}
+
+#[inline(always)]
+fn scaled(f: &Field, v: f32) -> f32 {
+    if f.shift == 0.0 { v * f.scale } else { v * f.scale + f.shift }
+}
+
+#[inline(always)]
+fn scale_bytes(f: &Field, from: &[u32], to: &mut [f32]) {
+    let (whole, rest) = to.as_chunks_mut::<4>();
+    for (t, w) in whole.iter_mut().zip(from) {
+        *t = w.to_le_bytes().map(|b| scaled(f, f32::from(b)));
+    }
+    if let Some(w) = from.get(whole.len()) {
+        rest.iter_mut().zip(w.to_le_bytes()).for_each(|(t, b)| *t = scaled(f, f32::from(b)));
+    }
+}

@@ -1,0 +1,156 @@
+use super::fork::{WRITES, Writes, cost, parts};
+use super::table::{Place, Table};
+use super::{fault, gather, gemm, map, optimizer, reduce, rows, tick};
+use crate::error::Result;
+use crate::expr::{Evaluator, Expr, Node};
+use crate::kernels::words::RATE_WIDTH;
+use crate::kernels::{Access, Kernel};
+use crate::plan::{BufferId, DataId, Launch};
+use std::mem::take;
+use std::ops::Range;
+
+/// Buffers that a launch can read.
+const READS: usize = 16;
+
+/// A launch with its buffers found and checked, and the scratch memory of its formula: all that a step would otherwise allocate.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// What it reads, in binding order.
+    reads: Vec<Place>,
+    /// What it writes, each buffer once.
+    taken: Vec<usize>,
+    /// Which part of what was taken belongs to which write, in the order in which they lie there.
+    cuts: Vec<Cut>,
+    /// One for each thread that the launch is worth.
+    workers: Vec<Evaluator>,
+}
+
+#[derive(Debug)]
+struct Cut {
+    taken: usize,
+    range: Range<usize>,
+    write: usize,
+}
+
+impl Ready {
+    /// Finds a launch's buffers and checks that it stays inside of them.
+    pub(super) fn new(l: &Launch, table: &Table, data: &[DataId], threads: usize) -> Result<Self> {
+        let name = || format!("the launch {} {}", l.kernel.name(), l.label);
+        let refuse = |problem: String| Err(fault(&name(), problem));
+        let (spans, accesses) = (spans(&l.kernel), l.kernel.accesses());
+        if spans.len() != l.buffers.len() || accesses.len() != l.buffers.len() {
+            return refuse(format!("{} buffers for {} bindings", l.buffers.len(), accesses.len()));
+        }
+        let mut r = Ready { reads: Vec::new(), taken: Vec::new(), cuts: Vec::new(), workers: Vec::new() };
+        for ((&id, span), access) in l.buffers.iter().zip(spans).zip(accesses) {
+            let place = match id {
+                BufferId::Data(i) => {
+                    data.get(i).map(|d| Place::Data(d.0)).ok_or_else(|| fault(&name(), format!("no data for field {i}")))?
+                }
+                _ => table.place(id)?,
+            };
+            let held = table.words(place).len();
+            if span.end > held {
+                return refuse(format!("it touches word {} of {id:?}, which has {held}", span.end - 1));
+            }
+            match (access, place) {
+                (Access::Write, Place::Own(i)) => {
+                    let taken = r.taken.iter().position(|&t| t == i).unwrap_or_else(|| {
+                        r.taken.push(i);
+                        r.taken.len() - 1
+                    });
+                    r.cuts.push(Cut { taken, range: span, write: r.cuts.len() });
+                }
+                (Access::Write, Place::Data(_)) => return refuse("it writes data".into()),
+                _ => r.reads.push(place),
+            }
+        }
+        if r.reads.len() > READS || r.cuts.len() > WRITES {
+            return refuse(format!("it reads {} buffers and writes {}: too many", r.reads.len(), r.cuts.len()));
+        }
+        if r.reads.iter().any(|p| matches!(p, Place::Own(i) if r.taken.contains(i))) {
+            return refuse("it reads a buffer that it writes".into());
+        }
+        r.cuts.sort_by_key(|c| (c.taken, c.range.start));
+        if r.cuts.windows(2).any(|c| c[0].taken == c[1].taken && c[0].range.end > c[1].range.start) {
+            return refuse("two of its results overlap".into());
+        }
+        if let Some((f, n)) = formula(&l.kernel, threads) {
+            if f.nodes().iter().any(|n| matches!(n, Node::Rate(i) if *i >= RATE_WIDTH)) {
+                return refuse(format!("its formula reads a rate beyond the {RATE_WIDTH} that a step has"));
+            }
+            r.workers = vec![Evaluator::new(f); n];
+        }
+        Ok(r)
+    }
+
+    /// Runs the kernel's twin. What it writes is out of the table meanwhile.
+    pub(super) fn run(&mut self, kernel: &Kernel, table: &mut Table, threads: usize) -> Result<()> {
+        let mut taken: [Vec<u32>; WRITES] = Default::default();
+        for (t, &i) in taken.iter_mut().zip(&self.taken) {
+            *t = take(&mut table.own[i]);
+        }
+        let result = self.run_on(kernel, table, &mut taken, threads);
+        for (t, &i) in taken.iter_mut().zip(&self.taken) {
+            table.own[i] = take(t);
+        }
+        result
+    }
+
+    fn run_on(&mut self, kernel: &Kernel, table: &Table, taken: &mut [Vec<u32>; WRITES], threads: usize) -> Result<()> {
+        let mut writes = Writes::default();
+        let mut cuts = self.cuts.iter().peekable();
+        for (t, buffer) in taken.iter_mut().enumerate().take(self.taken.len()) {
+            let (mut rest, mut at) = (buffer.as_mut_slice(), 0);
+            while let Some(cut) = cuts.next_if(|c| c.taken == t) {
+                let (own, after) = take(&mut rest)[cut.range.start - at..].split_at_mut(cut.range.len());
+                writes[cut.write] = own;
+                (rest, at) = (after, cut.range.end);
+            }
+        }
+        let mut reads = [&[][..]; READS];
+        reads.iter_mut().zip(&self.reads).for_each(|(r, &place)| *r = table.words(place));
+        let reads = &reads[..self.reads.len()];
+        let workers = &mut self.workers;
+        match kernel {
+            Kernel::Map(k) => map::run(k, workers, reads, writes),
+            Kernel::Reduce(k) => reduce::run(k, workers, reads, writes),
+            Kernel::Gemm(k) => gemm::run(k, threads, workers, reads, writes),
+            Kernel::Softmax(k) => rows::softmax(k, threads, reads, writes),
+            Kernel::CrossEntropy(k) => rows::cross_entropy(k, threads, reads, writes),
+            Kernel::Accuracy(k) => rows::accuracy(k, reads, writes),
+            Kernel::Gather(k) => gather::run(k, threads, reads, writes)?,
+            Kernel::Optimizer(k) => optimizer::run(k, workers, reads, writes),
+            Kernel::Tick(k) => tick::run(k, reads, writes),
+        }
+        Ok(())
+    }
+}
+
+/// The words of each binding that a kernel touches, in binding order.
+fn spans(kernel: &Kernel) -> Vec<Range<usize>> {
+    match kernel {
+        Kernel::Map(k) => map::spans(k),
+        Kernel::Reduce(k) => reduce::spans(k),
+        Kernel::Gemm(k) => gemm::spans(k),
+        Kernel::Softmax(k) => rows::softmax_spans(k),
+        Kernel::CrossEntropy(k) => rows::cross_entropy_spans(k),
+        Kernel::Accuracy(k) => rows::accuracy_spans(k),
+        Kernel::Gather(k) => gather::spans(k),
+        Kernel::Optimizer(k) => optimizer::spans(k),
+        Kernel::Tick(k) => tick::spans(k),
+    }
+}
+
+/// A kernel's formula, and the threads that evaluating it is worth.
+fn formula(kernel: &Kernel, threads: usize) -> Option<(&Expr, usize)> {
+    let (f, values) = match kernel {
+        Kernel::Map(k) => (&k.spec.f, k.size()),
+        Kernel::Reduce(k) => (&k.spec.f, k.rows * k.length),
+        Kernel::Gemm(k) if gemm::plain(k) => return None,
+        Kernel::Gemm(k) => (&k.spec.epilogue, k.batch * k.m * k.n),
+        Kernel::Optimizer(k) => (&k.rule, k.size),
+        _ => return None,
+    };
+    Some((f, parts(cost(f) * values as f64, threads)))
+}

@@ -1,0 +1,187 @@
+//! Runs a [`Program`] on the CPU: the same phases and slots as a GPU, and one Rust twin per kernel archetype, named like its file in `kernels/`.
+//!
+//! A twin reads the same spec and sizes as the WGSL does. Elementwise formulas go through [`Evaluator`](crate::expr::Evaluator), products
+//! through the crate `gemm-f32`, and long sums through fixed blocks that meet in f64. **The number of threads never changes a bit**: work is
+//! only cut between values that do not know each other.
+//!
+//! To add a kernel: its twin in a file of its own (`spans`: the words that each binding touches; `run`), and its two lines in `launch`.
+
+mod fork;
+mod gather;
+mod gemm;
+mod launch;
+mod map;
+mod optimizer;
+mod reduce;
+mod rows;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tick;
+
+use crate::error::{Error, Result};
+use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, STATE_BATCH, STATE_HALT};
+use crate::plan::{BufferId, DataId, Handle, Lane, Layout, LogLine, Program, Session};
+use launch::Ready;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use table::Table;
+
+/// A model's buffers in the host's memory, and its programs made ready: the CPU as a device.
+///
+/// ```
+/// use gradus::cpu::CpuSession;
+/// use gradus::plan::{BufferId, Layout, Session};
+/// let mut s = CpuSession::new(Layout { parameters: 128, moments: 2 }, 2)?;
+/// s.write(BufferId::Parameters, 0, &[1.5f32.to_bits()])?;
+/// assert_eq!(f32::from_bits(s.read(BufferId::Parameters, 0, 1)?[0]), 1.5);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct CpuSession {
+    /// The pool of its own, where it has one.
+    pool: Option<rayon::ThreadPool>,
+    threads: usize,
+    table: Table,
+    /// A program is gone once its data is.
+    prepared: Vec<Option<Prepared>>,
+    /// The logs of submits that were not yet handed out, by lane.
+    logs: [VecDeque<Vec<LogLine>>; 2],
+}
+
+#[derive(Debug)]
+struct Prepared {
+    program: Arc<Program>,
+    data: Vec<DataId>,
+    launches: Vec<Ready>,
+}
+
+pub(crate) fn fault(what: &str, problem: impl Into<String>) -> Error {
+    Error::DeviceFault { what: what.into(), problem: problem.into(), device: "the CPU".into() }
+}
+
+impl CpuSession {
+    /// Buffers of this layout. `threads`: 0 for rayon's own pool, 1 for the caller's thread alone, else a pool of that many.
+    pub fn new(layout: Layout, threads: usize) -> Result<Self> {
+        let pool = match threads {
+            0 | 1 => None,
+            _ => {
+                let builder = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("gradus-{i}"));
+                Some(builder.build().map_err(|e| fault("a pool of threads", format!("{threads} threads: {e}")))?)
+            }
+        };
+        let threads = match (&pool, threads) {
+            (Some(p), _) => p.current_num_threads(),
+            (None, 0) => rayon::current_num_threads(),
+            (None, n) => n,
+        };
+        Ok(CpuSession { pool, threads, table: Table::new(layout)?, prepared: Vec::new(), logs: Default::default() })
+    }
+
+    /// Threads that work is shared out to.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+}
+
+/// Whether the lane stands still.
+fn halted(table: &mut Table, lane: Lane) -> Result<bool> {
+    Ok(table.range(BufferId::State(lane), STATE_HALT, 1)?[0] != 0)
+}
+
+/// Runs steps until they are done or the lane halts, and gives the lines that they left.
+fn run(p: &mut Prepared, table: &mut Table, threads: usize, steps: usize, first_batch: u32) -> Result<Vec<LogLine>> {
+    let lane = p.program.purpose.lane();
+    let mut lines = Vec::with_capacity(steps.min(LOG_ROWS));
+    for _ in 0..steps {
+        if halted(table, lane)? {
+            break;
+        }
+        let batch = table.range(BufferId::State(lane), STATE_BATCH, 1)?[0];
+        for (_, range) in &p.program.phases {
+            for (ready, launch) in p.launches[range.clone()].iter_mut().zip(&p.program.launches[range.clone()]) {
+                ready.run(&launch.kernel, table, threads)?;
+            }
+        }
+        // at once: the ring may come round within a submit. A line that an earlier run left here does not match.
+        let line = table.range(BufferId::Log(lane), (batch as usize % LOG_ROWS) * LOG_WIDTH, LOG_WIDTH)?;
+        if line[0] == batch && (batch.wrapping_sub(first_batch) as usize) < steps {
+            lines.push(LogLine::from_words(line));
+        }
+    }
+    Ok(lines)
+}
+
+impl Session for CpuSession {
+    fn add_data(&mut self, words: &[u32]) -> Result<DataId> {
+        self.table.add_data(words)
+    }
+
+    fn drop_data(&mut self, id: DataId) {
+        self.table.drop_data(id);
+        for p in &mut self.prepared {
+            if p.as_ref().is_some_and(|p| p.data.contains(&id)) {
+                *p = None;
+            }
+        }
+    }
+
+    fn prepare(&mut self, program: &Arc<Program>, data: &[DataId]) -> Result<Handle> {
+        let same = |p: &Option<Prepared>| p.as_ref().is_some_and(|p| Arc::ptr_eq(&p.program, program) && p.data == data);
+        if let Some(known) = self.prepared.iter().position(same) {
+            return Ok(Handle(known));
+        }
+        if let Some(gone) = data.iter().find(|d| !self.table.has_data(**d)) {
+            return Err(fault("a program", format!("it is to run over {gone:?}, which is not there")));
+        }
+        if program.phases.iter().any(|(_, r)| r.start > r.end || r.end > program.launches.len()) {
+            return Err(fault("a program", "a phase names launches that are not there"));
+        }
+        self.table.grow(&program.slots)?;
+        let launches = program.launches.iter().map(|l| Ready::new(l, &self.table, data, self.threads)).collect::<Result<Vec<_>>>()?;
+        self.prepared.push(Some(Prepared { program: program.clone(), data: data.to_vec(), launches }));
+        Ok(Handle(self.prepared.len() - 1))
+    }
+
+    fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
+        if let BufferId::Slot(_) = buffer {
+            return Err(fault("a write", format!("{buffer:?} belongs to the programs")));
+        }
+        self.table.range(buffer, offset, words.len())?.copy_from_slice(words);
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
+        Ok(self.table.range(buffer, offset, len)?.to_vec())
+    }
+
+    /// Runs the steps at once, all of them on the pool's threads.
+    fn submit(&mut self, handle: Handle, steps: usize, first_batch: u32) -> Result<()> {
+        let Self { pool, threads, table, prepared, logs } = self;
+        let Some(p) = prepared.get_mut(handle.0).and_then(Option::as_mut) else {
+            return Err(fault("a submit", format!("{handle:?} is no program of this session, or its data was dropped")));
+        };
+        let lane = p.program.purpose.lane();
+        let mut work = || run(p, table, *threads, steps, first_batch);
+        let lines = match pool {
+            Some(pool) => pool.install(work),
+            None if *threads == 1 => work(),
+            // a scope runs on the pool's threads, as `install` does
+            None => rayon::scope(|_| work()),
+        }?;
+        logs[lane as usize].push_back(lines);
+        Ok(())
+    }
+
+    fn poll(&mut self, lane: Lane, _wait: bool) -> Result<Option<Vec<LogLine>>> {
+        Ok(self.logs[lane as usize].pop_front())
+    }
+
+    fn in_flight(&self) -> usize {
+        self.logs.iter().map(VecDeque::len).sum()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.table.bytes()
+    }
+}

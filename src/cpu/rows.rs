@@ -1,0 +1,164 @@
+use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
+use crate::graph::Labels;
+use crate::kernels::{Accuracy, CrossEntropy, Softmax};
+use std::ops::Range;
+
+/// Nanoseconds of a value in a row: mostly its exponential.
+const VALUE: f64 = 8.0;
+
+pub(super) fn softmax_spans(k: &Softmax) -> Vec<Range<usize>> {
+    k.offsets.map(|o| o..o + k.rows * k.width).into()
+}
+
+/// The twin of `shaders/softmax.wgsl`.
+pub(super) fn softmax(k: &Softmax, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
+    let x = &f32s(reads[0])[k.offsets[0]..];
+    let mut workers = vec![(); parts(VALUE * (k.rows * k.width) as f64, threads)];
+    let widths = [k.width; WRITES];
+    fork(&mut workers, 0..k.rows, 16, widths, writes, &|_: &mut (), rows: Range<usize>, mut w: Writes<'_>| {
+        let out = f32s_mut(w[0]).chunks_exact_mut(k.width.max(1));
+        for (row, out) in rows.zip(out) {
+            let sum = exponentials(&x[row * k.width..][..k.width], Some(&mut *out)).sum;
+            out.iter_mut().for_each(|o| *o /= sum);
+        }
+    });
+}
+
+/// What the exponentials of a row come to, its largest value taken off first.
+struct Row {
+    top: f32,
+    best: usize,
+    sum: f32,
+}
+
+/// The first of equals is the largest, and a NaN never is, as in the shaders.
+fn exponentials(x: &[f32], keep: Option<&mut [f32]>) -> Row {
+    let best = first_largest(x);
+    let top = x.get(best).copied().unwrap_or(0.0);
+    let sum: f64 = match keep {
+        Some(keep) => keep
+            .iter_mut()
+            .zip(x)
+            .map(|(k, &v)| {
+                *k = (v - top).exp();
+                f64::from(*k)
+            })
+            .sum(),
+        None => x.iter().map(|&v| f64::from((v - top).exp())).sum(),
+    };
+    Row { top, best, sum: sum as f32 }
+}
+
+fn first_largest(x: &[f32]) -> usize {
+    (1..x.len()).fold(0, |best, c| if x[c] > x[best] { c } else { best })
+}
+
+/// The labels of a batch, as words.
+struct Targets<'a> {
+    kind: Labels,
+    words: &'a [u32],
+    classes: usize,
+}
+
+impl Targets<'_> {
+    fn words(kind: Labels, rows: usize, classes: usize) -> usize {
+        if kind == Labels::Classes { rows } else { rows * classes }
+    }
+
+    fn row(&self, row: usize) -> &[f32] {
+        &f32s(self.words)[row * self.classes..][..self.classes]
+    }
+
+    fn class(&self, row: usize) -> usize {
+        match self.kind {
+            Labels::Classes => self.words[row] as usize,
+            Labels::Probabilities => first_largest(self.row(row)),
+        }
+    }
+
+    fn p(&self, row: usize, c: usize) -> f32 {
+        match self.kind {
+            Labels::Classes => f32::from(u8::from(self.words[row] as usize == c)),
+            Labels::Probabilities => self.row(row)[c],
+        }
+    }
+
+    fn total(&self, row: usize) -> f32 {
+        match self.kind {
+            Labels::Classes => 1.0,
+            Labels::Probabilities => self.row(row).iter().map(|&p| f64::from(p)).sum::<f64>() as f32,
+        }
+    }
+}
+
+pub(super) fn cross_entropy_spans(k: &CrossEntropy) -> Vec<Range<usize>> {
+    let each = if k.single { 1 } else { k.rows };
+    let lengths = [k.rows * k.classes, Targets::words(k.labels, k.rows, k.classes), each, each, k.rows * k.classes];
+    let all = k.offsets.iter().zip(lengths).map(|(&o, n)| o..o + n);
+    all.take(4 + usize::from(k.gradient)).collect()
+}
+
+/// The twin of `shaders/cross_entropy.wgsl`.
+pub(super) fn cross_entropy(k: &CrossEntropy, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
+    let n = k.classes;
+    let x = &f32s(reads[0])[k.offsets[0]..];
+    let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n };
+    let one = |row: usize, slope: Option<&mut [f32]>| one_row(&x[row * n..][..n], &y, row, k.rows as f32, slope);
+    if k.single {
+        let (mut loss, mut hits) = (0.0f64, 0.0f64);
+        let [l, h, slopes, ..] = &mut writes;
+        let mut slopes = f32s_mut(slopes).chunks_exact_mut(n.max(1));
+        for row in 0..k.rows {
+            let (a, b) = one(row, slopes.next());
+            (loss, hits) = (loss + f64::from(a), hits + f64::from(b));
+        }
+        // the cast first: a sum beyond f32 is infinite, as it is on a GPU
+        f32s_mut(l)[0] = loss as f32 / k.rows as f32;
+        f32s_mut(h)[0] = hits as f32 / k.rows as f32;
+        return;
+    }
+    let mut workers = vec![(); parts(VALUE * (k.rows * n) as f64, threads)];
+    let mut widths = [1; WRITES];
+    widths[2] = n;
+    fork(&mut workers, 0..k.rows, 16, widths, writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
+        let [l, h, slopes, ..] = w;
+        let mut slopes = f32s_mut(slopes).chunks_exact_mut(n.max(1));
+        for ((row, l), h) in rows.zip(f32s_mut(l)).zip(f32s_mut(h)) {
+            (*l, *h) = one(row, slopes.next());
+        }
+    });
+}
+
+/// The loss of a row and whether its largest logit is the label's; fills in the gradient.
+fn one_row(x: &[f32], y: &Targets<'_>, row: usize, rows: f32, mut slope: Option<&mut [f32]>) -> (f32, f32) {
+    let Row { top, best, sum } = exponentials(x, slope.as_deref_mut());
+    let log_sum = sum.ln();
+    let mut loss = 0.0f64;
+    for (c, &v) in x.iter().enumerate() {
+        let p = y.p(row, c);
+        // a class of probability 0 adds nothing, even where its logit is -inf
+        if p != 0.0 {
+            loss += f64::from(p * (log_sum - (v - top)));
+        }
+    }
+    if let Some(slope) = slope {
+        let total = y.total(row);
+        slope.iter_mut().enumerate().for_each(|(c, s)| *s = (*s / sum * total - y.p(row, c)) / rows);
+    }
+    (loss as f32, f32::from(u8::from(best == y.class(row))))
+}
+
+pub(super) fn accuracy_spans(k: &Accuracy) -> Vec<Range<usize>> {
+    let lengths = [k.rows * k.classes, Targets::words(k.labels, k.rows, k.classes), k.rows];
+    k.offsets.iter().zip(lengths).map(|(&o, n)| o..o + n).collect()
+}
+
+/// The twin of `shaders/accuracy.wgsl`.
+pub(super) fn accuracy(k: &Accuracy, reads: &[&[u32]], mut writes: Writes<'_>) {
+    let n = k.classes;
+    let x = &f32s(reads[0])[k.offsets[0]..];
+    let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n };
+    for (row, hit) in f32s_mut(writes[0]).iter_mut().enumerate() {
+        *hit = f32::from(u8::from(first_largest(&x[row * n..][..n]) == y.class(row)));
+    }
+}

@@ -1,0 +1,140 @@
+use super::fault;
+use crate::error::{Error, Result};
+use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::plan::{BufferId, DataId, Lane, Layout};
+
+/// Buffers in front of the moments and slots.
+const FIXED: usize = 8;
+
+/// A buffer's place in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// One that programs may write.
+    Own(usize),
+    /// A field of a data set.
+    Data(usize),
+}
+
+/// Every buffer of a session, as words.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Fixed buffers, moments, slots.
+    pub(super) own: Vec<Vec<u32>>,
+    data: Vec<Option<Vec<u32>>>,
+    moments: usize,
+}
+
+impl Table {
+    pub(super) fn new(layout: Layout) -> Result<Self> {
+        let log = LOG_ROWS * LOG_WIDTH;
+        let n = layout.parameters;
+        let lengths = [n, n, STATE_WORDS, STATE_WORDS, log, log, RATE_ROWS * RATE_WIDTH, PARTIALS];
+        let all = lengths.into_iter().chain(std::iter::repeat_n(n, layout.moments));
+        let own = all.map(zeros).collect::<Result<Vec<_>>>()?;
+        let mut table = Table { own, data: Vec::new(), moments: layout.moments };
+        for lane in [Lane::Train, Lane::Look] {
+            let Place::Own(log) = table.place(BufferId::Log(lane))? else { continue };
+            // no step has this number: an unwritten line matches none
+            table.own[log].iter_mut().step_by(LOG_WIDTH).for_each(|w| *w = u32::MAX);
+        }
+        Ok(table)
+    }
+
+    /// Where a buffer lies. A field of a data set only has a place within a program.
+    pub(super) fn place(&self, id: BufferId) -> Result<Place> {
+        let index = match id {
+            BufferId::Parameters => Some(0),
+            BufferId::Gradients => Some(1),
+            BufferId::State(lane) => Some(2 + lane as usize),
+            BufferId::Log(lane) => Some(4 + lane as usize),
+            BufferId::Rates => Some(6),
+            BufferId::Partials => Some(7),
+            BufferId::Moment(i) => (i < self.moments).then_some(FIXED + i),
+            BufferId::Slot(i) => FIXED.checked_add(self.moments).and_then(|first| first.checked_add(i)),
+            BufferId::Data(_) => None,
+        };
+        match index {
+            Some(i) if i < self.own.len() => Ok(Place::Own(i)),
+            _ => Err(fault("a buffer", format!("there is no {id:?} in this session"))),
+        }
+    }
+
+    /// The words of a place; none for data that was dropped.
+    pub(super) fn words(&self, place: Place) -> &[u32] {
+        let words = match place {
+            Place::Own(i) => self.own.get(i),
+            Place::Data(i) => self.data.get(i).and_then(Option::as_ref),
+        };
+        words.map_or(&[], Vec::as_slice)
+    }
+
+    /// Words `offset..offset + len` of a buffer that is not data.
+    pub(super) fn range(&mut self, id: BufferId, offset: usize, len: usize) -> Result<&mut [u32]> {
+        let Place::Own(i) = self.place(id)? else { return Err(fault("a buffer", format!("{id:?} is data"))) };
+        let held = self.own[i].len();
+        let end = offset.checked_add(len).filter(|&end| end <= held);
+        match end {
+            Some(end) => Ok(&mut self.own[i][offset..end]),
+            None => Err(fault("a copy", format!("{len} words at {offset} of {id:?}, which has {held}"))),
+        }
+    }
+
+    /// Makes the slots at least this many bytes.
+    pub(super) fn grow(&mut self, slots: &[usize]) -> Result<()> {
+        for (i, &bytes) in slots.iter().enumerate() {
+            let at = FIXED + self.moments + i;
+            if at >= self.own.len() {
+                self.own.resize_with(at + 1, Vec::new);
+            }
+            let words = bytes.div_ceil(4);
+            if self.own[at].len() < words {
+                // nothing in a slot outlives a step
+                self.own[at] = Vec::new();
+                self.own[at] = zeros(words)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_data(&mut self, words: &[u32]) -> Result<DataId> {
+        let mut copy = reserved(words.len())?;
+        copy.extend_from_slice(words);
+        self.data.push(Some(copy));
+        Ok(DataId(self.data.len() - 1))
+    }
+
+    pub(super) fn drop_data(&mut self, id: DataId) {
+        if let Some(d) = self.data.get_mut(id.0) {
+            *d = None;
+        }
+    }
+
+    pub(super) fn has_data(&self, id: DataId) -> bool {
+        self.data.get(id.0).is_some_and(Option::is_some)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        let words: usize = self.own.iter().chain(self.data.iter().flatten()).map(Vec::len).sum();
+        4 * words as u64
+    }
+}
+
+fn reserved(words: usize) -> Result<Vec<u32>> {
+    let mut v = Vec::new();
+    match v.try_reserve_exact(words) {
+        Ok(()) => Ok(v),
+        Err(_) => Err(Error::OutOfMemory {
+            what: "a buffer".into(),
+            needed: 4 * words as u64,
+            available: 0,
+            biggest: vec![format!("{words} words")],
+            help: "take a smaller batch or model, or free memory".into(),
+        }),
+    }
+}
+
+fn zeros(words: usize) -> Result<Vec<u32>> {
+    let mut v = reserved(words)?;
+    v.resize(words, 0);
+    Ok(v)
+}

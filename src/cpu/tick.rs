@@ -1,0 +1,55 @@
+use super::fork::{Writes, f32s, total};
+use crate::kernels::Tick;
+use crate::kernels::words::{
+    LOG_ROWS, LOG_WIDTH, MAX_METRICS, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_ROWS, STATE_UPDATE, STATE_WORDS,
+};
+use std::ops::Range;
+
+/// The words of each binding that it touches.
+pub(super) fn spans(k: &Tick) -> Vec<Range<usize>> {
+    let mut all = vec![0..STATE_WORDS, 0..LOG_ROWS * LOG_WIDTH];
+    if let Some(loss) = k.loss {
+        all.extend([loss].iter().chain(&k.metrics).map(|&at| at..at + 1));
+    }
+    all.extend(k.train.then_some(0..k.partials));
+    all
+}
+
+/// The twin of `shaders/tick.wgsl`.
+pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
+    let [state, log, ..] = writes;
+    if state[STATE_HALT] != 0 {
+        return;
+    }
+    let batch = state[STATE_BATCH];
+    let line = &mut log[(batch as usize % LOG_ROWS) * LOG_WIDTH..][..LOG_WIDTH];
+    let mut halt = false;
+    if let Some(at) = k.loss {
+        let loss = f32s(reads[0])[at];
+        halt = k.train && !loss.is_finite();
+        let partials = reads.last().filter(|_| k.train).map_or(&[][..], |p| &f32s(p)[..k.partials]);
+        let squares = total(partials, |v| v) as f32;
+        line[1] = loss.to_bits();
+        line[2] = squares.sqrt().to_bits();
+        for (i, &at) in k.metrics.iter().enumerate().take(MAX_METRICS) {
+            line[LOG_WIDTH - MAX_METRICS + i] = reads[1 + i][at];
+        }
+    }
+    line[0] = batch;
+    line[3] = u32::from(halt);
+    if halt {
+        state[STATE_HALT] = 1;
+        return;
+    }
+    state[STATE_BATCH] = batch.wrapping_add(1);
+    if k.train {
+        state[STATE_UPDATE] = state[STATE_UPDATE].wrapping_add(1);
+    }
+    let cursor = state[STATE_CURSOR].wrapping_add(k.batch as u32);
+    if cursor >= state[STATE_ROWS] {
+        state[STATE_CURSOR] = 0;
+        state[STATE_EPOCH] = state[STATE_EPOCH].wrapping_add(1);
+    } else {
+        state[STATE_CURSOR] = cursor;
+    }
+}

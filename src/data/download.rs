@@ -1,0 +1,226 @@
+//! Fetches pinned files from the first mirror that gives them, in bounded time and memory.
+
+use super::folder::BY_HAND;
+use super::idx;
+use super::pinned::{Pinned, verified};
+use super::sources::DownloadProgress;
+use crate::error::{Error, Result};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use ureq::Timeout;
+
+/// Public copies of MNIST's four `.gz` files.
+pub(crate) const MIRRORS: [&str; 2] =
+    ["https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"];
+
+/// Bounds of time and size.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    /// To resolve a name; and then to connect, TLS and proxy included.
+    pub connect: Duration,
+    /// From the request to the answer's head.
+    pub first_byte: Duration,
+    /// Between two pieces of a body.
+    pub stall: Duration,
+    /// After this long without any byte no mirror is asked any more.
+    pub silence: Duration,
+    /// Bytes a second, on average, below which a mirror is left once it has had `stall`.
+    pub slowest: f64,
+    /// Bytes of one file as sent.
+    pub largest: u64,
+    pub proxy: Option<ureq::Proxy>,
+}
+
+impl Default for Network {
+    /// The proxy is the environment's: `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY`, and `NO_PROXY`.
+    fn default() -> Self {
+        Network {
+            connect: Duration::from_secs(3),
+            first_byte: Duration::from_secs(5),
+            stall: Duration::from_secs(10),
+            silence: Duration::from_secs(15),
+            slowest: 1024.0,
+            largest: 32 << 20,
+            proxy: ureq::Proxy::try_from_env(),
+        }
+    }
+}
+
+type Progress = Option<Arc<dyn Fn(DownloadProgress) + Send + Sync>>;
+
+/// Fetches one file after the other; begins with the mirror that gave the last one.
+pub(crate) struct Fetcher {
+    mirrors: Vec<String>,
+    network: Network,
+    progress: Progress,
+    /// Bytes of the files that are done, and about how many those have that are not.
+    done: u64,
+    pending: u64,
+    /// When something was last received.
+    heard: Instant,
+}
+
+/// A file whose SHA-256 is right.
+pub(crate) struct Fetched {
+    pub url: String,
+    /// As sent, and unpacked.
+    pub raw: Vec<u8>,
+    pub content: Vec<u8>,
+}
+
+/// An answer whose body has begun: `n` bytes of it lie in `chunk`.
+struct Begun {
+    length: Option<u64>,
+    reader: ureq::BodyReader<'static>,
+    chunk: Vec<u8>,
+    n: usize,
+}
+
+impl Fetcher {
+    /// Fetches from these base URLs files of about `pending` bytes together.
+    pub fn new(mirrors: Vec<String>, network: Network, progress: Progress, pending: u64) -> Self {
+        Fetcher { mirrors, network, progress, done: 0, pending, heard: Instant::now() }
+    }
+
+    /// The file's `.gz` (or what is under that name) from the first mirror that gives it. The error lists what each of them did.
+    pub fn get(&mut self, pin: &Pinned) -> Result<Fetched> {
+        let mut tried = Vec::new();
+        for i in 0..self.mirrors.len() {
+            let url = format!("{}/{}.gz", self.mirrors[i].trim_end_matches('/'), pin.file);
+            tracing::info!("fetching {url}");
+            match self.attempt(&url, pin) {
+                Ok((raw, content)) => {
+                    self.mirrors[..=i].rotate_right(1);
+                    self.done += raw.len() as u64;
+                    self.pending = self.pending.saturating_sub(pin.packed);
+                    return Ok(Fetched { url, raw, content });
+                }
+                Err(why) => {
+                    tracing::warn!("{url}: {why}");
+                    tried.push(format!("{url}: {why}"));
+                }
+            }
+        }
+        if tried.is_empty() {
+            tried.push("an empty list of mirrors".into());
+        }
+        let problem = format!("no mirror gave {}.gz", pin.file);
+        Err(Error::Download { problem, tried, help: BY_HAND.into() })
+    }
+
+    fn attempt(&mut self, url: &str, pin: &Pinned) -> Result<(Vec<u8>, Vec<u8>), String> {
+        let raw = self.body(url, pin)?;
+        // A server that unpacks on the way is fine too: the sum is the content's.
+        let content = idx::unpack(raw.clone(), Path::new(url), Some(pin.size)).map_err(|e| match e {
+            Error::BadData { problem, offset, .. } => format!("{problem} at byte {offset}"),
+            e => e.to_string(),
+        })?;
+        match verified(&content, pin) {
+            Some(false) => Err(format!("another file: {} bytes, and not the SHA-256 of {}", raw.len(), pin.file)),
+            _ => Ok((raw, content)),
+        }
+    }
+
+    fn body(&mut self, url: &str, pin: &Pinned) -> Result<Vec<u8>, String> {
+        let Network { stall, slowest, largest, .. } = self.network;
+        let Begun { length, mut reader, mut chunk, mut n } = self.begin(url)?;
+        let too_large = |n| format!("{n} bytes or more, where {} were expected", pin.packed);
+        if let Some(n) = length.filter(|&n| n > largest) {
+            return Err(too_large(n));
+        }
+        let (mut raw, began) = (Vec::new(), Instant::now());
+        while n > 0 {
+            raw.extend_from_slice(&chunk[..n]);
+            self.heard = Instant::now();
+            let (got, took) = (raw.len() as u64, began.elapsed());
+            if got > largest {
+                return Err(too_large(got));
+            }
+            if took > stall && (got as f64) < slowest * took.as_secs_f64() {
+                return Err(format!("too slow: {got} bytes in {:.0} s", took.as_secs_f64()));
+            }
+            if let Some(call) = &self.progress {
+                let rest = self.pending.saturating_sub(pin.packed);
+                let total = self.done + length.unwrap_or(pin.packed).max(got) + rest;
+                call(DownloadProgress { file: pin.file.into(), url: url.into(), received: self.done + got, total });
+            }
+            n = reader.read(&mut chunk).map_err(|e| self.explain(e.into()))?;
+        }
+        Ok(raw)
+    }
+
+    /// Sends the request and waits for the first bytes of the body.
+    fn begin(&self, url: &str) -> Result<Begun, String> {
+        let silence = self.network.silence;
+        let left = silence.saturating_sub(self.heard.elapsed());
+        let given_up = || format!("given up: nothing was received for {silence:?}");
+        if left.is_zero() {
+            return Err(given_up());
+        }
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .timeout_resolve(Some(self.network.connect))
+            .timeout_connect(Some(self.network.connect))
+            .timeout_send_request(Some(self.network.connect))
+            .timeout_recv_response(Some(self.network.first_byte))
+            .timeout_per_read(Some(self.network.stall))
+            .max_redirects(4)
+            .user_agent(concat!("gradus/", env!("CARGO_PKG_VERSION")))
+            .proxy(self.network.proxy.clone().filter(|_| !is_loopback(url)))
+            .build()
+            .into();
+        let request = agent.get(url);
+        let begin = move || {
+            let body = request.call()?.into_body();
+            let length = body.content_length();
+            let (mut reader, mut chunk) = (body.into_reader(), vec![0; 64 << 10]);
+            let n = reader.read(&mut chunk)?;
+            Ok(Begun { length, reader, chunk, n })
+        };
+        // Its own thread bounds the whole by `left`, whatever number of redirects, proxies and addresses share in it.
+        let (send, receive) = mpsc::channel();
+        let run = move || drop(send.send(begin()));
+        std::thread::Builder::new().name("gradus-fetch".into()).spawn(run).map_err(|e| e.to_string())?;
+        match receive.recv_timeout(left) {
+            Ok(begun) => begun.map_err(|e| self.explain(e)),
+            Err(_) => Err(given_up()),
+        }
+    }
+
+    fn explain(&self, e: ureq::Error) -> String {
+        let Network { connect, first_byte, stall, .. } = self.network;
+        match e {
+            ureq::Error::Timeout(Timeout::Resolve) => format!("its name was not resolved in {connect:?}"),
+            ureq::Error::Timeout(Timeout::Connect) => format!("no connection in {connect:?}"),
+            ureq::Error::Timeout(Timeout::RecvResponse) => format!("no answer in {first_byte:?}"),
+            ureq::Error::Timeout(Timeout::PerRead) => format!("nothing more came for {stall:?}"),
+            ureq::Error::StatusCode(status) => format!("HTTP status {status}"),
+            e => e.to_string(),
+        }
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = url.parse::<ureq::http::Uri>().ok().and_then(|u| u.host().map(str::to_string)).unwrap_or_default();
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Writes a file so that its name never stands for a part of it: temporary name, sync, rename.
+pub(crate) fn store(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    fs::create_dir_all(dir)?;
+    let temp = dir.join(format!(".{name}.{}-{}.part", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    let write = |mut f: fs::File| f.write_all(bytes).and_then(|()| f.sync_all());
+    let done = fs::File::create(&temp).and_then(write).and_then(|()| fs::rename(&temp, dir.join(name)));
+    if done.is_err() {
+        let _ = fs::remove_file(&temp);
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! The idx format of MNIST and its kin, raw or gzip.
+
+use crate::error::{Error, Result};
+use crate::tensor::HostTensor;
+use std::path::Path;
+
+/// Reads an idx file, raw or gzip (told by its first two bytes, whatever its name; gzip needs the feature `data-download`).
+///
+/// `u8` files give a `u8` tensor, `f32` files an `f32` one, `i32` files a `u32` one if no value is negative.
+///
+/// Fails with `bad-data` and the byte if the file is no idx file, is cut short, goes on after its last value, has an empty axis or another
+/// type; with `io` if it cannot be read. Never takes memory for what a header merely promises.
+///
+/// ```
+/// let path = std::env::temp_dir().join(format!("gradus-idx-doctest-{}", std::process::id()));
+/// std::fs::write(&path, [0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 3, 7, 8, 9])?;
+/// let t = gradus::data::read_idx(&path)?;
+/// assert_eq!((t.shape().dims(), t.as_u8()), (&[1, 3][..], Some(&[7, 8, 9][..])));
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn read_idx(path: impl AsRef<Path>) -> Result<HostTensor> {
+    let path = path.as_ref();
+    let raw = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    let packed = is_gzip(&raw);
+    parse(unpack(raw, path, None)?, &Source { path, packed })
+}
+
+/// Where bytes come from, for errors.
+pub(crate) struct Source<'a> {
+    pub path: &'a Path,
+    /// The bytes were unpacked, so offsets count unpacked ones.
+    pub packed: bool,
+}
+
+impl Source<'_> {
+    fn bad(&self, offset: usize, problem: String, help: &str) -> Error {
+        let unpacked = if self.packed { " (counted in the unpacked bytes)" } else { "" };
+        Error::BadData { path: self.path.into(), offset: offset as u64, problem: problem + unpacked, help: help.into() }
+    }
+}
+
+/// What the first bytes of an idx file say.
+struct Header {
+    kind: u8,
+    dims: Vec<usize>,
+    /// Where the values begin and where the file ends.
+    start: usize,
+    end: usize,
+}
+
+const AGAIN: &str = "fetch the file again, or check how it was written";
+
+fn header(bytes: &[u8], source: &Source<'_>) -> Result<Header> {
+    let short = |need: usize| {
+        let problem = format!("the file ends inside its header, which has {need} bytes");
+        source.bad(bytes.len(), problem, AGAIN)
+    };
+    let &[a, b, kind, rank, ..] = bytes else { return Err(short(4)) };
+    if a != 0 || b != 0 {
+        let problem = format!("not an idx file: it begins with {a:02x} {b:02x}, not 00 00");
+        return Err(source.bad(0, problem, "give an idx file, raw or gzip; an .html or .zip under its name is a failed download"));
+    }
+    let size = match kind {
+        0x08 => 1,
+        0x0C | 0x0D => 4,
+        _ => {
+            let name = match kind {
+                0x09 => "i8",
+                0x0B => "i16",
+                0x0E => "f64",
+                _ => "unknown to the format",
+            };
+            let problem = format!("values of type {kind:#04x} ({name}) are not read");
+            return Err(source.bad(2, problem, "write the file as u8 (0x08), i32 (0x0c) or f32 (0x0d)"));
+        }
+    };
+    if rank == 0 {
+        return Err(source.bad(3, "it has no axes".into(), AGAIN));
+    }
+    let start = 4 + 4 * usize::from(rank);
+    let Some(axes) = bytes.get(4..start) else { return Err(short(start)) };
+    let dims: Vec<usize> = words(axes).map(|w| u32::from_be_bytes(w) as usize).collect();
+    if let Some(axis) = dims.iter().position(|&d| d == 0) {
+        return Err(source.bad(4 + 4 * axis, format!("axis {axis} of {dims:?} is empty"), AGAIN));
+    }
+    let values = dims.iter().try_fold(size, |n: usize, &d| n.checked_mul(d));
+    let Some(end) = values.and_then(|n| n.checked_add(start)).filter(|&n| n < isize::MAX as usize) else {
+        return Err(source.bad(4, format!("the shape {dims:?} is larger than any memory"), AGAIN));
+    };
+    Ok(Header { kind, dims, start, end })
+}
+
+/// The tensor in the bytes of an unpacked idx file.
+pub(crate) fn parse(mut bytes: Vec<u8>, source: &Source<'_>) -> Result<HostTensor> {
+    let Header { kind, dims, start, end } = header(&bytes, source)?;
+    if bytes.len() < end {
+        let problem = format!("the file ends after {} of the {end} bytes that the shape {dims:?} needs", bytes.len());
+        return Err(source.bad(bytes.len(), problem, "it was cut short: fetch it again"));
+    }
+    if bytes.len() > end {
+        let problem = format!("the file goes on after the {end} bytes of the shape {dims:?}");
+        return Err(source.bad(end, problem, AGAIN));
+    }
+    match kind {
+        0x08 => {
+            bytes.drain(..start);
+            HostTensor::u8(dims, bytes)
+        }
+        0x0D => HostTensor::f32(dims, words(&bytes[start..]).map(f32::from_be_bytes).collect()),
+        _ => {
+            let fits = |(i, w)| {
+                let v = i32::from_be_bytes(w);
+                u32::try_from(v).map_err(|_| {
+                    let problem = format!("the value {v} is negative");
+                    source.bad(start + 4 * i, problem, "i32 files are read as u32: write the values as f32 (0x0d)")
+                })
+            };
+            HostTensor::u32(dims, words(&bytes[start..]).enumerate().map(fits).collect::<Result<_>>()?)
+        }
+    }
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> {
+    bytes.as_chunks().0.iter().copied()
+}
+
+pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
+/// The bytes of an idx file, unpacked if they are gzip: at most one more than `size`, or than its header promises.
+#[cfg(feature = "data-download")]
+pub(crate) fn unpack(raw: Vec<u8>, path: &Path, size: Option<u64>) -> Result<Vec<u8>> {
+    use std::io::{ErrorKind, Read};
+    if !is_gzip(&raw) {
+        return Ok(raw);
+    }
+    let mut gz = flate2::bufread::MultiGzDecoder::new(&raw[..]);
+    let mut out = Vec::new();
+    let mut grow = |out: &mut Vec<u8>, to: u64| {
+        let more = to.saturating_sub(out.len() as u64);
+        (&mut gz).take(more).read_to_end(out).map_err(|e| {
+            let problem = match e.kind() {
+                ErrorKind::UnexpectedEof => "the gzip data is cut short".to_string(),
+                _ => format!("the gzip data is damaged ({e})"),
+            };
+            let offset = (raw.len() - gz.get_ref().len()) as u64;
+            Error::BadData { path: path.into(), offset, problem, help: "fetch the file again".into() }
+        })
+    };
+    // No header is longer. One byte past the end proves an overlong file, and makes the decoder look at the checksum of a right one.
+    grow(&mut out, 4 + 4 * 255)?;
+    let end = match size {
+        Some(size) => size,
+        // A header that is wrong is for `parse` to name.
+        None => header(&out, &Source { path, packed: true }).map_or(0, |h| h.end as u64),
+    };
+    grow(&mut out, end.saturating_add(1))?;
+    Ok(out)
+}
+
+/// The bytes of an idx file that is not gzip.
+#[cfg(not(feature = "data-download"))]
+pub(crate) fn unpack(raw: Vec<u8>, path: &Path, _size: Option<u64>) -> Result<Vec<u8>> {
+    if is_gzip(&raw) {
+        return Err(Error::Unsupported {
+            what: "reading gzip".into(),
+            at: format!("{}; gradus was built without the feature `data-download`", path.display()),
+            help: "unpack the file with gunzip, or build with `--features data-download`".into(),
+        });
+    }
+    Ok(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::DType;
+
+    fn idx(kind: u8, dims: &[u32], values: &[u8]) -> Vec<u8> {
+        let axes = dims.iter().flat_map(|d| d.to_be_bytes());
+        [0, 0, kind, dims.len() as u8].into_iter().chain(axes).chain(values.iter().copied()).collect()
+    }
+
+    fn read(bytes: Vec<u8>) -> Result<HostTensor> {
+        let path = Path::new("some-idx1-ubyte");
+        let packed = is_gzip(&bytes);
+        parse(unpack(bytes, path, None)?, &Source { path, packed })
+    }
+
+    #[track_caller]
+    fn refused(bytes: Vec<u8>, at: u64, says: &str) {
+        match read(bytes) {
+            Err(Error::BadData { offset, problem, help, .. }) => {
+                assert_eq!(offset, at, "{problem}");
+                assert!(problem.contains(says) && !help.is_empty(), "{problem}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_three_types() -> Result<()> {
+        let t = read(idx(8, &[2, 3], &[1, 2, 3, 4, 5, 255]))?;
+        assert_eq!((t.shape().dims(), t.as_u8()), (&[2, 3][..], Some(&[1, 2, 3, 4, 5, 255][..])));
+        let t = read(idx(0x0C, &[2], &[0, 0, 1, 2, 0x7f, 255, 255, 255]))?;
+        assert_eq!(t.as_u32(), Some(&[258, i32::MAX as u32][..]));
+        let t = read(idx(0x0D, &[1, 1], &1.5f32.to_be_bytes()))?;
+        assert_eq!((t.dtype(), t.as_f32()), (DType::F32, Some(&[1.5][..])));
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_headers() {
+        refused(vec![], 0, "inside its header");
+        refused(vec![0, 0, 8], 3, "inside its header");
+        refused(b"<html>".to_vec(), 0, "not an idx file");
+        refused(idx(8, &[3, 2], &[])[..9].to_vec(), 9, "has 12 bytes");
+        refused(idx(0x0B, &[1], &[0, 0]), 2, "i16");
+        refused(idx(0x77, &[1], &[0]), 2, "unknown");
+        refused(idx(8, &[], &[1]), 3, "no axes");
+        refused(idx(8, &[2, 0], &[]), 8, "axis 1");
+        refused(idx(8, &[u32::MAX; 3], &[]), 4, "any memory");
+        refused(idx(0x0D, &[u32::MAX, 1 << 30], &[]), 4, "any memory");
+    }
+
+    #[test]
+    fn wrong_lengths() {
+        refused(idx(8, &[4], &[1, 2, 3]), 11, "of the 12 bytes");
+        refused(idx(8, &[4], &[1, 2, 3, 4, 5]), 12, "goes on");
+        refused(idx(0x0C, &[2], &[0, 0, 0, 1, 255, 255, 255, 255]), 12, "-1 is negative");
+        // 4 GiB promised, nothing there: an answer at once, and no memory.
+        refused(idx(8, &[u32::MAX], &[]), 8, "of the 4294967303 bytes");
+    }
+
+    #[cfg(feature = "data-download")]
+    mod gzip {
+        use super::*;
+        use std::io::Write;
+
+        fn gz(bytes: &[u8]) -> Vec<u8> {
+            let mut e = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            e.write_all(bytes).and_then(|()| e.finish()).unwrap()
+        }
+
+        #[test]
+        fn right_ones() -> Result<()> {
+            let values: Vec<u8> = (0..5000u32).map(|i| (i * i % 251) as u8).collect();
+            assert_eq!(read(gz(&idx(8, &[5000], &values)))?.as_u8(), Some(&values[..]));
+            let whole = idx(8, &[5000], &values);
+            let halves = [gz(&whole[..2000]), gz(&whole[2000..])].concat();
+            assert_eq!(read(halves)?.as_u8(), Some(&values[..]));
+            Ok(())
+        }
+
+        #[test]
+        fn wrong_ones() {
+            let whole = gz(&idx(8, &[3000], &[7; 3000]));
+            refused(whole[..whole.len() - 9].to_vec(), whole.len() as u64 - 9, "cut short");
+            refused(whole[..5].to_vec(), 5, "cut short");
+            let mut flipped = whole.clone();
+            flipped[whole.len() - 6] ^= 1; // in the checksum
+            refused(flipped, whole.len() as u64, "damaged");
+            refused(gz(&idx(8, &[4], &[1, 2, 3])), 11, "unpacked bytes");
+            refused(gz(&idx(8, &[4], &[1, 2, 3, 4, 5])), 12, "goes on");
+            refused(gz(b"hello"), 0, "not an idx file");
+            let end = whole.len() as u64 + 10;
+            refused([whole, b"more follows".to_vec()].concat(), end, "damaged");
+        }
+
+        /// 64 MiB of zeros behind a header that promises 4 bytes: unpacked no further than needed.
+        #[test]
+        fn a_bomb() -> Result<()> {
+            let mut bytes = idx(8, &[4], &[]);
+            bytes.resize(64 << 20, 0);
+            let out = unpack(gz(&bytes), Path::new("bomb"), None)?;
+            assert!(out.len() < 4096 && out.capacity() < 16384, "{} {}", out.len(), out.capacity());
+            refused(gz(&bytes), 12, "goes on");
+            Ok(())
+        }
+    }
+
+    #[cfg(not(feature = "data-download"))]
+    #[test]
+    fn gzip_needs_the_feature() {
+        let e = read(vec![0x1f, 0x8b, 8, 0]).unwrap_err();
+        assert!(e.to_string().contains("data-download"), "{e}");
+    }
+}

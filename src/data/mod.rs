@@ -1,0 +1,23 @@
+//! Data sets: from arrays, from files in MNIST's format, from the network, or drawn from a seed.
+//!
+//! ```
+//! use gradus::data;
+//! let (train, test) = data::synthetic_digits(0, 100, 20)?;
+//! assert_eq!((train.len(), test.input_shape().dims()), (100, &[28, 28][..]));
+//! # Ok::<(), gradus::Error>(())
+//! ```
+
+mod dataset;
+#[cfg(feature = "data-download")]
+mod download;
+mod folder;
+mod idx;
+mod pinned;
+mod sources;
+mod synthetic;
+
+pub use dataset::Dataset;
+pub use folder::idx_folder;
+pub use idx::read_idx;
+pub use sources::{DownloadProgress, Found, MnistOptions, mnist, mnist_with};
+pub use synthetic::synthetic_digits;

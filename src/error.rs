@@ -1,0 +1,227 @@
+//! One error type. Every message says what went wrong, where, and what to do.
+
+use std::fmt;
+use std::panic::Location;
+use std::path::PathBuf;
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A fault in a setting: its key, what is wrong with it, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The setting's path, as in `fit.batch_size`.
+    pub key: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// A tensor in a weight file whose shape is not the model's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongShape {
+    /// The parameter's full name.
+    pub name: String,
+    /// The shape in the model.
+    pub expected: Vec<usize>,
+    /// The shape in the file.
+    pub found: Vec<usize>,
+}
+
+/// Everything that can go wrong in gradus.
+///
+/// The text of an error has three parts: what happened, where, and what to do. [`Error::code`] is stable across versions.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)] // the fields are what the message shows
+pub enum Error {
+    /// Shapes that do not fit an operation.
+    #[error("{op}: {problem}\n  where: {at}\n  help: {help}")]
+    ShapeMismatch { op: String, problem: String, at: String, help: String },
+
+    /// An operation got a tensor of a dtype that it cannot take.
+    #[error("{op}: {problem}\n  where: {at}\n  help: {help}")]
+    DTypeMismatch { op: String, problem: String, at: String, help: String },
+
+    /// A parameter or layer name used twice.
+    #[error(
+        "the name `{name}` is taken\n  where: first {first}, again {second}\n  help: give one of them another name, or ask for the first with `s.shared(\"{name}\")`"
+    )]
+    DuplicateName { name: String, first: String, second: String },
+
+    /// A model that gives other names or shapes when it is built again.
+    #[error(
+        "the model is not the same each time it is built\n  where: {at}\n  first: {first}\n  now: {now}\n  help: `forward` must make the same parameters for every purpose and batch size"
+    )]
+    InconsistentModel { at: String, first: String, now: String },
+
+    /// Settings that cannot be used; every fault is listed.
+    #[error("{} setting{} cannot be used:{}", faults.len(), if faults.len() == 1 { "" } else { "s" }, list_faults(faults))]
+    InvalidConfig { faults: Vec<Fault> },
+
+    /// A word that is not one of the choices.
+    #[error("`{given}` is not a {what}\n  where: {at}\n  help: choose one of {}", choices.join(", "))]
+    UnknownChoice { what: String, given: String, at: String, choices: Vec<String> },
+
+    /// A recipe or settings file that cannot be read.
+    #[error("the recipe cannot be read: {problem}\n  where: {at}\n  help: {help}")]
+    BadRecipe { problem: String, at: String, help: String },
+
+    /// A data file that is not what its format says.
+    #[error("{}: {problem}\n  where: byte {offset}\n  help: {help}", path.display())]
+    BadData { path: PathBuf, offset: u64, problem: String, help: String },
+
+    /// Data that was looked for and not found.
+    #[error("no data: {problem}\n  where: looked in {}\n  help: {help}", looked.join(", "))]
+    DataNotFound { problem: String, looked: Vec<String>, help: String },
+
+    /// A class label that the model has no output for.
+    #[error("label {label} of row {row} is out of range\n  where: {at}\n  help: the model has {classes} outputs, so labels run from 0 to {}; check the data or the last layer", classes.saturating_sub(1))]
+    LabelOutOfRange { label: u64, row: usize, classes: usize, at: String },
+
+    /// Weights that do not fit the model; nothing was changed.
+    #[error("the weights do not fit the model; nothing was changed\n  where: {}{}\n  help: {help}", path.display(), list_weights(missing, unexpected, wrong_shape))]
+    WeightMismatch { path: PathBuf, missing: Vec<String>, unexpected: Vec<String>, wrong_shape: Vec<WrongShape>, help: String },
+
+    /// A weight or model file that cannot be read.
+    #[error("{}: {problem}\n  where: {at}\n  help: {help}", path.display())]
+    BadFile { path: PathBuf, problem: String, at: String, help: String },
+
+    /// The operating system refused a file operation.
+    #[error("could not {action} {}: {source}\n  where: {}\n  help: check that the path exists, that you may use it and that the disk is not full", path.display(), path.display())]
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+
+    /// No mirror gave the file.
+    #[error("the download failed: {problem}\n  where: {}\n  help: {help}", tried.join("; "))]
+    Download { problem: String, tried: Vec<String>, help: String },
+
+    /// No device answers to the choice.
+    #[error("no device for `{wanted}`: {problem}\n  where: {}\n  help: {help}", if tried.is_empty() { "no adapter was found".to_string() } else { tried.join("; ") })]
+    NoDevice { wanted: String, problem: String, tried: Vec<String>, help: String },
+
+    /// The device went away.
+    #[error(
+        "the device was lost: {reason}\n  where: {device}\n  help: rebuild the model and load the last weights; a driver reset, sleep or unplugging does this"
+    )]
+    DeviceLost { device: String, reason: String },
+
+    /// The plan does not fit the device's memory or limits.
+    #[error("{what} needs {needed} bytes and the device gives {available}\n  where: biggest: {}\n  help: {help}", biggest.join(", "))]
+    OutOfMemory { what: String, needed: u64, available: u64, biggest: Vec<String>, help: String },
+
+    /// The driver or wgpu refused a kernel or a command: a fault of gradus or of the driver.
+    #[error(
+        "the device refused {what}: {problem}\n  where: {device}\n  help: this is a fault of gradus or of the driver; please report it with this text; `--device cpu` goes round it"
+    )]
+    DeviceFault { what: String, problem: String, device: String },
+
+    /// The loss became NaN or infinite: that step and all later ones changed nothing.
+    #[error(
+        "the loss is not finite ({loss}) at step {step}\n  where: epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, check the data for NaN or huge values, or look at the layers' outputs with `predict`"
+    )]
+    NonFiniteLoss { step: u64, epoch: u64, loss: f32 },
+
+    /// Something that was asked for by name and is not there.
+    #[error("there is no {what} `{name}`\n  where: {at}\n  help: there is {}", if known.is_empty() { "none".to_string() } else { known.join(", ") })]
+    NotFound { what: String, name: String, at: String, known: Vec<String> },
+
+    /// A combination that this version cannot do.
+    #[error("{what} is not possible here\n  where: {at}\n  help: {help}")]
+    Unsupported { what: String, at: String, help: String },
+}
+
+/// As the message: `fn main() -> gradus::Result<()>` prints errors this way.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Error {
+    /// The stable code of this error, as in `docs/errors.md`.
+    ///
+    /// ```
+    /// let e = "loud".parse::<gradus::train::DeviceChoice>();
+    /// # let _ = e;
+    /// let e = gradus::Error::DeviceLost { device: "x".into(), reason: "y".into() };
+    /// assert_eq!(e.code(), "device-lost");
+    /// ```
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::ShapeMismatch { .. } => "shape-mismatch",
+            Error::DTypeMismatch { .. } => "dtype-mismatch",
+            Error::DuplicateName { .. } => "duplicate-name",
+            Error::InconsistentModel { .. } => "inconsistent-model",
+            Error::InvalidConfig { .. } => "invalid-config",
+            Error::UnknownChoice { .. } => "unknown-choice",
+            Error::BadRecipe { .. } => "bad-recipe",
+            Error::BadData { .. } => "bad-data",
+            Error::DataNotFound { .. } => "data-not-found",
+            Error::LabelOutOfRange { .. } => "label-out-of-range",
+            Error::WeightMismatch { .. } => "weight-mismatch",
+            Error::BadFile { .. } => "bad-file",
+            Error::Io { .. } => "io",
+            Error::Download { .. } => "download",
+            Error::NoDevice { .. } => "no-device",
+            Error::DeviceLost { .. } => "device-lost",
+            Error::OutOfMemory { .. } => "out-of-memory",
+            Error::DeviceFault { .. } => "device-fault",
+            Error::NonFiniteLoss { .. } => "non-finite-loss",
+            Error::NotFound { .. } => "not-found",
+            Error::Unsupported { .. } => "unsupported",
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Error::Io { action, path: path.into(), source }
+    }
+
+    pub(crate) fn unknown_choice(what: &str, given: &str, choices: &[&str]) -> Self {
+        Error::UnknownChoice {
+            what: what.into(),
+            given: given.into(),
+            at: format!("the {what}"),
+            choices: choices.iter().map(|c| c.to_string()).collect(),
+        }
+    }
+}
+
+/// Collects the faults of several settings, so that all are reported at once.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Vec<Fault>);
+
+impl Faults {
+    pub(crate) fn check(&mut self, ok: bool, key: &str, problem: impl fmt::Display, help: &str) {
+        if !ok {
+            self.0.push(Fault { key: key.into(), problem: problem.to_string(), help: help.into() });
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::InvalidConfig { faults: self.0 }) }
+    }
+}
+
+/// `file:line:column` of a caller, as errors print it.
+pub(crate) fn place(l: &Location<'_>) -> String {
+    format!("{}:{}:{}", l.file(), l.line(), l.column())
+}
+
+fn list_faults(faults: &[Fault]) -> String {
+    faults.iter().map(|f| format!("\n  where: {}: {}\n  help: {}", f.key, f.problem, f.help)).collect()
+}
+
+fn list_weights(missing: &[String], unexpected: &[String], wrong: &[WrongShape]) -> String {
+    let mut out = String::new();
+    if !missing.is_empty() {
+        out += &format!("\n  missing: {}", missing.join(", "));
+    }
+    if !unexpected.is_empty() {
+        out += &format!("\n  unexpected: {}", unexpected.join(", "));
+    }
+    for w in wrong {
+        out += &format!("\n  {}: the model has {:?}, the file {:?}", w.name, w.expected, w.found);
+    }
+    out
+}

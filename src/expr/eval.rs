@@ -1,0 +1,143 @@
+use super::{Binary, Expr, Node, Unary};
+
+/// Values computed at a time: small enough that a formula's intermediates stay in the first-level cache.
+pub const CHUNK: usize = 256;
+
+type Row = [f32; CHUNK];
+
+/// Evaluates a formula over slices, [`CHUNK`] values at a time, with the machine's widest vectors. Keeps its scratch memory between calls.
+#[derive(Debug, Clone)]
+pub struct Evaluator {
+    expr: Expr,
+    rows: Vec<Row>,
+}
+
+impl Evaluator {
+    /// For this formula.
+    pub fn new(expr: &Expr) -> Self {
+        let rows = expr.nodes().iter().map(|n| if let Node::Const(c) = n { [f64::from_bits(*c) as f32; CHUNK] } else { [0.0; CHUNK] });
+        Evaluator { rows: rows.collect(), expr: expr.clone() }
+    }
+
+    /// Sets the step's rates.
+    pub fn set_rates(&mut self, rates: &[f32]) {
+        for (row, n) in self.rows.iter_mut().zip(self.expr.nodes()) {
+            if let Node::Rate(i) = n {
+                row.fill(rates[*i]);
+            }
+        }
+    }
+
+    /// One chunk: `load(i, row)` fills input `i`; the outputs are then read with [`Evaluator::output`].
+    pub fn chunk(&mut self, mut load: impl FnMut(usize, &mut Row)) {
+        for (row, n) in self.rows.iter_mut().zip(self.expr.nodes()) {
+            if let Node::Input(i) = n {
+                load(*i, row);
+            }
+        }
+        let (nodes, rows) = (self.expr.nodes(), &mut self.rows);
+        pulp::Arch::new().dispatch(|| compute(nodes, rows));
+    }
+
+    /// Output `i` of the last chunk.
+    pub fn output(&self, i: usize) -> &Row {
+        &self.rows[self.expr.outputs()[i]]
+    }
+}
+
+#[inline(always)]
+fn compute(nodes: &[Node], rows: &mut [Row]) {
+    for (i, n) in nodes.iter().enumerate() {
+        let (before, rest) = rows.split_at_mut(i);
+        let out = &mut rest[0];
+        match *n {
+            Node::Unary(u, a) => unary(u, &before[a], out),
+            Node::Binary(b, x, y) => binary(b, &before[x], &before[y], out),
+            _ => {}
+        }
+    }
+}
+
+#[inline(always)]
+fn unary(u: Unary, x: &Row, out: &mut Row) {
+    #[inline(always)]
+    fn each(x: &Row, out: &mut Row, f: impl Fn(f32) -> f32) {
+        for (o, &v) in out.iter_mut().zip(x) {
+            *o = f(v);
+        }
+    }
+    match u {
+        Unary::Neg => each(x, out, |v| -v),
+        Unary::Abs => each(x, out, f32::abs),
+        Unary::Exp => each(x, out, f32::exp),
+        Unary::Log => each(x, out, f32::ln),
+        Unary::Sqrt => each(x, out, f32::sqrt),
+        Unary::Tanh => each(x, out, f32::tanh),
+        Unary::Sigmoid => each(x, out, |v| 1.0 / (1.0 + (-v).exp())),
+        Unary::Erf => each(x, out, erf),
+        Unary::Relu => each(x, out, |v| if v < 0.0 { 0.0 } else { v }),
+        Unary::Positive => each(x, out, |v| if v > 0.0 { 1.0 } else { 0.0 }),
+    }
+}
+
+#[inline(always)]
+fn binary(b: Binary, x: &Row, y: &Row, out: &mut Row) {
+    #[inline(always)]
+    fn each(x: &Row, y: &Row, out: &mut Row, f: impl Fn(f32, f32) -> f32) {
+        for ((o, &a), &b) in out.iter_mut().zip(x).zip(y) {
+            *o = f(a, b);
+        }
+    }
+    match b {
+        Binary::Add => each(x, y, out, |a, b| a + b),
+        Binary::Sub => each(x, y, out, |a, b| a - b),
+        Binary::Mul => each(x, y, out, |a, b| a * b),
+        Binary::Div => each(x, y, out, |a, b| a / b),
+    }
+}
+
+/// The error function as `shaders/lib/math.wgsl` has it (XLA's rational approximation, within 1e-6 of the truth).
+#[inline(always)]
+fn erf(x: f32) -> f32 {
+    const A: [f32; 5] = [0.000_229_050_66, 0.003_408_291, 0.050_955_695, 0.185_208_32, 1.128_379_1];
+    const B: [f32; 7] = [-1.179_160_3e-7, 2.354_796_7e-5, 0.001_017_962_5, 0.014_070_47, 0.110_985_05, 0.497_469_25, 1.0];
+    let v = if x < -3.743_921 {
+        -3.743_921
+    } else if x > 3.743_921 {
+        3.743_921
+    } else {
+        x
+    };
+    let s = v * v;
+    let horner = |c: &[f32]| c.iter().skip(1).fold(c[0], |p, &k| p * s + k);
+    v * horner(&A) / horner(&B)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expr::Activation;
+
+    /// The slice evaluator against the plain one in f64, at DESIGN's tolerance.
+    #[test]
+    fn slices_equal_scalars() {
+        for a in Activation::ALL {
+            let mut e = Evaluator::new(&a.expr());
+            e.chunk(|_, row| row.iter_mut().enumerate().for_each(|(i, v)| *v = i as f32 / 16.0 - 8.0));
+            for (i, &got) in e.output(0).iter().enumerate() {
+                let x = i as f64 / 16.0 - 8.0;
+                let want = a.expr().eval::<f64>(&[x], &[])[0];
+                assert!((f64::from(got) - want).abs() <= 1e-6 + 1e-5 * want.abs(), "{} at {x}: {got} for {want}", a.name());
+            }
+        }
+    }
+
+    #[test]
+    fn nan_stays_nan() {
+        for a in Activation::ALL {
+            let mut e = Evaluator::new(&a.expr());
+            e.chunk(|_, row| row.fill(f32::NAN));
+            assert!(e.output(0)[0].is_nan(), "{}", a.name());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Scalar formulas, written once: printed as WGSL for the GPU, evaluated over slices on the CPU, differentiated by rule.
+//!
+//! An [`Expr`] is a function from some inputs (and the step's *rates*: learning rate, bias corrections) to some outputs, kept
+//! as a list of nodes in which every sub-expression stands once.
+//!
+//! ```
+//! use gradus::expr::Expr;
+//! let f = Expr::of(2, |x| vec![(&x[0] * &x[1]).tanh()]);
+//! assert_eq!(f.eval::<f64>(&[0.0, 5.0], &[]), [0.0]);
+//! assert!(f.wgsl(&["a", "b"]).statements.contains("tanh"));
+//! ```
+
+mod derive;
+mod eval;
+mod real;
+mod scalar;
+mod table;
+mod tape;
+mod wgsl;
+
+pub use eval::{CHUNK, Evaluator};
+pub use real::Real;
+pub use scalar::Scalar;
+pub use table::Activation;
+pub use tape::Tape;
+pub use wgsl::Printed;
+
+/// A function of one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unary {
+    Neg,
+    Abs,
+    Exp,
+    Log,
+    Sqrt,
+    Tanh,
+    /// `1 / (1 + exp(-x))`
+    Sigmoid,
+    /// The error function.
+    Erf,
+    /// `x` where it is not negative, else 0; NaN stays NaN.
+    Relu,
+    /// 1 where `x > 0`, else 0.
+    Positive,
+}
+
+/// A function of two values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+}
+
+/// One value of an [`Expr`]; operands are earlier nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Node {
+    /// The function's input of this number.
+    Input(usize),
+    /// The rate of this number in the step's row of the rate table.
+    Rate(usize),
+    /// A constant, as the bits of an f64.
+    Const(u64),
+    Unary(Unary, usize),
+    Binary(Binary, usize, usize),
+}
+
+/// A function from `arity` inputs to one or more outputs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Expr {
+    arity: usize,
+    nodes: Vec<Node>,
+    outputs: Vec<usize>,
+}
+
+impl Expr {
+    /// Writes a formula with operators: `Expr::of(2, |x| vec![&x[0] + &x[1]])`.
+    pub fn of(arity: usize, f: impl FnOnce(&[Scalar]) -> Vec<Scalar>) -> Expr {
+        let inputs: Vec<Scalar> = (0..arity).map(Scalar::input).collect();
+        let mut tape = Tape::default();
+        let outputs: Vec<usize> = f(&inputs).iter().map(|s| s.record(&mut tape)).collect();
+        tape.finish(arity, &outputs)
+    }
+
+    /// `f(x) = x`.
+    pub fn identity() -> Expr {
+        Expr::of(1, |x| vec![x[0].clone()])
+    }
+
+    /// How many inputs it takes.
+    pub fn arity(&self) -> usize {
+        self.arity
+    }
+
+    /// Its nodes, operands first.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The nodes that are its results.
+    pub fn outputs(&self) -> &[usize] {
+        &self.outputs
+    }
+
+    /// Whether it is `f(x) = x`.
+    pub fn is_identity(&self) -> bool {
+        self.arity == 1 && self.outputs.len() == 1 && self.nodes[self.outputs[0]] == Node::Input(0)
+    }
+
+    /// Floating-point operations of one evaluation.
+    pub fn flops(&self) -> usize {
+        self.nodes.iter().filter(|n| matches!(n, Node::Unary(..) | Node::Binary(..))).count()
+    }
+
+    /// Drops the inputs that nothing reads; gives the numbers of those that stay.
+    pub fn prune(&self) -> (Expr, Vec<usize>) {
+        let mut kept: Vec<usize> = self.nodes.iter().filter_map(|n| if let Node::Input(i) = n { Some(*i) } else { None }).collect();
+        kept.sort_unstable();
+        kept.dedup();
+        let mut tape = Tape::default();
+        let mut args = vec![usize::MAX; self.arity];
+        for (new, &old) in kept.iter().enumerate() {
+            args[old] = tape.input(new);
+        }
+        let outputs = tape.inline(self, &args);
+        (tape.finish(kept.len(), &outputs), kept)
+    }
+
+    /// Evaluates it once, in f32 or f64: the plainest way, for the reference.
+    pub fn eval<T: Real>(&self, inputs: &[T], rates: &[T]) -> Vec<T> {
+        let mut v: Vec<T> = Vec::with_capacity(self.nodes.len());
+        for n in &self.nodes {
+            v.push(match *n {
+                Node::Input(i) => inputs[i],
+                Node::Rate(i) => rates[i],
+                Node::Const(c) => T::from_f64(f64::from_bits(c)),
+                Node::Unary(u, a) => u.apply(v[a]),
+                Node::Binary(b, x, y) => b.apply(v[x], v[y]),
+            });
+        }
+        self.outputs.iter().map(|&o| v[o]).collect()
+    }
+}
+
+impl Unary {
+    /// Its value at `x`, in the type's own precision.
+    pub fn apply<T: Real>(self, x: T) -> T {
+        let (zero, one) = (T::from_f64(0.0), T::from_f64(1.0));
+        match self {
+            Unary::Neg => zero - x,
+            Unary::Abs => x.abs(),
+            Unary::Exp => x.exp(),
+            Unary::Log => x.log(),
+            Unary::Sqrt => x.sqrt(),
+            Unary::Tanh => x.tanh(),
+            Unary::Sigmoid => one / (one + (zero - x).exp()),
+            Unary::Erf => x.erf(),
+            Unary::Relu => {
+                if x < zero {
+                    zero
+                } else {
+                    x
+                }
+            }
+            Unary::Positive => {
+                if x > zero {
+                    one
+                } else {
+                    zero
+                }
+            }
+        }
+    }
+}
+
+impl Binary {
+    /// Its value at `(x, y)`.
+    pub fn apply<T: Real>(self, x: T, y: T) -> T {
+        match self {
+            Binary::Add => x + y,
+            Binary::Sub => x - y,
+            Binary::Mul => x * y,
+            Binary::Div => x / y,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+use super::{Expr, Scalar};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The activations. **To add one, add an entry to this table**: its name and its formula; WGSL, CPU, derivative, `--activation`
+/// and the tests follow.
+macro_rules! activations {
+    ($($(#[$doc:meta])* $variant:ident $name:literal = |$x:ident| $formula:expr;)*) => {
+        /// An elementwise activation.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Activation { $($(#[$doc])* $variant,)* }
+
+        impl Activation {
+            /// Every activation there is.
+            pub const ALL: &'static [Activation] = &[$(Activation::$variant),*];
+
+            /// Its name, as flags and recipes spell it.
+            pub fn name(self) -> &'static str {
+                match self { $(Activation::$variant => $name,)* }
+            }
+
+            /// Its formula.
+            pub fn expr(self) -> Expr {
+                match self { $(Activation::$variant => Expr::of(1, |v| { let $x = &v[0]; vec![$formula] }),)* }
+            }
+        }
+    };
+}
+
+activations! {
+    /// `max(x, 0)`
+    Relu "relu" = |x| x.relu();
+    /// Hyperbolic tangent.
+    Tanh "tanh" = |x| x.tanh();
+    /// `1 / (1 + exp(-x))`
+    Sigmoid "sigmoid" = |x| x.sigmoid();
+    /// `x * sigmoid(x)` (swish).
+    Silu "silu" = |x| x * x.sigmoid();
+    /// `x * Phi(x)` with the error function (Hendrycks & Gimpel 2016; PyTorch's default).
+    Gelu "gelu" = |x| 0.5 * x * (1.0 + (x * std::f64::consts::FRAC_1_SQRT_2).erf());
+    /// GELU by the tanh approximation.
+    GeluTanh "gelu_tanh" = |x| 0.5 * x * (1.0 + gelu_inner(x).tanh());
+}
+
+fn gelu_inner(x: &Scalar) -> Scalar {
+    (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * (x * x * x))
+}
+
+impl std::str::FromStr for Activation {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        let names: Vec<&str> = Self::ALL.iter().map(|a| a.name()).collect();
+        Self::ALL.iter().copied().find(|a| a.name() == s).ok_or_else(|| Error::unknown_choice("activation", s, &names))
+    }
+}

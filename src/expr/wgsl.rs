@@ -1,0 +1,66 @@
+use super::{Binary, Expr, Node, Unary};
+use std::fmt::Write;
+
+/// A formula as WGSL: statements, and the names that then hold the outputs.
+#[derive(Debug, Clone)]
+pub struct Printed {
+    /// `let` statements, one a line.
+    pub statements: String,
+    /// The names of the outputs.
+    pub outputs: Vec<String>,
+}
+
+impl Expr {
+    /// Prints the formula over the type `V` (an alias the kernel makes: `f32` or `vec4<f32>`); `inputs` are the names of its inputs.
+    /// Rates are read by `rate(i)`, functions that WGSL lacks stand in `shaders/lib/math.wgsl`.
+    pub fn wgsl(&self, inputs: &[&str]) -> Printed {
+        let mut statements = String::new();
+        let mut names: Vec<String> = Vec::new();
+        for (i, n) in self.nodes().iter().enumerate() {
+            let rhs = match *n {
+                Node::Input(k) => {
+                    names.push(inputs[k].to_string());
+                    continue;
+                }
+                Node::Rate(k) => format!("V(rate({k}u))"),
+                Node::Const(c) => format!("V({})", literal(f64::from_bits(c))),
+                Node::Unary(u, a) => u.wgsl(&names[a]),
+                Node::Binary(b, x, y) => {
+                    let op = match b {
+                        Binary::Add => '+',
+                        Binary::Sub => '-',
+                        Binary::Mul => '*',
+                        Binary::Div => '/',
+                    };
+                    format!("{} {op} {}", names[x], names[y])
+                }
+            };
+            let _ = writeln!(statements, "    let t{i} = {rhs};");
+            names.push(format!("t{i}"));
+        }
+        Printed { statements, outputs: self.outputs().iter().map(|&o| names[o].clone()).collect() }
+    }
+}
+
+impl Unary {
+    fn wgsl(self, x: &str) -> String {
+        match self {
+            Unary::Neg => format!("-{x}"),
+            Unary::Abs => format!("abs({x})"),
+            Unary::Exp => format!("exp({x})"),
+            Unary::Log => format!("log({x})"),
+            Unary::Sqrt => format!("sqrt({x})"),
+            Unary::Tanh => format!("safe_tanh({x})"),
+            Unary::Sigmoid => format!("V(1.0) / (V(1.0) + exp(-{x}))"),
+            Unary::Erf => format!("erf({x})"),
+            Unary::Relu => format!("select({x}, V(0.0), {x} < V(0.0))"),
+            Unary::Positive => format!("select(V(0.0), V(1.0), {x} > V(0.0))"),
+        }
+    }
+}
+
+/// An f32 literal that parses back to the same bits.
+fn literal(x: f64) -> String {
+    let x = x as f32;
+    if x.is_finite() { format!("{x:?}f") } else { format!("bitcast<f32>({}u)", x.to_bits()) }
+}

@@ -1,0 +1,188 @@
+use super::AdapterSummary;
+use crate::error::{Error, Result};
+use crate::kernels::{Access, Kernel, Profile};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// An open device with its queue and its pipelines. Models on one adapter share it.
+pub struct Gpu {
+    /// The adapter it was opened on.
+    pub summary: AdapterSummary,
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pipelines: Mutex<HashMap<(String, bool), Arc<Pipeline>>>,
+    failure: Arc<Mutex<Option<Failure>>>,
+}
+
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
+
+enum Failure {
+    Lost(String),
+    OutOfMemory(String),
+    Fault(String),
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gpu({})", self.summary)
+    }
+}
+
+/// A lock whose holder panicked still guards plain data.
+pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gpu {
+    /// Opens the adapter, or gives the device that is already open on it: software drivers do not survive two being made at once.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(summary: &AdapterSummary) -> Result<Arc<Gpu>> {
+        static OPEN: Mutex<Vec<(String, Weak<Gpu>)>> = Mutex::new(Vec::new());
+        let key = format!("{} {} {}", summary.index, summary.backend, summary.name);
+        let mut open = lock(&OPEN);
+        let alive = open.iter().find(|(k, _)| *k == key).and_then(|(_, gpu)| gpu.upgrade());
+        if let Some(gpu) = alive.filter(|g| g.check("opening").is_ok()) {
+            return Ok(gpu);
+        }
+        let gpu = Arc::new(pollster::block_on(Self::open_async(summary))?);
+        open.retain(|(k, g)| *k != key && g.strong_count() > 0);
+        open.push((key, Arc::downgrade(&gpu)));
+        Ok(gpu)
+    }
+
+    /// Opens the adapter with all its limits.
+    pub async fn open_async(summary: &AdapterSummary) -> Result<Gpu> {
+        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("gradus"),
+            required_features: summary.adapter.features() & wanted,
+            required_limits: summary.adapter.limits(),
+            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            trace: wgpu::Trace::Off,
+        };
+        let opened = summary.adapter.request_device(&descriptor).await;
+        let (device, queue) = opened.map_err(|e| Error::NoDevice {
+            wanted: summary.name.clone(),
+            problem: format!("the driver refused to open it: {e}"),
+            tried: vec![summary.to_string()],
+            help: "update the driver, or choose another device (`--device list`, `--device cpu`)".into(),
+        })?;
+        let failure = Arc::new(Mutex::new(None));
+        let note = |slot: &Arc<Mutex<Option<Failure>>>| {
+            let slot = slot.clone();
+            move |f: Failure| {
+                lock(&slot).get_or_insert(f);
+            }
+        };
+        let on_error = note(&failure);
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+            on_error(match e {
+                wgpu::Error::OutOfMemory { source } => Failure::OutOfMemory(source.to_string()),
+                wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => Failure::Fault(description),
+            });
+        }));
+        let on_loss = note(&failure);
+        device.set_device_lost_callback(move |reason, message| {
+            // dropping the last handle ends a device too, and is no loss
+            if reason != wgpu::DeviceLostReason::Destroyed || !message.is_empty() {
+                on_loss(Failure::Lost(format!("{reason:?}: {message}")));
+            }
+        });
+        Ok(Gpu { summary: summary.clone(), device, queue, pipelines: Mutex::default(), failure })
+    }
+
+    /// How kernels are shaped for it.
+    pub fn profile(&self) -> Profile {
+        if self.summary.is_gpu() { Profile::Gpu } else { Profile::Software }
+    }
+
+    /// The first failure since the last look, while doing `what`.
+    pub(super) fn check(&self, what: &str) -> Result<()> {
+        let mut slot = lock(&self.failure);
+        let device = self.summary.name.clone();
+        match slot.take() {
+            None => Ok(()),
+            Some(Failure::Lost(reason)) => {
+                *slot = Some(Failure::Lost(reason.clone())); // it stays lost
+                Err(Error::DeviceLost { device, reason })
+            }
+            Some(Failure::OutOfMemory(problem)) => Err(Error::OutOfMemory {
+                what: what.into(),
+                needed: 0,
+                available: self.summary.max_buffer,
+                biggest: vec![problem],
+                help: "take a smaller batch, a smaller model, or another device".into(),
+            }),
+            Some(Failure::Fault(problem)) => Err(Error::DeviceFault { what: what.into(), problem, device }),
+        }
+    }
+
+    /// The kernel's pipeline, made once for each source text.
+    ///
+    /// `checked` keeps wgpu's bounds and loop checks in the shader: tests run both; training runs without, for speed.
+    pub(super) fn pipeline(&self, kernel: &Kernel, checked: bool) -> Result<Arc<Pipeline>> {
+        let source = kernel.source();
+        let key = (source, checked);
+        if let Some(p) = lock(&self.pipelines).get(&key) {
+            return Ok(p.clone());
+        }
+        let name = kernel.name();
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(key.0.as_str().into()) };
+        let module = if checked {
+            self.device.create_shader_module(descriptor)
+        } else {
+            // SAFETY: the text is generated here and never the user's; every index in it is bounded by the extents of its `dims`
+            // row, every loop by a constant or by such an extent, and the parity tests run the same text with checks on.
+            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+        };
+        let buffer = |ty, size: Option<u64>| wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size: size.and_then(std::num::NonZeroU64::new),
+        };
+        let uniform = |size| buffer(wgpu::BufferBindingType::Uniform, Some(size));
+        let accesses = kernel.accesses();
+        let types = std::iter::once(uniform(256)).chain(accesses.iter().map(|a| match a {
+            Access::Uniform => uniform(64),
+            Access::Read | Access::Write => buffer(wgpu::BufferBindingType::Storage { read_only: *a == Access::Read }, None),
+        }));
+        let entries: Vec<_> = types
+            .enumerate()
+            .map(|(i, ty)| wgpu::BindGroupLayoutEntry { binding: i as u32, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None })
+            .collect();
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&name), entries: &entries });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: checked },
+            cache: None,
+        });
+        self.check(&format!("the kernel {name}"))?;
+        let made = Arc::new(Pipeline { pipeline, layout });
+        lock(&self.pipelines).insert(key, made.clone());
+        Ok(made)
+    }
+
+    /// Pipelines made so far.
+    pub fn pipeline_count(&self) -> usize {
+        lock(&self.pipelines).len()
+    }
+
+    /// Ends the device, as a driver's reset would: for tests of what follows.
+    #[doc(hidden)]
+    pub fn destroy(&self) {
+        *lock(&self.failure) = Some(Failure::Lost("destroyed by the program".into()));
+        self.device.destroy();
+    }
+}

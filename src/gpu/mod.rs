@@ -1,0 +1,14 @@
+//! The only room that knows wgpu: adapters, a device, buffers, pipelines, running a [`Program`](crate::plan::Program).
+
+mod adapter;
+mod device;
+mod session;
+
+pub use adapter::{AdapterKind, AdapterSummary, adapters, adapters_async};
+pub use device::Gpu;
+pub use session::GpuSession;
+
+/// wgpu's own types, for programs that share a device with gradus. No promise of stability: they change with wgpu.
+pub mod raw {
+    pub use wgpu;
+}

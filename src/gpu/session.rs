@@ -1,0 +1,319 @@
+use super::device::{Gpu, Pipeline, lock};
+use crate::error::{Error, Result};
+use crate::kernels::DIMS;
+use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::plan::{BufferId, DataId, Handle, Lane, Layout, LogLine, Program, Session};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+/// One model's buffers on a GPU, and its programs made ready.
+pub struct GpuSession {
+    gpu: Arc<Gpu>,
+    checked: bool,
+    fixed: HashMap<BufferId, wgpu::Buffer>,
+    slots: Vec<wgpu::Buffer>,
+    /// Counts up when slots are made anew, so that bind groups are too.
+    generation: u64,
+    data: Vec<Option<wgpu::Buffer>>,
+    programs: Vec<Option<Prepared>>,
+    pending: VecDeque<Pending>,
+    idle_staging: Vec<wgpu::Buffer>,
+}
+
+struct Prepared {
+    program: Arc<Program>,
+    data: Vec<DataId>,
+    pipelines: Vec<Arc<Pipeline>>,
+    dims: wgpu::Buffer,
+    groups: Vec<wgpu::BindGroup>,
+    generation: u64,
+}
+
+/// A submit whose log was not yet handed out.
+struct Pending {
+    lane: Lane,
+    first_batch: u32,
+    steps: usize,
+    staging: wgpu::Buffer,
+    index: wgpu::SubmissionIndex,
+    mapped: Arc<Mutex<Option<bool>>>,
+}
+
+/// Most steps of one submit: two in flight never lap the log's ring.
+pub(crate) const MAX_STEPS: usize = LOG_ROWS / 4;
+
+impl GpuSession {
+    /// Allocates the arenas. `checked` keeps wgpu's checks in the shaders.
+    pub fn new(gpu: Arc<Gpu>, layout: Layout, checked: bool) -> Result<Self> {
+        let mut s = GpuSession {
+            gpu,
+            checked,
+            fixed: HashMap::new(),
+            slots: Vec::new(),
+            generation: 0,
+            data: Vec::new(),
+            programs: Vec::new(),
+            pending: VecDeque::new(),
+            idle_staging: Vec::new(),
+        };
+        let mut sizes = vec![(BufferId::Parameters, layout.parameters), (BufferId::Gradients, layout.parameters)];
+        sizes.extend((0..layout.moments).map(|m| (BufferId::Moment(m), layout.parameters)));
+        sizes.extend([(BufferId::Rates, RATE_ROWS * RATE_WIDTH), (BufferId::Partials, PARTIALS)]);
+        for lane in [Lane::Train, Lane::Look] {
+            sizes.extend([(BufferId::State(lane), STATE_WORDS), (BufferId::Log(lane), LOG_ROWS * LOG_WIDTH)]);
+        }
+        for (id, words) in sizes {
+            let buffer = s.buffer(&format!("{id:?}"), 4 * words as u64)?;
+            s.fixed.insert(id, buffer);
+        }
+        // a line that no step has written belongs to no batch
+        let empty = vec![u32::MAX; LOG_ROWS * LOG_WIDTH];
+        s.write(BufferId::Log(Lane::Train), 0, &empty)?;
+        s.write(BufferId::Log(Lane::Look), 0, &empty)?;
+        Ok(s)
+    }
+
+    fn buffer(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
+        let limit = self.gpu.summary.max_buffer.min(self.gpu.summary.max_binding);
+        if bytes > limit {
+            return Err(Error::OutOfMemory {
+                what: format!("the buffer {label}"),
+                needed: bytes,
+                available: limit,
+                biggest: vec![format!("{label}: {bytes} bytes in one binding")],
+                help: "take a smaller batch or a smaller model; `explain()` lists what is large".into(),
+            });
+        }
+        let uniform = if label.starts_with("State") { wgpu::BufferUsages::UNIFORM } else { wgpu::BufferUsages::empty() };
+        let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes.max(4),
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST | uniform,
+            mapped_at_creation: false,
+        });
+        self.gpu.check(&format!("the buffer {label}"))?;
+        Ok(buffer)
+    }
+
+    fn find(&self, id: BufferId, data: &[DataId]) -> Result<&wgpu::Buffer> {
+        let found = match id {
+            BufferId::Slot(i) => self.slots.get(i),
+            BufferId::Data(i) => data.get(i).and_then(|d| self.data.get(d.0)).and_then(Option::as_ref),
+            id => self.fixed.get(&id),
+        };
+        found.ok_or_else(|| Error::NotFound { what: "buffer".into(), name: format!("{id:?}"), at: "the GPU session".into(), known: vec![] })
+    }
+
+    fn bind(&self, p: &Prepared) -> Result<Vec<wgpu::BindGroup>> {
+        let mut groups = Vec::with_capacity(p.program.launches.len());
+        for (i, launch) in p.program.launches.iter().enumerate() {
+            let row =
+                wgpu::BufferBinding { buffer: &p.dims, offset: 4 * (i * DIMS) as u64, size: std::num::NonZeroU64::new(4 * DIMS as u64) };
+            let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(row) }];
+            for (j, id) in launch.buffers.iter().enumerate() {
+                let resource = self.find(*id, &p.data)?.as_entire_binding();
+                entries.push(wgpu::BindGroupEntry { binding: 1 + j as u32, resource });
+            }
+            groups.push(self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&launch.label),
+                layout: &p.pipelines[i].layout,
+                entries: &entries,
+            }));
+        }
+        self.gpu.check("a bind group")?;
+        Ok(groups)
+    }
+
+    fn staging(&mut self, bytes: u64) -> wgpu::Buffer {
+        let fits = self.idle_staging.iter().position(|b| b.size() >= bytes);
+        match fits {
+            Some(i) => self.idle_staging.swap_remove(i),
+            None => self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("staging"),
+                size: bytes,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            }),
+        }
+    }
+
+    fn wait_for(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: index, timeout: None };
+        if let Err(e) = self.gpu.device.poll(wait) {
+            self.gpu.check("waiting")?;
+            return Err(Error::DeviceFault {
+                what: "waiting for it".into(),
+                problem: e.to_string(),
+                device: self.gpu.summary.name.clone(),
+            });
+        }
+        self.gpu.check("a submit")
+    }
+
+    fn mapped_words(&self, staging: &wgpu::Buffer, words: usize) -> Result<Vec<u32>> {
+        let fault = |e: String| Error::DeviceFault { what: "reading back".into(), problem: e, device: self.gpu.summary.name.clone() };
+        let view = staging.slice(..4 * words as u64).get_mapped_range().map_err(|e| fault(e.to_string()))?;
+        let bytes: &[u8] = &view;
+        Ok(bytemuck::pod_collect_to_vec(bytes))
+    }
+}
+
+impl Session for GpuSession {
+    fn add_data(&mut self, words: &[u32]) -> Result<DataId> {
+        let buffer = self.buffer("data", 4 * words.len() as u64)?;
+        self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+        self.gpu.check("the data set")?;
+        self.data.push(Some(buffer));
+        Ok(DataId(self.data.len() - 1))
+    }
+
+    fn drop_data(&mut self, id: DataId) {
+        if let Some(slot) = self.data.get_mut(id.0) {
+            *slot = None;
+        }
+        for p in self.programs.iter_mut().filter(|p| p.as_ref().is_some_and(|p| p.data.contains(&id))) {
+            *p = None;
+        }
+    }
+
+    fn prepare(&mut self, program: &Arc<Program>, data: &[DataId]) -> Result<Handle> {
+        for (i, &bytes) in program.slots.iter().enumerate() {
+            let label = format!("slot {i}");
+            if self.slots.len() <= i {
+                self.slots.push(self.buffer(&label, bytes as u64)?);
+                self.generation += 1;
+            } else if self.slots[i].size() < bytes as u64 {
+                self.slots[i] = self.buffer(&label, bytes as u64)?;
+                self.generation += 1;
+            }
+        }
+        let mut pipelines = Vec::new();
+        for l in &program.launches {
+            pipelines.push(self.gpu.pipeline(&l.kernel, self.checked)?);
+        }
+        let mut words = vec![0u32; DIMS * program.launches.len()];
+        for (row, l) in words.chunks_mut(DIMS).zip(&program.launches) {
+            let d = l.kernel.dims();
+            row[..d.len()].copy_from_slice(&d);
+        }
+        let dims = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("dims"),
+            size: 4 * words.len() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.gpu.queue.write_buffer(&dims, 0, bytemuck::cast_slice(&words));
+        let mut prepared =
+            Prepared { program: program.clone(), data: data.to_vec(), pipelines, dims, groups: vec![], generation: self.generation };
+        prepared.groups = self.bind(&prepared)?;
+        let free = self.programs.iter().position(Option::is_none);
+        match free {
+            Some(i) => self.programs[i] = Some(prepared),
+            None => self.programs.push(Some(prepared)),
+        }
+        Ok(Handle(free.unwrap_or(self.programs.len() - 1)))
+    }
+
+    fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
+        let target = self.find(buffer, &[])?;
+        self.gpu.queue.write_buffer(target, 4 * offset as u64, bytemuck::cast_slice(words));
+        self.gpu.check("writing a buffer")
+    }
+
+    fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
+        let bytes = 4 * len as u64;
+        let staging = self.staging(bytes.max(4));
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(self.find(buffer, &[])?, 4 * offset as u64, &staging, 0, bytes);
+        let index = self.gpu.queue.submit([encoder.finish()]);
+        staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        self.wait_for(Some(index))?;
+        let out = self.mapped_words(&staging, len)?;
+        staging.unmap();
+        self.idle_staging.push(staging);
+        Ok(out)
+    }
+
+    fn submit(&mut self, handle: Handle, steps: usize, first_batch: u32) -> Result<()> {
+        let gone = || Error::NotFound { what: "program".into(), name: format!("{handle:?}"), at: "the GPU session".into(), known: vec![] };
+        let mut p = self.programs.get_mut(handle.0).and_then(Option::take).ok_or_else(gone)?;
+        let fresh =
+            if p.generation == self.generation { Ok(()) } else { self.bind(&p).map(|g| (p.groups, p.generation) = (g, self.generation)) };
+        let done = fresh.and_then(|()| self.encode(&p, steps, first_batch));
+        self.programs[handle.0] = Some(p);
+        done
+    }
+
+    fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>> {
+        let Some(at) = self.pending.iter().position(|p| p.lane == lane) else { return Ok(None) };
+        if wait {
+            self.wait_for(Some(self.pending[at].index.clone()))?;
+        } else if let Err(e) = self.gpu.device.poll(wgpu::PollType::Poll) {
+            self.gpu.check("looking at it")?;
+            return Err(Error::DeviceFault { what: "a look".into(), problem: e.to_string(), device: self.gpu.summary.name.clone() });
+        }
+        let state = *lock(&self.pending[at].mapped);
+        match (state, self.pending.remove(at)) {
+            (Some(true), Some(p)) => {
+                let words = self.mapped_words(&p.staging, p.steps * LOG_WIDTH)?;
+                p.staging.unmap();
+                self.idle_staging.push(p.staging);
+                let lines = words.chunks(LOG_WIDTH).map(LogLine::from_words).enumerate();
+                let ours = lines.filter(|(i, l)| l.batch == p.first_batch.wrapping_add(*i as u32));
+                Ok(Some(ours.map(|(_, l)| l).collect()))
+            }
+            (None, Some(p)) if !wait => {
+                self.pending.insert(at, p);
+                Ok(None)
+            }
+            _ => {
+                self.gpu.check("the log")?;
+                Err(Error::DeviceLost { device: self.gpu.summary.name.clone(), reason: "the log could not be read back".into() })
+            }
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn bytes(&self) -> u64 {
+        let all = self.fixed.values().chain(&self.slots).chain(self.data.iter().flatten()).chain(&self.idle_staging);
+        let dims = self.programs.iter().flatten().map(|p| p.dims.size());
+        all.map(wgpu::Buffer::size).sum::<u64>() + dims.sum::<u64>()
+    }
+}
+
+impl GpuSession {
+    /// K steps in one pass and one submit; the log's new lines follow into a staging buffer.
+    fn encode(&mut self, p: &Prepared, steps: usize, first_batch: u32) -> Result<()> {
+        let steps = steps.min(MAX_STEPS);
+        let staging = self.staging(4 * (MAX_STEPS * LOG_WIDTH) as u64);
+        let lane = p.program.purpose.lane();
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            let grids: Vec<[u32; 3]> = p.program.launches.iter().map(|l| l.kernel.grid()).collect();
+            for _ in 0..steps {
+                for ((pipeline, group), grid) in p.pipelines.iter().zip(&p.groups).zip(&grids) {
+                    pass.set_pipeline(&pipeline.pipeline);
+                    pass.set_bind_group(0, group, &[]);
+                    pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+                }
+            }
+        }
+        let log = self.find(BufferId::Log(lane), &[])?;
+        let (line, row) = (4 * LOG_WIDTH as u64, first_batch as usize % LOG_ROWS);
+        let head = steps.min(LOG_ROWS - row);
+        encoder.copy_buffer_to_buffer(log, row as u64 * line, &staging, 0, head as u64 * line);
+        if head < steps {
+            encoder.copy_buffer_to_buffer(log, 0, &staging, head as u64 * line, (steps - head) as u64 * line);
+        }
+        let index = self.gpu.queue.submit([encoder.finish()]);
+        let mapped = Arc::new(Mutex::new(None));
+        let note = mapped.clone();
+        staging.map_async(wgpu::MapMode::Read, .., move |r| *lock(&note) = Some(r.is_ok()));
+        self.pending.push_back(Pending { lane, first_batch, steps, staging, index, mapped });
+        self.gpu.check("a submit")
+    }
+}

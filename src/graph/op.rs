@@ -1,0 +1,229 @@
+use super::{Field, OpFault, Type};
+use crate::expr::Expr;
+use crate::tensor::{DType, Shape};
+
+/// How a reduction combines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReduceKind {
+    /// The sum.
+    Sum,
+    /// The arithmetic mean.
+    Mean,
+}
+
+/// What the labels of a classification are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Labels {
+    /// One u32 a row.
+    Classes,
+    /// A row of probabilities, as one-hot gives them.
+    Probabilities,
+}
+
+/// The operations. **To add one**: its rule here, its gradient in `grad.rs`, its kernel in `kernels/`, its twin in `cpu/`, its
+/// loops in `reference/`, its rows in `tests/parity.rs`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// A field of the batch: `[batch, ..row]`, gathered from the data set that lies on the device.
+    Batch { batch: usize, field: Field },
+    /// A trainable parameter.
+    Parameter { name: String, shape: Shape },
+    /// One f32 everywhere.
+    Constant { value: f64, shape: Shape },
+    /// A formula over broadcast inputs (NumPy's rule).
+    Map(Expr),
+    /// The input repeated to a larger shape (NumPy's rule).
+    Broadcast(Shape),
+    /// Combines over axes; they stay as 1 where `keep` is set.
+    Reduce { kind: ReduceKind, axes: Vec<usize>, keep: bool },
+    /// `[.., m, k] x [.., k, n]`; a flag says that an operand lies transposed.
+    MatMul { ta: bool, tb: bool },
+    /// The same elements under another shape.
+    Reshape(Shape),
+    /// Softmax over the last axis.
+    Softmax,
+    /// Softmax cross-entropy of `[rows, classes]` logits and labels: the mean loss `[]`, its gradient for the logits
+    /// `[rows, classes]`, and the fraction of rows whose largest logit is the label's `[]`.
+    CrossEntropy(Labels),
+    /// The fraction of rows whose largest value is the label's `[]`.
+    Accuracy(Labels),
+}
+
+type Inferred = Result<Vec<Type>, OpFault>;
+
+impl Op {
+    /// The name that errors and listings use.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Batch { .. } => "batch",
+            Op::Parameter { .. } => "parameter",
+            Op::Constant { .. } => "constant",
+            Op::Map(_) => "map",
+            Op::Broadcast(_) => "broadcast_to",
+            Op::Reduce { kind: ReduceKind::Sum, .. } => "sum",
+            Op::Reduce { kind: ReduceKind::Mean, .. } => "mean",
+            Op::MatMul { .. } => "matmul",
+            Op::Reshape(_) => "reshape",
+            Op::Softmax => "softmax",
+            Op::CrossEntropy(_) => "cross_entropy",
+            Op::Accuracy(_) => "accuracy",
+        }
+    }
+
+    /// The types of its outputs, or why the operands do not fit.
+    pub(super) fn infer(&self, inputs: &[&Type]) -> Inferred {
+        match self {
+            Op::Batch { batch, field } => Ok(vec![Type { shape: field.out_row().batched(*batch), dtype: field.out_dtype() }]),
+            Op::Parameter { shape, .. } | Op::Constant { shape, .. } => Ok(vec![Type::f32(shape.clone())]),
+            Op::Map(f) => {
+                all_f32(inputs)?;
+                debug_assert_eq!(f.arity(), inputs.len());
+                let mut out = Shape::default();
+                for t in inputs {
+                    out = out.broadcast(&t.shape).ok_or_else(|| {
+                        OpFault::shape(
+                            format!("shapes {} do not broadcast", shapes(inputs)),
+                            "align them from the last axis: sizes must be equal or 1",
+                        )
+                    })?;
+                }
+                Ok(vec![Type::f32(out)])
+            }
+            Op::Broadcast(to) => {
+                all_f32(inputs)?;
+                match inputs[0].shape.broadcast(to) {
+                    Some(s) if s == *to => Ok(vec![Type::f32(s)]),
+                    _ => Err(OpFault::shape(
+                        format!("{} cannot be repeated to {to}", inputs[0].shape),
+                        "aligned from the last axis, each size must be 1 or the target's",
+                    )),
+                }
+            }
+            Op::Reduce { axes, keep, .. } => {
+                all_f32(inputs)?;
+                let s = &inputs[0].shape;
+                if let Some(a) = axes.iter().find(|&&a| a >= s.rank()) {
+                    return Err(OpFault::shape(format!("there is no axis {a} in {s}"), "axes count from 0, outermost first"));
+                }
+                let dims: Vec<usize> = (0..s.rank())
+                    .filter_map(|i| {
+                        if !axes.contains(&i) {
+                            Some(s[i])
+                        } else if *keep {
+                            Some(1)
+                        } else {
+                            None
+                        }
+                    })
+                    .collect();
+                Ok(vec![Type::f32(dims)])
+            }
+            Op::MatMul { ta, tb } => matmul(inputs, *ta, *tb),
+            Op::Reshape(to) => {
+                if inputs[0].shape.size() != to.size() {
+                    return Err(OpFault::shape(
+                        format!("{} has {} elements and {to} has {}", inputs[0].shape, inputs[0].shape.size(), to.size()),
+                        "a reshape keeps the number of elements",
+                    ));
+                }
+                Ok(vec![Type { shape: to.clone(), dtype: inputs[0].dtype }])
+            }
+            Op::Softmax => {
+                all_f32(inputs)?;
+                if inputs[0].shape.rank() == 0 {
+                    return Err(OpFault::shape("a scalar has no axis to normalise".into(), "give it at least one axis"));
+                }
+                Ok(vec![inputs[0].clone()])
+            }
+            Op::CrossEntropy(labels) => {
+                classification(inputs, *labels)?;
+                Ok(vec![Type::f32([]), inputs[0].clone(), Type::f32([])])
+            }
+            Op::Accuracy(labels) => {
+                classification(inputs, *labels)?;
+                Ok(vec![Type::f32([])])
+            }
+        }
+    }
+
+    /// Floating-point operations, for listings.
+    pub fn flops(&self, inputs: &[&Type], outputs: &[Type]) -> u64 {
+        let n = |t: &Type| t.shape.size() as u64;
+        match self {
+            Op::Map(f) => n(&outputs[0]) * f.flops() as u64,
+            Op::Reduce { .. } => n(inputs[0]),
+            Op::MatMul { ta, .. } => {
+                let s = &inputs[0].shape;
+                2 * n(&outputs[0]) * s[s.rank() - if *ta { 2 } else { 1 }] as u64
+            }
+            Op::Softmax | Op::CrossEntropy(_) => 5 * n(inputs[0]),
+            Op::Accuracy(_) => n(inputs[0]),
+            _ => 0,
+        }
+    }
+}
+
+fn all_f32(inputs: &[&Type]) -> Result<(), OpFault> {
+    match inputs.iter().find(|t| t.dtype != DType::F32) {
+        None => Ok(()),
+        Some(t) => Err(OpFault::dtype(
+            format!("an operand {} is {}", t.shape, t.dtype),
+            "integers cannot be computed with: use `one_hot` on the data set, or give real labels as f32",
+        )),
+    }
+}
+
+fn shapes(inputs: &[&Type]) -> String {
+    inputs.iter().map(|t| t.shape.to_string()).collect::<Vec<_>>().join(" and ")
+}
+
+fn matmul(inputs: &[&Type], ta: bool, tb: bool) -> Inferred {
+    all_f32(inputs)?;
+    let (a, b) = (&inputs[0].shape, &inputs[1].shape);
+    let flag = |t: bool| if t { " (transposed)" } else { "" };
+    let fail = |why: &str| {
+        OpFault::shape(
+            format!("{a}{} times {b}{}: {why}", flag(ta), flag(tb)),
+            "[.., m, k] times [.., k, n] gives [.., m, n]; the axes in front must be equal",
+        )
+    };
+    if a.rank() < 2 || a.rank() != b.rank() {
+        return Err(fail("both need the same rank, at least 2"));
+    }
+    let (r, lead) = (a.rank(), a.rank() - 2);
+    let pick = |s: &Shape, t: bool| if t { (s[r - 1], s[r - 2]) } else { (s[r - 2], s[r - 1]) };
+    let ((m, ka), (kb, n)) = (pick(a, ta), pick(b, tb));
+    if ka != kb {
+        return Err(fail(&format!("the inner sizes {ka} and {kb} differ")));
+    }
+    if a.dims()[..lead] != b.dims()[..lead] {
+        return Err(fail("the axes in front differ"));
+    }
+    let mut out = a.dims()[..lead].to_vec();
+    out.extend([m, n]);
+    Ok(vec![Type::f32(out)])
+}
+
+fn classification(inputs: &[&Type], labels: Labels) -> Result<(), OpFault> {
+    all_f32(&inputs[..1])?;
+    let (x, y) = (inputs[0], inputs[1]);
+    if x.shape.rank() != 2 {
+        return Err(OpFault::shape(format!("the scores have shape {}", x.shape), "give [rows, classes]: one score for each class"));
+    }
+    match labels {
+        Labels::Classes if y.dtype != DType::U32 => {
+            Err(OpFault::dtype(format!("class labels of dtype {}", y.dtype), "give integer labels, or rows of probabilities"))
+        }
+        Labels::Classes if y.shape.dims() != [x.shape[0]] => {
+            Err(OpFault::shape(format!("scores {} and class labels {}", x.shape, y.shape), "give one label for each row of scores"))
+        }
+        Labels::Probabilities if y.dtype != DType::F32 => {
+            Err(OpFault::dtype(format!("label rows of dtype {}", y.dtype), "give f32 probabilities"))
+        }
+        Labels::Probabilities if y.shape != x.shape => Err(OpFault::shape(
+            format!("scores {} and label rows {}", x.shape, y.shape),
+            "the last layer must have as many outputs as the labels have classes",
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,365 @@
+use super::{Field, Graph, Labels, NodeId, Op, ReduceKind, Type, Value};
+use crate::error::{Error, Result};
+use crate::expr::{Activation, Expr};
+use crate::tensor::{DType, Shape};
+use std::cell::RefCell;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::panic::Location;
+use std::rc::Rc;
+
+/// Makes a graph from calls on [`Var`]s. The first bad call is kept, with its line; every later one on a poisoned handle does nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Builder(Rc<RefCell<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    graph: Graph,
+    error: Option<Error>,
+    layer: String,
+    /// The graph was handed out: what a leaked `Var` still asks for is passed over.
+    closed: bool,
+}
+
+/// A value of the step being described: cheap to clone, without lifetime. Methods and operators never fail: the first mistake is
+/// reported by `compile` with the line that made it.
+#[derive(Debug, Clone)]
+pub struct Var {
+    builder: Builder,
+    value: Option<Value>,
+}
+
+impl Builder {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The graph so far, or the first error.
+    pub fn finish(self) -> Result<Graph> {
+        let mut s = self.0.borrow_mut();
+        s.closed = true;
+        match s.error.take() {
+            Some(e) => Err(e),
+            None => Ok(std::mem::take(&mut s.graph)),
+        }
+    }
+
+    /// Notes an error, unless there is one.
+    pub fn fail(&self, e: Error) {
+        self.0.borrow_mut().error.get_or_insert(e);
+    }
+
+    /// A handle that every further call passes over.
+    pub fn poisoned(&self) -> Var {
+        Var { builder: self.clone(), value: None }
+    }
+
+    /// The layer that further nodes belong to; gives the one before.
+    pub fn enter(&self, layer: &str) -> String {
+        std::mem::replace(&mut self.0.borrow_mut().layer, layer.to_string())
+    }
+
+    /// A field of the batch.
+    #[track_caller]
+    pub fn batch(&self, batch: usize, field: Field) -> Var {
+        self.node(Op::Batch { batch, field }, &[])
+    }
+
+    /// A trainable parameter.
+    #[track_caller]
+    pub fn parameter(&self, name: &str, shape: Shape) -> Var {
+        self.node(Op::Parameter { name: name.into(), shape }, &[])
+    }
+
+    /// One f32 everywhere.
+    #[track_caller]
+    pub fn constant(&self, value: f64, shape: impl Into<Shape>) -> Var {
+        self.node(Op::Constant { value, shape: shape.into() }, &[])
+    }
+
+    #[track_caller]
+    fn node(&self, op: Op, inputs: &[&Var]) -> Var {
+        let at = Location::caller();
+        let values: Option<Vec<Value>> = inputs.iter().map(|v| v.value).collect();
+        let Some(values) = values else { return self.poisoned() };
+        let mut s = self.0.borrow_mut();
+        if s.closed {
+            return Var { builder: self.clone(), value: None };
+        }
+        let State { graph, error, layer, .. } = &mut *s;
+        match graph.add(op, &values, layer, at) {
+            Ok(id) => Var { builder: self.clone(), value: Some(id.into()) },
+            Err(e) => {
+                error.get_or_insert(e);
+                Var { builder: self.clone(), value: None }
+            }
+        }
+    }
+
+    fn same(&self, other: &Builder) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Var {
+    /// Its shape; `[]` once an earlier call has failed.
+    pub fn shape(&self) -> Shape {
+        self.ty().map_or_else(Shape::default, |t| t.shape)
+    }
+
+    /// Its dtype; f32 once an earlier call has failed.
+    pub fn dtype(&self) -> DType {
+        self.ty().map_or(DType::F32, |t| t.dtype)
+    }
+
+    /// Its value in the graph, unless an earlier call has failed.
+    pub fn value(&self) -> Option<Value> {
+        self.value
+    }
+
+    /// The graph that it belongs to.
+    pub fn builder(&self) -> &Builder {
+        &self.builder
+    }
+
+    fn ty(&self) -> Option<Type> {
+        let v = self.value?;
+        Some(self.builder.0.borrow().graph.nodes.get(v.node)?.outputs.get(v.output)?.clone())
+    }
+
+    /// If it was made by softmax, what went into that.
+    pub(crate) fn softmax_input(&self) -> Option<Var> {
+        let v = self.value?;
+        let s = self.builder.0.borrow();
+        let node = s.graph.nodes.get(v.node)?;
+        (node.op == Op::Softmax).then(|| Var { builder: self.builder.clone(), value: Some(node.inputs[0]) })
+    }
+
+    /// The node of this op on these operands, if the graph has it.
+    fn existing(&self, op: &Op, inputs: &[&Var]) -> Option<NodeId> {
+        let values: Vec<Value> = inputs.iter().map(|v| v.value).collect::<Option<_>>()?;
+        self.builder.0.borrow().graph.nodes.iter().position(|n| n.op == *op && n.inputs == values)
+    }
+
+    #[track_caller]
+    fn op(&self, op: Op, others: &[&Var]) -> Var {
+        if others.iter().any(|o| !o.builder.same(&self.builder)) {
+            self.builder.fail(Error::Unsupported {
+                what: "mixing values of two models".into(),
+                at: crate::error::place(Location::caller()),
+                help: "use a Var only inside the `forward` call that made it".into(),
+            });
+            return self.builder.poisoned();
+        }
+        let mut inputs = vec![self];
+        inputs.extend_from_slice(others);
+        self.builder.node(op, &inputs)
+    }
+
+    #[track_caller]
+    fn map(&self, f: Expr, others: &[&Var]) -> Var {
+        self.op(Op::Map(f), others)
+    }
+
+    /// An activation by its value.
+    #[track_caller]
+    pub fn activation(&self, a: Activation) -> Var {
+        self.map(a.expr(), &[])
+    }
+
+    /// `max(x, 0)`
+    #[track_caller]
+    pub fn relu(&self) -> Var {
+        self.activation(Activation::Relu)
+    }
+    /// Hyperbolic tangent.
+    #[track_caller]
+    pub fn tanh(&self) -> Var {
+        self.activation(Activation::Tanh)
+    }
+    /// `1 / (1 + exp(-x))`
+    #[track_caller]
+    pub fn sigmoid(&self) -> Var {
+        self.activation(Activation::Sigmoid)
+    }
+    /// `x * sigmoid(x)`
+    #[track_caller]
+    pub fn silu(&self) -> Var {
+        self.activation(Activation::Silu)
+    }
+    /// GELU with the error function.
+    #[track_caller]
+    pub fn gelu(&self) -> Var {
+        self.activation(Activation::Gelu)
+    }
+    /// GELU by the tanh approximation.
+    #[track_caller]
+    pub fn gelu_tanh(&self) -> Var {
+        self.activation(Activation::GeluTanh)
+    }
+    /// `x * x`
+    #[track_caller]
+    pub fn square(&self) -> Var {
+        self.map(Expr::of(1, |x| vec![&x[0] * &x[0]]), &[])
+    }
+    /// Square root.
+    #[track_caller]
+    pub fn sqrt(&self) -> Var {
+        self.map(Expr::of(1, |x| vec![x[0].sqrt()]), &[])
+    }
+    /// Exponential.
+    #[track_caller]
+    pub fn exp(&self) -> Var {
+        self.map(Expr::of(1, |x| vec![x[0].exp()]), &[])
+    }
+    /// Natural logarithm.
+    #[track_caller]
+    pub fn log(&self) -> Var {
+        self.map(Expr::of(1, |x| vec![x[0].log()]), &[])
+    }
+    /// Absolute value.
+    #[track_caller]
+    pub fn abs(&self) -> Var {
+        self.map(Expr::of(1, |x| vec![x[0].abs()]), &[])
+    }
+
+    /// The sum of all elements, `[]`.
+    #[track_caller]
+    pub fn sum(&self) -> Var {
+        self.reduce(ReduceKind::Sum, (0..self.shape().rank()).collect(), false)
+    }
+    /// The mean of all elements, `[]`.
+    #[track_caller]
+    pub fn mean(&self) -> Var {
+        self.reduce(ReduceKind::Mean, (0..self.shape().rank()).collect(), false)
+    }
+    /// The sum over these axes, which go away.
+    #[track_caller]
+    pub fn sum_axes(&self, axes: &[usize]) -> Var {
+        self.reduce(ReduceKind::Sum, axes.to_vec(), false)
+    }
+    /// The mean over these axes, which go away.
+    #[track_caller]
+    pub fn mean_axes(&self, axes: &[usize]) -> Var {
+        self.reduce(ReduceKind::Mean, axes.to_vec(), false)
+    }
+    #[track_caller]
+    fn reduce(&self, kind: ReduceKind, axes: Vec<usize>, keep: bool) -> Var {
+        self.op(Op::Reduce { kind, axes, keep }, &[])
+    }
+
+    /// `[.., m, k]` times `[.., k, n]` is `[.., m, n]`.
+    #[track_caller]
+    pub fn matmul(&self, other: &Var) -> Var {
+        self.matmul_with(other, false, false)
+    }
+    /// As [`Var::matmul`], reading an operand as its transpose where its flag is set.
+    #[track_caller]
+    pub fn matmul_with(&self, other: &Var, transpose_self: bool, transpose_other: bool) -> Var {
+        self.op(Op::MatMul { ta: transpose_self, tb: transpose_other }, &[other])
+    }
+    /// The same elements under another shape.
+    #[track_caller]
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Var {
+        self.op(Op::Reshape(shape.into()), &[])
+    }
+    /// Repeated to a larger shape, by NumPy's rule.
+    #[track_caller]
+    pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Var {
+        self.op(Op::Broadcast(shape.into()), &[])
+    }
+    /// Softmax over the last axis.
+    #[track_caller]
+    pub fn softmax(&self) -> Var {
+        self.op(Op::Softmax, &[])
+    }
+    /// The mean softmax cross-entropy of `[rows, classes]` logits, `[]`; labels are classes (u32 `[rows]`) or probabilities.
+    #[track_caller]
+    pub fn cross_entropy(&self, labels: &Var) -> Var {
+        self.op(Op::CrossEntropy(labels.label_kind()), &[labels])
+    }
+    /// The fraction of rows whose largest score is the label's, `[]`.
+    #[track_caller]
+    pub fn accuracy(&self, labels: &Var) -> Var {
+        // the cross-entropy kernel counts hits anyway; softmax does not move the largest
+        let scores = self.softmax_input().unwrap_or_else(|| self.clone());
+        let kind = labels.label_kind();
+        match self.existing(&Op::CrossEntropy(kind), &[&scores, labels]) {
+            Some(node) => Var { builder: self.builder.clone(), value: Some(Value { node, output: 2 }) },
+            None => scores.op(Op::Accuracy(kind), &[labels]),
+        }
+    }
+
+    fn label_kind(&self) -> Labels {
+        if self.dtype() == DType::F32 { Labels::Probabilities } else { Labels::Classes }
+    }
+}
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, $op:tt) => {
+        impl $trait<&Var> for &Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, r: &Var) -> Var {
+                self.map(Expr::of(2, |x| vec![&x[0] $op &x[1]]), &[r])
+            }
+        }
+        impl $trait<Var> for Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, r: Var) -> Var { (&self).$method(&r) }
+        }
+        impl $trait<&Var> for Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, r: &Var) -> Var { (&self).$method(r) }
+        }
+        impl $trait<Var> for &Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, r: Var) -> Var { self.$method(&r) }
+        }
+        operator!(@number $trait, $method, $op);
+    };
+    (@number $trait:ident, $method:ident, $op:tt) => {
+        impl $trait<f64> for &Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, r: f64) -> Var { self.map(Expr::of(1, |x| vec![&x[0] $op r]), &[]) }
+        }
+        impl $trait<f64> for Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, r: f64) -> Var { (&self).$method(r) }
+        }
+        impl $trait<&Var> for f64 {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, r: &Var) -> Var { r.map(Expr::of(1, |x| vec![self $op &x[0]]), &[]) }
+        }
+        impl $trait<Var> for f64 {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, r: Var) -> Var { self.$method(&r) }
+        }
+    };
+}
+operator!(Add, add, +);
+operator!(Sub, sub, -);
+operator!(Mul, mul, *);
+operator!(Div, div, /);
+
+impl Neg for &Var {
+    type Output = Var;
+    #[track_caller]
+    fn neg(self) -> Var {
+        self.map(Expr::of(1, |x| vec![-&x[0]]), &[])
+    }
+}
+impl Neg for Var {
+    type Output = Var;
+    #[track_caller]
+    fn neg(self) -> Var {
+        -&self
+    }
+}

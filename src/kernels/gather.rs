@@ -1,0 +1,112 @@
+use super::source::{ORDER, Source};
+use super::{Access, to_words};
+use crate::graph::Field;
+use crate::tensor::DType;
+
+const WG: usize = 64;
+const ITEMS: usize = 4;
+/// Rows along one axis of the grid; more fold into the next.
+const FOLD: usize = 32_768;
+
+/// A field and where its batch goes.
+#[derive(Debug, Clone)]
+pub struct GatherField {
+    /// What is stored, and what is made of it.
+    pub field: Field,
+    /// First element of the batch.
+    pub output: usize,
+}
+
+/// Rows of the data set become a batch. Buffers: state, then each field's data and batch.
+#[derive(Debug, Clone)]
+pub struct Gather {
+    /// Rows of the batch.
+    pub batch: usize,
+    /// The fields.
+    pub fields: Vec<GatherField>,
+}
+
+impl Gather {
+    fn chunks(f: &GatherField) -> usize {
+        f.field.words().div_ceil(WG * ITEMS)
+    }
+
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("f32");
+        s.number("WG", WG).number("ITEMS", ITEMS).state();
+        for (i, f) in self.fields.iter().enumerate() {
+            let out = if f.field.out_dtype() == DType::U32 { "u32" } else { "f32" };
+            s.buffer(&format!("data{i}"), Access::Read, "u32").buffer(&format!("batch{i}"), Access::Write, out);
+        }
+        s.line(ORDER);
+        for (i, f) in self.fields.iter().enumerate() {
+            one_field(&mut s, i, &f.field);
+        }
+        s.line("fn fields(chunk: u32, row: u32, source: u32, lane: u32) {");
+        for i in 0..self.fields.len() {
+            let first = 4 + 8 * i;
+            s.line(format!(
+                "    if (chunk >= dim({first}u) && chunk < dim({}u)) {{ field{i}(chunk - dim({first}u), row, source, lane); }}",
+                first + 1
+            ));
+        }
+        s.line("}");
+        s.finish(include_str!("../../shaders/gather.wgsl"))
+    }
+
+    /// State, then each field's data and batch.
+    pub fn accesses(&self) -> Vec<Access> {
+        let mut a = vec![Access::Uniform];
+        self.fields.iter().for_each(|_| a.extend([Access::Read, Access::Write]));
+        a
+    }
+
+    /// Rows, fold, free, free; then of each field: first chunk, last chunk, width, words, scale, shift, output, classes.
+    pub fn dims(&self) -> Vec<u32> {
+        let mut d = to_words([self.batch, FOLD, 0, 0]);
+        let mut first = 0;
+        for f in &self.fields {
+            let last = first + Self::chunks(f);
+            d.extend(to_words([first, last, f.field.width(), f.field.words()]));
+            d.extend([f.field.scale.to_bits(), f.field.shift.to_bits()]);
+            d.extend(to_words([f.output, f.field.one_hot.unwrap_or(0)]));
+            first = last;
+        }
+        d
+    }
+
+    /// Chunks by rows.
+    pub fn grid(&self) -> [u32; 3] {
+        let chunks: usize = self.fields.iter().map(Self::chunks).sum();
+        [chunks as u32, self.batch.min(FOLD) as u32, self.batch.div_ceil(FOLD) as u32]
+    }
+}
+
+/// `fieldN(chunk, row, source, lane)`: this lane's words of a row, from stored to batch.
+fn one_field(s: &mut Source, i: usize, f: &Field) {
+    let at = 4 + 8 * i;
+    s.line(format!("fn field{i}(chunk: u32, row: u32, source: u32, lane: u32) {{"));
+    s.line(format!("    let width = dim({}u);\n    let words = dim({}u);\n    let to = dim({}u);", at + 2, at + 3, at + 6));
+    s.line(format!("    let scale = bitcast<f32>(dim({}u));\n    let shift = bitcast<f32>(dim({}u));", at + 4, at + 5));
+    s.line("    for (var item = 0u; item < ITEMS; item++) {\n        let w = chunk * (WG * ITEMS) + item * WG + lane;\n        if (w >= words) { return; }");
+    s.line(format!("        let word = data{i}[source * words + w];"));
+    let bytes = f.stored == DType::U8;
+    if bytes {
+        s.line("        for (var j = 0u; j < 4u; j++) {\n            let e = w * 4u + j;\n            if (e >= width) { return; }");
+        s.line("            let value = (word >> (8u * j)) & 255u;");
+    } else {
+        s.line("        {\n            let e = w;\n            let value = word;");
+    }
+    let number = if f.stored == DType::F32 { "bitcast<f32>(value)" } else { "f32(value)" };
+    s.line(match (f.one_hot, f.keep_integer) {
+        (Some(_), _) => format!(
+            "            let classes = dim({}u);\n            for (var c = 0u; c < classes; c++) {{ batch{i}[to + (row * width + e) * classes + c] = select(0.0, 1.0, c == value); }}",
+            at + 7
+        ),
+        (None, true) => format!("            batch{i}[to + row * width + e] = value;"),
+        (None, false) if f.shift == 0.0 => format!("            batch{i}[to + row * width + e] = {number} * scale;"),
+        (None, false) => format!("            batch{i}[to + row * width + e] = {number} * scale + shift;"),
+    });
+    s.line("        }\n    }\n}");
+}

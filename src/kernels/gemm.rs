@@ -1,0 +1,208 @@
+use super::source::{MATH, Source};
+use super::{Access, Profile, to_words};
+use crate::expr::Expr;
+
+/// How the work is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tile {
+    /// No workgroup memory: a thread makes 8 rows of `4 * vectors` columns. For software adapters.
+    Direct { vectors: usize },
+    /// A workgroup makes `side x side` from slices in workgroup memory. For GPUs.
+    Square { side: usize },
+}
+
+impl Tile {
+    /// The rule, in one place. (Measured ladders come with `benches/gemm.rs`.)
+    pub fn choose(profile: Profile, m: usize, n: usize) -> Tile {
+        match profile {
+            Profile::Software => Tile::Direct { vectors: if n >= 64 { 2 } else { 1 } },
+            Profile::Gpu => Tile::Square { side: if m.min(n) >= 128 { 64 } else { 32 } },
+        }
+    }
+
+    fn rows(self) -> usize {
+        match self {
+            Tile::Direct { .. } => 8,
+            Tile::Square { side } => side,
+        }
+    }
+
+    fn columns(self) -> usize {
+        match self {
+            Tile::Direct { vectors } => 32 * vectors,
+            Tile::Square { side } => side,
+        }
+    }
+}
+
+/// A stored matrix: `major` rows of `minor` contiguous elements, `pitch` apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matrix {
+    /// First element.
+    pub offset: usize,
+    /// Elements from one stored row to the next.
+    pub pitch: usize,
+    /// Elements from one matrix of the batch to the next.
+    pub batch: usize,
+}
+
+/// An operand of the epilogue, read at (batch, row, column).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plane {
+    /// First element.
+    pub offset: usize,
+    /// Step along rows; 0 repeats.
+    pub row: usize,
+    /// Step along columns; 0 repeats.
+    pub column: usize,
+    /// Step along the batch.
+    pub batch: usize,
+}
+
+/// What makes a gemm's pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GemmSpec {
+    /// A is stored `[k, m]`.
+    pub ta: bool,
+    /// B is stored `[n, k]`.
+    pub tb: bool,
+    /// A can be read four elements at a time.
+    pub va: bool,
+    /// B can be read four elements at a time.
+    pub vb: bool,
+    /// How the work is cut.
+    pub tile: Tile,
+    /// Inputs: the product, then the extras. Outputs: what is stored.
+    pub epilogue: Expr,
+    /// Also sums A over k: a bias' gradient on the way to the weight's.
+    pub row_sum: bool,
+}
+
+/// `C = epilogue(A B)`. Buffers: A, B, extras, outputs, row sums.
+#[derive(Debug, Clone)]
+pub struct Gemm {
+    /// Its pipeline.
+    pub spec: GemmSpec,
+    /// Rows of the product.
+    pub m: usize,
+    /// Columns of the product.
+    pub n: usize,
+    /// Terms of a sum.
+    pub k: usize,
+    /// Matrices in the batch.
+    pub batch: usize,
+    /// The left operand.
+    pub a: Matrix,
+    /// The right operand.
+    pub b: Matrix,
+    /// The epilogue's operands.
+    pub extras: Vec<Plane>,
+    /// The first element of each output, `[batch, m, n]` without gaps.
+    pub outputs: Vec<usize>,
+    /// The first element of the row sums.
+    pub row_sum: usize,
+}
+
+impl Gemm {
+    /// The archetype and its layout.
+    pub fn name(&self) -> String {
+        let t = |t| if t { 't' } else { 'n' };
+        format!("gemm_{}{}", t(self.spec.ta), t(self.spec.tb))
+    }
+
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let GemmSpec { ta, tb, va, vb, tile, epilogue, row_sum } = &self.spec;
+        let element = |v: bool| if v { "vec4<f32>" } else { "f32" };
+        let extras = epilogue.arity() - 1;
+        let mut s = Source::new("f32");
+        s.buffer("a", Access::Read, element(*va)).buffer("b", Access::Read, element(*vb));
+        for i in 0..extras {
+            s.buffer(&format!("extra{i}"), Access::Read, "f32");
+        }
+        for o in 0..epilogue.outputs().len() {
+            s.buffer(&format!("out{o}"), Access::Write, "f32");
+        }
+        if *row_sum {
+            s.buffer("row_sums", Access::Write, "f32");
+        }
+        s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).line(MATH);
+        match tile {
+            Tile::Direct { vectors } => s.number("NV", *vectors),
+            Tile::Square { side } => s.number("BM", *side).number("BN", *side).number("BK", 16),
+        };
+        // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
+        load(&mut s, "a", 3, *va, if *ta { "dim(0u)" } else { "dim(2u)" });
+        load(&mut s, "b", 6, *vb, if *tb { "dim(2u)" } else { "dim(1u)" });
+        s.line("fn store(batch: u32, row: u32, col: u32, x0: f32) {");
+        for i in 0..extras {
+            let at = 11 + 4 * i;
+            s.line(format!(
+                "    let x{} = extra{i}[dim({at}u) + row * dim({}u) + col * dim({}u) + batch * dim({}u)];",
+                i + 1,
+                at + 1,
+                at + 2,
+                at + 3
+            ));
+        }
+        let names: Vec<String> = (0..=extras).map(|i| format!("x{i}")).collect();
+        let printed = epilogue.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        s.line(printed.statements.trim_end());
+        s.line("    let at = (batch * dim(0u) + row) * dim(1u) + col;");
+        for (o, name) in printed.outputs.iter().enumerate() {
+            s.line(format!("    out{o}[dim({}u) + at] = {name};", 11 + 4 * extras + o));
+        }
+        s.line("}");
+        let sum = if *row_sum { "row_sums[dim(10u) + row] = value;" } else { "" };
+        s.line(format!("fn store_row_sum(row: u32, value: f32) {{ {sum} }}"));
+        s.finish(match tile {
+            Tile::Direct { .. } => include_str!("../../shaders/gemm_direct.wgsl"),
+            Tile::Square { .. } => include_str!("../../shaders/gemm_tile.wgsl"),
+        })
+    }
+
+    /// A, B, extras, outputs, row sums.
+    pub fn accesses(&self) -> Vec<Access> {
+        let mut a = vec![Access::Read; 2 + self.extras.len()];
+        a.resize(a.len() + self.outputs.len() + usize::from(self.spec.row_sum), Access::Write);
+        a
+    }
+
+    /// m, n, k, A, B, free, row sums, then extras and outputs.
+    pub fn dims(&self) -> Vec<u32> {
+        let mut d = vec![self.m, self.n, self.k];
+        for x in [&self.a, &self.b] {
+            d.extend([x.offset, x.pitch, x.batch]);
+        }
+        d.extend([0, self.row_sum]);
+        for e in &self.extras {
+            d.extend([e.offset, e.row, e.column, e.batch]);
+        }
+        d.extend(&self.outputs);
+        to_words(d)
+    }
+
+    /// A workgroup for every tile.
+    pub fn grid(&self) -> [u32; 3] {
+        let t = self.spec.tile;
+        [self.n.div_ceil(t.columns()) as u32, self.m.div_ceil(t.rows()) as u32, self.batch as u32]
+    }
+}
+
+/// `x1` and `x4`: one element, or four along the contiguous axis, of the stored matrix whose offset, pitch and batch step stand in `dims`.
+fn load(s: &mut Source, x: &str, at: usize, vector: bool, extent: &str) {
+    let base = format!("dim({at}u) + batch * dim({}u) + major * dim({}u)", at + 2, at + 1);
+    s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{\n    let i = {base} + minor;"));
+    if vector {
+        s.line(format!("    return {x}[i / 4u][i % 4u];\n}}"));
+        s.line(format!(
+            "fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    return {x}[({base} + min(minor, {extent} - 4u)) / 4u];\n}}"
+        ));
+    } else {
+        s.line(format!("    return {x}[i];\n}}"));
+        s.line(format!(
+            "fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    let i = {base};\n    let last = {extent} - 1u;\n    \
+             return vec4<f32>({x}[i + min(minor, last)], {x}[i + min(minor + 1u, last)], {x}[i + min(minor + 2u, last)], {x}[i + min(minor + 3u, last)]);\n}}"
+        ));
+    }
+}

@@ -1,0 +1,141 @@
+//! One file per kernel archetype: from an operation and its sizes to WGSL text, bindings and workgroups. Pure: knows no wgpu.
+//!
+//! A kernel has a *spec* (what stands in the header of its source: tile, layout, formula; equal specs share a pipeline) and *sizes*
+//! (extents, offsets, strides: one row of the `dims` buffer, so that training, ragged and evaluation launches share pipelines).
+//! Its twin in `cpu/` reads the same values.
+
+mod gather;
+mod gemm;
+mod map;
+mod optimizer;
+mod reduce;
+mod rows;
+mod source;
+mod tick;
+pub mod words;
+
+pub use gather::{Gather, GatherField};
+pub use gemm::{Gemm, GemmSpec, Matrix, Plane, Tile};
+pub use map::{Map, MapSpec, Read, Strided};
+pub use optimizer::Optimizer;
+pub use reduce::{Reduce, ReduceSpec, Term};
+pub use rows::{Accuracy, CrossEntropy, Softmax};
+pub use tick::Tick;
+
+use serde::{Deserialize, Serialize};
+
+/// Words of one row of the `dims` buffer.
+pub const DIMS: usize = 64;
+/// Most workgroups along one axis.
+pub const MAX_GROUPS: usize = 65_535;
+
+/// The kind of machine that kernels are shaped for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Profile {
+    /// Many cores, workgroup memory.
+    Gpu,
+    /// A GPU in software (lavapipe, SwiftShader, WARP), or the CPU device: no barriers, few large pieces of work.
+    Software,
+}
+
+impl Profile {
+    /// Lanes that work together on one sum.
+    pub(crate) fn group(self) -> usize {
+        match self {
+            Profile::Gpu => 256,
+            Profile::Software => 1,
+        }
+    }
+}
+
+/// How a kernel uses a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// A uniform: the state.
+    Uniform,
+    /// Storage, only read.
+    Read,
+    /// Storage, written (and perhaps read).
+    Write,
+}
+
+/// A kernel with its sizes. The order of its buffers is stated at each archetype.
+#[derive(Debug, Clone)]
+pub enum Kernel {
+    Map(Map),
+    Reduce(Reduce),
+    Gemm(Gemm),
+    Softmax(Softmax),
+    CrossEntropy(CrossEntropy),
+    Accuracy(Accuracy),
+    Gather(Gather),
+    Optimizer(Optimizer),
+    Tick(Tick),
+}
+
+macro_rules! each {
+    ($self:ident, $k:ident => $e:expr) => {
+        match $self {
+            Kernel::Map($k) => $e,
+            Kernel::Reduce($k) => $e,
+            Kernel::Gemm($k) => $e,
+            Kernel::Softmax($k) => $e,
+            Kernel::CrossEntropy($k) => $e,
+            Kernel::Accuracy($k) => $e,
+            Kernel::Gather($k) => $e,
+            Kernel::Optimizer($k) => $e,
+            Kernel::Tick($k) => $e,
+        }
+    };
+}
+
+impl Kernel {
+    /// The archetype's name, with the layout where it has several.
+    pub fn name(&self) -> String {
+        match self {
+            Kernel::Map(_) => "map".into(),
+            Kernel::Reduce(_) => "reduce".into(),
+            Kernel::Gemm(g) => g.name(),
+            Kernel::Softmax(_) => "softmax".into(),
+            Kernel::CrossEntropy(_) => "cross_entropy".into(),
+            Kernel::Accuracy(_) => "accuracy".into(),
+            Kernel::Gather(_) => "gather".into(),
+            Kernel::Optimizer(_) => "optimizer".into(),
+            Kernel::Tick(_) => "tick".into(),
+        }
+    }
+
+    /// The whole WGSL text; two kernels with equal text share a pipeline.
+    pub fn source(&self) -> String {
+        each!(self, k => k.source())
+    }
+
+    /// How each buffer is used, in binding order after the `dims` row.
+    pub fn accesses(&self) -> Vec<Access> {
+        each!(self, k => k.accesses())
+    }
+
+    /// Its row of the `dims` buffer.
+    pub fn dims(&self) -> Vec<u32> {
+        each!(self, k => k.dims())
+    }
+
+    /// Workgroups along each axis.
+    pub fn grid(&self) -> [u32; 3] {
+        each!(self, k => k.grid())
+    }
+}
+
+/// `groups` workgroups along two axes, none above the limit.
+fn fold(groups: usize) -> [u32; 3] {
+    if groups <= MAX_GROUPS {
+        [groups as u32, 1, 1]
+    } else {
+        let y = groups.div_ceil(MAX_GROUPS);
+        [groups.div_ceil(y) as u32, y as u32, 1]
+    }
+}
+
+fn to_words(values: impl IntoIterator<Item = usize>) -> Vec<u32> {
+    values.into_iter().map(|v| v as u32).collect()
+}

@@ -1,0 +1,79 @@
+use super::Access;
+use super::words;
+use std::fmt::Write;
+
+pub(super) const MATH: &str = include_str!("../../shaders/lib/math.wgsl");
+pub(super) const FINITE: &str = include_str!("../../shaders/lib/finite.wgsl");
+pub(super) const ORDER: &str = include_str!("../../shaders/lib/order.wgsl");
+const TREE: &str = include_str!("../../shaders/lib/tree.wgsl");
+const SERIAL: &str = include_str!("../../shaders/lib/serial.wgsl");
+
+/// Puts a kernel's text together: generated header and functions around a file of `shaders/`.
+pub(super) struct Source {
+    text: String,
+    bindings: usize,
+}
+
+impl Source {
+    /// Starts with the `dims` row and the alias `V`.
+    pub(super) fn new(v: &str) -> Self {
+        let text = format!(
+            "alias V = {v};\n@group(0) @binding(0) var<uniform> dims: array<vec4<u32>, 16>;\n\
+             fn dim(i: u32) -> u32 {{ return dims[i / 4u][i % 4u]; }}\n"
+        );
+        Source { text, bindings: 1 }
+    }
+
+    pub(super) fn line(&mut self, text: impl AsRef<str>) -> &mut Self {
+        self.text.push_str(text.as_ref());
+        self.text.push('\n');
+        self
+    }
+
+    pub(super) fn number(&mut self, name: &str, value: usize) -> &mut Self {
+        self.line(format!("const {name} = {value}u;"))
+    }
+
+    pub(super) fn flag(&mut self, name: &str, value: bool) -> &mut Self {
+        self.line(format!("const {name} = {value};"))
+    }
+
+    /// The next binding: a storage buffer of these elements.
+    pub(super) fn buffer(&mut self, name: &str, access: Access, element: &str) -> &mut Self {
+        let mode = if access == Access::Write { "read_write" } else { "read" };
+        let _ = writeln!(self.text, "@group(0) @binding({}) var<storage, {mode}> {name}: array<{element}>;", self.bindings);
+        self.bindings += 1;
+        self
+    }
+
+    /// The next binding: the state, as a uniform.
+    pub(super) fn state(&mut self) -> &mut Self {
+        let _ = writeln!(
+            self.text,
+            "@group(0) @binding({}) var<uniform> state_words: array<vec4<u32>, 4>;\n\
+             fn state_word(i: u32) -> u32 {{ return state_words[i / 4u][i % 4u]; }}",
+            self.bindings
+        );
+        self.bindings += 1;
+        self.state_names()
+    }
+
+    /// The words' numbers, as `plan::state` has them.
+    pub(super) fn state_names(&mut self) -> &mut Self {
+        for (name, at) in words::STATE_NAMES {
+            self.number(name, *at);
+        }
+        self
+    }
+
+    /// `group_sum` for groups of this many lanes.
+    pub(super) fn group(&mut self, lanes: usize) -> &mut Self {
+        self.number("GROUP", lanes);
+        self.line(if lanes > 1 { TREE } else { SERIAL })
+    }
+
+    pub(super) fn finish(mut self, body: &str) -> String {
+        self.text.push_str(body);
+        self.text
+    }
+}

@@ -1,0 +1,49 @@
+//! Where each number stands in the device's `State`, `Log` and rate table. One table for both machines.
+
+/// Words of the state.
+pub const STATE_WORDS: usize = 16;
+/// Batches begun so far: keys random draws, indexes the log.
+pub const STATE_BATCH: usize = 0;
+/// Updates applied so far: indexes the rates.
+pub const STATE_UPDATE: usize = 1;
+/// The next row in the epoch's order.
+pub const STATE_CURSOR: usize = 2;
+/// Epochs ended so far: keys the order.
+pub const STATE_EPOCH: usize = 3;
+/// Rows of the data set.
+pub const STATE_ROWS: usize = 4;
+/// Whether the order is shuffled.
+pub const STATE_SHUFFLE: usize = 5;
+/// The seed of the order.
+pub const STATE_SEED_LO: usize = 6;
+pub const STATE_SEED_HI: usize = 7;
+/// Set by a loss that is not finite: nothing moves until the host has seen it.
+pub const STATE_HALT: usize = 8;
+
+/// The names that shaders use.
+pub const STATE_NAMES: &[(&str, usize)] = &[
+    ("STATE_BATCH", STATE_BATCH),
+    ("STATE_UPDATE", STATE_UPDATE),
+    ("STATE_CURSOR", STATE_CURSOR),
+    ("STATE_EPOCH", STATE_EPOCH),
+    ("STATE_ROWS", STATE_ROWS),
+    ("STATE_SHUFFLE", STATE_SHUFFLE),
+    ("STATE_SEED_LO", STATE_SEED_LO),
+    ("STATE_SEED_HI", STATE_SEED_HI),
+    ("STATE_HALT", STATE_HALT),
+];
+
+/// Lines of the log, a ring over the batches.
+pub const LOG_ROWS: usize = 4096;
+/// Words of a line: batch, loss, gradient norm, halted, then the metrics.
+pub const LOG_WIDTH: usize = 8;
+/// Metrics that fit in a line.
+pub const MAX_METRICS: usize = LOG_WIDTH - 4;
+
+/// Rows of the rate table, a ring over the updates.
+pub const RATE_ROWS: usize = 4096;
+/// Rates of one update.
+pub const RATE_WIDTH: usize = 8;
+
+/// Partial sums of squares that the optimizer leaves for the tick.
+pub const PARTIALS: usize = 1024;

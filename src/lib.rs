@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod cpu;
+pub mod data;
+pub mod error;
+pub mod expr;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+pub mod graph;
+pub mod kernels;
+pub mod nn;
+pub mod optim;
+pub mod plan;
+pub mod reference;
+pub mod rng;
+pub mod tensor;
+pub mod train;
+
+pub use error::{Error, Result};
+
+/// What a training program uses.
+pub mod prelude {
+    pub use crate::data::{self, Dataset};
+    pub use crate::graph::Var;
+    pub use crate::nn::{
+        Accuracy, CrossEntropy, Flatten, Gelu, Init, Linear, Module, Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, module,
+    };
+    pub use crate::optim::{Adam, AdamW, Optimizer, Schedule, Sgd};
+    pub use crate::train::{Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Trainer};
+}

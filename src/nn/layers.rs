@@ -1,0 +1,136 @@
+use super::{Init, Layer, Module, Scope};
+use crate::expr::Activation;
+use crate::graph::Var;
+use serde::{Deserialize, Serialize};
+
+/// A fully connected layer: `y = x W^T + b` over the last axis, `[.., in]` to `[.., out_features]`.
+///
+/// Parameters `weight` `[out_features, in]` and `bias` `[out_features]`, both uniform within `1 / sqrt(in)`: PyTorch's layout and
+/// default initialisation.
+#[doc(alias = "Dense")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Linear {
+    /// Size of the output.
+    pub out_features: usize,
+    /// Whether a bias is added; it is by default.
+    #[serde(default = "yes")]
+    pub bias: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Linear {
+    /// With this many outputs and a bias.
+    pub fn new(out_features: usize) -> Self {
+        Linear { out_features, bias: true }
+    }
+
+    /// With or without a bias.
+    pub fn bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+}
+
+impl Module for Linear {
+    fn forward(&self, s: &Scope, x: &Var) -> Var {
+        let shape = x.shape();
+        let inputs = shape.last();
+        let init = Init::Uniform(1.0 / (inputs.max(1) as f64).sqrt());
+        let weight = s.param("weight", [self.out_features, inputs], init);
+        // one product over all rows, whatever the axes in front
+        let flat = if shape.rank() == 2 { x.clone() } else { x.reshape([shape.size() / inputs.max(1), inputs]) };
+        let mut y = flat.matmul_with(&weight, false, true);
+        if self.bias {
+            y = y + s.param("bias", [self.out_features], init);
+        }
+        if shape.rank() == 2 {
+            return y;
+        }
+        let mut dims = shape.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = self.out_features;
+        }
+        y.reshape(dims)
+    }
+
+    fn config(&self) -> Option<Layer> {
+        Some(Layer::Linear(*self))
+    }
+}
+
+/// All axes but the first as one: `[batch, ..]` to `[batch, features]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flatten;
+
+impl Module for Flatten {
+    fn forward(&self, _: &Scope, x: &Var) -> Var {
+        let shape = x.shape();
+        let rows = shape.dims().first().copied().unwrap_or(1);
+        x.reshape([rows, shape.size() / rows.max(1)])
+    }
+    fn config(&self) -> Option<Layer> {
+        Some(Layer::Flatten)
+    }
+}
+
+/// Softmax over the last axis. As the last layer before [`CrossEntropy`](super::CrossEntropy) it costs nothing in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Softmax;
+
+impl Module for Softmax {
+    fn forward(&self, _: &Scope, x: &Var) -> Var {
+        x.softmax()
+    }
+    fn config(&self) -> Option<Layer> {
+        Some(Layer::Softmax)
+    }
+}
+
+/// An activation by its value is a layer too.
+impl Module for Activation {
+    fn forward(&self, _: &Scope, x: &Var) -> Var {
+        x.activation(*self)
+    }
+    fn name(&self) -> &'static str {
+        Activation::name(*self)
+    }
+    fn config(&self) -> Option<Layer> {
+        Some(Layer::Activation { function: *self })
+    }
+}
+
+macro_rules! activation_layers {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub struct $name;
+
+        impl Module for $name {
+            fn forward(&self, _: &Scope, x: &Var) -> Var {
+                x.activation(Activation::$name)
+            }
+            fn config(&self) -> Option<Layer> {
+                Activation::$name.config()
+            }
+        }
+    )*};
+}
+
+activation_layers! {
+    /// `max(x, 0)`
+    Relu;
+    /// Hyperbolic tangent.
+    Tanh;
+    /// `1 / (1 + exp(-x))`
+    Sigmoid;
+    /// `x * sigmoid(x)`
+    Silu;
+    /// GELU with the error function. `Activation::GeluTanh` is the approximate form.
+    Gelu;
+}

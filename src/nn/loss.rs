@@ -1,0 +1,104 @@
+use crate::error::{Error, place};
+use crate::graph::Var;
+use crate::tensor::DType;
+use serde::{Deserialize, Serialize};
+use std::panic::Location;
+
+/// Softmax cross-entropy, the mean over the batch (PyTorch's `CrossEntropyLoss`, Keras' `CategoricalCrossentropy`).
+///
+/// On a model that ends in softmax it uses what went into that, else the model's outputs are logits; both ways are one kernel with
+/// the same bits. Labels are classes or rows of probabilities, as the data set has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct CrossEntropy {
+    /// The model's outputs are probabilities, and not by softmax.
+    pub from_probabilities: bool,
+}
+
+impl CrossEntropy {
+    /// On logits, or on a softmax.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// On probabilities that the model made in its own way: `-sum t * log(p + 1e-7)`. Needs one-hot labels.
+    pub fn from_probabilities() -> Self {
+        CrossEntropy { from_probabilities: true }
+    }
+}
+
+/// The mean of squared differences over all elements (PyTorch's `MSELoss`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Mse {}
+
+impl Mse {
+    /// The mean of squared differences.
+    pub fn new() -> Self {
+        Mse {}
+    }
+}
+
+/// Any of the losses, as settings and recipes hold it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Loss {
+    /// [`CrossEntropy`].
+    CrossEntropy(CrossEntropy),
+    /// [`Mse`].
+    Mse(Mse),
+}
+
+impl From<CrossEntropy> for Loss {
+    fn from(l: CrossEntropy) -> Self {
+        Loss::CrossEntropy(l)
+    }
+}
+impl From<Mse> for Loss {
+    fn from(l: Mse) -> Self {
+        Loss::Mse(l)
+    }
+}
+
+impl Loss {
+    /// The loss `[]` of a model's output for these labels.
+    #[track_caller]
+    pub fn build(&self, output: &Var, labels: &Var) -> Var {
+        match self {
+            Loss::CrossEntropy(CrossEntropy { from_probabilities: true }) => {
+                ((output + 1e-7).log() * labels).sum_axes(&[output.shape().rank().saturating_sub(1)]).mean() * -1.0
+            }
+            Loss::CrossEntropy(_) => match output.softmax_input() {
+                Some(logits) => logits.cross_entropy(labels),
+                None => output.cross_entropy(labels),
+            },
+            Loss::Mse(_) => mse(output, labels),
+        }
+    }
+
+    /// Whether class labels must be among the model's outputs.
+    pub(crate) fn classifies(&self) -> bool {
+        matches!(self, Loss::CrossEntropy(_))
+    }
+}
+
+#[track_caller]
+fn mse(output: &Var, labels: &Var) -> Var {
+    let (o, l) = (output.shape(), labels.shape());
+    if labels.dtype() == DType::F32 && o != l && o.size() != l.size() {
+        output.builder().fail(Error::ShapeMismatch {
+            op: "mse".into(),
+            problem: format!("the model gives {o} and the labels are {l}"),
+            at: place(Location::caller()),
+            help: "the last layer must have as many outputs as a row of labels has values".into(),
+        });
+        return output.builder().poisoned();
+    }
+    // [batch] labels against [batch, 1] outputs mean the same numbers; broadcasting them would not
+    let labels = if o != l && o.size() == l.size() { labels.reshape(o) } else { labels.clone() };
+    (output - labels).square().mean()
+}

@@ -1,0 +1,99 @@
+use super::{Flatten, Linear, Module, Scope, Softmax};
+use crate::expr::Activation;
+use crate::graph::Var;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A layer's settings, as a recipe holds them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "layer", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Layer {
+    /// [`Linear`].
+    Linear(Linear),
+    /// An activation.
+    Activation {
+        /// Which.
+        function: Activation,
+    },
+    /// [`Softmax`].
+    Softmax,
+    /// [`Flatten`].
+    Flatten,
+    /// Layers within.
+    Sequential {
+        /// In order.
+        layers: Vec<Layer>,
+    },
+}
+
+impl Layer {
+    /// The layer itself.
+    pub fn build(&self) -> Box<dyn Module> {
+        match self {
+            Layer::Linear(l) => Box::new(*l),
+            Layer::Activation { function } => Box::new(*function),
+            Layer::Softmax => Box::new(Softmax),
+            Layer::Flatten => Box::new(Flatten),
+            Layer::Sequential { layers } => Box::new(Sequential::from_layers(layers)),
+        }
+    }
+}
+
+/// Layers one after another, named by their index as in PyTorch: activations count.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let net = Sequential::new().add(Linear::new(64)).add(Relu).add(Linear::new(10));
+/// assert_eq!(net.len(), 3);
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Sequential {
+    layers: Vec<Arc<dyn Module>>,
+}
+
+impl Sequential {
+    /// No layers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From a recipe's layers.
+    pub fn from_layers(layers: &[Layer]) -> Self {
+        layers.iter().fold(Self::new(), |s, l| s.add(l.build()))
+    }
+
+    /// Appends a layer.
+    #[allow(clippy::should_implement_trait)] // Keras' and PyTorch's word
+    pub fn add(mut self, layer: impl Module) -> Self {
+        self.layers.push(Arc::new(layer));
+        self
+    }
+
+    /// How many layers.
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+}
+
+impl Module for Sequential {
+    fn forward(&self, s: &Scope, x: &Var) -> Var {
+        self.layers.iter().enumerate().fold(x.clone(), |x, (i, layer)| s.at(i).call(layer, &x))
+    }
+
+    fn config(&self) -> Option<Layer> {
+        self.layers.iter().map(|l| l.config()).collect::<Option<Vec<_>>>().map(|layers| Layer::Sequential { layers })
+    }
+}
+
+impl std::fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.layers.iter().map(|l| l.name())).finish()
+    }
+}

@@ -1,0 +1,244 @@
+//! Which nodes share a kernel: maps ride on the gemm, map or reduction that makes or takes their values.
+
+use super::Step;
+use crate::error::Result;
+use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
+use crate::tensor::Shape;
+use std::collections::{HashMap, HashSet};
+
+/// Storage buffers that a kernel may bind: what browsers promise.
+const MAX_BUFFERS: usize = 8;
+
+/// What a group's kernel is, before its maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Core {
+    /// Maps alone.
+    Maps,
+    /// A matmul with maps behind it.
+    Gemm(NodeId),
+    /// A reduction with maps before it.
+    Reduce(NodeId),
+    /// Softmax, cross-entropy or accuracy: alone.
+    Rows(NodeId),
+}
+
+/// Nodes that become one kernel.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The kernel.
+    pub core: Core,
+    /// The maps, in order.
+    pub maps: Vec<NodeId>,
+    /// A sum over a gemm's A operand that the gemm makes on the way.
+    pub row_sum: Option<NodeId>,
+}
+
+impl Group {
+    fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let core = match self.core {
+            Core::Maps => None,
+            Core::Gemm(n) | Core::Reduce(n) | Core::Rows(n) => Some(n),
+        };
+        core.into_iter().chain(self.maps.iter().copied()).chain(self.row_sum)
+    }
+
+    /// The shape that the maps run over.
+    pub fn shape<'g>(&self, g: &'g Graph) -> &'g Shape {
+        match (self.core, self.maps.first()) {
+            (Core::Gemm(n) | Core::Rows(n), _) => g.shape(n.into()),
+            (Core::Reduce(n), _) => g.shape(g.nodes[n].inputs[0]),
+            (Core::Maps, Some(&m)) => g.shape(m.into()),
+            (Core::Maps, None) => g.shape(0.into()),
+        }
+    }
+}
+
+/// The groups in launch order, and who reads what.
+#[derive(Debug)]
+pub struct Groups {
+    /// In launch order.
+    pub groups: Vec<Group>,
+    /// The group that makes a node's values.
+    pub owner: HashMap<NodeId, usize>,
+    /// The nodes that read a value.
+    pub readers: HashMap<Value, Vec<NodeId>>,
+    /// Values that outlive the step's kernels.
+    pub roots: HashSet<Value>,
+}
+
+/// Follows reshapes to the value whose elements they show.
+pub fn base(g: &Graph, mut v: Value) -> Value {
+    while let Op::Reshape(_) = g.nodes[v.node].op {
+        v = g.nodes[v.node].inputs[0];
+    }
+    v
+}
+
+impl Groups {
+    /// The values of a group that someone outside needs, in order.
+    pub fn outputs(&self, group: &Group) -> Vec<Value> {
+        let inside: HashSet<NodeId> = group.nodes().collect();
+        let needed = |v: &Value| self.roots.contains(v) || self.readers.get(v).is_some_and(|r| r.iter().any(|n| !inside.contains(n)));
+        let core = if let Core::Gemm(n) = group.core { Some(n) } else { None };
+        core.into_iter().chain(group.maps.iter().copied()).map(Value::from).filter(needed).collect()
+    }
+
+    /// The values that a group's maps read from outside, each once.
+    pub fn map_inputs(&self, g: &Graph, group: &Group) -> Vec<Value> {
+        let inside: HashSet<NodeId> = group.nodes().collect();
+        let mut out = Vec::new();
+        for v in group.maps.iter().flat_map(|&m| &g.nodes[m].inputs) {
+            if !inside.contains(&base(g, *v).node) && !out.contains(v) {
+                out.push(*v);
+            }
+        }
+        out
+    }
+}
+
+/// Groups the nodes of a step.
+pub fn fuse(step: &Step) -> Result<Groups> {
+    let g = &step.graph;
+    let mut readers: HashMap<Value, Vec<NodeId>> = HashMap::new();
+    for (id, n) in g.nodes.iter().enumerate().filter(|(_, n)| !matches!(n.op, Op::Reshape(_))) {
+        n.inputs.iter().for_each(|v| readers.entry(base(g, *v)).or_default().push(id));
+    }
+    let roots = step.roots().into_iter().map(|v| base(g, v)).collect();
+    let mut f = Groups { groups: Vec::new(), owner: HashMap::new(), readers, roots };
+    for (id, n) in g.nodes.iter().enumerate() {
+        let new = |core, maps| Group { core, maps, row_sum: None };
+        let group = match n.op {
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Reshape(_) => continue,
+            Op::Map(_) | Op::Broadcast(_) | Op::Constant { .. } => match f.host_for_map(g, id) {
+                Some(host) => {
+                    f.groups[host].maps.push(id);
+                    f.owner.insert(id, host);
+                    continue;
+                }
+                None => new(Core::Maps, vec![id]),
+            },
+            Op::Reduce { .. } => match f.host_for_reduce(g, id) {
+                Some(host) => {
+                    f.groups[host].core = Core::Reduce(id);
+                    f.owner.insert(id, host);
+                    continue;
+                }
+                None => new(Core::Reduce(id), vec![]),
+            },
+            Op::MatMul { .. } => new(Core::Gemm(id), vec![]),
+            Op::Softmax | Op::CrossEntropy(_) | Op::Accuracy(_) => new(Core::Rows(id), vec![]),
+        };
+        f.owner.insert(id, f.groups.len());
+        f.groups.push(group);
+    }
+    f.sums_into_gemms(g);
+    f.order(g);
+    Ok(f)
+}
+
+impl Groups {
+    /// The groups that a group reads from.
+    fn sources(&self, g: &Graph, group: usize) -> HashSet<usize> {
+        let inputs = self.groups[group].nodes().flat_map(|n| &g.nodes[n].inputs);
+        inputs.filter_map(|v| self.owner.get(&base(g, *v).node)).copied().filter(|&o| o != group).collect()
+    }
+
+    /// Whether group `a` needs what group `b` makes, however indirectly.
+    fn depends(&self, g: &Graph, a: usize, b: usize) -> bool {
+        let (mut todo, mut seen) = (vec![a], HashSet::new());
+        while let Some(x) = todo.pop() {
+            if x == b {
+                return true;
+            }
+            if seen.insert(x) {
+                todo.extend(self.sources(g, x));
+            }
+        }
+        false
+    }
+
+    /// The latest group that this map can ride on.
+    fn host_for_map(&self, g: &Graph, map: NodeId) -> Option<usize> {
+        let sources: HashSet<usize> = g.nodes[map].inputs.iter().filter_map(|v| self.owner.get(&base(g, *v).node)).copied().collect();
+        let mut hosts: Vec<usize> = sources.iter().copied().filter(|&h| self.fits(g, h, map)).collect();
+        hosts.retain(|&h| sources.iter().all(|&s| s == h || !self.depends(g, s, h)));
+        hosts.into_iter().max()
+    }
+
+    /// Whether a map can be appended to a group, looking at shapes and buffers alone.
+    fn fits(&self, g: &Graph, host: usize, map: NodeId) -> bool {
+        let group = &self.groups[host];
+        let (shape, own) = (group.shape(g), g.shape(map.into()));
+        if matches!(group.core, Core::Reduce(_) | Core::Rows(_)) || shape.size() != own.size() {
+            return false;
+        }
+        for v in &g.nodes[map].inputs {
+            let inside = self.owner.get(&base(g, *v).node) == Some(&host);
+            let flat = g.shape(*v).size() == own.size();
+            // what the host makes is at hand only element for element; other shapes of equal size only read so
+            let one = g.shape(*v).size() == 1;
+            // a gemm's epilogue steps along one batch axis only
+            let deep = matches!(group.core, Core::Gemm(_)) && own.rank() > 3;
+            if (inside && !flat) || ((shape != own || deep) && !flat && !one) {
+                return false;
+            }
+        }
+        let mut trial = group.clone();
+        trial.maps.push(map);
+        let core = if let Core::Gemm(_) = group.core { 3 } else { 0 };
+        core + self.map_inputs(g, &trial).len() + self.outputs(&trial).len() <= MAX_BUFFERS
+    }
+
+    /// The group of maps whose one result only this reduction reads.
+    fn host_for_reduce(&self, g: &Graph, reduce: NodeId) -> Option<usize> {
+        let v = base(g, g.nodes[reduce].inputs[0]);
+        let host = *self.owner.get(&v.node)?;
+        let group = &self.groups[host];
+        let alone = !self.roots.contains(&v) && self.readers[&v] == [reduce] && self.outputs(group) == [v];
+        let shape = g.shape(g.nodes[reduce].inputs[0]);
+        let inputs = self.map_inputs(g, group);
+        let plain = inputs.iter().all(|i| g.shape(*i) == shape || g.shape(*i).size() == 1);
+        (group.core == Core::Maps && alone && plain && group.shape(g) == shape && inputs.len() < MAX_BUFFERS).then_some(host)
+    }
+
+    /// A bias' gradient sums what the weight's gradient multiplies: the gemm makes both.
+    fn sums_into_gemms(&mut self, g: &Graph) {
+        for r in 0..self.groups.len() {
+            let Core::Reduce(node) = self.groups[r].core else { continue };
+            let Op::Reduce { kind: ReduceKind::Sum, axes, .. } = &g.nodes[node].op else { continue };
+            let input = g.nodes[node].inputs[0];
+            if !self.groups[r].maps.is_empty() || axes != &[0] || g.shape(input).rank() != 2 {
+                continue;
+            }
+            let gemm = (0..self.groups.len()).find(|&k| {
+                let Core::Gemm(m) = self.groups[k].core else { return false };
+                let a = g.nodes[m].inputs[0];
+                matches!(g.nodes[m].op, Op::MatMul { ta: true, .. })
+                    && base(g, a) == base(g, input)
+                    && g.shape(a) == g.shape(input)
+                    && self.groups[k].row_sum.is_none()
+                    && !self.depends(g, k, r)
+            });
+            if let Some(k) = gemm {
+                self.groups[k].row_sum = Some(node);
+                self.owner.insert(node, k);
+                self.groups[r].maps.clear();
+                self.groups[r].core = Core::Maps; // empty: dropped by `order`
+            }
+        }
+    }
+
+    /// Launch order: every group after those it reads from, otherwise as the nodes came.
+    fn order(&mut self, g: &Graph) {
+        let first = |k: &Group| k.nodes().min();
+        let mut left: Vec<usize> = (0..self.groups.len()).filter(|&k| first(&self.groups[k]).is_some()).collect();
+        left.sort_by_key(|&k| self.groups[k].nodes().max());
+        let mut done: Vec<usize> = Vec::new();
+        while !left.is_empty() {
+            let next = left.iter().position(|&k| self.sources(g, k).iter().all(|s| done.contains(s))).unwrap_or(0);
+            done.push(left.remove(next));
+        }
+        self.groups = done.iter().map(|&k| self.groups[k].clone()).collect();
+        self.owner = self.groups.iter().enumerate().flat_map(|(i, k)| k.nodes().map(move |n| (n, i))).collect();
+    }
+}

@@ -1,0 +1,505 @@
+//! From groups of nodes to kernels with sizes, over buffers that have no slot yet.
+
+use super::fuse::{Core, Group, Groups, base};
+use super::{BufferId, Output, Phase, Purpose, Request, Step};
+use crate::error::{Error, Result};
+use crate::expr::{Activation, Expr, Tape};
+use crate::graph::{Field, Graph, NodeId, Op, ReduceKind, Value};
+use crate::kernels::words::MAX_METRICS;
+use crate::kernels::{
+    Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Optimizer, Plane, Reduce, ReduceSpec, Softmax,
+    Strided, Term, Tick, Tile,
+};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// A buffer of a launch: a fixed one, or a value that gets a slot later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Symbol {
+    Fixed(BufferId),
+    Virtual(usize),
+}
+
+/// A launch over symbols.
+#[derive(Debug)]
+pub struct DraftLaunch {
+    pub kernel: Kernel,
+    pub buffers: Vec<Symbol>,
+    pub label: String,
+    pub flops: u64,
+    pub bytes: u64,
+}
+
+/// A program over symbols.
+#[derive(Debug, Default)]
+pub struct Draft {
+    pub launches: Vec<DraftLaunch>,
+    pub phases: Vec<(Phase, Range<usize>)>,
+    /// Bytes of each virtual buffer.
+    pub virtuals: Vec<usize>,
+    /// Virtual buffers that must last to the end of the step.
+    pub kept: Vec<usize>,
+    pub fields: Vec<Field>,
+    pub metrics: Vec<String>,
+    pub outputs: Vec<(Output, Symbol)>,
+}
+
+/// Where a value lies: a buffer and its first element.
+type Place = (Symbol, usize);
+
+struct Lowering<'a> {
+    r: &'a Request<'a>,
+    g: &'a Graph,
+    groups: &'a Groups,
+    places: HashMap<Value, Place>,
+    /// Gradients that are written to their arena at once.
+    direct: HashMap<Value, usize>,
+    draft: Draft,
+}
+
+/// Lowers every group, then the optimizer and the tick.
+pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
+    if step.metrics.len() > MAX_METRICS {
+        return Err(Error::Unsupported {
+            what: format!("{} metrics in one step", step.metrics.len()),
+            at: step.metrics.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", "),
+            help: format!("at most {MAX_METRICS} metrics fit in the device's log"),
+        });
+    }
+    let direct = direct_gradients(r, step, groups);
+    let mut l = Lowering { r, g: &step.graph, groups, places: HashMap::new(), direct, draft: Draft::default() };
+    l.begin(Phase::Batch);
+    l.gather();
+    l.begin(Phase::Compute);
+    for group in &groups.groups {
+        match group.core {
+            Core::Maps => l.maps(group),
+            Core::Gemm(n) => l.gemm(group, n),
+            Core::Reduce(n) => l.reduce(group, n),
+            Core::Rows(n) => l.rows(n),
+        }
+    }
+    for (name, v) in &step.gradients {
+        if !l.direct.contains_key(&base(l.g, *v)) {
+            let to = (Symbol::Fixed(BufferId::Gradients), r.arena.find(name).map_or(0, |e| e.offset));
+            l.copy(*v, to, name);
+        }
+    }
+    let loss = step.loss.map(|v| l.settled(v, "loss"));
+    let metrics: Vec<Place> = step.metrics.iter().map(|(n, v)| l.settled(*v, n)).collect();
+    for (name, v) in &step.outputs {
+        let (symbol, offset) = l.settled(*v, name);
+        let ty = l.g.ty(*v).clone();
+        let out = Output { name: name.clone(), buffer: BufferId::Partials, offset, shape: ty.shape, dtype: ty.dtype };
+        l.draft.outputs.push((out, symbol));
+    }
+    l.draft.metrics = step.metrics.iter().map(|(n, _)| n.clone()).collect();
+    l.finish(loss, &metrics);
+    Ok(l.draft)
+}
+
+/// Values that are one parameter's gradient and nothing else.
+fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Value, usize> {
+    let g = &step.graph;
+    let bases: Vec<Value> = step.roots().into_iter().map(|v| base(g, v)).collect();
+    let mut out = HashMap::new();
+    for (name, v) in &step.gradients {
+        let b = base(g, *v);
+        let made = groups.owner.contains_key(&b.node);
+        let once = bases.iter().filter(|x| **x == b).count() == 1 && !groups.readers.contains_key(&b);
+        if let (true, true, Some(e)) = (made, once, r.arena.find(name)) {
+            out.insert(b, e.offset);
+        }
+    }
+    out
+}
+
+impl Lowering<'_> {
+    fn begin(&mut self, phase: Phase) {
+        let at = self.draft.launches.len();
+        self.draft.phases.push((phase, at..at));
+    }
+
+    fn push(&mut self, kernel: Kernel, buffers: Vec<Symbol>, label: String, flops: u64, elements: usize) {
+        self.draft.launches.push(DraftLaunch { kernel, buffers, label, flops, bytes: 4 * elements as u64 });
+        let end = self.draft.launches.len();
+        if let Some((_, range)) = self.draft.phases.last_mut() {
+            range.end = end;
+        }
+    }
+
+    fn temporary(&mut self, elements: usize) -> Symbol {
+        self.draft.virtuals.push(4 * elements);
+        Symbol::Virtual(self.draft.virtuals.len() - 1)
+    }
+
+    /// Gives a value that a launch makes its place.
+    fn assign(&mut self, v: Value) -> Place {
+        let place = match self.direct.get(&v) {
+            Some(&offset) => (Symbol::Fixed(BufferId::Gradients), offset),
+            None => (self.temporary(self.g.shape(v).size()), 0),
+        };
+        self.places.insert(v, place);
+        place
+    }
+
+    fn place(&self, v: Value) -> Place {
+        let b = base(self.g, v);
+        if let Op::Parameter { name, .. } = &self.g.nodes[b.node].op {
+            return (Symbol::Fixed(BufferId::Parameters), self.r.arena.find(name).map_or(0, |e| e.offset));
+        }
+        self.places[&b]
+    }
+
+    fn size(&self, v: Value) -> usize {
+        self.g.shape(v).size()
+    }
+
+    /// `layer shape`, for listings.
+    fn label(&self, node: NodeId, shape: impl std::fmt::Display, maps: &[NodeId]) -> String {
+        let n = &self.g.nodes[node];
+        let mut out = String::new();
+        for &m in maps {
+            out += &format!("{} ", self.describe(m));
+        }
+        out += &shape.to_string();
+        if n.layer.is_empty() { out } else { format!("{out}  {}", n.layer) }
+    }
+
+    fn describe(&self, map: NodeId) -> &'static str {
+        match &self.g.nodes[map].op {
+            Op::Map(f) => match Activation::ALL.iter().find(|a| a.expr() == *f) {
+                Some(a) => a.name(),
+                None if *f == Expr::of(2, |x| vec![&x[0] + &x[1]]) => "add",
+                None => "map",
+            },
+            op => op.name(),
+        }
+    }
+
+    /// One formula for a group's maps. With `core` the first input is that value; then come the values from outside.
+    fn formula(&self, group: &Group, core: Option<Value>, outputs: &[Value]) -> (Expr, Vec<Value>) {
+        let inputs = self.groups.map_inputs(self.g, group);
+        let first = usize::from(core.is_some());
+        let mut tape = Tape::default();
+        let mut made: HashMap<Value, usize> = HashMap::new();
+        if let Some(v) = core {
+            made.insert(v, tape.input(0));
+        }
+        for &m in &group.maps {
+            let node = &self.g.nodes[m];
+            let mut args = Vec::new();
+            for v in &node.inputs {
+                let inside = made.get(&base(self.g, *v)).copied();
+                let outside = inputs.iter().position(|i| i == v);
+                args.push(match (inside, outside) {
+                    (Some(id), _) => id,
+                    (None, at) => tape.input(first + at.unwrap_or(0)),
+                });
+            }
+            let id = match &node.op {
+                Op::Map(f) => tape.inline(f, &args)[0],
+                Op::Constant { value, .. } => tape.constant(*value),
+                _ => args[0],
+            };
+            made.insert(m.into(), id);
+        }
+        let ids: Vec<usize> = outputs.iter().map(|v| made[v]).collect();
+        (tape.finish(first + inputs.len(), &ids), inputs)
+    }
+
+    fn gather(&mut self) {
+        let mut fields = Vec::new();
+        let mut buffers = vec![Symbol::Fixed(BufferId::State(self.r.purpose.lane()))];
+        let mut elements = 0;
+        for (id, n) in self.g.nodes.iter().enumerate() {
+            let Op::Batch { field, .. } = &n.op else { continue };
+            let (to, output) = self.assign(id.into());
+            buffers.extend([Symbol::Fixed(BufferId::Data(fields.len())), to]);
+            elements += self.size(id.into()) + self.r.batch * field.words();
+            fields.push(GatherField { field: field.clone(), output });
+        }
+        self.draft.fields = fields.iter().map(|f| f.field.clone()).collect();
+        if !fields.is_empty() {
+            let names: Vec<String> =
+                fields.iter().map(|f| format!("{} {}", f.field.name, f.field.out_row().batched(self.r.batch))).collect();
+            let kernel = Kernel::Gather(Gather { batch: self.r.batch, fields });
+            self.push(kernel, buffers, names.join(", "), 0, elements);
+        }
+    }
+
+    fn maps(&mut self, group: &Group) {
+        let shape = group.shape(self.g).clone();
+        let outputs = self.groups.outputs(group);
+        let (f, inputs) = self.formula(group, None, &outputs);
+        let mut reads = Vec::new();
+        let mut buffers = Vec::new();
+        for v in &inputs {
+            let (from, offset) = self.place(*v);
+            let own = self.g.shape(*v);
+            let strides = if own.size() == shape.size() { shape.strides() } else { own.broadcast_strides(&shape) };
+            reads.push(Strided { offset, strides });
+            buffers.push(from);
+        }
+        let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
+        buffers.extend(places.iter().map(|p| p.0));
+        let (f, kept) = (f.clone(), reads.len());
+        let elements = inputs.iter().chain(&outputs).map(|v| self.size(*v)).sum();
+        let flops = (f.flops() * shape.size()) as u64;
+        debug_assert_eq!(kept, f.arity());
+        let label = self.label(group.maps[0], &shape, &group.maps);
+        let map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect());
+        self.push(Kernel::Map(map), buffers, label, flops, elements);
+    }
+
+    fn gemm(&mut self, group: &Group, node: NodeId) {
+        let n = &self.g.nodes[node];
+        let Op::MatMul { ta, tb } = n.op else { return };
+        let (va, vb) = (n.inputs[0], n.inputs[1]);
+        let out = self.g.shape(node.into()).clone();
+        let (r, sa) = (out.rank(), self.g.shape(va).clone());
+        let (rows, columns) = (out[r - 2], out[r - 1]);
+        let k = sa[r - if ta { 2 } else { 1 }];
+        let batch = out.size() / (rows * columns);
+        let tile = Tile::choose(self.r.profile, rows, columns);
+        let matrix = |l: &Self, v: Value| {
+            let s = l.g.shape(v);
+            let (from, offset) = l.place(v);
+            (from, Matrix { offset, pitch: s[r - 1], batch: s[r - 1] * s[r - 2] })
+        };
+        let ((from_a, a), (from_b, b)) = (matrix(self, va), matrix(self, vb));
+        // one row of fours at a time, where rows start at fours; the workgroup tile stages single elements
+        let fours = |m: &Matrix| matches!(tile, Tile::Direct { .. }) && m.pitch % 4 == 0 && m.offset % 4 == 0;
+        let outputs = self.groups.outputs(group);
+        let (epilogue, inputs) = self.formula(group, Some(node.into()), &outputs);
+        let mut buffers = vec![from_a, from_b];
+        let mut extras = Vec::new();
+        for v in &inputs {
+            let (from, offset) = self.place(*v);
+            buffers.push(from);
+            extras.push(self.plane(*v, offset, &out));
+        }
+        let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
+        buffers.extend(places.iter().map(|p| p.0));
+        let sum = group.row_sum.map(|s| self.assign(s.into()));
+        buffers.extend(sum.map(|p| p.0));
+        let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), tile, epilogue, row_sum: sum.is_some() };
+        let flops = (out.size() * (2 * k + spec.epilogue.flops())) as u64;
+        let elements = [va, vb].iter().chain(&inputs).chain(&outputs).map(|v| self.size(*v)).sum();
+        let mut label = self.label(node, &out, &group.maps);
+        if sum.is_some() {
+            label = format!("rowsum {label}");
+        }
+        let gemm = Gemm {
+            spec,
+            m: rows,
+            n: columns,
+            k,
+            batch,
+            a,
+            b,
+            extras,
+            outputs: places.iter().map(|p| p.1).collect(),
+            row_sum: sum.map_or(0, |p| p.1),
+        };
+        self.push(Kernel::Gemm(gemm), buffers, label, flops, elements);
+    }
+
+    /// How an epilogue reads a value that broadcasts to the gemm's output.
+    fn plane(&self, v: Value, offset: usize, out: &crate::tensor::Shape) -> Plane {
+        let own = self.g.shape(v);
+        let strides = if own.size() == out.size() {
+            out.strides()
+        } else if own.size() == 1 {
+            vec![0; out.rank()]
+        } else {
+            own.broadcast_strides(out)
+        };
+        let r = out.rank();
+        // several batch axes only come flat, so that the innermost one's step serves for all
+        Plane { offset, row: strides[r - 2], column: strides[r - 1], batch: if r > 2 { strides[r - 3] } else { 0 } }
+    }
+
+    fn reduce(&mut self, group: &Group, node: NodeId) {
+        let n = &self.g.nodes[node];
+        let Op::Reduce { kind, axes, .. } = &n.op else { return };
+        let shape = self.g.shape(n.inputs[0]).clone();
+        let lo = axes.iter().min().copied().unwrap_or(shape.rank());
+        let hi = axes.iter().max().map_or(lo, |m| m + 1);
+        let product = |r: Range<usize>| shape.dims()[r].iter().product::<usize>();
+        let (outer, length, inner) = (product(0..lo), product(lo..hi), product(hi..shape.rank()));
+        let (f, inputs) = if group.maps.is_empty() {
+            (Expr::identity(), vec![n.inputs[0]])
+        } else {
+            self.formula(group, None, &[base(self.g, n.inputs[0])])
+        };
+        let mut terms = Vec::new();
+        let mut from = Vec::new();
+        for v in &inputs {
+            let (symbol, offset) = self.place(*v);
+            from.push(symbol);
+            terms.push(if self.size(*v) == shape.size() {
+                Term { offset, outer: length * inner, along: inner, inner: 1 }
+            } else {
+                Term { offset, outer: 0, along: 0, inner: 0 }
+            });
+        }
+        let to = self.assign(node.into());
+        let scale = if *kind == ReduceKind::Mean { 1.0 / length as f32 } else { 1.0 };
+        let label = self.label(node, format!("{shape} to {}", self.g.shape(node.into())), &group.maps);
+        self.sum(f, terms, from, to, [outer * inner, length, inner], scale, &label);
+    }
+
+    /// A sum `[outer, length, inner]` in one launch, or in two where few rows are long.
+    #[allow(clippy::too_many_arguments)]
+    fn sum(
+        &mut self,
+        f: Expr,
+        inputs: Vec<Term>,
+        from: Vec<Symbol>,
+        to: Place,
+        [rows, length, inner]: [usize; 3],
+        scale: f32,
+        label: &str,
+    ) {
+        let profile = self.r.profile;
+        let pieces = if inner == 1 { Reduce::pieces_for(profile, rows, length) } else { 1 };
+        let elements = rows * length * inputs.len() + rows;
+        let flops = (rows * length * (1 + f.flops())) as u64;
+        let piece = length.div_ceil(pieces);
+        let spec = |f: Expr, n: usize| ReduceSpec { f, group: Reduce::group_for(profile, n, inner) };
+        let mut first = Reduce { spec: spec(f, piece), rows, inner, length, pieces, scale, inputs, output: to.1 };
+        let mut buffers = from;
+        if pieces == 1 {
+            buffers.push(to.0);
+            return self.push(Kernel::Reduce(first), buffers, label.into(), flops, elements);
+        }
+        let between = self.temporary(rows * pieces);
+        buffers.push(between);
+        (first.scale, first.output) = (1.0, 0);
+        self.push(Kernel::Reduce(first), buffers, format!("{label}, pieces"), flops, elements);
+        let inputs = vec![Term { offset: 0, outer: pieces, along: 1, inner: 0 }];
+        let last = Reduce { spec: spec(Expr::identity(), pieces), rows, inner: 1, length: pieces, pieces: 1, scale, inputs, output: to.1 };
+        self.push(Kernel::Reduce(last), vec![between, to.0], label.into(), (rows * pieces) as u64, rows * pieces);
+    }
+
+    /// The mean of one value a row.
+    fn mean_of_rows(&mut self, from: Symbol, rows: usize, to: Place, label: &str) {
+        let term = Term { offset: 0, outer: rows, along: 1, inner: 0 };
+        self.sum(Expr::identity(), vec![term], vec![from], to, [1, rows, 1], 1.0 / rows as f32, label);
+    }
+
+    fn rows(&mut self, node: NodeId) {
+        let n = &self.g.nodes[node];
+        let (x, offset) = self.place(n.inputs[0]);
+        let shape = self.g.shape(n.inputs[0]).clone();
+        let (width, rows) = (shape.last(), shape.size() / shape.last());
+        let flops = self.g.flops(node);
+        let elements = shape.size();
+        let label = self.label(node, &shape, &[]);
+        match n.op {
+            Op::Softmax => {
+                let to = self.assign(node.into());
+                let kernel = Softmax { rows, width, offsets: [offset, to.1] };
+                self.push(Kernel::Softmax(kernel), vec![x, to.0], label, flops, 2 * elements);
+            }
+            Op::CrossEntropy(labels) => {
+                let (y, y_offset) = self.place(n.inputs[1]);
+                let part = |output| Value { node, output };
+                let needed = |v: Value| self.groups.roots.contains(&v) || self.groups.readers.contains_key(&v);
+                let gradient = needed(part(1));
+                let single = CrossEntropy::is_single(self.r.profile, rows, width);
+                let (loss, hits) = (self.assign(part(0)), self.assign(part(2)));
+                let slope = gradient.then(|| self.assign(part(1)));
+                let (to_loss, to_hits) = if single { (loss, hits) } else { ((self.temporary(rows), 0), (self.temporary(rows), 0)) };
+                let kernel = CrossEntropy {
+                    labels,
+                    gradient,
+                    single,
+                    group: self.r.profile.group(),
+                    rows,
+                    classes: width,
+                    offsets: [offset, y_offset, to_loss.1, to_hits.1, slope.map_or(0, |p| p.1)],
+                };
+                let mut buffers = vec![x, y, to_loss.0, to_hits.0];
+                buffers.extend(slope.map(|p| p.0));
+                self.push(Kernel::CrossEntropy(kernel), buffers, label, flops, 2 * elements);
+                if !single {
+                    self.mean_of_rows(to_loss.0, rows, loss, "mean loss");
+                    if needed(part(2)) {
+                        self.mean_of_rows(to_hits.0, rows, hits, "mean hits");
+                    }
+                }
+            }
+            Op::Accuracy(labels) => {
+                let (y, y_offset) = self.place(n.inputs[1]);
+                let hits = self.temporary(rows);
+                let kernel = Accuracy { labels, rows, classes: width, offsets: [offset, y_offset, 0] };
+                self.push(Kernel::Accuracy(kernel), vec![x, y, hits], label, flops, elements);
+                let to = self.assign(node.into());
+                self.mean_of_rows(hits, rows, to, "mean hits");
+            }
+            _ => {}
+        }
+    }
+
+    /// Copies a value.
+    fn copy(&mut self, v: Value, to: Place, name: &str) {
+        let (from, offset) = self.place(v);
+        let n = self.size(v);
+        let map = Map::new(Expr::identity(), &[n], vec![Strided { offset, strides: vec![1] }], vec![to.1]);
+        self.push(Kernel::Map(map), vec![from, to.0], format!("copy {name} [{n}]"), 0, 2 * n);
+    }
+
+    /// A value that lasts to the end of the step, in a slot of its own.
+    fn settled(&mut self, v: Value, name: &str) -> Place {
+        let mut place = self.place(v);
+        if let Symbol::Fixed(_) = place.0 {
+            let to = (self.temporary(self.size(v)), 0);
+            self.copy(v, to, name);
+            place = to;
+        }
+        if let Symbol::Virtual(i) = place.0 {
+            self.draft.kept.push(i);
+        }
+        place
+    }
+
+    fn finish(&mut self, loss: Option<Place>, metrics: &[Place]) {
+        let lane = self.r.purpose.lane();
+        let (train, group) = (self.r.purpose == Purpose::Train, self.r.profile.group());
+        let mut partials = 0;
+        self.begin(Phase::Finish);
+        self.begin(Phase::Update);
+        if let (true, Some(loss)) = (train, loss) {
+            let rule = self.r.rule;
+            let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: self.r.arena.size, group, loss: loss.1 };
+            partials = kernel.partials();
+            let mut ids = vec![BufferId::State(lane), BufferId::Rates, BufferId::Parameters, BufferId::Gradients];
+            ids.extend((0..rule.moments).map(BufferId::Moment));
+            let mut buffers: Vec<Symbol> = ids.into_iter().map(Symbol::Fixed).collect();
+            buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
+            let n = self.r.arena.size;
+            let flops = ((2 + rule.f.flops()) * n) as u64;
+            self.push(
+                Kernel::Optimizer(kernel),
+                buffers,
+                format!("{} parameters", self.r.arena.count()),
+                flops,
+                n * (3 + 2 * rule.moments),
+            );
+        }
+        self.begin(Phase::Tick);
+        let mut buffers = vec![Symbol::Fixed(BufferId::State(lane)), Symbol::Fixed(BufferId::Log(lane))];
+        if let Some(l) = loss {
+            buffers.push(l.0);
+            buffers.extend(metrics.iter().map(|m| m.0));
+        }
+        if train {
+            buffers.push(Symbol::Fixed(BufferId::Partials));
+        }
+        let kernel =
+            Tick { train, group, batch: self.r.batch, partials, loss: loss.map(|l| l.1), metrics: metrics.iter().map(|m| m.1).collect() };
+        self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into(), 0, partials);
+    }
+}

@@ -1,0 +1,239 @@
+//! HOW to compute it: from a graph to a [`Program`], a list of kernel launches over a few buffers. Pure: knows no wgpu.
+//!
+//! [`plan`] fuses maps into the kernels around them (`fuse`), turns each group into launches (`lower`), and colours what they
+//! make into reusable slots (`memory`). The result is data: it can be printed, counted and tested without a device.
+
+mod arena;
+mod explain;
+mod fuse;
+mod lower;
+mod memory;
+mod session;
+
+pub use arena::{ALIGN, Arena, ArenaEntry};
+pub(crate) use explain::{bytes as human_bytes, group as human_count};
+pub use session::{DataId, Handle, Layout, LogLine, Session};
+
+use crate::error::{Error, Result};
+use crate::expr::Expr;
+use crate::graph::{Field, Graph, Value};
+use crate::kernels::{Kernel, Profile};
+use crate::tensor::{DType, Shape};
+use std::ops::Range;
+
+/// What a program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Forward, backward, update.
+    Train,
+    /// Loss and metrics.
+    Evaluate,
+    /// The outputs.
+    Predict,
+}
+
+/// A state and its log: one for training, one for everything else, so that a validation leaves the order of training alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    Train,
+    Look,
+}
+
+impl Purpose {
+    /// The state that programs of this purpose move.
+    pub fn lane(self) -> Lane {
+        if self == Purpose::Train { Lane::Train } else { Lane::Look }
+    }
+}
+
+/// A buffer of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BufferId {
+    /// A reusable buffer for values that live within a step; shared by all programs of a model.
+    Slot(usize),
+    /// All trainable parameters.
+    Parameters,
+    /// Their gradients, at the same offsets.
+    Gradients,
+    /// A moment of the optimizer, at the same offsets.
+    Moment(usize),
+    /// Counters, cursor, halt.
+    State(Lane),
+    /// Losses and metrics of the latest steps.
+    Log(Lane),
+    /// Learning rates and corrections of the next updates.
+    Rates,
+    /// Partial sums of the gradient's squares.
+    Partials,
+    /// A field of the data set that the program runs over.
+    Data(usize),
+}
+
+/// The parts of a step, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Rows of the data set become a batch.
+    Batch,
+    /// Forward and backward.
+    Compute,
+    /// What must be known about all gradients before the first parameter is touched.
+    Finish,
+    /// The optimizer.
+    Update,
+    /// Counters, cursor, log.
+    Tick,
+}
+
+/// One dispatch.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The kernel with its sizes.
+    pub kernel: Kernel,
+    /// Its buffers, in binding order.
+    pub buffers: Vec<BufferId>,
+    /// What it computes, for people.
+    pub label: String,
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+}
+
+/// Where an output of a program lies.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// The buffer.
+    pub buffer: BufferId,
+    /// First element.
+    pub offset: usize,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its dtype.
+    pub dtype: DType,
+}
+
+/// A step, compiled: launches over buffers, in phases that can be encoded apart.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Rows of a batch.
+    pub batch: usize,
+    /// All launches, in order.
+    pub launches: Vec<Launch>,
+    /// The launches of each phase.
+    pub phases: Vec<(Phase, Range<usize>)>,
+    /// Bytes of each slot that it needs.
+    pub slots: Vec<usize>,
+    /// Largest sum of slot bytes that are live at one launch: the least that any plan needs.
+    pub live_bytes: usize,
+    /// The parameters.
+    pub arena: Arena,
+    /// Moments that the optimizer keeps.
+    pub moments: usize,
+    /// The fields of the data set that it reads.
+    pub fields: Vec<Field>,
+    /// The metrics of a log line, in order.
+    pub metrics: Vec<String>,
+    /// What `predict` reads.
+    pub outputs: Vec<Output>,
+}
+
+/// A step as a graph, with what is wanted of it.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The graph, backward included.
+    pub graph: Graph,
+    /// The loss, one element.
+    pub loss: Option<Value>,
+    /// The gradient of each parameter that has one, by name.
+    pub gradients: Vec<(String, Value)>,
+    /// One element each.
+    pub metrics: Vec<(String, Value)>,
+    /// What `predict` returns.
+    pub outputs: Vec<(String, Value)>,
+}
+
+impl Step {
+    /// Every value that must be computed.
+    pub fn roots(&self) -> Vec<Value> {
+        let named = self.gradients.iter().chain(&self.metrics).chain(&self.outputs).map(|(_, v)| *v);
+        self.loss.into_iter().chain(named).collect()
+    }
+
+    /// The same step over the simplified graph.
+    pub fn simplified(&self) -> Result<Step> {
+        let (graph, roots) = crate::graph::simplify(&self.graph, &self.roots())?;
+        let mut roots = roots.into_iter();
+        let rename = |list: &[(String, Value)], next: &mut dyn Iterator<Item = Value>| -> Vec<(String, Value)> {
+            list.iter().zip(next).map(|((n, _), v)| (n.clone(), v)).collect()
+        };
+        let loss = self.loss.and_then(|_| roots.next());
+        let gradients = rename(&self.gradients, &mut roots.by_ref().take(self.gradients.len()));
+        let metrics = rename(&self.metrics, &mut roots.by_ref().take(self.metrics.len()));
+        let outputs = rename(&self.outputs, &mut roots);
+        Ok(Step { graph, loss, gradients, metrics, outputs })
+    }
+}
+
+/// An optimizer as the plan sees it: (parameter, gradient, moments..) to (parameter, moments..).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// The formula.
+    pub f: Expr,
+    /// Moments that it keeps.
+    pub moments: usize,
+}
+
+/// What to plan.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The step.
+    pub step: &'a Step,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Rows of a batch.
+    pub batch: usize,
+    /// Where the parameters lie.
+    pub arena: &'a Arena,
+    /// The optimizer, in training.
+    pub rule: &'a Rule,
+    /// The kind of machine.
+    pub profile: Profile,
+}
+
+/// Plans a step.
+pub fn plan(r: &Request<'_>) -> Result<Program> {
+    let step = r.step.simplified()?;
+    let groups = fuse::fuse(&step)?;
+    let draft = lower::lower(r, &step, &groups)?;
+    let program = memory::colour(r, draft);
+    for l in &program.launches {
+        if l.kernel.grid().iter().any(|&g| g as usize > crate::kernels::MAX_GROUPS) || l.kernel.dims().len() > crate::kernels::DIMS {
+            return Err(Error::Unsupported {
+                what: format!("the launch {} {}", l.kernel.name(), l.label),
+                at: format!("a batch of {}", r.batch),
+                help: "its tensors have too many rows or axes for one launch: take a smaller batch".into(),
+            });
+        }
+    }
+    Ok(program)
+}
+
+impl Program {
+    /// The launches of a phase.
+    pub fn phase(&self, phase: Phase) -> &[Launch] {
+        let range = self.phases.iter().find(|(p, _)| *p == phase).map_or(0..0, |(_, r)| r.clone());
+        &self.launches[range]
+    }
+
+    /// The distinct pipelines, as source texts.
+    pub fn pipelines(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.launches.iter().map(|l| l.kernel.source()).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}

@@ -1,0 +1,80 @@
+use super::{BufferId, Lane, Program};
+use crate::error::Result;
+use crate::kernels::words::{LOG_WIDTH, MAX_METRICS};
+use std::sync::Arc;
+
+/// The arenas that a session holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Elements of the parameter arena.
+    pub parameters: usize,
+    /// Moments that the optimizer keeps.
+    pub moments: usize,
+}
+
+/// A program made ready on a device, over one data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Handle(pub usize);
+
+/// A field of a data set on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DataId(pub usize);
+
+/// What a step left in the log.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogLine {
+    /// The batch's number since the state was set.
+    pub batch: u32,
+    /// The loss.
+    pub loss: f32,
+    /// The L2 norm of all gradients.
+    pub grad_norm: f32,
+    /// The loss was not finite: the step changed nothing.
+    pub halted: bool,
+    /// The metrics, in the program's order.
+    pub metrics: [f32; MAX_METRICS],
+}
+
+impl LogLine {
+    /// From the log's words.
+    pub fn from_words(w: &[u32]) -> Self {
+        let f = |i: usize| f32::from_bits(w[i]);
+        let mut metrics = [0.0; MAX_METRICS];
+        metrics.iter_mut().enumerate().for_each(|(i, m)| *m = f(LOG_WIDTH - MAX_METRICS + i));
+        LogLine { batch: w[0], loss: f(1), grad_norm: f(2), halted: w[3] != 0, metrics }
+    }
+}
+
+/// A device that holds one model's buffers and runs its programs: the one face that training sees of `gpu/` and `cpu/`.
+///
+/// Work is queued by [`Session::submit`] and its log lines come back in order from [`Session::poll`]; reads and writes of buffers
+/// wait their turn in the same queue.
+pub trait Session: Send {
+    /// Copies a field's words to the device.
+    fn add_data(&mut self, words: &[u32]) -> Result<DataId>;
+
+    /// Frees a field.
+    fn drop_data(&mut self, id: DataId);
+
+    /// Makes a program ready to run over these fields: pipelines, slots, bind groups.
+    fn prepare(&mut self, program: &Arc<Program>, data: &[DataId]) -> Result<Handle>;
+
+    /// Writes words of a buffer (not of a slot).
+    fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()>;
+
+    /// Reads words of a buffer, after all that was queued.
+    fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>>;
+
+    /// Queues `steps` steps; `first_batch` is the state's batch counter when the first of them starts.
+    fn submit(&mut self, handle: Handle, steps: usize, first_batch: u32) -> Result<()>;
+
+    /// The log of the oldest submit that was not yet handed out, if it has ended; `wait` waits for that. `None` if nothing is under way.
+    /// Lines of steps that a halt swallowed are missing.
+    fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>>;
+
+    /// Submits that were not yet handed out.
+    fn in_flight(&self) -> usize;
+
+    /// Bytes of all buffers on the device.
+    fn bytes(&self) -> u64;
+}

@@ -1,0 +1,130 @@
+use super::{Data, classify, site, wrong_kind};
+use crate::error::{Error, Result};
+use crate::expr::{self, Expr, Real};
+use crate::graph::{Graph, Node, Op, ReduceKind};
+use crate::tensor::Shape;
+
+/// The node's outputs for operands that have its inputs' types.
+pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec<Data<T>>> {
+    let shape = |i: usize| g.shape(node.inputs[i]);
+    let out = &node.outputs[0].shape;
+    let one = match &node.op {
+        Op::Batch { .. } | Op::Parameter { .. } => {
+            return Err(Error::Unsupported {
+                what: format!("computing a {} from operands", node.op.name()),
+                at: site(node),
+                help: "give its elements by the feed of `evaluate`".into(),
+            });
+        }
+        Op::Constant { value, shape } => vec![T::from_f64(*value); shape.size()],
+        Op::Map(f) => {
+            plain_formula(node, f)?;
+            let inputs = (0..x.len()).map(|i| Ok((real(node, x, i)?, shape(i)))).collect::<Result<Vec<_>>>()?;
+            map(f, &inputs, out)
+        }
+        Op::Broadcast(to) => {
+            let v = real(node, x, 0)?;
+            (0..to.size()).map(|flat| v[broadcast_index(&index_of(flat, to), shape(0))]).collect()
+        }
+        Op::Reduce { kind, axes, .. } => reduce(*kind, axes, real(node, x, 0)?, shape(0), out.size()),
+        Op::MatMul { ta, tb } => matmul((real(node, x, 0)?, *ta), (real(node, x, 1)?, *tb), shape(0), out),
+        Op::Reshape(_) => return Ok(vec![x[0].clone()]),
+        Op::Softmax => softmax(real(node, x, 0)?, shape(0).last()),
+        Op::CrossEntropy(_) => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0)),
+        Op::Accuracy(_) => return classify::accuracy(node, real(node, x, 0)?, x[1], shape(0)),
+    };
+    Ok(vec![Data::Real(one)])
+}
+
+fn real<'a, T: Real>(node: &Node, x: &[&'a Data<T>], i: usize) -> Result<&'a [T]> {
+    x[i].as_real().ok_or_else(|| wrong_kind(node, format!("operand {i} is of integers")))
+}
+
+/// A node's formula has one output and reads no rates: those belong to the optimizer, which is no node.
+fn plain_formula(node: &Node, f: &Expr) -> Result<()> {
+    let rates = f.nodes().iter().any(|n| matches!(n, expr::Node::Rate(_)));
+    if rates || f.outputs().len() != 1 || f.arity() != node.inputs.len() {
+        let (operands, reads) = (node.inputs.len(), if rates { ", reading rates" } else { "" });
+        return Err(Error::Unsupported {
+            what: format!("a formula of {} inputs and {} outputs{reads} on {operands} operands", f.arity(), f.outputs().len()),
+            at: site(node),
+            help: "a map takes one formula input for each operand, gives one output and reads no rates".into(),
+        });
+    }
+    Ok(())
+}
+
+fn map<T: Real>(f: &Expr, inputs: &[(&[T], &Shape)], out: &Shape) -> Vec<T> {
+    let element = |flat: usize| {
+        let at = index_of(flat, out);
+        let args: Vec<T> = inputs.iter().map(|(v, s)| v[broadcast_index(&at, s)]).collect();
+        f.eval(&args, &[])[0]
+    };
+    (0..out.size()).map(element).collect()
+}
+
+/// Sums in index order; the mean divides at the end.
+fn reduce<T: Real>(kind: ReduceKind, axes: &[usize], x: &[T], shape: &Shape, size: usize) -> Vec<T> {
+    let mut sums = vec![T::from_f64(0.0); size];
+    for (flat, &v) in x.iter().enumerate() {
+        let at = index_of(flat, shape);
+        // a reduced axis has size 1 in the result or is gone: its index adds nothing either way
+        let to = (0..shape.rank()).filter(|i| !axes.contains(i)).fold(0, |to, i| to * shape[i] + at[i]);
+        sums[to] = sums[to] + v;
+    }
+    let count: usize = (0..shape.rank()).filter(|i| axes.contains(i)).map(|i| shape[i]).product();
+    match kind {
+        ReduceKind::Sum => sums,
+        ReduceKind::Mean => sums.into_iter().map(|s| s / T::from_f64(count as f64)).collect(),
+    }
+}
+
+/// `c[l, i, j] = sum_k a[l, i, k] * b[l, k, j]`, each operand read the other way round where its flag is set.
+fn matmul<T: Real>((a, ta): (&[T], bool), (b, tb): (&[T], bool), a_shape: &Shape, out: &Shape) -> Vec<T> {
+    let r = out.rank();
+    let (rows, cols) = (out[r - 2], out[r - 1]);
+    let inner = a_shape[if ta { r - 2 } else { r - 1 }];
+    let mut c = Vec::with_capacity(out.size());
+    for l in 0..out.dims()[..r - 2].iter().product() {
+        for i in 0..rows {
+            for j in 0..cols {
+                let mut sum = T::from_f64(0.0);
+                for k in 0..inner {
+                    let x = if ta { a[(l * inner + k) * rows + i] } else { a[(l * rows + i) * inner + k] };
+                    let y = if tb { b[(l * cols + j) * inner + k] } else { b[(l * inner + k) * cols + j] };
+                    sum = sum + x * y;
+                }
+                c.push(sum);
+            }
+        }
+    }
+    c
+}
+
+fn softmax<T: Real>(x: &[T], width: usize) -> Vec<T> {
+    // an empty last axis has no rows to cut
+    x.chunks(width.max(1)).flat_map(|row| log_softmax(row).into_iter().map(T::exp)).collect()
+}
+
+/// `x_c - log sum_d exp(x_d)`, less the row's largest first: no exponential is above 1, so none overflows.
+pub(super) fn log_softmax<T: Real>(row: &[T]) -> Vec<T> {
+    let largest = row.iter().fold(T::from_f64(f64::NEG_INFINITY), |m, &v| if v > m { v } else { m });
+    let sum = row.iter().fold(T::from_f64(0.0), |s, &v| s + (v - largest).exp());
+    row.iter().map(|&v| (v - largest) - sum.log()).collect()
+}
+
+/// The position of a row-major element.
+fn index_of(mut flat: usize, shape: &Shape) -> Vec<usize> {
+    let mut at = vec![0; shape.rank()];
+    for i in (0..shape.rank()).rev() {
+        at[i] = flat % shape[i];
+        flat /= shape[i];
+    }
+    at
+}
+
+/// Which element of a smaller tensor is read at a position of a larger one: NumPy's rule.
+fn broadcast_index(at: &[usize], shape: &Shape) -> usize {
+    let skip = at.len() - shape.rank();
+    (0..shape.rank()).fold(0, |flat, i| flat * shape[i] + if shape[i] == 1 { 0 } else { at[skip + i] })
+}

@@ -1,0 +1,180 @@
+//! The one source of chance: Philox4x32-10, counter-based, keyed by (seed, stream), and the keyed permutation that orders an epoch.
+
+use rand::rand_core::{Infallible, TryRng};
+
+/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): word `e % 4` of block `e / 4` of a stream.
+///
+/// It is one of `rand`'s generators, so `rand`'s distributions draw from it.
+///
+/// ```
+/// use rand::Rng;
+/// let mut a = gradus::rng::Philox::new(7, "0.weight");
+/// let mut b = gradus::rng::Philox::new(7, "0.weight");
+/// assert_eq!(a.next_u32(), b.next_u32());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Philox {
+    key: [u32; 2],
+    stream: [u32; 2],
+    block: u64,
+    words: [u32; 4],
+    used: usize,
+}
+
+impl Philox {
+    /// The stream `stream` of the seed.
+    pub fn new(seed: u64, stream: &str) -> Self {
+        let s = fnv1a(stream.as_bytes());
+        Philox { key: split(seed), stream: split(s), block: 0, words: [0; 4], used: 4 }
+    }
+
+    /// A uniform draw from [0, 1) with 24 bits.
+    pub fn uniform(&mut self) -> f64 {
+        f64::from(self.word() >> 8) / f64::from(1u32 << 24)
+    }
+
+    /// A draw from the standard normal distribution (Box-Muller, in f64 with `libm`, equal on every platform).
+    pub fn normal(&mut self) -> f64 {
+        let (u, v) = (1.0 - self.uniform(), self.uniform());
+        libm::sqrt(-2.0 * libm::log(u)) * libm::cos(2.0 * std::f64::consts::PI * v)
+    }
+
+    fn word(&mut self) -> u32 {
+        if self.used == 4 {
+            let [lo, hi] = split(self.block);
+            self.words = block([lo, hi, self.stream[0], self.stream[1]], self.key);
+            self.block += 1;
+            self.used = 0;
+        }
+        self.used += 1;
+        self.words[self.used - 1]
+    }
+}
+
+impl TryRng for Philox {
+    type Error = Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.word())
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from(self.word()) | u64::from(self.word()) << 32)
+    }
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in out.chunks_mut(4) {
+            chunk.copy_from_slice(&self.word().to_le_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// One block of Philox4x32-10.
+pub fn block(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
+    for _ in 0..10 {
+        let a = u64::from(c[0]) * 0xD251_1F53;
+        let b = u64::from(c[2]) * 0xCD9E_8D57;
+        c = [(b >> 32) as u32 ^ c[1] ^ k[0], b as u32, (a >> 32) as u32 ^ c[3] ^ k[1], a as u32];
+        k = [k[0].wrapping_add(0x9E37_79B9), k[1].wrapping_add(0xBB67_AE85)];
+    }
+    c
+}
+
+pub(crate) fn split(x: u64) -> [u32; 2] {
+    [x as u32, (x >> 32) as u32]
+}
+
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn mix(mut x: u32) -> u32 {
+    x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+    x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
+}
+
+/// The order of one epoch: a keyed permutation of `0..n` (a Feistel network on the next even power of two, walked until it lands inside).
+///
+/// The twin of `permute` in `shaders/lib/order.wgsl`: both machines compute row `i`'s source without a table.
+///
+/// ```
+/// let order = gradus::rng::Permutation::new(10, 42, 0);
+/// let mut seen: Vec<u32> = (0..10).map(|i| order.at(i)).collect();
+/// seen.sort();
+/// assert_eq!(seen, (0..10).collect::<Vec<_>>());
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Permutation {
+    n: u32,
+    half_bits: u32,
+    keys: [u32; 2],
+}
+
+impl Permutation {
+    /// The permutation of `0..n` of this seed and epoch.
+    pub fn new(n: u32, seed: u64, epoch: u32) -> Self {
+        let [lo, hi] = split(seed);
+        let k0 = mix(lo ^ mix(epoch.wrapping_add(0x9E37_79B9)));
+        let k1 = mix(hi ^ k0 ^ 0x85eb_ca6b);
+        let bits = 32 - n.saturating_sub(1).leading_zeros();
+        Permutation { n, half_bits: bits.div_ceil(2).max(1), keys: [k0, k1] }
+    }
+
+    /// Where position `i` of the order points to; `i` must be below `n`.
+    pub fn at(&self, i: u32) -> u32 {
+        let mask = (1u32 << self.half_bits) - 1;
+        let mut x = i;
+        loop {
+            let (mut l, mut r) = (x >> self.half_bits, x & mask);
+            for round in 0..6u32 {
+                let key = mix(self.keys[0].wrapping_add(round.wrapping_mul(self.keys[1] | 1)));
+                (l, r) = (r, l ^ (mix(r ^ key) & mask));
+            }
+            x = (l << self.half_bits) | r;
+            if x < self.n {
+                return x;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Random123's known answers for Philox4x32-10.
+    #[test]
+    fn known_answers() {
+        assert_eq!(block([0; 4], [0; 2]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
+        assert_eq!(block([u32::MAX; 4], [u32::MAX; 2]), [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);
+    }
+
+    #[test]
+    fn every_row_once() {
+        for n in [1, 2, 3, 5, 255, 256, 257, 1000, 60_000] {
+            let mut seen = vec![false; n as usize];
+            let order = Permutation::new(n, 3, 1);
+            for i in 0..n {
+                assert!(!std::mem::replace(&mut seen[order.at(i) as usize], true));
+            }
+        }
+    }
+
+    /// The mean distance moved is near n / 3 and two epochs differ.
+    #[test]
+    fn it_shuffles() {
+        let n = 10_000u32;
+        let (a, b) = (Permutation::new(n, 0, 0), Permutation::new(n, 0, 1));
+        let moved: f64 = (0..n).map(|i| f64::from(i.abs_diff(a.at(i)))).sum::<f64>() / f64::from(n);
+        assert!((moved / f64::from(n) - 1.0 / 3.0).abs() < 0.02, "{moved}");
+        assert!((0..n).filter(|&i| a.at(i) == b.at(i)).count() < 20);
+    }
+
+    #[test]
+    fn normal_has_unit_variance() {
+        let mut r = Philox::new(1, "normal");
+        let v: Vec<f64> = (0..20_000).map(|_| r.normal()).collect();
+        let mean = v.iter().sum::<f64>() / 20_000.0;
+        let var = v.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 20_000.0;
+        assert!(mean.abs() < 0.03 && (var - 1.0).abs() < 0.04, "{mean} {var}");
+    }
+}

@@ -1,0 +1,312 @@
+use crate::cpu::CpuSession;
+use crate::error::{Error, Result};
+#[cfg(feature = "gpu")]
+use crate::gpu::{self, AdapterSummary, Gpu, GpuSession};
+use crate::kernels::Profile;
+use crate::plan::{Layout, Session};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+#[cfg(feature = "gpu")]
+use std::sync::Arc;
+
+const CHOICES: [&str; 7] = ["auto", "gpu", "gpu:INDEX", "gpu:NAME", "software", "cpu", "list"];
+const INSTALL: &str = "install a Vulkan driver (Debian/Ubuntu: apt install mesa-vulkan-drivers; NVIDIA: its own driver), or use `cpu`";
+
+/// A way to choose a device: what `--device`, `GRADUS_DEVICE` and [`Device::select`] read.
+///
+/// ```
+/// use gradus::train::DeviceChoice;
+/// assert_eq!("gpu:1".parse::<DeviceChoice>()?, DeviceChoice::GpuIndex(1));
+/// assert!("fast".parse::<DeviceChoice>().is_err());
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// A real GPU, else the CPU.
+    #[default]
+    Auto,
+    /// A real GPU, else an error.
+    Gpu,
+    /// The adapter of this number in the list.
+    GpuIndex(usize),
+    /// The adapter whose name holds this text.
+    GpuName(String),
+    /// A GPU in software: lavapipe, SwiftShader, WARP.
+    Software,
+    /// The CPU.
+    Cpu,
+    /// No device: show the list.
+    List,
+}
+
+impl FromStr for DeviceChoice {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        Ok(match s {
+            "auto" => DeviceChoice::Auto,
+            "gpu" => DeviceChoice::Gpu,
+            "software" => DeviceChoice::Software,
+            "cpu" => DeviceChoice::Cpu,
+            "list" => DeviceChoice::List,
+            _ => match s.strip_prefix("gpu:") {
+                Some(rest) if !rest.is_empty() => match rest.parse() {
+                    Ok(i) => DeviceChoice::GpuIndex(i),
+                    Err(_) => DeviceChoice::GpuName(rest.into()),
+                },
+                _ => return Err(Error::unknown_choice("device", s, &CHOICES)),
+            },
+        })
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceChoice::Auto => f.write_str("auto"),
+            DeviceChoice::Gpu => f.write_str("gpu"),
+            DeviceChoice::GpuIndex(i) => write!(f, "gpu:{i}"),
+            DeviceChoice::GpuName(n) => write!(f, "gpu:{n}"),
+            DeviceChoice::Software => f.write_str("software"),
+            DeviceChoice::Cpu => f.write_str("cpu"),
+            DeviceChoice::List => f.write_str("list"),
+        }
+    }
+}
+
+/// A machine to train on. Cheap to clone; models on one GPU share it.
+#[derive(Debug, Clone)]
+pub struct Device {
+    choice: DeviceChoice,
+    machine: Machine,
+    checked: bool,
+    note: String,
+}
+
+#[derive(Debug, Clone)]
+enum Machine {
+    Cpu {
+        threads: usize,
+    },
+    #[cfg(feature = "gpu")]
+    Gpu(Arc<Gpu>),
+}
+
+impl Device {
+    /// The device that `GRADUS_DEVICE` names; without it a real GPU, else the CPU.
+    pub fn best() -> Result<Self> {
+        match std::env::var("GRADUS_DEVICE") {
+            Ok(choice) => Self::select(&choice),
+            Err(_) => Self::choose(DeviceChoice::Auto),
+        }
+    }
+
+    /// The device for a choice in words: `auto`, `gpu`, `gpu:INDEX`, `gpu:NAME`, `software`, `cpu`.
+    pub fn select(choice: &str) -> Result<Self> {
+        Self::choose(choice.parse()?)
+    }
+
+    /// The CPU, with as many threads as it has cores.
+    pub fn cpu() -> Self {
+        Self::cpu_threads(0)
+    }
+
+    /// The CPU with this many threads; 0 for all. The number never changes a result.
+    pub fn cpu_threads(threads: usize) -> Self {
+        Device { choice: DeviceChoice::Cpu, machine: Machine::Cpu { threads }, checked: false, note: String::new() }
+    }
+
+    /// Keeps wgpu's bounds checks in the shaders; off by default. The CPU always checks.
+    #[must_use]
+    pub fn checked(mut self, checked: bool) -> Self {
+        self.checked = checked;
+        self
+    }
+
+    /// The device for a choice.
+    #[cfg(not(feature = "gpu"))]
+    pub fn choose(choice: DeviceChoice) -> Result<Self> {
+        match choice {
+            DeviceChoice::Cpu => Ok(Self::cpu()),
+            DeviceChoice::Auto => Ok(Device { choice, note: "built without the feature `gpu`".into(), ..Self::cpu() }),
+            other => Err(Error::NoDevice {
+                wanted: other.to_string(),
+                problem: "gradus was built without GPUs".into(),
+                tried: vec![],
+                help: "build with the feature `gpu`, or use `cpu`".into(),
+            }),
+        }
+    }
+
+    /// The device for a choice.
+    #[cfg(feature = "gpu")]
+    pub fn choose(choice: DeviceChoice) -> Result<Self> {
+        if choice == DeviceChoice::Cpu {
+            return Ok(Self::cpu());
+        }
+        let all = gpu::adapters();
+        let wanted = |a: &&AdapterSummary| match &choice {
+            DeviceChoice::Auto | DeviceChoice::Gpu => a.is_gpu(),
+            DeviceChoice::GpuIndex(i) => a.index == *i,
+            DeviceChoice::GpuName(n) => a.name.to_lowercase().contains(&n.to_lowercase()),
+            DeviceChoice::Software => !a.is_gpu(),
+            DeviceChoice::Cpu | DeviceChoice::List => false,
+        };
+        let mut tried = Vec::new();
+        for a in all.iter().filter(wanted) {
+            match Gpu::open(a) {
+                Ok(gpu) => return Ok(Device { choice, machine: Machine::Gpu(gpu), checked: false, note: String::new() }),
+                Err(e) => tried.push(e.to_string()),
+            }
+        }
+        let why = if all.is_empty() { "no Vulkan driver found" } else { "only software adapters" };
+        if choice == DeviceChoice::Auto {
+            let note =
+                format!("no GPU: {}; `--device list` says what was tried", if tried.is_empty() { why } else { "it could not be opened" });
+            return Ok(Device { choice, note, ..Self::cpu() });
+        }
+        tried.extend(all.iter().map(|a| format!("{}: {a}", a.index)));
+        let problem = match &choice {
+            DeviceChoice::List => "`list` shows adapters and is no device".to_string(),
+            _ if all.is_empty() => "this machine has no Vulkan, Metal or DX12 adapter".into(),
+            DeviceChoice::Gpu => "every adapter is a GPU in software".into(),
+            _ => "no adapter matches".into(),
+        };
+        Err(Error::NoDevice { wanted: choice.to_string(), problem, tried, help: INSTALL.into() })
+    }
+
+    /// Every adapter, for people: what each is, what it can do, whether `auto` takes it; what to install where there is none.
+    pub fn list() -> String {
+        let mut out = String::new();
+        #[cfg(feature = "gpu")]
+        {
+            let all = gpu::adapters();
+            let first = all.iter().find(|a| a.is_gpu()).map(|a| a.index);
+            for a in &all {
+                let verdict = match (a.is_gpu(), first == Some(a.index)) {
+                    (true, true) => "taken by `auto`",
+                    (true, false) => "passed over by `auto`: another GPU comes first",
+                    (false, _) => "passed over by `auto`: a GPU in software; take it with `software`",
+                };
+                out += &format!("gpu:{}  {a}\n       {verdict}\n", a.index);
+            }
+            if all.is_empty() {
+                out += &format!("no adapter: looked for Vulkan, Metal and DX12\n       {INSTALL}\n");
+            }
+        }
+        #[cfg(not(feature = "gpu"))]
+        {
+            out += "no adapter: built without the feature `gpu`\n";
+        }
+        out + &format!("cpu    {}\n       taken by `auto` where there is no GPU\n", Self::cpu())
+    }
+
+    /// The choice that gave this device.
+    pub fn choice(&self) -> &DeviceChoice {
+        &self.choice
+    }
+
+    /// Why it is not a GPU, where one was wanted; else empty.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// `gpu`, `software` or `cpu`.
+    pub fn kind(&self) -> &'static str {
+        match &self.machine {
+            Machine::Cpu { .. } => "cpu",
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) if g.summary.is_gpu() => "gpu",
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(_) => "software",
+        }
+    }
+
+    /// Its name: the adapter's, or the CPU's threads and vectors.
+    pub fn name(&self) -> String {
+        match &self.machine {
+            Machine::Cpu { threads } => {
+                let n = if *threads == 0 { rayon::current_num_threads() } else { *threads };
+                format!("CPU, {n} thread{} ({})", if n == 1 { "" } else { "s" }, vectors())
+            }
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) => g.summary.name.clone(),
+        }
+    }
+
+    /// Its driver, or nothing.
+    pub fn driver(&self) -> String {
+        match &self.machine {
+            Machine::Cpu { .. } => String::new(),
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) => format!("{} {}", g.summary.backend, g.summary.driver),
+        }
+    }
+
+    /// The open GPU, unless it is the CPU.
+    #[cfg(feature = "gpu")]
+    pub fn gpu(&self) -> Option<&Arc<Gpu>> {
+        if let Machine::Gpu(g) = &self.machine { Some(g) } else { None }
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        match &self.machine {
+            Machine::Cpu { .. } => Profile::Software,
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) => g.profile(),
+        }
+    }
+
+    pub(crate) fn session(&self, layout: Layout) -> Result<Box<dyn Session>> {
+        Ok(match &self.machine {
+            Machine::Cpu { threads } => Box::new(CpuSession::new(layout, *threads)?),
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) => Box::new(GpuSession::new(g.clone(), layout, self.checked)?),
+        })
+    }
+}
+
+fn vectors() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::is_x86_feature_detected!("avx512f") {
+            return "AVX-512";
+        }
+        if std::is_x86_feature_detected!("avx2") {
+            return "AVX2";
+        }
+        "SSE2"
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        std::env::consts::ARCH
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+/// Two devices are equal if the same choice gave them.
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        self.choice == other.choice && self.checked == other.checked && self.name() == other.name()
+    }
+}
+
+/// As the choice in words.
+impl Serialize for Device {
+    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        s.collect_str(&self.choice)
+    }
+}
+
+/// Opens the device that the words choose.
+impl<'de> Deserialize<'de> for Device {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        let words = String::deserialize(d)?;
+        Device::select(&words).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,21 @@
+//! Models, training loops, settings, devices, files.
+
+mod device;
+mod evaluate;
+mod history;
+mod model;
+mod progress;
+mod recipe;
+mod settings;
+mod step;
+mod trainer;
+mod weights;
+
+pub use device::{Device, DeviceChoice};
+pub use evaluate::Evaluation;
+pub use history::History;
+pub use model::{Model, ModuleExt};
+pub use recipe::{DataSource, RECIPE_VERSION, Recipe};
+pub use settings::{Compile, Fit};
+pub use trainer::{StepReport, Trainer};
+pub use weights::{Load, LoadReport};

@@ -1,0 +1,307 @@
+use super::step::{Built, build, input_field};
+use super::{Compile, Device, Fit, History, Trainer};
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::nn::{LayerRow, Module, ParameterSpec};
+use crate::plan::{Arena, BufferId, DataId, Handle, Layout, Program, Purpose, Request, Rule, Session, human_count, plan};
+use crate::tensor::{HostTensor, Shape};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// Data sets that stay on the device at a time.
+const RESIDENT: usize = 4;
+
+/// `net.compile(settings)`, for every [`Module`].
+pub trait ModuleExt: Module + Sized {
+    /// Makes a model: checks it, draws its initial weights, and puts them on the device.
+    fn compile(self, settings: Compile) -> Result<Model> {
+        Model::new(Arc::new(self), settings)
+    }
+}
+impl<M: Module> ModuleExt for M {}
+
+/// A model on a device: parameters, optimizer state, and the programs made so far.
+pub struct Model {
+    pub(super) module: Arc<dyn Module>,
+    pub(super) settings: Compile,
+    pub(super) device: Device,
+    pub(super) arena: Arena,
+    pub(super) parameters: Vec<ParameterSpec>,
+    pub(super) rule: Rule,
+    pub(super) session: Box<dyn Session>,
+    /// Updates applied, batches begun, epochs ended, since the weights were drawn.
+    pub(super) updates: u64,
+    pub(super) batches: u64,
+    pub(super) epochs: u64,
+    /// Batches of evaluation and inference begun.
+    pub(super) looked: u32,
+    layers: Vec<LayerRow>,
+    output: Shape,
+    programs: HashMap<String, Arc<Program>>,
+    handles: HashMap<(String, usize), Handle>,
+    /// The latest used last.
+    resident: Vec<Resident>,
+    next_resident: usize,
+}
+
+/// A data set that lies on the device.
+struct Resident {
+    key: usize,
+    data: Dataset,
+    ids: Vec<DataId>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Model({} parameters on {})", self.arena.count(), self.device)
+    }
+}
+
+impl Model {
+    pub(super) fn new(module: Arc<dyn Module>, settings: Compile) -> Result<Self> {
+        settings.check()?;
+        let device = match &settings.device {
+            Some(d) => d.clone(),
+            None => Device::best()?,
+        };
+        let fields = [input_field(&settings.input)];
+        let Built { parameters, layers, output, .. } = build(&*module, &settings, Purpose::Predict, 2, &fields)?;
+        let arena = Arena::new(parameters.iter().map(|p| (p.name.clone(), p.shape.clone())));
+        let rule = settings.optimizer.rule();
+        let session = device.session(Layout { parameters: arena.size, moments: rule.moments })?;
+        let mut model = Model {
+            module,
+            settings,
+            device,
+            arena,
+            parameters,
+            rule,
+            session,
+            updates: 0,
+            batches: 0,
+            epochs: 0,
+            looked: 0,
+            layers,
+            output,
+            programs: HashMap::new(),
+            handles: HashMap::new(),
+            resident: Vec::new(),
+            next_resident: 0,
+        };
+        let mut words = vec![0u32; model.arena.size];
+        for (p, e) in model.parameters.iter().zip(&model.arena.entries) {
+            let values = p.init.draw(model.settings.seed, &p.name, p.shape.size());
+            words[e.offset..e.offset + values.len()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+        }
+        model.session.write(BufferId::Parameters, 0, &words)?;
+        Ok(model)
+    }
+
+    /// Trains; one line an epoch on stderr unless `verbose(0)`.
+    ///
+    /// Fails on settings, data that does not fit the model, a device that fails, and a loss that is not finite: then the parameters
+    /// are as they were before that step.
+    pub fn fit(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
+        super::progress::fit(self, data, fit)
+    }
+
+    /// A loop of one's own over the data.
+    pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
+        Trainer::new(self, data, fit)
+    }
+
+    /// Plans training on this data now, which is otherwise done on first use: memory errors and [`Program::explain`] come from here.
+    pub fn prepare(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
+        self.handle(data, Purpose::Train, batch_size.min(data.len()))?;
+        self.program(data, Purpose::Train, batch_size.min(data.len()))
+    }
+
+    /// The training step on this data as Graphviz DOT.
+    pub fn to_dot(&self, data: &Dataset, batch_size: usize) -> Result<String> {
+        let built = build(&*self.module, &self.settings, Purpose::Train, batch_size, &data.fields())?;
+        Ok(built.step.simplified()?.graph.to_dot())
+    }
+
+    /// The settings it was compiled with.
+    pub fn settings(&self) -> &Compile {
+        &self.settings
+    }
+
+    /// The device it lives on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Bytes of all its buffers on the device, data sets included.
+    pub fn device_bytes(&self) -> u64 {
+        self.session.bytes()
+    }
+
+    /// How many parameters it has.
+    pub fn parameter_count(&self) -> usize {
+        self.arena.count()
+    }
+
+    /// The parameters' names, in the order they were made.
+    pub fn parameter_names(&self) -> impl Iterator<Item = &str> {
+        self.arena.entries.iter().map(|e| e.name.as_str())
+    }
+
+    /// Programs and distinct pipelines made so far.
+    pub fn program_counts(&self) -> (usize, usize) {
+        let mut pipelines: Vec<String> = self.programs.values().flat_map(|p| p.pipelines()).collect();
+        pipelines.sort();
+        pipelines.dedup();
+        (self.programs.len(), pipelines.len())
+    }
+
+    /// A parameter's values.
+    pub fn parameter(&mut self, name: &str) -> Result<HostTensor> {
+        let (offset, shape) = self.entry(name)?;
+        let words = self.session.read(BufferId::Parameters, offset, shape.size())?;
+        HostTensor::f32(shape, words.into_iter().map(f32::from_bits).collect())
+    }
+
+    /// Sets a parameter's values: f32 of its shape.
+    pub fn set_parameter(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+        let (offset, shape) = self.entry(name)?;
+        match values.as_f32() {
+            Some(v) if *values.shape() == shape => {
+                let words: Vec<u32> = v.iter().map(|x| x.to_bits()).collect();
+                self.session.write(BufferId::Parameters, offset, &words)
+            }
+            _ => Err(Error::ShapeMismatch {
+                op: "set_parameter".into(),
+                problem: format!("`{name}` is f32 {shape}, the values are {} {}", values.dtype(), values.shape()),
+                at: name.into(),
+                help: "give f32 values of the parameter's shape".into(),
+            }),
+        }
+    }
+
+    fn entry(&self, name: &str) -> Result<(usize, Shape)> {
+        self.arena.find(name).map(|e| (e.offset, e.shape.clone())).ok_or_else(|| Error::NotFound {
+            what: "parameter".into(),
+            name: name.into(),
+            at: "the model".into(),
+            known: self.arena.entries.iter().map(|e| e.name.clone()).collect(),
+        })
+    }
+
+    /// The layers with their output shapes and parameters, the input first.
+    pub fn summary(&self) -> String {
+        let batch = |s: &Shape| {
+            let rest: Vec<String> = s.dims().iter().skip(1).map(|d| d.to_string()).collect();
+            format!("[batch, {}]", rest.join(", "))
+        };
+        let mut out = format!("{:<24} {:<14} {:<22} {:>12}\n", "layer", "kind", "output", "parameters");
+        let line = |out: &mut String, name: &str, kind: &str, shape: String, n: usize| {
+            let _ = writeln!(out, "{name:<24} {kind:<14} {shape:<22} {:>12}", human_count(n as u64));
+        };
+        line(&mut out, "input", "", batch(&self.settings.input.batched(1)), 0);
+        for l in &self.layers {
+            line(&mut out, &l.name, l.kind, batch(&l.output), l.parameters);
+        }
+        if self.layers.is_empty() {
+            line(&mut out, "output", self.module.name(), batch(&self.output), self.arena.count());
+        }
+        let _ = write!(out, "{} parameters, {} KiB", human_count(self.arena.count() as u64), self.arena.count() * 4 / 1024);
+        out
+    }
+
+    /// The program for a purpose over data of this layout; planned on first use.
+    pub(super) fn program(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Arc<Program>> {
+        let mut fields = data.fields();
+        if purpose == Purpose::Predict {
+            fields.truncate(1);
+        }
+        let key = program_key(data, purpose, batch);
+        if let Some(p) = self.programs.get(&key) {
+            return Ok(p.clone());
+        }
+        self.check_data(data, purpose)?;
+        let built = build(&*self.module, &self.settings, purpose, batch, &fields)?;
+        if built.parameters != self.parameters {
+            let names = |p: &[ParameterSpec]| p.iter().map(|p| format!("{} {}", p.name, p.shape)).collect::<Vec<_>>().join(", ");
+            return Err(Error::InconsistentModel {
+                at: format!("built for {purpose:?} with a batch of {batch}"),
+                first: names(&self.parameters),
+                now: names(&built.parameters),
+            });
+        }
+        let request = Request { step: &built.step, purpose, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
+        let program = Arc::new(plan(&request)?);
+        self.programs.insert(key, program.clone());
+        Ok(program)
+    }
+
+    /// The program made ready over this very data set.
+    pub(super) fn handle(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Handle> {
+        let program = self.program(data, purpose, batch)?;
+        let resident = self.make_resident(data)?;
+        let key = (program_key(data, purpose, batch), self.resident[resident].key);
+        if let Some(h) = self.handles.get(&key) {
+            return Ok(*h);
+        }
+        if self.settings.loss.classifies() && purpose != Purpose::Predict {
+            data.check_labels(self.output.last())?;
+        }
+        let names: Vec<String> = data.fields().into_iter().map(|f| f.name).collect();
+        let all = &self.resident[resident].ids;
+        let ids: Vec<DataId> =
+            program.fields.iter().filter_map(|f| names.iter().position(|n| *n == f.name).and_then(|i| all.get(i)).copied()).collect();
+        let handle = self.session.prepare(&program, &ids)?;
+        self.handles.insert(key, handle);
+        Ok(handle)
+    }
+
+    /// Puts a data set on the device, in place of the one not used for longest; gives its place.
+    fn make_resident(&mut self, data: &Dataset) -> Result<usize> {
+        if let Some(i) = self.resident.iter().position(|r| r.data.identity() == data.identity()) {
+            let r = self.resident.remove(i);
+            self.resident.push(r);
+            return Ok(self.resident.len() - 1);
+        }
+        if self.resident.len() >= RESIDENT {
+            let old = self.resident.remove(0);
+            old.ids.iter().for_each(|id| self.session.drop_data(*id));
+            self.handles.retain(|(_, key), _| *key != old.key);
+        }
+        let mut ids = Vec::new();
+        for field in 0..data.fields().len() {
+            ids.push(self.session.add_data(&data.words(field))?);
+        }
+        let key = self.next_resident;
+        self.next_resident += 1;
+        self.resident.push(Resident { key, data: data.clone(), ids });
+        Ok(self.resident.len() - 1)
+    }
+
+    fn check_data(&self, data: &Dataset, purpose: Purpose) -> Result<()> {
+        if *data.input_shape() != self.settings.input {
+            return Err(Error::ShapeMismatch {
+                op: "fit".into(),
+                problem: format!("a row of `{}` is {} and the model takes {}", data.name(), data.input_shape(), self.settings.input),
+                at: format!("the data set `{}`", data.name()),
+                help: "set `.input(..)` of Compile to the row's shape, or `.flatten()` the data set".into(),
+            });
+        }
+        if purpose != Purpose::Predict && data.labels().is_none() {
+            return Err(Error::Unsupported {
+                what: "a loss without labels".into(),
+                at: format!("the data set `{}`", data.name()),
+                help: "make it with `Dataset::new(features, labels)`".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn program_key(data: &Dataset, purpose: Purpose, batch: usize) -> String {
+    let mut fields = data.fields();
+    if purpose == Purpose::Predict {
+        fields.truncate(1);
+    }
+    format!("{purpose:?} {batch} {fields:?}")
+}

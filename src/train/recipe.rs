@@ -1,0 +1,114 @@
+use super::{Compile, Device, Fit, Model, ModuleExt};
+use crate::error::{Error, Result};
+use crate::nn::{Layer, Loss, Metric, Sequential};
+use crate::optim::Optimizer;
+use crate::tensor::Shape;
+use serde::{Deserialize, Serialize};
+
+/// The recipe format that this version writes, and the newest that it reads.
+pub const RECIPE_VERSION: u32 = 1;
+
+/// Where a recipe's data comes from, and what is made of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DataSource {
+    /// `mnist`, `synthetic`, or a folder in MNIST's format.
+    pub source: String,
+    /// Multiplies every feature.
+    pub scale: f32,
+}
+
+impl DataSource {
+    /// This source; bytes become 0 to 1.
+    pub fn new(source: &str) -> Self {
+        DataSource { source: source.into(), scale: 1.0 / 255.0 }
+    }
+}
+
+/// A whole training run as one value: what `--print-recipe` shows and `--recipe` reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Recipe {
+    /// The format's version.
+    pub version: u32,
+    /// Of initial weights and order.
+    pub seed: u64,
+    /// The shape of one row of input.
+    pub input: Shape,
+    /// The data.
+    pub data: DataSource,
+    /// The optimizer with its rates.
+    pub optimizer: Optimizer,
+    /// The loss.
+    pub loss: Loss,
+    /// The metrics.
+    #[serde(default)]
+    pub metrics: Vec<Metric>,
+    /// Epochs, batch size, order.
+    pub fit: Fit,
+    /// The layers, in order.
+    pub layers: Vec<Layer>,
+}
+
+impl Recipe {
+    /// From its parts. Fails if the model has layers of one's own, which a recipe cannot hold.
+    pub fn new(model: &Sequential, compile: &Compile, fit: &Fit, data: DataSource) -> Result<Self> {
+        use crate::nn::Module;
+        let Some(Layer::Sequential { layers }) = model.config() else {
+            return Err(Error::Unsupported {
+                what: "a recipe of a model with layers of one's own".into(),
+                at: format!("{model:?}"),
+                help: "use gradus' layers, or keep the settings without the model".into(),
+            });
+        };
+        let c = compile.clone();
+        let (optimizer, loss, metrics) = (c.optimizer, c.loss, c.metrics);
+        Ok(Recipe { version: RECIPE_VERSION, seed: c.seed, input: c.input, data, optimizer, loss, metrics, fit: fit.clone(), layers })
+    }
+
+    /// Reads a recipe in JSON. Unknown keys are refused, as are newer versions.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| Self::unreadable(&e.to_string())).and_then(Self::checked)
+    }
+
+    /// The recipe in JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// The error for a recipe that a parser refused.
+    pub fn unreadable(problem: &str) -> Error {
+        Error::BadRecipe {
+            problem: problem.trim().into(),
+            at: "the key named above".into(),
+            help: "`--print-recipe` shows every key with its default".into(),
+        }
+    }
+
+    /// The recipe, if this version can run it.
+    pub fn checked(self) -> Result<Self> {
+        if self.version > RECIPE_VERSION {
+            return Err(Error::BadRecipe {
+                problem: format!("version {}, this gradus reads {RECIPE_VERSION}", self.version),
+                at: "version".into(),
+                help: "use a newer gradus".into(),
+            });
+        }
+        self.compile_settings().check()?;
+        self.fit.check()?;
+        Ok(self)
+    }
+
+    fn compile_settings(&self) -> Compile {
+        let mut c = Compile::new(self.optimizer.clone(), self.loss.clone()).input(self.input.clone()).seed(self.seed);
+        c.metrics = self.metrics.clone();
+        c
+    }
+
+    /// The model, on this device.
+    pub fn compile(&self, device: Device) -> Result<Model> {
+        Sequential::from_layers(&self.layers).compile(self.compile_settings().device(device))
+    }
+}

@@ -1,0 +1,152 @@
+use super::Device;
+use crate::data::Dataset;
+use crate::error::{Faults, Result};
+use crate::nn::{Loss, Metric};
+use crate::optim::Optimizer;
+use crate::tensor::Shape;
+use serde::{Deserialize, Serialize};
+
+/// What a model is made for: optimizer, loss, input, metrics, device, seed.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let c = Compile::new(Adam::new(1e-3), CrossEntropy::new()).input([784]).metric(Accuracy::new()).seed(7);
+/// assert_eq!(c.seed, 7);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Compile {
+    /// The optimizer with its rates.
+    pub optimizer: Optimizer,
+    /// The loss.
+    pub loss: Loss,
+    /// The shape of one row of input.
+    pub input: Shape,
+    /// Computed on the device at every step.
+    #[serde(default)]
+    pub metrics: Vec<Metric>,
+    /// Where to train; [`Device::best`] by default.
+    #[serde(default)]
+    pub device: Option<Device>,
+    /// Of initial weights and order; 0.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+impl Compile {
+    /// With this optimizer and loss.
+    pub fn new(optimizer: impl Into<Optimizer>, loss: impl Into<Loss>) -> Self {
+        Compile { optimizer: optimizer.into(), loss: loss.into(), input: Shape::default(), metrics: vec![], device: None, seed: 0 }
+    }
+    /// The shape of one row of input, without the batch.
+    pub fn input(mut self, shape: impl Into<Shape>) -> Self {
+        self.input = shape.into();
+        self
+    }
+    /// Adds a metric.
+    pub fn metric(mut self, metric: impl Into<Metric>) -> Self {
+        self.metrics.push(metric.into());
+        self
+    }
+    /// Where to train.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = Some(device);
+        self
+    }
+    /// Of initial weights and order.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let mut f = Faults::default();
+        f.check(
+            self.input.rank() > 0 && self.input.size() > 0,
+            "compile.input",
+            self.input.to_string(),
+            "give the shape of one row: `.input([784])`",
+        );
+        self.optimizer.check(&mut f);
+        f.finish()
+    }
+}
+
+/// How to train: Keras' `fit`.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let fit = Fit::new().epochs(10).batch_size(32);
+/// assert!(fit.shuffle);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Fit {
+    /// Passes over the data; 1.
+    pub epochs: usize,
+    /// Rows of a batch; 32. The last batch of an epoch may be smaller and is trained too.
+    pub batch_size: usize,
+    /// Whether each epoch has an order of its own; it has.
+    pub shuffle: bool,
+    /// Evaluated after every epoch, as `val_loss` and so on.
+    #[serde(skip)]
+    pub validation: Option<Dataset>,
+    /// 0 prints nothing, 1 a line for each epoch on stderr; 1.
+    pub verbose: u8,
+    /// Steps that one submit to the device carries; 0 lets gradus choose. Changes speed and nothing else.
+    pub steps_per_submit: usize,
+}
+
+impl Default for Fit {
+    fn default() -> Self {
+        Fit { epochs: 1, batch_size: 32, shuffle: true, validation: None, verbose: 1, steps_per_submit: 0 }
+    }
+}
+
+impl Fit {
+    /// One epoch of batches of 32.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Passes over the data.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+    /// Rows of a batch.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+    /// Whether each epoch has an order of its own.
+    pub fn shuffle(mut self, shuffle: bool) -> Self {
+        self.shuffle = shuffle;
+        self
+    }
+    /// Evaluated after every epoch.
+    pub fn validation(mut self, data: &Dataset) -> Self {
+        self.validation = Some(data.clone());
+        self
+    }
+    /// 0 prints nothing.
+    pub fn verbose(mut self, verbose: u8) -> Self {
+        self.verbose = verbose;
+        self
+    }
+    /// Steps that one submit carries; 0 lets gradus choose.
+    pub fn steps_per_submit(mut self, steps: usize) -> Self {
+        self.steps_per_submit = steps;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let mut f = Faults::default();
+        f.check(self.epochs > 0, "fit.epochs", self.epochs, "give at least 1");
+        f.check(self.batch_size > 0, "fit.batch_size", self.batch_size, "give at least 1");
+        f.finish()
+    }
+}

@@ -1,0 +1,326 @@
+use super::{Compile, Device, Model};
+use crate::error::{Error, Result, WrongShape};
+use crate::nn::{Layer, Module};
+use crate::plan::BufferId;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Key of the metadata that holds a whole model's settings.
+const META: &str = "gradus";
+const FORMAT: u32 = 1;
+
+/// How to load weights: strictly, unless told otherwise. Patterns are globs over full names: `*` any text, `?` one character.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+#[must_use]
+pub struct Load {
+    /// Replacements in the file's names, in order.
+    pub rename: Vec<(String, String)>,
+    /// Parameters that the file may lack.
+    pub allow_missing: Vec<String>,
+    /// Tensors of the file to pass over.
+    pub ignore: Vec<String>,
+}
+
+impl Load {
+    /// Strictly: every parameter, and nothing else.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Replaces text in the file's names: `.rename("module.", "")`.
+    pub fn rename(mut self, from: &str, to: &str) -> Self {
+        self.rename.push((from.into(), to.into()));
+        self
+    }
+    /// Parameters of this pattern may be missing; they stay as they are.
+    pub fn allow_missing(mut self, pattern: &str) -> Self {
+        self.allow_missing.push(pattern.into());
+        self
+    }
+    /// Tensors of this pattern are passed over.
+    pub fn ignore(mut self, pattern: &str) -> Self {
+        self.ignore.push(pattern.into());
+        self
+    }
+}
+
+/// What loading did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LoadReport {
+    /// Parameters that were set.
+    pub loaded: Vec<String>,
+    /// Parameters that stayed as they were.
+    pub fresh: Vec<String>,
+    /// Tensors of the file that were passed over.
+    pub ignored: Vec<String>,
+}
+
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |v: &[String]| if v.is_empty() { "0".to_string() } else { v.len().to_string() };
+        write!(f, "{} loaded, {} fresh", named(&self.loaded), named(&self.fresh))?;
+        if !self.fresh.is_empty() {
+            write!(f, " ({})", self.fresh.join(", "))?;
+        }
+        write!(f, ", {} ignored", named(&self.ignored))
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Meta {
+    format: u32,
+    gradus: String,
+    model: Option<Layer>,
+    compile: Compile,
+    updates: u64,
+    batches: u64,
+    epochs: u64,
+}
+
+impl Model {
+    /// Writes the weights as safetensors, under the names that `torch.nn.Sequential` would give. Replaces the file at once or not at all.
+    pub fn save_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let tensors = self.arena_tensors(BufferId::Parameters, "")?;
+        write_file(path.as_ref(), &tensors, None)
+    }
+
+    /// Reads weights. When it fails nothing was changed.
+    ///
+    /// Takes f32, f16, bf16 and f64 tensors. A PyTorch `.pt` must be converted first; the error has the line of Python that does it.
+    pub fn load_weights(&mut self, path: impl AsRef<Path>, how: Load) -> Result<LoadReport> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let file = parse(path, &bytes)?;
+        let (words, report) = self.match_weights(path, &file, &how)?;
+        self.session.write(BufferId::Parameters, 0, &words)?;
+        Ok(report)
+    }
+
+    /// Writes the whole model: settings, weights, optimizer state. [`Model::load`] reads it in another process.
+    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let mut tensors = self.arena_tensors(BufferId::Parameters, "")?;
+        for m in 0..self.rule.moments {
+            tensors.extend(self.arena_tensors(BufferId::Moment(m), &format!("optimizer.moment{m}."))?);
+        }
+        let meta = Meta {
+            format: FORMAT,
+            gradus: env!("CARGO_PKG_VERSION").into(),
+            model: self.module.config(),
+            compile: self.settings.clone(),
+            updates: self.updates,
+            batches: self.batches,
+            epochs: self.epochs,
+        };
+        let meta = serde_json::to_string(&meta).map_err(|e| bad_file(path.as_ref(), &e.to_string(), "settings", "report this"))?;
+        write_file(path.as_ref(), &tensors, Some(meta))
+    }
+
+    /// Reads a model that [`Model::save`] wrote, onto [`Device::best`]. Works for models of gradus' own layers; one with layers of
+    /// the user's needs [`Model::load_with`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+        Self::load_on(path, Device::best()?)
+    }
+
+    /// As [`Model::load`], onto this device.
+    pub fn load_on(path: impl AsRef<Path>, device: Device) -> Result<Model> {
+        Self::read(path.as_ref(), None, device)
+    }
+
+    /// As [`Model::load_on`], with the module given again.
+    pub fn load_with(module: impl Module, path: impl AsRef<Path>, device: Device) -> Result<Model> {
+        Self::read(path.as_ref(), Some(Arc::new(module)), device)
+    }
+
+    fn read(path: &Path, module: Option<Arc<dyn Module>>, device: Device) -> Result<Model> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let file = parse(path, &bytes)?;
+        let text = SafeTensors::read_metadata(&bytes).ok().and_then(|(_, m)| m.metadata().as_ref()?.get(META).cloned());
+        let no_model = "it holds weights and no model: build the model and use `load_weights`";
+        let text = text.ok_or_else(|| bad_file(path, "not a gradus model", "its metadata", no_model))?;
+        let mut value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| bad_file(path, &e.to_string(), "its metadata", no_model))?;
+        let format = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        if format > u64::from(FORMAT) {
+            let by = value.get("gradus").and_then(|v| v.as_str()).unwrap_or("?").to_string();
+            return Err(bad_file(
+                path,
+                &format!("format {format}, this gradus reads {FORMAT}"),
+                "its metadata",
+                &format!("use gradus {by} or newer"),
+            ));
+        }
+        // the device is the caller's choice, not the file's: the machine that wrote it may have had another
+        if let Some(c) = value.get_mut("compile").and_then(|c| c.as_object_mut()) {
+            c.remove("device");
+        }
+        let meta: Meta = serde_json::from_value(value).map_err(|e| bad_file(path, &e.to_string(), "its metadata", "it was damaged"))?;
+        let module: Arc<dyn Module> = match (module, meta.model) {
+            (Some(m), _) => m,
+            (None, Some(layer)) => layer.build().into(),
+            (None, None) => {
+                return Err(bad_file(path, "the model has layers of one's own", "its metadata", "use `Model::load_with(module, ..)`"));
+            }
+        };
+        let mut model = Model::new(module, meta.compile.device(device))?;
+        let how = Load::new().ignore("optimizer.moment*");
+        let (words, _) = model.match_weights(path, &file, &how)?;
+        model.session.write(BufferId::Parameters, 0, &words)?;
+        for m in 0..model.rule.moments {
+            let how = Load::new().rename(&format!("optimizer.moment{m}."), "moment:").ignore("*");
+            let words = model.match_moment(path, &file, &how)?;
+            model.session.write(BufferId::Moment(m), 0, &words)?;
+        }
+        (model.updates, model.batches, model.epochs) = (meta.updates, meta.batches, meta.epochs);
+        Ok(model)
+    }
+
+    /// The tensors of an arena as little-endian bytes.
+    fn arena_tensors(&mut self, arena: BufferId, prefix: &str) -> Result<Vec<(String, Vec<usize>, Vec<u8>)>> {
+        let words = self.session.read(arena, 0, self.arena.size)?;
+        let tensor = |e: &crate::plan::ArenaEntry| {
+            let bytes = words[e.offset..e.offset + e.shape.size()].iter().flat_map(|w| w.to_le_bytes()).collect();
+            (format!("{prefix}{}", e.name), e.shape.dims().to_vec(), bytes)
+        };
+        Ok(self.arena.entries.iter().map(tensor).collect())
+    }
+
+    fn match_moment(&mut self, path: &Path, file: &SafeTensors<'_>, how: &Load) -> Result<Vec<u32>> {
+        let mut words = vec![0u32; self.arena.size];
+        for (name, tensor) in file.tensors() {
+            let name = renamed(&name, how);
+            let Some(e) = name.strip_prefix("moment:").and_then(|n| self.arena.find(n)) else { continue };
+            let values = to_f32(path, &name, &tensor)?;
+            if values.len() != e.shape.size() {
+                return Err(bad_file(
+                    path,
+                    "an optimizer moment of the wrong size",
+                    &name,
+                    "it was damaged: train on from the weights alone",
+                ));
+            }
+            words[e.offset..e.offset + values.len()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+        }
+        Ok(words)
+    }
+
+    /// The parameter arena with the file's tensors in place.
+    fn match_weights(&mut self, path: &Path, file: &SafeTensors<'_>, how: &Load) -> Result<(Vec<u32>, LoadReport)> {
+        let mut words = self.session.read(BufferId::Parameters, 0, self.arena.size)?;
+        let mut report = LoadReport::default();
+        let (mut unexpected, mut wrong_shape) = (Vec::new(), Vec::new());
+        for (original, tensor) in file.tensors() {
+            let name = renamed(&original, how);
+            if how.ignore.iter().any(|p| glob(p, &name) || glob(p, &original)) {
+                report.ignored.push(name);
+                continue;
+            }
+            let Some(e) = self.arena.find(&name) else {
+                unexpected.push(name);
+                continue;
+            };
+            if tensor.shape() != e.shape.dims() {
+                wrong_shape.push(WrongShape { name, expected: e.shape.dims().to_vec(), found: tensor.shape().to_vec() });
+                continue;
+            }
+            let values = to_f32(path, &name, &tensor)?;
+            words[e.offset..e.offset + values.len()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+            report.loaded.push(name);
+        }
+        let absent: Vec<String> = self.arena.entries.iter().map(|e| e.name.clone()).filter(|n| !report.loaded.contains(n)).collect();
+        let (fresh, missing): (Vec<_>, Vec<_>) = absent.into_iter().partition(|n| how.allow_missing.iter().any(|p| glob(p, n)));
+        let missing: Vec<String> = missing.into_iter().filter(|n| !wrong_shape.iter().any(|w| w.name == *n)).collect();
+        if !(missing.is_empty() && unexpected.is_empty() && wrong_shape.is_empty()) {
+            unexpected.sort();
+            let help = "load the file of this very model, or say `rename`, `allow_missing` or `ignore` in Load".into();
+            return Err(Error::WeightMismatch { path: path.into(), missing, unexpected, wrong_shape, help });
+        }
+        report.fresh = fresh;
+        report.loaded.sort();
+        report.ignored.sort();
+        Ok((words, report))
+    }
+}
+
+fn renamed(name: &str, how: &Load) -> String {
+    how.rename.iter().fold(name.to_string(), |n, (from, to)| n.replace(from, to))
+}
+
+/// Whether a pattern covers a whole name: `*` any text, `?` one character.
+fn glob(pattern: &str, name: &str) -> bool {
+    fn covers(p: &[u8], n: &[u8]) -> bool {
+        match (p.split_first(), n.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), _) => (0..=n.len()).any(|i| covers(rest, &n[i..])),
+            (Some((b'?', p)), Some((_, n))) => covers(p, n),
+            (Some((a, p)), Some((b, n))) => a == b && covers(p, n),
+            _ => false,
+        }
+    }
+    covers(pattern.as_bytes(), name.as_bytes())
+}
+
+fn bad_file(path: &Path, problem: &str, at: &str, help: &str) -> Error {
+    Error::BadFile { path: path.into(), problem: problem.into(), at: at.into(), help: help.into() }
+}
+
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
+    let pickle =
+        bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0x80, 0x02]) || path.extension().is_some_and(|e| e == "pt" || e == "pth");
+    SafeTensors::deserialize(bytes).map_err(|e| {
+        let convert = "convert it: python -c \"import sys,torch; from safetensors.torch import save_file; \
+                       save_file(torch.load(sys.argv[1]), sys.argv[2])\" in.pt out.safetensors";
+        let help = if pickle { convert } else { "give a safetensors file; it may have been cut short" };
+        bad_file(path, &format!("not a safetensors file ({e})"), "its header", help)
+    })
+}
+
+fn to_f32(path: &Path, name: &str, t: &TensorView<'_>) -> Result<Vec<f32>> {
+    let b = t.data();
+    Ok(match t.dtype() {
+        Dtype::F32 => b.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect(),
+        Dtype::F64 => b.chunks_exact(8).map(|c| f64::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]) as f32).collect(),
+        Dtype::F16 => b.chunks_exact(2).map(|c| half::f16::from_le_bytes([c[0], c[1]]).to_f32()).collect(),
+        Dtype::BF16 => b.chunks_exact(2).map(|c| half::bf16::from_le_bytes([c[0], c[1]]).to_f32()).collect(),
+        other => return Err(bad_file(path, &format!("dtype {other:?}"), name, "save it as F32, F16, BF16 or F64")),
+    })
+}
+
+/// Writes to a temporary name in the same folder, syncs, renames.
+fn write_file(path: &Path, tensors: &[(String, Vec<usize>, Vec<u8>)], meta: Option<String>) -> Result<()> {
+    let mut views = Vec::new();
+    for (name, shape, data) in tensors {
+        let v = TensorView::new(Dtype::F32, shape.clone(), data).map_err(|e| bad_file(path, &e.to_string(), name, "report this"))?;
+        views.push((name.clone(), v));
+    }
+    let meta = meta.map(|m| HashMap::from([(META.to_string(), m)]));
+    let bytes = safetensors::serialize(views, meta).map_err(|e| bad_file(path, &e.to_string(), "its header", "report this"))?;
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let write = || -> std::io::Result<()> {
+        let mut f = std::fs::File::create(&temporary)?;
+        f.write_all(&bytes)?;
+        f.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|e| {
+        let _ = std::fs::remove_file(&temporary);
+        Error::io("write", path, e)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn globs_cover_whole_names() {
+        assert!(glob("fc.*", "fc.weight") && glob("*.bias", "blocks.0.fc1.bias") && glob("layer?.*", "layer3.0.weight"));
+        assert!(!glob("fc.*", "xfc.weight") && !glob("fc", "fc.weight") && !glob("layer?.*", "layer12.weight"));
+    }
+}
