@@ -9,7 +9,7 @@ pub(super) const WRITES: usize = 8;
 pub(super) type Writes<'a> = [&'a mut [u32]; WRITES];
 
 /// Nanoseconds of work that are worth a thread of their own: waking one that sleeps costs about as much.
-const PART: f64 = 20_000.0;
+const PART: f64 = 9_000.0;
 
 /// How many threads this much work is worth. It decides who computes, never what: cuts fall between units that do not know each other.
 pub(super) fn parts(nanoseconds: f64, threads: usize) -> usize {

@@ -59,10 +59,16 @@ fn products(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     });
 }
 
+/// A factor of a product: its elements and the steps along its rows and columns.
+type Factor<'a> = (&'a [f32], isize, isize);
+
+/// Rows of C up to which B is not worth packing.
+const FEW: usize = 32;
+
 /// `C = A B`, row-major.
 ///
-/// The crate's kernels want columns, so they are given `C^T = B^T A^T`. Its threads share out whole tiles and never a sum: any number of them
-/// gives the same bits (a test holds it to that).
+/// The crate's kernels like columns, so they are given `C^T = B^T A^T`; but few rows against a B that lies transposed as they are, since
+/// then A is packed and not B. Their threads share out whole tiles and never a sum: any number gives the same bits (a test holds them to it).
 fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     let (m, n, depth) = (k.m, k.n, k.k);
     if m * n == 0 {
@@ -71,33 +77,47 @@ fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     if depth == 0 {
         return c.fill(0.0);
     }
-    // stored rows times pitch, the last without its gap; slicing checks the bounds
-    let extent = |rows: usize, pitch: usize, columns: usize| (rows - 1) * pitch + columns;
-    let a = &a[..if k.spec.ta { extent(depth, k.a.pitch, m) } else { extent(m, k.a.pitch, depth) }];
-    let b = &b[..if k.spec.tb { extent(n, k.b.pitch, depth) } else { extent(depth, k.b.pitch, n) }];
-    let c = &mut c[..m * n];
-    let strides = |transposed: bool, pitch: usize| if transposed { (1, pitch as isize) } else { (pitch as isize, 1) };
-    let ((a_row, a_column), (b_row, b_column)) = (strides(k.spec.ta, k.a.pitch), strides(k.spec.tb, k.b.pitch));
+    let a = factor(a, m, depth, k.a.pitch, k.spec.ta);
+    let b = factor(b, depth, n, k.b.pitch, k.spec.tb);
+    if k.spec.tb && m <= FEW && m < n {
+        multiply([m, n, depth], a, b, (c, n, 1), threads);
+    } else {
+        let turned = |(x, row, column)| (x, column, row);
+        multiply([n, m, depth], turned(b), turned(a), (c, 1, n), threads);
+    }
+}
+
+/// The elements that a matrix of this many rows and columns reads, none of them 0; slicing checks the bounds.
+fn factor(x: &[f32], rows: usize, columns: usize, pitch: usize, transposed: bool) -> Factor<'_> {
+    let (major, minor) = if transposed { (columns, rows) } else { (rows, columns) };
+    let x = &x[..(major - 1) * pitch + minor];
+    if transposed { (x, 1, pitch as isize) } else { (x, pitch as isize, 1) }
+}
+
+/// `C = A B` for any strides; `c` with the steps along its rows and columns, one of which is 1.
+fn multiply([m, n, k]: [usize; 3], a: Factor<'_>, b: Factor<'_>, (c, row, column): (&mut [f32], usize, usize), threads: usize) {
+    let reach = |x: Factor<'_>, rows: usize, columns: usize| (rows - 1) * x.1 as usize + (columns - 1) * x.2 as usize + 1;
+    assert!(reach(a, m, k) <= a.0.len() && reach(b, k, n) <= b.0.len() && (m - 1) * row + (n - 1) * column < c.len());
     let threads = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
     let gemm = gemm_f32::gemm::f32::get_gemm_fn();
-    // SAFETY: the function reads `lhs[i * rs + p * cs]` for i < n, p < k, reads `rhs` for p < k, j < m, and writes `dst` for i < n, j < m, the
-    // strides being those passed. The largest index of each is its slice's length less one, as cut above; c is borrowed
-    // mutably, so it overlaps neither operand. `read_dst` is false: c need hold nothing.
+    // SAFETY: the function reads A at i * a.1 + p * a.2 and B at p * b.1 + j * b.2, and writes C at i * row + j * column, for i < m, j < n,
+    // p < k. None of the three is 0, no step is negative, and the largest of each index was just checked. C is borrowed
+    // mutably, so that it overlaps neither factor. `read_dst` is false: C need hold nothing.
     unsafe {
         gemm(
-            n,
             m,
-            depth,
+            n,
+            k,
             c.as_mut_ptr(),
-            n as isize,
-            1,
+            column as isize,
+            row as isize,
             false,
-            b.as_ptr(),
-            b_row,
-            b_column,
-            a.as_ptr(),
-            a_row,
-            a_column,
+            a.0.as_ptr(),
+            a.2,
+            a.1,
+            b.0.as_ptr(),
+            b.2,
+            b.1,
             0.0,
             1.0,
             false,

@@ -166,14 +166,19 @@ impl Lowering<'_> {
         if n.layer.is_empty() { out } else { format!("{out}  {}", n.layer) }
     }
 
-    fn describe(&self, map: NodeId) -> &'static str {
-        match &self.g.nodes[map].op {
-            Op::Map(f) => match Activation::ALL.iter().find(|a| a.expr() == *f) {
-                Some(a) => a.name(),
-                None if *f == Expr::of(2, |x| vec![&x[0] + &x[1]]) => "add",
-                None => "map",
-            },
-            op => op.name(),
+    fn describe(&self, map: NodeId) -> String {
+        let node = &self.g.nodes[map];
+        let Op::Map(f) = &node.op else { return node.op.name().into() };
+        let canonical = |e: Expr| e.prune().0;
+        let is_slope = |a: &Activation| a.expr().gradient(0).is_some_and(|d| canonical(d) == *f);
+        if let Some(a) = Activation::ALL.iter().find(|a| canonical(a.expr()) == *f) {
+            a.name().into()
+        } else if let Some(a) = Activation::ALL.iter().find(|a| is_slope(a)) {
+            format!("{}'", a.name())
+        } else if *f == Expr::of(2, |x| vec![&x[0] + &x[1]]) {
+            "add".into()
+        } else {
+            "map".into()
         }
     }
 

@@ -1,9 +1,20 @@
 use serde::{Deserialize, Serialize};
 
 /// What `fit` saw: one value an epoch for the loss, each metric, and both on the validation set (`val_..`).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct History {
     columns: Vec<(String, Vec<f64>)>,
+    #[serde(default)]
+    seconds: Vec<f64>,
+    #[serde(default)]
+    first_submit: f64,
+}
+
+/// Two histories are equal if their values are; how long it took does not count.
+impl PartialEq for History {
+    fn eq(&self, other: &Self) -> bool {
+        self.columns == other.columns
+    }
 }
 
 impl History {
@@ -12,6 +23,21 @@ impl History {
             Some((_, values)) => values.push(value),
             None => self.columns.push((name.into(), vec![value])),
         }
+    }
+
+    pub(super) fn push_times(&mut self, seconds: f64, first_submit: Option<f64>) {
+        self.seconds.push(seconds);
+        self.first_submit = first_submit.unwrap_or(0.0);
+    }
+
+    /// Seconds of training, one value an epoch; validation is left out.
+    pub fn seconds(&self) -> &[f64] {
+        &self.seconds
+    }
+
+    /// Seconds from the call of `fit` to the end of its first submit: planning, pipelines and the way of the data to the device.
+    pub fn first_submit(&self) -> f64 {
+        self.first_submit
     }
 
     /// The latest value of a column.

@@ -117,6 +117,12 @@ impl Model {
         self.program(data, Purpose::Train, batch_size.min(data.len()))
     }
 
+    /// As [`Model::prepare`], for `evaluate` on this data.
+    pub fn prepare_evaluation(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
+        self.handle(data, Purpose::Evaluate, batch_size.min(data.len()))?;
+        self.program(data, Purpose::Evaluate, batch_size.min(data.len()))
+    }
+
     /// The training step on this data as Graphviz DOT.
     pub fn to_dot(&self, data: &Dataset, batch_size: usize) -> Result<String> {
         let built = build(&*self.module, &self.settings, Purpose::Train, batch_size, &data.fields())?;

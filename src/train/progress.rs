@@ -13,6 +13,7 @@ const WIDTH: usize = 20;
 const REDRAW: Duration = Duration::from_millis(100);
 
 pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
+    let (began, mut first_submit) = (Instant::now(), None);
     let mut history = History::default();
     let mut bar = Bar::new(&fit, data.name());
     let names: Vec<String> = model.settings.metrics.iter().map(|m| m.name().to_string()).collect();
@@ -22,9 +23,13 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
     let steps = run.steps_per_epoch();
     loop {
         bar.begin(run.epochs_done() + 1);
-        let mut show = |p: Progress<'_>| bar.draw(p.done, steps, &p.mean.evaluation(&names).to_string(), p.rows);
+        let mut show = |p: Progress<'_>| {
+            first_submit.get_or_insert_with(|| began.elapsed().as_secs_f64());
+            bar.draw(p.done, steps, &p.mean.evaluation(&names).to_string(), p.rows);
+        };
         let Some(report) = run.run(usize::MAX, &mut show)? else { break };
         let seconds = bar.seconds();
+        history.push_times(seconds, first_submit);
         report.metrics.iter().for_each(|(n, v)| history.push(n, v));
         let mut text = report.metrics.to_string();
         if let Some(data) = &validation {

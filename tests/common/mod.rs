@@ -1,0 +1,146 @@
+//! What the suites share: the one GPU of a test binary, sessions, and a count that no harness captures.
+#![allow(dead_code)] // each suite uses its part
+
+use gradus::cpu::CpuSession;
+use gradus::plan::{Layout, Session};
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+/// Where a program runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Machine {
+    /// `CpuSession`, on two threads.
+    Cpu,
+    /// `GpuSession`, with wgpu's checks in the shaders or without.
+    Gpu { checked: bool },
+}
+
+/// Every machine, the CPU first.
+pub const MACHINES: [Machine; 3] = [Machine::Cpu, Machine::Gpu { checked: true }, Machine::Gpu { checked: false }];
+
+/// A session on that machine; `None` where there is no adapter.
+pub fn session(machine: Machine, layout: Layout) -> Option<gradus::Result<Box<dyn Session>>> {
+    match machine {
+        Machine::Cpu => Some(CpuSession::new(layout, 2).map(|s| Box::new(s) as Box<dyn Session>)),
+        Machine::Gpu { checked } => gpu::session(layout, checked),
+    }
+}
+
+#[cfg(feature = "gpu")]
+pub mod gpu {
+    use gradus::gpu::{Gpu, GpuSession, adapters};
+    use gradus::plan::{Layout, Session};
+    use std::sync::{Arc, OnceLock};
+
+    /// The device of this binary: `GRADUS_DEVICE`'s, else the first adapter, real GPUs before software. Made once: software
+    /// drivers do not survive two at a time.
+    fn device() -> Option<&'static Arc<Gpu>> {
+        static GPU: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();
+        let open = || match std::env::var("GRADUS_DEVICE") {
+            Ok(words) => gradus::train::Device::select(&words).ok()?.gpu().cloned(),
+            Err(_) => Gpu::open(adapters().first()?).ok(),
+        };
+        GPU.get_or_init(open).as_ref()
+    }
+
+    /// The adapter's name, if there is one.
+    pub fn name() -> Option<String> {
+        device().map(|g| g.summary.name.clone())
+    }
+
+    pub(super) fn session(layout: Layout, checked: bool) -> Option<gradus::Result<Box<dyn Session>>> {
+        let made = GpuSession::new(device()?.clone(), layout, checked);
+        Some(made.map(|s| Box::new(s) as Box<dyn Session>))
+    }
+}
+
+#[cfg(not(feature = "gpu"))]
+pub mod gpu {
+    use gradus::plan::{Layout, Session};
+
+    pub fn name() -> Option<String> {
+        None
+    }
+
+    pub(super) fn session(_: Layout, _: bool) -> Option<gradus::Result<Box<dyn Session>>> {
+        None
+    }
+}
+
+/// One line on stderr, past the harness: only `print!` and its kin are captured.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// A named check, worth one case.
+pub struct Job {
+    pub name: String,
+    pub run: Box<dyn Fn() -> Result<(), String>>,
+}
+
+impl Job {
+    pub fn new(name: impl Into<String>, run: impl Fn() -> Result<(), String> + 'static) -> Self {
+        Job { name: name.into(), run: Box::new(run) }
+    }
+}
+
+/// Counts the cases of a binary; the test that ends last says how many ran.
+pub struct Suite {
+    pub name: &'static str,
+    /// `#[test]`s of the binary that call [`Suite::test`].
+    pub tests: usize,
+    /// All their cases.
+    pub cases: fn() -> usize,
+    /// Whether they are nothing without an adapter.
+    pub needs_gpu: bool,
+    ended: AtomicUsize,
+    passed: AtomicUsize,
+}
+
+impl Suite {
+    pub const fn new(name: &'static str, tests: usize, cases: fn() -> usize, needs_gpu: bool) -> Self {
+        Suite { name, tests, cases, needs_gpu, ended: AtomicUsize::new(0), passed: AtomicUsize::new(0) }
+    }
+
+    /// Runs a test's jobs to the end, and fails with all that failed. Without an adapter they run on the CPU alone, and count as not run;
+    /// with `GRADUS_REQUIRE_GPU=1` that is a failure.
+    pub fn test(&self, jobs: Vec<Job>) {
+        let start = std::time::Instant::now();
+        let adapter = if self.needs_gpu { gpu::name() } else { None };
+        let missing = self.needs_gpu && adapter.is_none();
+        let mut faults = Vec::new();
+        for job in &jobs {
+            let verdict = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (job.run)()));
+            match verdict.unwrap_or_else(|_| Err("panicked".into())) {
+                Ok(()) => self.passed.fetch_add(1, SeqCst),
+                Err(e) => {
+                    faults.push(format!("{}: {e}", job.name));
+                    0
+                }
+            };
+        }
+        println!("{} cases, {:.1} s", jobs.len(), start.elapsed().as_secs_f64());
+        if self.ended.fetch_add(1, SeqCst) + 1 == self.tests {
+            self.last(adapter);
+        }
+        assert!(faults.is_empty(), "{} of {} failed:\n{}", faults.len(), jobs.len(), faults.join("\n"));
+        assert!(!missing || !required(), "no Vulkan adapter, and GRADUS_REQUIRE_GPU is set: {INSTALL}");
+    }
+
+    fn last(&self, adapter: Option<String>) {
+        let (name, all, passed) = (self.name, (self.cases)(), self.passed.load(SeqCst));
+        match adapter {
+            Some(adapter) => say(&format!("{name}: {passed} of {all} run on {adapter}")),
+            None if self.needs_gpu => {
+                say(&format!("{name}: 0 of {all} run: no Vulkan adapter. {INSTALL} (the CPU against the reference: {passed} of {all})"))
+            }
+            None => say(&format!("{name}: {passed} of {all} run")),
+        }
+    }
+}
+
+const INSTALL: &str = "Debian/Ubuntu: apt install mesa-vulkan-drivers";
+
+fn required() -> bool {
+    std::env::var("GRADUS_REQUIRE_GPU").is_ok_and(|v| v == "1")
+}

@@ -1,0 +1,155 @@
+//! Runs a case on a machine and compares; every comparison is a `Result`, so that a planted error can be asserted.
+
+use crate::common::{MACHINES, Machine, session};
+use crate::make::{Built, Case, Truth, no_rule};
+use crate::tolerance::Known;
+use gradus::kernels::Profile;
+use gradus::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
+use gradus::plan::{BufferId, Layout, LogLine, Program, Purpose, Session};
+use gradus::tensor::DType;
+use std::sync::Arc;
+
+/// Both profiles' kernels run on every adapter.
+pub const PROFILES: [Profile; 2] = [Profile::Software, Profile::Gpu];
+
+/// Named results of a run, in the truth's order.
+pub type Found = Vec<(String, Vec<f64>)>;
+
+/// The state's words at the start of a case.
+pub fn state(built: &Built) -> [u32; STATE_WORDS] {
+    let o = &built.order;
+    let mut words = [0; STATE_WORDS];
+    (words[STATE_CURSOR], words[STATE_EPOCH], words[STATE_ROWS]) = (o.cursor as u32, o.epoch, o.rows as u32);
+    (words[STATE_SHUFFLE], words[STATE_SEED_LO], words[STATE_SEED_HI]) = (o.shuffle.into(), o.seed as u32, (o.seed >> 32) as u32);
+    words
+}
+
+/// Parameters, data and state on the device; the program ready.
+pub fn load(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradus::Result<gradus::plan::Handle> {
+    for (leaf, entry) in built.leaves.iter().zip(&built.arena.entries) {
+        let words: Vec<u32> = leaf.values.iter().map(|v| v.to_bits()).collect();
+        s.write(BufferId::Parameters, entry.offset, &words)?;
+    }
+    let mut ids = Vec::new();
+    for field in &program.fields {
+        if let Some(stored) = built.fields.iter().find(|f| f.field.name == field.name) {
+            ids.push(s.add_data(&stored.words())?);
+        }
+    }
+    s.write(BufferId::State(program.purpose.lane()), 0, &state(built))?;
+    s.prepare(program, &ids)
+}
+
+/// One step, or two alike where the data is one batch in order: then slots are no longer fresh, and the bits must be the same.
+pub fn run(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradus::Result<Result<Found, String>> {
+    let handle = load(s, built, program)?;
+    let lane = program.purpose.lane();
+    let steps = if built.order.rows == built.order.batch && !built.order.shuffle { 2 } else { 1 };
+    s.submit(handle, steps, 0)?;
+    let lines = s.poll(lane, true)?.unwrap_or_default();
+    let Some(line) = lines.last().filter(|_| lines.len() == steps) else {
+        return Ok(Err(format!("{} log lines for {steps} steps", lines.len())));
+    };
+    let bits = |l: &LogLine| (l.loss.to_bits(), l.grad_norm.to_bits(), l.metrics.map(f32::to_bits), l.halted);
+    if built.step.loss.is_some() && bits(&lines[0]) != bits(line) {
+        return Ok(Err(format!("a second step alike differs: {:?}, then {line:?}", lines[0])));
+    }
+    let mut found = Found::new();
+    if built.step.loss.is_some() {
+        found.push(("loss".into(), vec![line.loss.into()]));
+        if built.purpose == Purpose::Train {
+            found.push(("gradient norm".into(), vec![line.grad_norm.into()]));
+        }
+    }
+    found.extend(program.metrics.iter().zip(line.metrics).map(|(n, v)| (format!("metric {n}"), vec![v.into()])));
+    for (name, _) in &built.step.gradients {
+        let e = built.arena.find(name).unwrap_or_else(|| panic!("{name} is in the arena"));
+        found.push((format!("gradient of {name}"), floats(s.read(BufferId::Gradients, e.offset, e.shape.size())?)));
+    }
+    for o in &program.outputs {
+        let words = s.read(o.buffer, o.offset, o.shape.size())?;
+        let values = if o.dtype == DType::U32 { words.into_iter().map(f64::from).collect() } else { floats(words) };
+        found.push((format!("output {}", o.name), values));
+    }
+    Ok(Ok(found))
+}
+
+pub fn floats(words: Vec<u32>) -> Vec<f64> {
+    words.into_iter().map(|w| f32::from_bits(w).into()).collect()
+}
+
+/// Whether every value is where it should be; the error names the worst.
+pub fn compare(want: &Truth, got: &Found, who: &str) -> Result<(), String> {
+    let names = |n: Vec<&String>| n.into_iter().cloned().collect::<Vec<_>>().join(", ");
+    if want.iter().map(|w| &w.0).ne(got.iter().map(|g| &g.0)) {
+        return Err(format!("{who}: {} for {}", names(got.iter().map(|g| &g.0).collect()), names(want.iter().map(|w| &w.0).collect())));
+    }
+    for ((name, want), (_, got)) in want.iter().zip(got) {
+        if want.value.len() != got.len() {
+            return Err(format!("{who}: {name}: {} values for {}", got.len(), want.value.len()));
+        }
+        let off = |i: usize| (got[i] - want.value[i]).abs() / want.tol[i].max(f64::MIN_POSITIVE);
+        // in this form a NaN is a mismatch
+        let bad: Vec<usize> = (0..got.len()).filter(|&i| !((got[i] - want.value[i]).abs() <= want.tol[i])).collect();
+        if let Some(&worst) = bad.iter().max_by(|&&a, &&b| off(a).total_cmp(&off(b))) {
+            let (first, all) = (bad[0], got.len());
+            let at = |i: usize| format!("[{i}] is {} for {} +- {:.1e}", got[i], want.value[i], want.tol[i]);
+            return Err(format!("{who}: {name}: {} of {all} differ; first {}, worst {}", bad.len(), at(first), at(worst)));
+        }
+    }
+    Ok(())
+}
+
+/// A case must be able to fail: a tolerance above 2 % of a tensor's largest value says nothing.
+pub fn telling(truth: &Truth) -> Result<(), String> {
+    for (name, k) in truth.iter().filter(|(n, _)| !n.starts_with("metric")) {
+        let (value, tol) = (largest(&k.value), largest(&k.tol));
+        if !tol.is_finite() || (value != 0.0 && tol > 0.02 * value) {
+            return Err(format!("a weak case: {name} is at most {value:.2e} and may be off by {tol:.2e}"));
+        }
+    }
+    Ok(())
+}
+
+fn largest(v: &[f64]) -> f64 {
+    v.iter().fold(0.0, |m, x| if x.abs() > m || x.is_nan() { x.abs() } else { m })
+}
+
+/// What another machine found, in the place of the truth.
+fn instead(truth: &Truth, found: &Found) -> Truth {
+    truth.iter().zip(found).map(|((n, k), (_, v))| (n.clone(), Known { value: v.clone(), tol: k.tol.clone() })).collect()
+}
+
+/// One program on one machine; `None` where there is no adapter.
+pub fn on(machine: Machine, built: &Built, program: &Arc<Program>) -> Option<Result<Found, String>> {
+    let layout = Layout { parameters: built.arena.size, moments: program.moments };
+    let ran = session(machine, layout)?.and_then(|mut s| run(&mut *s, built, program));
+    Some(ran.map_err(|e| e.to_string()).and_then(|r| r))
+}
+
+/// The truth against every machine, and every GPU run against the CPU's, on both profiles' kernels.
+pub fn agree(built: &Built, truth: &Truth) -> Result<(), String> {
+    for profile in PROFILES {
+        let program = Arc::new(built.program(profile, &no_rule())?);
+        let mut first: Option<Found> = None;
+        for machine in MACHINES {
+            let Some(found) = on(machine, built, &program) else { continue };
+            let who = format!("{machine:?}, {profile:?} kernels");
+            let found = found.map_err(|e| format!("{who}: {e}"))?;
+            compare(truth, &found, &format!("{who} against the reference"))?;
+            match &first {
+                Some(cpu) => compare(&instead(truth, cpu), &found, &format!("{who} against the CPU"))?,
+                None => first = Some(found),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A table's row: it can fail, and does not.
+pub fn parity(case: &Case) -> Result<(), String> {
+    let built = case.build()?;
+    let truth = built.truth()?;
+    telling(&truth)?;
+    agree(&built, &truth)
+}

@@ -1,0 +1,306 @@
+//! A case: a small graph with its data, as a row of a table makes it.
+
+use gradus::expr::Expr;
+use gradus::graph::{Builder, Field, Graph, Op, Var, gradients};
+use gradus::kernels::{Kernel, Profile};
+use gradus::plan::{Arena, Program, Purpose, Request, Rule, Step, plan};
+use gradus::reference::{Data, evaluate_all};
+use gradus::rng::{Permutation, Philox};
+use gradus::tensor::{DType, Shape};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::tolerance::{self, Known};
+
+/// Which rows of the data the step sees.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Order {
+    pub batch: usize,
+    pub rows: usize,
+    pub cursor: usize,
+    pub shuffle: bool,
+    pub seed: u64,
+    pub epoch: u32,
+}
+
+impl Order {
+    /// The whole data set, as it lies.
+    pub fn all(batch: usize) -> Self {
+        Order { batch, rows: batch, cursor: 0, shuffle: false, seed: 0, epoch: 0 }
+    }
+
+    /// A batch from the middle of a shuffled epoch.
+    pub fn shuffled(batch: usize, rows: usize) -> Self {
+        Order { batch, rows, cursor: (rows - batch) / 2, shuffle: true, seed: 0xfeed_beef_1234, epoch: 3 }
+    }
+
+    fn source(&self, i: usize) -> usize {
+        let at = self.cursor + i;
+        if self.shuffle { Permutation::new(self.rows as u32, self.seed, self.epoch).at(at as u32) as usize } else { at }
+    }
+}
+
+type Body = dyn Fn(&Make) -> Option<Var>;
+
+/// A row of a table.
+#[derive(Clone)]
+pub struct Case {
+    pub name: String,
+    pub purpose: Purpose,
+    pub order: Order,
+    body: Rc<Body>,
+}
+
+impl Case {
+    /// A training step whose loss the body gives.
+    pub fn new(name: impl Into<String>, body: impl Fn(&Make) -> Var + 'static) -> Self {
+        Case { name: name.into(), purpose: Purpose::Train, order: Order::all(1), body: Rc::new(move |m| Some(body(m))) }
+    }
+
+    /// No loss: outputs alone.
+    pub fn predict(name: impl Into<String>, body: impl Fn(&Make) + 'static) -> Self {
+        let body = move |m: &Make| {
+            body(m);
+            None
+        };
+        Case { name: name.into(), purpose: Purpose::Predict, order: Order::all(1), body: Rc::new(body) }
+    }
+
+    pub fn over(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Loss and metrics, without gradients.
+    pub fn evaluated(mut self) -> Self {
+        self.purpose = Purpose::Evaluate;
+        self.name += ", evaluated";
+        self
+    }
+}
+
+/// A field as it is stored.
+pub struct Stored {
+    pub field: Field,
+    /// `[rows, width]`; what floats hold is exact in f32.
+    values: Vec<f64>,
+}
+
+impl Stored {
+    pub fn new(field: Field, values: Vec<f64>) -> Self {
+        Stored { field, values }
+    }
+
+    /// As the device holds it: rows of u8 padded to whole words.
+    pub fn words(&self) -> Vec<u32> {
+        let word = |v: &f64| if self.field.stored == DType::F32 { (*v as f32).to_bits() } else { *v as u32 };
+        if self.field.stored != DType::U8 {
+            return self.values.iter().map(word).collect();
+        }
+        let four = |bytes: &[f64]| bytes.iter().enumerate().fold(0u32, |w, (i, b)| w | (*b as u32) << (8 * i));
+        self.values.chunks(self.field.row.size()).flat_map(|row| row.chunks(4).map(four)).collect()
+    }
+
+    /// The batch that the gather should give.
+    fn gathered(&self, order: &Order) -> Data<f64> {
+        let (f, width) = (&self.field, self.field.row.size());
+        let values = (0..order.batch).flat_map(|i| &self.values[order.source(i) * width..][..width]);
+        match (f.one_hot, f.keep_integer) {
+            (Some(n), _) => Data::Real(values.flat_map(|v| (0..n).map(|c| f64::from(u8::from(c as f64 == *v)))).collect()),
+            (None, true) => Data::Integer(values.map(|v| *v as u32).collect()),
+            (None, false) => Data::Real(values.map(|v| v * f64::from(f.scale) + f64::from(f.shift)).collect()),
+        }
+    }
+}
+
+/// A parameter with its values.
+pub struct Leaf {
+    pub name: String,
+    pub shape: Shape,
+    pub values: Vec<f32>,
+}
+
+#[derive(Default)]
+struct Parts {
+    leaves: Vec<(Leaf, Var)>,
+    fields: Vec<Stored>,
+    metrics: Vec<(String, Var)>,
+    outputs: Vec<(String, Var)>,
+}
+
+/// What a case's body makes its graph with.
+pub struct Make {
+    pub order: Order,
+    builder: Builder,
+    random: RefCell<Philox>,
+    parts: RefCell<Parts>,
+}
+
+impl Make {
+    /// A parameter, drawn from [-2, 2).
+    pub fn p(&self, shape: impl Into<Shape>) -> Var {
+        self.drawn(shape, |u| 4.0 * u - 2.0)
+    }
+
+    /// A parameter, drawn from [0.5, 2.5).
+    pub fn positive(&self, shape: impl Into<Shape>) -> Var {
+        self.drawn(shape, |u| 0.5 + 2.0 * u)
+    }
+
+    /// A parameter of both signs, no closer to 0 than 0.5.
+    pub fn apart(&self, shape: impl Into<Shape>) -> Var {
+        self.drawn(shape, |u| if u < 0.5 { -2.0 + 3.0 * u } else { 3.0 * u - 1.0 })
+    }
+
+    /// A parameter of values `f(u)` for uniform `u` in [0, 1).
+    pub fn drawn(&self, shape: impl Into<Shape>, f: impl Fn(f64) -> f64) -> Var {
+        let shape = shape.into();
+        let values = (0..shape.size()).map(|_| f(self.random.borrow_mut().uniform()) as f32).collect();
+        let name = format!("p{}", self.parts.borrow().leaves.len());
+        let var = self.builder.parameter(&name, shape.clone());
+        self.parts.borrow_mut().leaves.push((Leaf { name, shape, values }, var.clone()));
+        var
+    }
+
+    pub fn constant(&self, value: f64, shape: impl Into<Shape>) -> Var {
+        self.builder.constant(value, shape)
+    }
+
+    /// A field of the batch; `f(u)` draws what is stored.
+    pub fn field(&self, field: Field, f: impl Fn(f64) -> f64) -> Var {
+        let n = self.order.rows * field.row.size();
+        let values = (0..n).map(|_| f64::from(f(self.random.borrow_mut().uniform()) as f32)).collect();
+        self.parts.borrow_mut().fields.push(Stored { field: field.clone(), values });
+        self.builder.batch(self.order.batch, field)
+    }
+
+    /// f32 rows, `[batch, ..row]`, drawn from [-2, 2).
+    pub fn batch(&self, row: impl Into<Shape>) -> Var {
+        let name = format!("x{}", self.parts.borrow().fields.len());
+        self.field(field(&name, DType::F32, row), |u| 4.0 * u - 2.0)
+    }
+
+    /// Class labels, `[batch]`, stored as bytes.
+    pub fn classes(&self, n: usize) -> Var {
+        self.field(Field { keep_integer: true, ..field("y", DType::U8, []) }, |u| (u * n as f64).floor())
+    }
+
+    /// One-hot rows, `[batch, n]`.
+    pub fn one_hot(&self, n: usize) -> Var {
+        self.field(Field { one_hot: Some(n), ..field("y", DType::U32, []) }, |u| (u * n as f64).floor())
+    }
+
+    /// The sum of `y` times a parameter of its shape: the gradient that comes back is no constant, and the parameter's own gradient is `y`.
+    pub fn weigh(&self, y: &Var) -> Var {
+        (y * self.p(y.shape())).sum()
+    }
+
+    pub fn metric(&self, name: &str, v: &Var) {
+        self.parts.borrow_mut().metrics.push((name.into(), v.clone()));
+    }
+
+    pub fn output(&self, name: &str, v: &Var) {
+        self.parts.borrow_mut().outputs.push((name.into(), v.clone()));
+    }
+}
+
+/// A plain field: what is stored is what the batch holds.
+pub fn field(name: &str, stored: DType, row: impl Into<Shape>) -> Field {
+    Field { name: name.into(), stored, row: row.into(), scale: 1.0, shift: 0.0, keep_integer: false, one_hot: None }
+}
+
+/// A case with its graph, and the truth about it.
+pub struct Built {
+    pub step: Step,
+    pub purpose: Purpose,
+    pub order: Order,
+    pub arena: Arena,
+    pub leaves: Vec<Leaf>,
+    pub fields: Vec<Stored>,
+}
+
+/// Named results with their tolerances: the loss, the gradient's norm, metrics, gradients, outputs.
+pub type Truth = Vec<(String, Known)>;
+
+impl Case {
+    pub fn build(&self) -> Result<Built, String> {
+        let random = RefCell::new(Philox::new(1, &self.name));
+        let m = Make { order: self.order, builder: Builder::new(), random, parts: RefCell::default() };
+        let loss = (self.body)(&m);
+        let Parts { leaves, fields, metrics, outputs } = m.parts.into_inner();
+        let values = |list: Vec<(String, Var)>| list.into_iter().filter_map(|(n, v)| Some((n, v.value()?))).collect();
+        let (metrics, outputs) = (values(metrics), values(outputs));
+        let wrt: Vec<_> = leaves.iter().filter_map(|(_, v)| v.value()).collect();
+        let leaves: Vec<Leaf> = leaves.into_iter().map(|(l, _)| l).collect();
+        let loss = loss.and_then(|l| l.value());
+        let mut graph = m.builder.finish().map_err(|e| e.to_string())?;
+        let mut found = Vec::new();
+        if let (Purpose::Train, Some(loss)) = (self.purpose, loss) {
+            let all = gradients(&mut graph, loss, &wrt).map_err(|e| e.to_string())?;
+            found = leaves.iter().zip(all).filter_map(|(l, g)| Some((l.name.clone(), g?))).collect();
+        }
+        let arena = Arena::new(leaves.iter().map(|l| (l.name.clone(), l.shape.clone())));
+        let step = Step { graph, loss, gradients: found, metrics, outputs };
+        Ok(Built { step, purpose: self.purpose, order: self.order, arena, leaves, fields })
+    }
+}
+
+/// A rule that leaves parameters as they are.
+pub fn no_rule() -> Rule {
+    Rule { f: Expr::of(2, |x| vec![x[0].clone()]), moments: 0 }
+}
+
+impl Built {
+    pub fn program(&self, profile: Profile, rule: &Rule) -> Result<Program, String> {
+        let (purpose, batch) = (self.purpose, self.order.batch);
+        plan(&Request { step: &self.step, purpose, batch, arena: &self.arena, rule, profile }).map_err(|e| e.to_string())
+    }
+
+    fn feed(&self, op: &Op) -> Option<Data<f64>> {
+        match op {
+            Op::Batch { field, .. } => self.fields.iter().find(|f| f.field.name == field.name).map(|f| f.gathered(&self.order)),
+            Op::Parameter { name, .. } => {
+                let leaf = self.leaves.iter().find(|l| l.name == *name)?;
+                Some(Data::Real(leaf.values.iter().map(|&v| v.into()).collect()))
+            }
+            _ => None,
+        }
+    }
+
+    pub fn graph(&self) -> &Graph {
+        &self.step.graph
+    }
+
+    /// The reference's results in f64 on the graph as it was written, not as it was simplified.
+    pub fn truth(&self) -> Result<Truth, String> {
+        let (s, g) = (&self.step, self.graph());
+        let all = evaluate_all::<f64>(g, &|op| self.feed(op), &s.roots()).map_err(|e| e.to_string())?;
+        let known = tolerance::known(g, &all);
+        let get = |v: gradus::graph::Value| known[v.node][v.output].clone();
+        let mut out: Truth = Vec::new();
+        if let Some(loss) = s.loss {
+            out.push(("loss".into(), get(loss)));
+        }
+        let gradients: Truth = s.gradients.iter().map(|(n, v)| (format!("gradient of {n}"), get(*v))).collect();
+        if s.loss.is_some() && self.purpose == Purpose::Train {
+            out.push(("gradient norm".into(), norm(&gradients)));
+        }
+        out.extend(s.metrics.iter().map(|(n, v)| (format!("metric {n}"), get(*v))));
+        out.extend(gradients);
+        out.extend(s.outputs.iter().map(|(n, v)| (format!("output {n}"), get(*v))));
+        Ok(out)
+    }
+}
+
+/// The L2 norm of all, which moves by its parts' tolerances along them.
+fn norm(gradients: &Truth) -> Known {
+    let all = || gradients.iter().flat_map(|(_, k)| k.value.iter().zip(&k.tol));
+    let n = all().map(|(v, _)| v * v).sum::<f64>().sqrt();
+    let moved = all().map(|(v, t)| v.abs() * t).sum::<f64>() / n.max(f64::MIN_POSITIVE);
+    Known { value: vec![n], tol: vec![tolerance::elementwise(n) + moved] }
+}
+
+/// The distinct texts of a program's kernels, with what each binds.
+pub fn kernels(program: &Program) -> impl Iterator<Item = &Kernel> {
+    program.launches.iter().map(|l| &l.kernel)
+}

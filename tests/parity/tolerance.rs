@@ -1,0 +1,196 @@
+//! How close two machines must come to each other and to the truth: DESIGN section 5, never ulp, never more than the rule.
+//!
+//! Every value of a graph gets a tolerance of its own: what its operation may do, and what its operands' tolerances move it by. So a
+//! composite case adds up what it contains, and nothing has to be tuned.
+
+use gradus::expr::Expr;
+use gradus::graph::{Graph, Node, Op, ReduceKind, Type, Value};
+use gradus::reference::Data;
+use gradus::tensor::Shape;
+
+/// Absolute part of an elementwise operation, and of each term's share in a sum at scale 1: GPUs' tanh is off by 1.5e-7, the rational erf by 1e-6.
+pub const ATOL: f64 = 1e-6;
+/// Relative part of every operation that rounds: GPUs' exp is off by 4e-6, log by 1.6e-5 near 1 (where [`ATOL`] is more).
+pub const RTOL: f64 = 1e-5;
+
+/// A sum of `terms` terms, none larger than `scale`: `1e-6 * sqrt(K)` at the scale of its terms, because roundings of either sign meet.
+pub fn sum(terms: usize, scale: f64, result: f64) -> f64 {
+    ATOL * (terms as f64).sqrt() * scale + RTOL * result.abs()
+}
+
+/// An elementwise operation.
+pub fn elementwise(result: f64) -> f64 {
+    ATOL + RTOL * result.abs()
+}
+
+/// The elements of one value, and how far each may be off.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub value: Vec<f64>,
+    pub tol: Vec<f64>,
+}
+
+/// Tolerances for the outputs of every node that the reference computed.
+pub fn known(g: &Graph, all: &[Option<Vec<Data<f64>>>]) -> Vec<Vec<Known>> {
+    let mut out: Vec<Vec<Known>> = Vec::with_capacity(all.len());
+    for (node, data) in g.nodes.iter().zip(all) {
+        let Some(data) = data else {
+            out.push(vec![]);
+            continue;
+        };
+        let values: Vec<Vec<f64>> = data.iter().map(Data::to_f64).collect();
+        let inputs: Vec<(&Known, &Type)> = node.inputs.iter().map(|v: &Value| (&out[v.node][v.output], g.ty(*v))).collect();
+        let tols = outputs(node, &inputs, &values);
+        out.push(values.into_iter().zip(tols).map(|(value, tol)| Known { value, tol }).collect());
+    }
+    out
+}
+
+fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let y0 = &y[0];
+    let shape = &node.outputs[0].shape;
+    vec![match &node.op {
+        Op::Parameter { .. } => vec![0.0; y0.len()],
+        // only `v * scale + shift` rounds
+        Op::Batch { field, .. } if field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0) => vec![0.0; y0.len()],
+        Op::Batch { .. } => y0.iter().map(|&y| elementwise(y)).collect(),
+        Op::Constant { value, .. } => vec![value.abs() * f64::from(f32::EPSILON); y0.len()],
+        Op::Map(f) => map(f, x, shape, y0),
+        Op::Broadcast(_) => {
+            let at = strides(&x[0].1.shape, shape);
+            (0..y0.len()).map(|e| x[0].0.tol[index(e, shape, &at)]).collect()
+        }
+        Op::Reshape(_) => x[0].0.tol.clone(),
+        Op::Reduce { kind, axes, .. } => reduce(*kind, axes, x[0], y0),
+        Op::MatMul { ta, tb } => matmul((x[0], *ta), (x[1], *tb), shape, y0),
+        Op::Softmax => rows(x[0]).flat_map(|r| r.softmax()).map(|(_, t)| t).collect(),
+        Op::CrossEntropy(_) => return cross_entropy(x, y),
+        Op::Accuracy(_) => vec![ambiguous(x[0], y0[0])],
+    }]
+}
+
+/// The rule, and how far the formula moves when an operand moves by its tolerance either way: kinks and steps are seen, too.
+fn map(f: &Expr, x: &[(&Known, &Type)], shape: &Shape, y: &[f64]) -> Vec<f64> {
+    let at: Vec<Vec<usize>> = x.iter().map(|(_, t)| strides(&t.shape, shape)).collect();
+    let mut args = vec![0.0; x.len()];
+    let element = |(e, &y): (usize, &f64)| {
+        let places: Vec<usize> = at.iter().map(|s| index(e, shape, s)).collect();
+        args.iter_mut().zip(x).zip(&places).for_each(|((a, (k, _)), &p)| *a = k.value[p]);
+        let mut tol = elementwise(y);
+        for (i, (k, _)) in x.iter().enumerate().filter(|(i, (k, _))| k.tol[places[*i]] != 0.0) {
+            let (v, t) = (k.value[places[i]], k.tol[places[i]]);
+            let moved = [v - t, v + t].map(|v| {
+                args[i] = v;
+                (f.eval(&args, &[])[0] - y).abs()
+            });
+            args[i] = v;
+            tol += moved[0].max(moved[1]);
+        }
+        tol
+    };
+    y.iter().enumerate().map(element).collect()
+}
+
+fn reduce(kind: ReduceKind, axes: &[usize], (x, ty): (&Known, &Type), y: &[f64]) -> Vec<f64> {
+    let s = &ty.shape;
+    let kept: Vec<usize> = (0..s.rank()).map(|i| if axes.contains(&i) { 1 } else { s[i] }).collect();
+    let at = strides(&kept.into(), s);
+    let (mut scale, mut moved) = (vec![0.0f64; y.len()], vec![0.0; y.len()]);
+    for (e, (v, t)) in x.value.iter().zip(&x.tol).enumerate() {
+        let to = index(e, s, &at);
+        scale[to] = scale[to].max(v.abs());
+        moved[to] += t;
+    }
+    let terms = x.value.len() / y.len();
+    let share = if kind == ReduceKind::Mean { 1.0 / terms as f64 } else { 1.0 };
+    (0..y.len()).map(|i| share * (sum(terms, scale[i], y[i] / share) + moved[i])).collect()
+}
+
+fn matmul(((a, a_ty), ta): ((&Known, &Type), bool), ((b, _), tb): ((&Known, &Type), bool), shape: &Shape, y: &[f64]) -> Vec<f64> {
+    let r = shape.rank();
+    let (rows, cols, inner) = (shape[r - 2], shape[r - 1], a_ty.shape[if ta { r - 2 } else { r - 1 }]);
+    let element = |(e, &y): (usize, &f64)| {
+        let (l, i, j) = (e / (rows * cols), e / cols % rows, e % cols);
+        let (mut scale, mut moved) = (0.0f64, 0.0);
+        for k in 0..inner {
+            let p = if ta { (l * inner + k) * rows + i } else { (l * rows + i) * inner + k };
+            let q = if tb { (l * cols + j) * inner + k } else { (l * inner + k) * cols + j };
+            scale = scale.max((a.value[p] * b.value[q]).abs());
+            moved += a.value[p].abs() * b.tol[q] + b.value[q].abs() * a.tol[p];
+        }
+        sum(inner, scale, y) + moved
+    };
+    y.iter().enumerate().map(element).collect()
+}
+
+/// One row of scores.
+struct Row<'a> {
+    x: &'a [f64],
+    tol: &'a [f64],
+}
+
+fn rows<'a>((x, ty): (&'a Known, &Type)) -> impl Iterator<Item = Row<'a>> {
+    let n = ty.shape.last();
+    x.value.chunks(n).zip(x.tol.chunks(n)).map(|(x, tol)| Row { x, tol })
+}
+
+impl Row<'_> {
+    /// Each probability and its tolerance: an exponential, a sum and a division, and the Jacobian `p_c (d_cj - p_j)`.
+    fn softmax(&self) -> Vec<(f64, f64)> {
+        let top = self.x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = self.x.iter().map(|v| (v - top).exp()).sum();
+        let p: Vec<f64> = self.x.iter().map(|v| (v - top).exp() / total).collect();
+        let all: f64 = p.iter().zip(self.tol).map(|(p, t)| p * t).sum();
+        p.iter().zip(self.tol).map(|(&p, &t)| (p, ATOL + 3.0 * RTOL * p + p * (t + all))).collect()
+    }
+}
+
+/// Loss, its slope, hits.
+fn cross_entropy(x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let (n, count) = (x[0].1.shape.last(), x[0].1.shape[0] as f64);
+    let (mut losses, mut worst, mut slopes) = (0.0, 0.0f64, Vec::new());
+    for (row, labels) in rows(x[0]).zip(0..) {
+        let target = |c: usize| {
+            let l = &x[1].0.value;
+            if x[1].1.shape.rank() == 1 { f64::from(u8::from(l[labels] as usize == c)) } else { l[labels * n + c] }
+        };
+        let total: f64 = (0..n).map(target).sum();
+        let (mut loss, mut moved) = (0.0, 0.0);
+        for (c, (p, tol)) in row.softmax().into_iter().enumerate() {
+            loss -= if target(c) == 0.0 { 0.0 } else { target(c) * p.ln() };
+            moved += (p * total - target(c)).abs() * row.tol[c];
+            slopes.push((tol * total + RTOL * target(c)) / count);
+        }
+        // a relative error of the sum of exponentials is an absolute one of its logarithm
+        losses += elementwise(loss) + RTOL * total + moved;
+        worst = worst.max(loss.abs());
+    }
+    let loss = losses / count + sum(x[0].1.shape[0], worst, y[0][0] * count) / count;
+    vec![vec![loss], slopes, vec![ambiguous(x[0], y[2][0])]]
+}
+
+/// Rows whose two largest scores are too close to call may count either way; the rest of a fraction of hits is a mean.
+fn ambiguous(x: (&Known, &Type), y: f64) -> f64 {
+    let count = x.1.shape[0];
+    let close = |row: &Row<'_>| {
+        let best = (1..row.x.len()).fold(0, |b, c| if row.x[c] > row.x[b] { c } else { b });
+        (0..row.x.len()).any(|c| c != best && row.x[best] - row.x[c] <= row.tol[best] + row.tol[c] && row.tol[best] + row.tol[c] > 0.0)
+    };
+    let open = rows(x).filter(|r| close(r)).count();
+    open as f64 / count as f64 + sum(count, 1.0, y * count as f64) / count as f64
+}
+
+/// Strides that read `from` over `to`: 0 along repeated axes.
+fn strides(from: &Shape, to: &Shape) -> Vec<usize> {
+    let (own, skip) = (from.strides(), to.rank() - from.rank());
+    (0..to.rank()).map(|i| if i < skip || from[i - skip] == 1 { 0 } else { own[i - skip] }).collect()
+}
+
+fn index(mut e: usize, shape: &Shape, strides: &[usize]) -> usize {
+    let mut at = 0;
+    for i in (0..shape.rank()).rev() {
+        at += e % shape[i] * strides[i];
+        e /= shape[i];
+    }
+    at
+}

@@ -1,0 +1,75 @@
+//! Real data to a stated accuracy, and nothing that grows on the way.
+
+#[path = "common/need.rs"]
+mod need;
+
+use gradus::prelude::*;
+use need::Suite;
+
+static SUITE: Suite = Suite::new("training", 5);
+
+fn article(device: &Device, train: &Dataset, test: &Dataset, seed: u64, epochs: usize) -> f64 {
+    let net = Sequential::new().add(Linear::new(64)).add(Relu).add(Linear::new(32)).add(Relu).add(Linear::new(10)).add(Softmax);
+    let settings = Compile::new(Adam::default(), CrossEntropy::new()).input([784]).metric(Accuracy::new()).seed(seed);
+    let mut model = net.compile(settings.device(device.clone())).unwrap();
+    let (train, test) = (train.clone().flatten().scale(1.0 / 255.0), test.clone().flatten().scale(1.0 / 255.0));
+    model.fit(&train, Fit::new().epochs(epochs).verbose(0)).unwrap();
+    let accuracy = model.evaluate(&test, 256).unwrap()["accuracy"];
+    println!("seed {seed} on {device}: {accuracy:.4} after {epochs} epochs");
+    accuracy
+}
+
+#[test]
+fn mnist_on_the_cpu() {
+    let Some(_) = SUITE.data(1) else { return };
+    let (train, test) = data::mnist().unwrap();
+    let mut all: Vec<f64> = (0..3).map(|seed| article(&Device::cpu(), &train, &test, seed, 10)).collect();
+    all.sort_by(f64::total_cmp);
+    assert!(all[1] >= 0.970, "median {}", all[1]);
+    SUITE.ran(1);
+}
+
+/// Three epochs here; ten, for all three seeds, where `GRADUS_LONG` is set.
+#[test]
+fn mnist_on_lavapipe() {
+    let Some(device) = SUITE.devices().into_iter().nth(1) else { return };
+    let Some(_) = SUITE.data(1) else { return };
+    let (train, test) = data::mnist().unwrap();
+    if std::env::var_os("GRADUS_LONG").is_some() {
+        let mut all: Vec<f64> = (0..3).map(|seed| article(&device, &train, &test, seed, 10)).collect();
+        all.sort_by(f64::total_cmp);
+        assert!(all[1] >= 0.970, "median {}", all[1]);
+    } else {
+        let accuracy = article(&device, &train, &test, 0, 3);
+        assert!(accuracy >= 0.955, "{accuracy}");
+    }
+    SUITE.ran(1);
+}
+
+#[test]
+fn synthetic_digits_are_learnt() {
+    let (train, test) = data::synthetic_digits(0, 10_000, 2_000).unwrap();
+    assert!(article(&Device::cpu(), &train, &test, 0, 10) > 0.93);
+    SUITE.ran(1);
+}
+
+/// The article's step: launches, pipelines, slots.
+#[test]
+fn the_plan_is_as_designed() {
+    let (train, _) = data::synthetic_digits(0, 100, 2).unwrap();
+    let train = train.flatten().scale(1.0 / 255.0).one_hot(10);
+    for device in SUITE.devices() {
+        let net = Sequential::new().add(Linear::new(64)).add(Relu).add(Linear::new(32)).add(Relu).add(Linear::new(10)).add(Softmax);
+        let settings = Compile::new(Adam::default(), CrossEntropy::new()).input([784]).metric(Accuracy::new()).device(device.clone());
+        let mut model = net.compile(settings).unwrap();
+        assert_eq!(model.parameter_count(), 52_650);
+        let program = model.prepare(&train, 32).unwrap();
+        assert!(program.launches.len() <= 12, "{}", program.explain());
+        model.fit(&train, Fit::new().verbose(0)).unwrap(); // the ragged batch too
+        model.evaluate(&train, 32).unwrap();
+        model.predict(&train, 32).unwrap();
+        let (programs, pipelines) = model.program_counts();
+        assert!(programs == 6 && pipelines <= 20, "{programs} programs, {pipelines} pipelines");
+        SUITE.ran(1);
+    }
+}
