@@ -38,7 +38,7 @@ fn a_shape_that_does_not_fit_names_the_users_line() {
         &h + s.param("gate", [5], Init::Zeros)
     });
     let at = format!("tests/errors.rs:{line}");
-    says(net.compile(settings()), "shape-mismatch", &["map", "[2, 4]", "[5]", &at]);
+    says(net.compile(settings()), "shape-mismatch", &["add", "[2, 4]", "[5]", &at]);
     // only the first mistake is told, and later calls on its result do no harm
     let net = module(|_, x| (x.reshape([7, 7]).softmax() + 1.0).mean());
     says(net.compile(settings()), "shape-mismatch", &["reshape", "[7, 7]", "6"]);

@@ -13,7 +13,7 @@ pub(super) fn spans(k: &Optimizer) -> Vec<Range<usize>> {
 }
 
 /// The twin of `shaders/optimizer.wgsl`. Each partial sum covers the same neighbouring chunks on any number of threads.
-pub(super) fn run(k: &Optimizer, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>) {
+pub(super) fn run(k: &Optimizer, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
     let &[state, rates, gradients, loss] = reads else { return };
     let g = f32s(gradients);
     let halted = state[STATE_HALT] != 0 || !f32s(loss)[k.loss].is_finite();

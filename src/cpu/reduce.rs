@@ -35,7 +35,7 @@ fn at(k: &Reduce, t: &Term, row: usize, r: usize) -> usize {
 }
 
 /// One item after another, a chunk of terms at a time.
-fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mut w: Writes<'_>) {
+fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, w: Writes<'_>) {
     for (item, out) in units.zip(f32s_mut(w[0])) {
         let (row, piece) = (item / k.pieces, item % k.pieces);
         let first = piece * k.piece();
@@ -51,7 +51,7 @@ fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mu
 }
 
 /// Several short rows in one chunk.
-fn short(k: &Reduce, grain: usize, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mut w: Writes<'_>) {
+fn short(k: &Reduce, grain: usize, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, w: Writes<'_>) {
     let out = f32s_mut(w[0]);
     for first in units.clone().step_by(grain) {
         let rows = first..units.end.min(first + grain);
@@ -68,7 +68,7 @@ fn short(k: &Reduce, grain: usize, e: &mut Evaluator, reads: &[&[u32]], units: R
 }
 
 /// Neighbouring columns side by side, as many of their terms in a chunk as fit; each column's sum runs in index order, in f64.
-fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mut w: Writes<'_>) {
+fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, w: Writes<'_>) {
     let mut row = units.start;
     while row < units.end {
         let n = (k.inner - row % k.inner).min(units.end - row).min(CHUNK);

@@ -15,7 +15,7 @@ pub(super) fn softmax(k: &Softmax, threads: usize, reads: &[&[u32]], writes: Wri
     let x = &f32s(reads[0])[k.offsets[0]..];
     let mut workers = vec![(); parts(VALUE * (k.rows * k.width) as f64, threads)];
     let widths = [k.width; WRITES];
-    fork(&mut workers, 0..k.rows, 16, widths, writes, &|_: &mut (), rows: Range<usize>, mut w: Writes<'_>| {
+    fork(&mut workers, 0..k.rows, 16, widths, writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
         let out = f32s_mut(w[0]).chunks_exact_mut(k.width.max(1));
         for (row, out) in rows.zip(out) {
             let sum = exponentials(&x[row * k.width..][..k.width], Some(&mut *out)).sum;
@@ -154,7 +154,7 @@ pub(super) fn accuracy_spans(k: &Accuracy) -> Vec<Range<usize>> {
 }
 
 /// The twin of `shaders/accuracy.wgsl`.
-pub(super) fn accuracy(k: &Accuracy, reads: &[&[u32]], mut writes: Writes<'_>) {
+pub(super) fn accuracy(k: &Accuracy, reads: &[&[u32]], writes: Writes<'_>) {
     let n = k.classes;
     let x = &f32s(reads[0])[k.offsets[0]..];
     let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n };

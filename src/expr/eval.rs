@@ -98,6 +98,7 @@ fn binary(b: Binary, x: &Row, y: &Row, out: &mut Row) {
 
 /// The error function as `shaders/lib/math.wgsl` has it (XLA's rational approximation, within 1e-6 of the truth).
 #[inline(always)]
+#[allow(clippy::approx_constant, clippy::manual_clamp)] // a fitted coefficient; `clamp` would swallow NaN
 fn erf(x: f32) -> f32 {
     const A: [f32; 5] = [0.000_229_050_66, 0.003_408_291, 0.050_955_695, 0.185_208_32, 1.128_379_1];
     const B: [f32; 7] = [-1.179_160_3e-7, 2.354_796_7e-5, 0.001_017_962_5, 0.014_070_47, 0.110_985_05, 0.497_469_25, 1.0];

@@ -28,11 +28,17 @@ pub use wgsl::Printed;
 /// A function of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unary {
+    /// `-x`
     Neg,
+    /// Absolute value.
     Abs,
+    /// Exponential.
     Exp,
+    /// Natural logarithm.
     Log,
+    /// Square root.
     Sqrt,
+    /// Hyperbolic tangent.
     Tanh,
     /// `1 / (1 + exp(-x))`
     Sigmoid,
@@ -47,9 +53,13 @@ pub enum Unary {
 /// A function of two values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Binary {
+    /// `x + y`
     Add,
+    /// `x - y`
     Sub,
+    /// `x * y`
     Mul,
+    /// `x / y`
     Div,
 }
 
@@ -62,7 +72,9 @@ pub enum Node {
     Rate(usize),
     /// A constant, as the bits of an f64.
     Const(u64),
+    /// A function of one node.
     Unary(Unary, usize),
+    /// A function of two nodes.
     Binary(Binary, usize, usize),
 }
 

@@ -19,11 +19,17 @@ pub trait Real:
     fn from_f64(x: f64) -> Self;
     /// Widens.
     fn to_f64(self) -> f64;
+    /// Absolute value.
     fn abs(self) -> Self;
+    /// Exponential.
     fn exp(self) -> Self;
+    /// Natural logarithm.
     fn log(self) -> Self;
+    /// Square root.
     fn sqrt(self) -> Self;
+    /// Hyperbolic tangent.
     fn tanh(self) -> Self;
+    /// Error function.
     fn erf(self) -> Self;
 }
 

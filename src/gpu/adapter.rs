@@ -110,7 +110,7 @@ fn summary(adapter: wgpu::Adapter) -> AdapterSummary {
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         cooperative: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
         max_buffer: limits.max_buffer_size,
-        max_binding: limits.max_storage_buffer_binding_size as u64,
+        max_binding: limits.max_storage_buffer_binding_size,
         adapter,
     }
 }

@@ -1,5 +1,5 @@
 use super::{Field, OpFault, Type};
-use crate::expr::Expr;
+use crate::expr::{Binary, Expr, Node};
 use crate::tensor::{DType, Shape};
 
 /// How a reduction combines.
@@ -25,19 +25,46 @@ pub enum Labels {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     /// A field of the batch: `[batch, ..row]`, gathered from the data set that lies on the device.
-    Batch { batch: usize, field: Field },
+    Batch {
+        /// Rows.
+        batch: usize,
+        /// What is stored, and what is made of it.
+        field: Field,
+    },
     /// A trainable parameter.
-    Parameter { name: String, shape: Shape },
+    Parameter {
+        /// Its full name.
+        name: String,
+        /// Its shape.
+        shape: Shape,
+    },
     /// One f32 everywhere.
-    Constant { value: f64, shape: Shape },
+    Constant {
+        /// The number.
+        value: f64,
+        /// Its shape.
+        shape: Shape,
+    },
     /// A formula over broadcast inputs (NumPy's rule).
     Map(Expr),
     /// The input repeated to a larger shape (NumPy's rule).
     Broadcast(Shape),
     /// Combines over axes; they stay as 1 where `keep` is set.
-    Reduce { kind: ReduceKind, axes: Vec<usize>, keep: bool },
+    Reduce {
+        /// How.
+        kind: ReduceKind,
+        /// Over which axes.
+        axes: Vec<usize>,
+        /// Whether they stay as 1.
+        keep: bool,
+    },
     /// `[.., m, k] x [.., k, n]`; a flag says that an operand lies transposed.
-    MatMul { ta: bool, tb: bool },
+    MatMul {
+        /// The left operand lies transposed.
+        ta: bool,
+        /// The right operand lies transposed.
+        tb: bool,
+    },
     /// The same elements under another shape.
     Reshape(Shape),
     /// Softmax over the last axis.
@@ -58,7 +85,15 @@ impl Op {
             Op::Batch { .. } => "batch",
             Op::Parameter { .. } => "parameter",
             Op::Constant { .. } => "constant",
-            Op::Map(_) => "map",
+            Op::Map(f) => match f.nodes() {
+                [.., Node::Binary(b, ..)] if f.flops() == 1 => match b {
+                    Binary::Add => "add",
+                    Binary::Sub => "sub",
+                    Binary::Mul => "mul",
+                    Binary::Div => "div",
+                },
+                _ => "map",
+            },
             Op::Broadcast(_) => "broadcast_to",
             Op::Reduce { kind: ReduceKind::Sum, .. } => "sum",
             Op::Reduce { kind: ReduceKind::Mean, .. } => "mean",

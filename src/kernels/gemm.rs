@@ -6,9 +6,15 @@ use crate::expr::Expr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tile {
     /// No workgroup memory: a thread makes 8 rows of `4 * vectors` columns. For software adapters.
-    Direct { vectors: usize },
+    Direct {
+        /// Vectors of four columns a thread.
+        vectors: usize,
+    },
     /// A workgroup makes `side x side` from slices in workgroup memory. For GPUs.
-    Square { side: usize },
+    Square {
+        /// Rows and columns of the tile.
+        side: usize,
+    },
 }
 
 impl Tile {

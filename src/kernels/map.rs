@@ -69,7 +69,7 @@ impl Map {
             Read::One => true,
             Read::Strided => false,
         });
-        let vector = aligned && n % 4 == 0 && outputs.iter().all(|o| o % 4 == 0);
+        let vector = aligned && n.is_multiple_of(4) && outputs.iter().all(|o| o % 4 == 0);
         Map { spec: MapSpec { f, reads, rank, vector }, shape, inputs, outputs }
     }
 
@@ -154,17 +154,17 @@ impl Map {
 fn merge_axes(shape: &[usize], mut inputs: Vec<Strided>) -> (Vec<usize>, Vec<Strided>) {
     let mut dims: Vec<usize> = Vec::new();
     let mut strides: Vec<Vec<usize>> = vec![Vec::new(); inputs.len()];
-    for axis in 0..shape.len() {
-        if shape[axis] == 1 {
+    for (axis, &size) in shape.iter().enumerate() {
+        if size == 1 {
             continue;
         }
-        let joins = !dims.is_empty() && inputs.iter().zip(&strides).all(|(i, s)| s[s.len() - 1] == i.strides[axis] * shape[axis]);
+        let joins = !dims.is_empty() && inputs.iter().zip(&strides).all(|(i, s)| s[s.len() - 1] == i.strides[axis] * size);
         if joins {
             let last = dims.len() - 1;
-            dims[last] *= shape[axis];
+            dims[last] *= size;
             inputs.iter().zip(&mut strides).for_each(|(i, s)| s[last] = i.strides[axis]);
         } else {
-            dims.push(shape[axis]);
+            dims.push(size);
             inputs.iter().zip(&mut strides).for_each(|(i, s)| s.push(i.strides[axis]));
         }
     }

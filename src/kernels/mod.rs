@@ -62,14 +62,23 @@ pub enum Access {
 /// A kernel with its sizes. The order of its buffers is stated at each archetype.
 #[derive(Debug, Clone)]
 pub enum Kernel {
+    /// A formula at every element.
     Map(Map),
+    /// Sums over an axis.
     Reduce(Reduce),
+    /// Matrix products.
     Gemm(Gemm),
+    /// Softmax over rows.
     Softmax(Softmax),
+    /// Softmax cross-entropy with its gradient.
     CrossEntropy(CrossEntropy),
+    /// Hits of the largest score.
     Accuracy(Accuracy),
+    /// Rows of the data set to a batch.
     Gather(Gather),
+    /// The update of all parameters.
     Optimizer(Optimizer),
+    /// The end of a step.
     Tick(Tick),
 }
 

@@ -14,8 +14,9 @@ pub const STATE_EPOCH: usize = 3;
 pub const STATE_ROWS: usize = 4;
 /// Whether the order is shuffled.
 pub const STATE_SHUFFLE: usize = 5;
-/// The seed of the order.
+/// The seed of the order, lower half.
 pub const STATE_SEED_LO: usize = 6;
+/// The seed's upper half.
 pub const STATE_SEED_HI: usize = 7;
 /// Set by a loss that is not finite: nothing moves until the host has seen it.
 pub const STATE_HALT: usize = 8;

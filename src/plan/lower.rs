@@ -175,10 +175,8 @@ impl Lowering<'_> {
             a.name().into()
         } else if let Some(a) = Activation::ALL.iter().find(|a| is_slope(a)) {
             format!("{}'", a.name())
-        } else if *f == Expr::of(2, |x| vec![&x[0] + &x[1]]) {
-            "add".into()
         } else {
-            "map".into()
+            node.op.name().into()
         }
     }
 
@@ -274,7 +272,7 @@ impl Lowering<'_> {
         };
         let ((from_a, a), (from_b, b)) = (matrix(self, va), matrix(self, vb));
         // one row of fours at a time, where rows start at fours; the workgroup tile stages single elements
-        let fours = |m: &Matrix| matches!(tile, Tile::Direct { .. }) && m.pitch % 4 == 0 && m.offset % 4 == 0;
+        let fours = |m: &Matrix| matches!(tile, Tile::Direct { .. }) && m.pitch.is_multiple_of(4) && m.offset.is_multiple_of(4);
         let outputs = self.groups.outputs(group);
         let (epilogue, inputs) = self.formula(group, Some(node.into()), &outputs);
         let mut buffers = vec![from_a, from_b];

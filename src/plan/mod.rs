@@ -35,7 +35,9 @@ pub enum Purpose {
 /// A state and its log: one for training, one for everything else, so that a validation leaves the order of training alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
+    /// Training.
     Train,
+    /// Evaluation and inference.
     Look,
 }
 

@@ -112,6 +112,9 @@ impl Model {
         state[STATE_ROWS] = data.len() as u32;
         self.session.write(BufferId::State(Lane::Look), 0, &state)?;
         let n = data.len();
-        Ok([(n / batch_size, batch_size), (usize::from(n % batch_size > 0), n % batch_size)].into_iter().filter(|(s, _)| *s > 0).collect())
+        Ok([(n / batch_size, batch_size), (usize::from(!n.is_multiple_of(batch_size)), n % batch_size)]
+            .into_iter()
+            .filter(|(s, _)| *s > 0)
+            .collect())
     }
 }

@@ -13,6 +13,9 @@ use std::sync::Arc;
 const META: &str = "gradus";
 const FORMAT: u32 = 1;
 
+/// Name, shape, little-endian values.
+type Tensor = (String, Vec<usize>, Vec<u8>);
+
 /// How to load weights: strictly, unless told otherwise. Patterns are globs over full names: `*` any text, `?` one character.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -180,7 +183,7 @@ impl Model {
     }
 
     /// The tensors of an arena as little-endian bytes.
-    fn arena_tensors(&mut self, arena: BufferId, prefix: &str) -> Result<Vec<(String, Vec<usize>, Vec<u8>)>> {
+    fn arena_tensors(&mut self, arena: BufferId, prefix: &str) -> Result<Vec<Tensor>> {
         let words = self.session.read(arena, 0, self.arena.size)?;
         let tensor = |e: &crate::plan::ArenaEntry| {
             let bytes = words[e.offset..e.offset + e.shape.size()].iter().flat_map(|w| w.to_le_bytes()).collect();
@@ -291,7 +294,7 @@ fn to_f32(path: &Path, name: &str, t: &TensorView<'_>) -> Result<Vec<f32>> {
 }
 
 /// Writes to a temporary name in the same folder, syncs, renames.
-fn write_file(path: &Path, tensors: &[(String, Vec<usize>, Vec<u8>)], meta: Option<String>) -> Result<()> {
+fn write_file(path: &Path, tensors: &[Tensor], meta: Option<String>) -> Result<()> {
     let mut views = Vec::new();
     for (name, shape, data) in tensors {
         let v = TensorView::new(Dtype::F32, shape.clone(), data).map_err(|e| bad_file(path, &e.to_string(), name, "report this"))?;

@@ -52,7 +52,9 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
     vec![match &node.op {
         Op::Parameter { .. } => vec![0.0; y0.len()],
         // only `v * scale + shift` rounds
-        Op::Batch { field, .. } if field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0) => vec![0.0; y0.len()],
+        Op::Batch { field, .. } if field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0) => {
+            vec![0.0; y0.len()]
+        }
         Op::Batch { .. } => y0.iter().map(|&y| elementwise(y)).collect(),
         Op::Constant { value, .. } => vec![value.abs() * f64::from(f32::EPSILON); y0.len()],
         Op::Map(f) => map(f, x, shape, y0),

@@ -67,12 +67,12 @@ fn binary_operators_broadcast() {
 fn numbers() {
     let x = |b: &Builder| parameter(b, "x", &[2, 3]);
     pass("x + n", |b| x(b) + 1.5);
-    pass("x - n", |b| x(b) - 1.5f32);
+    pass("x - n", |b| x(b) - 1.5);
     pass("x * n", |b| x(b) * -1.0);
-    pass("x / n", |b| x(b) / 0.7f32);
-    pass("n + x", |b| 1.5f32 + x(b));
+    pass("x / n", |b| x(b) / 0.7);
+    pass("n + x", |b| 1.5 + x(b));
     pass("n - x", |b| 1.5 - x(b));
-    pass("n * x", |b| 2.5f32 * x(b));
+    pass("n * x", |b| 2.5 * x(b));
     pass("n / x", |b| 2.5 / x(b));
     pass("n / x / n - n", |b| 2.0 / x(b) / 3.0 - 0.25);
 }

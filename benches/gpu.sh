@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# The benchmark on a bare GPU machine: no network there, perhaps no Rust. x86-64 Linux; the driver must be there (NVIDIA's, say).
+#
+#   benches/gpu.sh pack    here: builds, strips, and lays all that such a machine may lack into .gl/ (under 60 MiB)
+#   benches/gpu.sh run     there, in a copy of this repository with .gl/: at most 10 minutes, a few in practice
+#
+# `pack` needs Rust, and apt-get for the Vulkan loader's packages (Debian, Ubuntu). `run` unpacks them only where the loader is missing: into /
+# as root, else into a temporary folder. The results go to stdout, and to $OUT/gpu.log if OUT is set.
+set -u -o pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+gl=$PWD/.gl
+# The loader, and what NVIDIA's Vulkan driver links.
+packages="libvulkan1 libegl1 libglvnd0 libopengl0 libgl1 libglx0 libgles2"
+
+executable() { # NAME CARGO-ARGS..: builds and prints the path
+    local name=$1
+    shift
+    cargo "$@" --locked --message-format=json-render-diagnostics |
+        grep '"executable":"' | grep "\"name\":\"$name\"" | sed 's/.*"executable":"\([^"]*\)".*/\1/' | tail -n 1
+}
+
+pack() {
+    [ "$(uname -sm)" = "Linux x86_64" ] || { echo "pack on x86-64 Linux: what is built here must run there"; return 1; }
+    mkdir -p "$gl"
+    git check-ignore -q .gl || echo "/.gl/" >>"$(git rev-parse --git-path info/exclude)"
+    rm -f "$gl"/*
+    local step mnist
+    step=$(executable step bench --bench step --no-run) && mnist=$(executable mnist build --release --example mnist) || return 1
+    [ -x "$step" ] && [ -x "$mnist" ] || { echo "cargo named no executable"; return 1; }
+    strip -o "$gl/step" "$step" && strip -o "$gl/mnist" "$mnist" || return 1
+    local lists
+    lists=$(mktemp -d)
+    mkdir -p "$lists/partial"
+    local o="-oAPT::Architecture=amd64 -oAPT::Architectures=amd64 -oDir::State::Lists=$lists"
+    apt-get -q $o update && (cd "$gl" && apt-get -q $o download $packages) ||
+        echo "no packages: apt-get could not fetch them. The other machine must have its own Vulkan loader."
+    rm -rf "$lists"
+    (cd "$gl" && sha256sum step mnist) && du -sh "$gl"
+    [ "$(du -sm "$gl" | cut -f1)" -lt 60 ] || { echo "larger than 60 MiB"; return 1; }
+    echo "now: copy the repository with .gl/ to the GPU machine and run there: benches/gpu.sh run"
+}
+
+has_loader() { [[ "$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p)" == *libvulkan.so.1* ]]; }
+
+loader() {
+    has_loader && return
+    compgen -G "$gl/*.deb" >/dev/null || { echo "no libvulkan.so.1 and no packages in .gl: $0 pack"; return 1; }
+    local root=/ deb
+    [ "$(id -u)" = 0 ] || root=$(mktemp -d)
+    for deb in "$gl"/*.deb; do dpkg -x "$deb" "$root" || return 1; done
+    if [ "$root" = / ]; then
+        ldconfig
+        has_loader
+    else
+        export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    fi
+}
+
+# The driver's manifest, where the loader does not look for it by itself.
+manifest() {
+    [ -n "${VK_DRIVER_FILES:-}" ] && return
+    local own dir
+    for dir in /etc/vulkan/icd.d /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d; do
+        for own in "$dir"/nvidia*.json; do [ -e "$own" ] && return; done
+    done
+    for dir in /usr/local/nvidia /opt/nvidia /usr/local/cuda; do
+        own=$dir/share/vulkan/icd.d/nvidia_icd.json
+        [ -e "$own" ] || continue
+        export VK_DRIVER_FILES=$own __EGL_VENDOR_LIBRARY_FILENAMES=$dir/share/glvnd/egl_vendor.d/10_nvidia.json
+        return
+    done
+}
+
+title() { printf '\n--- %s\n' "$*"; }
+
+run() {
+    [ -x "$gl/step" ] && [ -x "$gl/mnist" ] || { echo "nothing is packed in .gl: $0 pack"; return 1; }
+    local lines status=0 python=${PYTHON:-python3} device=${GRADUS_DEVICE:-gpu}
+    lines=$(mktemp)
+    XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$(mktemp -d)}
+    export XDG_RUNTIME_DIR
+    unset GRADUS_DEVICE
+    title "machine"
+    uname -srm
+    lscpu 2>/dev/null | grep -E '^(Model name|CPU\(s\))'
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null
+    loader || return 1
+    manifest
+    title "mnist --device list"
+    timeout 60 "$gl/mnist" --device list || status=1
+    title "mnist --device $device, 3 epochs (synthetic digits where there is no data)"
+    timeout 120 "$gl/mnist" --device "$device" --epochs 3 || status=1
+    local peers=0
+    "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null && peers=1
+    for round in 1 2; do # taking turns
+        title "round $round: step on $device and cpu, PyTorch on cuda"
+        timeout 100 "$gl/step" --device "$device" --only article,wide,tiny | tee -a "$lines" || status=1
+        timeout 100 "$gl/step" --device cpu --threads 2 --only article,wide | tee -a "$lines" || status=1
+        [ $peers = 1 ] || continue
+        timeout 60 "$python" benches/peers/pytorch_step.py --device cuda | tee -a "$lines" || status=1
+        timeout 60 "$python" benches/peers/pytorch_step.py --device cuda --fused | tee -a "$lines" || status=1
+        timeout 60 "$python" benches/peers/pytorch_step.py --device cuda --hidden 1024,1024 --batch 512 | tee -a "$lines" || status=1
+    done
+    [ $peers = 1 ] || echo "no PyTorch with CUDA for $python: no peer"
+    title "table: medians in ms a step, the first and the second round"
+    grep '^{' "$lines" | sed 's/"torch"/"version"/' | awk '
+        function get(key,   s) { # the value of a flat key
+            if (!match($0, "\"" key "\": ?(\\[[^]]*\\]|\"[^\"]*\"|[^,}]*)")) return ""
+            s = substr($0, RSTART, RLENGTH); sub("^\"" key "\": ?", "", s); gsub(/"/, "", s); gsub(/ /, "", s); return s
+        }
+        { key = get("peer") (get("fused") == "true" ? " fused" : "") "|" get("device") "|" get("layers") "|" get("batch")
+          if (!(key in row)) order[++n] = key
+          row[key] = row[key] sprintf("%12.4f", get("ms_per_step")); launches[key] = get("launches") }
+        END { for (i = 1; i <= n; i++) { split(order[i], f, "|")
+              printf "%-14s %-22s %-22s %6s %s   %s\n", f[1], f[2], f[3], f[4], row[order[i]], launches[order[i]] ? launches[order[i]] " launches" : "" } }'
+    rm -f "$lines"
+    return $status
+}
+
+case "${1:-}" in
+pack) pack ;;
+run)
+    began=$SECONDS
+    if [ -n "${OUT:-}" ]; then run 2>&1 | tee "$OUT/gpu.log"; else run; fi
+    status=$?
+    echo "$((SECONDS - began)) s, status $status"
+    exit $status
+    ;;
+*)
+    sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'
+    exit 2
+    ;;
+esac

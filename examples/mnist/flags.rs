@@ -1,0 +1,269 @@
+//! The flags, and what they make of a run.
+
+use crate::digits::Digits;
+use crate::{digits, recipe, report};
+use anyhow::{Context, Result};
+use clap::Parser;
+use gradus::expr::Activation;
+use gradus::optim::Optimizer;
+use gradus::prelude::{Dataset, Device, Model};
+use gradus::train::{DeviceChoice, Recipe};
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples (after `cargo run --release --example mnist --`):
+  --device cpu --epochs 3
+  --hidden 128 --activation gelu --optimizer adamw --lr 5e-4
+  --data fashion-mnist                 a folder with the four files of Fashion-MNIST
+  --save digits.safetensors            then: --weights digits.safetensors --steps 0
+  --print-recipe > run.toml            then: --recipe run.toml
+  --explain --graph step.dot --steps 1
+
+Without --data the data is looked for in GRADUS_DATA and in the user's cache, else downloaded
+(11 MiB); without network the network learns synthetic digits instead.";
+
+/// Trains a network on MNIST, on any GPU or on the CPU.
+///
+/// Without flags: 784-64-32-10, ReLU, softmax cross-entropy, Adam, 10 epochs in batches of 32.
+#[derive(Debug, Parser)]
+#[command(version, override_usage = "cargo run --release --example mnist -- [FLAGS]", after_help = EXAMPLES)]
+pub struct Flags {
+    /// Where to train: auto (a real GPU, else the CPU), gpu, gpu:INDEX, gpu:NAME, software, cpu;
+    /// list shows what there is [default: $GRADUS_DEVICE, else auto]
+    #[arg(long, value_name = "CHOICE", verbatim_doc_comment)]
+    device: Option<DeviceChoice>,
+
+    /// A folder in MNIST's format, or `mnist`, or `synthetic` [default: mnist]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+
+    /// Passes over the training data [default: 10]
+    #[arg(long, value_name = "N", help_heading = "The run")]
+    epochs: Option<usize>,
+
+    /// Rows of a batch [default: 32]
+    #[arg(long, value_name = "N", help_heading = "The run")]
+    batch_size: Option<usize>,
+
+    /// Widths of the hidden layers [default: 64,32]
+    #[arg(long, value_name = "WIDTHS", value_delimiter = ',', value_parser = width, help_heading = "The run")]
+    hidden: Option<Vec<usize>>,
+
+    /// relu, tanh, sigmoid, silu, gelu (by erf), gelu_tanh [default: relu]
+    #[arg(long, value_name = "NAME", help_heading = "The run")]
+    activation: Option<Activation>,
+
+    /// sgd, momentum (SGD with 0.9), adam, adamw [default: adam]
+    #[arg(long, value_name = "NAME", help_heading = "The run")]
+    optimizer: Option<Chosen>,
+
+    /// Learning rate [default: 0.001; sgd 0.1, momentum 0.01]
+    #[arg(long, value_name = "RATE", help_heading = "The run")]
+    lr: Option<f64>,
+
+    /// Of the initial weights and of the order [default: 0]
+    #[arg(long, value_name = "N", help_heading = "The run")]
+    seed: Option<u64>,
+
+    /// Keep the data's order in every epoch [default: shuffled]
+    #[arg(long, help_heading = "The run")]
+    no_shuffle: bool,
+
+    /// Stop after this many steps; 0 only evaluates
+    #[arg(long, value_name = "N", help_heading = "The run")]
+    pub steps: Option<usize>,
+
+    /// Read the run from a TOML file; flags given beside it win
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    recipe: Option<PathBuf>,
+
+    /// Print the run as TOML, for --recipe, and stop
+    #[arg(long, help_heading = "Files")]
+    print_recipe: bool,
+
+    /// Start from these weights (safetensors)
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    pub weights: Option<PathBuf>,
+
+    /// Write the weights after training (safetensors, PyTorch's names)
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    pub save: Option<PathBuf>,
+
+    /// Write what was run and seen as one JSON object
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    pub metrics_json: Option<PathBuf>,
+
+    /// Write the graph of a step for Graphviz: dot -Tsvg FILE.dot
+    #[arg(long, value_name = "FILE.dot", help_heading = "Files")]
+    graph: Option<PathBuf>,
+
+    /// Print what the device does in a step, launch by launch, before training
+    #[arg(long, help_heading = "Files")]
+    explain: bool,
+}
+
+/// An optimizer by its name, at a rate that suits this task: PyTorch's default of 1e-3 leaves plain SGD far from done after 10 epochs.
+#[derive(Debug, Clone)]
+struct Chosen(Optimizer);
+
+impl std::str::FromStr for Chosen {
+    type Err = gradus::Error;
+    fn from_str(name: &str) -> gradus::Result<Self> {
+        let optimizer: Optimizer = name.parse()?;
+        Ok(Chosen(match name {
+            "sgd" => optimizer.with_schedule(0.1),
+            "momentum" => optimizer.with_schedule(0.01),
+            _ => optimizer,
+        }))
+    }
+}
+
+fn width(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("give widths of 1 or more, with commas between: --hidden 64,32".into()),
+    }
+}
+
+impl Flags {
+    /// From the command line; ends the process with 2 if that cannot be read.
+    pub fn read() -> Self {
+        Self::parse()
+    }
+
+    /// The answer to `--device list` and to `--print-recipe`, which train nothing.
+    pub fn question(&self) -> Option<Result<String>> {
+        if self.device == Some(DeviceChoice::List) {
+            return Some(Ok(Device::list()));
+        }
+        self.print_recipe.then(|| self.show_recipe())
+    }
+
+    /// The device of the flag, else of `GRADUS_DEVICE`, else the best.
+    pub fn device(&self) -> gradus::Result<Device> {
+        self.device.clone().map_or_else(Device::best, Device::choose)
+    }
+
+    /// This run, or the one of `--recipe`, as the flags change it.
+    pub fn recipe(&self, default: Recipe) -> Result<Recipe> {
+        self.check_files()?;
+        let mut r = match &self.recipe {
+            Some(file) => recipe::read(file)?,
+            None => default,
+        };
+        if let Some(source) = &self.data {
+            // a folder of that name is meant, not the word
+            let folder = Path::new(source).is_dir() && !source.contains(std::path::MAIN_SEPARATOR);
+            r.data.source = if folder { format!(".{}{source}", std::path::MAIN_SEPARATOR) } else { source.clone() };
+        }
+        let set = |to: &mut usize, from: Option<usize>| *to = from.unwrap_or(*to);
+        set(&mut r.fit.epochs, self.epochs);
+        set(&mut r.fit.batch_size, self.batch_size);
+        r.fit.shuffle &= !self.no_shuffle;
+        r.seed = self.seed.unwrap_or(r.seed);
+        if let Some(Chosen(optimizer)) = &self.optimizer {
+            r.optimizer = optimizer.clone();
+        }
+        if let Some(lr) = self.lr {
+            r.optimizer = r.optimizer.with_schedule(lr);
+        }
+        if let Some(widths) = &self.hidden {
+            recipe::set_hidden(&mut r, widths);
+        }
+        if let Some(function) = self.activation {
+            recipe::set_activation(&mut r, function);
+        }
+        Ok(r.checked()?)
+    }
+
+    /// The article's network takes the size and the classes of other data; a recipe's stays as it is written.
+    pub fn suit(&self, r: &mut Recipe, data: &Digits) -> gradus::Result<()> {
+        if self.recipe.is_none() {
+            recipe::suit(r, &data.train);
+        }
+        r.clone().checked().map(drop)
+    }
+
+    /// The run as `--recipe` reads it. Looks at the data, where it is at hand: the network's ends follow it.
+    fn show_recipe(&self) -> Result<String> {
+        let mut r = self.recipe(crate::article()?)?;
+        let data = digits::find(&r.data.source, false)?;
+        self.suit(&mut r, &data)?;
+        recipe::write(&r)
+    }
+
+    /// `--graph` and `--explain`.
+    pub fn look_inside(&self, r: &Recipe, model: &mut Model, train: &Dataset, test: &Dataset) -> Result<()> {
+        let (rows, batch) = (train.len(), r.fit.batch_size.min(train.len()));
+        if let Some(file) = &self.graph {
+            let dot = model.to_dot(train, batch)?;
+            std::fs::write(file, dot).with_context(|| format!("could not write {}", file.display()))?;
+        }
+        if self.explain {
+            let mut programs = vec![model.prepare(train, batch)?];
+            if rows % batch > 0 {
+                programs.push(model.prepare(train, rows % batch)?);
+            }
+            programs.push(model.prepare_evaluation(test, batch.max(256))?);
+            let texts: Vec<String> = programs.iter().map(|p| p.explain()).collect();
+            report::print(&texts.join("\n"))?;
+        }
+        Ok(())
+    }
+
+    /// A folder that is not there should be told before the training, not after it.
+    fn check_files(&self) -> Result<()> {
+        for file in [&self.save, &self.metrics_json, &self.graph].into_iter().flatten() {
+            let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            anyhow::ensure!(folder.is_dir(), "could not write {}: there is no folder {}", file.display(), folder.display());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(words: &str) -> Flags {
+        Flags::try_parse_from(std::iter::once("mnist").chain(words.split_whitespace())).unwrap()
+    }
+
+    #[test]
+    fn flags_change_what_they_name_and_nothing_else() {
+        let article = crate::article().unwrap();
+        assert_eq!(flags("").recipe(article.clone()).unwrap(), article);
+        let r = flags("--hidden 7 --activation tanh --optimizer sgd --lr 0.5 --batch-size 8 --no-shuffle").recipe(article.clone()).unwrap();
+        assert_eq!(recipe::describe(&r), "784-7-10, tanh, softmax");
+        assert_eq!((r.optimizer.schedule().at(0), r.fit.batch_size, r.fit.epochs, r.fit.shuffle), (0.5, 8, 10, false));
+    }
+
+    #[test]
+    fn flags_win_over_a_recipe() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("run.toml");
+        let article = crate::article().unwrap();
+        let written =
+            flags("--seed 5 --epochs 3 --hidden 9,8,7 --activation gelu_tanh --optimizer momentum").recipe(article.clone()).unwrap();
+        std::fs::write(&file, recipe::write(&written).unwrap()).unwrap();
+        let from = format!("--recipe {}", file.display());
+        assert_eq!(flags(&from).recipe(article.clone()).unwrap(), written);
+        let r = flags(&format!("{from} --epochs 4 --hidden 6")).recipe(article).unwrap();
+        assert_eq!((r.seed, r.fit.epochs, recipe::describe(&r).as_str()), (5, 4, "784-6-10, gelu_tanh, softmax"));
+    }
+
+    #[test]
+    fn wrong_words_are_told_with_the_choices() {
+        for (words, says) in [
+            ("--device fast", "choose one of auto, gpu, gpu:INDEX"),
+            ("--activation swish", "choose one of relu, tanh"),
+            ("--optimizer lion", "choose one of sgd, momentum, adam, adamw"),
+            ("--hidden 64,,32", "widths of 1 or more"),
+        ] {
+            let e = Flags::try_parse_from(std::iter::once("mnist").chain(words.split_whitespace())).unwrap_err();
+            assert!(e.to_string().contains(says) && e.exit_code() == 2, "{e}");
+        }
+        let e = flags("--batch-size 0 --lr nan").recipe(crate::article().unwrap()).unwrap_err().to_string();
+        assert!(e.contains("optimizer.lr") || e.contains("fit.batch_size"), "{e}");
+    }
+}

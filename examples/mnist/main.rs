@@ -1,0 +1,83 @@
+//! The article's network learns MNIST: `cargo run --release --example mnist`, and with `-- --help` after it the flags.
+//!
+//! This file is the training. The flags, the search for data, recipes and what is printed stand in the modules beside it.
+
+mod digits;
+mod flags;
+mod log;
+mod recipe;
+mod report;
+
+use anyhow::Result;
+use flags::Flags;
+use gradus::prelude::*;
+use gradus::train::{DataSource, Recipe};
+use log::Log;
+use report::Report;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// The article's run. The flags change it, and a file (`--recipe`) takes its place.
+fn article() -> gradus::Result<Recipe> {
+    let net = Sequential::new().add(Linear::new(64)).add(Relu).add(Linear::new(32)).add(Relu).add(Linear::new(10)).add(Softmax);
+    let compile = Compile::new(Adam::new(1e-3), CrossEntropy::new()).input([784]).metric(Accuracy::new()).seed(0);
+    let fit = Fit::new().epochs(10).batch_size(32);
+    Recipe::new(&net, &compile, &fit, DataSource::new("mnist"))
+}
+
+fn run(flags: &Flags, started: Instant) -> Result<()> {
+    let mut recipe = flags.recipe(article()?)?;
+    let device = flags.device()?;
+    let report = Report::begin(started, &device);
+    let data = digits::find(&recipe.data.source, true)?;
+    flags.suit(&mut recipe, &data)?;
+    report.data(&data);
+
+    // described here, done in the gather on the device
+    let (scale, classes) = (recipe.data.scale, recipe::outputs(&recipe));
+    let train = data.train.flatten().scale(scale).one_hot(classes);
+    let test = data.test.flatten().scale(scale).one_hot(classes);
+    let mut model = recipe.compile(device)?;
+    if let Some(file) = &flags.weights {
+        report.weights(file, &model.load_weights(file, Load::new())?);
+    }
+    let program = model.prepare(&train, recipe.fit.batch_size)?;
+    report.model(&recipe, &model, &program);
+    flags.look_inside(&recipe, &mut model, &train, &test)?;
+
+    let fit = recipe.fit.clone().validation(&test);
+    let log = match flags.steps {
+        None => Log::of_fit(Instant::now(), model.fit(&train, fit)?),
+        Some(most) => some_steps(&mut model, &train, &test, fit, most)?,
+    };
+    if let Some(file) = &flags.save {
+        model.save_weights(file)?;
+    }
+    report.end(&recipe, &model, &program, &train, &log, flags.metrics_json.as_deref())
+}
+
+/// A loop of one's own: at most so many steps, with the loss of each.
+fn some_steps(model: &mut Model, train: &Dataset, test: &Dataset, fit: Fit, most: usize) -> Result<Log> {
+    let mut run = model.trainer(train, fit)?;
+    let mut log = Log::of_steps(train);
+    // the first step alone, to tell how long a cold start takes; how steps are cut changes no bit
+    while let Some(r) = run.steps(if log.steps() == 0 { most.min(1) } else { most - log.steps() })? {
+        log.add(&r);
+        if r.epoch_ended || log.steps() == most {
+            log.end_epoch(run.evaluate(test, 256)?);
+        }
+    }
+    if most == 0 {
+        log.end_epoch(run.evaluate(test, 256)?);
+    }
+    Ok(log)
+}
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let flags = Flags::read();
+    report::exit(match flags.question() {
+        Some(answer) => answer.and_then(|text| report::print(&text)),
+        None => run(&flags, started),
+    })
+}

@@ -1,0 +1,113 @@
+//! A run as a value: from TOML and to TOML, and the changes that flags and data make to its network.
+
+use anyhow::{Context, Result};
+use gradus::Error;
+use gradus::expr::Activation;
+use gradus::nn::Layer;
+use gradus::prelude::{Dataset, Linear};
+use gradus::train::Recipe;
+use std::path::Path;
+
+/// Reads a recipe; the error names the key and its line.
+pub fn read(file: &Path) -> Result<Recipe> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("could not read the recipe {}", file.display()))?;
+    Ok(parse(&text, &file.display().to_string())?)
+}
+
+fn parse(text: &str, file: &str) -> gradus::Result<Recipe> {
+    let recipe: Recipe = toml::from_str(text).map_err(|e| Error::BadRecipe {
+        problem: e.message().replace('\n', " "),
+        at: place(text, file, e.span()),
+        help: "`--print-recipe` shows a recipe with every key".into(),
+    })?;
+    recipe.checked()
+}
+
+/// `run.toml, line 7: epoch = 3`; without a span the file alone.
+fn place(text: &str, file: &str, span: Option<std::ops::Range<usize>>) -> String {
+    let Some(start) = span.map(|s| s.start.min(text.len())) else { return file.into() };
+    let line = text[..start].matches('\n').count();
+    format!("{file}, line {}: {}", line + 1, text.lines().nth(line).unwrap_or_default().trim())
+}
+
+/// The recipe in TOML.
+pub fn write(r: &Recipe) -> Result<String> {
+    let text = toml::to_string_pretty(r).context("the recipe cannot be written as TOML")?;
+    Ok(format!("# gradus {}: cargo run --release --example mnist -- --recipe FILE\n{text}", env!("CARGO_PKG_VERSION")))
+}
+
+fn last_linear(r: &Recipe) -> Option<usize> {
+    r.layers.iter().rposition(|l| matches!(l, Layer::Linear(_)))
+}
+
+/// How many classes the network tells apart.
+pub fn outputs(r: &Recipe) -> usize {
+    last_linear(r).map_or(r.input.size(), |i| if let Layer::Linear(l) = &r.layers[i] { l.out_features } else { 0 })
+}
+
+/// Replaces every activation.
+pub fn set_activation(r: &mut Recipe, to: Activation) {
+    for layer in &mut r.layers {
+        if let Layer::Activation { function } = layer {
+            *function = to;
+        }
+    }
+}
+
+/// Replaces all before the last linear layer by such layers of these widths, each with the activation that there was.
+pub fn set_hidden(r: &mut Recipe, widths: &[usize]) {
+    let function = activation(r).unwrap_or(Activation::Relu);
+    let hidden = widths.iter().flat_map(|&w| [Layer::Linear(Linear::new(w)), Layer::Activation { function }]);
+    r.layers.splice(..last_linear(r).unwrap_or(0), hidden);
+}
+
+/// Fits the network's ends to the data: as many inputs as an image has pixels, and an output for every class, 10 at least.
+pub fn suit(r: &mut Recipe, data: &Dataset) {
+    r.input = data.input_shape().size().into();
+    let top = data.labels().and_then(|l| l.as_u8()).and_then(|l| l.iter().max()).copied().unwrap_or(0);
+    if let Some(i) = last_linear(r) {
+        r.layers[i] = Layer::Linear(Linear::new((usize::from(top) + 1).max(10)));
+    }
+}
+
+fn activation(r: &Recipe) -> Option<Activation> {
+    r.layers.iter().find_map(|l| if let Layer::Activation { function } = l { Some(*function) } else { None })
+}
+
+/// The network in a few words: `784-64-32-10, relu, softmax`.
+pub fn describe(r: &Recipe) -> String {
+    let (mut sizes, mut words) = (vec![r.input.size().to_string()], Vec::new());
+    for layer in &r.layers {
+        match layer {
+            Layer::Linear(l) => sizes.push(l.out_features.to_string()),
+            Layer::Activation { function } if !words.contains(&function.name()) => words.push(function.name()),
+            Layer::Softmax => words.push("softmax"),
+            _ => {}
+        }
+    }
+    std::iter::once(sizes.join("-").as_str()).chain(words).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn toml_gives_the_same_run_back() {
+        let article = crate::article().unwrap();
+        let text = write(&article).unwrap();
+        assert_eq!(parse(&text, "x").unwrap(), article, "{text}");
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_their_line() {
+        let text = write(&crate::article().unwrap()).unwrap();
+        let places = [("epochs = 10", "epochs = 10\nepoch = 3", "epoch"), ("name = \"adam\"", "name = \"adam\"\nbeta = 3", "beta")];
+        for (before, after, key) in places.into_iter().chain([("seed = 0", "seed = 0\nspeed = 1", "speed")]) {
+            assert!(text.contains(before), "{text}");
+            let e = parse(&text.replacen(before, after, 1), "run.toml").unwrap_err();
+            let says = e.to_string();
+            assert!(says.contains(&format!("`{key}`")) && says.contains("run.toml, line "), "{says}");
+        }
+    }
+}
