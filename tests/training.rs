@@ -53,6 +53,19 @@ fn synthetic_digits_are_learnt() {
     SUITE.ran(1);
 }
 
+/// Inside an epoch: one submit for K steps, a row of rates for each, nothing else up, no read that waits.
+fn epochs_send_rates_alone(model: &mut Model, train: &Dataset) {
+    let mut run = model.trainer(train, Fit::new().epochs(2).batch_size(10).steps_per_submit(4)).unwrap();
+    run.steps(1).unwrap();
+    let before = run.model().traffic();
+    run.steps(9).unwrap();
+    let after = run.model().traffic();
+    assert_eq!(after.steps - before.steps, 9);
+    assert_eq!(after.submits - before.submits, 3);
+    assert_eq!(after.written - before.written, 9 * 32);
+    assert_eq!(after.reads, before.reads);
+}
+
 /// The article's step: launches, pipelines, slots.
 #[test]
 fn the_plan_is_as_designed() {
@@ -70,6 +83,9 @@ fn the_plan_is_as_designed() {
         model.predict(&train, 32).unwrap();
         let (programs, pipelines) = model.program_counts();
         assert!(programs == 6 && pipelines <= 20, "{programs} programs, {pipelines} pipelines");
+        if device.kind() != "cpu" {
+            epochs_send_rates_alone(&mut model, &train);
+        }
         SUITE.ran(1);
     }
 }

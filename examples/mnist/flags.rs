@@ -22,14 +22,16 @@ Examples (after `cargo run --release --example mnist --`):
 Without --data the data is looked for in GRADUS_DATA and in the user's cache, else downloaded
 (11 MiB); without network the network learns synthetic digits instead.";
 
-/// Trains a network on MNIST, on any GPU or on the CPU.
-///
-/// Without flags: 784-64-32-10, ReLU, softmax cross-entropy, Adam, 10 epochs in batches of 32.
+const ABOUT: &str = "\
+Trains a network on MNIST, on any GPU or on the CPU. Without flags: 784-64-32-10 with ReLU,
+softmax cross-entropy, Adam, 10 epochs in batches of 32, tested after each.";
+
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(version, override_usage = "cargo run --release --example mnist -- [FLAGS]", after_help = EXAMPLES)]
+#[command(version, about = ABOUT, override_usage = "cargo run --release --example mnist -- [FLAGS]", after_help = EXAMPLES)]
 pub struct Flags {
-    /// Where to train: auto (a real GPU, else the CPU), gpu, gpu:INDEX, gpu:NAME, software, cpu;
-    /// list shows what there is [default: $GRADUS_DEVICE, else auto]
+    /// auto (a real GPU, else the CPU), gpu, gpu:INDEX, gpu:NAME, software, cpu; or list, to see
+    /// what there is [default: $GRADUS_DEVICE, else auto]
     #[arg(long, value_name = "CHOICE", verbatim_doc_comment)]
     device: Option<DeviceChoice>,
 

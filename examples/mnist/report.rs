@@ -38,7 +38,7 @@ pub struct Report {
 }
 
 fn line(what: &str, value: &str, more: &str) {
-    eprintln!("{}", format!("{what:<8} {value:<30} {more}").trim_end());
+    eprintln!("{}", format!("{what:<8} {value:<29}  {more}").trim_end());
 }
 
 impl Report {
@@ -54,7 +54,7 @@ impl Report {
         let images = format!("{name}, {} + {} images", group(d.train.len()), group(d.test.len()));
         line("data", &images, &d.whence);
         if d.is_synthetic() {
-            line("", "for real data:", REAL_DATA);
+            line("", &format!("for real data: {REAL_DATA}"), "(DIR: MNIST's four files; or try again with a network)");
         }
     }
 
@@ -101,7 +101,7 @@ impl Report {
         if synthetic {
             all["real_data"] = json!(REAL_DATA);
         }
-        std::fs::write(file, format!("{all:#}\n")).with_context(|| format!("could not write {}", file.display()))
+        std::fs::write(file, format!("{all}\n")).with_context(|| format!("could not write {}", file.display()))
     }
 }
 

@@ -69,7 +69,7 @@ const FEW: usize = 32;
 ///
 /// The crate's kernels like columns, so they are given `C^T = B^T A^T`; but few rows against a B that lies transposed as they are, since
 /// then A is packed and not B. Their threads share out whole tiles and never a sum: any number gives the same bits (a test holds them to it).
-fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
+pub(super) fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     let (m, n, depth) = (k.m, k.n, k.k);
     if m * n == 0 {
         return;

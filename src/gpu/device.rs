@@ -169,6 +169,7 @@ impl Gpu {
             cache: None,
         });
         self.check(&format!("the kernel {name}"))?;
+        tracing::debug!(kernel = name, checked, "made a pipeline");
         let made = Arc::new(Pipeline { pipeline, layout });
         lock(&self.pipelines).insert(key, made.clone());
         Ok(made)

@@ -2,7 +2,7 @@ use super::device::{Gpu, Pipeline, lock};
 use crate::error::{Error, Result};
 use crate::kernels::DIMS;
 use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
-use crate::plan::{BufferId, DataId, Handle, Lane, Layout, LogLine, Program, Session};
+use crate::plan::{BufferId, DataId, Handle, Lane, Layout, LogLine, Program, Session, Traffic};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +18,7 @@ pub struct GpuSession {
     programs: Vec<Option<Prepared>>,
     pending: VecDeque<Pending>,
     idle_staging: Vec<wgpu::Buffer>,
+    traffic: Traffic,
 }
 
 struct Prepared {
@@ -55,6 +56,7 @@ impl GpuSession {
             programs: Vec::new(),
             pending: VecDeque::new(),
             idle_staging: Vec::new(),
+            traffic: Traffic::default(),
         };
         let mut sizes = vec![(BufferId::Parameters, layout.parameters), (BufferId::Gradients, layout.parameters)];
         sizes.extend((0..layout.moments).map(|m| (BufferId::Moment(m), layout.parameters)));
@@ -63,7 +65,8 @@ impl GpuSession {
             sizes.extend([(BufferId::State(lane), STATE_WORDS), (BufferId::Log(lane), LOG_ROWS * LOG_WIDTH)]);
         }
         for (id, words) in sizes {
-            let buffer = s.buffer(&format!("{id:?}"), 4 * words as u64)?;
+            let uniform = if matches!(id, BufferId::State(_)) { wgpu::BufferUsages::UNIFORM } else { wgpu::BufferUsages::empty() };
+            let buffer = s.buffer(&format!("{id:?}"), 4 * words as u64, uniform)?;
             s.fixed.insert(id, buffer);
         }
         // a line that no step has written belongs to no batch
@@ -73,7 +76,7 @@ impl GpuSession {
         Ok(s)
     }
 
-    fn buffer(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
+    fn buffer(&self, label: &str, bytes: u64, more: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let limit = self.gpu.summary.max_buffer.min(self.gpu.summary.max_binding);
         if bytes > limit {
             return Err(Error::OutOfMemory {
@@ -84,11 +87,10 @@ impl GpuSession {
                 help: "take a smaller batch or a smaller model; `explain()` lists what is large".into(),
             });
         }
-        let uniform = if label.starts_with("State") { wgpu::BufferUsages::UNIFORM } else { wgpu::BufferUsages::empty() };
         let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes.max(4),
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST | uniform,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST | more,
             mapped_at_creation: false,
         });
         self.gpu.check(&format!("the buffer {label}"))?;
@@ -160,8 +162,9 @@ impl GpuSession {
 
 impl Session for GpuSession {
     fn add_data(&mut self, words: &[u32]) -> Result<DataId> {
-        let buffer = self.buffer("data", 4 * words.len() as u64)?;
+        let buffer = self.buffer("data", 4 * words.len() as u64, wgpu::BufferUsages::empty())?;
         self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+        self.traffic.written += 4 * words.len() as u64;
         self.gpu.check("the data set")?;
         self.data.push(Some(buffer));
         Ok(DataId(self.data.len() - 1))
@@ -180,10 +183,10 @@ impl Session for GpuSession {
         for (i, &bytes) in program.slots.iter().enumerate() {
             let label = format!("slot {i}");
             if self.slots.len() <= i {
-                self.slots.push(self.buffer(&label, bytes as u64)?);
+                self.slots.push(self.buffer(&label, bytes as u64, wgpu::BufferUsages::empty())?);
                 self.generation += 1;
             } else if self.slots[i].size() < bytes as u64 {
-                self.slots[i] = self.buffer(&label, bytes as u64)?;
+                self.slots[i] = self.buffer(&label, bytes as u64, wgpu::BufferUsages::empty())?;
                 self.generation += 1;
             }
         }
@@ -215,12 +218,14 @@ impl Session for GpuSession {
     }
 
     fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
+        self.traffic.written += 4 * words.len() as u64;
         let target = self.find(buffer, &[])?;
         self.gpu.queue.write_buffer(target, 4 * offset as u64, bytemuck::cast_slice(words));
         self.gpu.check("writing a buffer")
     }
 
     fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
+        self.traffic.reads += 1;
         let bytes = 4 * len as u64;
         let staging = self.staging(bytes.max(4));
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
@@ -273,6 +278,10 @@ impl Session for GpuSession {
         }
     }
 
+    fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
     fn in_flight(&self) -> usize {
         self.pending.len()
     }
@@ -288,6 +297,8 @@ impl GpuSession {
     /// K steps in one pass and one submit; the log's new lines follow into a staging buffer.
     fn encode(&mut self, p: &Prepared, steps: usize, first_batch: u32) -> Result<()> {
         let steps = steps.min(MAX_STEPS);
+        self.traffic.submits += 1;
+        self.traffic.steps += steps as u64;
         let staging = self.staging(4 * (MAX_STEPS * LOG_WIDTH) as u64);
         let lane = p.program.purpose.lane();
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());

@@ -31,6 +31,8 @@ pub struct Group {
     pub maps: Vec<NodeId>,
     /// A sum over a gemm's A operand that the gemm makes on the way.
     pub row_sum: Option<NodeId>,
+    /// The shape that the maps run over.
+    pub shape: Shape,
 }
 
 impl Group {
@@ -40,16 +42,6 @@ impl Group {
             Core::Gemm(n) | Core::Reduce(n) | Core::Rows(n) => Some(n),
         };
         core.into_iter().chain(self.maps.iter().copied()).chain(self.row_sum)
-    }
-
-    /// The shape that the maps run over.
-    pub fn shape<'g>(&self, g: &'g Graph) -> &'g Shape {
-        match (self.core, self.maps.first()) {
-            (Core::Gemm(n) | Core::Rows(n), _) => g.shape(n.into()),
-            (Core::Reduce(n), _) => g.shape(g.nodes[n].inputs[0]),
-            (Core::Maps, Some(&m)) => g.shape(m.into()),
-            (Core::Maps, None) => g.shape(0.into()),
-        }
     }
 }
 
@@ -106,7 +98,8 @@ pub fn fuse(step: &Step) -> Result<Groups> {
     let roots = step.roots().into_iter().map(|v| base(g, v)).collect();
     let mut f = Groups { groups: Vec::new(), owner: HashMap::new(), readers, roots };
     for (id, n) in g.nodes.iter().enumerate() {
-        let new = |core, maps| Group { core, maps, row_sum: None };
+        let shape = |of: Value| g.shape(of).clone();
+        let new = |core, maps, shape| Group { core, maps, row_sum: None, shape };
         let group = match n.op {
             Op::Batch { .. } | Op::Parameter { .. } | Op::Reshape(_) => continue,
             Op::Map(_) | Op::Broadcast(_) | Op::Constant { .. } => match f.host_for_map(g, id) {
@@ -115,7 +108,7 @@ pub fn fuse(step: &Step) -> Result<Groups> {
                     f.owner.insert(id, host);
                     continue;
                 }
-                None => new(Core::Maps, vec![id]),
+                None => new(Core::Maps, vec![id], shape(id.into())),
             },
             Op::Reduce { .. } => match f.host_for_reduce(g, id) {
                 Some(host) => {
@@ -123,10 +116,10 @@ pub fn fuse(step: &Step) -> Result<Groups> {
                     f.owner.insert(id, host);
                     continue;
                 }
-                None => new(Core::Reduce(id), vec![]),
+                None => new(Core::Reduce(id), vec![], shape(n.inputs[0])),
             },
-            Op::MatMul { .. } => new(Core::Gemm(id), vec![]),
-            Op::Softmax | Op::CrossEntropy(_) | Op::Accuracy(_) => new(Core::Rows(id), vec![]),
+            Op::MatMul { .. } => new(Core::Gemm(id), vec![], shape(id.into())),
+            Op::Softmax | Op::CrossEntropy(_) | Op::Accuracy(_) => new(Core::Rows(id), vec![], shape(n.inputs[0])),
         };
         f.owner.insert(id, f.groups.len());
         f.groups.push(group);
@@ -168,7 +161,7 @@ impl Groups {
     /// Whether a map can be appended to a group, looking at shapes and buffers alone.
     fn fits(&self, g: &Graph, host: usize, map: NodeId) -> bool {
         let group = &self.groups[host];
-        let (shape, own) = (group.shape(g), g.shape(map.into()));
+        let (shape, own) = (&group.shape, g.shape(map.into()));
         if matches!(group.core, Core::Reduce(_) | Core::Rows(_)) || shape.size() != own.size() {
             return false;
         }
@@ -198,7 +191,7 @@ impl Groups {
         let shape = g.shape(g.nodes[reduce].inputs[0]);
         let inputs = self.map_inputs(g, group);
         let plain = inputs.iter().all(|i| g.shape(*i) == shape || g.shape(*i).size() == 1);
-        (group.core == Core::Maps && alone && plain && group.shape(g) == shape && inputs.len() < MAX_BUFFERS).then_some(host)
+        (group.core == Core::Maps && alone && plain && group.shape == *shape && inputs.len() < MAX_BUFFERS).then_some(host)
     }
 
     /// A bias' gradient sums what the weight's gradient multiplies: the gemm makes both.

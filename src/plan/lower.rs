@@ -1,10 +1,10 @@
 //! From groups of nodes to kernels with sizes, over buffers that have no slot yet.
 
 use super::fuse::{Core, Group, Groups, base};
-use super::{BufferId, Output, Phase, Purpose, Request, Step};
+use super::{BufferId, Phase, Purpose, Request, Step};
 use crate::error::{Error, Result};
 use crate::expr::{Activation, Expr, Tape};
-use crate::graph::{Field, Graph, NodeId, Op, ReduceKind, Value};
+use crate::graph::{Field, Graph, NodeId, Op, ReduceKind, Type, Value};
 use crate::kernels::words::MAX_METRICS;
 use crate::kernels::{
     Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Optimizer, Plane, Reduce, ReduceSpec, Softmax,
@@ -41,11 +41,12 @@ pub struct Draft {
     pub kept: Vec<usize>,
     pub fields: Vec<Field>,
     pub metrics: Vec<String>,
-    pub outputs: Vec<(Output, Symbol)>,
+    /// Name, place and type of what `predict` reads.
+    pub outputs: Vec<(String, Place, Type)>,
 }
 
 /// Where a value lies: a buffer and its first element.
-type Place = (Symbol, usize);
+pub type Place = (Symbol, usize);
 
 struct Lowering<'a> {
     r: &'a Request<'a>,
@@ -88,10 +89,8 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     let loss = step.loss.map(|v| l.settled(v, "loss"));
     let metrics: Vec<Place> = step.metrics.iter().map(|(n, v)| l.settled(*v, n)).collect();
     for (name, v) in &step.outputs {
-        let (symbol, offset) = l.settled(*v, name);
-        let ty = l.g.ty(*v).clone();
-        let out = Output { name: name.clone(), buffer: BufferId::Partials, offset, shape: ty.shape, dtype: ty.dtype };
-        l.draft.outputs.push((out, symbol));
+        let place = l.settled(*v, name);
+        l.draft.outputs.push((name.clone(), place, l.g.ty(*v).clone()));
     }
     l.draft.metrics = step.metrics.iter().map(|(n, _)| n.clone()).collect();
     l.finish(loss, &metrics);
@@ -232,7 +231,7 @@ impl Lowering<'_> {
     }
 
     fn maps(&mut self, group: &Group) {
-        let shape = group.shape(self.g).clone();
+        let shape = group.shape.clone();
         let outputs = self.groups.outputs(group);
         let (f, inputs) = self.formula(group, None, &outputs);
         let mut reads = Vec::new();
@@ -246,10 +245,8 @@ impl Lowering<'_> {
         }
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
         buffers.extend(places.iter().map(|p| p.0));
-        let (f, kept) = (f.clone(), reads.len());
         let elements = inputs.iter().chain(&outputs).map(|v| self.size(*v)).sum();
         let flops = (f.flops() * shape.size()) as u64;
-        debug_assert_eq!(kept, f.arity());
         let label = self.label(group.maps[0], &shape, &group.maps);
         let map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect());
         self.push(Kernel::Map(map), buffers, label, flops, elements);

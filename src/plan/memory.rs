@@ -1,7 +1,7 @@
 //! Slots: values that do not live at the same time share a buffer.
 
 use super::lower::{Draft, Symbol};
-use super::{BufferId, Launch, Program, Request};
+use super::{BufferId, Launch, Output, Program, Request};
 
 /// Slots start and end at this many bytes.
 const GRAIN: usize = 256;
@@ -51,9 +51,12 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         flops: l.flops,
         bytes: l.bytes,
     });
-    let outputs = draft.outputs.into_iter().map(|(mut o, s)| {
-        o.buffer = id(s);
-        o
+    let outputs = draft.outputs.into_iter().map(|(name, (symbol, offset), ty)| Output {
+        name,
+        buffer: id(symbol),
+        offset,
+        shape: ty.shape,
+        dtype: ty.dtype,
     });
     Program {
         purpose: r.purpose,

@@ -12,7 +12,7 @@ mod session;
 
 pub use arena::{ALIGN, Arena, ArenaEntry};
 pub(crate) use explain::{bytes as human_bytes, group as human_count};
-pub use session::{DataId, Handle, Layout, LogLine, Session};
+pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 
 use crate::error::{Error, Result};
 use crate::expr::Expr;

@@ -45,6 +45,19 @@ impl LogLine {
     }
 }
 
+/// What went between host and device since the session was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Submits of steps.
+    pub submits: u64,
+    /// Steps in them.
+    pub steps: u64,
+    /// Bytes written to buffers.
+    pub written: u64,
+    /// Reads of a buffer that wait for all that was queued. Log lines come on their own and are not among them.
+    pub reads: u64,
+}
+
 /// A device that holds one model's buffers and runs its programs: the one face that training sees of `gpu/` and `cpu/`.
 ///
 /// Work is queued by [`Session::submit`] and its log lines come back in order from [`Session::poll`]; reads and writes of buffers
@@ -77,4 +90,9 @@ pub trait Session: Send {
 
     /// Bytes of all buffers on the device.
     fn bytes(&self) -> u64;
+
+    /// What went between host and device. Devices that are the host count nothing.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
 }

@@ -3,7 +3,7 @@ use super::{Compile, Device, Fit, History, Trainer};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::{LayerRow, Module, ParameterSpec};
-use crate::plan::{Arena, BufferId, DataId, Handle, Layout, Program, Purpose, Request, Rule, Session, human_count, plan};
+use crate::plan::{Arena, BufferId, DataId, Handle, Layout, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
 use crate::tensor::{HostTensor, Shape};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -144,6 +144,11 @@ impl Model {
         self.session.bytes()
     }
 
+    /// What went between host and device so far.
+    pub fn traffic(&self) -> Traffic {
+        self.session.traffic()
+    }
+
     /// How many parameters it has.
     pub fn parameter_count(&self) -> usize {
         self.arena.count()
@@ -238,6 +243,7 @@ impl Model {
         }
         let request = Request { step: &built.step, purpose, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
         let program = Arc::new(plan(&request)?);
+        tracing::debug!(?purpose, batch, launches = program.launches.len(), "planned a step");
         self.programs.insert(key, program.clone());
         Ok(program)
     }
@@ -274,6 +280,7 @@ impl Model {
             old.ids.iter().for_each(|id| self.session.drop_data(*id));
             self.handles.retain(|(_, key), _| *key != old.key);
         }
+        tracing::debug!(data = data.name(), rows = data.len(), "moving a data set to the device");
         let mut ids = Vec::new();
         for field in 0..data.fields().len() {
             ids.push(self.session.add_data(&data.words(field))?);
