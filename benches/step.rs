@@ -127,9 +127,9 @@ impl Runner<'_> {
     fn warm_up(&mut self, began: Instant, seconds: f64) -> gradus::Result<()> {
         self.time(1)?;
         self.first_step += began.elapsed().as_secs_f64();
-        let mut step = self.time(3)?;
-        for _ in 0..2 {
-            step = self.time(((seconds / 2.0 / step) as usize).max(1))?;
+        let (mut step, warm) = (self.time(1)?, Instant::now());
+        while warm.elapsed().as_secs_f64() + step < seconds {
+            step = self.time(((seconds / 4.0 / step) as usize).max(1))?;
         }
         self.steps = ((seconds / step) as usize).max(1);
         Ok(())

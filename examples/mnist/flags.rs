@@ -60,7 +60,7 @@ pub struct Flags {
     optimizer: Option<Chosen>,
 
     /// Learning rate [default: 0.001; sgd 0.1, momentum 0.01]
-    #[arg(long, value_name = "RATE", help_heading = "The run")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, help_heading = "The run")]
     lr: Option<f64>,
 
     /// Of the initial weights and of the order [default: 0]
@@ -135,7 +135,8 @@ impl Flags {
 
     /// The answer to `--device list` and to `--print-recipe`, which train nothing.
     pub fn question(&self) -> Option<Result<String>> {
-        if self.device == Some(DeviceChoice::List) {
+        let wanted = self.device.as_ref().map(ToString::to_string).or_else(|| std::env::var("GRADUS_DEVICE").ok());
+        if wanted.as_deref() == Some("list") {
             return Some(Ok(Device::list()));
         }
         self.print_recipe.then(|| self.show_recipe())

@@ -17,22 +17,28 @@ pub fn read(file: &Path) -> Result<Recipe> {
 fn parse(text: &str, file: &str) -> gradus::Result<Recipe> {
     let recipe: Recipe = toml::from_str(text).map_err(|e| Error::BadRecipe {
         problem: e.message().replace('\n', " "),
-        at: place(text, file, e.span()),
+        at: place(text, file, e.message(), e.span()),
         help: "`--print-recipe` shows a recipe with every key".into(),
     })?;
     recipe.checked()
 }
 
-/// `run.toml, line 7: epoch = 3`; without a span the file alone.
-fn place(text: &str, file: &str, span: Option<std::ops::Range<usize>>) -> String {
-    let Some(start) = span.map(|s| s.start.min(text.len())) else { return file.into() };
-    let line = text[..start].matches('\n').count();
-    format!("{file}, line {}: {}", line + 1, text.lines().nth(line).unwrap_or_default().trim())
+/// `run.toml, line 7: epoch = 3`; the file alone where the parser points at all of it.
+fn place(text: &str, file: &str, problem: &str, span: Option<std::ops::Range<usize>>) -> String {
+    let Some(span) = span else { return file.into() };
+    let first = text[..span.start].matches('\n').count();
+    // the parser may point at a whole table: the word that it names stands below
+    let word = if problem.starts_with("missing") { None } else { problem.split('`').nth(1) };
+    let named = word.and_then(|w| text.lines().enumerate().skip(first).find(|(_, l)| l.contains(w)));
+    match named.or_else(|| text.lines().enumerate().nth(first)) {
+        Some((i, line)) if named.is_some() || first > 0 => format!("{file}, line {}: {}", i + 1, line.trim()),
+        _ => file.into(),
+    }
 }
 
 /// The recipe in TOML.
 pub fn write(r: &Recipe) -> Result<String> {
-    let text = toml::to_string_pretty(r).context("the recipe cannot be written as TOML")?;
+    let text = toml::to_string(r).context("the recipe cannot be written as TOML")?;
     Ok(format!("# gradus {}: cargo run --release --example mnist -- --recipe FILE\n{text}", env!("CARGO_PKG_VERSION")))
 }
 
@@ -107,7 +113,7 @@ mod tests {
             assert!(text.contains(before), "{text}");
             let e = parse(&text.replacen(before, after, 1), "run.toml").unwrap_err();
             let says = e.to_string();
-            assert!(says.contains(&format!("`{key}`")) && says.contains("run.toml, line "), "{says}");
+            assert!(says.contains(&format!("`{key}`")) && says.contains(&format!(": {key} = ")), "{says}");
         }
     }
 }

@@ -77,9 +77,9 @@ impl Report {
         for (name, values) in [("accuracy", &log.test_accuracy), ("loss", &log.test_loss)] {
             text += &values.last().map_or(String::new(), |v| format!("test {name} {v:.4}  "));
         }
-        text += &format!("{} steps", group(steps));
         if steps > 0 {
-            text += &format!(" in {:.1} s, {ms:.3} ms each", log.seconds);
+            let s = if steps == 1 { "" } else { "s" };
+            text += &format!("{} step{s} in {:.1} s, {ms:.3} ms a step", group(steps), log.seconds);
         }
         if synthetic {
             text += &format!("  (synthetic digits; for real data: {REAL_DATA})");

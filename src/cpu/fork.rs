@@ -9,7 +9,7 @@ pub(super) const WRITES: usize = 8;
 pub(super) type Writes<'a> = [&'a mut [u32]; WRITES];
 
 /// Nanoseconds of work that are worth a thread of their own: waking one that sleeps costs about as much.
-const PART: f64 = 9_000.0;
+const PART: f64 = 12_000.0;
 
 /// How many threads this much work is worth. It decides who computes, never what: cuts fall between units that do not know each other.
 pub(super) fn parts(nanoseconds: f64, threads: usize) -> usize {
@@ -55,6 +55,11 @@ where
     let (first, second) = workers.split_at_mut(half);
     let at = units.start + cut;
     rayon::join(|| fork(first, units.start..at, grain, widths, left, work), || fork(second, at..units.end, grain, widths, right, work));
+}
+
+/// Runs with the machine's widest vectors. A struct and not a closure: what the compiler leaves uninlined keeps the narrow ones.
+pub(super) fn wide<T: pulp::NullaryFnOnce>(work: T) -> T::Output {
+    pulp::Arch::new().dispatch(work)
 }
 
 /// Words as floats.

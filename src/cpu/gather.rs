@@ -1,5 +1,5 @@
 use super::fault;
-use super::fork::{WRITES, Writes, f32s_mut, fork, parts};
+use super::fork::{WRITES, Writes, f32s_mut, fork, parts, wide};
 use crate::error::Result;
 use crate::graph::Field;
 use crate::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
@@ -56,7 +56,7 @@ fn one_row(f: &Field, from: &[u32], to: &mut [u32]) {
         match (f.one_hot, f.keep_integer) {
             (Some(classes), _) => bytes.zip(to.chunks_exact_mut(classes.max(1))).for_each(|(b, to)| one_hot(b.into(), to)),
             (None, true) => to.iter_mut().zip(bytes).for_each(|(t, b)| *t = b.into()),
-            (None, false) => pulp::Arch::new().dispatch(|| scale_bytes(f, from, f32s_mut(to))),
+            (None, false) => wide(ScaleBytes { f, from, to: f32s_mut(to) }),
         }
         return;
     }
@@ -83,13 +83,22 @@ fn scaled(f: &Field, v: f32) -> f32 {
     if f.shift == 0.0 { v * f.scale } else { v * f.scale + f.shift }
 }
 
-#[inline(always)]
-fn scale_bytes(f: &Field, from: &[u32], to: &mut [f32]) {
-    let (whole, rest) = to.as_chunks_mut::<4>();
-    for (t, w) in whole.iter_mut().zip(from) {
-        *t = w.to_le_bytes().map(|b| scaled(f, f32::from(b)));
-    }
-    if let Some(w) = from.get(whole.len()) {
-        rest.iter_mut().zip(w.to_le_bytes()).for_each(|(t, b)| *t = scaled(f, f32::from(b)));
+struct ScaleBytes<'a> {
+    f: &'a Field,
+    from: &'a [u32],
+    to: &'a mut [f32],
+}
+
+impl pulp::NullaryFnOnce for ScaleBytes<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        let (whole, rest) = self.to.as_chunks_mut::<4>();
+        for (t, w) in whole.iter_mut().zip(self.from) {
+            *t = w.to_le_bytes().map(|b| scaled(self.f, f32::from(b)));
+        }
+        if let Some(w) = self.from.get(whole.len()) {
+            rest.iter_mut().zip(w.to_le_bytes()).for_each(|(t, b)| *t = scaled(self.f, f32::from(b)));
+        }
     }
 }

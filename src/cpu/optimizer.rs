@@ -1,4 +1,4 @@
-use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, total};
+use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, total, wide};
 use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::Optimizer;
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_HALT, STATE_UPDATE, STATE_WORDS};
@@ -29,13 +29,22 @@ pub(super) fn run(k: &Optimizer, workers: &mut [Evaluator], reads: &[&[u32]], wr
     fork(workers, 0..used, 1, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
         for (i, unit) in units.enumerate() {
             let end = k.size.min((unit + 1) * each);
-            let squares = pulp::Arch::new().dispatch(|| total(&g[unit * each..end], |v| v * v));
-            f32s_mut(w[last])[i] = squares as f32;
+            f32s_mut(w[last])[i] = wide(Squares(&g[unit * each..end])) as f32;
             if !halted {
                 update(k, e, &g[unit * each..end], i * each, &mut w);
             }
         }
     });
+}
+
+struct Squares<'a>(&'a [f32]);
+
+impl pulp::NullaryFnOnce for Squares<'_> {
+    type Output = f64;
+    #[inline(always)]
+    fn call(self) -> f64 {
+        total(self.0, |v| v * v)
+    }
 }
 
 /// The rule where `g` is the gradient; the part's own words start at `first`.

@@ -11,7 +11,9 @@ mod memory;
 mod session;
 
 pub use arena::{ALIGN, Arena, ArenaEntry};
-pub(crate) use explain::{bytes as human_bytes, group as human_count};
+#[cfg(feature = "gpu")]
+pub(crate) use explain::bytes as human_bytes;
+pub(crate) use explain::group as human_count;
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 
 use crate::error::{Error, Result};

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 const CHOICES: [&str; 7] = ["auto", "gpu", "gpu:INDEX", "gpu:NAME", "software", "cpu", "list"];
+#[cfg(feature = "gpu")]
 const INSTALL: &str = "install a Vulkan driver (Debian/Ubuntu: apt install mesa-vulkan-drivers; NVIDIA: its own driver), or use `cpu`";
 
 /// A way to choose a device: what `--device`, `GRADUS_DEVICE` and [`Device::select`] read.

@@ -63,11 +63,18 @@ impl Model {
         v
     }
 
-    /// Layers `x W^T + b` with ReLU between them.
+    /// Layers `x W^T + b` with ReLU between them; the parameters of every other one lie the other way round.
     pub fn mlp(&self, mut x: Var, widths: &[usize]) -> Var {
         for (i, &n) in widths.iter().enumerate() {
-            let w = self.parameter(&[n, x.shape().last()]);
-            x = x.matmul_with(&w, false, true) + self.parameter(&[n]);
+            let weight = || self.parameter(&[n, x.shape().last()]);
+            let bias = || self.parameter(&[n]);
+            let (w, c) = if i % 2 == 0 {
+                (weight(), bias())
+            } else {
+                let c = bias();
+                (weight(), c)
+            };
+            x = x.matmul_with(&w, false, true) + c;
             x = if i + 1 < widths.len() { x.relu() } else { x };
         }
         x
@@ -130,7 +137,7 @@ impl Planned {
     }
 
     /// The parameters as the reference takes them.
-    pub fn parameters(&self, s: &mut CpuSession) -> Result<impl Fn(&str) -> Option<Data<f64>>> {
+    pub fn parameters(&self, s: &mut CpuSession) -> Result<impl Fn(&str) -> Option<Data<f64>> + use<>> {
         let arena = self.program.arena.clone();
         let all = floats(&s.read(BufferId::Parameters, 0, arena.size)?);
         Ok(move |name: &str| {
@@ -191,12 +198,17 @@ pub fn close(name: &str, got: &[f32], want: &[f64], tolerance: f64) {
 /// The outputs of a step over parameters alone, on both profiles; `k` is the length of its longest sum.
 #[track_caller]
 pub fn check(name: &str, k: usize, build: impl Fn(&Model) -> Vec<Var>) {
+    check_within(name, 1e-6 * (k as f64).sqrt().max(10.0), build);
+}
+
+#[track_caller]
+pub fn check_within(name: &str, tolerance: f64, build: impl Fn(&Model) -> Vec<Var>) {
     for profile in [Profile::Software, Profile::Gpu] {
         let m = Model::new();
         let outputs = build(&m);
         let planned = m.finish(None, &outputs, 1, profile).unwrap();
         for (i, (got, want)) in planned.outputs(&[], &no_fields).unwrap().iter().enumerate() {
-            close(&format!("{name}.{i} {profile:?}"), got, want, 1e-6 * (k as f64).sqrt().max(10.0));
+            close(&format!("{name}.{i} {profile:?}"), got, want, tolerance);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Each twin against the reference in f64. Tolerance: DESIGN's 1e-6 sqrt(K) for sums and 1e-5 for formulas, relative to the largest value.
 
-use super::harness::{Model, check, close, field};
-use crate::cpu::gemm;
-use crate::expr::{Activation, Expr};
+use super::harness::{Model, bits, check, check_within, close, field};
+use crate::expr::Activation;
 use crate::graph::{Field, Var};
-use crate::kernels::{Gemm, GemmSpec, Matrix, Profile, Tile};
+use crate::kernels::Profile;
+use crate::kernels::words::{STATE_SHUFFLE, STATE_WORDS};
+use crate::plan::{BufferId, Lane, Session};
 use crate::reference::Data;
 use crate::rng::Permutation;
 use crate::tensor::DType;
@@ -71,8 +72,9 @@ fn reductions() {
 /// A sum of numbers of one sign, where a plain f32 loop drifts.
 #[test]
 fn long_sums_do_not_drift() {
-    check("a million", 1, |m| vec![(m.parameter(&[1_000_000]) * 1e-3 + 1.1).mean()]);
-    check("columns", 1, |m| vec![(m.parameter(&[100_000, 3]) * 1e-3 + 1.1).mean_axes(&[0])]);
+    for (shape, axis) in [(&[1_000_000][..], 0), (&[100_000, 3], 0), (&[16, 300_000], 1)] {
+        check_within(&format!("{shape:?}"), 3e-7, |m| vec![(m.parameter(shape) * 1e-3 + 1.1).mean_axes(&[axis])]);
+    }
 }
 
 fn operand(m: &Model, batch: usize, rows: usize, columns: usize, turned: bool) -> Var {
@@ -103,6 +105,10 @@ fn products() {
                 let rows = &h * g.parameter(&[m, 1]) + operand(g, b, m, n, false);
                 vec![rows, z]
             });
+            check(&format!("{b}x{m}x{n}x{k} {ta} {tb} planes"), k, |g| {
+                let (x, y) = (operand(g, b, m, k, ta), operand(g, b, k, n, tb));
+                vec![x.matmul_with(&y, ta, tb) - operand(g, b, m, 1, false) + operand(g, b, 1, n, false)]
+            });
         }
     }
 }
@@ -126,7 +132,6 @@ fn classification() {
                 let mut f = field("y", DType::U32, &[]);
                 f.one_hot = one_hot;
                 let y = m.b.batch(rows, f);
-                // of one row each: a Predict of `rows` rows has no gradients, so the loss' is asked for as a product's
                 let x = m.parameter(&[rows, classes]) * 5.0;
                 let outputs = [x.cross_entropy(&y), x.accuracy(&y), (&x + 1.0).accuracy(&y)];
                 let planned = m.finish(None, &outputs, rows, profile).unwrap();
@@ -144,6 +149,32 @@ fn classification() {
             }
         }
     }
+}
+
+/// The first of equal scores is the largest, a NaN never is, and a class without weight adds nothing, masked or not.
+#[test]
+fn ties_and_masks() {
+    let m = Model::new();
+    let y = m.b.batch(4, Field { one_hot: Some(3), ..field("y", DType::U32, &[]) });
+    let x = m.parameter(&[4, 3]);
+    let p = m.finish(None, &[x.accuracy(&y), x.cross_entropy(&y)], 4, Profile::Software).unwrap();
+    let run = |scores: [f32; 12], labels: [u32; 4]| {
+        let mut s = p.session(1, 4).unwrap();
+        let mut state = s.read(BufferId::State(Lane::Look), 0, STATE_WORDS).unwrap();
+        state[STATE_SHUFFLE] = 0;
+        s.write(BufferId::State(Lane::Look), 0, &state).unwrap();
+        s.write(BufferId::Parameters, 0, &bits(&scores)).unwrap();
+        let ids = [s.add_data(&labels).unwrap()];
+        let h = s.prepare(&p.program, &ids).unwrap();
+        s.submit(h, 1, 0).unwrap();
+        let mut get = |i: usize| f32::from_bits(s.read(p.program.outputs[i].buffer, p.program.outputs[i].offset, 1).unwrap()[0]);
+        (get(0), get(1))
+    };
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    let (hits, loss) = run([1., 1., 0., 0., 2., 2., -inf, 3., 3., 5., -inf, 5.], [0, 1, 1, 2]);
+    assert!(hits == 0.75 && (loss - 0.75172).abs() < 1e-4, "{hits} {loss}");
+    let (hits, loss) = run([1., nan, 0., nan, 2., 2., 1., 3., nan, 9., 1., 5.], [0, 0, 1, 0]);
+    assert!(hits == 1.0 && loss.is_nan(), "{hits} {loss}");
 }
 
 /// Every kind of field, in the epoch's order.
@@ -183,29 +214,5 @@ fn fields() {
     let data = [image_words, label_words.clone(), label_words, real_words, index];
     for (i, (got, want)) in planned.outputs(&data, &feed).unwrap().iter().enumerate() {
         close(&fields[i].name, got, want, 1e-7);
-    }
-}
-
-/// The crate's threads never change a bit of a product.
-#[test]
-fn products_ignore_threads() {
-    for [m, n, k] in
-        [[32, 64, 784], [64, 784, 32], [128, 512, 784], [512, 784, 128], [33, 70, 801], [300, 301, 1500], [1, 2000, 900], [2000, 1, 900]]
-    {
-        for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
-            let spec =
-                GemmSpec { ta, tb, va: false, vb: false, tile: Tile::Direct { vectors: 1 }, epilogue: Expr::identity(), row_sum: false };
-            let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
-            let (a, b) = (matrix(if ta { m } else { k }), matrix(if tb { k } else { n }));
-            let gemm = Gemm { spec, m, n, k, batch: 1, a, b, extras: vec![], outputs: vec![0], row_sum: 0 };
-            let (x, y) = (super::harness::draw("x", m * k), super::harness::draw("y", k * n));
-            let results = [1, 2, 3, 5].map(|threads| {
-                let mut c = vec![f32::NAN; m * n];
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| gemm::product(&gemm, threads, &x, &y, &mut c));
-                c.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
-            });
-            assert!(results.iter().all(|r| *r == results[0]), "{m}x{n}x{k} {ta} {tb}");
-        }
     }
 }
