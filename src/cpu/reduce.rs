@@ -10,7 +10,7 @@ pub(super) fn spans(k: &Reduce) -> Vec<Range<usize>> {
     let empty = outer * k.inner * k.length == 0;
     let last = |t: &Term| (outer - 1) * t.outer + (k.length - 1) * t.along + (k.inner - 1) * t.inner;
     let inputs = k.inputs.iter().map(|t| t.offset..t.offset + if empty { 0 } else { last(t) + 1 });
-    inputs.chain([k.output..k.output + k.rows * k.pieces]).collect()
+    inputs.chain(std::iter::once(k.output..k.output + k.rows * k.pieces)).collect()
 }
 
 /// The twin of `shaders/reduce.wgsl`.

@@ -39,8 +39,8 @@ activations! {
     Silu "silu" = |x| x * x.sigmoid();
     /// `x * Phi(x)` with the error function (Hendrycks & Gimpel 2016; PyTorch's default).
     Gelu "gelu" = |x| 0.5 * x * (1.0 + (x * std::f64::consts::FRAC_1_SQRT_2).erf());
-    /// GELU by the tanh approximation.
-    GeluTanh "gelu_tanh" = |x| 0.5 * x * (1.0 + gelu_inner(x).tanh());
+    /// GELU by the tanh approximation, as `x * sigmoid(2u)`: equal to `x / 2 * (1 + tanh(u))`, without its cancellation for `x << 0`.
+    GeluTanh "gelu_tanh" = |x| x * (2.0 * gelu_inner(x)).sigmoid();
 }
 
 fn gelu_inner(x: &Scalar) -> Scalar {

@@ -30,6 +30,9 @@ struct Prepared {
     generation: u64,
 }
 
+/// Whether a staging buffer was mapped, once that is known.
+type Mapped = Arc<Mutex<Option<bool>>>;
+
 /// A submit whose log was not yet handed out.
 struct Pending {
     lane: Lane,
@@ -37,11 +40,14 @@ struct Pending {
     steps: usize,
     staging: wgpu::Buffer,
     index: wgpu::SubmissionIndex,
-    mapped: Arc<Mutex<Option<bool>>>,
+    mapped: Mapped,
 }
 
 /// Most steps of one submit: two in flight never lap the log's ring.
 pub(crate) const MAX_STEPS: usize = LOG_ROWS / 4;
+
+/// Longest wait for a callback whose submit has ended.
+const CALLBACK: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl GpuSession {
     /// Allocates the arenas. `checked` keeps wgpu's checks in the shaders.
@@ -152,6 +158,29 @@ impl GpuSession {
         self.gpu.check("a submit")
     }
 
+    /// Waits for a submit and for its buffer's mapping. When several threads share the device another one's poll may be about to run
+    /// our callback: then the submit has ended and the answer follows in a moment.
+    fn wait_mapped(&self, index: wgpu::SubmissionIndex, mapped: &Mapped) -> Result<()> {
+        self.wait_for(Some(index))?;
+        let since = std::time::Instant::now();
+        while lock(mapped).is_none() && since.elapsed() < CALLBACK {
+            std::thread::yield_now();
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Lets callbacks run, without waiting.
+    fn look(&self) -> Result<()> {
+        match self.gpu.device.poll(wgpu::PollType::Poll) {
+            Ok(_) => Ok(()),
+            Err(e) => {
+                self.gpu.check("a look")?;
+                Err(Error::DeviceFault { what: "a look".into(), problem: e.to_string(), device: self.gpu.summary.name.clone() })
+            }
+        }
+    }
+
     fn mapped_words(&self, staging: &wgpu::Buffer, words: usize) -> Result<Vec<u32>> {
         let fault = |e: String| Error::DeviceFault { what: "reading back".into(), problem: e, device: self.gpu.summary.name.clone() };
         let view = staging.slice(..4 * words as u64).get_mapped_range().map_err(|e| fault(e.to_string()))?;
@@ -231,8 +260,8 @@ impl Session for GpuSession {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(self.find(buffer, &[])?, 4 * offset as u64, &staging, 0, bytes);
         let index = self.gpu.queue.submit([encoder.finish()]);
-        staging.map_async(wgpu::MapMode::Read, .., |_| {});
-        self.wait_for(Some(index))?;
+        let mapped = map(&staging);
+        self.wait_mapped(index, &mapped)?;
         let out = self.mapped_words(&staging, len)?;
         staging.unmap();
         self.idle_staging.push(staging);
@@ -252,10 +281,9 @@ impl Session for GpuSession {
     fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>> {
         let Some(at) = self.pending.iter().position(|p| p.lane == lane) else { return Ok(None) };
         if wait {
-            self.wait_for(Some(self.pending[at].index.clone()))?;
-        } else if let Err(e) = self.gpu.device.poll(wgpu::PollType::Poll) {
-            self.gpu.check("looking at it")?;
-            return Err(Error::DeviceFault { what: "a look".into(), problem: e.to_string(), device: self.gpu.summary.name.clone() });
+            self.wait_mapped(self.pending[at].index.clone(), &self.pending[at].mapped)?;
+        } else {
+            self.look()?;
         }
         let state = *lock(&self.pending[at].mapped);
         match (state, self.pending.remove(at)) {
@@ -321,10 +349,16 @@ impl GpuSession {
             encoder.copy_buffer_to_buffer(log, 0, &staging, head as u64 * line, (steps - head) as u64 * line);
         }
         let index = self.gpu.queue.submit([encoder.finish()]);
-        let mapped = Arc::new(Mutex::new(None));
-        let note = mapped.clone();
-        staging.map_async(wgpu::MapMode::Read, .., move |r| *lock(&note) = Some(r.is_ok()));
+        let mapped = map(&staging);
         self.pending.push_back(Pending { lane, first_batch, steps, staging, index, mapped });
         self.gpu.check("a submit")
     }
+}
+
+/// Asks for a buffer's mapping.
+fn map(staging: &wgpu::Buffer) -> Mapped {
+    let mapped = Mapped::default();
+    let note = mapped.clone();
+    staging.map_async(wgpu::MapMode::Read, .., move |r| *lock(&note) = Some(r.is_ok()));
+    mapped
 }

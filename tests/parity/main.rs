@@ -1,6 +1,8 @@
 //! Parity: GPU against CPU against the reference in f64, for every operation forward and backward, on both profiles' kernels, with wgpu's
 //! checks and without. Rows stand in the tables of `cases.rs` and `gather.rs`; tolerances in `tolerance.rs`.
 
+#![allow(clippy::neg_cmp_op_on_partial_ord, clippy::type_complexity)] // `!(a <= b)`: a NaN is a mismatch
+
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -8,6 +10,9 @@ mod cases;
 mod check;
 mod gather;
 mod make;
+mod optimizers;
+mod planted;
+mod random;
 mod tolerance;
 
 use common::{Job, Suite};
@@ -36,4 +41,7 @@ tests! {
     views = rows(cases::views());
     classifiers = rows(cases::classifiers());
     gathers = rows(gather::gathers());
+    optimizers = optimizers::jobs();
+    planted = planted::jobs();
+    random = random::jobs();
 }

@@ -2,7 +2,7 @@
 
 use gradus::expr::Expr;
 use gradus::graph::{Builder, Field, Graph, Op, Var, gradients};
-use gradus::kernels::{Kernel, Profile};
+use gradus::kernels::Profile;
 use gradus::plan::{Arena, Program, Purpose, Request, Rule, Step, plan};
 use gradus::reference::{Data, evaluate_all};
 use gradus::rng::{Permutation, Philox};
@@ -87,10 +87,6 @@ pub struct Stored {
 }
 
 impl Stored {
-    pub fn new(field: Field, values: Vec<f64>) -> Self {
-        Stored { field, values }
-    }
-
     /// As the device holds it: rows of u8 padded to whole words.
     pub fn words(&self) -> Vec<u32> {
         let word = |v: &f64| if self.field.stored == DType::F32 { (*v as f32).to_bits() } else { *v as u32 };
@@ -180,9 +176,10 @@ impl Make {
         self.field(field(&name, DType::F32, row), |u| 4.0 * u - 2.0)
     }
 
-    /// Class labels, `[batch]`, stored as bytes.
+    /// Class labels, `[batch]`, stored as bytes where they fit.
     pub fn classes(&self, n: usize) -> Var {
-        self.field(Field { keep_integer: true, ..field("y", DType::U8, []) }, |u| (u * n as f64).floor())
+        let stored = if n > 256 { DType::U32 } else { DType::U8 };
+        self.field(Field { keep_integer: true, ..field("y", stored, []) }, |u| (u * n as f64).floor())
     }
 
     /// One-hot rows, `[batch, n]`.
@@ -298,9 +295,4 @@ fn norm(gradients: &Truth) -> Known {
     let n = all().map(|(v, _)| v * v).sum::<f64>().sqrt();
     let moved = all().map(|(v, t)| v.abs() * t).sum::<f64>() / n.max(f64::MIN_POSITIVE);
     Known { value: vec![n], tol: vec![tolerance::elementwise(n) + moved] }
-}
-
-/// The distinct texts of a program's kernels, with what each binds.
-pub fn kernels(program: &Program) -> impl Iterator<Item = &Kernel> {
-    program.launches.iter().map(|l| &l.kernel)
 }

@@ -1,0 +1,120 @@
+//! Every specialisation that the parity tables meet, on both profiles: validated by naga, translated to SPIR-V, MSL and HLSL, and held
+//! against what browsers promise. Needs no device.
+
+#![allow(dead_code, clippy::type_complexity)] // of parity's modules only the tables are used
+
+#[path = "parity/cases.rs"]
+mod cases;
+#[path = "common/mod.rs"]
+mod common;
+#[path = "parity/gather.rs"]
+mod gather;
+#[path = "parity/make.rs"]
+mod make;
+#[path = "parity/tolerance.rs"]
+mod tolerance;
+
+use common::{Job, Suite};
+use gradus::kernels::{Access, Kernel, Profile};
+use gradus::optim::{Adam, AdamW, Optimizer, Sgd};
+use make::{Case, no_rule};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use std::collections::BTreeMap;
+
+static SUITE: Suite = Suite::new("shaders", 1, || 1, false);
+
+const STORAGE_BUFFERS: usize = 8;
+const WORKGROUP_BYTES: u32 = 16_384;
+const INVOCATIONS: u32 = 256;
+
+/// The distinct source texts of all cases' programs.
+fn sources() -> Result<BTreeMap<String, Kernel>, String> {
+    let tables = [
+        cases::maps,
+        cases::broadcasts,
+        cases::reductions,
+        cases::products,
+        cases::layers,
+        cases::views,
+        cases::classifiers,
+        gather::gathers,
+    ];
+    let mut out = BTreeMap::new();
+    let mut add = |case: &Case, rule: &gradus::plan::Rule| -> Result<(), String> {
+        let built = case.build()?;
+        for profile in [Profile::Software, Profile::Gpu] {
+            for l in built.program(profile, rule)?.launches {
+                out.entry(l.kernel.source()).or_insert(l.kernel);
+            }
+        }
+        Ok(())
+    };
+    let all: Vec<Case> = tables.iter().flat_map(|t| t()).collect();
+    for case in &all {
+        add(case, &no_rule())?;
+    }
+    let rules: [Optimizer; 4] =
+        [Sgd::new(0.1).into(), Sgd::new(0.1).momentum(0.9).nesterov(true).into(), Adam::default().into(), AdamW::default().into()];
+    for rule in rules {
+        add(&all[0], &rule.rule())?;
+    }
+    Ok(out)
+}
+
+fn validated(source: &str) -> Result<(naga::Module, ModuleInfo), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
+    // no capability at all: what runs here runs in a browser
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).map_err(|e| e.emit_to_string(source))?;
+    Ok((module, info))
+}
+
+fn translated(module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
+    use naga::back::{hlsl, msl, spv};
+    spv::write_vec(module, info, &spv::Options::default(), None).map_err(|e| format!("SPIR-V: {e}"))?;
+    let metal = msl::Options { lang_version: (2, 4), ..Default::default() };
+    msl::write_string(module, info, &metal, &msl::PipelineOptions::default()).map_err(|e| format!("MSL: {e}"))?;
+    let (mut text, options, pipeline) = (String::new(), hlsl::Options::default(), hlsl::PipelineOptions::default());
+    hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None).map_err(|e| format!("HLSL: {e}"))?;
+    Ok(())
+}
+
+fn portable(kernel: &Kernel, module: &naga::Module) -> Result<(), String> {
+    let storage = kernel.accesses().iter().filter(|a| **a != Access::Uniform).count();
+    let layouter = {
+        let mut l = naga::proc::Layouter::default();
+        l.update(module.to_ctx()).map_err(|e| e.to_string())?;
+        l
+    };
+    let shared = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
+    let bytes: u32 = shared.map(|(_, v)| layouter[v.ty].size).sum();
+    let threads: u32 = module.entry_points[0].workgroup_size.iter().product();
+    if storage > STORAGE_BUFFERS || bytes > WORKGROUP_BYTES || threads > INVOCATIONS {
+        return Err(format!("{storage} storage buffers, {bytes} bytes of workgroup memory, {threads} invocations"));
+    }
+    Ok(())
+}
+
+fn every_specialisation() -> Result<(), String> {
+    let all = sources()?;
+    let mut names = BTreeMap::new();
+    for (source, kernel) in &all {
+        let fault = |e: String| format!("{}: {e}\n{source}", kernel.name());
+        let (module, info) = validated(source).map_err(fault)?;
+        translated(&module, &info).and_then(|()| portable(kernel, &module)).map_err(fault)?;
+        *names.entry(kernel.name()).or_insert(0) += 1;
+    }
+    let counts: Vec<String> = names.iter().map(|(n, c)| format!("{c} {n}")).collect();
+    common::say(&format!("{} specialisations are valid WGSL, SPIR-V, MSL and HLSL: {}", all.len(), counts.join(", ")));
+    Ok(())
+}
+
+/// The check can fail.
+#[test]
+fn a_broken_source_is_refused() {
+    assert!(validated("@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }").is_err());
+}
+
+#[test]
+fn specialisations() {
+    SUITE.test(vec![Job::new("every specialisation", every_specialisation)]);
+}
