@@ -61,7 +61,7 @@ pub enum Error {
     InvalidConfig { faults: Vec<Fault> },
 
     /// A word that is not one of the choices.
-    #[error("`{given}` is not a {what}\n  where: {at}\n  help: choose one of {}", choices.join(", "))]
+    #[error("unknown {what} `{given}`\n  where: {at}\n  help: choose one of {}", choices.join(", "))]
     UnknownChoice { what: String, given: String, at: String, choices: Vec<String> },
 
     /// A recipe or settings file that cannot be read.
