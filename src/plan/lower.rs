@@ -1,10 +1,11 @@
 //! From groups of nodes to kernels with sizes, over buffers that have no slot yet.
 
+use super::draft::{Draft, DraftLaunch, Place, Symbol};
 use super::fuse::{Core, Group, Groups, base};
 use super::{BufferId, Phase, Purpose, Request, Step};
 use crate::error::{Error, Result};
 use crate::expr::{Activation, Expr, Tape};
-use crate::graph::{Field, Graph, NodeId, Op, ReduceKind, Type, Value};
+use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
 use crate::kernels::words::MAX_METRICS;
 use crate::kernels::{
     Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Optimizer, Plane, Reduce, ReduceSpec, Softmax,
@@ -12,41 +13,6 @@ use crate::kernels::{
 };
 use std::collections::HashMap;
 use std::ops::Range;
-
-/// A buffer of a launch: a fixed one, or a value that gets a slot later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Symbol {
-    Fixed(BufferId),
-    Virtual(usize),
-}
-
-/// A launch over symbols.
-#[derive(Debug)]
-pub struct DraftLaunch {
-    pub kernel: Kernel,
-    pub buffers: Vec<Symbol>,
-    pub label: String,
-    pub flops: u64,
-    pub bytes: u64,
-}
-
-/// A program over symbols.
-#[derive(Debug, Default)]
-pub struct Draft {
-    pub launches: Vec<DraftLaunch>,
-    pub phases: Vec<(Phase, Range<usize>)>,
-    /// Bytes of each virtual buffer.
-    pub virtuals: Vec<usize>,
-    /// Virtual buffers that must last to the end of the step.
-    pub kept: Vec<usize>,
-    pub fields: Vec<Field>,
-    pub metrics: Vec<String>,
-    /// Name, place and type of what `predict` reads.
-    pub outputs: Vec<(String, Place, Type)>,
-}
-
-/// Where a value lies: a buffer and its first element.
-pub type Place = (Symbol, usize);
 
 struct Lowering<'a> {
     r: &'a Request<'a>,

@@ -1,6 +1,6 @@
 //! Slots: values that do not live at the same time share a buffer.
 
-use super::lower::{Draft, Symbol};
+use super::draft::{Draft, Symbol};
 use super::{BufferId, Launch, Output, Program, Request};
 
 /// Slots start and end at this many bytes.

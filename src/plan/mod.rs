@@ -4,6 +4,7 @@
 //! make into reusable slots (`memory`). The result is data: it can be printed, counted and tested without a device.
 
 mod arena;
+mod draft;
 mod explain;
 mod fuse;
 mod lower;

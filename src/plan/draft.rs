@@ -1,0 +1,41 @@
+//! A program whose values have no slot yet.
+
+use super::{BufferId, Phase};
+use crate::graph::{Field, Type};
+use crate::kernels::Kernel;
+use std::ops::Range;
+
+/// A buffer of a launch: a fixed one, or a value that gets a slot later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Symbol {
+    Fixed(BufferId),
+    Virtual(usize),
+}
+
+/// A launch over symbols.
+#[derive(Debug)]
+pub struct DraftLaunch {
+    pub kernel: Kernel,
+    pub buffers: Vec<Symbol>,
+    pub label: String,
+    pub flops: u64,
+    pub bytes: u64,
+}
+
+/// A program over symbols.
+#[derive(Debug, Default)]
+pub struct Draft {
+    pub launches: Vec<DraftLaunch>,
+    pub phases: Vec<(Phase, Range<usize>)>,
+    /// Bytes of each virtual buffer.
+    pub virtuals: Vec<usize>,
+    /// Virtual buffers that must last to the end of the step.
+    pub kept: Vec<usize>,
+    pub fields: Vec<Field>,
+    pub metrics: Vec<String>,
+    /// Name, place and type of what `predict` reads.
+    pub outputs: Vec<(String, Place, Type)>,
+}
+
+/// Where a value lies: a buffer and its first element.
+pub type Place = (Symbol, usize);
