@@ -42,6 +42,7 @@ fn a_shape_that_does_not_fit_names_the_users_line() {
     // only the first mistake is told, and later calls on its result do no harm
     let net = module(|_, x| (x.reshape([7, 7]).softmax() + 1.0).mean());
     says(net.compile(settings()), "shape-mismatch", &["reshape", "[7, 7]", "6"]);
+    says(Sequential::new().add(Linear::new(0)).compile(settings()), "shape-mismatch", &["0.weight", "[0, 3]"]);
     SUITE.ran(1);
 }
 
@@ -80,6 +81,7 @@ fn recipes_refuse_unknown_keys_and_newer_versions() {
     let text = recipe.to_json();
     assert_eq!(Recipe::from_json(&text).unwrap(), recipe);
     says(Recipe::from_json(&text.replace("\"epochs\"", "\"epoch\"")), "bad-recipe", &["epoch", "line"]);
+    says(Recipe::from_json(&text.replace("\"layer\": \"softmax\"", "\"layer\": \"softmax\", \"axis\": 1")), "bad-recipe", &["axis"]);
     says(Recipe::from_json(&text.replace("\"lr\"", "\"learning\"")), "bad-recipe", &["learning"]);
     says(Recipe::from_json(&text.replace("\"version\": 1", "\"version\": 99")), "bad-recipe", &["99", "newer"]);
     SUITE.ran(1);

@@ -87,7 +87,7 @@ pub fn describe(r: &Recipe) -> String {
         match layer {
             Layer::Linear(l) => sizes.push(l.out_features.to_string()),
             Layer::Activation { function } if !words.contains(&function.name()) => words.push(function.name()),
-            Layer::Softmax => words.push("softmax"),
+            Layer::Softmax {} => words.push("softmax"),
             _ => {}
         }
     }

@@ -84,7 +84,7 @@ impl Report {
         if synthetic {
             text += &format!("  (synthetic digits; for real data: {REAL_DATA})");
         }
-        print(&(text + "\n"))?;
+        print(&format!("{}\n", text.trim_end()))?;
 
         let Some(file) = file else { return Ok(()) };
         let cold = log.warm.map(|t| t.duration_since(self.started).as_secs_f64());

@@ -75,7 +75,7 @@ impl Module for Flatten {
         x.reshape([rows, shape.size() / rows.max(1)])
     }
     fn config(&self) -> Option<Layer> {
-        Some(Layer::Flatten)
+        Some(Layer::Flatten {})
     }
 }
 
@@ -88,7 +88,7 @@ impl Module for Softmax {
         x.softmax()
     }
     fn config(&self) -> Option<Layer> {
-        Some(Layer::Softmax)
+        Some(Layer::Softmax {})
     }
 }
 

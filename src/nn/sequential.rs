@@ -17,9 +17,9 @@ pub enum Layer {
         function: Activation,
     },
     /// [`Softmax`].
-    Softmax,
+    Softmax {},
     /// [`Flatten`].
-    Flatten,
+    Flatten {},
     /// Layers within.
     Sequential {
         /// In order.
@@ -33,8 +33,8 @@ impl Layer {
         match self {
             Layer::Linear(l) => Box::new(*l),
             Layer::Activation { function } => Box::new(*function),
-            Layer::Softmax => Box::new(Softmax),
-            Layer::Flatten => Box::new(Flatten),
+            Layer::Softmax {} => Box::new(Softmax),
+            Layer::Flatten {} => Box::new(Flatten),
             Layer::Sequential { layers } => Box::new(Sequential::from_layers(layers)),
         }
     }
