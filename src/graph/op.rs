@@ -109,9 +109,6 @@ impl Op {
     pub(super) fn infer(&self, inputs: &[&Type]) -> Inferred {
         match self {
             Op::Batch { batch, field } => Ok(vec![Type { shape: field.out_row().batched(*batch), dtype: field.out_dtype() }]),
-            Op::Parameter { name, shape } if shape.size() == 0 => {
-                Err(OpFault::shape(format!("the parameter `{name}` would have the shape {shape}"), "every size must be at least 1"))
-            }
             Op::Parameter { shape, .. } | Op::Constant { shape, .. } => Ok(vec![Type::f32(shape.clone())]),
             Op::Map(f) => {
                 all_f32(inputs)?;

@@ -84,6 +84,12 @@ impl Scope {
             self.shared.builder.fail(Error::DuplicateName { name, first, second: at });
             return self.shared.builder.poisoned();
         }
+        if shape.size() == 0 {
+            let problem = format!("the parameter `{name}` would have the shape {shape}");
+            let help = "every size of a layer must be at least 1".into();
+            self.shared.builder.fail(Error::ShapeMismatch { op: "param".into(), problem, at, help });
+            return self.shared.builder.poisoned();
+        }
         let var = self.shared.builder.parameter(&name, shape.clone());
         self.shared.parameters.borrow_mut().push((ParameterSpec { name, shape, init }, var.clone(), at));
         var
