@@ -76,6 +76,12 @@ pub enum Error {
     #[error("no data: {problem}\n  where: looked in {}\n  help: {help}", looked.join(", "))]
     DataNotFound { problem: String, looked: Vec<String>, help: String },
 
+    /// A source of rows (a [`Source`](crate::data::Source) of the user's) that failed or panicked.
+    #[error(
+        "the source of the field `{field}` failed: {problem}\n  where: {at}\n  help: this comes from the data's own source; mend it there, or look whether what it reads from is still there"
+    )]
+    DataSource { field: String, problem: String, at: String },
+
     /// A class label that the model has no output for.
     #[error("label {label} of row {row} is out of range\n  where: {at}\n  help: the model has {classes} outputs, so labels run from 0 to {}; check the data or the last layer", classes.saturating_sub(1))]
     LabelOutOfRange { label: u64, row: usize, classes: usize, at: String },
@@ -158,6 +164,7 @@ impl Error {
             Error::BadRecipe { .. } => "bad-recipe",
             Error::BadData { .. } => "bad-data",
             Error::DataNotFound { .. } => "data-not-found",
+            Error::DataSource { .. } => "data-source",
             Error::LabelOutOfRange { .. } => "label-out-of-range",
             Error::WeightMismatch { .. } => "weight-mismatch",
             Error::BadFile { .. } => "bad-file",

@@ -1,11 +1,17 @@
-use crate::error::{Error, Result, place};
+use super::look::Look;
+use super::source::{Source, read_words, source_error};
+use crate::error::{Error, Faults, Result, place};
 use crate::graph::Field;
 use crate::tensor::{DType, HostTensor, Shape};
+use std::fmt;
 use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// Examples and their labels. Cheap to clone: the values are shared.
+/// Rows that are read at a time where all are looked at.
+const CHUNK: usize = 4096;
+
+/// Examples: features `x`, labels `y` if there are any, and more fields by name. Cheap to clone: the values are shared.
 ///
 /// What is asked of it here (`flatten`, `scale`, `one_hot`) is only noted down; the gather does it on the device, batch by batch.
 ///
@@ -18,16 +24,15 @@ use std::sync::Arc;
 /// assert_eq!((set.len(), set.input_shape().dims()), (4, &[4][..]));
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Dataset {
     name: Arc<str>,
-    x: Arc<HostTensor>,
-    y: Option<Arc<HostTensor>>,
+    sources: Arc<[Arc<dyn Source>]>,
+    /// How each source is shown, the features first.
+    looks: Vec<Look>,
     rows: Range<usize>,
-    row: Shape,
-    scale: f32,
-    shift: f32,
-    one_hot: Option<usize>,
+    /// A field that was asked for and is not there.
+    unknown: Option<String>,
 }
 
 impl Dataset {
@@ -36,52 +41,80 @@ impl Dataset {
     /// Fails if the two have different numbers of rows or there is none.
     #[track_caller]
     pub fn new(x: HostTensor, y: HostTensor) -> Result<Self> {
-        let at = place(Location::caller());
-        let rows = |t: &HostTensor| t.shape().dims().first().copied().unwrap_or(0);
-        if rows(&x) != rows(&y) {
-            return Err(Error::ShapeMismatch {
-                op: "Dataset::new".into(),
-                problem: format!("features {} and labels {} have different numbers of rows", x.shape(), y.shape()),
-                at,
-                help: "the first axis of both is the row".into(),
-            });
-        }
         if y.dtype() != DType::F32 && y.shape().rank() != 1 {
             return Err(Error::ShapeMismatch {
                 op: "Dataset::new".into(),
                 problem: format!("class labels have the shape {}, not [rows]", y.shape()),
-                at,
+                at: place(Location::caller()),
                 help: "give one integer a row, or f32 rows for probabilities and real values".into(),
             });
         }
-        Self::checked(x, Some(y), at)
+        Self::from_fields([("x", x), ("y", y)])
     }
 
     /// Features alone, for `predict`.
     #[track_caller]
     pub fn unlabelled(x: HostTensor) -> Result<Self> {
-        Self::checked(x, None, place(Location::caller()))
+        Self::from_fields([("x", x)])
     }
 
-    fn checked(x: HostTensor, y: Option<HostTensor>, at: String) -> Result<Self> {
-        let rows = x.shape().dims().first().copied().unwrap_or(0);
-        if x.shape().size() == 0 || rows > u32::MAX as usize {
-            return Err(Error::ShapeMismatch {
-                op: "Dataset".into(),
-                problem: format!("features of shape {} hold no usable rows", x.shape()),
-                at,
-                help: "give between 1 and 2^32 - 1 rows of at least one element".into(),
-            });
+    /// Named fields `[rows, ..]`: `x` are the features (else the first field is), `y` the labels, and others a general step reads by name.
+    ///
+    /// Fails if they have different numbers of rows, if two have one name, if there is none or one is empty.
+    ///
+    /// ```
+    /// use gradus::data::Dataset;
+    /// use gradus::tensor::HostTensor;
+    /// let x = HostTensor::u32([2, 3], vec![4, 0, 0, 7, 2, 0])?;
+    /// let mask = HostTensor::u8([2, 3], vec![1, 0, 0, 1, 1, 0])?;
+    /// let y = HostTensor::f32([2], vec![0.5, 1.5])?;
+    /// let set = Dataset::from_fields([("x", x), ("mask", mask), ("y", y)])?.integers();
+    /// let names: Vec<String> = set.fields().into_iter().map(|f| f.name).collect();
+    /// assert_eq!(names, ["x", "mask", "y"]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn from_fields<N: Into<String>>(fields: impl IntoIterator<Item = (N, HostTensor)>) -> Result<Self> {
+        Self::from_sources(fields.into_iter().map(|(n, t)| (n, Arc::new(t) as Arc<dyn Source>)))
+    }
+
+    /// As [`Dataset::from_fields`], from values wherever they are.
+    #[track_caller]
+    pub fn from_sources<N: Into<String>>(fields: impl IntoIterator<Item = (N, Arc<dyn Source>)>) -> Result<Self> {
+        let mut fields: Vec<(String, Arc<dyn Source>)> = fields.into_iter().map(|(n, s)| (n.into(), s)).collect();
+        let at = place(Location::caller());
+        let mut faults = Faults::default();
+        let mut seen: Vec<&str> = Vec::new();
+        for (name, source) in &fields {
+            let key = format!("data.{name}");
+            faults.check(!name.is_empty(), "data", "a field has no name", "name every field");
+            faults.check(!seen.contains(&name.as_str()), &key, "two fields have this name", "give each field a name of its own");
+            let held = matches!(source.dtype(), DType::F32 | DType::U32 | DType::U8);
+            faults.check(held, &key, format!("its values are {}", source.dtype()), "give f32, u32 or u8");
+            seen.push(name);
         }
+        faults.finish()?;
+        let wrong = |problem: String, help: &str| Error::ShapeMismatch { op: "Dataset".into(), problem, at, help: help.into() };
+        let Some((first, rows)) = fields.first().map(|(n, s)| (n, s.len())) else {
+            return Err(wrong("there is no field".into(), "give at least the features `x`"));
+        };
+        let shape = |s: &dyn Source| s.row().batched(s.len());
+        if let Some((name, s)) = fields.iter().find(|(_, s)| s.len() != rows) {
+            let problem = format!("`{first}` {} and `{name}` {} have different numbers of rows", shape(&*fields[0].1), shape(&**s));
+            return Err(wrong(problem, "the first axis of all fields is the row"));
+        }
+        if let Some((name, s)) = fields.iter().find(|(_, s)| rows == 0 || rows > u32::MAX as usize || s.row().size() == 0) {
+            let problem = format!("`{name}` of shape {} holds no usable rows", shape(&**s));
+            return Err(wrong(problem, "give between 1 and 2^32 - 1 rows of at least one element"));
+        }
+        // stable: the others keep their order
+        fields.sort_by_key(|(n, _)| n != "x");
         Ok(Dataset {
             name: "data".into(),
-            row: x.shape().dims()[1..].into(),
-            x: Arc::new(x),
-            y: y.map(Arc::new),
+            looks: fields.iter().map(|(n, s)| Look::new(n, &**s)).collect(),
+            sources: fields.into_iter().map(|(_, s)| s).collect(),
             rows: 0..rows,
-            scale: 1.0,
-            shift: 0.0,
-            one_hot: None,
+            unknown: None,
         })
     }
 
@@ -92,33 +125,49 @@ impl Dataset {
         self
     }
 
-    /// Each row as one axis: `[rows, 28, 28]` becomes `[rows, 784]`.
+    /// Changes how one field is shown to the model: `.on("mask", |f| f.scale(1.0 / 255.0))`. A field that is not there is an `Err` of `fit`.
     #[must_use]
-    pub fn flatten(mut self) -> Self {
-        self.row = [self.row.size()].into();
+    pub fn on(mut self, field: &str, f: impl FnOnce(Look) -> Look) -> Self {
+        match self.looks.iter_mut().find(|l| *l.name == *field) {
+            Some(look) => *look = f(look.clone()),
+            None => self.unknown = Some(field.into()),
+        }
         self
+    }
+
+    fn features_as(mut self, f: impl FnOnce(Look) -> Look) -> Self {
+        self.looks[0] = f(self.looks[0].clone());
+        self
+    }
+
+    /// Each row of features as one axis: `[rows, 28, 28]` becomes `[rows, 784]`.
+    #[must_use]
+    pub fn flatten(self) -> Self {
+        self.features_as(Look::flatten)
     }
 
     /// Multiplies every feature, in the gather on the device.
     #[must_use]
-    pub fn scale(mut self, factor: f32) -> Self {
-        self.scale *= factor;
-        self.shift *= factor;
-        self
+    pub fn scale(self, factor: f32) -> Self {
+        self.features_as(|x| x.scale(factor))
     }
 
     /// Adds to every feature, after any scaling so far.
     #[must_use]
-    pub fn shift(mut self, offset: f32) -> Self {
-        self.shift += offset;
-        self
+    pub fn shift(self, offset: f32) -> Self {
+        self.features_as(|x| x.shift(offset))
+    }
+
+    /// Features stored as u8 or u32 stay integers (u32), as an embedding takes them, and do not become f32.
+    #[must_use]
+    pub fn integers(self) -> Self {
+        self.features_as(Look::integers)
     }
 
     /// Class labels become rows of `classes` probabilities, one of them 1. Labels out of range are an `Err` of `fit` and `evaluate`.
     #[must_use]
-    pub fn one_hot(mut self, classes: usize) -> Self {
-        self.one_hot = Some(classes);
-        self
+    pub fn one_hot(self, classes: usize) -> Self {
+        if self.position("y").is_some() { self.on("y", |y| y.one_hot(classes)) } else { self }
     }
 
     /// The first `rows` rows (all, if there are fewer).
@@ -158,17 +207,27 @@ impl Dataset {
 
     /// The shape of one row of features.
     pub fn input_shape(&self) -> &Shape {
-        &self.row
+        self.looks[0].row()
     }
 
-    /// The features as stored, all rows.
-    pub fn features(&self) -> &HostTensor {
-        &self.x
+    /// The features as stored, all rows, if they are in memory.
+    pub fn features(&self) -> Option<&HostTensor> {
+        self.sources[0].tensor()
     }
 
-    /// The labels as stored, all rows.
+    /// The labels as stored, all rows, if there are labels and they are in memory.
     pub fn labels(&self) -> Option<&HostTensor> {
-        self.y.as_deref()
+        self.values("y")
+    }
+
+    /// Whether it has labels, wherever they are.
+    pub fn has_labels(&self) -> bool {
+        self.position("y").is_some()
+    }
+
+    /// A field's values as stored, all rows, if there is such a field and it is in memory.
+    pub fn values(&self, field: &str) -> Option<&HostTensor> {
+        self.position(field).and_then(|i| self.sources[i].tensor())
     }
 
     /// The rows of the stored tensors that belong to this set.
@@ -178,71 +237,96 @@ impl Dataset {
 
     /// The fields of a batch, features first.
     pub fn fields(&self) -> Vec<Field> {
-        let mut out = vec![Field {
-            name: "x".into(),
-            stored: self.x.dtype(),
-            row: self.row.clone(),
-            scale: self.scale,
-            shift: self.shift,
-            keep_integer: false,
-            one_hot: None,
-        }];
-        if let Some(y) = &self.y {
-            let classes = y.dtype() != DType::F32;
-            out.push(Field {
-                name: "y".into(),
-                stored: y.dtype(),
-                row: y.shape().dims()[1..].into(),
-                scale: 1.0,
-                shift: 0.0,
-                keep_integer: classes,
-                one_hot: self.one_hot.filter(|_| classes),
-            });
-        }
-        out
+        self.looks.iter().map(Look::field).collect()
     }
 
-    /// The rows of one field as the device stores them: words, `u8` rows padded to a whole word.
-    pub(crate) fn words(&self, field: usize) -> Vec<u32> {
-        let t = if field == 0 { Some(&self.x) } else { self.y.as_ref() };
-        let Some(t) = t else { return Vec::new() };
-        let width = t.shape().size() / t.shape()[0];
-        let range = self.rows.start * width..self.rows.end * width;
-        if let Some(v) = t.as_f32() {
-            v[range].iter().map(|x| x.to_bits()).collect()
-        } else if let Some(v) = t.as_u32() {
-            v[range].to_vec()
-        } else {
-            let v = t.as_u8().unwrap_or(&[]);
-            let word = |c: &[u8]| c.iter().rev().fold(0, |w, &b| w << 8 | u32::from(b));
-            v[range].chunks(width).flat_map(|row| row.chunks(4).map(word)).collect()
+    fn position(&self, field: &str) -> Option<usize> {
+        self.looks.iter().position(|l| *l.name == *field)
+    }
+
+    /// Fails on what the setters could not refuse.
+    pub(crate) fn check(&self) -> Result<()> {
+        let mut f = Faults::default();
+        self.looks.iter().for_each(|l| l.check(&mut f));
+        f.finish()?;
+        match &self.unknown {
+            None => Ok(()),
+            Some(name) => Err(Error::NotFound {
+                what: "field".into(),
+                name: name.clone(),
+                at: format!("the data set `{}`", self.name),
+                known: self.looks.iter().map(|l| l.name.to_string()).collect(),
+            }),
         }
+    }
+
+    /// Rows of one field, counted from this set's first, as the device stores them: words, `u8` rows padded to a whole word.
+    fn read(&self, field: usize, rows: &[u32], out: &mut [u32], scratch: &mut Vec<u8>) -> Result<()> {
+        let (source, look) = (&self.sources[field], &self.looks[field]);
+        read_words(&**source, rows, out, scratch).map_err(|e| source_error(e, &look.name, &self.name, rows))
+    }
+
+    /// All rows of one field as the device stores them.
+    pub(crate) fn words(&self, field: usize) -> Result<Vec<u32>> {
+        let mut out = Vec::new();
+        self.each_chunk(field, |_, words| {
+            out.extend_from_slice(words);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Reads a field from end to end, a bounded number of rows at a time.
+    fn each_chunk(&self, field: usize, mut f: impl FnMut(usize, &[u32]) -> Result<()>) -> Result<()> {
+        let words = self.looks[field].field().words();
+        let (mut rows, mut out, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+        for first in self.rows().step_by(CHUNK) {
+            rows.clear();
+            rows.extend((first..self.rows.end.min(first + CHUNK)).map(|r| r as u32));
+            out.clear();
+            out.resize(rows.len() * words, 0);
+            self.read(field, &rows, &mut out, &mut scratch)?;
+            f(first - self.rows.start, &out)?;
+        }
+        Ok(())
     }
 
     /// Fails if a class label has no output among `classes`.
     pub(crate) fn check_labels(&self, classes: usize) -> Result<()> {
-        let Some(y) = &self.y else { return Ok(()) };
-        let bad = |v: &mut dyn Iterator<Item = u64>| v.enumerate().find(|&(_, l)| l >= classes as u64);
-        let hit = match (y.as_u8(), y.as_u32()) {
-            (Some(v), _) => bad(&mut v[self.rows()].iter().map(|&l| l.into())),
-            (_, Some(v)) => bad(&mut v[self.rows()].iter().map(|&l| l.into())),
-            _ => None,
-        };
-        match hit {
-            None => Ok(()),
-            Some((row, label)) => Err(Error::LabelOutOfRange { label, row, classes, at: format!("the data set `{}`", self.name) }),
+        let Some(y) = self.position("y").filter(|&i| self.sources[i].dtype() != DType::F32) else { return Ok(()) };
+        self.each_chunk(y, |first, words| self.check_label_words(classes, words, |i| first + i))
+    }
+
+    /// As [`Dataset::check_labels`], over stored words; `row` tells a word's row.
+    fn check_label_words(&self, classes: usize, words: &[u32], row: impl Fn(usize) -> usize) -> Result<()> {
+        let Some(y) = self.position("y") else { return Ok(()) };
+        let (field, bytes) = (self.looks[y].field(), self.sources[y].dtype() == DType::U8);
+        let classes = self.looks[y].classes().map_or(classes, |c| c.min(classes));
+        for (i, stored) in words.chunks_exact(field.words()).enumerate() {
+            let value = |e: usize| if bytes { stored[e / 4] >> (8 * (e % 4)) & 255 } else { stored[e] };
+            if let Some(label) = (0..field.width()).map(value).find(|&l| l as usize >= classes) {
+                let at = format!("the data set `{}`", self.name);
+                return Err(Error::LabelOutOfRange { label: label.into(), row: row(i), classes, at });
+            }
         }
+        Ok(())
     }
 
     /// One number for what this set holds, so that the device keeps one copy of it.
     pub(crate) fn identity(&self) -> (usize, usize, usize) {
-        (Arc::as_ptr(&self.x) as usize, self.rows.start, self.rows.end)
+        (Arc::as_ptr(&self.sources) as *const () as usize, self.rows.start, self.rows.end)
     }
 }
 
-/// Two data sets are equal if they show the same rows of the same tensors in the same way.
+impl fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataset").field("name", &self.name).field("rows", &self.rows).field("fields", &self.looks).finish()
+    }
+}
+
+/// Two data sets are equal if they show the same rows of the same values in the same way.
 impl PartialEq for Dataset {
     fn eq(&self, other: &Self) -> bool {
-        self.identity() == other.identity() && self.fields() == other.fields()
+        self.identity() == other.identity() && self.looks == other.looks
     }
 }

@@ -12,12 +12,18 @@ mod dataset;
 mod download;
 mod folder;
 mod idx;
+mod look;
 mod pinned;
+mod source;
 mod sources;
 mod synthetic;
+#[cfg(test)]
+mod tests;
 
 pub use dataset::Dataset;
 pub use folder::idx_folder;
 pub use idx::read_idx;
+pub use look::Look;
+pub use source::{RowsMut, Source, SourceError};
 pub use sources::{DownloadProgress, Found, MnistOptions, mnist, mnist_with};
 pub use synthetic::synthetic_digits;

@@ -233,7 +233,7 @@ mod tests {
         let (train, test) = synthetic_digits(3, 300, 40)?;
         let (again, _) = synthetic_digits(3, 40, 40)?;
         let (other, _) = synthetic_digits(4, 40, 40)?;
-        let head = |d: &Dataset| d.features().as_u8().unwrap()[..40 * 784].to_vec();
+        let head = |d: &Dataset| d.features().unwrap().as_u8().unwrap()[..40 * 784].to_vec();
         assert_eq!(head(&train), head(&again));
         assert_ne!(head(&train), head(&other));
         assert_ne!(head(&train), head(&test));
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn the_same_bits_everywhere() -> Result<()> {
         let (train, test) = synthetic_digits(0, 500, 100)?;
-        let hash = |d: &Dataset| crate::rng::fnv1a(d.features().as_u8().unwrap_or_default());
+        let hash = |d: &Dataset| crate::rng::fnv1a(d.features().unwrap().as_u8().unwrap_or_default());
         assert_eq!((hash(&train), hash(&test)), (0x4fc6_5d7e_586b_b790, 0x9e22_4cc2_52f9_07d1));
         Ok(())
     }
@@ -256,7 +256,7 @@ mod tests {
         for digit in 0..10 {
             assert!((130..270).contains(&labels.iter().filter(|&&l| l == digit).count()), "{digit}");
         }
-        for image in train.features().as_u8().unwrap().chunks(784) {
+        for image in train.features().unwrap().as_u8().unwrap().chunks(784) {
             let bright = image.iter().filter(|&&p| p > 100).count();
             assert!((12..400).contains(&bright), "{bright}");
         }

@@ -223,6 +223,7 @@ impl Model {
 
     /// The program for a purpose over data of this layout; planned on first use.
     pub(super) fn program(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Arc<Program>> {
+        data.check()?;
         let mut fields = data.fields();
         if purpose == Purpose::Predict {
             fields.truncate(1);
@@ -283,7 +284,7 @@ impl Model {
         tracing::debug!(data = data.name(), rows = data.len(), "moving a data set to the device");
         let mut ids = Vec::new();
         for field in 0..data.fields().len() {
-            ids.push(self.session.add_data(&data.words(field))?);
+            ids.push(self.session.add_data(&data.words(field)?)?);
         }
         let key = self.next_resident;
         self.next_resident += 1;
@@ -300,7 +301,7 @@ impl Model {
                 help: "set `.input(..)` of Compile to the row's shape, or `.flatten()` the data set".into(),
             });
         }
-        if purpose != Purpose::Predict && data.labels().is_none() {
+        if purpose != Purpose::Predict && !data.has_labels() {
             return Err(Error::Unsupported {
                 what: "a loss without labels".into(),
                 at: format!("the data set `{}`", data.name()),

@@ -1,0 +1,132 @@
+use crate::error::Error;
+use crate::tensor::{DType, HostTensor, Shape};
+
+/// What a source may fail with: any error. A [`crate::Error`] reaches the user of `fit` as it is, others are told with the rows asked for.
+pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a source puts the values of the rows that it was asked for: one row after the other, row-major, of the source's dtype.
+#[derive(Debug)]
+pub enum RowsMut<'a> {
+    /// For a source of f32.
+    F32(&'a mut [f32]),
+    /// For a source of u32.
+    U32(&'a mut [u32]),
+    /// For a source of bytes.
+    U8(&'a mut [u8]),
+}
+
+/// The values of one field of a data set, wherever they are: in memory (a [`HostTensor`] is a source), in a file, in a database.
+///
+/// `read` is called from one background thread at a time while a model trains, for rows in any order. It may block; a training run that is
+/// dropped waits for the call to end. What it gives for a row must be the same each time.
+///
+/// ```
+/// use gradus::data::{Dataset, RowsMut, Source, SourceError};
+/// use gradus::tensor::{DType, Shape};
+/// use std::sync::Arc;
+///
+/// /// Row `i` is `[i, i * i]`, made when it is asked for.
+/// struct Squares;
+/// impl Source for Squares {
+///     fn len(&self) -> usize { 1_000_000 }
+///     fn dtype(&self) -> DType { DType::F32 }
+///     fn row(&self) -> Shape { [2].into() }
+///     fn read(&self, rows: &[u32], out: RowsMut<'_>) -> Result<(), SourceError> {
+///         let RowsMut::F32(out) = out else { return Err("squares are f32".into()) };
+///         for (row, to) in rows.iter().zip(out.chunks_mut(2)) {
+///             to.copy_from_slice(&[*row as f32, *row as f32 * *row as f32]);
+///         }
+///         Ok(())
+///     }
+/// }
+/// let set = Dataset::from_sources([("x", Arc::new(Squares) as Arc<dyn Source>)])?;
+/// assert_eq!((set.len(), set.input_shape().dims()), (1_000_000, &[2][..]));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[allow(clippy::len_without_is_empty)] // a data set has no empty sources
+pub trait Source: Send + Sync {
+    /// How many rows.
+    fn len(&self) -> usize;
+
+    /// F32, U32 or U8: which [`RowsMut`] `read` is given.
+    fn dtype(&self) -> DType;
+
+    /// The shape of one row; `[]` for one value a row.
+    fn row(&self) -> Shape;
+
+    /// Writes the values of these rows to `out`, which has room for just these. Every row is below `len`.
+    fn read(&self, rows: &[u32], out: RowsMut<'_>) -> Result<(), SourceError>;
+
+    /// The values, if they are in memory anyway.
+    fn tensor(&self) -> Option<&HostTensor> {
+        None
+    }
+}
+
+/// Rows along the first axis.
+impl Source for HostTensor {
+    fn len(&self) -> usize {
+        self.shape().dims().first().copied().unwrap_or(0)
+    }
+    fn dtype(&self) -> DType {
+        HostTensor::dtype(self)
+    }
+    fn row(&self) -> Shape {
+        self.shape().dims().get(1..).unwrap_or_default().into()
+    }
+    fn read(&self, rows: &[u32], out: RowsMut<'_>) -> Result<(), SourceError> {
+        let width = Source::row(self).size();
+        match out {
+            RowsMut::F32(out) => copy(self.as_f32(), rows, width, out),
+            RowsMut::U32(out) => copy(self.as_u32(), rows, width, out),
+            RowsMut::U8(out) => copy(self.as_u8(), rows, width, out),
+        }
+    }
+    fn tensor(&self) -> Option<&HostTensor> {
+        Some(self)
+    }
+}
+
+fn copy<T: Copy>(values: Option<&[T]>, rows: &[u32], width: usize, out: &mut [T]) -> Result<(), SourceError> {
+    let values = values.ok_or("rows of another dtype were asked for")?;
+    for (&row, to) in rows.iter().zip(out.chunks_exact_mut(width.max(1))) {
+        let at = row as usize * width;
+        to.copy_from_slice(values.get(at..at + width).ok_or("a row past the last was asked for")?);
+    }
+    Ok(())
+}
+
+/// The rows of a source as the device stores them: words, `u8` rows padded to a whole word.
+pub(crate) fn read_words(source: &dyn Source, rows: &[u32], out: &mut [u32], scratch: &mut Vec<u8>) -> Result<(), SourceError> {
+    match source.dtype() {
+        DType::F32 => source.read(rows, RowsMut::F32(bytemuck::cast_slice_mut(out))),
+        DType::U32 => source.read(rows, RowsMut::U32(out)),
+        DType::U8 => {
+            let width = source.row().size();
+            scratch.clear();
+            scratch.resize(rows.len() * width, 0);
+            source.read(rows, RowsMut::U8(scratch))?;
+            let word = |c: &[u8]| c.iter().rev().fold(0, |w, &b| w << 8 | u32::from(b));
+            for (row, to) in scratch.chunks_exact(width).zip(out.chunks_exact_mut(width.div_ceil(4))) {
+                row.chunks(4).zip(to).for_each(|(c, t)| *t = word(c));
+            }
+            Ok(())
+        }
+        other => Err(format!("a source of {other}").into()),
+    }
+}
+
+/// The error of a source as the crate's.
+pub(crate) fn source_error(e: SourceError, field: &str, set: &str, rows: &[u32]) -> Error {
+    match e.downcast::<Error>() {
+        Ok(own) => *own,
+        Err(e) => {
+            let rows = match rows {
+                [] => "no rows".into(),
+                [one] => format!("row {one}"),
+                [first, .., last] => format!("{} rows, {first} to {last}", rows.len()),
+            };
+            Error::DataSource { field: field.into(), problem: e.to_string(), at: format!("the data set `{set}`, reading {rows}") }
+        }
+    }
+}
