@@ -6,6 +6,7 @@ pub mod cpu;
 pub mod data;
 pub mod error;
 pub mod expr;
+mod glob;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod graph;
@@ -27,6 +28,6 @@ pub mod prelude {
     pub use crate::nn::{
         Accuracy, CrossEntropy, Flatten, Gelu, Init, Linear, Module, Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, module,
     };
-    pub use crate::optim::{Adam, AdamW, Optimizer, Schedule, Sgd};
+    pub use crate::optim::{Adam, AdamW, Group, Optimizer, Schedule, Sgd};
     pub use crate::train::{Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Trainer};
 }

@@ -95,7 +95,19 @@ impl Scope {
         var
     }
 
-    /// A parameter that another layer made, by its full name.
+    /// A parameter that a layer before this one made, by its full name: one tensor in two places (tied weights). Its gradient is the
+    /// sum over all its uses; files hold it once.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let autoencoder = module(|s, x| {
+    ///     let h = s.at("encoder").call(&Linear::new(8), x).tanh(); // weight [8, 784]
+    ///     h.matmul(&s.shared("encoder.weight")) // [batch, 8] times [8, 784]
+    /// });
+    /// let model = autoencoder.compile(Compile::new(Adam::default(), Mse::new()).input([784]).device(Device::cpu()))?;
+    /// assert_eq!(model.parameter_names().collect::<Vec<_>>(), ["encoder.weight", "encoder.bias"]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
     #[track_caller]
     pub fn shared(&self, name: &str) -> Var {
         let parameters = self.shared.parameters.borrow();

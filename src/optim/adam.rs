@@ -1,4 +1,4 @@
-use super::{Formulas, Rates, Schedule};
+use super::{Formulas, Group, Rates, Schedule};
 use crate::error::Faults;
 use crate::expr::{Expr, Scalar};
 use serde::{Deserialize, Serialize};
@@ -19,11 +19,14 @@ macro_rules! adam_settings {
             pub eps: f64,
             #[doc = $decay_doc]
             pub weight_decay: f64,
+            /// Parameters that are treated otherwise; none. The first whose pattern covers a name holds.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub groups: Vec<Group>,
         }
 
         impl Default for $name {
             fn default() -> Self {
-                $name { lr: Schedule::Constant(1e-3), betas: (0.9, 0.999), eps: 1e-8, weight_decay: $decay }
+                $name { lr: Schedule::Constant(1e-3), betas: (0.9, 0.999), eps: 1e-8, weight_decay: $decay, groups: vec![] }
             }
         }
 
@@ -45,6 +48,11 @@ macro_rules! adam_settings {
             /// Sets the weight decay.
             pub fn weight_decay(mut self, weight_decay: f64) -> Self {
                 self.weight_decay = weight_decay;
+                self
+            }
+            /// Treats the parameters of this pattern otherwise: a glob over full names. The first group that covers a name holds.
+            pub fn group(mut self, pattern: impl Into<String>, group: Group) -> Self {
+                self.groups.push(group.over(pattern));
                 self
             }
         }

@@ -4,10 +4,12 @@
 //! as numbered rates, so that a schedule never recompiles anything.
 
 mod adam;
+mod group;
 mod schedule;
 mod sgd;
 
 pub use adam::{Adam, AdamW};
+pub use group::Group;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 
@@ -103,6 +105,20 @@ impl Optimizer {
             Optimizer::AdamW(o) => o.lr = lr,
         }
         self
+    }
+
+    /// Parameters that are treated otherwise; the first whose pattern covers a name holds.
+    pub fn groups(&self) -> &[Group] {
+        match self {
+            Optimizer::Sgd(o) => &o.groups,
+            Optimizer::Adam(o) => &o.groups,
+            Optimizer::AdamW(o) => &o.groups,
+        }
+    }
+
+    /// Whether a parameter of this name keeps its values.
+    pub fn freezes(&self, name: &str) -> bool {
+        Group::of(self.groups(), name).is_some_and(|g| g.frozen)
     }
 
     /// Its formula, over (parameter, gradient, moments..).

@@ -1,4 +1,4 @@
-use super::{Formulas, Rates, Schedule};
+use super::{Formulas, Group, Rates, Schedule};
 use crate::error::Faults;
 use crate::expr::{Expr, Scalar};
 use serde::{Deserialize, Serialize};
@@ -25,11 +25,14 @@ pub struct Sgd {
     pub weight_decay: f64,
     /// Nesterov's momentum; off.
     pub nesterov: bool,
+    /// Parameters that are treated otherwise; none. The first whose pattern covers a name holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
 }
 
 impl Default for Sgd {
     fn default() -> Self {
-        Sgd { lr: Schedule::Constant(1e-3), momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false }
+        Sgd { lr: Schedule::Constant(1e-3), momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false, groups: vec![] }
     }
 }
 
@@ -56,6 +59,11 @@ impl Sgd {
     /// Uses Nesterov's momentum.
     pub fn nesterov(mut self, nesterov: bool) -> Self {
         self.nesterov = nesterov;
+        self
+    }
+    /// Treats the parameters of this pattern otherwise: a glob over full names. The first group that covers a name holds.
+    pub fn group(mut self, pattern: impl Into<String>, group: Group) -> Self {
+        self.groups.push(group.over(pattern));
         self
     }
 

@@ -1,3 +1,4 @@
+use super::BufferId;
 use crate::tensor::Shape;
 
 /// Tensors of an arena start at multiples of this many elements: 256 bytes even for an f16 copy.
@@ -12,25 +13,42 @@ pub struct ArenaEntry {
     pub shape: Shape,
     /// Its first element.
     pub offset: usize,
+    /// It does not train: it lies in the frozen arena.
+    pub frozen: bool,
 }
 
-/// One flat f32 buffer over all parameters; gradients and moments use the same offsets.
+impl ArenaEntry {
+    /// The arena that holds its values.
+    pub fn buffer(&self) -> BufferId {
+        if self.frozen { BufferId::Frozen } else { BufferId::Parameters }
+    }
+}
+
+/// Two flat f32 buffers over all parameters: those that train, whose gradients and moments use the same offsets, and the frozen ones.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Arena {
     /// The parameters, in the order they were made.
     pub entries: Vec<ArenaEntry>,
-    /// Elements, gaps included: a multiple of [`ALIGN`].
+    /// Elements of the trainable arena, gaps included: a multiple of [`ALIGN`].
     pub size: usize,
+    /// Elements of the frozen arena, gaps included; 0 where nothing is frozen.
+    pub frozen: usize,
 }
 
 impl Arena {
-    /// Lays parameters out one after another.
+    /// Lays parameters out one after another; all of them train.
     pub fn new(parameters: impl IntoIterator<Item = (String, Shape)>) -> Self {
+        Self::with_frozen(parameters.into_iter().map(|(name, shape)| (name, shape, false)))
+    }
+
+    /// As [`Arena::new`]; those with `true` are frozen.
+    pub fn with_frozen(parameters: impl IntoIterator<Item = (String, Shape, bool)>) -> Self {
         let mut arena = Arena::default();
-        for (name, shape) in parameters {
-            let offset = arena.size;
-            arena.size += shape.size().next_multiple_of(ALIGN);
-            arena.entries.push(ArenaEntry { name, shape, offset });
+        for (name, shape, frozen) in parameters {
+            let end = if frozen { &mut arena.frozen } else { &mut arena.size };
+            let offset = *end;
+            *end += shape.size().next_multiple_of(ALIGN);
+            arena.entries.push(ArenaEntry { name, shape, offset, frozen });
         }
         arena.size = arena.size.max(ALIGN);
         arena
@@ -41,8 +59,18 @@ impl Arena {
         self.entries.iter().find(|e| e.name == name)
     }
 
-    /// Elements without gaps.
+    /// Elements of all parameters, without gaps.
     pub fn count(&self) -> usize {
         self.entries.iter().map(|e| e.shape.size()).sum()
+    }
+
+    /// Elements of the frozen parameters, without gaps.
+    pub fn frozen_count(&self) -> usize {
+        self.entries.iter().filter(|e| e.frozen).map(|e| e.shape.size()).sum()
+    }
+
+    /// Elements of the parameters that train, without gaps.
+    pub fn trainable_count(&self) -> usize {
+        self.count() - self.frozen_count()
     }
 }

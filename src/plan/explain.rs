@@ -42,10 +42,14 @@ impl Program {
             out,
             "  arenas    {arenas} of {} ({} parameters: values{})",
             bytes(arena),
-            group(self.arena.count() as u64),
+            group(self.arena.trainable_count() as u64),
             if arenas > 1 { format!(", gradients, {} moments", self.moments) } else { String::new() }
         );
-        let _ = writeln!(out, "  peak      {} without the data set", bytes(arenas * arena + slots as u64));
+        let frozen = 4 * self.arena.frozen as u64;
+        if frozen > 0 {
+            let _ = writeln!(out, "  frozen    {} ({} parameters)", bytes(frozen), group(self.arena.frozen_count() as u64));
+        }
+        let _ = writeln!(out, "  peak      {} without the data set", bytes(arenas * arena + frozen + slots as u64));
         out
     }
 }

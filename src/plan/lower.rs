@@ -111,7 +111,8 @@ impl Lowering<'_> {
     fn place(&self, v: Value) -> Place {
         let b = base(self.g, v);
         if let Op::Parameter { name, .. } = &self.g.nodes[b.node].op {
-            return (Symbol::Fixed(BufferId::Parameters), self.r.arena.find(name).map_or(0, |e| e.offset));
+            let entry = self.r.arena.find(name);
+            return entry.map_or((Symbol::Fixed(BufferId::Parameters), 0), |e| (Symbol::Fixed(e.buffer()), e.offset));
         }
         self.places[&b]
     }
@@ -450,7 +451,7 @@ impl Lowering<'_> {
             self.push(
                 Kernel::Optimizer(kernel),
                 buffers,
-                format!("{} parameters", self.r.arena.count()),
+                format!("{} parameters", self.r.arena.trainable_count()),
                 flops,
                 n * (3 + 2 * rule.moments),
             );

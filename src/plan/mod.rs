@@ -58,6 +58,8 @@ pub enum BufferId {
     Slot(usize),
     /// All trainable parameters.
     Parameters,
+    /// All frozen parameters: read by launches, written by none.
+    Frozen,
     /// Their gradients, at the same offsets.
     Gradients,
     /// A moment of the optimizer, at the same offsets.

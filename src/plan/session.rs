@@ -1,4 +1,4 @@
-use super::{BufferId, Lane, Program};
+use super::{Arena, BufferId, Lane, Program};
 use crate::error::Result;
 use crate::kernels::words::{LOG_WIDTH, MAX_METRICS};
 use std::sync::Arc;
@@ -6,10 +6,19 @@ use std::sync::Arc;
 /// The arenas that a session holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
-    /// Elements of the parameter arena.
+    /// Elements of the trainable arena, of its gradients and of each moment.
     pub parameters: usize,
+    /// Elements of the frozen arena.
+    pub frozen: usize,
     /// Moments that the optimizer keeps.
     pub moments: usize,
+}
+
+impl Layout {
+    /// The arenas of these parameters, with so many moments.
+    pub fn of(arena: &Arena, moments: usize) -> Self {
+        Layout { parameters: arena.size, frozen: arena.frozen, moments }
+    }
 }
 
 /// A program made ready on a device, over one data set.

@@ -4,6 +4,7 @@ mod device;
 mod evaluate;
 mod history;
 mod model;
+mod parameters;
 mod progress;
 mod recipe;
 mod settings;

@@ -1,10 +1,12 @@
+use super::parameters::ParameterWords;
 use super::step::{Built, build, input_field};
 use super::{Compile, Device, Fit, History, Trainer};
 use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, Faults, Result};
 use crate::nn::{LayerRow, Module, ParameterSpec};
-use crate::plan::{Arena, BufferId, DataId, Handle, Layout, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
-use crate::tensor::{HostTensor, Shape};
+use crate::optim::Group;
+use crate::plan::{Arena, DataId, Handle, Layout, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
+use crate::tensor::Shape;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -67,9 +69,13 @@ impl Model {
         };
         let fields = [input_field(&settings.input)];
         let Built { parameters, layers, output, .. } = build(&*module, &settings, Purpose::Predict, 2, &fields)?;
-        let arena = Arena::new(parameters.iter().map(|p| (p.name.clone(), p.shape.clone())));
+        let mut faults = Faults::default();
+        Group::check(settings.optimizer.groups(), &parameters.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), &mut faults);
+        faults.finish()?;
+        let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
+        let arena = Arena::with_frozen(parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))));
         let rule = settings.optimizer.rule();
-        let session = device.session(Layout { parameters: arena.size, moments: rule.moments })?;
+        let session = device.session(Layout::of(&arena, rule.moments))?;
         let mut model = Model {
             module,
             settings,
@@ -89,12 +95,12 @@ impl Model {
             resident: Vec::new(),
             next_resident: 0,
         };
-        let mut words = vec![0u32; model.arena.size];
+        let seed = model.settings.seed;
+        let mut drawn = ParameterWords::zeros(&model.arena);
         for (p, e) in model.parameters.iter().zip(&model.arena.entries) {
-            let values = p.init.draw(model.settings.seed, &p.name, p.shape.size());
-            words[e.offset..e.offset + values.len()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+            drawn.set(e, p.init.draw(seed, &p.name, p.shape.size()));
         }
-        model.session.write(BufferId::Parameters, 0, &words)?;
+        model.write_parameters(&drawn)?;
         Ok(model)
     }
 
@@ -149,9 +155,14 @@ impl Model {
         self.session.traffic()
     }
 
-    /// How many parameters it has.
+    /// How many parameters it has, the frozen ones too.
     pub fn parameter_count(&self) -> usize {
         self.arena.count()
+    }
+
+    /// How many of them training leaves as they are.
+    pub fn frozen_count(&self) -> usize {
+        self.arena.frozen_count()
     }
 
     /// The parameters' names, in the order they were made.
@@ -165,39 +176,6 @@ impl Model {
         pipelines.sort();
         pipelines.dedup();
         (self.programs.len(), pipelines.len())
-    }
-
-    /// A parameter's values.
-    pub fn parameter(&mut self, name: &str) -> Result<HostTensor> {
-        let (offset, shape) = self.entry(name)?;
-        let words = self.session.read(BufferId::Parameters, offset, shape.size())?;
-        HostTensor::f32(shape, words.into_iter().map(f32::from_bits).collect())
-    }
-
-    /// Sets a parameter's values: f32 of its shape.
-    pub fn set_parameter(&mut self, name: &str, values: &HostTensor) -> Result<()> {
-        let (offset, shape) = self.entry(name)?;
-        match values.as_f32() {
-            Some(v) if *values.shape() == shape => {
-                let words: Vec<u32> = v.iter().map(|x| x.to_bits()).collect();
-                self.session.write(BufferId::Parameters, offset, &words)
-            }
-            _ => Err(Error::ShapeMismatch {
-                op: "set_parameter".into(),
-                problem: format!("`{name}` is f32 {shape}, the values are {} {}", values.dtype(), values.shape()),
-                at: name.into(),
-                help: "give f32 values of the parameter's shape".into(),
-            }),
-        }
-    }
-
-    fn entry(&self, name: &str) -> Result<(usize, Shape)> {
-        self.arena.find(name).map(|e| (e.offset, e.shape.clone())).ok_or_else(|| Error::NotFound {
-            what: "parameter".into(),
-            name: name.into(),
-            at: "the model".into(),
-            known: self.arena.entries.iter().map(|e| e.name.clone()).collect(),
-        })
     }
 
     /// The layers with their output shapes and parameters, the input first.
@@ -217,7 +195,12 @@ impl Model {
         if self.layers.is_empty() {
             line(&mut out, "output", self.module.name(), batch(&self.output), self.arena.count());
         }
-        let _ = write!(out, "{} parameters, {} KiB", human_count(self.arena.count() as u64), self.arena.count() * 4 / 1024);
+        let count = |n: usize| human_count(n as u64);
+        let _ = write!(out, "{} parameters", count(self.arena.count()));
+        if self.arena.frozen > 0 {
+            let _ = write!(out, " ({} trainable, {} frozen)", count(self.arena.trainable_count()), count(self.arena.frozen_count()));
+        }
+        let _ = write!(out, ", {} KiB", self.arena.count() * 4 / 1024);
         out
     }
 

@@ -42,9 +42,17 @@ pub(super) fn build(module: &dyn Module, settings: &Compile, purpose: Purpose, b
     let metrics = metrics.iter().map(|(n, v)| Ok((n.clone(), value(v)?))).collect::<Result<Vec<_>>>()?;
     let mut step = Step { graph: Default::default(), loss, gradients: vec![], metrics, outputs: vec![] };
     if let (Purpose::Train, Some(loss)) = (purpose, loss) {
-        let wrt = made.iter().map(|(_, v)| value(v)).collect::<Result<Vec<_>>>()?;
+        let trained: Vec<_> = made.iter().filter(|(p, _)| !settings.optimizer.freezes(&p.name)).collect();
+        if trained.is_empty() && !made.is_empty() {
+            return Err(Error::Unsupported {
+                what: "training with every parameter frozen".into(),
+                at: "optimizer.groups".into(),
+                help: "leave the parameters that shall learn out of the frozen groups; `evaluate` and `predict` need none".into(),
+            });
+        }
+        let wrt = trained.iter().map(|(_, v)| value(v)).collect::<Result<Vec<_>>>()?;
         let grads = gradients(&mut graph, loss, &wrt)?;
-        step.gradients = made.iter().zip(grads).filter_map(|((p, _), g)| Some((p.name.clone(), g?))).collect();
+        step.gradients = trained.iter().zip(grads).filter_map(|((p, _), g)| Some((p.name.clone(), g?))).collect();
     }
     if purpose == Purpose::Predict {
         step.outputs.push(("output".into(), value(&output)?));

@@ -1,7 +1,9 @@
+use super::parameters::ParameterWords;
 use super::{Compile, Device, Model};
 use crate::error::{Error, Result, WrongShape};
+use crate::glob::covers;
 use crate::nn::{Layer, Module};
-use crate::plan::BufferId;
+use crate::plan::{ArenaEntry, BufferId};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::fmt;
@@ -88,7 +90,7 @@ struct Meta {
 impl Model {
     /// Writes the weights as safetensors, under the names that `torch.nn.Sequential` would give. Replaces the file at once or not at all.
     pub fn save_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        let tensors = self.arena_tensors(BufferId::Parameters, "")?;
+        let tensors = self.parameter_tensors()?;
         write_file(path.as_ref(), &tensors, None)
     }
 
@@ -100,15 +102,15 @@ impl Model {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let file = parse(path, &bytes)?;
         let (words, report) = self.match_weights(path, &file, &how)?;
-        self.session.write(BufferId::Parameters, 0, &words)?;
+        self.write_parameters(&words)?;
         Ok(report)
     }
 
     /// Writes the whole model: settings, weights, optimizer state. [`Model::load`] reads it in another process.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        let mut tensors = self.arena_tensors(BufferId::Parameters, "")?;
+        let mut tensors = self.parameter_tensors()?;
         for m in 0..self.rule.moments {
-            tensors.extend(self.arena_tensors(BufferId::Moment(m), &format!("optimizer.moment{m}."))?);
+            tensors.extend(self.moment_tensors(m)?);
         }
         let meta = Meta {
             format: FORMAT,
@@ -172,7 +174,7 @@ impl Model {
         let mut model = Model::new(module, meta.compile.device(device))?;
         let how = Load::new().ignore("optimizer.moment*");
         let (words, _) = model.match_weights(path, &file, &how)?;
-        model.session.write(BufferId::Parameters, 0, &words)?;
+        model.write_parameters(&words)?;
         for m in 0..model.rule.moments {
             let how = Load::new().rename(&format!("optimizer.moment{m}."), "moment:").ignore("*");
             let words = model.match_moment(path, &file, &how)?;
@@ -182,21 +184,26 @@ impl Model {
         Ok(model)
     }
 
-    /// The tensors of an arena as little-endian bytes.
-    fn arena_tensors(&mut self, arena: BufferId, prefix: &str) -> Result<Vec<Tensor>> {
-        let words = self.session.read(arena, 0, self.arena.size)?;
-        let tensor = |e: &crate::plan::ArenaEntry| {
-            let bytes = words[e.offset..e.offset + e.shape.size()].iter().flat_map(|w| w.to_le_bytes()).collect();
-            (format!("{prefix}{}", e.name), e.shape.dims().to_vec(), bytes)
-        };
-        Ok(self.arena.entries.iter().map(tensor).collect())
+    /// All parameters as little-endian bytes.
+    fn parameter_tensors(&mut self) -> Result<Vec<Tensor>> {
+        let words = self.read_parameters()?;
+        Ok(self.arena.entries.iter().map(|e| tensor(&e.name, e, words.get(e))).collect())
+    }
+
+    /// A moment of every parameter that trains.
+    fn moment_tensors(&mut self, moment: usize) -> Result<Vec<Tensor>> {
+        let words = self.session.read(BufferId::Moment(moment), 0, self.arena.size)?;
+        let trained = self.arena.entries.iter().filter(|e| !e.frozen);
+        Ok(trained
+            .map(|e| tensor(&format!("optimizer.moment{moment}.{}", e.name), e, &words[e.offset..e.offset + e.shape.size()]))
+            .collect())
     }
 
     fn match_moment(&mut self, path: &Path, file: &SafeTensors<'_>, how: &Load) -> Result<Vec<u32>> {
         let mut words = vec![0u32; self.arena.size];
         for (name, tensor) in file.tensors() {
             let name = renamed(&name, how);
-            let Some(e) = name.strip_prefix("moment:").and_then(|n| self.arena.find(n)) else { continue };
+            let Some(e) = name.strip_prefix("moment:").and_then(|n| self.arena.find(n)).filter(|e| !e.frozen) else { continue };
             let values = to_f32(path, &name, &tensor)?;
             if values.len() != e.shape.size() {
                 return Err(bad_file(
@@ -211,14 +218,14 @@ impl Model {
         Ok(words)
     }
 
-    /// The parameter arena with the file's tensors in place.
-    fn match_weights(&mut self, path: &Path, file: &SafeTensors<'_>, how: &Load) -> Result<(Vec<u32>, LoadReport)> {
-        let mut words = self.session.read(BufferId::Parameters, 0, self.arena.size)?;
+    /// The parameters with the file's tensors in place.
+    fn match_weights(&mut self, path: &Path, file: &SafeTensors<'_>, how: &Load) -> Result<(ParameterWords, LoadReport)> {
+        let mut words = self.read_parameters()?;
         let mut report = LoadReport::default();
         let (mut unexpected, mut wrong_shape) = (Vec::new(), Vec::new());
         for (original, tensor) in file.tensors() {
             let name = renamed(&original, how);
-            if how.ignore.iter().any(|p| glob(p, &name) || glob(p, &original)) {
+            if how.ignore.iter().any(|p| covers(p, &name) || covers(p, &original)) {
                 report.ignored.push(name);
                 continue;
             }
@@ -230,12 +237,11 @@ impl Model {
                 wrong_shape.push(WrongShape { name, expected: e.shape.dims().to_vec(), found: tensor.shape().to_vec() });
                 continue;
             }
-            let values = to_f32(path, &name, &tensor)?;
-            words[e.offset..e.offset + values.len()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+            words.set(e, to_f32(path, &name, &tensor)?);
             report.loaded.push(name);
         }
         let absent: Vec<String> = self.arena.entries.iter().map(|e| e.name.clone()).filter(|n| !report.loaded.contains(n)).collect();
-        let (fresh, missing): (Vec<_>, Vec<_>) = absent.into_iter().partition(|n| how.allow_missing.iter().any(|p| glob(p, n)));
+        let (fresh, missing): (Vec<_>, Vec<_>) = absent.into_iter().partition(|n| how.allow_missing.iter().any(|p| covers(p, n)));
         let missing: Vec<String> = missing.into_iter().filter(|n| !wrong_shape.iter().any(|w| w.name == *n)).collect();
         if !(missing.is_empty() && unexpected.is_empty() && wrong_shape.is_empty()) {
             unexpected.sort();
@@ -253,18 +259,8 @@ fn renamed(name: &str, how: &Load) -> String {
     how.rename.iter().fold(name.to_string(), |n, (from, to)| n.replace(from, to))
 }
 
-/// Whether a pattern covers a whole name: `*` any text, `?` one character.
-fn glob(pattern: &str, name: &str) -> bool {
-    fn covers(p: &[u8], n: &[u8]) -> bool {
-        match (p.split_first(), n.split_first()) {
-            (None, None) => true,
-            (Some((b'*', rest)), _) => (0..=n.len()).any(|i| covers(rest, &n[i..])),
-            (Some((b'?', p)), Some((_, n))) => covers(p, n),
-            (Some((a, p)), Some((b, n))) => a == b && covers(p, n),
-            _ => false,
-        }
-    }
-    covers(pattern.as_bytes(), name.as_bytes())
+fn tensor(name: &str, e: &ArenaEntry, words: &[u32]) -> Tensor {
+    (name.into(), e.shape.dims().to_vec(), words.iter().flat_map(|w| w.to_le_bytes()).collect())
 }
 
 fn bad_file(path: &Path, problem: &str, at: &str, help: &str) -> Error {
@@ -315,15 +311,4 @@ fn write_file(path: &Path, tensors: &[Tensor], meta: Option<String>) -> Result<(
         let _ = std::fs::remove_file(&temporary);
         Error::io("write", path, e)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::glob;
-
-    #[test]
-    fn globs_cover_whole_names() {
-        assert!(glob("fc.*", "fc.weight") && glob("*.bias", "blocks.0.fc1.bias") && glob("layer?.*", "layer3.0.weight"));
-        assert!(!glob("fc.*", "xfc.weight") && !glob("fc", "fc.weight") && !glob("layer?.*", "layer12.weight"));
-    }
 }

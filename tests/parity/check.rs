@@ -124,7 +124,7 @@ fn instead(truth: &Truth, found: &Found) -> Truth {
 
 /// One program on one machine; `None` where there is no adapter.
 pub fn on(machine: Machine, built: &Built, program: &Arc<Program>) -> Option<Result<Found, String>> {
-    let layout = Layout { parameters: built.arena.size, moments: program.moments };
+    let layout = Layout::of(&built.arena, program.moments);
     let ran = session(machine, layout)?.and_then(|mut s| run(&mut *s, built, program));
     Some(ran.map_err(|e| e.to_string()).and_then(|r| r))
 }

@@ -47,7 +47,7 @@ fn truth(built: &Built, optimizer: &Optimizer) -> Result<Vec<f64>, String> {
 }
 
 fn stepped(built: &Built, program: Program, optimizer: &Optimizer, machine: crate::common::Machine) -> Option<gradus::Result<Vec<f64>>> {
-    let layout = Layout { parameters: built.arena.size, moments: program.moments };
+    let layout = Layout::of(&built.arena, program.moments);
     Some(session(machine, layout)?.and_then(|mut s| {
         let handle = load(&mut *s, built, &Arc::new(program))?;
         for step in 0..STEPS {

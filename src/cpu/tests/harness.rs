@@ -119,7 +119,7 @@ impl Planned {
     /// A session with drawn parameters (over the root of a row's width), Adam's rates and an order over `rows` rows.
     pub fn session(&self, threads: usize, rows: usize) -> Result<CpuSession> {
         let arena = &self.program.arena;
-        let mut s = CpuSession::new(Layout { parameters: arena.size, moments: 2 }, threads)?;
+        let mut s = CpuSession::new(Layout::of(arena, 2), threads)?;
         for e in &arena.entries {
             let scale = if e.shape.rank() > 1 { (e.shape.last() as f32).sqrt().recip() } else { 1.0 };
             let v: Vec<f32> = draw(&e.name, e.shape.size()).iter().map(|v| v * scale).collect();

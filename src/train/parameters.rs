@@ -1,0 +1,79 @@
+//! A model's parameters from and to the host, whichever arena they lie in.
+
+use super::Model;
+use crate::error::{Error, Result};
+use crate::plan::{Arena, ArenaEntry, BufferId};
+use crate::tensor::HostTensor;
+
+/// The words of both arenas, on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ParameterWords {
+    trainable: Vec<u32>,
+    frozen: Vec<u32>,
+}
+
+impl ParameterWords {
+    pub fn zeros(arena: &Arena) -> Self {
+        ParameterWords { trainable: vec![0; arena.size], frozen: vec![0; arena.frozen] }
+    }
+
+    /// The words of a parameter.
+    pub fn get(&self, e: &ArenaEntry) -> &[u32] {
+        let all = if e.frozen { &self.frozen } else { &self.trainable };
+        &all[e.offset..e.offset + e.shape.size()]
+    }
+
+    /// Sets a parameter's values; as many as its shape has elements.
+    pub fn set(&mut self, e: &ArenaEntry, values: impl IntoIterator<Item = f32>) {
+        let all = if e.frozen { &mut self.frozen } else { &mut self.trainable };
+        all[e.offset..e.offset + e.shape.size()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+    }
+}
+
+impl Model {
+    /// A parameter's values.
+    pub fn parameter(&mut self, name: &str) -> Result<HostTensor> {
+        let e = self.entry(name)?;
+        let words = self.session.read(e.buffer(), e.offset, e.shape.size())?;
+        HostTensor::f32(e.shape, words.into_iter().map(f32::from_bits).collect())
+    }
+
+    /// Sets a parameter's values: f32 of its shape. Frozen ones can be set too.
+    pub fn set_parameter(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+        let e = self.entry(name)?;
+        match values.as_f32() {
+            Some(v) if *values.shape() == e.shape => {
+                let words: Vec<u32> = v.iter().map(|x| x.to_bits()).collect();
+                self.session.write(e.buffer(), e.offset, &words)
+            }
+            _ => Err(Error::ShapeMismatch {
+                op: "set_parameter".into(),
+                problem: format!("`{name}` is f32 {}, the values are {} {}", e.shape, values.dtype(), values.shape()),
+                at: name.into(),
+                help: "give f32 values of the parameter's shape".into(),
+            }),
+        }
+    }
+
+    fn entry(&self, name: &str) -> Result<ArenaEntry> {
+        self.arena.find(name).cloned().ok_or_else(|| Error::NotFound {
+            what: "parameter".into(),
+            name: name.into(),
+            at: "the model".into(),
+            known: self.arena.entries.iter().map(|e| e.name.clone()).collect(),
+        })
+    }
+
+    /// All parameters as they are now.
+    pub(super) fn read_parameters(&mut self) -> Result<ParameterWords> {
+        let trainable = self.session.read(BufferId::Parameters, 0, self.arena.size)?;
+        let frozen = if self.arena.frozen > 0 { self.session.read(BufferId::Frozen, 0, self.arena.frozen)? } else { vec![] };
+        Ok(ParameterWords { trainable, frozen })
+    }
+
+    /// Sets all parameters.
+    pub(super) fn write_parameters(&mut self, words: &ParameterWords) -> Result<()> {
+        self.session.write(BufferId::Parameters, 0, &words.trainable)?;
+        if words.frozen.is_empty() { Ok(()) } else { self.session.write(BufferId::Frozen, 0, &words.frozen) }
+    }
+}
