@@ -7,6 +7,9 @@ use std::fmt::Display;
 use std::panic::Location;
 use std::rc::Rc;
 
+/// Elements of the largest parameter that is believed: more fit in no machine.
+const MOST: usize = 1 << 40;
+
 /// A trainable parameter that a model asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParameterSpec {
@@ -84,9 +87,9 @@ impl Scope {
             self.shared.builder.fail(Error::DuplicateName { name, first, second: at });
             return self.shared.builder.poisoned();
         }
-        if shape.size() == 0 {
+        if shape.size() == 0 || shape.size() > MOST {
             let problem = format!("the parameter `{name}` would have the shape {shape}");
-            let help = "every size of a layer must be at least 1".into();
+            let help = format!("every size of a layer must be at least 1, and no parameter has more than {MOST} elements");
             self.shared.builder.fail(Error::ShapeMismatch { op: "param".into(), problem, at, help });
             return self.shared.builder.poisoned();
         }

@@ -26,7 +26,7 @@ impl Shape {
 
     /// How many elements: the product of the axes, 1 for a scalar.
     pub fn size(&self) -> usize {
-        self.0.iter().product()
+        self.0.iter().fold(1, |n, &d| n.saturating_mul(d))
     }
 
     /// The last axis' size, 1 for a scalar.

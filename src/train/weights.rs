@@ -1,9 +1,10 @@
 use super::parameters::ParameterWords;
+use super::step::{build, input_field};
 use super::{Compile, Device, Model};
 use crate::error::{Error, Result, WrongShape};
 use crate::glob::covers;
 use crate::nn::{Layer, Module};
-use crate::plan::{ArenaEntry, BufferId};
+use crate::plan::{ArenaEntry, BufferId, Purpose};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::fmt;
@@ -171,7 +172,10 @@ impl Model {
                 return Err(bad_file(path, "the model has layers of one's own", "its metadata", "use `Model::load_with(module, ..)`"));
             }
         };
-        let mut model = Model::new(module, meta.compile.device(device))?;
+        let settings = meta.compile.device(device);
+        // before memory is taken for what the settings merely say
+        check_shapes(path, &file, &*module, &settings)?;
+        let mut model = Model::new(module, settings)?;
         let how = Load::new().ignore("optimizer.moment*");
         let (words, _) = model.match_weights(path, &file, &how)?;
         model.write_parameters(&words)?;
@@ -253,6 +257,24 @@ impl Model {
         report.ignored.sort();
         Ok((words, report))
     }
+}
+
+/// Fails unless the file holds every parameter that the model would make, in its shape.
+fn check_shapes(path: &Path, file: &SafeTensors<'_>, module: &dyn Module, settings: &Compile) -> Result<()> {
+    let built = build(module, settings, Purpose::Predict, 2, &[input_field(&settings.input)])?;
+    let (mut missing, mut wrong_shape) = (Vec::new(), Vec::new());
+    for p in built.parameters {
+        match file.tensor(&p.name) {
+            Ok(t) if t.shape() == p.shape.dims() => {}
+            Ok(t) => wrong_shape.push(WrongShape { name: p.name, expected: p.shape.dims().to_vec(), found: t.shape().to_vec() }),
+            Err(_) => missing.push(p.name),
+        }
+    }
+    if missing.is_empty() && wrong_shape.is_empty() {
+        return Ok(());
+    }
+    let help = "its settings and its weights do not belong together: it was damaged, or changed by hand".into();
+    Err(Error::WeightMismatch { path: path.into(), missing, unexpected: vec![], wrong_shape, help })
 }
 
 fn renamed(name: &str, how: &Load) -> String {
