@@ -114,7 +114,7 @@ fn from_test_set(index: usize, dir: Option<&Path>) -> Result<Digit> {
     if index >= test.len() {
         bail!("--index {index}: {name} has {} images, from 0 to {}", test.len(), test.len() - 1);
     }
-    let images = test.features().as_u8().context("the images are not bytes")?;
+    let images = test.features().and_then(|x| x.as_u8()).context("the images are not bytes")?;
     let label = test.labels().and_then(|l| l.as_u8()).map(|l| l[index].into());
     let pixels = images.chunks(SIDE * SIDE).nth(index).context("the images are not 28 x 28")?.to_vec();
     Ok(Digit { pixels, label, whence: format!("image {index} of {name}") })
