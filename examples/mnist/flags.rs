@@ -18,6 +18,7 @@ Examples (after `cargo run --release --example mnist --`):
   --save digits.safetensors            then: --weights digits.safetensors --steps 0
   --print-recipe > run.toml            then: --recipe run.toml
   --explain --graph step.dot --steps 1
+  --profile --steps 0                  where the time of a step goes
 
 Without --data the data is looked for in GRADUS_DATA and in the user's cache, else downloaded
 (11 MiB); without network the network learns synthetic digits instead.";
@@ -102,6 +103,11 @@ pub struct Flags {
     /// Print what the device does in a step, launch by launch, before training
     #[arg(long, help_heading = "Files")]
     explain: bool,
+
+    /// Time every launch of a step before training and print the table; the weights stay as they
+    /// are. With --steps 0 nothing is trained after it
+    #[arg(long, help_heading = "Files", verbatim_doc_comment)]
+    profile: bool,
 }
 
 /// An optimizer by its name, at a rate that suits this task: PyTorch's default of 1e-3 leaves plain SGD far from done after 10 epochs.
@@ -195,7 +201,7 @@ impl Flags {
         recipe::write(&r)
     }
 
-    /// `--graph` and `--explain`.
+    /// `--graph`, `--explain` and `--profile`.
     pub fn look_inside(&self, r: &Recipe, model: &mut Model, train: &Dataset, test: &Dataset) -> Result<()> {
         let (rows, batch) = (train.len(), r.fit.batch_size.min(train.len()));
         if let Some(file) = &self.graph {
@@ -210,6 +216,9 @@ impl Flags {
             programs.push(model.prepare_evaluation(test, batch.max(256))?);
             let texts: Vec<String> = programs.iter().map(|p| p.explain()).collect();
             report::print(&texts.join("\n"))?;
+        }
+        if self.profile {
+            report::print(&model.profile(train, batch)?.to_string())?;
         }
         Ok(())
     }

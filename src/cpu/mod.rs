@@ -12,6 +12,7 @@ mod gemm;
 mod launch;
 mod map;
 mod optimizer;
+mod profile;
 mod reduce;
 mod rows;
 mod table;
@@ -21,7 +22,7 @@ mod tick;
 
 use crate::error::{Error, Result};
 use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, STATE_BATCH, STATE_HALT};
-use crate::plan::{BufferId, DataId, Handle, Lane, Layout, LogLine, Program, Session};
+use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Session, Timing};
 use launch::Ready;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -175,6 +176,18 @@ impl Session for CpuSession {
 
     fn poll(&mut self, lane: Lane, _wait: bool) -> Result<Option<Vec<LogLine>>> {
         Ok(self.logs[lane as usize].pop_front())
+    }
+
+    fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
+        profile::check(clock)?;
+        let Self { pool, threads, table, prepared, .. } = self;
+        let Some(p) = prepared.get_mut(handle.0).and_then(Option::as_mut) else { return Err(profile::gone(handle)) };
+        let mut work = || profile::step(p, table, *threads);
+        match pool {
+            Some(pool) => pool.install(work),
+            None if *threads == 1 => work(),
+            None => rayon::scope(|_| work()),
+        }
     }
 
     fn in_flight(&self) -> usize {

@@ -55,7 +55,7 @@ impl Gpu {
 
     /// Opens the adapter with all its limits.
     pub async fn open_async(summary: &AdapterSummary) -> Result<Gpu> {
-        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | super::profile::WANTED;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
             required_features: summary.adapter.features() & wanted,

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod device;
+mod profile;
 mod session;
 
 pub use adapter::{AdapterKind, AdapterSummary, adapters, adapters_async};

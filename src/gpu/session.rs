@@ -2,13 +2,13 @@ use super::device::{Gpu, Pipeline, lock};
 use crate::error::{Error, Result};
 use crate::kernels::DIMS;
 use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
-use crate::plan::{BufferId, DataId, Handle, Lane, Layout, LogLine, Program, Session, Traffic};
+use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Session, Timing, Traffic};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 /// One model's buffers on a GPU, and its programs made ready.
 pub struct GpuSession {
-    gpu: Arc<Gpu>,
+    pub(super) gpu: Arc<Gpu>,
     checked: bool,
     fixed: HashMap<BufferId, wgpu::Buffer>,
     slots: Vec<wgpu::Buffer>,
@@ -17,21 +17,21 @@ pub struct GpuSession {
     data: Vec<Option<wgpu::Buffer>>,
     programs: Vec<Option<Prepared>>,
     pending: VecDeque<Pending>,
-    idle_staging: Vec<wgpu::Buffer>,
+    pub(super) idle_staging: Vec<wgpu::Buffer>,
     traffic: Traffic,
 }
 
-struct Prepared {
-    program: Arc<Program>,
+pub(super) struct Prepared {
+    pub(super) program: Arc<Program>,
     data: Vec<DataId>,
-    pipelines: Vec<Arc<Pipeline>>,
+    pub(super) pipelines: Vec<Arc<Pipeline>>,
     dims: wgpu::Buffer,
-    groups: Vec<wgpu::BindGroup>,
+    pub(super) groups: Vec<wgpu::BindGroup>,
     generation: u64,
 }
 
 /// Whether a staging buffer was mapped, once that is known.
-type Mapped = Arc<Mutex<Option<bool>>>;
+pub(super) type Mapped = Arc<Mutex<Option<bool>>>;
 
 /// A submit whose log was not yet handed out.
 struct Pending {
@@ -133,7 +133,7 @@ impl GpuSession {
         Ok(groups)
     }
 
-    fn staging(&mut self, bytes: u64) -> wgpu::Buffer {
+    pub(super) fn staging(&mut self, bytes: u64) -> wgpu::Buffer {
         let fits = self.idle_staging.iter().position(|b| b.size() >= bytes);
         match fits {
             Some(i) => self.idle_staging.swap_remove(i),
@@ -146,7 +146,7 @@ impl GpuSession {
         }
     }
 
-    fn wait_for(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+    pub(super) fn wait_for(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let wait = wgpu::PollType::Wait { submission_index: index, timeout: None };
         if let Err(e) = self.gpu.device.poll(wait) {
             self.gpu.check("waiting")?;
@@ -161,7 +161,7 @@ impl GpuSession {
 
     /// Waits for a submit and for its buffer's mapping. When several threads share the device another one's poll may be about to run
     /// our callback: then the submit has ended and the answer follows in a moment.
-    fn wait_mapped(&self, index: wgpu::SubmissionIndex, mapped: &Mapped) -> Result<()> {
+    pub(super) fn wait_mapped(&self, index: wgpu::SubmissionIndex, mapped: &Mapped) -> Result<()> {
         self.wait_for(Some(index))?;
         let since = std::time::Instant::now();
         while lock(mapped).is_none() && since.elapsed() < CALLBACK {
@@ -182,7 +182,7 @@ impl GpuSession {
         }
     }
 
-    fn mapped_words(&self, staging: &wgpu::Buffer, words: usize) -> Result<Vec<u32>> {
+    pub(super) fn mapped_words(&self, staging: &wgpu::Buffer, words: usize) -> Result<Vec<u32>> {
         let fault = |e: String| Error::DeviceFault { what: "reading back".into(), problem: e, device: self.gpu.summary.name.clone() };
         let view = staging.slice(..4 * words as u64).get_mapped_range().map_err(|e| fault(e.to_string()))?;
         let bytes: &[u8] = &view;
@@ -270,13 +270,11 @@ impl Session for GpuSession {
     }
 
     fn submit(&mut self, handle: Handle, steps: usize, first_batch: u32) -> Result<()> {
-        let gone = || Error::NotFound { what: "program".into(), name: format!("{handle:?}"), at: "the GPU session".into(), known: vec![] };
-        let mut p = self.programs.get_mut(handle.0).and_then(Option::take).ok_or_else(gone)?;
-        let fresh =
-            if p.generation == self.generation { Ok(()) } else { self.bind(&p).map(|g| (p.groups, p.generation) = (g, self.generation)) };
-        let done = fresh.and_then(|()| self.encode(&p, steps, first_batch));
-        self.programs[handle.0] = Some(p);
-        done
+        self.with(handle, |s, p| s.encode(p, steps, first_batch))
+    }
+
+    fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
+        self.with(handle, |s, p| s.timed_step(p, clock))
     }
 
     fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>> {
@@ -323,6 +321,17 @@ impl Session for GpuSession {
 }
 
 impl GpuSession {
+    /// Does something with a program whose bind groups fit the slots as they are now.
+    fn with<T>(&mut self, handle: Handle, f: impl FnOnce(&mut Self, &Prepared) -> Result<T>) -> Result<T> {
+        let gone = || Error::NotFound { what: "program".into(), name: format!("{handle:?}"), at: "the GPU session".into(), known: vec![] };
+        let mut p = self.programs.get_mut(handle.0).and_then(Option::take).ok_or_else(gone)?;
+        let fresh =
+            if p.generation == self.generation { Ok(()) } else { self.bind(&p).map(|g| (p.groups, p.generation) = (g, self.generation)) };
+        let done = fresh.and_then(|()| f(self, &p));
+        self.programs[handle.0] = Some(p);
+        done
+    }
+
     /// K steps in one pass and one submit; the log's new lines follow into a staging buffer.
     fn encode(&mut self, p: &Prepared, steps: usize, first_batch: u32) -> Result<()> {
         let steps = steps.min(MAX_STEPS);
@@ -357,7 +366,7 @@ impl GpuSession {
 }
 
 /// Asks for a buffer's mapping.
-fn map(staging: &wgpu::Buffer) -> Mapped {
+pub(super) fn map(staging: &wgpu::Buffer) -> Mapped {
     let mapped = Mapped::default();
     let note = mapped.clone();
     staging.map_async(wgpu::MapMode::Read, .., move |r| *lock(&note) = Some(r.is_ok()));

@@ -1,6 +1,19 @@
 use super::{Phase, Program, Purpose};
 use std::fmt::Write;
 
+impl Phase {
+    /// Its name in listings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Batch => "batch",
+            Phase::Compute => "compute",
+            Phase::Finish => "finish",
+            Phase::Update => "update",
+            Phase::Tick => "tick",
+        }
+    }
+}
+
 impl Program {
     /// What the program does, for people: every launch with its shape, FLOPs and bytes; pipelines, slots, arenas, memory.
     pub fn explain(&self) -> String {
@@ -12,13 +25,7 @@ impl Program {
         };
         let _ = writeln!(out, "{purpose}, batch {}: {} launches, one pass", self.batch, self.launches.len());
         for (phase, range) in &self.phases {
-            let name = match phase {
-                Phase::Batch => "batch",
-                Phase::Compute => "compute",
-                Phase::Finish => "finish",
-                Phase::Update => "update",
-                Phase::Tick => "tick",
-            };
+            let name = phase.name();
             for (i, l) in self.launches[range.clone()].iter().enumerate() {
                 let title = if i == 0 { name } else { "" };
                 let kernel = l.kernel.name();

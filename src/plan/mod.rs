@@ -9,12 +9,13 @@ mod explain;
 mod fuse;
 mod lower;
 mod memory;
+mod profile;
 mod session;
 
 pub use arena::{ALIGN, Arena, ArenaEntry};
-#[cfg(feature = "gpu")]
 pub(crate) use explain::bytes as human_bytes;
 pub(crate) use explain::group as human_count;
+pub use profile::{Clock, Timing};
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 
 use crate::error::{Error, Result};

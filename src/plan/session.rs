@@ -1,4 +1,4 @@
-use super::{Arena, BufferId, Lane, Program};
+use super::{Arena, BufferId, Clock, Lane, Program, Timing};
 use crate::error::Result;
 use crate::kernels::words::{LOG_WIDTH, MAX_METRICS};
 use std::sync::Arc;
@@ -93,6 +93,10 @@ pub trait Session: Send {
     /// The log of the oldest submit that was not yet handed out, if it has ended; `wait` waits for that. `None` if nothing is under way.
     /// Lines of steps that a halt swallowed are missing.
     fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>>;
+
+    /// Runs one step with every launch timed, by this clock or by the best that the device has, and waits for it. The step leaves
+    /// what a step leaves: parameters, state and log move; its log line is not handed out by [`Session::poll`].
+    fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing>;
 
     /// Submits that were not yet handed out.
     fn in_flight(&self) -> usize;

@@ -192,6 +192,17 @@ impl<'a> Trainer<'a> {
         Ok(Some(report))
     }
 
+    /// Uploads the rates of the next steps and gives the program of a full batch: what a profile runs.
+    pub(super) fn ready(&mut self, steps: usize) -> Result<Handle> {
+        self.upload_rates(steps)?;
+        self.full.or(self.ragged).ok_or_else(|| Error::NotFound {
+            what: "program".into(),
+            name: "training".into(),
+            at: "the trainer".into(),
+            known: vec![],
+        })
+    }
+
     fn rows_of(&self, step: usize) -> usize {
         (self.rows - step * self.fit.batch_size).min(self.fit.batch_size)
     }
