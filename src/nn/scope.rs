@@ -1,6 +1,6 @@
 use super::{Init, Module};
 use crate::error::{Error, place};
-use crate::graph::{Builder, Var};
+use crate::graph::{Builder, Value, Var};
 use crate::tensor::Shape;
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -32,6 +32,8 @@ pub struct LayerRow {
     pub output: Shape,
     /// Parameters that it made.
     pub parameters: usize,
+    /// What it gives, in the graph that it was called for; `None` after a mistake.
+    pub value: Option<Value>,
 }
 
 /// Where a layer stands in a model: gives names, parameters and the mode.
@@ -72,7 +74,7 @@ impl Scope {
         let row = self.shared.layers.borrow().len();
         let out = layer.forward(self, x);
         let parameters = self.shared.parameters.borrow()[made..].iter().map(|(p, _, _)| p.shape.size()).sum();
-        let line = LayerRow { name: self.path.clone(), kind: layer.name(), output: out.shape(), parameters };
+        let line = LayerRow { name: self.path.clone(), kind: layer.name(), output: out.shape(), parameters, value: out.value() };
         self.shared.layers.borrow_mut().insert(row, line);
         self.shared.builder.enter(&before);
         out

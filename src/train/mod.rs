@@ -3,6 +3,7 @@
 mod device;
 mod evaluate;
 mod history;
+mod inspect;
 mod model;
 mod parameters;
 mod profile;

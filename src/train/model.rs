@@ -38,6 +38,8 @@ pub struct Model {
     pub(super) epochs: u64,
     /// Batches of evaluation and inference begun.
     pub(super) looked: u32,
+    /// A training step has run: the gradient arena holds something.
+    pub(super) has_gradients: bool,
     layers: Vec<LayerRow>,
     output: Shape,
     programs: HashMap<String, Arc<Program>>,
@@ -88,6 +90,7 @@ impl Model {
             batches: 0,
             epochs: 0,
             looked: 0,
+            has_gradients: false,
             layers,
             output,
             programs: HashMap::new(),
@@ -275,7 +278,7 @@ impl Model {
         Ok(self.resident.len() - 1)
     }
 
-    fn check_data(&self, data: &Dataset, purpose: Purpose) -> Result<()> {
+    pub(super) fn check_data(&self, data: &Dataset, purpose: Purpose) -> Result<()> {
         if *data.input_shape() != self.settings.input {
             return Err(Error::ShapeMismatch {
                 op: "fit".into(),

@@ -220,6 +220,7 @@ impl<'a> Trainer<'a> {
         let Some(handle) = handle else { return Ok(0) };
         self.upload_rates(steps)?;
         self.model.session.submit(handle, steps, self.model.batches as u32)?;
+        self.model.has_gradients = true;
         self.model.batches += steps as u64;
         self.model.updates += steps as u64;
         Ok(steps)
