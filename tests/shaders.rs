@@ -7,6 +7,8 @@
 mod cases;
 #[path = "common/mod.rs"]
 mod common;
+#[path = "parity/formulas.rs"]
+mod formulas;
 #[path = "parity/gather.rs"]
 mod gather;
 #[path = "parity/make.rs"]
@@ -31,6 +33,7 @@ const INVOCATIONS: u32 = 256;
 fn sources() -> Result<BTreeMap<String, Kernel>, String> {
     let tables = [
         cases::maps,
+        formulas::formulas,
         cases::broadcasts,
         cases::reductions,
         cases::products,

@@ -21,10 +21,11 @@ pub(super) fn cost(f: &Expr) -> f64 {
     let node = |n: &Node| match n {
         Node::Input(_) => 0.05,
         Node::Rate(_) | Node::Const(_) => 0.0,
-        Node::Unary(Unary::Exp | Unary::Log | Unary::Tanh | Unary::Sigmoid, _) => 5.0,
+        Node::Unary(Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid, _) => 5.0,
+        Node::Unary(Unary::Softplus, _) | Node::Binary(Binary::Pow, ..) => 10.0,
         Node::Unary(Unary::Erf, _) => 1.0,
         Node::Unary(Unary::Sqrt, _) | Node::Binary(Binary::Div, ..) => 0.25,
-        Node::Unary(..) | Node::Binary(..) => 0.08,
+        Node::Unary(..) | Node::Binary(..) | Node::Select(..) => 0.08,
     };
     f.nodes().iter().map(node).sum::<f64>() + 0.05 * f.outputs().len() as f64
 }

@@ -18,9 +18,10 @@ impl Expr {
                 Node::Const(c) => t.constant(f64::from_bits(c)),
                 Node::Unary(u, a) => t.unary(u, at[a]),
                 Node::Binary(b, p, q) => t.binary(b, at[p], at[q]),
+                Node::Select(c, p, q) => t.select(at[c], at[p], at[q]),
             };
             // an output that is itself an input or a constant needs no stand-in
-            at.push(if i == out && matches!(node, Node::Unary(..) | Node::Binary(..)) { y } else { id });
+            at.push(if i == out && matches!(node, Node::Unary(..) | Node::Binary(..) | Node::Select(..)) { y } else { id });
         }
         let mut adjoint: Vec<Option<usize>> = vec![None; at.len()];
         adjoint[out] = Some(grad);
@@ -43,16 +44,13 @@ impl Expr {
                     }
                 }
                 Node::Binary(b, p, q) => {
-                    let (dp, dq) = match b {
-                        Binary::Add => (g, g),
-                        Binary::Sub => (g, t.unary(Unary::Neg, g)),
-                        Binary::Mul => (t.binary(Binary::Mul, g, at[q]), t.binary(Binary::Mul, g, at[p])),
-                        Binary::Div => {
-                            let dp = t.binary(Binary::Div, g, at[q]);
-                            let slope = t.binary(Binary::Mul, dp, at[i]);
-                            (dp, t.unary(Unary::Neg, slope))
-                        }
-                    };
+                    let Some((dp, dq)) = b.pull(&mut t, g, at[p], at[q], at[i]) else { continue };
+                    send(&mut t, p, dp);
+                    send(&mut t, q, dq);
+                }
+                Node::Select(c, p, q) => {
+                    let zero = t.constant(0.0);
+                    let (dp, dq) = (t.select(at[c], g, zero), t.select(at[c], zero, g));
                     send(&mut t, p, dp);
                     send(&mut t, q, dq);
                 }
@@ -68,17 +66,19 @@ impl Unary {
         let one = t.constant(1.0);
         Some(match self {
             Unary::Neg => t.constant(-1.0),
-            Unary::Abs => {
-                // sign(x), 0 at 0: PyTorch's choice
-                let minus = t.unary(Unary::Neg, x);
-                let (up, down) = (t.unary(Unary::Positive, x), t.unary(Unary::Positive, minus));
-                t.binary(Binary::Sub, up, down)
-            }
+            // 0 at 0: PyTorch's choice
+            Unary::Abs => t.unary(Unary::Sign, x),
             Unary::Exp => y,
+            Unary::Expm1 => t.binary(Binary::Add, y, one),
             Unary::Log => t.binary(Binary::Div, one, x),
             Unary::Sqrt => {
                 let half = t.constant(0.5);
                 t.binary(Binary::Div, half, y)
+            }
+            Unary::Sin => t.unary(Unary::Cos, x),
+            Unary::Cos => {
+                let sin = t.unary(Unary::Sin, x);
+                t.unary(Unary::Neg, sin)
             }
             Unary::Tanh => {
                 let y2 = t.binary(Binary::Mul, y, y);
@@ -88,6 +88,12 @@ impl Unary {
                 let rest = t.binary(Binary::Sub, one, y);
                 t.binary(Binary::Mul, y, rest)
             }
+            Unary::Softplus => {
+                // sigmoid(x) = 1 - exp(-y): backward keeps y alone
+                let minus = t.unary(Unary::Neg, y);
+                let e = t.unary(Unary::Expm1, minus);
+                t.unary(Unary::Neg, e)
+            }
             Unary::Erf => {
                 let x2 = t.binary(Binary::Mul, x, x);
                 let minus = t.unary(Unary::Neg, x2);
@@ -96,7 +102,49 @@ impl Unary {
                 t.binary(Binary::Mul, c, e)
             }
             Unary::Relu => t.unary(Unary::Positive, y),
-            Unary::Positive => return None,
+            Unary::Positive | Unary::Sign | Unary::Floor => return None,
+        })
+    }
+}
+
+impl Binary {
+    /// What the gradient `g` of the value `v` at `(x, y)` is for `x` and for `y`; `None` where both are 0 everywhere.
+    fn pull(self, t: &mut Tape, g: usize, x: usize, y: usize, v: usize) -> Option<(usize, usize)> {
+        Some(match self {
+            Binary::Add => (g, g),
+            Binary::Sub => (g, t.unary(Unary::Neg, g)),
+            Binary::Mul => (t.binary(Binary::Mul, g, y), t.binary(Binary::Mul, g, x)),
+            Binary::Div => {
+                let dx = t.binary(Binary::Div, g, y);
+                let slope = t.binary(Binary::Mul, dx, v);
+                (dx, t.unary(Unary::Neg, slope))
+            }
+            // PyTorch's choice: half to each of equal values; both get it whole where one is NaN
+            Binary::Max | Binary::Min => {
+                let (zero, half) = (t.constant(0.0), t.constant(0.5));
+                let (equal, shared) = (t.binary(Binary::Equal, x, y), t.binary(Binary::Mul, g, half));
+                let even = t.select(equal, shared, g);
+                let (below, above) = (t.binary(Binary::Less, x, y), t.binary(Binary::Less, y, x));
+                let (x_loses, y_loses) = if self == Binary::Max { (below, above) } else { (above, below) };
+                (t.select(x_loses, zero, even), t.select(y_loses, zero, even))
+            }
+            // PyTorch's choices: 0 for the base where y is 0; 0 for the exponent where x is 0 and y is not negative
+            Binary::Pow => {
+                let (zero, one) = (t.constant(0.0), t.constant(1.0));
+                let less = t.binary(Binary::Sub, y, one);
+                let power = t.binary(Binary::Pow, x, less);
+                let slope = t.binary(Binary::Mul, y, power);
+                let dx = t.binary(Binary::Mul, g, slope);
+                let none = t.binary(Binary::Equal, y, zero);
+                let dx = t.select(none, zero, dx);
+                let log = t.unary(Unary::Log, x);
+                let slope = t.binary(Binary::Mul, v, log);
+                let dy = t.binary(Binary::Mul, g, slope);
+                let (at_zero, grows) = (t.binary(Binary::Equal, x, zero), t.binary(Binary::LessEqual, zero, y));
+                let none = t.binary(Binary::Mul, at_zero, grows);
+                (dx, t.select(none, zero, dy))
+            }
+            Binary::Less | Binary::LessEqual | Binary::Equal => return None,
         })
     }
 }

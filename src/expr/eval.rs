@@ -53,6 +53,7 @@ fn compute(nodes: &[Node], rows: &mut [Row]) {
         match *n {
             Node::Unary(u, a) => unary(u, &before[a], out),
             Node::Binary(b, x, y) => binary(b, &before[x], &before[y], out),
+            Node::Select(c, a, b) => select(&before[c], &before[a], &before[b], out),
             _ => {}
         }
     }
@@ -69,14 +70,32 @@ fn unary(u: Unary, x: &Row, out: &mut Row) {
     match u {
         Unary::Neg => each(x, out, |v| -v),
         Unary::Abs => each(x, out, f32::abs),
+        Unary::Sign => each(x, out, |v| truth(v > 0.0) - truth(v < 0.0)),
+        Unary::Floor => each(x, out, f32::floor),
         Unary::Exp => each(x, out, f32::exp),
+        Unary::Expm1 => each(x, out, f32::exp_m1),
         Unary::Log => each(x, out, f32::ln),
         Unary::Sqrt => each(x, out, f32::sqrt),
+        Unary::Sin => each(x, out, f32::sin),
+        Unary::Cos => each(x, out, f32::cos),
         Unary::Tanh => each(x, out, f32::tanh),
         Unary::Sigmoid => each(x, out, |v| 1.0 / (1.0 + (-v).exp())),
+        Unary::Softplus => each(x, out, |v| (if v < 0.0 { 0.0 } else { v }) + (-v.abs()).exp().ln_1p()),
         Unary::Erf => each(x, out, erf),
         Unary::Relu => each(x, out, |v| if v < 0.0 { 0.0 } else { v }),
-        Unary::Positive => each(x, out, |v| if v > 0.0 { 1.0 } else { 0.0 }),
+        Unary::Positive => each(x, out, |v| truth(v > 0.0)),
+    }
+}
+
+#[inline(always)]
+fn truth(condition: bool) -> f32 {
+    if condition { 1.0 } else { 0.0 }
+}
+
+#[inline(always)]
+fn select(c: &Row, a: &Row, b: &Row, out: &mut Row) {
+    for (((o, &c), &a), &b) in out.iter_mut().zip(c).zip(a).zip(b) {
+        *o = if c == 0.0 { b } else { a };
     }
 }
 
@@ -93,6 +112,13 @@ fn binary(b: Binary, x: &Row, y: &Row, out: &mut Row) {
         Binary::Sub => each(x, y, out, |a, b| a - b),
         Binary::Mul => each(x, y, out, |a, b| a * b),
         Binary::Div => each(x, y, out, |a, b| a / b),
+        // `f32::max` swallows NaN
+        Binary::Max => each(x, y, out, |a, b| if b.is_nan() || a < b { b } else { a }),
+        Binary::Min => each(x, y, out, |a, b| if b.is_nan() || a > b { b } else { a }),
+        Binary::Pow => each(x, y, out, f32::powf),
+        Binary::Less => each(x, y, out, |a, b| truth(a < b)),
+        Binary::LessEqual => each(x, y, out, |a, b| truth(a <= b)),
+        Binary::Equal => each(x, y, out, |a, b| truth(a == b)),
     }
 }
 
@@ -102,16 +128,14 @@ fn binary(b: Binary, x: &Row, y: &Row, out: &mut Row) {
 fn erf(x: f32) -> f32 {
     const A: [f32; 5] = [0.000_229_050_66, 0.003_408_291, 0.050_955_695, 0.185_208_32, 1.128_379_1];
     const B: [f32; 7] = [-1.179_160_3e-7, 2.354_796_7e-5, 0.001_017_962_5, 0.014_070_47, 0.110_985_05, 0.497_469_25, 1.0];
-    let v = if x < -3.743_921 {
-        -3.743_921
-    } else if x > 3.743_921 {
-        3.743_921
-    } else {
-        x
+    let clamped = |low: f32, high: f32, v: f32| {
+        let v = if x < -3.743_921 { low } else { v };
+        if x > 3.743_921 { high } else { v }
     };
+    let v = clamped(-3.743_921, 3.743_921, x);
     let s = v * v;
     let horner = |c: &[f32]| c.iter().skip(1).fold(c[0], |p, &k| p * s + k);
-    v * horner(&A) / horner(&B)
+    clamped(-1.0, 1.0, v * horner(&A) / horner(&B))
 }
 
 #[cfg(test)]

@@ -12,56 +12,23 @@
 
 mod derive;
 mod eval;
+mod primitive;
 mod real;
 mod scalar;
 mod table;
 mod tape;
 mod wgsl;
 
+#[cfg(test)]
+mod tests;
+
 pub use eval::{CHUNK, Evaluator};
+pub use primitive::{Binary, Unary};
 pub use real::Real;
 pub use scalar::Scalar;
 pub use table::Activation;
 pub use tape::Tape;
 pub use wgsl::Printed;
-
-/// A function of one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Unary {
-    /// `-x`
-    Neg,
-    /// Absolute value.
-    Abs,
-    /// Exponential.
-    Exp,
-    /// Natural logarithm.
-    Log,
-    /// Square root.
-    Sqrt,
-    /// Hyperbolic tangent.
-    Tanh,
-    /// `1 / (1 + exp(-x))`
-    Sigmoid,
-    /// The error function.
-    Erf,
-    /// `x` where it is not negative, else 0; NaN stays NaN.
-    Relu,
-    /// 1 where `x > 0`, else 0.
-    Positive,
-}
-
-/// A function of two values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Binary {
-    /// `x + y`
-    Add,
-    /// `x - y`
-    Sub,
-    /// `x * y`
-    Mul,
-    /// `x / y`
-    Div,
-}
 
 /// One value of an [`Expr`]; operands are earlier nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +43,8 @@ pub enum Node {
     Unary(Unary, usize),
     /// A function of two nodes.
     Binary(Binary, usize, usize),
+    /// The second where the first is not 0, else the third. What is not chosen leaves no trace, be it NaN.
+    Select(usize, usize, usize),
 }
 
 /// A function from `arity` inputs to one or more outputs.
@@ -122,7 +91,7 @@ impl Expr {
 
     /// Floating-point operations of one evaluation.
     pub fn flops(&self) -> usize {
-        self.nodes.iter().filter(|n| matches!(n, Node::Unary(..) | Node::Binary(..))).count()
+        self.nodes.iter().filter(|n| matches!(n, Node::Unary(..) | Node::Binary(..) | Node::Select(..))).count()
     }
 
     /// Drops the inputs that nothing reads; gives the numbers of those that stay.
@@ -149,51 +118,9 @@ impl Expr {
                 Node::Const(c) => T::from_f64(f64::from_bits(c)),
                 Node::Unary(u, a) => u.apply(v[a]),
                 Node::Binary(b, x, y) => b.apply(v[x], v[y]),
+                Node::Select(c, a, b) => primitive::choose(v[c] == T::from_f64(0.0), v[b], v[a]),
             });
         }
         self.outputs.iter().map(|&o| v[o]).collect()
-    }
-}
-
-impl Unary {
-    /// Its value at `x`, in the type's own precision.
-    pub fn apply<T: Real>(self, x: T) -> T {
-        let (zero, one) = (T::from_f64(0.0), T::from_f64(1.0));
-        match self {
-            Unary::Neg => zero - x,
-            Unary::Abs => x.abs(),
-            Unary::Exp => x.exp(),
-            Unary::Log => x.log(),
-            Unary::Sqrt => x.sqrt(),
-            Unary::Tanh => x.tanh(),
-            Unary::Sigmoid => one / (one + (zero - x).exp()),
-            Unary::Erf => x.erf(),
-            Unary::Relu => {
-                if x < zero {
-                    zero
-                } else {
-                    x
-                }
-            }
-            Unary::Positive => {
-                if x > zero {
-                    one
-                } else {
-                    zero
-                }
-            }
-        }
-    }
-}
-
-impl Binary {
-    /// Its value at `(x, y)`.
-    pub fn apply<T: Real>(self, x: T, y: T) -> T {
-        match self {
-            Binary::Add => x + y,
-            Binary::Sub => x - y,
-            Binary::Mul => x * y,
-            Binary::Div => x / y,
-        }
     }
 }

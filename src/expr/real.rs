@@ -31,6 +31,20 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// Error function.
     fn erf(self) -> Self;
+    /// `exp(x) - 1`
+    fn exp_m1(self) -> Self;
+    /// `log(1 + x)`
+    fn ln_1p(self) -> Self;
+    /// Sine.
+    fn sin(self) -> Self;
+    /// Cosine.
+    fn cos(self) -> Self;
+    /// The largest integer that is not above it.
+    fn floor(self) -> Self;
+    /// This to the power of `y`, as C has it.
+    fn pow(self, y: Self) -> Self;
+    /// Whether it is no number.
+    fn is_nan(self) -> bool;
 }
 
 impl Real for f64 {
@@ -58,6 +72,27 @@ impl Real for f64 {
     fn erf(self) -> f64 {
         libm::erf(self)
     }
+    fn exp_m1(self) -> f64 {
+        libm::expm1(self)
+    }
+    fn ln_1p(self) -> f64 {
+        libm::log1p(self)
+    }
+    fn sin(self) -> f64 {
+        libm::sin(self)
+    }
+    fn cos(self) -> f64 {
+        libm::cos(self)
+    }
+    fn floor(self) -> f64 {
+        libm::floor(self)
+    }
+    fn pow(self, y: f64) -> f64 {
+        libm::pow(self, y)
+    }
+    fn is_nan(self) -> bool {
+        f64::is_nan(self)
+    }
 }
 
 impl Real for f32 {
@@ -84,5 +119,26 @@ impl Real for f32 {
     }
     fn erf(self) -> f32 {
         libm::erff(self)
+    }
+    fn exp_m1(self) -> f32 {
+        libm::expm1f(self)
+    }
+    fn ln_1p(self) -> f32 {
+        libm::log1pf(self)
+    }
+    fn sin(self) -> f32 {
+        libm::sinf(self)
+    }
+    fn cos(self) -> f32 {
+        libm::cosf(self)
+    }
+    fn floor(self) -> f32 {
+        libm::floorf(self)
+    }
+    fn pow(self, y: f32) -> f32 {
+        libm::powf(self, y)
+    }
+    fn is_nan(self) -> bool {
+        f32::is_nan(self)
     }
 }

@@ -13,6 +13,7 @@ enum Term {
     Const(f64),
     Unary(Unary, Scalar),
     Binary(Binary, Scalar, Scalar),
+    Select(Scalar, Scalar, Scalar),
 }
 
 impl Scalar {
@@ -27,6 +28,10 @@ impl Scalar {
 
     fn unary(&self, u: Unary) -> Scalar {
         Scalar(Arc::new(Term::Unary(u, self.clone())))
+    }
+
+    fn binary(&self, b: Binary, y: impl Into<Scalar>) -> Scalar {
+        Scalar(Arc::new(Term::Binary(b, self.clone(), y.into())))
     }
 
     /// Absolute value.
@@ -66,6 +71,95 @@ impl Scalar {
         self.unary(Unary::Positive)
     }
 
+    /// 1, 0 or -1, as it is above, at or below 0.
+    pub fn sign(&self) -> Scalar {
+        self.unary(Unary::Sign)
+    }
+    /// The largest integer that is not above it; its gradient is 0.
+    pub fn floor(&self) -> Scalar {
+        self.unary(Unary::Floor)
+    }
+    /// Sine of an angle in radians.
+    pub fn sin(&self) -> Scalar {
+        self.unary(Unary::Sin)
+    }
+    /// Cosine of an angle in radians.
+    pub fn cos(&self) -> Scalar {
+        self.unary(Unary::Cos)
+    }
+    /// `exp(x) - 1`, exact near 0.
+    pub fn expm1(&self) -> Scalar {
+        self.unary(Unary::Expm1)
+    }
+    /// `log(1 + exp(x))`, without its overflow.
+    pub fn softplus(&self) -> Scalar {
+        self.unary(Unary::Softplus)
+    }
+    /// `x * x`
+    pub fn square(&self) -> Scalar {
+        self * self
+    }
+    /// To the power of `y`. NaN for a negative base, unless `y` is an integer.
+    pub fn pow(&self, y: impl Into<Scalar>) -> Scalar {
+        self.binary(Binary::Pow, y)
+    }
+    /// The larger of two; NaN if either is.
+    pub fn maximum(&self, y: impl Into<Scalar>) -> Scalar {
+        self.binary(Binary::Max, y)
+    }
+    /// The smaller of two; NaN if either is.
+    pub fn minimum(&self, y: impl Into<Scalar>) -> Scalar {
+        self.binary(Binary::Min, y)
+    }
+    /// 1 where it is below `y`, else 0; 0 for NaN, as for the next four.
+    pub fn less(&self, y: impl Into<Scalar>) -> Scalar {
+        self.binary(Binary::Less, y)
+    }
+    /// 1 where it is not above `y`, else 0.
+    pub fn less_equal(&self, y: impl Into<Scalar>) -> Scalar {
+        self.binary(Binary::LessEqual, y)
+    }
+    /// 1 where it is above `y`, else 0.
+    pub fn greater(&self, y: impl Into<Scalar>) -> Scalar {
+        y.into().less(self)
+    }
+    /// 1 where it is not below `y`, else 0.
+    pub fn greater_equal(&self, y: impl Into<Scalar>) -> Scalar {
+        y.into().less_equal(self)
+    }
+    /// 1 where both are the same number, else 0.
+    pub fn equal(&self, y: impl Into<Scalar>) -> Scalar {
+        self.binary(Binary::Equal, y)
+    }
+    /// 1 where they are not the same number, else 0; 1 for NaN.
+    pub fn not_equal(&self, y: impl Into<Scalar>) -> Scalar {
+        1.0 - self.equal(y)
+    }
+    /// `yes` where it is not 0, else `no`; what is not chosen may be NaN. Its gradient then is still 0 times what the formula before
+    /// it makes of it: give that formula a safe argument.
+    pub fn select(&self, yes: impl Into<Scalar>, no: impl Into<Scalar>) -> Scalar {
+        Scalar(Arc::new(Term::Select(self.clone(), yes.into(), no.into())))
+    }
+    /// Not below `low` and not above `high`, which wins; an infinite bound is none. The gradient is 0 at the bounds, as in PyTorch 2.15.
+    pub fn clamp(&self, low: f64, high: f64) -> Scalar {
+        let x = if low == f64::NEG_INFINITY { self.clone() } else { self.less_equal(low).select(low, self) };
+        if high == f64::INFINITY { x } else { x.greater_equal(high).select(high, &x) }
+    }
+    /// `x` where it is above 0, else `negative_slope * x`.
+    pub fn leaky_relu(&self, negative_slope: f64) -> Scalar {
+        self.greater(0.0).select(self, negative_slope * self)
+    }
+    /// `x` where it is above 0, else `alpha * (exp(x) - 1)`.
+    pub fn elu(&self, alpha: f64) -> Scalar {
+        // of the negative part alone: the exponential of a large one would be infinite, and infinity times a gradient of 0 is NaN
+        let below = self.greater(0.0).select(0.0, self);
+        self.relu() + alpha * below.expm1()
+    }
+    /// `min(max(x, 0), 6)`, whose gradient is 0 at 0 and at 6.
+    pub fn relu6(&self) -> Scalar {
+        self.greater_equal(6.0).select(6.0, self.relu())
+    }
+
     pub(super) fn record(&self, tape: &mut Tape) -> usize {
         match &*self.0 {
             Term::Input(i) => tape.input(*i),
@@ -78,6 +172,10 @@ impl Scalar {
             Term::Binary(b, x, y) => {
                 let (x, y) = (x.record(tape), y.record(tape));
                 tape.binary(*b, x, y)
+            }
+            Term::Select(c, a, b) => {
+                let (c, a, b) = (c.record(tape), a.record(tape), b.record(tape));
+                tape.select(c, a, b)
             }
         }
     }

@@ -41,7 +41,30 @@ activations! {
     Gelu "gelu" = |x| 0.5 * x * (1.0 + (x * std::f64::consts::FRAC_1_SQRT_2).erf());
     /// GELU by the tanh approximation, as `x * sigmoid(2u)`: equal to `x / 2 * (1 + tanh(u))`, without its cancellation for `x << 0`.
     GeluTanh "gelu_tanh" = |x| x * (2.0 * gelu_inner(x)).sigmoid();
+    /// `x` where it is above 0, else `0.01 x`. `nn::LeakyRelu` takes another slope.
+    LeakyRelu "leaky_relu" = |x| x.leaky_relu(0.01);
+    /// `x` where it is above 0, else `exp(x) - 1` (Clevert et al. 2015). `nn::Elu` takes another alpha.
+    Elu "elu" = |x| x.elu(1.0);
+    /// ELU with the scale and alpha that keep mean 0 and variance 1 (Klambauer et al. 2017).
+    Selu "selu" = |x| SELU_SCALE * x.elu(SELU_ALPHA);
+    /// `log(1 + exp(x))`
+    Softplus "softplus" = |x| x.softplus();
+    /// `x * tanh(softplus(x))` (Misra 2019).
+    Mish "mish" = |x| x * x.softplus().tanh();
+    /// `x * relu6(x + 3) / 6` (Howard et al. 2019).
+    Hardswish "hardswish" = |x| x * (x + 3.0).relu6() * (1.0 / 6.0);
+    /// `relu6(x + 3) / 6`
+    Hardsigmoid "hardsigmoid" = |x| (x + 3.0).relu6() * (1.0 / 6.0);
+    /// `min(max(x, 0), 6)`
+    Relu6 "relu6" = |x| x.relu6();
+    /// `x / (1 + |x|)`
+    Softsign "softsign" = |x| x / (1.0 + x.abs());
+    /// `log(sigmoid(x))`
+    LogSigmoid "log_sigmoid" = |x| -(-x).softplus();
 }
+
+const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 
 fn gelu_inner(x: &Scalar) -> Scalar {
     (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * (x * x * x))

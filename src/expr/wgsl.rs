@@ -25,15 +25,8 @@ impl Expr {
                 Node::Rate(k) => format!("V(rate({k}u))"),
                 Node::Const(c) => format!("V({})", literal(f64::from_bits(c))),
                 Node::Unary(u, a) => u.wgsl(&names[a]),
-                Node::Binary(b, x, y) => {
-                    let op = match b {
-                        Binary::Add => '+',
-                        Binary::Sub => '-',
-                        Binary::Mul => '*',
-                        Binary::Div => '/',
-                    };
-                    format!("{} {op} {}", names[x], names[y])
-                }
+                Node::Binary(b, x, y) => b.wgsl(&names[x], &names[y]),
+                Node::Select(c, a, b) => format!("select({}, {}, {} == V(0.0))", names[a], names[b], names[c]),
             };
             let _ = writeln!(statements, "    let t{i} = {rhs};");
             names.push(format!("t{i}"));
@@ -47,11 +40,17 @@ impl Unary {
         match self {
             Unary::Neg => format!("-{x}"),
             Unary::Abs => format!("abs({x})"),
+            Unary::Sign => format!("sign_of({x})"),
+            Unary::Floor => format!("floor({x})"),
             Unary::Exp => format!("exp({x})"),
+            Unary::Expm1 => format!("expm1({x})"),
             Unary::Log => format!("log({x})"),
             Unary::Sqrt => format!("sqrt({x})"),
+            Unary::Sin => format!("sine({x}, 0.0)"),
+            Unary::Cos => format!("sine({x}, 1.0)"),
             Unary::Tanh => format!("safe_tanh({x})"),
             Unary::Sigmoid => format!("V(1.0) / (V(1.0) + exp(-{x}))"),
+            Unary::Softplus => format!("softplus({x})"),
             Unary::Erf => format!("erf({x})"),
             Unary::Relu => format!("select({x}, V(0.0), {x} < V(0.0))"),
             Unary::Positive => format!("select(V(0.0), V(1.0), {x} > V(0.0))"),
@@ -59,8 +58,26 @@ impl Unary {
     }
 }
 
+impl Binary {
+    fn wgsl(self, x: &str, y: &str) -> String {
+        match self {
+            Binary::Add => format!("{x} + {y}"),
+            Binary::Sub => format!("{x} - {y}"),
+            Binary::Mul => format!("{x} * {y}"),
+            Binary::Div => format!("{x} / {y}"),
+            Binary::Max => format!("safe_max({x}, {y})"),
+            Binary::Min => format!("safe_min({x}, {y})"),
+            Binary::Pow => format!("safe_pow({x}, {y})"),
+            Binary::Less => format!("select(V(0.0), V(1.0), {x} < {y})"),
+            Binary::LessEqual => format!("select(V(0.0), V(1.0), {x} <= {y})"),
+            Binary::Equal => format!("select(V(0.0), V(1.0), {x} == {y})"),
+        }
+    }
+}
+
 /// An f32 literal that parses back to the same bits.
 fn literal(x: f64) -> String {
     let x = x as f32;
-    if x.is_finite() { format!("{x:?}f") } else { format!("bitcast<f32>({}u)", x.to_bits()) }
+    // WGSL refuses an infinity or a NaN that it can see at compile time
+    if x.is_finite() { format!("{x:?}f") } else { format!("from_bits({}u)", x.to_bits()) }
 }

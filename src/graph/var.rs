@@ -1,6 +1,8 @@
+mod elementwise;
+
 use super::{Field, Graph, Labels, NodeId, Op, ReduceKind, Type, Value};
 use crate::error::{Error, Result};
-use crate::expr::{Activation, Expr};
+use crate::expr::Expr;
 use crate::tensor::{DType, Shape};
 use std::cell::RefCell;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -159,68 +161,6 @@ impl Var {
     #[track_caller]
     fn map(&self, f: Expr, others: &[&Var]) -> Var {
         self.op(Op::Map(f), others)
-    }
-
-    /// An activation by its value.
-    #[track_caller]
-    pub fn activation(&self, a: Activation) -> Var {
-        self.map(a.expr(), &[])
-    }
-
-    /// `max(x, 0)`
-    #[track_caller]
-    pub fn relu(&self) -> Var {
-        self.activation(Activation::Relu)
-    }
-    /// Hyperbolic tangent.
-    #[track_caller]
-    pub fn tanh(&self) -> Var {
-        self.activation(Activation::Tanh)
-    }
-    /// `1 / (1 + exp(-x))`
-    #[track_caller]
-    pub fn sigmoid(&self) -> Var {
-        self.activation(Activation::Sigmoid)
-    }
-    /// `x * sigmoid(x)`
-    #[track_caller]
-    pub fn silu(&self) -> Var {
-        self.activation(Activation::Silu)
-    }
-    /// GELU with the error function.
-    #[track_caller]
-    pub fn gelu(&self) -> Var {
-        self.activation(Activation::Gelu)
-    }
-    /// GELU by the tanh approximation.
-    #[track_caller]
-    pub fn gelu_tanh(&self) -> Var {
-        self.activation(Activation::GeluTanh)
-    }
-    /// `x * x`
-    #[track_caller]
-    pub fn square(&self) -> Var {
-        self.map(Expr::of(1, |x| vec![&x[0] * &x[0]]), &[])
-    }
-    /// Square root.
-    #[track_caller]
-    pub fn sqrt(&self) -> Var {
-        self.map(Expr::of(1, |x| vec![x[0].sqrt()]), &[])
-    }
-    /// Exponential.
-    #[track_caller]
-    pub fn exp(&self) -> Var {
-        self.map(Expr::of(1, |x| vec![x[0].exp()]), &[])
-    }
-    /// Natural logarithm.
-    #[track_caller]
-    pub fn log(&self) -> Var {
-        self.map(Expr::of(1, |x| vec![x[0].log()]), &[])
-    }
-    /// Absolute value.
-    #[track_caller]
-    pub fn abs(&self) -> Var {
-        self.map(Expr::of(1, |x| vec![x[0].abs()]), &[])
     }
 
     /// The sum of all elements, `[]`.

@@ -15,11 +15,12 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Starts with the `dims` row and the alias `V`.
+    /// Starts with the `dims` row and the aliases `V` and `U`, its bits.
     pub(super) fn new(v: &str) -> Self {
         let text = format!(
-            "alias V = {v};\n@group(0) @binding(0) var<uniform> dims: array<vec4<u32>, 16>;\n\
-             fn dim(i: u32) -> u32 {{ return dims[i / 4u][i % 4u]; }}\n"
+            "alias V = {v};\nalias U = {};\n@group(0) @binding(0) var<uniform> dims: array<vec4<u32>, 16>;\n\
+             fn dim(i: u32) -> u32 {{ return dims[i / 4u][i % 4u]; }}\n",
+            v.replace("f32", "u32")
         );
         Source { text, bindings: 1 }
     }

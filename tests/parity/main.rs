@@ -8,6 +8,8 @@ mod common;
 
 mod cases;
 mod check;
+mod edges;
+mod formulas;
 mod gather;
 mod make;
 mod optimizers;
@@ -34,6 +36,8 @@ fn rows(cases: Vec<Case>) -> Vec<Job> {
 
 tests! {
     maps = rows(cases::maps());
+    formulas = rows(formulas::formulas());
+    edges = edges::edges();
     broadcasts = rows(cases::broadcasts());
     reductions = rows(cases::reductions());
     products = rows(cases::products());

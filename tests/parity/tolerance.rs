@@ -3,7 +3,7 @@
 //! Every value of a graph gets a tolerance of its own: what its operation may do, and what its operands' tolerances move it by. So a
 //! composite case adds up what it contains, and nothing has to be tuned.
 
-use gradus::expr::{Expr, Node as ExprNode, Unary};
+use gradus::expr::{Binary, Expr, Node as ExprNode, Unary};
 use gradus::graph::{Graph, Node, Op, ReduceKind, Type, Value};
 use gradus::reference::Data;
 use gradus::tensor::Shape;
@@ -76,11 +76,10 @@ fn map(f: &Expr, x: &[(&Known, &Type)], shape: &Shape, y: &[f64]) -> Vec<f64> {
     let at: Vec<Vec<usize>> = x.iter().map(|(_, t)| strides(&t.shape, shape)).collect();
     let mut args = vec![0.0; x.len()];
     // picking a value or its sign rounds nothing: ReLU's 0 is 0 on every machine
-    let picks = |n: &ExprNode| {
-        !matches!(
-            n,
-            ExprNode::Binary(..) | ExprNode::Unary(Unary::Exp | Unary::Log | Unary::Sqrt | Unary::Tanh | Unary::Sigmoid | Unary::Erf, _)
-        )
+    let picks = |n: &ExprNode| match n {
+        ExprNode::Unary(u, _) => matches!(u, Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Relu | Unary::Positive),
+        ExprNode::Binary(b, ..) => matches!(b, Binary::Max | Binary::Min | Binary::Less | Binary::LessEqual | Binary::Equal),
+        _ => true,
     };
     let exact = f.nodes().iter().all(picks);
     let element = |(e, &y): (usize, &f64)| {

@@ -12,14 +12,14 @@ fn mid(b: &Builder, y: &Var) -> Var {
 }
 
 #[track_caller]
-fn pass(name: &str, op: impl Fn(&Builder) -> Var) -> Checked {
+pub(super) fn pass(name: &str, op: impl Fn(&Builder) -> Var) -> Checked {
     match check(name, |b| mid(b, &op(b))) {
         Ok(checked) => checked,
         Err(e) => panic!("{e}"),
     }
 }
 
-fn parameter(b: &Builder, name: &str, shape: &[usize]) -> Var {
+pub(super) fn parameter(b: &Builder, name: &str, shape: &[usize]) -> Var {
     b.parameter(name, Shape::from(shape))
 }
 
