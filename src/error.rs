@@ -86,6 +86,10 @@ pub enum Error {
     #[error("label {label} of row {row} is out of range\n  where: {at}\n  help: the model has {classes} outputs, so labels run from 0 to {}; check the data or the last layer", classes.saturating_sub(1))]
     LabelOutOfRange { label: u64, row: usize, classes: usize, at: String },
 
+    /// An index in the data that a table has no row for.
+    #[error("index {index} of row {row} is out of range\n  where: {at}\n  help: the table has {size} rows, so indices run from 0 to {}; check the data or make the table larger", size.saturating_sub(1))]
+    IndexOutOfRange { index: u64, row: usize, size: usize, at: String },
+
     /// Weights that do not fit the model; nothing was changed.
     #[error("the weights do not fit the model; nothing was changed\n  where: {}{}\n  help: {help}", path.display(), list_weights(missing, unexpected, wrong_shape))]
     WeightMismatch { path: PathBuf, missing: Vec<String>, unexpected: Vec<String>, wrong_shape: Vec<WrongShape>, help: String },
@@ -166,6 +170,7 @@ impl Error {
             Error::DataNotFound { .. } => "data-not-found",
             Error::DataSource { .. } => "data-source",
             Error::LabelOutOfRange { .. } => "label-out-of-range",
+            Error::IndexOutOfRange { .. } => "index-out-of-range",
             Error::WeightMismatch { .. } => "weight-mismatch",
             Error::BadFile { .. } => "bad-file",
             Error::Io { .. } => "io",

@@ -26,7 +26,8 @@ pub mod prelude {
     pub use crate::data::{self, Dataset};
     pub use crate::graph::Var;
     pub use crate::nn::{
-        Accuracy, CrossEntropy, Flatten, Gelu, Init, Linear, Module, Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, module,
+        Accuracy, CrossEntropy, Embedding, Flatten, Gelu, Init, Linear, Module, Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh,
+        module,
     };
     pub use crate::optim::{Adam, AdamW, Group, Optimizer, Schedule, Sgd};
     pub use crate::train::{Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Trainer};

@@ -11,6 +11,8 @@ mod common;
 mod formulas;
 #[path = "parity/gather.rs"]
 mod gather;
+#[path = "parity/indices.rs"]
+mod indices;
 #[path = "parity/make.rs"]
 mod make;
 #[path = "parity/tolerance.rs"]
@@ -41,6 +43,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         cases::views,
         cases::classifiers,
         gather::gathers,
+        indices::cases,
     ];
     let mut out = BTreeMap::new();
     let mut add = |case: &Case, rule: &gradus::plan::Rule| -> Result<(), String> {

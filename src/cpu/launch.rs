@@ -1,6 +1,6 @@
 use super::fork::{WRITES, Writes, cost, parts};
 use super::table::{Place, Table};
-use super::{fault, gather, gemm, map, optimizer, reduce, rows, tick};
+use super::{fault, gather, gemm, map, optimizer, reduce, rows, take as by_index, tick};
 use crate::error::Result;
 use crate::expr::{Evaluator, Expr, Node};
 use crate::kernels::words::RATE_WIDTH;
@@ -120,6 +120,9 @@ impl Ready {
             Kernel::CrossEntropy(k) => rows::cross_entropy(k, threads, reads, writes),
             Kernel::Accuracy(k) => rows::accuracy(k, reads, writes),
             Kernel::Gather(k) => gather::run(k, threads, reads, writes)?,
+            Kernel::Take(k) => by_index::take(k, threads, reads, writes),
+            Kernel::ScatterLinks(k) => by_index::links(k, reads, writes),
+            Kernel::ScatterAdd(k) => by_index::add(k, threads, reads, writes),
             Kernel::Optimizer(k) => optimizer::run(k, workers, reads, writes),
             Kernel::Tick(k) => tick::run(k, reads, writes),
         }
@@ -137,6 +140,9 @@ fn spans(kernel: &Kernel) -> Vec<Range<usize>> {
         Kernel::CrossEntropy(k) => rows::cross_entropy_spans(k),
         Kernel::Accuracy(k) => rows::accuracy_spans(k),
         Kernel::Gather(k) => gather::spans(k),
+        Kernel::Take(k) => by_index::take_spans(k),
+        Kernel::ScatterLinks(k) => by_index::links_spans(k),
+        Kernel::ScatterAdd(k) => by_index::add_spans(k),
         Kernel::Optimizer(k) => optimizer::spans(k),
         Kernel::Tick(k) => tick::spans(k),
     }

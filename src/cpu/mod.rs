@@ -16,6 +16,7 @@ mod profile;
 mod reduce;
 mod rows;
 mod table;
+mod take;
 #[cfg(test)]
 mod tests;
 mod tick;

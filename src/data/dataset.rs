@@ -300,16 +300,33 @@ impl Dataset {
     /// As [`Dataset::check_labels`], over stored words; `row` tells a word's row.
     fn check_label_words(&self, classes: usize, words: &[u32], row: impl Fn(usize) -> usize) -> Result<()> {
         let Some(y) = self.position("y") else { return Ok(()) };
-        let (field, bytes) = (self.looks[y].field(), self.sources[y].dtype() == DType::U8);
         let classes = self.looks[y].classes().map_or(classes, |c| c.min(classes));
-        for (i, stored) in words.chunks_exact(field.words()).enumerate() {
-            let value = |e: usize| if bytes { stored[e / 4] >> (8 * (e % 4)) & 255 } else { stored[e] };
-            if let Some(label) = (0..field.width()).map(value).find(|&l| l as usize >= classes) {
-                let at = format!("the data set `{}`", self.name);
-                return Err(Error::LabelOutOfRange { label: label.into(), row: row(i), classes, at });
-            }
+        let at = || format!("the data set `{}`", self.name);
+        match self.first_beyond(y, classes, words) {
+            Some((i, label)) => Err(Error::LabelOutOfRange { label: label.into(), row: row(i), classes, at: at() }),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Fails if an index of this field is not below `size`, the rows of the table that `at` takes it for.
+    pub(crate) fn check_indices(&self, field: &str, size: usize, at: &str) -> Result<()> {
+        let Some(x) = self.position(field).filter(|&i| self.sources[i].dtype() != DType::F32) else { return Ok(()) };
+        self.each_chunk(x, |first, words| match self.first_beyond(x, size, words) {
+            Some((i, index)) => {
+                let at = format!("{at}; the field `{field}` of the data set `{}`", self.name);
+                Err(Error::IndexOutOfRange { index: index.into(), row: first + i, size, at })
+            }
+            None => Ok(()),
+        })
+    }
+
+    /// The first integer of a field's stored words that is not below `limit`, and its row among them.
+    fn first_beyond(&self, field: usize, limit: usize, words: &[u32]) -> Option<(usize, u32)> {
+        let (f, bytes) = (self.looks[field].field(), self.sources[field].dtype() == DType::U8);
+        words.chunks_exact(f.words()).enumerate().find_map(|(i, stored)| {
+            let value = |e: usize| if bytes { stored[e / 4] >> (8 * (e % 4)) & 255 } else { stored[e] };
+            (0..f.width()).map(value).find(|&v| v as usize >= limit).map(|v| (i, v))
+        })
     }
 
     /// One number for what this set holds, so that the device keeps one copy of it.

@@ -138,7 +138,12 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
             let rest = Expr::of(3, |x| vec![&x[0] * (&x[1] - &x[2])]);
             out.push((node.inputs[0], g.derived_map(id, rest, &[id.into(), grad, sum])?));
         }
-        Op::Accuracy(_) => {}
+        Op::Take if wants(&node.inputs[0]) => {
+            let rows = g.shape(node.inputs[0])[0];
+            out.push((node.inputs[0], g.derived(id, Op::ScatterAdd { rows }, &[grad, node.inputs[1]])?));
+        }
+        Op::ScatterAdd { .. } => out.push((node.inputs[0], g.derived(id, Op::Take, &[grad, node.inputs[1]])?)),
+        Op::Accuracy(_) | Op::Take => {}
         Op::CrossEntropy(_) => return Err(unsupported(&node, "a second derivative of a cross-entropy")),
     }
     out.retain(|(input, _)| wants(input));

@@ -7,6 +7,7 @@ mod grad;
 mod op;
 mod print;
 mod simplify;
+mod take;
 mod var;
 
 pub use field::Field;

@@ -1,4 +1,4 @@
-use super::{Field, OpFault, Type};
+use super::{Field, OpFault, Type, take};
 use crate::expr::{Binary, Expr, Node};
 use crate::tensor::{DType, Shape};
 
@@ -74,9 +74,17 @@ pub enum Op {
     CrossEntropy(Labels),
     /// The fraction of rows whose largest value is the label's `[]`.
     Accuracy(Labels),
+    /// A table `[n, ..row]` and indices (u32): the rows that they name, `[..indices, ..row]`. An index of `n` or above gives NaN.
+    Take,
+    /// Values `[..indices, ..row]` and indices (u32): for each of `rows` rows the sum of its values, in index order. What has an index
+    /// of `rows` or above is left out: [`Op::Take`] has made NaN of it.
+    ScatterAdd {
+        /// Rows of the result.
+        rows: usize,
+    },
 }
 
-type Inferred = Result<Vec<Type>, OpFault>;
+pub(super) type Inferred = Result<Vec<Type>, OpFault>;
 
 impl Op {
     /// The name that errors and listings use.
@@ -109,6 +117,8 @@ impl Op {
             Op::Softmax => "softmax",
             Op::CrossEntropy(_) => "cross_entropy",
             Op::Accuracy(_) => "accuracy",
+            Op::Take => "take",
+            Op::ScatterAdd { .. } => "scatter_add",
         }
     }
 
@@ -185,6 +195,8 @@ impl Op {
                 classification(inputs, *labels)?;
                 Ok(vec![Type::f32([])])
             }
+            Op::Take => take::take(inputs),
+            Op::ScatterAdd { rows } => take::scatter_add(inputs, *rows),
         }
     }
 
@@ -199,7 +211,7 @@ impl Op {
                 2 * n(&outputs[0]) * s[s.rank() - if *ta { 2 } else { 1 }] as u64
             }
             Op::Softmax | Op::CrossEntropy(_) => 5 * n(inputs[0]),
-            Op::Accuracy(_) => n(inputs[0]),
+            Op::Accuracy(_) | Op::ScatterAdd { .. } => n(inputs[0]),
             _ => 0,
         }
     }

@@ -144,7 +144,7 @@ impl Var {
     }
 
     #[track_caller]
-    fn op(&self, op: Op, others: &[&Var]) -> Var {
+    pub(super) fn op(&self, op: Op, others: &[&Var]) -> Var {
         if others.iter().any(|o| !o.builder.same(&self.builder)) {
             self.builder.fail(Error::Unsupported {
                 what: "mixing values of two models".into(),

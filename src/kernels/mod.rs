@@ -11,6 +11,7 @@ mod optimizer;
 mod reduce;
 mod rows;
 mod source;
+mod take;
 mod tick;
 pub mod words;
 
@@ -20,6 +21,8 @@ pub use map::{Map, MapSpec, Read, Strided};
 pub use optimizer::Optimizer;
 pub use reduce::{Reduce, ReduceSpec, Term};
 pub use rows::{Accuracy, CrossEntropy, Softmax};
+pub(crate) use take::{FIRST, LAST};
+pub use take::{ScatterAdd, ScatterLinks, Take};
 pub use tick::Tick;
 
 use serde::{Deserialize, Serialize};
@@ -76,6 +79,12 @@ pub enum Kernel {
     Accuracy(Accuracy),
     /// Rows of the data set to a batch.
     Gather(Gather),
+    /// Rows of a table by number.
+    Take(Take),
+    /// Chains of equal indices.
+    ScatterLinks(ScatterLinks),
+    /// Sums by index, over those chains.
+    ScatterAdd(ScatterAdd),
     /// The update of all parameters.
     Optimizer(Optimizer),
     /// The end of a step.
@@ -92,6 +101,9 @@ macro_rules! each {
             Kernel::CrossEntropy($k) => $e,
             Kernel::Accuracy($k) => $e,
             Kernel::Gather($k) => $e,
+            Kernel::Take($k) => $e,
+            Kernel::ScatterLinks($k) => $e,
+            Kernel::ScatterAdd($k) => $e,
             Kernel::Optimizer($k) => $e,
             Kernel::Tick($k) => $e,
         }
@@ -109,6 +121,9 @@ impl Kernel {
             Kernel::CrossEntropy(_) => "cross_entropy".into(),
             Kernel::Accuracy(_) => "accuracy".into(),
             Kernel::Gather(_) => "gather".into(),
+            Kernel::Take(_) => "take".into(),
+            Kernel::ScatterLinks(_) => "scatter_links".into(),
+            Kernel::ScatterAdd(_) => "scatter_add".into(),
             Kernel::Optimizer(_) => "optimizer".into(),
             Kernel::Tick(_) => "tick".into(),
         }

@@ -2,6 +2,7 @@
 //!
 //! A layer is a [`Module`]; there is no second way to write one. Names come from [`Scope`], input sizes are inferred.
 
+mod embedding;
 mod init;
 mod layers;
 mod loss;
@@ -10,6 +11,7 @@ mod module;
 mod scope;
 mod sequential;
 
+pub use embedding::Embedding;
 pub use init::Init;
 pub use layers::{Flatten, Gelu, Linear, Relu, Sigmoid, Silu, Softmax, Tanh};
 pub use loss::{CrossEntropy, Loss, Mse};

@@ -1,4 +1,4 @@
-use super::{Flatten, Linear, Module, Scope, Softmax};
+use super::{Embedding, Flatten, Linear, Module, Scope, Softmax};
 use crate::expr::Activation;
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub enum Layer {
     /// [`Linear`].
     Linear(Linear),
+    /// [`Embedding`].
+    Embedding(Embedding),
     /// An activation.
     Activation {
         /// Which.
@@ -32,6 +34,7 @@ impl Layer {
     pub fn build(&self) -> Box<dyn Module> {
         match self {
             Layer::Linear(l) => Box::new(*l),
+            Layer::Embedding(l) => Box::new(*l),
             Layer::Activation { function } => Box::new(*function),
             Layer::Softmax {} => Box::new(Softmax),
             Layer::Flatten {} => Box::new(Flatten),

@@ -18,7 +18,7 @@ pub enum Core {
     Gemm(NodeId),
     /// A reduction with maps before it.
     Reduce(NodeId),
-    /// Softmax, cross-entropy or accuracy: alone.
+    /// Softmax, cross-entropy, accuracy, take, scatter_add: alone.
     Rows(NodeId),
 }
 
@@ -119,7 +119,9 @@ pub fn fuse(step: &Step) -> Result<Groups> {
                 None => new(Core::Reduce(id), vec![], shape(n.inputs[0])),
             },
             Op::MatMul { .. } => new(Core::Gemm(id), vec![], shape(id.into())),
-            Op::Softmax | Op::CrossEntropy(_) | Op::Accuracy(_) => new(Core::Rows(id), vec![], shape(n.inputs[0])),
+            Op::Softmax | Op::CrossEntropy(_) | Op::Accuracy(_) | Op::Take | Op::ScatterAdd { .. } => {
+                new(Core::Rows(id), vec![], shape(n.inputs[0]))
+            }
         };
         f.owner.insert(id, f.groups.len());
         f.groups.push(group);

@@ -14,9 +14,9 @@ use crate::kernels::{
 use std::collections::HashMap;
 use std::ops::Range;
 
-struct Lowering<'a> {
-    r: &'a Request<'a>,
-    g: &'a Graph,
+pub(super) struct Lowering<'a> {
+    pub(super) r: &'a Request<'a>,
+    pub(super) g: &'a Graph,
     groups: &'a Groups,
     places: HashMap<Value, Place>,
     /// Gradients that are written to their arena at once.
@@ -85,7 +85,7 @@ impl Lowering<'_> {
         self.draft.phases.push((phase, at..at));
     }
 
-    fn push(&mut self, kernel: Kernel, buffers: Vec<Symbol>, label: String, flops: u64, elements: usize) {
+    pub(super) fn push(&mut self, kernel: Kernel, buffers: Vec<Symbol>, label: String, flops: u64, elements: usize) {
         self.draft.launches.push(DraftLaunch { kernel, buffers, label, flops, bytes: 4 * elements as u64 });
         let end = self.draft.launches.len();
         if let Some((_, range)) = self.draft.phases.last_mut() {
@@ -93,13 +93,13 @@ impl Lowering<'_> {
         }
     }
 
-    fn temporary(&mut self, elements: usize) -> Symbol {
+    pub(super) fn temporary(&mut self, elements: usize) -> Symbol {
         self.draft.virtuals.push(4 * elements);
         Symbol::Virtual(self.draft.virtuals.len() - 1)
     }
 
     /// Gives a value that a launch makes its place.
-    fn assign(&mut self, v: Value) -> Place {
+    pub(super) fn assign(&mut self, v: Value) -> Place {
         let place = match self.direct.get(&v) {
             Some(&offset) => (Symbol::Fixed(BufferId::Gradients), offset),
             None => (self.temporary(self.g.shape(v).size()), 0),
@@ -108,7 +108,7 @@ impl Lowering<'_> {
         place
     }
 
-    fn place(&self, v: Value) -> Place {
+    pub(super) fn place(&self, v: Value) -> Place {
         let b = base(self.g, v);
         if let Op::Parameter { name, .. } = &self.g.nodes[b.node].op {
             let entry = self.r.arena.find(name);
@@ -117,12 +117,12 @@ impl Lowering<'_> {
         self.places[&b]
     }
 
-    fn size(&self, v: Value) -> usize {
+    pub(super) fn size(&self, v: Value) -> usize {
         self.g.shape(v).size()
     }
 
     /// `layer shape`, for listings.
-    fn label(&self, node: NodeId, shape: impl std::fmt::Display, maps: &[NodeId]) -> String {
+    pub(super) fn label(&self, node: NodeId, shape: impl std::fmt::Display, maps: &[NodeId]) -> String {
         let n = &self.g.nodes[node];
         let mut out = String::new();
         for &m in maps {
@@ -406,6 +406,8 @@ impl Lowering<'_> {
                 let to = self.assign(node.into());
                 self.mean_of_rows(hits, rows, to, "mean hits");
             }
+            Op::Take => self.take(node),
+            Op::ScatterAdd { rows } => self.scatter_add(node, rows),
             _ => {}
         }
     }

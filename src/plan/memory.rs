@@ -70,5 +70,6 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         fields: draft.fields,
         metrics: draft.metrics,
         outputs: outputs.collect(),
+        index_limits: Vec::new(),
     }
 }

@@ -3,10 +3,12 @@
 //! [`plan`] fuses maps into the kernels around them (`fuse`), turns each group into launches (`lower`), and colours what they
 //! make into reusable slots (`memory`). The result is data: it can be printed, counted and tested without a device.
 
+mod alone;
 mod arena;
 mod draft;
 mod explain;
 mod fuse;
+mod limits;
 mod lower;
 mod memory;
 mod profile;
@@ -15,6 +17,7 @@ mod session;
 pub use arena::{ALIGN, Arena, ArenaEntry};
 pub(crate) use explain::bytes as human_bytes;
 pub(crate) use explain::group as human_count;
+pub use limits::IndexLimit;
 pub use profile::{Clock, Timing};
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 
@@ -147,6 +150,8 @@ pub struct Program {
     pub metrics: Vec<String>,
     /// What `predict` reads.
     pub outputs: Vec<Output>,
+    /// What the integers of its fields must be below.
+    pub index_limits: Vec<IndexLimit>,
 }
 
 /// A step as a graph, with what is wanted of it.
@@ -217,7 +222,8 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
     let step = r.step.simplified()?;
     let groups = fuse::fuse(&step)?;
     let draft = lower::lower(r, &step, &groups)?;
-    let program = memory::colour(r, draft);
+    let mut program = memory::colour(r, draft);
+    program.index_limits = limits::limits(&step);
     for l in &program.launches {
         if l.kernel.grid().iter().any(|&g| g as usize > crate::kernels::MAX_GROUPS) || l.kernel.dims().len() > crate::kernels::DIMS {
             return Err(Error::Unsupported {

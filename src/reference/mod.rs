@@ -17,6 +17,7 @@
 
 mod classify;
 mod ops;
+mod take;
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,4 @@
-use super::{Data, classify, site, wrong_kind};
+use super::{Data, classify, site, take, wrong_kind};
 use crate::error::{Error, Result};
 use crate::expr::{self, Expr, Real};
 use crate::graph::{Graph, Node, Op, ReduceKind};
@@ -32,12 +32,18 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
         Op::Softmax => softmax(real(node, x, 0)?, shape(0).last()),
         Op::CrossEntropy(_) => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0)),
         Op::Accuracy(_) => return classify::accuracy(node, real(node, x, 0)?, x[1], shape(0)),
+        Op::Take => take::take(real(node, x, 0)?, shape(0)[0], integer(node, x, 1)?),
+        Op::ScatterAdd { rows } => take::scatter_add(real(node, x, 0)?, *rows, integer(node, x, 1)?),
     };
     Ok(vec![Data::Real(one)])
 }
 
 fn real<'a, T: Real>(node: &Node, x: &[&'a Data<T>], i: usize) -> Result<&'a [T]> {
     x[i].as_real().ok_or_else(|| wrong_kind(node, format!("operand {i} is of integers")))
+}
+
+fn integer<'a, T: Real>(node: &Node, x: &[&'a Data<T>], i: usize) -> Result<&'a [u32]> {
+    x[i].as_integer().ok_or_else(|| wrong_kind(node, format!("operand {i} is of reals")))
 }
 
 /// A node's formula has one output and reads no rates: those belong to the optimizer, which is no node.

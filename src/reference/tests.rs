@@ -3,6 +3,7 @@
 mod checker;
 mod formulas;
 mod gradients;
+mod indices;
 mod models;
 
 use super::{Data, evaluate, evaluate_all, evaluate_node};

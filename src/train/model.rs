@@ -69,7 +69,7 @@ impl Model {
             Some(d) => d.clone(),
             None => Device::best()?,
         };
-        let fields = [input_field(&settings.input)];
+        let fields = [input_field(&settings)];
         let Built { parameters, layers, output, .. } = build(&*module, &settings, Purpose::Predict, 2, &fields)?;
         let mut faults = Faults::default();
         Group::check(settings.optimizer.groups(), &parameters.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), &mut faults);
@@ -246,6 +246,7 @@ impl Model {
         if self.settings.loss.classifies() && purpose != Purpose::Predict {
             data.check_labels(self.output.last())?;
         }
+        program.index_limits.iter().try_for_each(|l| data.check_indices(&l.field, l.rows, &l.at))?;
         let names: Vec<String> = data.fields().into_iter().map(|f| f.name).collect();
         let all = &self.resident[resident].ids;
         let ids: Vec<DataId> =
@@ -285,6 +286,15 @@ impl Model {
                 problem: format!("a row of `{}` is {} and the model takes {}", data.name(), data.input_shape(), self.settings.input),
                 at: format!("the data set `{}`", data.name()),
                 help: "set `.input(..)` of Compile to the row's shape, or `.flatten()` the data set".into(),
+            });
+        }
+        let found = data.fields()[0].out_dtype();
+        if found != self.settings.input_dtype {
+            return Err(Error::DTypeMismatch {
+                op: "fit".into(),
+                problem: format!("`{}` gives {found} and the model takes {}", data.name(), self.settings.input_dtype),
+                at: format!("the data set `{}`", data.name()),
+                help: "indices need `.integers()` on the data set and `.input_dtype(DType::U32)` on Compile, numbers neither".into(),
             });
         }
         if purpose != Purpose::Predict && !data.has_labels() {

@@ -3,7 +3,7 @@ use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::nn::{Loss, Metric};
 use crate::optim::Optimizer;
-use crate::tensor::Shape;
+use crate::tensor::{DType, Shape};
 use serde::{Deserialize, Serialize};
 
 /// What a model is made for: optimizer, loss, input, metrics, device, seed.
@@ -24,6 +24,9 @@ pub struct Compile {
     pub loss: Loss,
     /// The shape of one row of input.
     pub input: Shape,
+    /// What the input is: f32, or u32 for indices; f32.
+    #[serde(default = "f32_input")]
+    pub input_dtype: DType,
     /// Computed on the device at every step.
     #[serde(default)]
     pub metrics: Vec<Metric>,
@@ -38,11 +41,24 @@ pub struct Compile {
 impl Compile {
     /// With this optimizer and loss.
     pub fn new(optimizer: impl Into<Optimizer>, loss: impl Into<Loss>) -> Self {
-        Compile { optimizer: optimizer.into(), loss: loss.into(), input: Shape::default(), metrics: vec![], device: None, seed: 0 }
+        Compile {
+            optimizer: optimizer.into(),
+            loss: loss.into(),
+            input: Shape::default(),
+            input_dtype: DType::F32,
+            metrics: vec![],
+            device: None,
+            seed: 0,
+        }
     }
     /// The shape of one row of input, without the batch.
     pub fn input(mut self, shape: impl Into<Shape>) -> Self {
         self.input = shape.into();
+        self
+    }
+    /// What the input is: f32, or `DType::U32` for a model that begins with [`Embedding`](crate::nn::Embedding).
+    pub fn input_dtype(mut self, dtype: DType) -> Self {
+        self.input_dtype = dtype;
         self
     }
     /// Adds a metric.
@@ -69,9 +85,15 @@ impl Compile {
             self.input.to_string(),
             "give the shape of one row: `.input([784])`",
         );
+        let known = matches!(self.input_dtype, DType::F32 | DType::U32);
+        f.check(known, "compile.input_dtype", self.input_dtype, "a model takes f32 numbers or u32 indices");
         self.optimizer.check(&mut f);
         f.finish()
     }
+}
+
+fn f32_input() -> DType {
+    DType::F32
 }
 
 /// How to train: Keras' `fit`.

@@ -63,6 +63,7 @@ pub(super) fn build(module: &dyn Module, settings: &Compile, purpose: Purpose, b
 }
 
 /// The field that stands for the input before any data set is known.
-pub(super) fn input_field(shape: &Shape) -> Field {
-    Field { name: "x".into(), stored: DType::F32, row: shape.clone(), scale: 1.0, shift: 0.0, keep_integer: false, one_hot: None }
+pub(super) fn input_field(settings: &Compile) -> Field {
+    let (shape, dtype) = (&settings.input, settings.input_dtype);
+    Field { name: "x".into(), stored: dtype, row: shape.clone(), scale: 1.0, shift: 0.0, keep_integer: dtype == DType::U32, one_hot: None }
 }

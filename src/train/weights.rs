@@ -261,7 +261,7 @@ impl Model {
 
 /// Fails unless the file holds every parameter that the model would make, in its shape.
 fn check_shapes(path: &Path, file: &SafeTensors<'_>, module: &dyn Module, settings: &Compile) -> Result<()> {
-    let built = build(module, settings, Purpose::Predict, 2, &[input_field(&settings.input)])?;
+    let built = build(module, settings, Purpose::Predict, 2, &[input_field(settings)])?;
     let (mut missing, mut wrong_shape) = (Vec::new(), Vec::new());
     for p in built.parameters {
         match file.tensor(&p.name) {

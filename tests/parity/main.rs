@@ -6,11 +6,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod beyond;
 mod cases;
 mod check;
 mod edges;
 mod formulas;
 mod gather;
+mod indices;
 mod make;
 mod optimizers;
 mod planted;
@@ -45,6 +47,8 @@ tests! {
     views = rows(cases::views());
     classifiers = rows(cases::classifiers());
     gathers = rows(gather::gathers());
+    indices = rows(indices::cases());
+    indices_beyond = beyond::jobs();
     optimizers = optimizers::jobs();
     planted = planted::jobs();
     random = random::jobs();

@@ -24,6 +24,9 @@ const MUTATIONS: &[(&str, Mutation)] = &[
     ("gemm: a wrong bias", |k| if let Kernel::Gemm(g) = k { g.extras.first_mut().map(|e| e.column = 0).is_some() } else { false }),
     ("map: a wrong formula", |k| {
         let Kernel::Map(m) = k else { return false };
+        if m.spec.f.arity() == 0 {
+            return false; // a constant
+        }
         let outputs = m.spec.f.outputs().len();
         m.spec.f = Expr::of(m.spec.f.arity(), |x| vec![&x[0] * Scalar::from(1.001); outputs]);
         true
@@ -39,6 +42,31 @@ const MUTATIONS: &[(&str, Mutation)] = &[
     ("gather: a wrong scale", |k| {
         if let Kernel::Gather(g) = k {
             g.fields[0].field.scale *= 1.001;
+            true
+        } else {
+            false
+        }
+    }),
+    ("take: a neighbour's row", |k| {
+        if let Kernel::Take(t) = k {
+            t.offsets[0] += t.width;
+            t.rows -= 1;
+            true
+        } else {
+            false
+        }
+    }),
+    ("scatter_links: an index too few", |k| {
+        if let Kernel::ScatterLinks(l) = k {
+            l.count -= 1;
+            true
+        } else {
+            false
+        }
+    }),
+    ("scatter_add: another stride", |k| {
+        if let Kernel::ScatterAdd(s) = k {
+            s.width -= 1;
             true
         } else {
             false
@@ -79,7 +107,12 @@ fn step() -> Case {
         m.metric("accuracy", &h.tanh().accuracy(&y));
         let alone = m.p([33]).tanh();
         m.output("alone", &alone);
-        h.cross_entropy(&y) * 31.0 + m.weigh(&h.softmax()) + m.weigh(&m.p([5, 33]).square().sum_axes(&[1])) + m.weigh(&alone)
+        let rows = m.p([7, 5]).take(&y);
+        m.weigh(&rows)
+            + h.cross_entropy(&y) * 31.0
+            + m.weigh(&h.softmax())
+            + m.weigh(&m.p([5, 33]).square().sum_axes(&[1]))
+            + m.weigh(&alone)
     };
     Case::new("every archetype", body).over(Order::all(31))
 }

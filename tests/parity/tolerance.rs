@@ -68,6 +68,8 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
         Op::Softmax => rows(x[0]).flat_map(|r| r.softmax()).map(|(_, t)| t).collect(),
         Op::CrossEntropy(_) => return cross_entropy(x, y),
         Op::Accuracy(_) => vec![ambiguous(x[0], y0[0])],
+        Op::Take => take(x[0], x[1].0, y0.len()),
+        Op::ScatterAdd { .. } => scatter_add(x[0].0, x[1].0, y0),
     }]
 }
 
@@ -130,6 +132,25 @@ fn matmul(((a, a_ty), ta): ((&Known, &Type), bool), ((b, _), tb): ((&Known, &Typ
         sum(inner, scale, y) + moved
     };
     y.iter().enumerate().map(element).collect()
+}
+
+/// A row that is copied is off by what it was.
+fn take((table, ty): (&Known, &Type), indices: &Known, size: usize) -> Vec<f64> {
+    let width = table.value.len() / ty.shape[0];
+    (0..size).map(|e| table.tol.get(indices.value[e / width] as usize * width + e % width).copied().unwrap_or(0.0)).collect()
+}
+
+/// A sum for each element, of as many terms as name its row.
+fn scatter_add(values: &Known, indices: &Known, y: &[f64]) -> Vec<f64> {
+    let width = values.value.len() / indices.value.len();
+    let (mut terms, mut scale, mut moved) = (vec![0; y.len()], vec![0.0f64; y.len()], vec![0.0; y.len()]);
+    for (e, (v, t)) in values.value.iter().zip(&values.tol).enumerate() {
+        let to = indices.value[e / width] as usize * width + e % width;
+        if to < y.len() {
+            (terms[to], scale[to], moved[to]) = (terms[to] + 1, scale[to].max(v.abs()), moved[to] + t);
+        }
+    }
+    (0..y.len()).map(|i| if terms[i] == 0 { 0.0 } else { sum(terms[i], scale[i], y[i]) + moved[i] }).collect()
 }
 
 /// One row of scores.

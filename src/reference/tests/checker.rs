@@ -173,8 +173,13 @@ fn draw(name: &str, g: &Graph) -> Feed {
     values
 }
 
-/// How many classes the reader of these labels has.
+/// How many classes the reader of these labels has, or rows the table that they index.
 fn classes(g: &Graph, labels: NodeId) -> usize {
+    let read =
+        |v: &Value| v.node == labels || matches!(&g.nodes[v.node], n if matches!(n.op, Op::Reshape(_)) && n.inputs[0].node == labels);
+    if let Some(take) = g.nodes.iter().find(|n| n.op == Op::Take && read(&n.inputs[1])) {
+        return g.shape(take.inputs[0])[0];
+    }
     let reads = |op: &Op| matches!(op, Op::CrossEntropy(Labels::Classes) | Op::Accuracy(Labels::Classes));
     g.nodes.iter().find(|n| reads(&n.op) && n.inputs[1].node == labels).map_or(1, |n| g.shape(n.inputs[0]).last())
 }

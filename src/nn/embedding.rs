@@ -1,0 +1,52 @@
+use super::{Init, Layer, Module, Scope};
+use crate::graph::Var;
+use serde::{Deserialize, Serialize};
+
+/// A table of learned vectors, looked up by number: integers `[..]` to `[.., embedding_dim]` (PyTorch's and Keras' `Embedding`).
+///
+/// The parameter `weight` `[num_embeddings, embedding_dim]` starts as N(0, 1), PyTorch's default. The input must be integers: `.integers()`
+/// on the data set and `.input_dtype(DType::U32)` on [`Compile`](crate::train::Compile). Numbers that the table has not are an `Err` of `fit`,
+/// `evaluate` and `predict`. The gradient is summed in a fixed order: the same bits at every run.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::tensor::{DType, HostTensor};
+/// let words = HostTensor::u32([4, 3], vec![0, 1, 2, 3, 4, 5, 0, 0, 5, 1, 1, 1])?;
+/// let data = Dataset::new(words, HostTensor::f32([4, 1], vec![0.0, 1.0, 0.0, 1.0])?)?.integers();
+/// let net = module(|s, x| {
+///     let h = s.at("embed").call(&Embedding::new(6, 8), x); // [batch, 3] to [batch, 3, 8]
+///     s.at("head").call(&Linear::new(1), &h.mean_axes(&[1]))
+/// });
+/// let settings = Compile::new(Adam::new(0.1), Mse::new()).input([3]).input_dtype(DType::U32).device(Device::cpu());
+/// let mut model = net.compile(settings)?;
+/// let history = model.fit(&data, Fit::new().epochs(20).verbose(0))?;
+/// assert!(history.last("loss").unwrap() < 0.1);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Embedding {
+    /// Rows of the table: indices run from 0 to one less.
+    pub num_embeddings: usize,
+    /// Size of a vector.
+    pub embedding_dim: usize,
+}
+
+impl Embedding {
+    /// A table of this many vectors of this size.
+    pub fn new(num_embeddings: usize, embedding_dim: usize) -> Self {
+        Embedding { num_embeddings, embedding_dim }
+    }
+}
+
+impl Module for Embedding {
+    fn forward(&self, s: &Scope, x: &Var) -> Var {
+        s.param("weight", [self.num_embeddings, self.embedding_dim], Init::Normal(1.0)).take(x)
+    }
+
+    fn config(&self) -> Option<Layer> {
+        Some(Layer::Embedding(*self))
+    }
+}

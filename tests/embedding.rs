@@ -1,0 +1,113 @@
+//! A model over word numbers learns; its bits do not depend on threads; numbers without a row are refused.
+
+#[path = "common/need.rs"]
+mod need;
+
+use gradus::prelude::*;
+use gradus::rng::Philox;
+use gradus::tensor::{DType, HostTensor};
+use need::Suite;
+
+static SUITE: Suite = Suite::new("embedding", 6);
+
+const WORDS: usize = 31;
+const LENGTH: usize = 9;
+
+/// Sentences of one of three subjects: six words in ten are its own, the rest any. The last word of the list never occurs.
+fn sentences(rows: usize, seed: u64) -> Dataset {
+    let mut r = Philox::new(seed, "sentences");
+    let mut pick = |n: usize| (r.uniform() * n as f64) as u32;
+    let (mut x, mut y) = (Vec::new(), Vec::new());
+    for _ in 0..rows {
+        let subject = pick(3);
+        x.extend((0..LENGTH).map(|_| if pick(10) < 6 { 10 * subject + pick(10) } else { pick(30) }));
+        y.push(subject);
+    }
+    Dataset::new(HostTensor::u32([rows, LENGTH], x).unwrap(), HostTensor::u32([rows], y).unwrap()).unwrap().integers()
+}
+
+fn net() -> impl Module {
+    module(|s, x| {
+        let h = s.at("embed").call(&Embedding::new(WORDS, 8), x).mean_axes(&[1]);
+        s.at("head").call(&Linear::new(3), &h)
+    })
+}
+
+fn compiled(device: &Device) -> Model {
+    let settings = Compile::new(Adam::new(0.05), CrossEntropy::new()).input([LENGTH]).input_dtype(DType::U32).metric(Accuracy::new());
+    net().compile(settings.device(device.clone())).unwrap()
+}
+
+fn table(m: &mut Model) -> Vec<f32> {
+    m.parameter("embed.weight").unwrap().as_f32().unwrap().to_vec()
+}
+
+#[test]
+fn a_bag_of_words_learns() {
+    let (train, test) = (sentences(600, 1), sentences(300, 2));
+    for device in SUITE.devices() {
+        let mut model = compiled(&device);
+        let before = (model.evaluate(&test, 64).unwrap()["accuracy"], table(&mut model));
+        model.fit(&train, Fit::new().epochs(5).batch_size(32).verbose(0)).unwrap();
+        let accuracy = model.evaluate(&test, 64).unwrap()["accuracy"];
+        println!("{device}: accuracy {:.3}, then {accuracy:.3}", before.0);
+        assert!(before.0 < 0.6 && accuracy > 0.9, "{device}: {} {accuracy}", before.0);
+        // a word that never occurs stays where it was, all others move
+        let after = table(&mut model);
+        let moved = |w: usize| after[8 * w..8 * w + 8] != before.1[8 * w..8 * w + 8];
+        assert!((0..WORDS - 1).all(moved) && !moved(WORDS - 1), "{device}");
+        SUITE.ran(1);
+    }
+}
+
+#[test]
+fn the_same_bits_at_every_run_and_thread_count() {
+    let train = sentences(203, 3);
+    let run = |device: &Device| {
+        let mut model = compiled(device);
+        model.fit(&train, Fit::new().epochs(2).batch_size(100).verbose(0)).unwrap();
+        table(&mut model).iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(&Device::cpu_threads(1)), run(&Device::cpu_threads(5)));
+    for device in SUITE.devices() {
+        assert_eq!(run(&device), run(&device), "{device}");
+        SUITE.ran(1);
+    }
+}
+
+#[test]
+fn numbers_without_a_row_are_refused() {
+    let mut words = vec![3; 40 * LENGTH];
+    words[17 * LENGTH + 4] = 31;
+    let bad = Dataset::new(HostTensor::u32([40, LENGTH], words).unwrap(), HostTensor::u32([40], vec![0; 40]).unwrap()).unwrap();
+    let bad = bad.integers();
+    let mut model = compiled(&Device::cpu());
+    let (before, fit) = (table(&mut model), Fit::new().verbose(0));
+    let all = [model.fit(&bad, fit).err(), model.evaluate(&bad, 8).err(), model.predict(&bad, 8).err()];
+    for e in all {
+        let e = e.expect("an error");
+        let text = e.to_string();
+        assert_eq!(e.code(), "index-out-of-range", "{text}");
+        for part in ["index 31 of row 17", "31 rows", "layer `embed`", "field `x`"] {
+            assert!(text.contains(part), "`{part}` is not in:\n{text}");
+        }
+    }
+    assert_eq!(before, table(&mut model));
+    // the rows before it are good
+    model.fit(&bad.take(17), Fit::new().verbose(0)).unwrap();
+    SUITE.ran(1);
+}
+
+#[test]
+fn numbers_and_reals_are_not_mixed_up() {
+    let code = |e: gradus::Error, part: &str| {
+        assert_eq!(e.code(), "dtype-mismatch", "{e}");
+        assert!(e.to_string().contains(part), "{e}");
+    };
+    let settings = || Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([LENGTH]).device(Device::cpu());
+    code(net().compile(settings()).unwrap_err(), "input_dtype");
+    let reals =
+        Dataset::new(HostTensor::f32([8, LENGTH], vec![1.0; 8 * LENGTH]).unwrap(), HostTensor::u32([8], vec![0; 8]).unwrap()).unwrap();
+    code(compiled(&Device::cpu()).fit(&reals, Fit::new().verbose(0)).unwrap_err(), ".integers()");
+    SUITE.ran(1);
+}

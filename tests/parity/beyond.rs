@@ -1,0 +1,69 @@
+//! Indices that a table has no row for, and the bits of sums by index.
+
+use crate::check::{PROFILES, on};
+use crate::common::{Job, MACHINES};
+use crate::indices::indices;
+use crate::make::{Case, Make, Order, field, no_rule};
+use gradus::graph::Field;
+use gradus::tensor::DType;
+use std::sync::Arc;
+
+/// Rows that the table has are there, all others are NaN, and nothing outside of the table is read; a loss over them halts the step.
+fn beyond() -> Result<(), String> {
+    let (n, width) = (5, 7);
+    let draw = move |u: f64| if u < 0.3 { 4_294_967_040.0 * u / 0.3 } else { (u * 7.0).floor() };
+    let ix = move |m: &Make| m.field(Field { keep_integer: true, ..field("ix", DType::U32, []) }, draw);
+    let forward = Case::predict("indices beyond the table", move |m| {
+        // other parameters lie on both sides of the table in its buffer
+        let (before, table, after) = (m.p([64]), m.p([n, width]), m.p([64]));
+        m.output("rows", &table.take(&ix(m)));
+        m.output("beside", &(before + after));
+    });
+    let training = Case::new("a loss beyond the table", move |m| m.weigh(&m.p([n, width]).take(&ix(m)).tanh()));
+    for profile in PROFILES {
+        for machine in MACHINES {
+            let built = forward.clone().over(Order::all(64)).build()?;
+            let Some(found) = on(machine, &built, &Arc::new(built.program(profile, &no_rule())?)) else { continue };
+            let (found, table) = (found?, &built.leaves[1].values);
+            let mut seen = (0, 0);
+            for (row, index) in found[0].1.chunks(width).zip(built.fields[0].words()) {
+                let good = match table.get(index as usize * width..(index as usize + 1) * width) {
+                    Some(want) => row.iter().zip(want).all(|(r, w)| *r == f64::from(*w)),
+                    None => row.iter().all(|r| r.is_nan()),
+                };
+                if !good {
+                    return Err(format!("{machine:?}, {profile:?} kernels: the row of index {index} is {row:?}"));
+                }
+                *(if (index as usize) < n { &mut seen.0 } else { &mut seen.1 }) += 1;
+            }
+            if seen.0 < 10 || seen.1 < 10 {
+                return Err(format!("a weak case: {seen:?} indices within and beyond"));
+            }
+            let built = training.clone().over(Order::all(64)).build()?;
+            match on(machine, &built, &Arc::new(built.program(profile, &no_rule())?)) {
+                Some(Ok(found)) if !found[0].1[0].is_nan() => return Err(format!("{machine:?}: the loss is {:?}", found[0].1)),
+                _ => {} // NaN, or halted before the second step
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Two runs of one program, to the bit, on each machine: many values at few rows.
+fn bits() -> Result<(), String> {
+    let built = Case::new("bits", |m| m.weigh(&m.p([3, 65]).take(&indices(m, "ix", 3, &[4])))).over(Order::all(250)).build()?;
+    for profile in PROFILES {
+        let program = Arc::new(built.program(profile, &no_rule())?);
+        for machine in MACHINES {
+            let (Some(a), Some(b)) = (on(machine, &built, &program), on(machine, &built, &program)) else { continue };
+            if a? != b? {
+                return Err(format!("{machine:?}, {profile:?} kernels: two runs differ"));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub fn jobs() -> Vec<Job> {
+    vec![Job::new("indices beyond the table", beyond), Job::new("two runs alike", bits)]
+}

@@ -1,0 +1,65 @@
+//! Rows of a table by index, and the sums by index that are their gradient: repeated indices, rows that none names.
+
+use crate::make::{Case, Make, Order, field};
+use gradus::graph::{Field, Var};
+use gradus::tensor::DType;
+
+/// Indices `[batch, ..row]` into a table of `n` rows.
+pub fn indices(m: &Make, name: &str, n: usize, row: &[usize]) -> Var {
+    let stored = if n > 256 { DType::U32 } else { DType::U8 };
+    m.field(Field { keep_integer: true, ..field(name, stored, row) }, move |u| (u * n as f64).floor())
+}
+
+/// Rows of the table, elements of a row, places.
+const SIZES: &[(usize, usize, usize)] = &[
+    (1, 1, 1),
+    (1, 4, 257),
+    (3, 7, 255),
+    (3, 64, 33),
+    (255, 1, 3),
+    (255, 4, 1000),
+    (257, 7, 65),
+    (257, 64, 3),
+    (1000, 4, 255),
+    (1000, 64, 1),
+    (7, 7, 1000),
+];
+
+pub fn cases() -> Vec<Case> {
+    let mut out = Vec::new();
+    for &(n, width, places) in SIZES {
+        let body = move |m: &Make| {
+            let y = m.p([n, width]).take(&indices(m, "ix", n, &[]));
+            m.output("rows", &y);
+            m.weigh(&y)
+        };
+        out.push(Case::new(format!("{places} rows of [{n}, {width}]"), body).over(Order::all(places)));
+    }
+    let all = |m: &Make, row: &[usize], n: usize| indices(m, "ix", n, row);
+    // in mid-graph: the table is made, the rows are read by maps, a product and a sum, and another reader adds to the gradient
+    for (n, width) in [(11, 4), (257, 7)] {
+        let body = move |m: &Make| {
+            let table = m.p([n, width]).tanh();
+            let h = table.take(&all(m, &[5], n)) * m.p([width]);
+            let h = h.reshape([m.order.batch * 5, width]).matmul(&m.p([width, 9])).sigmoid();
+            m.weigh(&h) + m.weigh(&table)
+        };
+        out.push(Case::new(format!("[batch, 5] of [{n}, {width}] in mid-graph"), body).over(Order::all(7)));
+    }
+    let twice = |m: &Make| {
+        let table = m.p([5, 33]);
+        m.weigh(&(table.take(&indices(m, "ix", 5, &[])) * table.take(&indices(m, "iy", 5, &[]))))
+    };
+    out.push(Case::new("one table under two lists", twice).over(Order::all(31)));
+    out.push(Case::new("numbers by index", |m| m.weigh(&m.p([33]).take(&indices(m, "ix", 33, &[3])))).over(Order::all(31)));
+    out.push(Case::new("rows of two axes", |m| m.weigh(&m.p([5, 3, 7]).take(&indices(m, "ix", 5, &[2])))).over(Order::all(3)));
+    // the mean over a sequence, as a text model begins
+    let text = |m: &Make| {
+        let h = m.p([50, 16]).take(&indices(m, "ix", 50, &[12])).mean_axes(&[1]);
+        let logits = h.matmul_with(&m.p([10, 16]), false, true) + m.p([10]);
+        logits.cross_entropy(&m.classes(10)) * m.order.batch as f64
+    };
+    let case = Case::new("a bag of words", text).over(Order::shuffled(32, 100));
+    out.extend([case.clone(), case.evaluated()]);
+    out
+}
