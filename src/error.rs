@@ -112,7 +112,7 @@ pub enum Error {
 
     /// The device went away.
     #[error(
-        "the device was lost: {reason}\n  where: {device}\n  help: rebuild the model and load the last weights; a driver reset, sleep or unplugging does this"
+        "the device was lost: {reason}\n  where: {device}\n  help: a driver reset, sleep or unplugging does this; with `Fit::snapshot_every` above 0 a run goes on by itself once the device is back; else make the model again and load the last weights"
     )]
     DeviceLost { device: String, reason: String },
 

@@ -37,14 +37,15 @@ pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Gpu {
-    /// Opens the adapter, or gives the device that is already open on it: software drivers do not survive two being made at once.
+    /// Opens the adapter, or gives the device that is already open on it: software drivers do not survive two being made at once. One that
+    /// was lost is opened anew.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(summary: &AdapterSummary) -> Result<Arc<Gpu>> {
         static OPEN: Mutex<Vec<(String, Weak<Gpu>)>> = Mutex::new(Vec::new());
         let key = format!("{} {} {}", summary.index, summary.backend, summary.name);
         let mut open = lock(&OPEN);
         let alive = open.iter().find(|(k, _)| *k == key).and_then(|(_, gpu)| gpu.upgrade());
-        if let Some(gpu) = alive.filter(|g| g.check("opening").is_ok()) {
+        if let Some(gpu) = alive.filter(|g| !g.is_lost()) {
             return Ok(gpu);
         }
         let gpu = Arc::new(pollster::block_on(Self::open_async(summary))?);
@@ -75,7 +76,11 @@ impl Gpu {
         let note = |slot: &Arc<Mutex<Option<Failure>>>| {
             let slot = slot.clone();
             move |f: Failure| {
-                lock(&slot).get_or_insert(f);
+                let mut slot = lock(&slot);
+                // what fails after a loss fails because of it
+                if slot.is_none() || (matches!(f, Failure::Lost(_)) && !matches!(*slot, Some(Failure::Lost(_)))) {
+                    *slot = Some(f);
+                }
             }
         };
         let on_error = note(&failure);
@@ -98,6 +103,31 @@ impl Gpu {
     /// How kernels are shaped for it.
     pub fn profile(&self) -> Profile {
         if self.summary.is_gpu() { Profile::Gpu } else { Profile::Software }
+    }
+
+    /// Whether the device went away. It stays lost: [`Gpu::open`] gives another.
+    pub fn is_lost(&self) -> bool {
+        matches!(*lock(&self.failure), Some(Failure::Lost(_)))
+    }
+
+    /// Lets callbacks run, and waits as `how` says; false when that took too long.
+    ///
+    /// wgpu 30 panics where the driver reports a loss while it waits (`handle_error_fatal` in `Device::poll`), after it has told the loss
+    /// callback; nothing is locked by then.
+    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<bool> {
+        let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.device.poll(how)));
+        self.check("a wait")?;
+        let device = || self.summary.name.clone();
+        match answer {
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(wgpu::PollError::Timeout)) => Ok(false),
+            Ok(Err(e)) => Err(Error::DeviceFault { what: "a wait".into(), problem: e.to_string(), device: device() }),
+            Err(_) => {
+                let reason = "the driver failed while it was waited for".to_string();
+                *lock(&self.failure) = Some(Failure::Lost(reason.clone()));
+                Err(Error::DeviceLost { device: device(), reason })
+            }
+        }
     }
 
     /// The first failure since the last look, while doing `what`.

@@ -87,7 +87,8 @@ impl GpuSession {
             let commands = encoder.finish();
             let since = Instant::now();
             let index = self.gpu.queue.submit([commands]);
-            self.wait_for(Some(index))?;
+            self.gpu.check("timing a launch")?;
+            self.wait_for(Some(&index))?;
             seconds.push(since.elapsed().as_secs_f64());
         }
         Ok(seconds)
@@ -114,8 +115,9 @@ impl GpuSession {
         encoder.resolve_query_set(queries, 0..count as u32, &resolved, 0);
         encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, bytes);
         let index = self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.check("timing a step")?; // a submit that was refused never ends
         let mapped = map(&staging);
-        self.wait_mapped(index, &mapped)?;
+        self.wait_mapped(&index, &mapped)?;
         let words = self.mapped_words(&staging, 2 * count)?;
         staging.unmap();
         self.idle_staging.push(staging);

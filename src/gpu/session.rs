@@ -46,6 +46,9 @@ struct Pending {
 /// Most steps of one submit: two in flight never lap the log's ring.
 pub(crate) const MAX_STEPS: usize = LOG_ROWS / 4;
 
+/// Longest wait before a look whether the device is still there.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Longest wait for a callback whose submit has ended.
 const CALLBACK: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -146,22 +149,15 @@ impl GpuSession {
         }
     }
 
-    pub(super) fn wait_for(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let wait = wgpu::PollType::Wait { submission_index: index, timeout: None };
-        if let Err(e) = self.gpu.device.poll(wait) {
-            self.gpu.check("waiting")?;
-            return Err(Error::DeviceFault {
-                what: "waiting for it".into(),
-                problem: e.to_string(),
-                device: self.gpu.summary.name.clone(),
-            });
-        }
-        self.gpu.check("a submit")
+    /// Waits for a submit, or for all; however long the kernels take, and no longer than the device lives.
+    pub(super) fn wait_for(&self, index: Option<&wgpu::SubmissionIndex>) -> Result<()> {
+        while !self.gpu.poll(wgpu::PollType::Wait { submission_index: index.cloned(), timeout: Some(PATIENCE) })? {}
+        Ok(())
     }
 
     /// Waits for a submit and for its buffer's mapping. When several threads share the device another one's poll may be about to run
     /// our callback: then the submit has ended and the answer follows in a moment.
-    pub(super) fn wait_mapped(&self, index: wgpu::SubmissionIndex, mapped: &Mapped) -> Result<()> {
+    pub(super) fn wait_mapped(&self, index: &wgpu::SubmissionIndex, mapped: &Mapped) -> Result<()> {
         self.wait_for(Some(index))?;
         let since = std::time::Instant::now();
         while lock(mapped).is_none() && since.elapsed() < CALLBACK {
@@ -173,13 +169,7 @@ impl GpuSession {
 
     /// Lets callbacks run, without waiting.
     fn look(&self) -> Result<()> {
-        match self.gpu.device.poll(wgpu::PollType::Poll) {
-            Ok(_) => Ok(()),
-            Err(e) => {
-                self.gpu.check("a look")?;
-                Err(Error::DeviceFault { what: "a look".into(), problem: e.to_string(), device: self.gpu.summary.name.clone() })
-            }
-        }
+        self.gpu.poll(wgpu::PollType::Poll).map(|_| ())
     }
 
     pub(super) fn mapped_words(&self, staging: &wgpu::Buffer, words: usize) -> Result<Vec<u32>> {
@@ -261,8 +251,9 @@ impl Session for GpuSession {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(self.find(buffer, &[])?, 4 * offset as u64, &staging, 0, bytes);
         let index = self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.check("reading back")?; // a submit that was refused never ends
         let mapped = map(&staging);
-        self.wait_mapped(index, &mapped)?;
+        self.wait_mapped(&index, &mapped)?;
         let out = self.mapped_words(&staging, len)?;
         staging.unmap();
         self.idle_staging.push(staging);
@@ -280,7 +271,7 @@ impl Session for GpuSession {
     fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>> {
         let Some(at) = self.pending.iter().position(|p| p.lane == lane) else { return Ok(None) };
         if wait {
-            self.wait_mapped(self.pending[at].index.clone(), &self.pending[at].mapped)?;
+            self.wait_mapped(&self.pending[at].index, &self.pending[at].mapped)?;
         } else {
             self.look()?;
         }

@@ -265,6 +265,17 @@ impl Device {
             Machine::Gpu(g) => Box::new(GpuSession::new(g.clone(), layout, self.checked)?),
         })
     }
+
+    /// This device; if it was lost, a new one on its adapter: handles stay good.
+    pub(crate) fn reopened(&self) -> Result<Device> {
+        #[cfg(feature = "gpu")]
+        if let Machine::Gpu(g) = &self.machine
+            && g.is_lost()
+        {
+            return Ok(Device { machine: Machine::Gpu(Gpu::open(&g.summary)?), ..self.clone() });
+        }
+        Ok(self.clone())
+    }
 }
 
 fn vectors() -> &'static str {

@@ -67,6 +67,10 @@ impl Mean {
 impl Model {
     /// The loss and the metrics over a data set, in batches of `batch_size` rows; the last may be smaller.
     pub fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+        self.healed(|m| m.evaluate_once(data, batch_size))
+    }
+
+    fn evaluate_once(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
         let mut mean = Mean::default();
         let names: Vec<String> = self.settings.metrics.iter().map(|m| m.name().to_string()).collect();
         for (steps, rows) in self.look(data, batch_size)? {
@@ -86,6 +90,10 @@ impl Model {
 
     /// What the model gives for every row, `[rows, ..]`.
     pub fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
+        self.healed(|m| m.predict_once(data, batch_size))
+    }
+
+    fn predict_once(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
         let mut values = Vec::new();
         let mut row = Shape::default();
         for (steps, rows) in self.look(data, batch_size)? {

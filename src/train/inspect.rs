@@ -39,14 +39,16 @@ impl Model {
                 known: self.arena.entries.iter().filter(|e| !e.frozen).map(|e| e.name.clone()).collect(),
             });
         };
-        if !self.has_gradients {
-            return Err(Error::Unsupported {
-                what: format!("reading the gradient of `{name}` before a training step"),
-                at: "the model, which has not trained in this process".into(),
-                help: "run a step first: `model.trainer(&data, Fit::new())?.steps(1)?`".into(),
-            });
-        }
-        let words = self.session.read(BufferId::Gradients, e.offset, e.shape.size())?;
+        let words = self.healed(|m| {
+            if !m.has_gradients {
+                return Err(Error::Unsupported {
+                    what: format!("reading the gradient of `{name}` before a training step"),
+                    at: "the model, which has not trained in this process, or not since the device was lost".into(),
+                    help: "run a step first: `model.trainer(&data, Fit::new())?.steps(1)?`".into(),
+                });
+            }
+            m.session.read(BufferId::Gradients, e.offset, e.shape.size())
+        })?;
         HostTensor::f32(e.shape.clone(), words.into_iter().map(f32::from_bits).collect())
     }
 
@@ -121,7 +123,8 @@ impl Model {
         let step = Step { outputs: vec![(name.into(), value)], ..built.step };
         let (batch, rule, profile) = (rows.len(), &self.rule, self.device.profile());
         let program = plan(&Request { step: &step, purpose: Purpose::Predict, batch, arena: &self.arena, rule, profile })?;
-        self.run_once(&Arc::new(program), rows)
+        let program = Arc::new(program);
+        self.healed(|m| m.run_once(&program, rows))
     }
 
     /// Runs a program over these rows alone, and gives its one output. Nothing of it stays on the device.

@@ -9,6 +9,7 @@ mod parameters;
 mod profile;
 mod progress;
 mod recipe;
+mod recover;
 mod settings;
 mod step;
 mod trainer;

@@ -1,4 +1,5 @@
 use super::parameters::ParameterWords;
+use super::recover::Recovery;
 use super::step::{Built, build, input_field};
 use super::{Compile, Device, Fit, History, Trainer};
 use crate::data::Dataset;
@@ -40,6 +41,7 @@ pub struct Model {
     pub(super) looked: u32,
     /// A training step has run: the gradient arena holds something.
     pub(super) has_gradients: bool,
+    pub(super) recovery: Recovery,
     layers: Vec<LayerRow>,
     output: Shape,
     programs: HashMap<String, Arc<Program>>,
@@ -66,7 +68,7 @@ impl Model {
     pub(super) fn new(module: Arc<dyn Module>, settings: Compile) -> Result<Self> {
         settings.check()?;
         let device = match &settings.device {
-            Some(d) => d.clone(),
+            Some(d) => d.reopened()?, // the handle may be older than a loss
             None => Device::best()?,
         };
         let fields = [input_field(&settings)];
@@ -78,6 +80,7 @@ impl Model {
         let arena = Arena::with_frozen(parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))));
         let rule = settings.optimizer.rule();
         let session = device.session(Layout::of(&arena, rule.moments))?;
+        let recovery = Recovery::new(device.kind() != "cpu");
         let mut model = Model {
             module,
             settings,
@@ -91,6 +94,7 @@ impl Model {
             epochs: 0,
             looked: 0,
             has_gradients: false,
+            recovery,
             layers,
             output,
             programs: HashMap::new(),
@@ -107,10 +111,17 @@ impl Model {
         Ok(model)
     }
 
+    /// Forgets what lay on the device.
+    pub(super) fn forget_device(&mut self) {
+        self.handles.clear();
+        self.resident.clear();
+    }
+
     /// Trains; one line an epoch on stderr unless `verbose(0)`.
     ///
     /// Fails on settings, data that does not fit the model, a device that fails, and a loss that is not finite: then the parameters
-    /// are as they were before that step.
+    /// are as they were before that step. A device that is lost (a driver's reset, sleep) is opened again and training goes on, to the same
+    /// bits: see [`Fit::snapshot_every`]. Only if it does not come back is that an error, and the next call tries again.
     pub fn fit(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
         super::progress::fit(self, data, fit)
     }
@@ -122,13 +133,13 @@ impl Model {
 
     /// Plans training on this data now, which is otherwise done on first use: memory errors and [`Program::explain`] come from here.
     pub fn prepare(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
-        self.handle(data, Purpose::Train, batch_size.min(data.len()))?;
+        self.healed(|m| m.handle(data, Purpose::Train, batch_size.min(data.len())))?;
         self.program(data, Purpose::Train, batch_size.min(data.len()))
     }
 
     /// As [`Model::prepare`], for `evaluate` on this data.
     pub fn prepare_evaluation(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
-        self.handle(data, Purpose::Evaluate, batch_size.min(data.len()))?;
+        self.healed(|m| m.handle(data, Purpose::Evaluate, batch_size.min(data.len())))?;
         self.program(data, Purpose::Evaluate, batch_size.min(data.len()))
     }
 
@@ -153,7 +164,7 @@ impl Model {
         self.session.bytes()
     }
 
-    /// What went between host and device so far.
+    /// What went between host and device since it was opened.
     pub fn traffic(&self) -> Traffic {
         self.session.traffic()
     }

@@ -34,7 +34,7 @@ impl Model {
     /// A parameter's values.
     pub fn parameter(&mut self, name: &str) -> Result<HostTensor> {
         let e = self.entry(name)?;
-        let words = self.session.read(e.buffer(), e.offset, e.shape.size())?;
+        let words = self.read_words(e.buffer(), e.offset, e.shape.size())?;
         HostTensor::f32(e.shape, words.into_iter().map(f32::from_bits).collect())
     }
 
@@ -44,7 +44,7 @@ impl Model {
         match values.as_f32() {
             Some(v) if *values.shape() == e.shape => {
                 let words: Vec<u32> = v.iter().map(|x| x.to_bits()).collect();
-                self.session.write(e.buffer(), e.offset, &words)
+                self.write_words(e.buffer(), e.offset, &words)
             }
             _ => Err(Error::ShapeMismatch {
                 op: "set_parameter".into(),
@@ -66,14 +66,14 @@ impl Model {
 
     /// All parameters as they are now.
     pub(super) fn read_parameters(&mut self) -> Result<ParameterWords> {
-        let trainable = self.session.read(BufferId::Parameters, 0, self.arena.size)?;
-        let frozen = if self.arena.frozen > 0 { self.session.read(BufferId::Frozen, 0, self.arena.frozen)? } else { vec![] };
+        let trainable = self.read_words(BufferId::Parameters, 0, self.arena.size)?;
+        let frozen = if self.arena.frozen > 0 { self.read_words(BufferId::Frozen, 0, self.arena.frozen)? } else { vec![] };
         Ok(ParameterWords { trainable, frozen })
     }
 
     /// Sets all parameters.
     pub(super) fn write_parameters(&mut self, words: &ParameterWords) -> Result<()> {
-        self.session.write(BufferId::Parameters, 0, &words.trainable)?;
-        if words.frozen.is_empty() { Ok(()) } else { self.session.write(BufferId::Frozen, 0, &words.frozen) }
+        self.write_words(BufferId::Parameters, 0, &words.trainable)?;
+        if words.frozen.is_empty() { Ok(()) } else { self.write_words(BufferId::Frozen, 0, &words.frozen) }
     }
 }

@@ -175,6 +175,10 @@ impl Model {
 
     /// As [`Model::profile`], by this clock; `None` for the best. Fails if the device does not have it.
     pub fn profile_by(&mut self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
+        self.healed(|m| m.unrecorded(|m| m.profile_once(data, batch_size, clock)))
+    }
+
+    fn profile_once(&mut self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
         let program = self.prepare(data, batch_size)?;
         let mut saved = Vec::new();
         for (id, words) in kept(&program) {
@@ -194,7 +198,7 @@ impl Model {
     ) -> Result<StepProfile> {
         let batch = program.batch;
         let most = (data.len() / batch).clamp(1, super::trainer::STEPS_PER_SUBMIT);
-        let handle = Trainer::new(self, data, Fit::new().batch_size(batch))?.ready(most)?;
+        let handle = Trainer::new(self, data, Fit::new().batch_size(batch).snapshot_every(0.0))?.ready(most)?;
         let state = self.session.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
         let again = |m: &mut Model| -> Result<()> {
             let own = saved.iter().filter(|(id, _)| !matches!(id, BufferId::State(_) | BufferId::Rates));

@@ -1,10 +1,10 @@
 use super::evaluate::{Evaluation, Mean};
+use super::recover::{LOSSES, Steps};
 use super::{Fit, Model};
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
 use crate::kernels::words::{
-    LOG_ROWS, RATE_ROWS, RATE_WIDTH, STATE_BATCH, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_UPDATE,
-    STATE_WORDS,
+    LOG_ROWS, STATE_BATCH, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_UPDATE, STATE_WORDS,
 };
 use crate::plan::{BufferId, Handle, Lane, LogLine, Purpose};
 use crate::rng::split;
@@ -64,9 +64,12 @@ pub(super) struct Progress<'a> {
 pub struct Trainer<'a> {
     model: &'a mut Model,
     fit: Fit,
+    data: Dataset,
     rows: usize,
     full: Option<Handle>,
     ragged: Option<Handle>,
+    /// The model's count of recoveries when the handles were made.
+    made: usize,
     metrics: Vec<String>,
     epoch: usize,
     /// Steps of this epoch that were reported.
@@ -75,29 +78,78 @@ pub struct Trainer<'a> {
     stopped: bool,
 }
 
+/// Steps of one call, queued and seen.
+struct Flight {
+    want: usize,
+    /// The first of them: of the epoch, of all updates, of all batches.
+    first_step: usize,
+    first_update: u64,
+    first_batch: u64,
+    queued: usize,
+    under_way: VecDeque<usize>,
+    lines: Vec<LogLine>,
+    mean: Mean,
+    rows: usize,
+}
+
+impl Flight {
+    fn new(want: usize, first_step: usize, first_update: u64, first_batch: u64) -> Self {
+        let (under_way, lines, mean) = (VecDeque::new(), Vec::with_capacity(want.min(LOG_ROWS)), Mean::default());
+        Flight { want, first_step, first_update, first_batch, queued: 0, under_way, lines, mean, rows: 0 }
+    }
+}
+
+/// The programs of full batches and of the ragged one.
+fn handles(model: &mut Model, data: &Dataset, batch: usize) -> Result<(Option<Handle>, Option<Handle>)> {
+    let n = data.len();
+    let full = (n >= batch).then(|| model.handle(data, Purpose::Train, batch)).transpose()?;
+    let ragged = (!n.is_multiple_of(batch)).then(|| model.handle(data, Purpose::Train, n % batch)).transpose()?;
+    Ok((full, ragged))
+}
+
 impl<'a> Trainer<'a> {
     pub(super) fn new(model: &'a mut Model, data: &Dataset, fit: Fit) -> Result<Self> {
         fit.check()?;
-        let (n, batch) = (data.len(), fit.batch_size);
-        let full = (n >= batch).then(|| model.handle(data, Purpose::Train, batch)).transpose()?;
-        let ragged = (n % batch > 0).then(|| model.handle(data, Purpose::Train, n % batch)).transpose()?;
-        while model.session.poll(Lane::Train, true)?.is_some() {}
+        let n = data.len();
+        let metrics = model.settings.metrics.iter().map(|m| m.name().to_string()).collect();
+        let keep = fit.snapshot_every > 0.0;
+        let mut run = Trainer {
+            data: data.clone(),
+            rows: n,
+            full: None,
+            ragged: None,
+            made: 0,
+            metrics,
+            epoch: 0,
+            done: 0,
+            learning_rate: None,
+            stopped: false,
+            model,
+            fit,
+        };
+        let (batch, shuffle) = (run.fit.batch_size, run.fit.shuffle);
+        (run.full, run.ragged) = run.model.healed(|m| {
+            let handles = handles(m, data, batch)?;
+            while m.session.poll(Lane::Train, true)?.is_some() {}
+            m.keep_copies(keep)?;
+            Ok(handles)
+        })?;
         let mut state = [0u32; STATE_WORDS];
-        let [lo, hi] = split(model.settings.seed);
+        let [lo, hi] = split(run.model.settings.seed);
         for (at, word) in [
-            (STATE_BATCH, model.batches as u32),
-            (STATE_UPDATE, model.updates as u32),
-            (STATE_EPOCH, model.epochs as u32),
+            (STATE_BATCH, run.model.batches as u32),
+            (STATE_UPDATE, run.model.updates as u32),
+            (STATE_EPOCH, run.model.epochs as u32),
             (STATE_ROWS, n as u32),
-            (STATE_SHUFFLE, u32::from(fit.shuffle)),
+            (STATE_SHUFFLE, u32::from(shuffle)),
             (STATE_SEED_LO, lo),
             (STATE_SEED_HI, hi),
         ] {
             state[at] = word;
         }
-        model.session.write(BufferId::State(Lane::Train), 0, &state)?;
-        let metrics = model.settings.metrics.iter().map(|m| m.name().to_string()).collect();
-        Ok(Trainer { model, rows: n, fit, full, ragged, metrics, epoch: 0, done: 0, learning_rate: None, stopped: false })
+        run.made = run.model.recoveries();
+        run.model.write_words(BufferId::State(Lane::Train), 0, &state)?;
+        Ok(run)
     }
 
     /// Steps of an epoch.
@@ -145,31 +197,29 @@ impl<'a> Trainer<'a> {
             return Ok(None);
         }
         let want = k.min(self.steps_per_epoch() - self.done);
-        let (first_step, first_update) = (self.done, self.model.updates);
-        let (mut queued, mut lines) = (0, Vec::with_capacity(want.min(LOG_ROWS)));
-        let mut under_way: VecDeque<usize> = VecDeque::new();
-        let mut mean = Mean::default();
-        let mut rows = 0;
-        while lines.len() < want {
-            while queued < want && under_way.len() < IN_FLIGHT {
-                let steps = self.submit(first_step + queued, want - queued)?;
-                under_way.push_back(steps);
-                queued += steps;
+        let mut f = Flight::new(want, self.done, self.model.updates, self.model.batches);
+        let (mut losses, mut since) = (0, 0);
+        while f.lines.len() < want {
+            let seen = f.lines.len();
+            match self.advance(&mut f) {
+                Ok(()) => {}
+                Err(lost @ Error::DeviceLost { .. }) => {
+                    self.take_back(&mut f);
+                    losses = if f.lines.len() > since { 1 } else { losses + 1 };
+                    since = f.lines.len();
+                    let again = if losses > LOSSES { Err(lost) } else { self.model.recover(lost) };
+                    again.inspect_err(|_| self.stopped = true)?;
+                }
+                Err(e) => {
+                    self.stopped = true;
+                    return Err(e);
+                }
             }
-            let new = self.model.session.poll(Lane::Train, true)?.unwrap_or_default();
-            let expected = under_way.pop_front().unwrap_or(0);
-            let bad = new.iter().find(|l| l.halted).copied();
-            if new.len() < expected || bad.is_some() {
-                return Err(self.halted(bad, first_update, lines.len() + new.len()));
+            if f.lines.len() > seen {
+                tell(Progress { done: f.lines.len(), rows: f.rows, mean: &f.mean });
             }
-            for l in &new {
-                let n = self.rows_of(first_step + lines.len());
-                mean.add(l, n, self.metrics.len());
-                rows += n;
-                lines.push(*l);
-            }
-            tell(Progress { done: lines.len(), rows, mean: &mean });
         }
+        let Flight { lines, mean, rows, .. } = f;
         self.done += want;
         let epoch_ended = self.done == self.steps_per_epoch();
         let metrics = mean.evaluation(&self.metrics);
@@ -194,7 +244,7 @@ impl<'a> Trainer<'a> {
 
     /// Uploads the rates of the next steps and gives the program of a full batch: what a profile runs.
     pub(super) fn ready(&mut self, steps: usize) -> Result<Handle> {
-        self.upload_rates(steps)?;
+        self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
         self.full.or(self.ragged).ok_or_else(|| Error::NotFound {
             what: "program".into(),
             name: "training".into(),
@@ -211,6 +261,55 @@ impl<'a> Trainer<'a> {
         self.learning_rate.unwrap_or_else(|| self.model.settings.optimizer.schedule().at(update))
     }
 
+    /// Queues what may be under way, and takes the log of the oldest.
+    fn advance(&mut self, f: &mut Flight) -> Result<()> {
+        if self.made != self.model.recoveries() {
+            (self.full, self.ragged) = handles(self.model, &self.data, self.fit.batch_size)?;
+            self.made = self.model.recoveries();
+        }
+        let due = self.fit.snapshot_every > 0.0 && self.model.copy_due(self.fit.snapshot_every);
+        if due && f.under_way.is_empty() {
+            return self.model.copy();
+        }
+        while !due && f.queued < f.want && f.under_way.len() < IN_FLIGHT {
+            let steps = self.submit(f.first_step + f.queued, f.want - f.queued)?;
+            f.under_way.push_back(steps);
+            f.queued += steps;
+        }
+        let new = self.model.session.poll(Lane::Train, true)?.unwrap_or_default();
+        let expected = f.under_way.pop_front().unwrap_or(0);
+        let bad = new.iter().find(|l| l.halted).copied();
+        let halted = new.len() < expected || bad.is_some();
+        self.remember(f, new.len() - usize::from(bad.is_some()));
+        if halted {
+            return Err(self.halted(bad, f.first_update, f.lines.len() + new.len()));
+        }
+        for l in &new {
+            let n = self.rows_of(f.first_step + f.lines.len());
+            f.mean.add(l, n, self.metrics.len());
+            f.rows += n;
+            f.lines.push(*l);
+        }
+        Ok(())
+    }
+
+    /// Notes steps of one submit, the ones after those that were seen, for the case that the device is lost.
+    fn remember(&mut self, f: &Flight, steps: usize) {
+        let seen = f.lines.len();
+        let (update, batch) = (f.first_update + seen as u64, f.first_batch + seen as u64);
+        let rows = self.rows_of(f.first_step + seen);
+        self.model.recovery.trained(Steps { data: self.data.clone(), rows, steps, update, batch, rate: self.learning_rate });
+    }
+
+    /// Steps whose log was not seen are as if they had not been queued.
+    fn take_back(&mut self, f: &mut Flight) {
+        let unseen = f.queued - f.lines.len();
+        self.model.updates -= unseen as u64;
+        self.model.batches -= unseen as u64;
+        f.queued = f.lines.len();
+        f.under_way.clear();
+    }
+
     /// Queues steps from this one of the epoch on; gives how many.
     fn submit(&mut self, step: usize, most: usize) -> Result<usize> {
         let chosen = if self.fit.steps_per_submit == 0 { STEPS_PER_SUBMIT } else { self.fit.steps_per_submit };
@@ -218,29 +317,12 @@ impl<'a> Trainer<'a> {
         let steps = most.min(chosen).min(LOG_ROWS / 4).min(full_left.max(1));
         let handle = if full_left > 0 { self.full } else { self.ragged };
         let Some(handle) = handle else { return Ok(0) };
-        self.upload_rates(steps)?;
+        self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
         self.model.session.submit(handle, steps, self.model.batches as u32)?;
         self.model.has_gradients = true;
         self.model.batches += steps as u64;
         self.model.updates += steps as u64;
         Ok(steps)
-    }
-
-    /// The rates of the next updates, to their rows of the ring.
-    fn upload_rates(&mut self, steps: usize) -> Result<()> {
-        let first = self.model.updates;
-        let mut words = Vec::with_capacity(steps * RATE_WIDTH);
-        for u in first..first + steps as u64 {
-            words.extend(self.model.settings.optimizer.rates(u, self.rate(u)).map(f32::to_bits));
-        }
-        // the device indexes by a 32-bit counter
-        let row = first as u32 as usize % RATE_ROWS;
-        let head = steps.min(RATE_ROWS - row) * RATE_WIDTH;
-        self.model.session.write(BufferId::Rates, row * RATE_WIDTH, &words[..head])?;
-        if head < words.len() {
-            self.model.session.write(BufferId::Rates, 0, &words[head..])?;
-        }
-        Ok(())
     }
 
     /// The device has stopped at a bad step: takes the counters back to it.

@@ -182,7 +182,7 @@ impl Model {
         for m in 0..model.rule.moments {
             let how = Load::new().rename(&format!("optimizer.moment{m}."), "moment:").ignore("*");
             let words = model.match_moment(path, &file, &how)?;
-            model.session.write(BufferId::Moment(m), 0, &words)?;
+            model.write_words(BufferId::Moment(m), 0, &words)?;
         }
         (model.updates, model.batches, model.epochs) = (meta.updates, meta.batches, meta.epochs);
         Ok(model)
@@ -196,7 +196,7 @@ impl Model {
 
     /// A moment of every parameter that trains.
     fn moment_tensors(&mut self, moment: usize) -> Result<Vec<Tensor>> {
-        let words = self.session.read(BufferId::Moment(moment), 0, self.arena.size)?;
+        let words = self.read_words(BufferId::Moment(moment), 0, self.arena.size)?;
         let trained = self.arena.entries.iter().filter(|e| !e.frozen);
         Ok(trained
             .map(|e| tensor(&format!("optimizer.moment{moment}.{}", e.name), e, &words[e.offset..e.offset + e.shape.size()]))

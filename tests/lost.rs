@@ -1,0 +1,209 @@
+//! A device that is lost in mid-fit: training goes on and ends with the same bits.
+#![cfg(feature = "gpu")]
+
+#[path = "common/need.rs"]
+mod need;
+
+use gradus::prelude::*;
+use gradus::tensor::HostTensor;
+use need::Suite;
+use std::sync::Mutex;
+use std::time::Duration;
+
+static SUITE: Suite = Suite::new("lost", 7);
+
+/// One at a time: they end the device that all of them share.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// The GPU in software; on the CPU nothing can be lost.
+fn device() -> Option<Device> {
+    SUITE.devices().into_iter().find(|d| d.gpu().is_some())
+}
+
+/// 10 batches of 32 and a ragged one.
+fn digits() -> (Dataset, Dataset) {
+    let (train, test) = data::synthetic_digits(3, 331, 70).unwrap();
+    (train.flatten().scale(1.0 / 255.0), test.flatten().scale(1.0 / 255.0))
+}
+
+fn compiled(device: &Device) -> Model {
+    let net = Sequential::new().add(Linear::new(24)).add(Relu).add(Linear::new(10));
+    let settings = Compile::new(Adam::default(), CrossEntropy::new()).input([784]).metric(Accuracy::new()).seed(5);
+    net.compile(settings.device(device.clone())).unwrap()
+}
+
+fn lose(model: &Model) {
+    model.device().gpu().unwrap().destroy();
+}
+
+/// Parameters, moments, counters: the whole model as its file.
+fn bytes(model: &mut Model) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m");
+    model.save(&path).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+/// A loop with a rate of its own, which loses the device before these steps; gives all that it reported, and the model as a file.
+fn looped(device: &Device, per_call: usize, every: f64, lose_before: &[usize]) -> (Vec<String>, Vec<u8>, Model) {
+    let (train, test) = digits();
+    let mut model = compiled(device);
+    let mut run = model.trainer(&train, Fit::new().epochs(3).batch_size(32).snapshot_every(every)).unwrap();
+    let (mut seen, mut calls) = (Vec::new(), 0);
+    loop {
+        if lose_before.contains(&calls) {
+            lose(run.model());
+        }
+        calls += 1;
+        let Some(r) = run.steps(per_call).unwrap() else { break };
+        seen.push(format!("{r:?}"));
+        run.set_learning_rate(1e-3 / (1.0 + r.step as f32 / 50.0)).unwrap();
+        if r.epoch_ended {
+            if lose_before.contains(&(1000 + r.epoch)) {
+                lose(run.model());
+            }
+            seen.push(format!("{:?}", run.evaluate(&test, 32).unwrap()));
+        }
+    }
+    let file = bytes(&mut model);
+    (seen, file, model)
+}
+
+#[test]
+fn anywhere_in_a_loop() {
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(2, "no adapter") };
+    let (seen, file, model) = looped(&device, 3, 10.0, &[]);
+    assert_eq!((model.recoveries(), seen.len()), (0, 15));
+    // before the first step, in mid-epoch, before an epoch's last steps, after its end, in evaluation, twice in a row
+    for at in [&[0][..], &[2], &[3], &[4], &[1002], &[1, 2], &[0, 5, 1001, 1003]] {
+        for every in [10.0, 1e-9] {
+            let (got, got_file, model) = looped(&device, 3, every, at);
+            assert_eq!(got, seen, "lost at {at:?}, a copy every {every} s");
+            assert_eq!(got_file, file, "lost at {at:?}, a copy every {every} s");
+            assert_eq!(model.recoveries(), at.len(), "lost at {at:?}");
+            assert!(every > 1.0 || model.snapshots() > 0, "{}", model.snapshots());
+        }
+    }
+    SUITE.ran(2);
+}
+
+/// From another thread, while submits are under way.
+#[test]
+fn at_any_moment_of_a_fit() {
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let (train, test) = digits();
+    let fit = || Fit::new().epochs(60).batch_size(32).verbose(0).validation(&test).steps_per_submit(2);
+    let mut whole = compiled(&device);
+    let began = std::time::Instant::now();
+    let history = whole.fit(&train, fit()).unwrap();
+    let took = began.elapsed();
+    let file = bytes(&mut whole);
+    let mut recoveries = 0;
+    for share in [0.0, 0.02, 0.1, 0.25, 0.4, 0.5, 0.61, 0.72, 0.8] {
+        let mut model = compiled(&device);
+        let gpu = model.device().gpu().unwrap().clone();
+        let ender = std::thread::spawn(move || {
+            std::thread::sleep(took.mul_f64(share));
+            gpu.destroy();
+        });
+        let got = model.fit(&train, fit().snapshot_every(if share > 0.3 { 0.01 } else { 10.0 })).unwrap();
+        ender.join().unwrap();
+        assert_eq!(got, history, "lost at {share} of the time");
+        assert_eq!(bytes(&mut model), file, "lost at {share} of the time");
+        recoveries += model.recoveries();
+    }
+    assert!(recoveries >= 6, "only {recoveries} of 9 came in time");
+    SUITE.ran(1);
+}
+
+/// What is done between and after runs is remembered too; other models of the device come back as well.
+#[test]
+fn outside_of_a_run() {
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(2, "no adapter") };
+    let (train, test) = digits();
+    let fit = || Fit::new().epochs(1).batch_size(32).verbose(0);
+    let work = |lossy: bool| {
+        let (mut a, mut b) = (compiled(&device), compiled(&device));
+        let mut out = Vec::new();
+        let step = |m: &Model| {
+            if lossy {
+                lose(m)
+            }
+        };
+        step(&a);
+        out.push(format!("{:?}", a.fit(&train, fit()).unwrap().get("loss")));
+        step(&a);
+        a.set_parameter("0.bias", &HostTensor::f32([24], vec![0.25; 24]).unwrap()).unwrap();
+        step(&a);
+        out.push(format!("{:?}", a.parameter("0.bias").unwrap()));
+        out.push(format!("{:?}", b.evaluate(&test, 32).unwrap()));
+        out.push(format!("{:?}", b.fit(&train, fit().shuffle(false)).unwrap().get("loss")));
+        step(&b);
+        out.push(format!("{:?}", b.gradient("2.weight").unwrap()));
+        step(&b);
+        out.push(format!("{:?}", b.activation("1", &HostTensor::f32([2, 784], vec![0.5; 1568]).unwrap()).unwrap()));
+        step(&b);
+        out.push(format!("{:?}", b.predict(&test, 33).unwrap()));
+        a.prepare(&test, 16).unwrap();
+        step(&a);
+        assert!(a.profile(&test, 16).unwrap().total() > 0.0);
+        out.push(format!("{:?}", a.fit(&test, fit()).unwrap().get("accuracy")));
+        (out, bytes(&mut a), bytes(&mut b), a.recoveries() + b.recoveries())
+    };
+    let (whole, broken) = (work(false), work(true));
+    assert_eq!(whole.0, broken.0);
+    assert_eq!((whole.1, whole.2), (broken.1, broken.2));
+    assert!(whole.3 == 0 && broken.3 >= 5, "{} recoveries", broken.3);
+    SUITE.ran(2);
+}
+
+/// Without copies a loss is an error that names the device, again and again; the device itself is opened anew for others.
+#[test]
+fn without_copies() {
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let (train, _) = digits();
+    let mut model = compiled(&device);
+    let mut run = model.trainer(&train, Fit::new().epochs(3).batch_size(32).snapshot_every(0.0)).unwrap();
+    run.steps(2).unwrap();
+    lose(run.model());
+    let e = run.steps(2).unwrap_err();
+    assert_eq!(e.code(), "device-lost");
+    assert!(["where:", "help:", &device.name(), "snapshot_every"].iter().all(|part| e.to_string().contains(part)), "{e}");
+    assert!(run.steps(1).unwrap().is_none(), "the run is over");
+    assert_eq!(model.evaluate(&train, 32).unwrap_err().code(), "device-lost");
+    assert_eq!(model.recoveries(), 0);
+    let mut other = compiled(&device);
+    other.fit(&train, Fit::new().verbose(0)).unwrap();
+    SUITE.ran(1);
+}
+
+/// Threads that wait for a device see its end at once.
+#[test]
+fn nobody_waits_for_ever() {
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let (train, _) = digits();
+    let (send, receive) = std::sync::mpsc::channel();
+    let models: Vec<Model> = (0..2).map(|_| compiled(&device)).collect();
+    for mut model in models {
+        let (send, train) = (send.clone(), train.clone());
+        std::thread::spawn(move || {
+            let end = model.fit(&train, Fit::new().epochs(10_000).batch_size(32).verbose(0).snapshot_every(0.0));
+            let _ = send.send(end.map(|_| ()).map_err(|e| e.code()));
+        });
+    }
+    std::thread::sleep(Duration::from_millis(700));
+    device.gpu().unwrap().destroy();
+    for _ in 0..2 {
+        assert_eq!(receive.recv_timeout(Duration::from_secs(30)).expect("it waits"), Err("device-lost"));
+    }
+    SUITE.ran(1);
+}
