@@ -27,7 +27,7 @@ pub mod prelude {
     pub use crate::graph::Var;
     pub use crate::nn::{
         Accuracy, CrossEntropy, Embedding, Flatten, Gelu, Init, Linear, Module, Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh,
-        module,
+        loss, metric, module,
     };
     pub use crate::optim::{Adam, AdamW, Group, Optimizer, Schedule, Sgd};
     pub use crate::train::{Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Trainer};

@@ -1,5 +1,4 @@
 use super::{Init, Layer, Module, Scope};
-use crate::expr::Activation;
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Parameters `weight` `[out_features, in]` and `bias` `[out_features]`, both uniform within `1 / sqrt(in)`: PyTorch's layout and
 /// default initialisation.
 #[doc(alias = "Dense")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 #[must_use]
@@ -18,6 +17,12 @@ pub struct Linear {
     /// Whether a bias is added; it is by default.
     #[serde(default = "yes")]
     pub bias: bool,
+    /// How the weight starts; PyTorch's default where it is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_init: Option<Init>,
+    /// How the bias starts; PyTorch's default where it is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias_init: Option<Init>,
 }
 
 fn yes() -> bool {
@@ -27,12 +32,24 @@ fn yes() -> bool {
 impl Linear {
     /// With this many outputs and a bias.
     pub fn new(out_features: usize) -> Self {
-        Linear { out_features, bias: true }
+        Linear { out_features, bias: true, weight_init: None, bias_init: None }
     }
 
     /// With or without a bias.
     pub fn bias(mut self, bias: bool) -> Self {
         self.bias = bias;
+        self
+    }
+
+    /// How the weight starts.
+    pub fn weight_init(mut self, init: Init) -> Self {
+        self.weight_init = Some(init);
+        self
+    }
+
+    /// How the bias starts.
+    pub fn bias_init(mut self, init: Init) -> Self {
+        self.bias_init = Some(init);
         self
     }
 }
@@ -42,12 +59,12 @@ impl Module for Linear {
         let shape = x.shape();
         let inputs = shape.last();
         let init = Init::Uniform(1.0 / (inputs.max(1) as f64).sqrt());
-        let weight = s.param("weight", [self.out_features, inputs], init);
+        let weight = s.param("weight", [self.out_features, inputs], self.weight_init.unwrap_or(init));
         // one product over all rows, whatever the axes in front
         let flat = if shape.rank() == 2 { x.clone() } else { x.reshape([shape.size() / inputs.max(1), inputs]) };
         let mut y = flat.matmul_with(&weight, false, true);
         if self.bias {
-            y = y + s.param("bias", [self.out_features], init);
+            y = y + s.param("bias", [self.out_features], self.bias_init.unwrap_or(init));
         }
         if shape.rank() == 2 {
             return y;
@@ -90,47 +107,4 @@ impl Module for Softmax {
     fn config(&self) -> Option<Layer> {
         Some(Layer::Softmax {})
     }
-}
-
-/// An activation by its value is a layer too.
-impl Module for Activation {
-    fn forward(&self, _: &Scope, x: &Var) -> Var {
-        x.activation(*self)
-    }
-    fn name(&self) -> &'static str {
-        Activation::name(*self)
-    }
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::Activation { function: *self })
-    }
-}
-
-macro_rules! activation_layers {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        pub struct $name;
-
-        impl Module for $name {
-            fn forward(&self, _: &Scope, x: &Var) -> Var {
-                x.activation(Activation::$name)
-            }
-            fn config(&self) -> Option<Layer> {
-                Activation::$name.config()
-            }
-        }
-    )*};
-}
-
-activation_layers! {
-    /// `max(x, 0)`
-    Relu;
-    /// Hyperbolic tangent.
-    Tanh;
-    /// `1 / (1 + exp(-x))`
-    Sigmoid;
-    /// `x * sigmoid(x)`
-    Silu;
-    /// GELU with the error function. `Activation::GeluTanh` is the approximate form.
-    Gelu;
 }

@@ -1,3 +1,6 @@
+//! What training makes small.
+
+use super::closure::{Custom, alike};
 use crate::error::{Error, place};
 use crate::graph::Var;
 use crate::tensor::DType;
@@ -51,6 +54,28 @@ pub enum Loss {
     CrossEntropy(CrossEntropy),
     /// [`Mse`].
     Mse(Mse),
+    /// [`custom`]: files hold its name alone.
+    Custom(Custom),
+}
+
+/// A loss of one's own: `f(output, labels)` gives one element, from what [`Var`] has. Its gradient, its kernels and its name in errors
+/// follow. Labels that are reals come in the output's shape where they have as many elements.
+///
+/// A recipe or model file holds the name and not the closure: reading one is an error that asks for it.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let charbonnier = loss::custom("charbonnier", |y, t| ((y - t).square() + 1e-6).sqrt().mean());
+/// let settings = Compile::new(Adam::default(), charbonnier).input([7]).device(Device::cpu());
+/// Sequential::new().add(Linear::new(1)).compile(settings)?;
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[track_caller]
+pub fn custom<F>(name: impl Into<String>, f: F) -> Loss
+where
+    F: Fn(&Var, &Var) -> Var + Send + Sync + 'static,
+{
+    Loss::Custom(Custom::new(name, f))
 }
 
 impl From<CrossEntropy> for Loss {
@@ -77,6 +102,7 @@ impl Loss {
                 None => output.cross_entropy(labels),
             },
             Loss::Mse(_) => mse(output, labels),
+            Loss::Custom(c) => c.build("loss", output, labels),
         }
     }
 
@@ -98,7 +124,5 @@ fn mse(output: &Var, labels: &Var) -> Var {
         });
         return output.builder().poisoned();
     }
-    // [batch] labels against [batch, 1] outputs mean the same numbers; broadcasting them would not
-    let labels = if o != l && o.size() == l.size() { labels.reshape(o) } else { labels.clone() };
-    (output - labels).square().mean()
+    (output - alike(output, labels)).square().mean()
 }

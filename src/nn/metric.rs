@@ -1,3 +1,6 @@
+//! What training tells of itself.
+
+use super::closure::Custom;
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +24,24 @@ impl Accuracy {
 pub enum Metric {
     /// [`Accuracy`].
     Accuracy(Accuracy),
+    /// [`custom`]: files hold its name alone.
+    Custom(Custom),
+}
+
+/// A metric of one's own: `f(output, labels)` gives one element, which is averaged over the rows of an epoch. Labels that are reals come
+/// in the output's shape where they have as many elements. Files hold the name and not the closure.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let mae = metric::custom("mae", |y, t| (y - t).abs().mean());
+/// assert_eq!(mae.name(), "mae");
+/// ```
+#[track_caller]
+pub fn custom<F>(name: impl Into<String>, f: F) -> Metric
+where
+    F: Fn(&Var, &Var) -> Var + Send + Sync + 'static,
+{
+    Metric::Custom(Custom::new(name, f))
 }
 
 impl From<Accuracy> for Metric {
@@ -34,6 +55,7 @@ impl Metric {
     pub fn name(&self) -> &str {
         match self {
             Metric::Accuracy(_) => "accuracy",
+            Metric::Custom(c) => c.name(),
         }
     }
 
@@ -42,6 +64,7 @@ impl Metric {
     pub fn build(&self, output: &Var, labels: &Var) -> Var {
         match self {
             Metric::Accuracy(_) => output.accuracy(labels),
+            Metric::Custom(c) => c.build("metric", output, labels),
         }
     }
 }

@@ -2,18 +2,24 @@
 //!
 //! A layer is a [`Module`]; there is no second way to write one. Names come from [`Scope`], input sizes are inferred.
 
+mod activations;
+mod closure;
 mod embedding;
 mod init;
 mod layers;
-mod loss;
-mod metric;
+pub mod loss;
+pub mod metric;
 mod module;
 mod scope;
 mod sequential;
 
+pub use activations::{
+    Elu, Gelu, Hardsigmoid, Hardswish, LeakyRelu, LogSigmoid, Mish, Relu, Relu6, Selu, Sigmoid, Silu, Softplus, Softsign, Tanh,
+};
+pub use closure::Custom;
 pub use embedding::Embedding;
-pub use init::Init;
-pub use layers::{Flatten, Gelu, Linear, Relu, Sigmoid, Silu, Softmax, Tanh};
+pub use init::{Fan, Gain, Init};
+pub use layers::{Flatten, Linear, Softmax};
 pub use loss::{CrossEntropy, Loss, Mse};
 pub use metric::{Accuracy, Metric};
 pub use module::{FnModule, Module, module};

@@ -1,5 +1,5 @@
 use super::{Init, Module};
-use crate::error::{Error, place};
+use crate::error::{Error, Fault, place};
 use crate::graph::{Builder, Value, Var};
 use crate::tensor::Shape;
 use std::cell::RefCell;
@@ -93,6 +93,11 @@ impl Scope {
             let problem = format!("the parameter `{name}` would have the shape {shape}");
             let help = format!("every size of a layer must be at least 1, and no parameter has more than {MOST} elements");
             self.shared.builder.fail(Error::ShapeMismatch { op: "param".into(), problem, at, help });
+            return self.shared.builder.poisoned();
+        }
+        if let Some((problem, help)) = init.fault(&shape) {
+            let fault = Fault { key: format!("the parameter `{name}`, {at}"), problem, help: help.into() };
+            self.shared.builder.fail(Error::InvalidConfig { faults: vec![fault] });
             return self.shared.builder.poisoned();
         }
         let var = self.shared.builder.parameter(&name, shape.clone());

@@ -1,4 +1,4 @@
-use super::{Embedding, Flatten, Linear, Module, Scope, Softmax};
+use super::{Elu, Embedding, Flatten, LeakyRelu, Linear, Module, Scope, Softmax};
 use crate::expr::Activation;
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,10 @@ pub enum Layer {
         /// Which.
         function: Activation,
     },
+    /// [`LeakyRelu`].
+    LeakyRelu(LeakyRelu),
+    /// [`Elu`].
+    Elu(Elu),
     /// [`Softmax`].
     Softmax {},
     /// [`Flatten`].
@@ -36,6 +40,8 @@ impl Layer {
             Layer::Linear(l) => Box::new(*l),
             Layer::Embedding(l) => Box::new(*l),
             Layer::Activation { function } => Box::new(*function),
+            Layer::LeakyRelu(l) => Box::new(*l),
+            Layer::Elu(l) => Box::new(*l),
             Layer::Softmax {} => Box::new(Softmax),
             Layer::Flatten {} => Box::new(Flatten),
             Layer::Sequential { layers } => Box::new(Sequential::from_layers(layers)),
@@ -98,5 +104,33 @@ impl Module for Sequential {
 impl std::fmt::Debug for Sequential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.layers.iter().map(|l| l.name())).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Fan, Gain, Init, Selu};
+    use super::*;
+
+    /// A recipe gives every layer back, settings included, and refuses a key that a layer does not have.
+    #[test]
+    fn layers_come_back_from_json() {
+        let net = Sequential::new()
+            .add(Linear::new(3).bias(false))
+            .add(Linear::new(4).weight_init(Init::kaiming_normal(Fan::Out, Gain::LeakyRelu(0.2))).bias_init(Init::Zeros))
+            .add(LeakyRelu::new().negative_slope(0.2))
+            .add(Elu::new().alpha(0.5))
+            .add(Selu)
+            .add(Activation::Hardswish)
+            .add(Sequential::new().add(Flatten).add(Softmax));
+        let config = net.config().unwrap();
+        let json = serde_json::to_string(&config).unwrap();
+        let back: Layer = serde_json::from_str(&json).unwrap();
+        assert_eq!(back, config);
+        assert_eq!(back.build().config().unwrap(), config);
+        assert!(json.contains(r#"{"layer":"linear","out_features":3,"bias":false}"#), "{json}");
+        assert!(json.contains(r#"{"layer":"leaky_relu","negative_slope":0.2}"#), "{json}");
+        assert_eq!(serde_json::from_str::<Layer>(r#"{"layer":"elu"}"#).unwrap(), Elu::new().config().unwrap());
+        assert!(serde_json::from_str::<Layer>(r#"{"layer":"elu","beta":1.0}"#).is_err());
     }
 }

@@ -105,7 +105,7 @@ impl Model {
         let seed = model.settings.seed;
         let mut drawn = ParameterWords::zeros(&model.arena);
         for (p, e) in model.parameters.iter().zip(&model.arena.entries) {
-            drawn.set(e, p.init.draw(seed, &p.name, p.shape.size()));
+            drawn.set(e, p.init.draw(seed, &p.name, &p.shape));
         }
         model.write_parameters(&drawn)?;
         Ok(model)

@@ -88,6 +88,11 @@ impl Compile {
         let known = matches!(self.input_dtype, DType::F32 | DType::U32);
         f.check(known, "compile.input_dtype", self.input_dtype, "a model takes f32 numbers or u32 indices");
         self.optimizer.check(&mut f);
+        let names: Vec<&str> = self.metrics.iter().map(Metric::name).collect();
+        for (i, name) in names.iter().enumerate() {
+            let free = *name != "loss" && !names[..i].contains(name);
+            f.check(free, "compile.metrics", format!("the name `{name}` is taken"), "give each metric a name of its own");
+        }
         f.finish()
     }
 }

@@ -160,6 +160,11 @@ impl Model {
                 &format!("use gradus {by} or newer"),
             ));
         }
+        if let Some(name) = closure(&value) {
+            let problem = format!("it was trained with `{name}`, a closure, which no file holds");
+            let help = "compile the model again with that loss and metric, then `load_weights(path, Load::new().ignore(\"optimizer.*\"))`";
+            return Err(bad_file(path, &problem, "its settings", help));
+        }
         // the device is the caller's choice, not the file's: the machine that wrote it may have had another
         if let Some(c) = value.get_mut("compile").and_then(|c| c.as_object_mut()) {
             c.remove("device");
@@ -275,6 +280,12 @@ fn check_shapes(path: &Path, file: &SafeTensors<'_>, module: &dyn Module, settin
     }
     let help = "its settings and its weights do not belong together: it was damaged, or changed by hand".into();
     Err(Error::WeightMismatch { path: path.into(), missing, unexpected: vec![], wrong_shape, help })
+}
+
+/// The name of a loss or metric of the user's among a file's settings.
+fn closure(meta: &serde_json::Value) -> Option<&str> {
+    let metrics = meta.pointer("/compile/metrics").and_then(|m| m.as_array()).into_iter().flatten();
+    meta.pointer("/compile/loss").into_iter().chain(metrics).find_map(|v| v.get("custom")?.as_str())
 }
 
 fn renamed(name: &str, how: &Load) -> String {
