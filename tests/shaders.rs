@@ -7,6 +7,8 @@
 mod cases;
 #[path = "common/mod.rs"]
 mod common;
+#[path = "parity/corners.rs"]
+mod corners;
 #[path = "parity/formulas.rs"]
 mod formulas;
 #[path = "parity/gather.rs"]
@@ -44,6 +46,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         cases::classifiers,
         gather::gathers,
         indices::cases,
+        corners::all,
     ];
     let mut out = BTreeMap::new();
     let mut add = |case: &Case, rule: &gradus::plan::Rule| -> Result<(), String> {

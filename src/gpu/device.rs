@@ -155,7 +155,11 @@ impl Gpu {
     ///
     /// `checked` keeps wgpu's bounds and loop checks in the shader: tests run both; training runs without, for speed.
     pub(super) fn pipeline(&self, kernel: &Kernel, checked: bool) -> Result<Arc<Pipeline>> {
-        let source = kernel.source();
+        self.pipeline_from(kernel, kernel.source(), checked)
+    }
+
+    /// The kernel's pipeline with this text in the place of its own.
+    pub(super) fn pipeline_from(&self, kernel: &Kernel, source: String, checked: bool) -> Result<Arc<Pipeline>> {
         let key = (source, checked);
         if let Some(p) = lock(&self.pipelines).get(&key) {
             return Ok(p.clone());

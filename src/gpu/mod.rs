@@ -2,6 +2,7 @@
 
 mod adapter;
 mod device;
+mod plant;
 mod profile;
 mod session;
 

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 /// One model's buffers on a GPU, and its programs made ready.
 pub struct GpuSession {
     pub(super) gpu: Arc<Gpu>,
-    checked: bool,
+    pub(super) checked: bool,
+    /// What the mutation suite plants.
+    pub(super) planted: Option<super::plant::Rewrite>,
     fixed: HashMap<BufferId, wgpu::Buffer>,
     slots: Vec<wgpu::Buffer>,
     /// Counts up when slots are made anew, so that bind groups are too.
@@ -58,6 +60,7 @@ impl GpuSession {
         let mut s = GpuSession {
             gpu,
             checked,
+            planted: None,
             fixed: HashMap::new(),
             slots: Vec::new(),
             generation: 0,
@@ -212,7 +215,10 @@ impl Session for GpuSession {
         }
         let mut pipelines = Vec::new();
         for l in &program.launches {
-            pipelines.push(self.gpu.pipeline(&l.kernel, self.checked)?);
+            pipelines.push(match &self.planted {
+                None => self.gpu.pipeline(&l.kernel, self.checked)?,
+                Some(rewrite) => self.gpu.pipeline_from(&l.kernel, rewrite(&l.kernel, l.kernel.source()), self.checked)?,
+            });
         }
         let mut words = vec![0u32; DIMS * program.launches.len()];
         for (row, l) in words.chunks_mut(DIMS).zip(&program.launches) {

@@ -29,7 +29,8 @@ pub(super) fn cross_entropy<T: Real>(node: &Node, logits: &[T], labels: &Data<T>
             Target::Probabilities(p) => {
                 let total = p.iter().fold(zero, |s, &p| s + p);
                 for (&l, &p) in log_p.iter().zip(p) {
-                    loss = loss - p * l;
+                    // as for classes: what has no probability adds nothing, even masked
+                    loss = if p == zero { loss } else { loss - p * l };
                     gradient.push((l.exp() * total - p) / rows);
                 }
             }

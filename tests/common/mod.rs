@@ -3,7 +3,9 @@
 
 use gradus::cpu::CpuSession;
 use gradus::plan::{Layout, Session};
+use std::any::Any;
 use std::io::Write;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 /// Where a program runs.
@@ -29,6 +31,7 @@ pub fn session(machine: Machine, layout: Layout) -> Option<gradus::Result<Box<dy
 #[cfg(feature = "gpu")]
 pub mod gpu {
     use gradus::gpu::{Gpu, GpuSession, adapters};
+    use gradus::kernels::Kernel;
     use gradus::plan::{Layout, Session};
     use std::sync::{Arc, OnceLock};
 
@@ -52,6 +55,15 @@ pub mod gpu {
         let made = GpuSession::new(device()?.clone(), layout, checked);
         Some(made.map(|s| Box::new(s) as Box<dyn Session>))
     }
+
+    /// A session with the shaders' checks whose kernels' texts are rewritten.
+    pub fn planted(
+        layout: Layout,
+        rewrite: impl Fn(&Kernel, String) -> String + Send + 'static,
+    ) -> Option<gradus::Result<Box<dyn Session>>> {
+        let made = GpuSession::new(device()?.clone(), layout, true);
+        Some(made.and_then(|mut s| s.plant(rewrite).map(|()| Box::new(s) as Box<dyn Session>)))
+    }
 }
 
 #[cfg(not(feature = "gpu"))]
@@ -65,6 +77,13 @@ pub mod gpu {
     pub(super) fn session(_: Layout, _: bool) -> Option<gradus::Result<Box<dyn Session>>> {
         None
     }
+
+    pub fn planted(
+        _: Layout,
+        _: impl Fn(&gradus::kernels::Kernel, String) -> String + Send + 'static,
+    ) -> Option<gradus::Result<Box<dyn Session>>> {
+        None
+    }
 }
 
 /// One line on stderr, past the harness: only `print!` and its kin are captured.
@@ -76,11 +95,18 @@ pub fn say(line: &str) {
 pub struct Job {
     pub name: String,
     pub run: Box<dyn Fn() -> Result<(), String>>,
+    /// What it checks, for jobs that look for others.
+    pub about: Option<Rc<dyn Any>>,
 }
 
 impl Job {
     pub fn new(name: impl Into<String>, run: impl Fn() -> Result<(), String> + 'static) -> Self {
-        Job { name: name.into(), run: Box::new(run) }
+        Job { name: name.into(), run: Box::new(run), about: None }
+    }
+
+    pub fn about(mut self, what: Rc<dyn Any>) -> Self {
+        self.about = Some(what);
+        self
     }
 }
 
@@ -93,13 +119,21 @@ pub struct Suite {
     pub cases: fn() -> usize,
     /// Whether they are nothing without an adapter.
     pub needs_gpu: bool,
+    /// Lines that stand before the count.
+    report: fn() -> Vec<String>,
     ended: AtomicUsize,
     passed: AtomicUsize,
 }
 
 impl Suite {
     pub const fn new(name: &'static str, tests: usize, cases: fn() -> usize, needs_gpu: bool) -> Self {
-        Suite { name, tests, cases, needs_gpu, ended: AtomicUsize::new(0), passed: AtomicUsize::new(0) }
+        Suite { name, tests, cases, needs_gpu, report: Vec::new, ended: AtomicUsize::new(0), passed: AtomicUsize::new(0) }
+    }
+
+    /// With lines that stand before the count.
+    pub const fn reporting(mut self, report: fn() -> Vec<String>) -> Self {
+        self.report = report;
+        self
     }
 
     /// Runs a test's jobs to the end, and fails with all that failed. Without an adapter they run on the CPU alone, and count as not run;
@@ -129,6 +163,7 @@ impl Suite {
 
     fn last(&self, adapter: Option<String>) {
         let (name, all, passed) = (self.name, (self.cases)(), self.passed.load(SeqCst));
+        (self.report)().iter().for_each(|line| say(line));
         match adapter {
             Some(adapter) => say(&format!("{name}: {passed} of {all} run on {adapter}")),
             None if self.needs_gpu => {

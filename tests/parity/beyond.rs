@@ -1,12 +1,11 @@
 //! Indices that a table has no row for, and the bits of sums by index.
 
-use crate::check::{PROFILES, on};
+use crate::check::{PROFILES, Site, on};
 use crate::common::{Job, MACHINES};
 use crate::indices::indices;
-use crate::make::{Case, Make, Order, field, no_rule};
+use crate::make::{Case, Make, Order, field};
 use gradus::graph::Field;
 use gradus::tensor::DType;
-use std::sync::Arc;
 
 /// Rows that the table has are there, all others are NaN, and nothing outside of the table is read; a loss over them halts the step.
 fn beyond() -> Result<(), String> {
@@ -22,9 +21,10 @@ fn beyond() -> Result<(), String> {
     let training = Case::new("a loss beyond the table", move |m| m.weigh(&m.p([n, width]).take(&ix(m)).tanh()));
     for profile in PROFILES {
         for machine in MACHINES {
+            let site = Site { machine, profile, planted: None };
             let built = forward.clone().over(Order::all(64)).build()?;
-            let Some(found) = on(machine, &built, &Arc::new(built.program(profile, &no_rule())?)) else { continue };
-            let (found, table) = (found?, &built.leaves[1].values);
+            let Some(found) = on(&site, &built) else { continue };
+            let (found, table) = (found.map_err(|e| e.to_string())?, &built.leaves[1].values);
             let mut seen = (0, 0);
             for (row, index) in found[0].1.chunks(width).zip(built.fields[0].words()) {
                 let good = match table.get(index as usize * width..(index as usize + 1) * width) {
@@ -40,7 +40,7 @@ fn beyond() -> Result<(), String> {
                 return Err(format!("a weak case: {seen:?} indices within and beyond"));
             }
             let built = training.clone().over(Order::all(64)).build()?;
-            match on(machine, &built, &Arc::new(built.program(profile, &no_rule())?)) {
+            match on(&site, &built) {
                 Some(Ok(found)) if !found[0].1[0].is_nan() => return Err(format!("{machine:?}: the loss is {:?}", found[0].1)),
                 _ => {} // NaN, or halted before the second step
             }
@@ -53,10 +53,10 @@ fn beyond() -> Result<(), String> {
 fn bits() -> Result<(), String> {
     let built = Case::new("bits", |m| m.weigh(&m.p([3, 65]).take(&indices(m, "ix", 3, &[4])))).over(Order::all(250)).build()?;
     for profile in PROFILES {
-        let program = Arc::new(built.program(profile, &no_rule())?);
         for machine in MACHINES {
-            let (Some(a), Some(b)) = (on(machine, &built, &program), on(machine, &built, &program)) else { continue };
-            if a? != b? {
+            let site = Site { machine, profile, planted: None };
+            let (Some(a), Some(b)) = (on(&site, &built), on(&site, &built)) else { continue };
+            if a.map_err(|e| e.to_string())? != b.map_err(|e| e.to_string())? {
                 return Err(format!("{machine:?}, {profile:?} kernels: two runs differ"));
             }
         }

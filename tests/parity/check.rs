@@ -1,12 +1,15 @@
-//! Runs a case on a machine and compares; every comparison is a `Result`, so that a planted error can be asserted.
+//! Runs rows on machines and compares; every comparison is a `Result`, so that a planted error can be asserted.
 
-use crate::common::{MACHINES, Machine, session};
+use crate::common::{self, MACHINES, Machine};
+use crate::counts;
 use crate::make::{Built, Case, Truth, no_rule};
+use crate::planted::Planted;
 use crate::tolerance::Known;
 use gradus::kernels::Profile;
 use gradus::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
-use gradus::plan::{BufferId, Layout, LogLine, Program, Purpose, Session};
+use gradus::plan::{BufferId, Layout, LogLine, Program, Purpose, Rule, Session};
 use gradus::tensor::DType;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Both profiles' kernels run on every adapter.
@@ -14,6 +17,105 @@ pub const PROFILES: [Profile; 2] = [Profile::Software, Profile::Gpu];
 
 /// Named results of a run, in the truth's order.
 pub type Found = Vec<(String, Vec<f64>)>;
+
+/// Where a row runs: a machine, the kind of its kernels, and the error that is planted in them.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    pub machine: Machine,
+    pub profile: Profile,
+    pub planted: Option<&'a Planted>,
+}
+
+impl std::fmt::Display for Site<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}, {:?} kernels", self.machine, self.profile)
+    }
+}
+
+impl Site<'_> {
+    /// The planned step, with an error in its kernels where one is planted.
+    pub fn program(&self, built: &Built, rule: &Rule) -> Result<Arc<Program>, Fail> {
+        let mut program = built.program(self.profile, rule).map_err(Fail::Refused)?;
+        if let Some(p) = self.planted {
+            program.launches.iter_mut().for_each(|l| p.edit(&mut l.kernel));
+        }
+        if self.planted.is_none() {
+            counts::program(&program);
+        }
+        Ok(Arc::new(program))
+    }
+
+    /// A session for the program; `None` where there is no adapter.
+    pub fn session(&self, built: &Built, program: &Program) -> Option<gradus::Result<Box<dyn Session>>> {
+        let layout = Layout::of(&built.arena, program.moments);
+        match self.planted.and_then(Planted::rewrite) {
+            Some(rewrite) => common::gpu::planted(layout, rewrite),
+            None => common::session(self.machine, layout),
+        }
+    }
+}
+
+/// Why a run gave nothing to compare.
+#[derive(Debug)]
+pub enum Fail {
+    /// It ran, and what it did is wrong.
+    Wrong(String),
+    /// The plan or the session refused it.
+    Refused(String),
+}
+
+impl std::fmt::Display for Fail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Fail::Wrong(e) | Fail::Refused(e)) = self;
+        f.write_str(e)
+    }
+}
+
+impl From<gradus::Error> for Fail {
+    fn from(e: gradus::Error) -> Self {
+        Fail::Refused(e.to_string())
+    }
+}
+
+type Run = dyn Fn(&Site<'_>) -> Option<Result<Found, Fail>>;
+
+/// A row made ready: what must come out, and how it runs somewhere; `None` where there is no adapter.
+pub struct Ready {
+    pub truth: Truth,
+    pub run: Box<Run>,
+    pub facts: counts::Facts,
+}
+
+/// A row of a table.
+#[derive(Clone)]
+pub struct Row {
+    pub name: String,
+    /// Which machines run it.
+    pub sites: fn(Machine, Profile) -> bool,
+    pub make: Rc<dyn Fn() -> Result<Ready, String>>,
+}
+
+impl Row {
+    pub fn new(name: impl Into<String>, make: impl Fn() -> Result<Ready, String> + 'static) -> Self {
+        Row { name: name.into(), sites: |_, _| true, make: Rc::new(make) }
+    }
+
+    pub fn ready(&self) -> Result<Ready, String> {
+        (self.make)()
+    }
+}
+
+impl From<Case> for Row {
+    fn from(case: Case) -> Self {
+        Row::new(case.name.clone(), move || {
+            let built = case.build()?;
+            let truth = built.truth()?;
+            telling(&truth)?;
+            let facts = counts::facts(&built);
+            Ok(Ready { truth, run: Box::new(move |site| on(site, &built)), facts })
+        })
+    }
+}
 
 /// The state's words at the start of a case.
 pub fn state(built: &Built) -> [u32; STATE_WORDS] {
@@ -41,18 +143,18 @@ pub fn load(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradu
 }
 
 /// One step, or two alike where the data is one batch in order: then slots are no longer fresh, and the bits must be the same.
-pub fn run(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradus::Result<Result<Found, String>> {
+fn run(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> Result<Found, Fail> {
     let handle = load(s, built, program)?;
     let lane = program.purpose.lane();
     let steps = if built.order.rows == built.order.batch && !built.order.shuffle { 2 } else { 1 };
     s.submit(handle, steps, 0)?;
     let lines = s.poll(lane, true)?.unwrap_or_default();
     let Some(line) = lines.last().filter(|_| lines.len() == steps) else {
-        return Ok(Err(format!("{} log lines for {steps} steps", lines.len())));
+        return Err(Fail::Wrong(format!("{} log lines for {steps} steps", lines.len())));
     };
     let bits = |l: &LogLine| (l.loss.to_bits(), l.grad_norm.to_bits(), l.metrics.map(f32::to_bits), l.halted);
     if built.step.loss.is_some() && bits(&lines[0]) != bits(line) {
-        return Ok(Err(format!("a second step alike differs: {:?}, then {line:?}", lines[0])));
+        return Err(Fail::Wrong(format!("a second step alike differs: {:?}, then {line:?}", lines[0])));
     }
     let mut found = Found::new();
     if built.step.loss.is_some() {
@@ -71,7 +173,7 @@ pub fn run(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradus
         let values = if o.dtype == DType::U32 { words.into_iter().map(f64::from).collect() } else { floats(words) };
         found.push((format!("output {}", o.name), values));
     }
-    Ok(Ok(found))
+    Ok(found)
 }
 
 pub fn floats(words: Vec<u32>) -> Vec<f64> {
@@ -89,8 +191,9 @@ pub fn compare(want: &Truth, got: &Found, who: &str) -> Result<(), String> {
             return Err(format!("{who}: {name}: {} values for {}", got.len(), want.value.len()));
         }
         let off = |i: usize| (got[i] - want.value[i]).abs() / want.tol[i].max(f64::MIN_POSITIVE);
-        // in this form a NaN is a mismatch
-        let bad: Vec<usize> = (0..got.len()).filter(|&i| !((got[i] - want.value[i]).abs() <= want.tol[i])).collect();
+        // in this form a NaN is a mismatch; equal infinities are none
+        let good = |i: usize| got[i] == want.value[i] || (got[i] - want.value[i]).abs() <= want.tol[i];
+        let bad: Vec<usize> = (0..got.len()).filter(|&i| !good(i)).collect();
         if let Some(&worst) = bad.iter().max_by(|&&a, &&b| off(a).total_cmp(&off(b))) {
             let (first, all) = (bad[0], got.len());
             let at = |i: usize| format!("[{i}] is {} for {} +- {:.1e}", got[i], want.value[i], want.tol[i]);
@@ -122,36 +225,34 @@ fn instead(truth: &Truth, found: &Found) -> Truth {
     truth.iter().zip(found).map(|((n, k), (_, v))| (n.clone(), Known { value: v.clone(), tol: k.tol.clone() })).collect()
 }
 
-/// One program on one machine; `None` where there is no adapter.
-pub fn on(machine: Machine, built: &Built, program: &Arc<Program>) -> Option<Result<Found, String>> {
-    let layout = Layout::of(&built.arena, program.moments);
-    let ran = session(machine, layout)?.and_then(|mut s| run(&mut *s, built, program));
-    Some(ran.map_err(|e| e.to_string()).and_then(|r| r))
+/// A case's one program on one machine; `None` where there is no adapter.
+pub fn on(site: &Site<'_>, built: &Built) -> Option<Result<Found, Fail>> {
+    let program = match site.program(built, &no_rule()) {
+        Ok(p) => p,
+        Err(e) => return Some(Err(e)),
+    };
+    let session = site.session(built, &program)?;
+    Some(session.map_err(Fail::from).and_then(|mut s| run(&mut *s, built, &program)))
 }
 
-/// The truth against every machine, and every GPU run against the CPU's, on both profiles' kernels.
-pub fn agree(built: &Built, truth: &Truth) -> Result<(), String> {
+/// A row against the truth on every machine, and every GPU run against the CPU's, on both profiles' kernels.
+pub fn parity(row: &Row) -> Result<(), String> {
+    let ready = row.ready()?;
+    let mut runs = 0;
     for profile in PROFILES {
-        let program = Arc::new(built.program(profile, &no_rule())?);
         let mut first: Option<Found> = None;
-        for machine in MACHINES {
-            let Some(found) = on(machine, built, &program) else { continue };
-            let who = format!("{machine:?}, {profile:?} kernels");
-            let found = found.map_err(|e| format!("{who}: {e}"))?;
-            compare(truth, &found, &format!("{who} against the reference"))?;
+        for machine in MACHINES.into_iter().filter(|m| (row.sites)(*m, profile)) {
+            let site = Site { machine, profile, planted: None };
+            let Some(found) = (ready.run)(&site) else { continue };
+            let found = found.map_err(|e| format!("{site}: {e}"))?;
+            compare(&ready.truth, &found, &format!("{site} against the reference"))?;
             match &first {
-                Some(cpu) => compare(&instead(truth, cpu), &found, &format!("{who} against the CPU"))?,
+                Some(cpu) => compare(&instead(&ready.truth, cpu), &found, &format!("{site} against the CPU"))?,
                 None => first = Some(found),
             }
+            runs += 1;
         }
     }
+    counts::row(&ready, runs);
     Ok(())
-}
-
-/// A table's row: it can fail, and does not.
-pub fn parity(case: &Case) -> Result<(), String> {
-    let built = case.build()?;
-    let truth = built.truth()?;
-    telling(&truth)?;
-    agree(&built, &truth)
 }

@@ -1,14 +1,13 @@
 //! Every formula at zeros of both signs, kinks, ties, overflow, infinities and NaN: the same value, or a NaN on both sides, in f64, on the
 //! CPU and on the GPU, forward and backward.
 
-use crate::check::{Found, PROFILES, on};
+use crate::check::{Found, PROFILES, Site, on};
 use crate::common::{Job, MACHINES};
-use crate::make::{Built, Case, no_rule};
+use crate::make::{Built, Case};
 use gradus::expr::Activation;
 use gradus::graph::{Op, Value, Var, gradients};
 use gradus::reference::{Data, evaluate};
 use std::cell::Cell;
-use std::sync::Arc;
 
 const EDGES: [f64; 16] =
     [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, -3.0, 6.0, 1e-3, 100.0, -100.0, 8000.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
@@ -100,9 +99,9 @@ fn job(name: &'static str, rank: usize, f: impl Fn(&[Var]) -> Var + Clone + 'sta
             let built = case(name, rank, extra, f.clone())?;
             let want = truth(&built)?;
             for machine in MACHINES {
-                let program = Arc::new(built.program(PROFILES[extra], &no_rule())?);
-                let Some(found) = on(machine, &built, &program) else { continue };
-                for ((what, want), (_, got)) in want.iter().zip(&found?) {
+                let site = Site { machine, profile: PROFILES[extra], planted: None };
+                let Some(found) = on(&site, &built) else { continue };
+                for ((what, want), (_, got)) in want.iter().zip(&found.map_err(|e| e.to_string())?) {
                     let bad: Vec<usize> = (0..want.len()).filter(|&i| !same(got[i], want[i])).collect();
                     if let Some(&i) = bad.first() {
                         let at: Vec<f32> = built.leaves[..rank].iter().map(|l| l.values[i]).collect();

@@ -9,6 +9,8 @@ mod common;
 mod beyond;
 mod cases;
 mod check;
+mod corners;
+mod counts;
 mod edges;
 mod formulas;
 mod gather;
@@ -17,10 +19,12 @@ mod make;
 mod optimizers;
 mod planted;
 mod random;
+mod steps;
 mod tolerance;
 
+use check::Row;
 use common::{Job, Suite};
-use make::Case;
+use std::rc::Rc;
 
 /// A `#[test]` for each table; the suite knows them all.
 macro_rules! tests {
@@ -30,10 +34,25 @@ macro_rules! tests {
     };
 }
 
-static SUITE: Suite = Suite::new("parity", TESTS.len(), || TESTS.iter().map(|t| t().len()).sum(), true);
+static SUITE: Suite = Suite::new("parity", TESTS.len(), || TESTS.iter().map(|t| t().len()).sum(), true).reporting(report);
 
-fn rows(cases: Vec<Case>) -> Vec<Job> {
-    cases.into_iter().map(|c| Job::new(c.name.clone(), move || check::parity(&c))).collect()
+fn rows(table: Vec<impl Into<Row>>) -> Vec<Job> {
+    let job = |row: Row| {
+        let about = Rc::new(row.clone());
+        Job::new(row.name.clone(), move || check::parity(&row)).about(about)
+    };
+    table.into_iter().map(Into::into).map(job).collect()
+}
+
+/// The first row of any table whose name is this, or begins so where it ends in `*`.
+fn find_row(name: &str) -> Option<Row> {
+    let fits = |r: &str| name.strip_suffix('*').map_or(r == name, |start| r.starts_with(start));
+    let all = TESTS.iter().flat_map(|t| t()).filter_map(|j| j.about?.downcast::<Row>().ok());
+    all.map(|r| (*r).clone()).find(|r| fits(&r.name))
+}
+
+fn report() -> Vec<String> {
+    [planted::report(), counts::report()].concat()
 }
 
 tests! {
@@ -49,7 +68,10 @@ tests! {
     gathers = rows(gather::gathers());
     indices = rows(indices::cases());
     indices_beyond = beyond::jobs();
-    optimizers = optimizers::jobs();
-    planted = planted::jobs();
+    corners = rows(corners::all());
+    optimizers = rows(optimizers::all());
+    steps = rows(steps::all());
+    planted_in_kernels = planted::in_kernels();
+    planted_in_shaders = planted::in_shaders();
     random = random::jobs();
 }

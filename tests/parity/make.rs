@@ -5,7 +5,7 @@ use gradus::graph::{Builder, Field, Graph, Op, Var, gradients};
 use gradus::kernels::Profile;
 use gradus::plan::{Arena, Program, Purpose, Request, Rule, Step, plan};
 use gradus::reference::{Data, evaluate_all};
-use gradus::rng::{Permutation, Philox};
+use gradus::rng::Philox;
 use gradus::tensor::{DType, Shape};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -36,7 +36,33 @@ impl Order {
 
     fn source(&self, i: usize) -> usize {
         let at = self.cursor + i;
-        if self.shuffle { Permutation::new(self.rows as u32, self.seed, self.epoch).at(at as u32) as usize } else { at }
+        if self.shuffle { permuted(at as u32, self.rows as u32, self.seed, self.epoch) as usize } else { at }
+    }
+}
+
+/// The epoch's order, written anew from its description: six rounds of a Feistel network over the next even power of two, walked until it
+/// lands below `n`. Neither machine's code is called.
+pub fn permuted(i: u32, n: u32, seed: u64, epoch: u32) -> u32 {
+    let scramble = |x: u32| {
+        let x = u64::from(x ^ (x >> 16)) * 0x7feb_352d % (1 << 32);
+        let x = (x ^ (x >> 15)) * 0x846c_a68b % (1 << 32);
+        (x ^ (x >> 16)) as u32
+    };
+    let first = scramble((seed % (1 << 32)) as u32 ^ scramble(epoch.wrapping_add(0x9e37_79b9)));
+    let second = scramble((seed >> 32) as u32 ^ first ^ 0x85eb_ca6b) | 1;
+    let half = (1..16).find(|h| 1u64 << (2 * h) >= u64::from(n)).unwrap_or(16);
+    let side = 1u32 << half;
+    let mut x = i;
+    loop {
+        let (mut left, mut right) = (x / side, x % side);
+        for round in 0..6u32 {
+            let key = scramble(first.wrapping_add(round.wrapping_mul(second)));
+            (left, right) = (right, left ^ (scramble(right ^ key) % side));
+        }
+        x = left * side + right;
+        if x < n {
+            return x;
+        }
     }
 }
 
@@ -87,6 +113,18 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// What is stored of row `i`.
+    pub fn row(&self, i: usize) -> &[f64] {
+        let width = self.field.row.size();
+        &self.values[i * width..][..width]
+    }
+
+    /// Puts a number in the place of a row's last.
+    pub fn spoil(&mut self, i: usize, value: f64) {
+        let width = self.field.row.size();
+        self.values[(i + 1) * width - 1] = value;
+    }
+
     /// As the device holds it: rows of u8 padded to whole words.
     pub fn words(&self) -> Vec<u32> {
         let word = |v: &f64| if self.field.stored == DType::F32 { (*v as f32).to_bits() } else { *v as u32 };
@@ -209,6 +247,8 @@ pub fn field(name: &str, stored: DType, row: impl Into<Shape>) -> Field {
 /// A case with its graph, and the truth about it.
 pub struct Built {
     pub step: Step,
+    /// Nodes of the graph before the derivative's.
+    pub forward: usize,
     pub purpose: Purpose,
     pub order: Order,
     pub arena: Arena,
@@ -231,6 +271,7 @@ impl Case {
         let leaves: Vec<Leaf> = leaves.into_iter().map(|(l, _)| l).collect();
         let loss = loss.and_then(|l| l.value());
         let mut graph = m.builder.finish().map_err(|e| e.to_string())?;
+        let forward = graph.nodes.len();
         let mut found = Vec::new();
         if let (Purpose::Train, Some(loss)) = (self.purpose, loss) {
             let all = gradients(&mut graph, loss, &wrt).map_err(|e| e.to_string())?;
@@ -238,7 +279,7 @@ impl Case {
         }
         let arena = Arena::new(leaves.iter().map(|l| (l.name.clone(), l.shape.clone())));
         let step = Step { graph, loss, gradients: found, metrics, outputs };
-        Ok(Built { step, purpose: self.purpose, order: self.order, arena, leaves, fields })
+        Ok(Built { step, forward, purpose: self.purpose, order: self.order, arena, leaves, fields })
     }
 }
 

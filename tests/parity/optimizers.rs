@@ -1,105 +1,116 @@
-//! Every optimizer over five steps of known gradients: GPU and CPU against a plain f64 loop.
+//! Every optimizer over five steps whose gradients and rates change, against its formula written out in f64.
 
-use crate::check::{PROFILES, floats, load};
-use crate::common::{Job, MACHINES, session};
-use crate::make::{Built, Case};
-use crate::tolerance::elementwise;
-use gradus::kernels::words::RATE_WIDTH;
-use gradus::kernels::{Kernel, Profile};
+use crate::check::{Fail, Ready, Row, Site, floats};
+use crate::common::Machine;
+use crate::counts::Facts;
+use crate::make::Built;
+use crate::steps::{BATCH, Run, exact, linear, state_after};
+use crate::tolerance::{Known, elementwise};
+use gradus::kernels::Profile;
 use gradus::optim::{Adam, AdamW, Optimizer, Sgd};
-use gradus::plan::{BufferId, Lane, Layout, Program};
-use std::sync::Arc;
+use gradus::plan::BufferId;
 
 const STEPS: usize = 5;
+/// Rows of the data: the fourth step begins the second epoch.
+const ROWS: usize = 3;
+/// The learning rate of a step over the optimizer's.
+const RATES: [f64; STEPS] = [1.0, 0.5, 2.0, 0.1, 1.5];
 
-pub fn all() -> Vec<(&'static str, Optimizer)> {
+/// One parameter by PyTorch's formulas: (step from 1, learning rate, parameter, gradient, its moments) to the parameter.
+type Formula = fn(f64, f64, f64, f64, &mut [f64; 2]) -> f64;
+
+/// Name, optimizer, its learning rate, its moments, its formula.
+type Entry = (&'static str, Optimizer, f64, usize, Formula);
+
+fn table() -> Vec<Entry> {
     vec![
-        ("sgd", Sgd::new(0.1).weight_decay(0.01).into()),
-        ("momentum", Sgd::new(0.1).momentum(0.9).dampening(0.1).into()),
-        ("nesterov", Sgd::new(0.1).momentum(0.9).nesterov(true).into()),
-        ("adam", Adam::new(0.01).weight_decay(0.1).into()),
-        ("adamw", AdamW::new(0.01).betas(0.8, 0.99).into()),
+        ("sgd", Sgd::new(0.1).weight_decay(0.01).into(), 0.1, 0, |_, lr, p, g, _| p - lr * (g + 0.01 * p)),
+        ("momentum", Sgd::new(0.1).momentum(0.9).dampening(0.1).into(), 0.1, 1, |t, lr, p, g, m| {
+            m[0] = if t == 1.0 { g } else { 0.9 * m[0] + 0.9 * g };
+            p - lr * m[0]
+        }),
+        ("nesterov", Sgd::new(0.1).momentum(0.9).nesterov(true).into(), 0.1, 1, |t, lr, p, g, m| {
+            m[0] = if t == 1.0 { g } else { 0.9 * m[0] + g };
+            p - lr * (g + 0.9 * m[0])
+        }),
+        ("adam", Adam::new(0.01).weight_decay(0.1).into(), 0.01, 2, |t, lr, p, g, m| {
+            let g = g + 0.1 * p;
+            m[0] = 0.9 * m[0] + 0.1 * g;
+            m[1] = 0.999 * m[1] + 0.001 * g * g;
+            p - lr * (m[0] / (1.0 - 0.9f64.powf(t))) / ((m[1] / (1.0 - 0.999f64.powf(t))).sqrt() + 1e-8)
+        }),
+        ("adamw", AdamW::new(0.01).betas(0.8, 0.99).weight_decay(0.3).into(), 0.01, 2, |t, lr, p, g, m| {
+            m[0] = 0.8 * m[0] + 0.2 * g;
+            m[1] = 0.99 * m[1] + 0.01 * g * g;
+            p - lr * 0.3 * p - lr * (m[0] / (1.0 - 0.8f64.powf(t))) / ((m[1] / (1.0 - 0.99f64.powf(t))).sqrt() + 1e-8)
+        }),
     ]
 }
 
-/// A loss that is linear in its parameters: the gradient is the data, at every step.
-fn linear(n: usize) -> Case {
-    Case::new(format!("linear {n}"), move |m| (m.p([n]) * m.batch([n]).reshape([n])).sum())
-}
-
-/// The parameters after five steps by plain f64 arithmetic.
-fn truth(built: &Built, optimizer: &Optimizer) -> Result<Vec<f64>, String> {
-    let known = built.truth()?;
-    let gradient = &known.iter().find(|(n, _)| n == "gradient of p0").ok_or("no gradient")?.1.value;
-    let rule = optimizer.rule();
-    let one = |(p, g): (&f32, &f64)| {
-        let mut state = vec![0.0; 1 + rule.moments];
-        state[0] = f64::from(*p);
-        for step in 0..STEPS {
-            let rates = optimizer.rates(step as u64, optimizer.schedule().at(step as u64)).map(f64::from);
-            let mut inputs = vec![state[0], *g];
-            inputs.extend(&state[1..]);
-            state = rule.f.eval(&inputs, &rates);
+fn row((name, optimizer, lr, moments, formula): Entry, n: usize) -> Row {
+    Row::new(format!("{name} [{n}]"), move || {
+        let built = linear(n, ROWS).build()?;
+        let rule = optimizer.rule();
+        if rule.moments != moments {
+            return Err(format!("{} moments for {moments}", rule.moments));
         }
-        state[0]
-    };
-    Ok(built.leaves[0].values.iter().zip(gradient).map(one).collect())
-}
-
-fn stepped(built: &Built, program: Program, optimizer: &Optimizer, machine: crate::common::Machine) -> Option<gradus::Result<Vec<f64>>> {
-    let layout = Layout::of(&built.arena, program.moments);
-    Some(session(machine, layout)?.and_then(|mut s| {
-        let handle = load(&mut *s, built, &Arc::new(program))?;
-        for step in 0..STEPS {
-            let words = optimizer.rates(step as u64, optimizer.schedule().at(step as u64)).map(f32::to_bits);
-            s.write(BufferId::Rates, step * RATE_WIDTH, &words)?;
-        }
-        s.submit(handle, STEPS, 0)?;
-        s.poll(Lane::Train, true)?;
-        Ok(floats(s.read(BufferId::Parameters, 0, built.leaves[0].values.len())?))
-    }))
-}
-
-fn near(want: &[f64], got: &[f64]) -> Result<(), String> {
-    let bad = want.iter().zip(got).position(|(w, g)| !((w - g).abs() <= STEPS as f64 * elementwise(*w)));
-    bad.map_or(Ok(()), |i| Err(format!("parameter {i} is {} for {}", got[i], want[i])))
-}
-
-fn agrees(optimizer: &Optimizer, n: usize) -> Result<(), String> {
-    let built = linear(n).build()?;
-    let want = truth(&built, optimizer)?;
-    for profile in PROFILES {
-        for machine in MACHINES {
-            let program = built.program(profile, &optimizer.rule())?;
-            let Some(found) = stepped(&built, program, optimizer, machine) else { continue };
-            near(&want, &found.map_err(|e| e.to_string())?).map_err(|e| format!("{machine:?}, {profile:?} kernels: {e}"))?;
-        }
-    }
-    Ok(())
-}
-
-/// The optimizer's launch covers one vector too few: the last parameters stand still.
-fn a_short_arena_is_noticed() -> Result<(), String> {
-    let optimizer = Optimizer::from(Adam::new(0.01));
-    let built = linear(128).build()?;
-    let want = truth(&built, &optimizer)?;
-    for machine in MACHINES {
-        let mut program = built.program(Profile::Software, &optimizer.rule())?;
-        for l in &mut program.launches {
-            if let Kernel::Optimizer(o) = &mut l.kernel {
-                o.size -= 4;
+        let mut p: Vec<f64> = built.leaves[0].values.iter().map(|v| f64::from(*v)).collect();
+        let mut m = vec![[0.0; 2]; n];
+        let mut norms = Vec::new();
+        for (step, rate) in RATES.iter().enumerate() {
+            let g = built.fields[0].row(step % ROWS);
+            norms.push(g.iter().map(|g| g * g).sum::<f64>().sqrt());
+            for ((p, g), m) in p.iter_mut().zip(g).zip(&mut m) {
+                *p = formula(step as f64 + 1.0, lr * rate, *p, *g, m);
             }
         }
-        if let Some(Ok(found)) = stepped(&built, program, &optimizer, machine) {
-            near(&want, &found).err().ok_or(format!("{machine:?} noticed nothing"))?;
-        }
-    }
-    Ok(())
+        // each step rounds once more
+        let known = |name: String, value: Vec<f64>| {
+            let tol = value.iter().map(|v| STEPS as f64 * elementwise(*v)).collect();
+            (name, Known { value, tol })
+        };
+        let mut truth = vec![known("parameters".into(), p)];
+        truth.extend((0..moments).map(|i| known(format!("moment {i}"), m.iter().map(|m| m[i]).collect())));
+        truth.push(known("gradient norms".into(), norms));
+        truth.push(exact("batches", (0..STEPS).map(|i| f64::from(BATCH) + i as f64).collect()));
+        truth.push(exact("state", state_after(&built, STEPS, STEPS, false)));
+        let run = {
+            let optimizer = optimizer.clone();
+            move |site: &Site<'_>| {
+                let rates: Vec<_> = RATES.iter().enumerate().map(|(i, r)| optimizer.rates(i as u64, lr * r)).collect();
+                let run = Run::new(site, &built, &optimizer.rule(), &rates)?;
+                Some(run.and_then(|mut r| stepped(&mut r, &built, n, moments).map_err(Fail::from)))
+            }
+        };
+        Ok(Ready { truth, run: Box::new(run), facts: Facts::of("optimizer", name, n.to_string()) })
+    })
 }
 
-pub fn jobs() -> Vec<Job> {
-    let rows = all().into_iter().flat_map(|(name, o)| [1, 257, 5000].map(|n| (format!("{name} [{n}]"), o.clone(), n)));
-    let mut out: Vec<Job> = rows.map(|(name, o, n)| Job::new(name, move || agrees(&o, n))).collect();
-    out.push(Job::new("a short arena is noticed", a_short_arena_is_noticed));
+fn stepped(run: &mut Run, built: &Built, n: usize, moments: usize) -> gradus::Result<crate::check::Found> {
+    // two submits: counters go on where they stand
+    run.submit(run.handle, 2)?;
+    run.submit(run.handle, STEPS - 2)?;
+    let at = built.arena.entries[0].offset;
+    let mut found = vec![("parameters".into(), floats(run.session.read(BufferId::Parameters, at, n)?))];
+    for i in 0..moments {
+        found.push((format!("moment {i}"), floats(run.session.read(BufferId::Moment(i), at, n)?)));
+    }
+    found.push(("gradient norms".into(), run.lines.iter().map(|l| l.grad_norm.into()).collect()));
+    found.push(("batches".into(), run.lines.iter().map(|l| l.batch.into()).collect()));
+    found.push(("state".into(), run.state()?.into_iter().map(f64::from).collect()));
+    Ok(found)
+}
+
+/// Sizes that end in the arena's padding, and one that ends with it.
+const SIZES: [usize; 4] = [1, 128, 257, 5000];
+
+/// More than one pass of a GPU's threads, which take 1,048,576 elements at once: each walks on.
+const LARGE: usize = 1_048_576 + 128 * 77;
+
+pub fn all() -> Vec<Row> {
+    let mut out: Vec<Row> = table().into_iter().flat_map(|e| SIZES.map(|n| row(e.clone(), n))).collect();
+    let large = table().swap_remove(0);
+    let alone = |machine: Machine, profile| profile == Profile::Gpu && machine != Machine::Gpu { checked: false };
+    out.push(Row { sites: alone, ..row(large, LARGE) });
     out
 }

@@ -1,0 +1,23 @@
+use super::GpuSession;
+use crate::error::{Error, Result};
+use crate::kernels::Kernel;
+
+/// From a kernel's text to the text that is compiled in its place.
+pub(super) type Rewrite = Box<dyn Fn(&Kernel, String) -> String + Send>;
+
+impl GpuSession {
+    /// Rewrites the source of every kernel before its pipeline is made, for programs prepared from now on: how the mutation suite plants
+    /// errors in shaders. Only where wgpu's checks are in the shaders, since a broken text may index anything; else an error.
+    #[doc(hidden)]
+    pub fn plant(&mut self, rewrite: impl Fn(&Kernel, String) -> String + Send + 'static) -> Result<()> {
+        if !self.checked {
+            return Err(Error::Unsupported {
+                what: "rewriting kernels without the shaders' checks".into(),
+                at: self.gpu.summary.name.clone(),
+                help: "open the session with `checked` set".into(),
+            });
+        }
+        self.planted = Some(Box::new(rewrite));
+        Ok(())
+    }
+}

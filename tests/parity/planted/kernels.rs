@@ -1,0 +1,86 @@
+//! Errors in what a kernel is given: sizes, strides, offsets, formulas. The CPU's twins read the same values as the shaders do.
+
+use super::{Edit, Spec};
+use gradus::expr::{Expr, Scalar};
+use gradus::kernels::Kernel;
+
+type Line = (&'static str, &'static str, Edit, &'static [&'static str]);
+
+/// An edit of one kind of kernel; the block is the change, over `$k`.
+macro_rules! edit {
+    ($kind:ident, $k:ident => $change:expr) => {
+        |kernel: &mut Kernel| {
+            let Kernel::$kind($k) = kernel else { return false };
+            $change;
+            true
+        }
+    };
+}
+
+const LINES: &[Line] = &[
+    ("gemm", "a dropped last term", edit!(Gemm, k => k.k = k.k.max(2) - 1), &["nn 3 x 7 x 5", "nt 33 x 65 x 31"]),
+    ("gemm", "the operands' transposition", edit!(Gemm, k => (k.spec.ta, k.a.pitch) = (!k.spec.ta, k.m)), &["nn 3 x 7 x 5"]),
+    ("gemm", "a wrong batch offset of A", edit!(Gemm, k => k.a.batch = 0), &["nn of rank 3"]),
+    ("gemm", "a wrong batch offset of B", edit!(Gemm, k => k.b.batch = 0), &["tn of rank 4"]),
+    (
+        "gemm",
+        "a bias of one column",
+        |k| if let Kernel::Gemm(g) = k { g.extras.first_mut().map(|e| e.column = 0).is_some() } else { false },
+        &["a product with one row"],
+    ),
+    (
+        "gemm",
+        "an epilogue of one row",
+        |k| if let Kernel::Gemm(g) = k { g.extras.first_mut().map(|e| e.row = 0).is_some() } else { false },
+        &["a product with one element"],
+    ),
+    (
+        "gemm",
+        "no epilogue",
+        edit!(Gemm, k => k.spec.epilogue = Expr::of(k.spec.epilogue.arity(), |x| vec![x[0].clone(); k.outputs.len()])),
+        &["a product with one row"],
+    ),
+    (
+        "map",
+        "a wrong formula",
+        edit!(Map, k => {
+            let outputs = k.spec.f.outputs().len();
+            k.spec.f = Expr::of(k.spec.f.arity(), |x| vec![&x[0] * Scalar::from(1.001); outputs]);
+        }),
+        &["tanh [*"],
+    ),
+    ("map", "a wrong stride", edit!(Map, k => k.inputs.iter_mut().flat_map(|i| &mut i.strides).for_each(|s| *s = 0)), &["[7, 33] * [33]"]),
+    ("map", "a dropped last row", edit!(Map, k => if let Some(n) = k.shape.first_mut() { *n -= 1 }), &["relu [33]", "[7, 33] * [33]"]),
+    ("reduce", "a dropped last term", edit!(Reduce, k => k.length = k.length.max(2) - 1), &["Sum of [7, 33] over [1]"]),
+    ("reduce", "the factor dropped", edit!(Reduce, k => k.scale = 1.0), &["Mean of [7, 33] over [0]"]),
+    ("reduce", "a wrong stride", edit!(Reduce, k => k.inputs[0].along = 1), &["Sum of [7, 33] over [0]"]),
+    ("reduce", "a dropped last row", edit!(Reduce, k => k.rows = k.rows.max(2) - 1), &["Sum of [7, 33] over [1]"]),
+    ("gather", "a wrong scale", edit!(Gather, k => k.fields[0].field.scale *= 1.001), &["floats, shuffled"]),
+    ("gather", "a shift too many", edit!(Gather, k => k.fields[0].field.shift += 0.125), &["bytes, scaled and shifted, shuffled"]),
+    ("gather", "a dropped last row", edit!(Gather, k => k.batch -= 1), &["floats, shuffled"]),
+    ("gather", "the fields' places swapped", edit!(Gather, k => k.fields[0].output += 1), &["floats, shuffled"]),
+    ("take", "a neighbour's row", edit!(Take, k => (k.offsets[0], k.rows) = (k.offsets[0] + k.width, k.rows - 1)), &["255 rows of [3, 7]"]),
+    ("scatter_links", "an index too few", edit!(ScatterLinks, k => k.count -= 1), &["255 rows of [3, 7]"]),
+    ("scatter_add", "another stride", edit!(ScatterAdd, k => k.width -= 1), &["255 rows of [3, 7]"]),
+    ("softmax", "a narrower row", edit!(Softmax, k => k.width -= 1), &["softmax [65, 10]"]),
+    ("softmax", "a dropped last row", edit!(Softmax, k => k.rows -= 1), &["softmax [65, 10]"]),
+    ("cross_entropy", "a class too few", edit!(CrossEntropy, k => k.classes -= 1), &["cross_entropy [32, 10], classes"]),
+    ("cross_entropy", "a dropped last row", edit!(CrossEntropy, k => k.rows -= 1), &["cross_entropy [32, 10], classes"]),
+    ("accuracy", "a class too few", edit!(Accuracy, k => k.classes -= 1), &["accuracy [257, 10], classes"]),
+    (
+        "accuracy",
+        "a dropped last row",
+        edit!(Accuracy, k => k.rows -= 1),
+        &["accuracy [3, 7], classes", "accuracy [3, 7], probabilities", "accuracy [1, 2], classes"],
+    ),
+    ("optimizer", "a short arena", edit!(Optimizer, k => k.size -= 4), &["adam [128]"]),
+    ("optimizer", "a wrong rule", edit!(Optimizer, k => k.rule = Expr::of(2, |x| vec![&x[0] - Scalar::rate(1) * &x[1]])), &["sgd [128]"]),
+    ("optimizer", "another's loss", edit!(Optimizer, k => k.loss += 1), &["a loss of NaN halts"]),
+    ("tick", "a batch of another size", edit!(Tick, k => k.batch += 1), &["3 epochs of 7 rows by 3, shuffled"]),
+    ("tick", "partial sums dropped", edit!(Tick, k => k.partials = 1), &["sgd [5000]"]),
+    ("tick", "an evaluation for a training step", edit!(Tick, k => k.train = false), &["sgd [128]"]),
+];
+
+pub fn all() -> Vec<Spec> {
+    LINES.iter().map(|&(kernel, error, edit, rows)| Spec { kernel, error, edit, rows }).collect()
+}

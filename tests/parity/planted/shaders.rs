@@ -1,0 +1,304 @@
+//! Errors in WGSL, file by file. `S`: the kernels for software adapters; `G`: those for GPUs.
+
+use super::{Edits, Text};
+use gradus::kernels::Profile::{self, Gpu as G, Software as S};
+
+type Line = (&'static str, Profile, Edits, &'static [&'static str]);
+
+const GATHER: &[Line] = &[
+    ("the cursor ignored", S, &[("state_word(STATE_CURSOR) + row", "row")], &["floats, from the middle"]),
+    ("rows beyond one axis of the grid dropped", S, &[("group.y + group.z * dim(1u)", "group.y")], &["32,769 rows"]),
+    ("a last row that is stale", S, &[("row >= dim(0u)", "row + 1u >= dim(0u)")], &["floats, all in order"]),
+    ("never shuffled", S, &[("state_word(STATE_SHUFFLE) != 0u", "false")], &["floats, shuffled"]),
+    ("the epoch ignored", S, &[("state_word(STATE_EPOCH)", "0u")], &["floats, shuffled"]),
+    ("half of the seed", S, &[("state_word(STATE_SEED_HI),", "0u,")], &["floats, shuffled"]),
+    ("a wrong stride of the stored rows", S, &[("source * words + w", "source * width + w")], &["bytes, shuffled"]),
+    ("a wrong stride of the batch", S, &[("row * width + e", "row * words + e")], &["bytes, shuffled"]),
+    ("chunks beyond the first dropped", S, &[("chunk * (WG * ITEMS) + item", "item")], &["rows of 1025 floats"]),
+    ("a stale tail", S, &[("if (w >= words)", "if (w + 1u >= words)")], &["rows of 257 floats"]),
+    ("items of a lane dropped", S, &[("item < ITEMS", "item + 1u < ITEMS")], &["rows of 256 floats"]),
+    ("bytes the wrong way round", S, &[("(8u * j)", "(8u * (3u - j))")], &["bytes, shuffled"]),
+    ("the shift dropped", S, &[("* scale + shift", "* scale")], &["bytes, scaled and shifted, shuffled"]),
+    ("one class beside", S, &[("c == value", "c == value + 1u")], &["bytes, one-hot, shuffled"]),
+    ("a second field's chunk", S, &[("field1(chunk - dim(12u)", "field1(chunk")], &["three fields of several chunks"]),
+];
+
+const ORDER: &[Line] = &[
+    ("a round dropped", S, &[("round < 6u", "round < 5u")], &["floats, shuffled"]),
+    ("a wrong constant", S, &[("0x846ca68bu", "0x846ca68du")], &["floats, shuffled"]),
+    ("rounds with one key", S, &[("k0 + round * (k1 | 1u)", "k0 + (k1 | 1u)")], &["floats, shuffled"]),
+    ("never walked to below n", S, &[("if (x < n) { break; }", "break;")], &["floats, shuffled"]),
+];
+
+const MAP: &[Line] = &[
+    ("a stale tail", S, &[("e < dim(0u)", "e + 1u < dim(0u)")], &["relu [33]", "relu [256]"]),
+    ("groups beyond one axis dropped", S, &[("id.y * groups.x * WG + id.x", "id.x")], &["more workgroups than one axis takes"]),
+    ("a wrong stride of an operand", S, &[("c1 * dim(8u)", "c1 * dim(7u)")], &["[7, 33] * [33]"]),
+    ("an operand's offset dropped", S, &[("in1[dim(4u) + e]", "in1[e]")], &["[257] * [257]"]),
+    ("an output's offset dropped", S, &[("out0[dim(6u) + e]", "out0[e]")], &["[257] * [257]"]),
+];
+
+const MATH: &[Line] = &[
+    ("erf: a wrong coefficient", S, &[("V(1.1283791)", "V(1.1284791)")], &["gelu [*"]),
+    ("erf: cut off too early", S, &[("3.743921", "2.543921")], &["gelu [*"]),
+    ("tanh: cut off too early", S, &[("V(10.0)", "V(3.0)"), ("V(-10.0)", "V(-3.0)")], &["tanh [*"]),
+];
+
+const TREE: &[Line] = &[
+    (
+        "a barrier dropped before the tree",
+        G,
+        &[("tree[lane] = v;\n    workgroupBarrier();", "tree[lane] = v;")],
+        &["Mean of [5, 257] over [1]"],
+    ),
+    (
+        "no barrier within the tree",
+        G,
+        &[("+ tree[lane + half]; }\n        workgroupBarrier();", "+ tree[lane + half]; }")],
+        &["Mean of [5, 257] over [1]"],
+    ),
+    ("half of the lanes dropped", G, &[("var half = GROUP / 2u", "var half = GROUP / 4u")], &["Mean of [5, 257] over [1]"]),
+    ("the last step dropped", G, &[("half > 0u", "half > 1u")], &["Mean of [5, 257] over [1]"]),
+];
+
+const SERIAL: &[Line] = &[("a lane's sum dropped", S, &[("return v;", "return 0.0;")], &["Sum of [5, 63] over [1]"])];
+
+const FINITE: &[Line] = &[
+    ("every loss is finite", S, &[("!= 0x7f800000u", "!= 0xff800000u")], &["a loss of NaN halts"]),
+    (
+        "NaN by comparison: infinity passes",
+        S,
+        &[("(bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u", "x == x")],
+        &["a loss of infinity halts"],
+    ),
+];
+
+const REDUCE: &[Line] = &[
+    ("a dropped last term", S, &[("r < last", "r + 1u < last")], &["Sum of [7, 33] over [1]"]),
+    ("a dropped last term", G, &[("r < last", "r + 1u < last")], &["Mean of [5, 257] over [1]"]),
+    ("a dropped first term", S, &[("r = first + lane", "r = first + lane + 1u")], &["Sum of [7, 33] over [1]"]),
+    ("a wrong stride of the lanes", G, &[("r += GROUP", "r += 2u * GROUP")], &["Sum of [70, 700] over [1]"]),
+    ("a last piece that runs on", S, &[("min(first + dim(3u), length)", "first + dim(3u)")], &["Mean of [3, 5003] over [1]"]),
+    ("a last piece that runs on", G, &[("min(first + dim(3u), length)", "first + dim(3u)")], &["Mean of [2, 20003] over [1]"]),
+    ("a wrong row of a piece", S, &[("item / pieces", "item")], &["Mean of [3, 5003] over [1]"]),
+    ("every piece the first", S, &[("(item % pieces) * dim(3u)", "0u")], &["Mean of [3, 5003] over [1]"]),
+    ("the factor dropped", S, &[(" * bitcast<f32>(dim(4u))", "")], &["Mean of [7, 33] over [1]"]),
+    ("groups beyond one axis dropped", G, &[("id.y * groups.x * WG + id.x", "id.x")], &["more workgroups than one axis takes"]),
+    ("the inner step dropped", S, &[(" + i * dim(10u)", "")], &["Sum of [7, 33] over [0]"]),
+    ("the outer step dropped", S, &[(" + o * dim(8u)", "")], &["Sum of [7, 33] over [1]"]),
+    ("the result's offset dropped", S, &[("out[dim(6u) + item]", "out[item]")], &["[7, 33] + [33]"]),
+];
+
+const SOFTMAX: &[Line] = &[
+    ("a wrong stride", S, &[("dim(2u) + row * n", "dim(2u) + row * (n - 1u)")], &["softmax [65, 10]"]),
+    ("a wrong stride of the result", S, &[("dim(3u) + row * n", "dim(3u) + row * (n - 1u)")], &["softmax [65, 10]"]),
+    ("a last row that is stale", S, &[("row >= dim(0u)", "row + 1u >= dim(0u)")], &["softmax [65, 10]"]),
+    ("a dropped first term", S, &[("c = 0u; c < n; c++) { sum", "c = 1u; c < n; c++) { sum")], &["softmax [65, 10]"]),
+    ("a dropped last term", S, &[("c < n; c++) { sum", "c + 1u < n; c++) { sum")], &["softmax [65, 10]"]),
+    ("the division dropped", S, &[(" / sum; }", "; }")], &["softmax [65, 10]"]),
+    ("the largest not taken off", S, &[("exp(x[first + c] - top)", "exp(x[first + c])")], &["softmax of large scores"]),
+];
+
+const CROSS_ENTROPY: &[Line] = &[
+    ("the gradient not divided by the rows", S, &[("target_p(row, c)) / rows", "target_p(row, c))")], &["cross_entropy [32, 10], classes"]),
+    ("a sum for the mean loss", S, &[("loss / f32(rows)", "loss")], &["cross_entropy [32, 10], classes, evaluated"]),
+    ("a sum for the mean of hits", S, &[("hits / f32(rows)", "hits")], &["cross_entropy [32, 10], classes, evaluated"]),
+    ("a dropped first term", S, &[("c = 0u; c < n; c++) { sum", "c = 1u; c < n; c++) { sum")], &["cross_entropy [32, 10], classes"]),
+    ("labels that sum to 1 taken for granted", S, &[(" / sum * total", " / sum")], &["cross_entropy with soft labels that sum to 0.7"]),
+    ("the label not taken off", S, &[(" * total - target_p(row, c))", " * total)")], &["cross_entropy [32, 10], probabilities"]),
+    ("a wrong stride of the lanes", G, &[("row += WG", "row += 2u * WG")], &["cross_entropy [257, 10], classes"]),
+    ("the lanes' sum dropped", G, &[("loss = group_sum(loss, lane)", "loss = 256.0 * loss")], &["cross_entropy [257, 10], classes"]),
+    ("a wrong stride", S, &[("dim(2u) + row * n", "dim(2u) + row * (n - 1u)")], &["cross_entropy [257, 65], classes"]),
+    ("a last row that is stale", G, &[("if (row < rows)", "if (row + 1u < rows)")], &["cross_entropy [257, 65], classes"]),
+    (
+        "the largest not taken off",
+        S,
+        &[
+            ("exp(logits[first + c] - top)", "exp(logits[first + c])"),
+            ("log_sum - (logits[first + c] - top)", "log_sum - logits[first + c]"),
+        ],
+        &["cross_entropy of large scores, classes"],
+    ),
+    ("a masked class counted", S, &[("if (p != 0.0)", "if (p >= 0.0)")], &["cross_entropy with a masked class, probabilities"]),
+    ("the last of equals", S, &[("> top) {", ">= top) {")], &["cross_entropy with equal scores, classes"]),
+    ("a label's row dropped", S, &[("labels[dim(3u) + row]", "labels[dim(3u)]")], &["cross_entropy [32, 10], classes"]),
+];
+
+const TAKE: &[Line] = &[
+    ("an element's column for its place", S, &[("e / width]", "e % width]")], &["255 rows of [3, 7]"]),
+    ("a wrong stride of the table", S, &[("row * width + e % width", "row * (width - 1u) + e % width")], &["255 rows of [3, 7]"]),
+    ("a stale tail", S, &[("e >= dim(0u)", "e + 1u >= dim(0u)")], &["255 rows of [3, 7]"]),
+];
+
+const SCATTER_LINKS: &[Line] = &[
+    ("every place the first of its index", S, &[("first = indices[dim(2u) + j] != own", "first = true")], &["255 rows of [3, 7]"]),
+    ("the next place passed over", S, &[("var next = i + 1u", "var next = i + 2u")], &["255 rows of [3, 7]"]),
+    ("a stale tail", S, &[("i >= count", "i + 1u >= count")], &["255 rows of [3, 7]", "3 rows of [255, 1]", "1 rows of [1, 1]"]),
+];
+
+const SCATTER_ADD: &[Line] = &[
+    ("a chain's first value dropped", S, &[("var sum = values[dim(2u) + i * width + c];", "var sum = 0.0;")], &["255 rows of [3, 7]"]),
+    ("chains not walked", S, &[("while ((link & LAST) != LAST)", "while (false)")], &["255 rows of [3, 7]"]),
+    ("a wrong stride of the values", S, &[("i * width + c];", "i * width];")], &["255 rows of [3, 7]"]),
+    ("a wrong stride of the result", S, &[("row * width + c]", "row * (width - 1u) + c]")], &["255 rows of [3, 7]"]),
+];
+
+const ACCURACY: &[Line] = &[
+    ("the last of equals", S, &[("> logits[first + best]", ">= logits[first + best]")], &["accuracy with equal scores, classes"]),
+    (
+        "a class never looked at",
+        S,
+        &[("var c = 1u; c < n; c++) { if (logits", "var c = 2u; c < n; c++) { if (logits")],
+        &["accuracy [257, 10], classes"],
+    ),
+    ("a dropped last class", S, &[("c < n; c++) { if (logits", "c + 1u < n; c++) { if (logits")], &["accuracy [1000, 10], classes"]),
+    ("a wrong stride", S, &[("dim(2u) + row * n", "dim(2u) + row * (n - 1u)")], &["accuracy [257, 10], classes"]),
+    (
+        "a last row that is stale",
+        S,
+        &[("row >= dim(0u)", "row + 1u >= dim(0u)")],
+        &["accuracy [1, 2]*", "accuracy [3, 7], classes", "accuracy [3, 7], probabilities"],
+    ),
+    ("hits and misses swapped", S, &[("select(0.0, 1.0, best", "select(1.0, 0.0, best")], &["accuracy [257, 10], probabilities"]),
+];
+
+const GEMM_DIRECT: &[Line] = &[
+    ("a dropped last term", S, &[("k < k_all; k++", "k + 1u < k_all; k++")], &["nn 3 x 7 x 5"]),
+    ("a stale tail", S, &[("k < k_all; k++", "k < k_main; k++")], &["nn 7 x 31 x 4", "nt 33 x 65 x 31"]),
+    ("fours of terms dropped", S, &[("k < k_main; k += 4u", "k + 4u < k_main; k += 4u")], &["nn 7 x 31 x 4"]),
+    ("a dropped accumulation", S, &[("b[2u * u + v], acc[2u * i + v])", "b[2u * u + v], vec4<f32>(0.0))")], &["nn 8 x 32 x 16"]),
+    ("the tail does not accumulate", S, &[("y, acc[2u * i + v])", "y, vec4<f32>(0.0))")], &["nn 3 x 7 x 5"]),
+    ("a wrong column of B transposed", S, &[("min(c + 1u, n - 1u)", "min(c, n - 1u)")], &["nt 8 x 32 x 16"]),
+    ("a wrong half of A transposed", S, &[("a4(batch, k + u, row0 + 4u)", "a4(batch, k + u, row0)")], &["tn 8 x 32 x 16"]),
+    ("A's rows and columns swapped in the tail", S, &[("x = a1(batch, row, k)", "x = a1(batch, k, row)")], &["nn 9 x 36 x 15"]),
+    ("every batch the first, of A", S, &[("dim(3u) + batch * dim(5u)", "dim(3u)")], &["nn of rank 3"]),
+    ("every batch the first, of B", S, &[("dim(6u) + batch * dim(8u)", "dim(6u)")], &["nn of rank 4"]),
+    ("every batch the first, of the result", S, &[("(batch * dim(0u) + row) * dim(1u)", "row * dim(1u)")], &["tt of rank 3"]),
+    ("a wrong pitch of A", S, &[("major * dim(4u)", "major * dim(7u)")], &["nn 9 x 36 x 15"]),
+    ("a wrong stride of the result", S, &[("row) * dim(1u) + col", "row) * dim(2u) + col")], &["nn 9 x 36 x 15"]),
+    ("columns of other lanes", S, &[("group.x * 8u + lane", "group.x * 4u + lane")], &["nn 2 x 1000 x 3"]),
+    ("columns that are stale", S, &[("if (col < n)", "if (col + 1u < n)")], &["nn 9 x 36 x 15"]),
+    ("rows that are stale", S, &[("if (row < m)", "if (row + 1u < m)")], &["nn 9 x 36 x 15"]),
+    ("no edge of the rows", S, &[("if (row < m)", "if (true)")], &["rows beyond the edge"]),
+    ("no edge of the columns", S, &[("if (col < n)", "if (true)")], &["nn 33 x 65 x 31"]),
+    ("the epilogue's column dropped", S, &[(" + col * dim(13u)", "")], &["a product with one row"]),
+    ("the epilogue's row dropped", S, &[(" + row * dim(12u)", "")], &["a product with one column"]),
+    (
+        "the epilogue's batch dropped",
+        S,
+        &[(" + batch * dim(14u)", "")],
+        &["a product with one batch of one", "a product with one element of a batch"],
+    ),
+    ("the row sum's tail dropped", S, &[("if (ROW_SUM) { row_sum[i] += x; }\n            for", "for")], &["layers with relu"]),
+    ("the row sum's fours dropped", S, &[("if (ROW_SUM) { row_sum[i] += x; }\n            }", "}")], &["layers with relu"]),
+];
+
+const GEMM_TILE: &[Line] = &[
+    ("a stale tail", G, &[("k0 < k_all; k0 += BK", "k0 + BK <= k_all; k0 += BK")], &["nn 9 x 36 x 15", "nn 33 x 65 x 31"]),
+    ("a dropped last term of a slice", G, &[("k < BK; k++", "k + 1u < BK; k++")], &["nn 8 x 32 x 16"]),
+    ("a dropped accumulation", G, &[("fma(vec4<f32>(a[i]), b, acc[i])", "vec4<f32>(a[i]) * b")], &["nn 33 x 65 x 31"]),
+    (
+        "no barrier before the tile is read",
+        G,
+        &[("        workgroupBarrier();\n        for (var k = 0u; k < BK", "        for (var k = 0u; k < BK")],
+        &["nn 33 x 65 x 31"],
+    ),
+    (
+        "no barrier before the tile is written",
+        G,
+        &[("row_sum += a; }\n        }\n        workgroupBarrier();", "row_sum += a; }\n        }")],
+        &["nn 33 x 65 x 31"],
+    ),
+    ("half of the tile of A loaded", G, &[("i < BM * BK; i += THREADS", "i < BM * BK / 2u; i += THREADS")], &["nn 33 x 65 x 31"]),
+    ("half of the tile of B loaded", G, &[("i < BN * BK; i += THREADS", "i < BN * BK / 2u; i += THREADS")], &["nn 33 x 65 x 31"]),
+    (
+        "no edge of the terms",
+        G,
+        &[("row0 + r < m && k0 + k < k_all", "row0 + r < m"), ("col0 + c < n && k0 + k < k_all", "col0 + c < n")],
+        &["nn 3 x 7 x 5"],
+    ),
+    ("a row of A too few", G, &[("row0 + r < m &&", "row0 + r + 1u < m &&")], &["nn 3 x 7 x 5"]),
+    ("A's rows and columns swapped", G, &[("x = a1(batch, row0 + r, k0 + k)", "x = a1(batch, k0 + k, row0 + r)")], &["nn 3 x 7 x 5"]),
+    ("B's rows and columns swapped", G, &[("x = b1(batch, k0 + k, col0 + c)", "x = b1(batch, col0 + c, k0 + k)")], &["nn 3 x 7 x 5"]),
+    ("a wrong pitch of the tile", G, &[("k * PITCH + ty * 4u", "k * BM + ty * 4u")], &["nn 8 x 32 x 16"]),
+    ("every batch the first, of A", G, &[("dim(3u) + batch * dim(5u)", "dim(3u)")], &["nn of rank 3"]),
+    ("every batch the first, of the result", G, &[("(batch * dim(0u) + row) * dim(1u)", "row * dim(1u)")], &["nn of rank 3"]),
+    ("columns that are stale", G, &[("if (col < n)", "if (col + 1u < n)")], &["nn 3 x 7 x 5"]),
+    ("rows that are stale", G, &[("if (row < m)", "if (row + 1u < m)")], &["nn 3 x 7 x 5"]),
+    ("no edge of the rows", G, &[("if (row < m)", "if (true)")], &["rows beyond the edge"]),
+    ("no edge of the columns", G, &[("if (col < n)", "if (true)")], &["nn 33 x 65 x 31"]),
+    ("the row sum of the last slice alone", G, &[("row_sum += a", "row_sum = a")], &["layers with relu"]),
+    ("the row sum's edge of the terms", G, &[("row0 + r < m && k0 + k < k_all", "row0 + r < m")], &["a row sum beside another parameter"]),
+];
+
+const OPTIMIZER: &[Line] = &[
+    ("a stale tail", S, &[("i < dim(0u)", "i + 1u < dim(0u)")], &["adam [128]"]),
+    ("one pass alone", S, &[("i += dim(1u)", "i = dim(0u)")], &["sgd [5000]"]),
+    ("one pass alone", G, &[("i += dim(1u)", "i = dim(0u)")], &["sgd [1058432]"]),
+    ("squares of the last pass alone", S, &[("squares += dot(g, g)", "squares = dot(g, g)")], &["sgd [5000]"]),
+    ("a bad loss ignored", S, &[("!is_finite(loss[dim(2u)])", "false")], &["a loss of NaN halts"]),
+    ("the halt ignored", S, &[("state_word(STATE_HALT) != 0u", "false")], &["a loss of NaN halts"]),
+    ("the first row of rates", S, &[("(state_word(STATE_UPDATE) % RATE_ROWS)", "0u")], &["sgd [128]"]),
+    ("rates by the batch's counter", S, &[("state_word(STATE_UPDATE)", "state_word(STATE_BATCH)")], &["sgd [128]"]),
+    ("no ring of rates", S, &[(" % RATE_ROWS", "")], &["sgd [128]"]),
+    ("a moment that is not kept", S, &[("    moment0[i] = ", "    let lost = ")], &["momentum [128]"]),
+    ("a moment that is not kept", S, &[("    moment1[i] = ", "    let lost = ")], &["adam [128]"]),
+    ("a partial sum of another group", G, &[("partials[id.x / GROUP]", "partials[id.x / GROUP / 2u]")], &["sgd [5000]"]),
+];
+
+const TICK: &[Line] = &[
+    ("the cursor does not move", S, &[("state[STATE_CURSOR] = cursor;", "")], &["sgd [128]"]),
+    ("the cursor by one row", S, &[("state[STATE_CURSOR] + dim(0u)", "state[STATE_CURSOR] + 1u")], &["3 epochs of 7 rows by 3, shuffled"]),
+    ("an epoch a row too long", S, &[("cursor >= state[STATE_ROWS]", "cursor > state[STATE_ROWS]")], &["sgd [128]"]),
+    ("an epoch that does not begin anew", S, &[("state[STATE_CURSOR] = 0u;", "")], &["3 epochs of 7 rows by 3, in order"]),
+    ("the epoch does not move", S, &[("state[STATE_EPOCH] + 1u", "state[STATE_EPOCH]")], &["3 epochs of 7 rows by 3, shuffled"]),
+    ("the batch does not move", S, &[("batch + 1u;", "batch;")], &["sgd [128]"]),
+    ("the update does not move", S, &[("state[STATE_UPDATE] + 1u", "state[STATE_UPDATE]")], &["sgd [128]"]),
+    (
+        "an update counted in evaluation",
+        S,
+        &[("if (TRAIN) { state[STATE_UPDATE]", "if (true) { state[STATE_UPDATE]")],
+        &["an evaluation does not halt"],
+    ),
+    ("the halt not kept", S, &[("state[STATE_HALT] = 1u;", "")], &["a loss of infinity halts"]),
+    ("the halt ignored", S, &[("state[STATE_HALT] != 0u", "false")], &["a loss of infinity halts"]),
+    (
+        "counters move in the step that halts",
+        S,
+        &[("        return;\n    }\n    state[STATE_BATCH]", "    }\n    state[STATE_BATCH]")],
+        &["a loss of minus infinity halts"],
+    ),
+    ("evaluation halts", S, &[("TRAIN && !is_finite(loss)", "!is_finite(loss)")], &["an evaluation does not halt"]),
+    ("the halt not logged", S, &[("select(0u, 1u, halt)", "0u")], &["a loss of NaN halts"]),
+    ("no ring of lines", S, &[("(batch % LOG_ROWS)", "batch")], &["sgd [128]"]),
+    ("the square of the norm", S, &[("sqrt(squares)", "squares")], &["sgd [128]"]),
+    ("partial sums dropped", G, &[("i < dim(1u); i += GROUP", "i < 1u; i += GROUP")], &["sgd [5000]"]),
+    ("partial sums dropped", S, &[("i < dim(1u); i += GROUP", "i < 1u; i += GROUP")], &["sgd [128]"]),
+    ("metrics one word on", S, &[("at + 4u", "at + 5u")], &["accuracy [32, 10], classes"]),
+];
+
+const ALL: &[(&str, &[Line])] = &[
+    ("gather", GATHER),
+    ("lib/order", ORDER),
+    ("map", MAP),
+    ("lib/math", MATH),
+    ("lib/tree", TREE),
+    ("lib/serial", SERIAL),
+    ("lib/finite", FINITE),
+    ("reduce", REDUCE),
+    ("softmax", SOFTMAX),
+    ("cross_entropy", CROSS_ENTROPY),
+    ("accuracy", ACCURACY),
+    ("take", TAKE),
+    ("scatter_links", SCATTER_LINKS),
+    ("scatter_add", SCATTER_ADD),
+    ("gemm_direct", GEMM_DIRECT),
+    ("gemm_tile", GEMM_TILE),
+    ("optimizer", OPTIMIZER),
+    ("tick", TICK),
+];
+
+pub fn all() -> Vec<Text> {
+    let one = |file, &(error, profile, edits, rows): &Line| Text { file, error, profile, edits, rows };
+    ALL.iter().flat_map(|&(file, lines)| lines.iter().map(move |l| one(file, l))).collect()
+}

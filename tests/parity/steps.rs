@@ -1,0 +1,249 @@
+//! Runs of several steps: what the optimizer, the tick and the gather leave behind, counters and log included, against plain loops.
+
+use crate::check::{Fail, Found, Ready, Row, Site, floats, load, state};
+use crate::counts::Facts;
+use crate::make::{Built, Case, Order, Truth, field, permuted};
+use crate::tolerance::Known;
+use gradus::kernels::words::{
+    LOG_ROWS, RATE_ROWS, RATE_WIDTH, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_UPDATE, STATE_WORDS,
+};
+use gradus::plan::{BufferId, Handle, Lane, LogLine, Purpose, Rule, Session};
+use gradus::tensor::DType;
+use std::sync::Arc;
+
+/// Counters begin just below the ends of their rings, and differ.
+pub const BATCH: u32 = LOG_ROWS as u32 - 3;
+pub const UPDATE: u32 = RATE_ROWS as u32 - 2;
+
+/// A session with a program of several steps made ready.
+pub struct Run {
+    pub session: Box<dyn Session>,
+    pub handle: Handle,
+    lane: Lane,
+    batch: u32,
+    /// Every line of the log so far.
+    pub lines: Vec<LogLine>,
+}
+
+impl Run {
+    /// `rates[i]` are those of the i-th update from here.
+    pub fn new(site: &Site<'_>, built: &Built, rule: &Rule, rates: &[[f32; RATE_WIDTH]]) -> Option<Result<Run, Fail>> {
+        let program = match site.program(built, rule) {
+            Ok(p) => p,
+            Err(e) => return Some(Err(e)),
+        };
+        let lane = program.purpose.lane();
+        let ready = site.session(built, &program)?.and_then(|mut s| {
+            let handle = load(&mut *s, built, &program)?;
+            let mut words = state(built);
+            (words[STATE_BATCH], words[STATE_UPDATE]) = (BATCH, UPDATE);
+            s.write(BufferId::State(lane), 0, &words)?;
+            for (i, r) in rates.iter().enumerate() {
+                s.write(BufferId::Rates, (UPDATE as usize + i) % RATE_ROWS * RATE_WIDTH, &r.map(f32::to_bits))?;
+            }
+            Ok(Run { session: s, handle, lane, batch: BATCH, lines: vec![] })
+        });
+        Some(ready.map_err(Fail::from))
+    }
+
+    /// Steps of a program; `self.handle`'s are the usual ones.
+    pub fn submit(&mut self, handle: Handle, steps: usize) -> gradus::Result<()> {
+        self.session.submit(handle, steps, self.batch)?;
+        self.batch += steps as u32;
+        self.lines.extend(self.session.poll(self.lane, true)?.unwrap_or_default());
+        Ok(())
+    }
+
+    pub fn state(&mut self) -> gradus::Result<Vec<u32>> {
+        self.session.read(BufferId::State(self.lane), 0, STATE_WORDS)
+    }
+
+    /// Parameters and moments, as words.
+    pub fn words(&mut self, built: &Built, rule: &Rule) -> gradus::Result<Vec<u32>> {
+        let mut all = self.session.read(BufferId::Parameters, 0, built.arena.size)?;
+        for m in 0..rule.moments {
+            all.extend(self.session.read(BufferId::Moment(m), 0, built.arena.size)?);
+        }
+        Ok(all)
+    }
+}
+
+/// Numbers that must be what they are.
+pub fn exact(name: &str, value: Vec<f64>) -> (String, Known) {
+    let tol = vec![0.0; value.len()];
+    (name.into(), Known { value, tol })
+}
+
+/// The state after so many batches and updates.
+pub fn state_after(built: &Built, batches: usize, updates: usize, halted: bool) -> Vec<f64> {
+    let o = &built.order;
+    let mut words = state(built);
+    (words[STATE_BATCH], words[STATE_UPDATE], words[STATE_HALT]) = (BATCH + batches as u32, UPDATE + updates as u32, halted.into());
+    for _ in 0..batches {
+        let next = words[STATE_CURSOR] as usize + o.batch;
+        (words[STATE_CURSOR], words[STATE_EPOCH]) =
+            if next >= o.rows { (0, words[STATE_EPOCH] + 1) } else { (next as u32, words[STATE_EPOCH]) };
+    }
+    words.map(f64::from).to_vec()
+}
+
+/// The loss is linear: the gradient of a step is its row of the data.
+pub fn linear(n: usize, rows: usize) -> Case {
+    let body = move |m: &crate::make::Make| (m.p([n]) * m.batch([n]).reshape([n])).sum();
+    Case::new(format!("linear {n}"), body).over(Order { rows, ..Order::all(1) })
+}
+
+/// Plain descent, which keeps a moment of its own: nothing that moves may be overlooked.
+fn descent() -> Rule {
+    let f = gradus::expr::Expr::of(3, |x| vec![&x[0] - 0.125 * &x[1], &x[2] + &x[1]]);
+    Rule { f, moments: 1 }
+}
+
+const ROWS: usize = 4;
+const BAD: usize = 2;
+
+/// A loss that is not finite stops parameters, moments, counters and cursor to the bit, though later losses are fine.
+fn halts(name: &'static str, value: f64) -> Row {
+    Row::new(format!("a loss of {name} halts"), move || {
+        let mut built = linear(300, ROWS).build()?;
+        built.fields[0].spoil(BAD, value);
+        let lines: Vec<f64> = (0..=BAD).flat_map(|i| [f64::from(BATCH) + i as f64, f64::from(u8::from(i == BAD))]).collect();
+        let after = state_after(&built, BAD, BAD, true);
+        let mut moved_on = after.clone();
+        moved_on[STATE_CURSOR] = BAD as f64 + 1.0;
+        let moved: Truth = vec![
+            exact("lines of the log: batch, halted", lines),
+            exact("state", after),
+            exact("words that moved after the halt", vec![0.0]),
+            exact("words that moved when the cursor did", vec![0.0]),
+            exact("words that moved in one submit of all", vec![0.0]),
+            exact("lines after the halt", vec![0.0]),
+            exact("state after it, but for the cursor", moved_on),
+        ];
+        let run = move |site: &Site<'_>| {
+            let rule = descent();
+            let (mut cut, mut whole) = match (Run::new(site, &built, &rule, &[])?, Run::new(site, &built, &rule, &[])?) {
+                (Ok(a), Ok(b)) => (a, b),
+                (Err(e), _) | (_, Err(e)) => return Some(Err(e)),
+            };
+            Some(halted(&built, &rule, &mut cut, &mut whole).map_err(Fail::from))
+        };
+        Ok(Ready { truth: moved, run: Box::new(run), facts: Facts::of("halt", name, "300") })
+    })
+}
+
+fn halted(built: &Built, rule: &Rule, cut: &mut Run, whole: &mut Run) -> gradus::Result<Found> {
+    let changed = |a: &[u32], b: &[u32]| a.iter().zip(b).filter(|(a, b)| a != b).count() as f64;
+    cut.submit(cut.handle, BAD)?;
+    let before = cut.words(built, rule)?;
+    cut.submit(cut.handle, 3)?;
+    let lines = cut.lines.iter().flat_map(|l| [f64::from(l.batch), f64::from(u8::from(l.halted))]).collect();
+    let state: Vec<f64> = cut.state()?.into_iter().map(f64::from).collect();
+    let after = cut.words(built, rule)?;
+    let ended = cut.lines.len();
+    // past the bad row, where losses are finite again: only the flag holds
+    cut.session.write(BufferId::State(Lane::Train), STATE_CURSOR, &[BAD as u32 + 1])?;
+    cut.submit(cut.handle, 2)?;
+    let later = cut.words(built, rule)?;
+    let stands: Vec<f64> = cut.state()?.into_iter().map(f64::from).collect();
+    whole.submit(whole.handle, BAD + 5)?;
+    let once = whole.words(built, rule)?;
+    Ok(vec![
+        ("lines of the log: batch, halted".into(), lines),
+        ("state".into(), state),
+        ("words that moved after the halt".into(), vec![changed(&before, &after)]),
+        ("words that moved when the cursor did".into(), vec![changed(&before, &later)]),
+        ("words that moved in one submit of all".into(), vec![changed(&before, &once)]),
+        ("lines after the halt".into(), vec![(cut.lines.len() - ended) as f64]),
+        ("state after it, but for the cursor".into(), stands),
+    ])
+}
+
+/// Evaluation goes on over a loss that is not finite.
+fn evaluates() -> Row {
+    Row::new("an evaluation does not halt", || {
+        let mut case = linear(33, ROWS);
+        case.purpose = Purpose::Evaluate;
+        let mut built = case.build()?;
+        built.fields[0].spoil(BAD, f64::NAN);
+        let truth = vec![
+            exact("finite losses", (0..6).map(|i| f64::from(u8::from(i % ROWS != BAD))).collect()),
+            exact("state", state_after(&built, 6, 0, false)),
+        ];
+        let run = move |site: &Site<'_>| {
+            let mut run = match Run::new(site, &built, &descent(), &[])? {
+                Ok(r) => r,
+                Err(e) => return Some(Err(e)),
+            };
+            let found = run.submit(run.handle, 6).and_then(|()| run.state());
+            let finite = run.lines.iter().map(|l| f64::from(u8::from(l.loss.is_finite()))).collect();
+            let all =
+                |state: Vec<u32>| vec![("finite losses".into(), finite), ("state".into(), state.into_iter().map(f64::from).collect())];
+            Some(found.map(all).map_err(Fail::from))
+        };
+        Ok(Ready { truth, run: Box::new(run), facts: Facts::of("halt", "evaluation", "33") })
+    })
+}
+
+/// A step over rows that tell who they are.
+fn listing(order: Order) -> Case {
+    let body = |m: &crate::make::Make| {
+        let x = m.field(field("x", DType::F32, [1]), |u| u);
+        m.output("rows", &x);
+        (x * m.p([1])).sum()
+    };
+    Case::new("rows that tell who they are", body).over(order)
+}
+
+/// The order of several epochs, each ending with a smaller batch, by a program of its own over the same data.
+fn epochs(rows: usize, batch: usize, epochs: usize, shuffle: bool) -> Row {
+    let how = if shuffle { "shuffled" } else { "in order" };
+    Row::new(format!("{epochs} epochs of {rows} rows by {batch}, {how}"), move || {
+        let order = Order { batch, rows, cursor: 0, shuffle, seed: 0x1234_5678_9abc, epoch: 1 };
+        let full = listing(order).build()?;
+        let rest = rows % batch;
+        let ragged = (rest > 0).then(|| listing(Order { batch: rest, ..order }).build()).transpose()?;
+        let at = |e: usize, i: usize| if shuffle { permuted(i as u32, rows as u32, order.seed, 1 + e as u32) as usize } else { i };
+        let seen = (0..epochs).flat_map(|e| (0..rows).map(move |i| (e, i))).map(|(e, i)| full.fields[0].row(at(e, i))[0]).collect();
+        let mut end = state(&full);
+        let steps = epochs * rows.div_ceil(batch);
+        (end[STATE_BATCH], end[STATE_UPDATE], end[STATE_EPOCH]) = (BATCH + steps as u32, UPDATE + steps as u32, 1 + epochs as u32);
+        let truth = vec![exact("rows in their order", seen), exact("state", end.map(f64::from).to_vec())];
+        let run = move |site: &Site<'_>| {
+            let mut run = match Run::new(site, &full, &descent(), &[])? {
+                Ok(r) => r,
+                Err(e) => return Some(Err(e)),
+            };
+            Some(listed(&mut run, site, &full, ragged.as_ref(), epochs))
+        };
+        Ok(Ready { truth, run: Box::new(run), facts: Facts::of("epoch", how, format!("{rows} by {batch}")) })
+    })
+}
+
+fn listed(run: &mut Run, site: &Site<'_>, full: &Built, ragged: Option<&Built>, epochs: usize) -> Result<Found, Fail> {
+    let mut programs = vec![];
+    for built in std::iter::once(full).chain(ragged) {
+        let program = site.program(built, &descent())?;
+        let ids = [run.session.add_data(&full.fields[0].words())?];
+        programs.push((run.session.prepare(&program, &ids)?, Arc::clone(&program)));
+    }
+    let mut seen = Vec::new();
+    for _ in 0..epochs {
+        let whole = full.order.rows / full.order.batch;
+        for p in std::iter::repeat_n(&programs[0], whole).chain(programs.get(1)) {
+            run.submit(p.0, 1)?;
+            let out = &p.1.outputs[0];
+            seen.extend(floats(run.session.read(out.buffer, out.offset, out.shape.size())?));
+        }
+    }
+    let state = run.state()?.into_iter().map(f64::from).collect();
+    Ok(vec![("rows in their order".into(), seen), ("state".into(), state)])
+}
+
+pub fn all() -> Vec<Row> {
+    let mut out = vec![halts("NaN", f64::NAN), halts("infinity", f64::INFINITY), halts("minus infinity", f64::NEG_INFINITY), evaluates()];
+    for (rows, batch) in [(1, 1), (7, 3), (64, 32), (257, 33)] {
+        out.extend([epochs(rows, batch, 3, true), epochs(rows, batch, 3, false)]);
+    }
+    out
+}
