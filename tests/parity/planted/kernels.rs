@@ -43,10 +43,14 @@ const LINES: &[Line] = &[
     (
         "map",
         "a wrong formula",
-        edit!(Map, k => {
+        |kernel| {
+            let Kernel::Map(k) = kernel else { return false };
             let outputs = k.spec.f.outputs().len();
-            k.spec.f = Expr::of(k.spec.f.arity(), |x| vec![&x[0] * Scalar::from(1.001); outputs]);
-        }),
+            if k.spec.f.arity() > 0 {
+                k.spec.f = Expr::of(k.spec.f.arity(), |x| vec![&x[0] * Scalar::from(1.001); outputs]);
+            }
+            k.spec.f.arity() > 0
+        },
         &["tanh [*"],
     ),
     ("map", "a wrong stride", edit!(Map, k => k.inputs.iter_mut().flat_map(|i| &mut i.strides).for_each(|s| *s = 0)), &["[7, 33] * [33]"]),
