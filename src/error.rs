@@ -52,7 +52,7 @@ pub enum Error {
 
     /// A model that gives other names or shapes when it is built again.
     #[error(
-        "the model is not the same each time it is built\n  where: {at}\n  first: {first}\n  now: {now}\n  help: `forward` must make the same parameters for every purpose and batch size"
+        "the model is not the same each time it is built\n  where: {at}\n  first: {first}\n  now: {now}\n  help: it must make the same parameters, outputs and metrics for every purpose and batch size"
     )]
     InconsistentModel { at: String, first: String, now: String },
 

@@ -291,15 +291,14 @@ impl Dataset {
         Ok(())
     }
 
-    /// Fails if a class label has no output among `classes`.
-    pub(crate) fn check_labels(&self, classes: usize) -> Result<()> {
-        let Some(y) = self.position("y").filter(|&i| self.sources[i].dtype() != DType::F32) else { return Ok(()) };
-        self.each_chunk(y, |first, words| self.check_label_words(classes, words, |i| first + i))
+    /// Fails if a class label of this field has no output among `classes`.
+    pub(crate) fn check_labels(&self, field: &str, classes: usize) -> Result<()> {
+        let Some(y) = self.position(field).filter(|&i| self.sources[i].dtype() != DType::F32) else { return Ok(()) };
+        self.each_chunk(y, |first, words| self.check_label_words(y, classes, words, |i| first + i))
     }
 
     /// As [`Dataset::check_labels`], over stored words; `row` tells a word's row.
-    fn check_label_words(&self, classes: usize, words: &[u32], row: impl Fn(usize) -> usize) -> Result<()> {
-        let Some(y) = self.position("y") else { return Ok(()) };
+    fn check_label_words(&self, y: usize, classes: usize, words: &[u32], row: impl Fn(usize) -> usize) -> Result<()> {
         let classes = self.looks[y].classes().map_or(classes, |c| c.min(classes));
         let at = || format!("the data set `{}`", self.name);
         match self.first_beyond(y, classes, words) {

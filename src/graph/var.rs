@@ -98,7 +98,8 @@ impl Builder {
         }
     }
 
-    fn same(&self, other: &Builder) -> bool {
+    /// Whether both make the same graph.
+    pub(crate) fn same(&self, other: &Builder) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
 }

@@ -93,6 +93,9 @@ impl Loss {
     /// The loss `[]` of a model's output for these labels.
     #[track_caller]
     pub fn build(&self, output: &Var, labels: &Var) -> Var {
+        if labels.value().is_none() {
+            return labels.clone(); // a step in `predict`, which has no labels
+        }
         match self {
             Loss::CrossEntropy(CrossEntropy { from_probabilities: true }) => {
                 ((output + 1e-7).log() * labels).sum_axes(&[output.shape().rank().saturating_sub(1)]).mean() * -1.0
@@ -104,11 +107,6 @@ impl Loss {
             Loss::Mse(_) => mse(output, labels),
             Loss::Custom(c) => c.build("loss", output, labels),
         }
-    }
-
-    /// Whether class labels must be among the model's outputs.
-    pub(crate) fn classifies(&self) -> bool {
-        matches!(self, Loss::CrossEntropy(_))
     }
 }
 

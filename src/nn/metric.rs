@@ -62,6 +62,9 @@ impl Metric {
     /// The metric `[]` of a model's output for these labels.
     #[track_caller]
     pub fn build(&self, output: &Var, labels: &Var) -> Var {
+        if labels.value().is_none() {
+            return labels.clone(); // a step in `predict`, which has no labels
+        }
         match self {
             Metric::Accuracy(_) => output.accuracy(labels),
             Metric::Custom(c) => c.build("metric", output, labels),

@@ -1,8 +1,8 @@
-//! Indices that come straight from the data: the host can look at them before a step runs.
+//! Indices and class labels that come straight from the data: the host can look at them before a step runs.
 
-use super::{Step, fuse::base};
+use super::fuse::base;
 use crate::error::place;
-use crate::graph::Op;
+use crate::graph::{Field, Graph, Labels, Op};
 
 /// Integers of a field that index a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,7 @@ pub struct IndexLimit {
 }
 
 /// The limits that a step sets to its fields.
-pub(super) fn limits(step: &Step) -> Vec<IndexLimit> {
-    let g = &step.graph;
+pub(super) fn index_limits(g: &Graph) -> Vec<IndexLimit> {
     let mut out = Vec::new();
     for n in &g.nodes {
         let Op::Take = n.op else { continue };
@@ -28,6 +27,33 @@ pub(super) fn limits(step: &Step) -> Vec<IndexLimit> {
         if !out.contains(&limit) {
             out.push(limit);
         }
+    }
+    out
+}
+
+/// A field of class labels, and how many classes there are for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelLimit {
+    /// The field's name.
+    pub field: String,
+    /// Labels run from 0 to one less.
+    pub classes: usize,
+}
+
+/// The fields that a step reads as classes: those of a loss or accuracy, and those that become one-hot rows.
+pub(super) fn label_limits(g: &Graph) -> Vec<LabelLimit> {
+    let mut out: Vec<LabelLimit> = Vec::new();
+    for n in &g.nodes {
+        let found = match &n.op {
+            Op::Batch { field: Field { one_hot: Some(classes), name, .. }, .. } => Some((name, *classes)),
+            Op::CrossEntropy(Labels::Classes) | Op::Accuracy(Labels::Classes) => match &g.nodes[base(g, n.inputs[1]).node].op {
+                Op::Batch { field, .. } => Some((&field.name, g.shape(n.inputs[0]).last())),
+                _ => None,
+            },
+            _ => None,
+        };
+        let limit = found.map(|(field, classes)| LabelLimit { field: field.clone(), classes });
+        out.extend(limit.filter(|l| !out.contains(l)));
     }
     out
 }

@@ -68,6 +68,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         arena: r.arena.clone(),
         moments: r.rule.moments,
         fields: draft.fields,
+        label_limits: Vec::new(),
         metrics: draft.metrics,
         outputs: outputs.collect(),
         index_limits: Vec::new(),

@@ -17,7 +17,7 @@ mod session;
 pub use arena::{ALIGN, Arena, ArenaEntry};
 pub(crate) use explain::bytes as human_bytes;
 pub(crate) use explain::group as human_count;
-pub use limits::IndexLimit;
+pub use limits::{IndexLimit, LabelLimit};
 pub use profile::{Clock, Timing};
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 
@@ -146,6 +146,8 @@ pub struct Program {
     pub moments: usize,
     /// The fields of the data set that it reads.
     pub fields: Vec<Field>,
+    /// Class labels that its kernels tell apart: what the data must be checked for.
+    pub label_limits: Vec<LabelLimit>,
     /// The metrics of a log line, in order.
     pub metrics: Vec<String>,
     /// What `predict` reads.
@@ -223,7 +225,8 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
     let groups = fuse::fuse(&step)?;
     let draft = lower::lower(r, &step, &groups)?;
     let mut program = memory::colour(r, draft);
-    program.index_limits = limits::limits(&step);
+    program.index_limits = limits::index_limits(&step.graph);
+    program.label_limits = limits::label_limits(&step.graph);
     for l in &program.launches {
         if l.kernel.grid().iter().any(|&g| g as usize > crate::kernels::MAX_GROUPS) || l.kernel.dims().len() > crate::kernels::DIMS {
             return Err(Error::Unsupported {

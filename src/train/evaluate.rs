@@ -1,9 +1,10 @@
 use super::Model;
 use crate::data::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::words::{STATE_BATCH, STATE_ROWS, STATE_WORDS};
-use crate::plan::{BufferId, Lane, LogLine, Purpose};
-use crate::tensor::{HostTensor, Shape};
+use crate::plan::{BufferId, Lane, LogLine, Output, Purpose};
+use crate::tensor::{DType, HostTensor, Shape};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Index;
 
@@ -72,9 +73,9 @@ impl Model {
 
     fn evaluate_once(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
         let mut mean = Mean::default();
-        let names: Vec<String> = self.settings.metrics.iter().map(|m| m.name().to_string()).collect();
         for (steps, rows) in self.look(data, batch_size)? {
             let handle = self.handle(data, Purpose::Evaluate, rows)?;
+            let metrics = self.face.metrics.as_ref().map_or(0, Vec::len);
             let mut left = steps;
             while left > 0 {
                 let now = left.min(super::trainer::STEPS_PER_SUBMIT);
@@ -82,34 +83,58 @@ impl Model {
                 self.looked = self.looked.wrapping_add(now as u32);
                 left -= now;
                 let lines = self.session.poll(Lane::Look, true)?.unwrap_or_default();
-                lines.iter().for_each(|l| mean.add(l, rows, names.len()));
+                lines.iter().for_each(|l| mean.add(l, rows, metrics));
             }
         }
-        Ok(mean.evaluation(&names))
+        Ok(mean.evaluation(&self.metric_names()))
     }
 
-    /// What the model gives for every row, `[rows, ..]`.
+    /// What the model gives for every row, `[rows, ..]`; of a general step the first output.
     pub fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
-        self.healed(|m| m.predict_once(data, batch_size))
+        let first = self.healed(|m| m.outputs(data, batch_size, 1))?.into_iter().next();
+        first.map(|(_, v)| v).ok_or_else(|| Error::Unsupported {
+            what: "a prediction without an output".into(),
+            at: "what the step gave".into(),
+            help: "add what it shall return by `.output(name, &value)`".into(),
+        })
     }
 
-    fn predict_once(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
-        let mut values = Vec::new();
-        let mut row = Shape::default();
+    /// All outputs of a general step by name, in one pass; each `[rows, ..]`. The output of a module is called `output`.
+    pub fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
+        Ok(self.healed(|m| m.outputs(data, batch_size, usize::MAX))?.into_iter().collect())
+    }
+
+    /// The first `most` outputs over all rows.
+    fn outputs(&mut self, data: &Dataset, batch_size: usize, most: usize) -> Result<Vec<(String, HostTensor)>> {
+        let mut all: Vec<(String, Shape, DType, Vec<u32>)> = Vec::new();
         for (steps, rows) in self.look(data, batch_size)? {
             let program = self.program(data, Purpose::Predict, rows)?;
             let handle = self.handle(data, Purpose::Predict, rows)?;
-            let Some(out) = program.outputs.first() else { continue };
-            row = out.shape.dims()[1..].into();
+            let outputs = &program.outputs[..most.min(program.outputs.len())];
+            if all.is_empty() {
+                let row = |o: &Output| o.shape.dims()[1..].into();
+                all = outputs.iter().map(|o| (o.name.clone(), row(o), o.dtype, Vec::new())).collect();
+            }
             for _ in 0..steps {
                 self.session.submit(handle, 1, self.looked)?;
                 self.looked = self.looked.wrapping_add(1);
-                let words = self.session.read(out.buffer, out.offset, out.shape.size())?;
-                values.extend(words.iter().map(|w| f32::from_bits(*w)));
+                for (out, (.., words)) in outputs.iter().zip(&mut all) {
+                    words.extend(self.session.read(out.buffer, out.offset, out.shape.size())?);
+                }
                 self.session.poll(Lane::Look, true)?;
             }
         }
-        HostTensor::f32(row.batched(data.len()), values)
+        let tensor = |(name, row, dtype, words): (String, Shape, DType, Vec<u32>)| {
+            let shape = row.batched(data.len());
+            let integers = dtype == DType::U32;
+            let made = if integers {
+                HostTensor::u32(shape, words)
+            } else {
+                HostTensor::f32(shape, words.into_iter().map(f32::from_bits).collect())
+            };
+            Ok((name, made?))
+        };
+        all.into_iter().map(tensor).collect()
     }
 
     /// Sets the state for a pass in order; gives (steps, rows) of the full batches and of the ragged one.

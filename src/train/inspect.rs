@@ -108,8 +108,7 @@ impl Model {
     fn activation_of_rows(&mut self, name: &str, rows: &Dataset) -> Result<HostTensor> {
         rows.check()?;
         self.check_data(rows, Purpose::Predict)?;
-        let mut fields = rows.fields();
-        fields.truncate(1);
+        let fields = self.fields_of(rows, Purpose::Predict);
         let built = build(&*self.module, &self.settings, Purpose::Predict, rows.len(), &fields)?;
         let mut known: Vec<(String, Option<Value>)> = built.layers.iter().map(|l| (l.name.clone(), l.value)).collect();
         if known.is_empty() {

@@ -2,7 +2,9 @@
 
 mod device;
 mod evaluate;
+mod general;
 mod history;
+mod inputs;
 mod inspect;
 mod model;
 mod parameters;
@@ -17,7 +19,9 @@ mod weights;
 
 pub use device::{Device, DeviceChoice};
 pub use evaluate::Evaluation;
+pub use general::{Batch, StepFn, StepOut, step};
 pub use history::History;
+pub use inputs::Input;
 pub use model::{Model, ModuleExt};
 pub use profile::{LaunchTime, StepProfile};
 pub use recipe::{DataSource, RECIPE_VERSION, Recipe};

@@ -1,9 +1,11 @@
+use super::general::{Describe, Supervised};
 use super::parameters::ParameterWords;
 use super::recover::Recovery;
-use super::step::{Built, build, input_field};
+use super::step::{Built, Face, build, input_fields};
 use super::{Compile, Device, Fit, History, Trainer};
 use crate::data::Dataset;
-use crate::error::{Error, Faults, Result};
+use crate::error::{Faults, Result};
+use crate::graph::Field;
 use crate::nn::{LayerRow, Module, ParameterSpec};
 use crate::optim::Group;
 use crate::plan::{Arena, DataId, Handle, Layout, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
@@ -19,18 +21,18 @@ const RESIDENT: usize = 4;
 pub trait ModuleExt: Module + Sized {
     /// Makes a model: checks it, draws its initial weights, and puts them on the device.
     fn compile(self, settings: Compile) -> Result<Model> {
-        Model::new(Arc::new(self), settings)
+        Model::new(Arc::new(Supervised(Arc::new(self))), settings)
     }
 }
 impl<M: Module> ModuleExt for M {}
 
 /// A model on a device: parameters, optimizer state, and the programs made so far.
 pub struct Model {
-    pub(super) module: Arc<dyn Module>,
+    pub(super) module: Arc<dyn Describe>,
     pub(super) settings: Compile,
     pub(super) device: Device,
     pub(super) arena: Arena,
-    pub(super) parameters: Vec<ParameterSpec>,
+    pub(super) face: Face,
     pub(super) rule: Rule,
     pub(super) session: Box<dyn Session>,
     /// Updates applied, batches begun, epochs ended, since the weights were drawn.
@@ -43,7 +45,6 @@ pub struct Model {
     pub(super) has_gradients: bool,
     pub(super) recovery: Recovery,
     layers: Vec<LayerRow>,
-    output: Shape,
     programs: HashMap<String, Arc<Program>>,
     handles: HashMap<(String, usize), Handle>,
     /// The latest used last.
@@ -65,19 +66,18 @@ impl std::fmt::Debug for Model {
 }
 
 impl Model {
-    pub(super) fn new(module: Arc<dyn Module>, settings: Compile) -> Result<Self> {
-        settings.check()?;
+    pub(super) fn new(module: Arc<dyn Describe>, settings: Compile) -> Result<Self> {
+        settings.check(module.refuses(&settings))?;
         let device = match &settings.device {
             Some(d) => d.reopened()?, // the handle may be older than a loss
             None => Device::best()?,
         };
-        let fields = [input_field(&settings)];
-        let Built { parameters, layers, output, .. } = build(&*module, &settings, Purpose::Predict, 2, &fields)?;
+        let Built { layers, face, .. } = build(&*module, &settings, Purpose::Predict, 2, &input_fields(&settings))?;
         let mut faults = Faults::default();
-        Group::check(settings.optimizer.groups(), &parameters.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), &mut faults);
+        Group::check(settings.optimizer.groups(), &face.parameters.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), &mut faults);
         faults.finish()?;
         let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
-        let arena = Arena::with_frozen(parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))));
+        let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))));
         let rule = settings.optimizer.rule();
         let session = device.session(Layout::of(&arena, rule.moments))?;
         let recovery = Recovery::new(device.kind() != "cpu");
@@ -86,7 +86,7 @@ impl Model {
             settings,
             device,
             arena,
-            parameters,
+            face,
             rule,
             session,
             updates: 0,
@@ -96,7 +96,6 @@ impl Model {
             has_gradients: false,
             recovery,
             layers,
-            output,
             programs: HashMap::new(),
             handles: HashMap::new(),
             resident: Vec::new(),
@@ -104,7 +103,7 @@ impl Model {
         };
         let seed = model.settings.seed;
         let mut drawn = ParameterWords::zeros(&model.arena);
-        for (p, e) in model.parameters.iter().zip(&model.arena.entries) {
+        for (p, e) in model.face.parameters.iter().zip(&model.arena.entries) {
             drawn.set(e, p.init.draw(seed, &p.name, &p.shape));
         }
         model.write_parameters(&drawn)?;
@@ -202,12 +201,15 @@ impl Model {
         let line = |out: &mut String, name: &str, kind: &str, shape: String, n: usize| {
             let _ = writeln!(out, "{name:<24} {kind:<14} {shape:<22} {:>12}", human_count(n as u64));
         };
-        line(&mut out, "input", "", batch(&self.settings.input.batched(1)), 0);
+        for (name, row, _) in self.settings.all_inputs() {
+            line(&mut out, if name == "x" { "input" } else { name }, "", batch(&row.batched(1)), 0);
+        }
         for l in &self.layers {
             line(&mut out, &l.name, l.kind, batch(&l.output), l.parameters);
         }
         if self.layers.is_empty() {
-            line(&mut out, "output", self.module.name(), batch(&self.output), self.arena.count());
+            let output = self.face.outputs.first().map_or(Shape::default(), |(_, s)| s.clone());
+            line(&mut out, "output", self.module.name(), batch(&output.batched(1)), self.arena.count());
         }
         let count = |n: usize| human_count(n as u64);
         let _ = write!(out, "{} parameters", count(self.arena.count()));
@@ -221,24 +223,14 @@ impl Model {
     /// The program for a purpose over data of this layout; planned on first use.
     pub(super) fn program(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Arc<Program>> {
         data.check()?;
-        let mut fields = data.fields();
-        if purpose == Purpose::Predict {
-            fields.truncate(1);
-        }
-        let key = program_key(data, purpose, batch);
+        let fields = self.fields_of(data, purpose);
+        let key = program_key(&fields, purpose, batch);
         if let Some(p) = self.programs.get(&key) {
             return Ok(p.clone());
         }
         self.check_data(data, purpose)?;
         let built = build(&*self.module, &self.settings, purpose, batch, &fields)?;
-        if built.parameters != self.parameters {
-            let names = |p: &[ParameterSpec]| p.iter().map(|p| format!("{} {}", p.name, p.shape)).collect::<Vec<_>>().join(", ");
-            return Err(Error::InconsistentModel {
-                at: format!("built for {purpose:?} with a batch of {batch}"),
-                first: names(&self.parameters),
-                now: names(&built.parameters),
-            });
-        }
+        self.face.meet(built.face, || format!("built for {purpose:?} with a batch of {batch}"))?;
         let request = Request { step: &built.step, purpose, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
         let program = Arc::new(plan(&request)?);
         tracing::debug!(?purpose, batch, launches = program.launches.len(), "planned a step");
@@ -250,13 +242,11 @@ impl Model {
     pub(super) fn handle(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Handle> {
         let program = self.program(data, purpose, batch)?;
         let resident = self.make_resident(data)?;
-        let key = (program_key(data, purpose, batch), self.resident[resident].key);
+        let key = (program_key(&self.fields_of(data, purpose), purpose, batch), self.resident[resident].key);
         if let Some(h) = self.handles.get(&key) {
             return Ok(*h);
         }
-        if self.settings.loss.classifies() && purpose != Purpose::Predict {
-            data.check_labels(self.output.last())?;
-        }
+        program.label_limits.iter().try_for_each(|l| data.check_labels(&l.field, l.classes))?;
         program.index_limits.iter().try_for_each(|l| data.check_indices(&l.field, l.rows, &l.at))?;
         let names: Vec<String> = data.fields().into_iter().map(|f| f.name).collect();
         let all = &self.resident[resident].ids;
@@ -290,39 +280,12 @@ impl Model {
         Ok(self.resident.len() - 1)
     }
 
-    pub(super) fn check_data(&self, data: &Dataset, purpose: Purpose) -> Result<()> {
-        if *data.input_shape() != self.settings.input {
-            return Err(Error::ShapeMismatch {
-                op: "fit".into(),
-                problem: format!("a row of `{}` is {} and the model takes {}", data.name(), data.input_shape(), self.settings.input),
-                at: format!("the data set `{}`", data.name()),
-                help: "set `.input(..)` of Compile to the row's shape, or `.flatten()` the data set".into(),
-            });
-        }
-        let found = data.fields()[0].out_dtype();
-        if found != self.settings.input_dtype {
-            return Err(Error::DTypeMismatch {
-                op: "fit".into(),
-                problem: format!("`{}` gives {found} and the model takes {}", data.name(), self.settings.input_dtype),
-                at: format!("the data set `{}`", data.name()),
-                help: "indices need `.integers()` on the data set and `.input_dtype(DType::U32)` on Compile, numbers neither".into(),
-            });
-        }
-        if purpose != Purpose::Predict && !data.has_labels() {
-            return Err(Error::Unsupported {
-                what: "a loss without labels".into(),
-                at: format!("the data set `{}`", data.name()),
-                help: "make it with `Dataset::new(features, labels)`".into(),
-            });
-        }
-        Ok(())
+    /// The names of the metrics, once a program for training or evaluation was planned.
+    pub(super) fn metric_names(&self) -> Vec<String> {
+        self.face.metrics.clone().unwrap_or_default()
     }
 }
 
-fn program_key(data: &Dataset, purpose: Purpose, batch: usize) -> String {
-    let mut fields = data.fields();
-    if purpose == Purpose::Predict {
-        fields.truncate(1);
-    }
+fn program_key(fields: &[Field], purpose: Purpose, batch: usize) -> String {
     format!("{purpose:?} {batch} {fields:?}")
 }

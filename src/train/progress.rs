@@ -16,11 +16,11 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
     let (began, mut first_submit) = (Instant::now(), None);
     let mut history = History::default();
     let mut bar = Bar::new(&fit, data.name());
-    let names: Vec<String> = model.settings.metrics.iter().map(|m| m.name().to_string()).collect();
     let validation = fit.validation.clone();
     let batch = fit.batch_size;
     let mut run = model.trainer(data, fit)?;
     let steps = run.steps_per_epoch();
+    let names = run.metric_names().to_vec();
     loop {
         bar.begin(run.epochs_done() + 1);
         let mut show = |p: Progress<'_>| {

@@ -64,7 +64,14 @@ impl Recipe {
             });
         };
         let c = compile.clone();
-        let (optimizer, loss, metrics) = (c.optimizer, c.loss, c.metrics);
+        let (optimizer, metrics) = (c.optimizer, c.metrics);
+        let Some(loss) = c.loss.filter(|_| c.inputs.is_empty()) else {
+            return Err(Error::Unsupported {
+                what: "a recipe of a general step".into(),
+                at: "Compile".into(),
+                help: "a recipe holds a `Sequential` of one input and a loss of gradus".into(),
+            });
+        };
         Ok(Recipe { version: RECIPE_VERSION, seed: c.seed, input: c.input, data, optimizer, loss, metrics, fit: fit.clone(), layers })
     }
 
@@ -96,7 +103,7 @@ impl Recipe {
                 help: "use a newer gradus".into(),
             });
         }
-        self.compile_settings().check()?;
+        self.compile_settings().check(None)?;
         self.fit.check()?;
         Ok(self)
     }

@@ -1,4 +1,4 @@
-use super::Device;
+use super::{Device, Input};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::nn::{Loss, Metric};
@@ -20,13 +20,17 @@ use serde::{Deserialize, Serialize};
 pub struct Compile {
     /// The optimizer with its rates.
     pub optimizer: Optimizer,
-    /// The loss.
-    pub loss: Loss,
-    /// The shape of one row of input.
+    /// The loss; none for a [`step`](super::step), which makes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
+    /// The shape of one row of `x`; `[]` if the model takes none.
     pub input: Shape,
-    /// What the input is: f32, or u32 for indices; f32.
+    /// What `x` is: f32, or u32 for indices; f32.
     #[serde(default = "f32_input")]
     pub input_dtype: DType,
+    /// Inputs besides `x`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
     /// Computed on the device at every step.
     #[serde(default)]
     pub metrics: Vec<Metric>,
@@ -41,17 +45,22 @@ pub struct Compile {
 impl Compile {
     /// With this optimizer and loss.
     pub fn new(optimizer: impl Into<Optimizer>, loss: impl Into<Loss>) -> Self {
+        Compile { loss: Some(loss.into()), ..Self::step(optimizer) }
+    }
+    /// With this optimizer, for a [`step`](super::step): that makes loss and metrics itself.
+    pub fn step(optimizer: impl Into<Optimizer>) -> Self {
         Compile {
             optimizer: optimizer.into(),
-            loss: loss.into(),
+            loss: None,
             input: Shape::default(),
             input_dtype: DType::F32,
+            inputs: vec![],
             metrics: vec![],
             device: None,
             seed: 0,
         }
     }
-    /// The shape of one row of input, without the batch.
+    /// The shape of one row of `x`, without the batch.
     pub fn input(mut self, shape: impl Into<Shape>) -> Self {
         self.input = shape.into();
         self
@@ -77,16 +86,11 @@ impl Compile {
         self
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    /// All faults; `more` is one of what is to be compiled with them.
+    pub(super) fn check(&self, more: Option<(&str, &str, &str)>) -> Result<()> {
         let mut f = Faults::default();
-        f.check(
-            self.input.rank() > 0 && self.input.size() > 0,
-            "compile.input",
-            self.input.to_string(),
-            "give the shape of one row: `.input([784])`",
-        );
-        let known = matches!(self.input_dtype, DType::F32 | DType::U32);
-        f.check(known, "compile.input_dtype", self.input_dtype, "a model takes f32 numbers or u32 indices");
+        more.into_iter().for_each(|(key, problem, help)| f.check(false, key, problem, help));
+        self.check_inputs(&mut f);
         self.optimizer.check(&mut f);
         let names: Vec<&str> = self.metrics.iter().map(Metric::name).collect();
         for (i, name) in names.iter().enumerate() {
@@ -97,7 +101,7 @@ impl Compile {
     }
 }
 
-fn f32_input() -> DType {
+pub(super) fn f32_input() -> DType {
     DType::F32
 }
 

@@ -1,47 +1,87 @@
-//! From a module and its settings to the graph of one step.
+//! From a description and its settings to the graph of one step.
 
 use super::Compile;
-use crate::error::{Error, Result};
-use crate::graph::{Builder, Field, Value, gradients};
-use crate::nn::{LayerRow, Module, ParameterSpec, Scope};
+use super::general::{Batch, Describe, Named};
+use crate::error::{Error, Result, place};
+use crate::graph::{Builder, Field, Graph, Value, Var, gradients};
+use crate::nn::{LayerRow, ParameterSpec, Scope};
 use crate::plan::{Purpose, Step};
 use crate::tensor::{DType, Shape};
+use std::panic::Location;
 
-/// A step's graph, and what the module made on the way.
+/// A step's graph, and what the description made on the way.
 pub(super) struct Built {
     pub step: Step,
-    pub parameters: Vec<ParameterSpec>,
     pub layers: Vec<LayerRow>,
-    /// What the model gives for a batch.
-    pub output: Shape,
+    pub face: Face,
 }
 
-/// Calls the module for this purpose and batch size.
-pub(super) fn build(module: &dyn Module, settings: &Compile, purpose: Purpose, batch: usize, fields: &[Field]) -> Result<Built> {
+/// What must be the same each time that a model is built.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Face {
+    pub parameters: Vec<ParameterSpec>,
+    /// Name and shape of what the model gives, without the batch axis.
+    pub outputs: Vec<(String, Shape)>,
+    /// None where there is no loss.
+    pub metrics: Option<Vec<String>>,
+}
+
+impl Face {
+    /// Fails unless another build has the same face; its metrics hold where there were none so far.
+    pub fn meet(&mut self, now: Face, at: impl Fn() -> String) -> Result<()> {
+        let metrics = now.metrics.is_none() || self.metrics.is_none() || self.metrics == now.metrics;
+        if self.parameters == now.parameters && self.outputs == now.outputs && metrics {
+            self.metrics = self.metrics.take().or(now.metrics);
+            return Ok(());
+        }
+        Err(Error::InconsistentModel { at: at(), first: self.names(), now: now.names() })
+    }
+
+    fn names(&self) -> String {
+        let parameters = self.parameters.iter().map(|p| format!("{} {}", p.name, p.shape));
+        let outputs = self.outputs.iter().map(|(n, s)| format!("output {n} {s}"));
+        let metrics = self.metrics.iter().flatten().map(|n| format!("metric {n}"));
+        parameters.chain(outputs).chain(metrics).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Builds the step for this purpose and batch size.
+pub(super) fn build(module: &dyn Describe, settings: &Compile, purpose: Purpose, batch: usize, fields: &[Field]) -> Result<Built> {
     let builder = Builder::new();
     let scope = Scope::root(&builder, purpose == Purpose::Train);
-    let vars: Vec<_> = fields.iter().map(|f| (f.name.as_str(), builder.batch(batch, f.clone()))).collect();
-    let field = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
-    let x = field("x").unwrap_or_else(|| builder.poisoned());
-    let output = module.forward(&scope, &x);
-    let (mut loss, mut metrics) = (None, Vec::new());
-    if let (Some(labels), false) = (field("y"), purpose == Purpose::Predict) {
-        loss = Some(settings.loss.build(&output, &labels));
-        metrics = settings.metrics.iter().map(|m| (m.name().to_string(), m.build(&output, &labels))).collect();
-    }
+    let given = Batch::new(&builder, purpose, batch, fields);
+    let out = module.step(settings, &scope, &given);
     let made = scope.parameters();
-    let shape = output.shape();
-    let mut graph = builder.finish()?;
-    let missing = || Error::Unsupported {
-        what: "a value of another model".into(),
-        at: "what `forward` returned".into(),
-        help: "return a Var made from the one that `forward` was given".into(),
+    let mut graph = builder.clone().finish()?;
+    let look = Look { builder: &builder, batch: &given, graph: &graph };
+    unique("output", &out.outputs, None)?;
+    unique("metric", &out.metrics, Some("loss"))?;
+    let outputs = out.outputs.iter().map(|named| look.output(named)).collect::<Result<Vec<_>>>()?;
+    let mut step = Step { graph: Graph::default(), loss: None, gradients: vec![], metrics: vec![], outputs: vec![] };
+    let loss = out.loss.as_ref().map(|l| look.scalar("loss", l, None)).transpose()?.flatten();
+    let metrics = out.metrics.iter().map(|(n, v, at)| Ok((n.clone(), look.scalar(n, v, Some(*at))?)));
+    let metrics = metrics.collect::<Result<Vec<(String, Option<Value>)>>>()?;
+    let rows = |(n, v): &(String, Value)| (n.clone(), Shape::from(&graph.shape(*v).dims()[1..]));
+    let face = Face {
+        parameters: made.iter().map(|(p, _)| p.clone()).collect(),
+        outputs: outputs.iter().map(rows).collect(),
+        metrics: (purpose != Purpose::Predict).then(|| metrics.iter().map(|(n, _)| n.clone()).collect()),
     };
-    let value = |v: &crate::graph::Var| v.value().ok_or_else(missing);
-    let loss: Option<Value> = loss.as_ref().map(value).transpose()?;
-    let metrics = metrics.iter().map(|(n, v)| Ok((n.clone(), value(v)?))).collect::<Result<Vec<_>>>()?;
-    let mut step = Step { graph: Default::default(), loss, gradients: vec![], metrics, outputs: vec![] };
-    if let (Purpose::Train, Some(loss)) = (purpose, loss) {
+    match (purpose, loss) {
+        (Purpose::Predict, _) => step.outputs = outputs,
+        (_, None) => {
+            return Err(Error::Unsupported {
+                what: "training or evaluation without a loss".into(),
+                at: "what the step gave".into(),
+                help: "give it to `StepOut::new(loss)`".into(),
+            });
+        }
+        (_, loss) => {
+            step.loss = loss;
+            step.metrics = metrics.into_iter().filter_map(|(n, v)| Some((n, v?))).collect();
+        }
+    }
+    if let (Purpose::Train, Some(loss)) = (purpose, step.loss) {
         let trained: Vec<_> = made.iter().filter(|(p, _)| !settings.optimizer.freezes(&p.name)).collect();
         if trained.is_empty() && !made.is_empty() {
             return Err(Error::Unsupported {
@@ -50,20 +90,94 @@ pub(super) fn build(module: &dyn Module, settings: &Compile, purpose: Purpose, b
                 help: "leave the parameters that shall learn out of the frozen groups; `evaluate` and `predict` need none".into(),
             });
         }
-        let wrt = trained.iter().map(|(_, v)| value(v)).collect::<Result<Vec<_>>>()?;
+        let wrt = trained.iter().filter_map(|(_, v)| v.value()).collect::<Vec<_>>();
         let grads = gradients(&mut graph, loss, &wrt)?;
         step.gradients = trained.iter().zip(grads).filter_map(|((p, _), g)| Some((p.name.clone(), g?))).collect();
     }
-    if purpose == Purpose::Predict {
-        step.outputs.push(("output".into(), value(&output)?));
-    }
     step.graph = graph;
-    let parameters = made.into_iter().map(|(p, _)| p).collect();
-    Ok(Built { step, parameters, layers: scope.layers(), output: shape })
+    Ok(Built { step, layers: scope.layers(), face })
 }
 
-/// The field that stands for the input before any data set is known.
-pub(super) fn input_field(settings: &Compile) -> Field {
-    let (shape, dtype) = (&settings.input, settings.input_dtype);
-    Field { name: "x".into(), stored: dtype, row: shape.clone(), scale: 1.0, shift: 0.0, keep_integer: dtype == DType::U32, one_hot: None }
+/// Looks at what a step gave.
+struct Look<'a> {
+    builder: &'a Builder,
+    batch: &'a Batch,
+    graph: &'a Graph,
+}
+
+impl Look<'_> {
+    /// The value in this graph. None if it came of a field that is not there.
+    fn value(&self, v: &Var) -> Result<Option<Value>> {
+        let ours = v.builder().same(self.builder);
+        let lost = v.value().is_none() && self.batch.missed.borrow().is_empty();
+        if ours && !lost {
+            return Ok(v.value());
+        }
+        Err(Error::Unsupported {
+            what: "a value of another model".into(),
+            at: "what `forward` or the step returned".into(),
+            help: "return a Var made from those that it was given".into(),
+        })
+    }
+
+    fn output(&self, (name, v, at): &Named) -> Result<(String, Value)> {
+        let Some(value) = self.value(v)? else {
+            return Err(Error::NotFound {
+                what: "input".into(),
+                name: self.batch.missed.borrow().first().cloned().unwrap_or_default(),
+                at: format!("the output `{name}`, {}: it is computed from that, also in `predict`, where there are no labels", place(at)),
+                known: self.batch.names().map(String::from).collect(),
+            });
+        };
+        let shape = self.graph.shape(value);
+        if shape.dims().first() == Some(&self.batch.len()) {
+            return Ok((name.clone(), value));
+        }
+        Err(Error::ShapeMismatch {
+            op: format!("the output `{name}`"),
+            problem: format!("it has the shape {shape} for a batch of {}", self.batch.len()),
+            at: place(self.graph.nodes[value.node].place),
+            help: "the first axis of an output is the batch".into(),
+        })
+    }
+
+    fn scalar(&self, name: &str, v: &Var, at: Option<&'static Location<'static>>) -> Result<Option<Value>> {
+        let Some(value) = self.value(v)? else { return Ok(None) };
+        let ty = self.graph.ty(value);
+        if ty.shape.size() == 1 && ty.dtype == DType::F32 {
+            return Ok(Some(value));
+        }
+        let what = if at.is_some() { "metric" } else { "loss" };
+        Err(Error::ShapeMismatch {
+            op: if at.is_some() { format!("the metric `{name}`") } else { what.into() },
+            problem: format!("a {what} has one f32 element, this one is {} {}", ty.dtype, ty.shape),
+            at: place(at.unwrap_or(self.graph.nodes[value.node].place)),
+            help: "end it with `.mean()` or `.sum()`".into(),
+        })
+    }
+}
+
+fn unique(what: &str, list: &[Named], taken: Option<&str>) -> Result<()> {
+    for (i, (name, _, at)) in list.iter().enumerate() {
+        let before = list[..i].iter().find(|(n, ..)| n == name).map(|(_, _, at)| place(at));
+        let before = before.or_else(|| (taken == Some(name)).then(|| "the loss itself".to_string()));
+        if let Some(first) = before {
+            return Err(Error::DuplicateName { name: name.clone(), first, second: format!("as {what}, {}", place(at)) });
+        }
+    }
+    Ok(())
+}
+
+/// The fields that stand for the inputs before any data set is known.
+pub(super) fn input_fields(settings: &Compile) -> Vec<Field> {
+    let field = |(name, row, dtype): (&str, &Shape, DType)| Field {
+        name: name.into(),
+        stored: dtype,
+        row: row.clone(),
+        scale: 1.0,
+        shift: 0.0,
+        keep_integer: dtype == DType::U32,
+        one_hot: None,
+    };
+    settings.all_inputs().into_iter().map(field).collect()
 }

@@ -111,7 +111,6 @@ impl<'a> Trainer<'a> {
     pub(super) fn new(model: &'a mut Model, data: &Dataset, fit: Fit) -> Result<Self> {
         fit.check()?;
         let n = data.len();
-        let metrics = model.settings.metrics.iter().map(|m| m.name().to_string()).collect();
         let keep = fit.snapshot_every > 0.0;
         let mut run = Trainer {
             data: data.clone(),
@@ -119,7 +118,7 @@ impl<'a> Trainer<'a> {
             full: None,
             ragged: None,
             made: 0,
-            metrics,
+            metrics: vec![],
             epoch: 0,
             done: 0,
             learning_rate: None,
@@ -147,6 +146,7 @@ impl<'a> Trainer<'a> {
         ] {
             state[at] = word;
         }
+        run.metrics = run.model.metric_names();
         run.made = run.model.recoveries();
         run.model.write_words(BufferId::State(Lane::Train), 0, &state)?;
         Ok(run)
@@ -155,6 +155,11 @@ impl<'a> Trainer<'a> {
     /// Steps of an epoch.
     pub fn steps_per_epoch(&self) -> usize {
         self.rows.div_ceil(self.fit.batch_size)
+    }
+
+    /// The names of the metrics, in the order of the log.
+    pub(super) fn metric_names(&self) -> &[String] {
+        &self.metrics
     }
 
     /// Epochs ended in this run.

@@ -1,5 +1,6 @@
+use super::general::{Describe, Supervised};
 use super::parameters::ParameterWords;
-use super::step::{build, input_field};
+use super::step::{build, input_fields};
 use super::{Compile, Device, Model};
 use crate::error::{Error, Result, WrongShape};
 use crate::glob::covers;
@@ -139,10 +140,10 @@ impl Model {
 
     /// As [`Model::load_on`], with the module given again.
     pub fn load_with(module: impl Module, path: impl AsRef<Path>, device: Device) -> Result<Model> {
-        Self::read(path.as_ref(), Some(Arc::new(module)), device)
+        Self::read(path.as_ref(), Some(Arc::new(Supervised(Arc::new(module)))), device)
     }
 
-    fn read(path: &Path, module: Option<Arc<dyn Module>>, device: Device) -> Result<Model> {
+    pub(super) fn read(path: &Path, module: Option<Arc<dyn Describe>>, device: Device) -> Result<Model> {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let file = parse(path, &bytes)?;
         let text = SafeTensors::read_metadata(&bytes).ok().and_then(|(_, m)| m.metadata().as_ref()?.get(META).cloned());
@@ -170,11 +171,16 @@ impl Model {
             c.remove("device");
         }
         let meta: Meta = serde_json::from_value(value).map_err(|e| bad_file(path, &e.to_string(), "its metadata", "it was damaged"))?;
-        let module: Arc<dyn Module> = match (module, meta.model) {
+        let module: Arc<dyn Describe> = match (module, meta.model) {
             (Some(m), _) => m,
-            (None, Some(layer)) => layer.build().into(),
+            (None, Some(layer)) => Arc::new(Supervised(layer.build().into())),
             (None, None) => {
-                return Err(bad_file(path, "the model has layers of one's own", "its metadata", "use `Model::load_with(module, ..)`"));
+                return Err(bad_file(
+                    path,
+                    "the model has layers of one's own",
+                    "its metadata",
+                    "use `Model::load_with(module, ..)`, or `step(..).load(..)`",
+                ));
             }
         };
         let settings = meta.compile.device(device);
@@ -265,10 +271,10 @@ impl Model {
 }
 
 /// Fails unless the file holds every parameter that the model would make, in its shape.
-fn check_shapes(path: &Path, file: &SafeTensors<'_>, module: &dyn Module, settings: &Compile) -> Result<()> {
-    let built = build(module, settings, Purpose::Predict, 2, &[input_field(settings)])?;
+fn check_shapes(path: &Path, file: &SafeTensors<'_>, module: &dyn Describe, settings: &Compile) -> Result<()> {
+    let built = build(module, settings, Purpose::Predict, 2, &input_fields(settings))?;
     let (mut missing, mut wrong_shape) = (Vec::new(), Vec::new());
-    for p in built.parameters {
+    for p in built.face.parameters {
         match file.tensor(&p.name) {
             Ok(t) if t.shape() == p.shape.dims() => {}
             Ok(t) => wrong_shape.push(WrongShape { name: p.name, expected: p.shape.dims().to_vec(), found: t.shape().to_vec() }),

@@ -1,0 +1,227 @@
+//! The general step: named inputs, and whatever loss, outputs and metrics are made of them.
+
+use super::{Compile, Device, Model};
+use crate::error::{Error, Result, place};
+use crate::graph::{Builder, Field, Var};
+use crate::nn::{Layer, Module, Scope};
+use crate::plan::Purpose;
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Index;
+use std::panic::Location;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The fields of a batch, by name, each `[batch, ..]`: `batch["x"]`, `batch["mask"]`.
+///
+/// For `fit` and `evaluate` these are all fields of the data set, for `predict` the inputs that [`Compile`] declares and no labels. There
+/// `batch["y"]` stands for nothing, and so does all that is computed from it: a loss may be written down without asking whether there
+/// are labels. What asks for their shape must use [`Batch::get`].
+#[derive(Debug)]
+pub struct Batch {
+    builder: Builder,
+    size: usize,
+    purpose: Purpose,
+    vars: Vec<(String, Var)>,
+    /// Stands for a field that is not there.
+    nothing: Var,
+    /// The fields that were asked for in vain.
+    pub(super) missed: RefCell<Vec<String>>,
+}
+
+impl Batch {
+    pub(super) fn new(builder: &Builder, purpose: Purpose, size: usize, fields: &[Field]) -> Self {
+        let vars = fields.iter().map(|f| (f.name.clone(), builder.batch(size, f.clone()))).collect();
+        Batch { builder: builder.clone(), size, purpose, vars, nothing: builder.poisoned(), missed: RefCell::default() }
+    }
+
+    /// A field, if the batch has it: labels are absent in `predict`.
+    pub fn get(&self, name: &str) -> Option<&Var> {
+        self.vars.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+    }
+
+    /// The names of its fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.vars.iter().map(|(n, _)| n.as_str())
+    }
+
+    /// How many rows it has.
+    #[allow(clippy::len_without_is_empty)] // never empty
+    pub fn len(&self) -> usize {
+        self.size
+    }
+
+    /// What the step is built for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+}
+
+/// A field that is not there is an `Err` of `fit` that lists the fields; in `predict` it stands for nothing.
+impl Index<&str> for Batch {
+    type Output = Var;
+    #[track_caller]
+    fn index(&self, name: &str) -> &Var {
+        if let Some(v) = self.get(name) {
+            return v;
+        }
+        self.missed.borrow_mut().push(name.into());
+        if self.purpose != Purpose::Predict {
+            let known = self.names().map(String::from).collect();
+            self.builder.fail(Error::NotFound { what: "field".into(), name: name.into(), at: place(Location::caller()), known });
+        }
+        &self.nothing
+    }
+}
+
+/// A value with its name, and the line that gave both.
+pub(super) type Named = (String, Var, &'static Location<'static>);
+
+/// What a step gives: the loss that training makes small, what `predict` returns, and the metrics that are logged beside the loss.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct StepOut {
+    /// One element. None if the step is for `predict` alone.
+    pub loss: Option<Var>,
+    pub(super) outputs: Vec<Named>,
+    pub(super) metrics: Vec<Named>,
+}
+
+impl StepOut {
+    /// With this loss, of one element.
+    pub fn new(loss: impl Into<Option<Var>>) -> Self {
+        StepOut { loss: loss.into(), ..Self::default() }
+    }
+
+    /// Adds what `predict` returns, `[batch, ..]`; [`Model::predict`] gives the first, [`Model::predict_named`] all.
+    #[track_caller]
+    pub fn output(mut self, name: impl Into<String>, value: &Var) -> Self {
+        self.outputs.push((name.into(), value.clone(), Location::caller()));
+        self
+    }
+
+    /// Adds a metric of one element: averaged over the rows of an epoch, in histories under this name.
+    #[track_caller]
+    pub fn metric(mut self, name: impl Into<String>, value: &Var) -> Self {
+        self.metrics.push((name.into(), value.clone(), Location::caller()));
+        self
+    }
+}
+
+/// A whole step as a closure. See [`step`].
+#[derive(Debug, Clone, Copy)]
+pub struct StepFn<F>(F);
+
+/// A step of one's own: several inputs, several outputs, any loss. The closure is called once for each purpose and batch size, and must
+/// give the same parameters, outputs and metrics each time.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::train::{StepOut, step};
+/// # use gradus::tensor::HostTensor;
+/// let net = step(|s, batch| {
+///     let h = s.at("fc").call(&Linear::new(8), &(&batch["x"] * &batch["mask"])).relu();
+///     let class = s.at("class").call(&Linear::new(3), &h);
+///     let size = s.at("size").call(&Linear::new(1), &h);
+///     let error = (&size - &batch["size"]).abs().mean();
+///     StepOut::new(class.cross_entropy(&batch["y"]) + &error * 0.5)
+///         .output("class", &class.softmax())
+///         .output("size", &size)
+///         .metric("accuracy", &class.accuracy(&batch["y"]))
+///         .metric("mae", &error)
+/// });
+/// let settings = Compile::step(Adam::new(1e-3)).input([4]).input_named("mask", [4]).device(Device::cpu());
+/// let mut model = net.compile(settings)?;
+///
+/// # let values = |n: usize| (0..n).map(|i| (i % 7) as f32 * 0.1).collect::<Vec<_>>();
+/// let data = Dataset::from_fields([
+///     ("x", HostTensor::f32([10, 4], values(40))?),
+///     ("mask", HostTensor::f32([10, 4], vec![1.0; 40])?),
+///     ("size", HostTensor::f32([10, 1], values(10))?),
+///     ("y", HostTensor::u32([10], vec![0, 1, 2, 1, 0, 2, 1, 0, 2, 1])?),
+/// ])?;
+/// let history = model.fit(&data, Fit::new().epochs(2).batch_size(5).verbose(0))?;
+/// assert!(history.last("mae").is_some());
+/// let outputs = model.predict_named(&data, 5)?;
+/// assert_eq!((outputs["class"].shape().dims(), outputs["size"].shape().dims()), (&[10, 3][..], &[10, 1][..]));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+pub fn step<F>(f: F) -> StepFn<F>
+where
+    F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static,
+{
+    StepFn(f)
+}
+
+impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static> StepFn<F> {
+    /// Makes a model: checks it, draws its initial weights, and puts them on the device. The settings are those of [`Compile::step`].
+    pub fn compile(self, settings: Compile) -> Result<Model> {
+        Model::new(Arc::new(self), settings)
+    }
+
+    /// Reads a model of this step that [`Model::save`] wrote.
+    pub fn load(self, path: impl AsRef<Path>, device: Device) -> Result<Model> {
+        Model::read(path.as_ref(), Some(Arc::new(self)), device)
+    }
+}
+
+/// Where a model's step comes from.
+pub(super) trait Describe: Send + Sync {
+    /// The step for this batch.
+    fn step(&self, settings: &Compile, s: &Scope, batch: &Batch) -> StepOut;
+    /// Faults of the settings that only this kind has.
+    fn refuses(&self, settings: &Compile) -> Option<(&'static str, &'static str, &'static str)>;
+    /// Its layers, if a file can hold them.
+    fn config(&self) -> Option<Layer>;
+    /// For listings.
+    fn name(&self) -> &'static str;
+}
+
+impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync> Describe for StepFn<F> {
+    fn step(&self, _: &Compile, s: &Scope, batch: &Batch) -> StepOut {
+        (self.0)(s, batch)
+    }
+    fn refuses(&self, settings: &Compile) -> Option<(&'static str, &'static str, &'static str)> {
+        let two = settings.loss.is_some() || !settings.metrics.is_empty();
+        two.then_some(("compile.loss", "the step makes its loss and its metrics itself", "use `Compile::step(optimizer)`, without metrics"))
+    }
+    fn config(&self) -> Option<Layer> {
+        None
+    }
+    fn name(&self) -> &'static str {
+        "step"
+    }
+}
+
+/// The usual step: a module from `x` to its output, and the loss and metrics of the settings on that and `y`.
+pub(super) struct Supervised(pub Arc<dyn Module>);
+
+impl Describe for Supervised {
+    fn step(&self, settings: &Compile, s: &Scope, batch: &Batch) -> StepOut {
+        let output = self.0.forward(s, &batch["x"]);
+        let out = StepOut::default().output("output", &output);
+        // in this order: an accuracy finds the kernel of the cross-entropy
+        let labels = match (&settings.loss, batch.purpose) {
+            (Some(loss), Purpose::Train | Purpose::Evaluate) => Some((loss, &batch["y"])),
+            _ => None,
+        };
+        let Some((loss, y)) = labels else { return out };
+        let out = StepOut { loss: Some(loss.build(&output, y)), ..out };
+        settings.metrics.iter().fold(out, |out, m| out.metric(m.name(), &m.build(&output, y)))
+    }
+    fn refuses(&self, settings: &Compile) -> Option<(&'static str, &'static str, &'static str)> {
+        settings.loss.is_none().then_some(("compile.loss", "there is none", "use `Compile::new(optimizer, loss)`"))
+    }
+    fn config(&self) -> Option<Layer> {
+        self.0.config()
+    }
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+}
+
+impl fmt::Debug for dyn Describe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

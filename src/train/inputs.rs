@@ -1,0 +1,114 @@
+//! What a model takes, and whether a data set has it.
+
+use super::{Compile, Model};
+use crate::data::Dataset;
+use crate::error::{Error, Faults, Result};
+use crate::graph::Field;
+use crate::plan::Purpose;
+use crate::tensor::{DType, Shape};
+use serde::{Deserialize, Serialize};
+
+/// An input besides `x`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Input {
+    /// The name of the field.
+    pub name: String,
+    /// The shape of one row.
+    pub shape: Shape,
+    /// f32, or u32 for indices; f32.
+    #[serde(default = "super::settings::f32_input")]
+    pub dtype: DType,
+}
+
+impl Compile {
+    /// Declares an input by its name: the field `batch[name]`, f32, with one row of this shape. `x` is [`Compile::input`].
+    pub fn input_named(self, name: impl Into<String>, shape: impl Into<Shape>) -> Self {
+        self.declare(name.into(), shape.into(), DType::F32)
+    }
+
+    /// As [`Compile::input_named`], for u32: indices into a table.
+    pub fn indices_named(self, name: impl Into<String>, shape: impl Into<Shape>) -> Self {
+        self.declare(name.into(), shape.into(), DType::U32)
+    }
+
+    fn declare(mut self, name: String, shape: Shape, dtype: DType) -> Self {
+        if name == "x" {
+            (self.input, self.input_dtype) = (shape, dtype);
+        } else {
+            self.inputs.push(Input { name, shape, dtype });
+        }
+        self
+    }
+
+    /// Name, row and dtype of every input, `x` first if there is one.
+    pub(super) fn all_inputs(&self) -> Vec<(&str, &Shape, DType)> {
+        let x = (self.input.rank() > 0).then_some(("x", &self.input, self.input_dtype));
+        x.into_iter().chain(self.inputs.iter().map(|i| (i.name.as_str(), &i.shape, i.dtype))).collect()
+    }
+
+    pub(super) fn check_inputs(&self, f: &mut Faults) {
+        let x = self.input.rank() > 0 || !self.inputs.is_empty();
+        f.check(x && self.input.size() > 0, "compile.input", &self.input, "give the shape of one row: `.input([784])`");
+        let known = |d: DType| matches!(d, DType::F32 | DType::U32);
+        f.check(known(self.input_dtype), "compile.input_dtype", self.input_dtype, "a model takes f32 numbers or u32 indices");
+        for (i, input) in self.inputs.iter().enumerate() {
+            let key = format!("compile.inputs.{}", input.name);
+            let taken = input.name == "x" || self.inputs[..i].iter().any(|o| o.name == input.name);
+            f.check(!input.name.is_empty(), "compile.inputs", "an input has no name", "name it as the data set does");
+            f.check(!taken, &key, "two inputs have this name", "declare each once");
+            f.check(input.shape.size() > 0, &key, &input.shape, "every size of a row must be at least 1");
+            f.check(known(input.dtype), &key, input.dtype, "a model takes f32 numbers or u32 indices");
+        }
+    }
+}
+
+impl Model {
+    /// The fields of a batch: for `predict` the declared inputs, else all that the data has.
+    pub(super) fn fields_of(&self, data: &Dataset, purpose: Purpose) -> Vec<Field> {
+        let mut fields = data.fields();
+        if purpose == Purpose::Predict {
+            let inputs = self.settings.all_inputs();
+            fields.retain(|f| inputs.iter().any(|(n, ..)| *n == f.name));
+        }
+        fields
+    }
+
+    /// Fails unless the data has what the model takes.
+    pub(super) fn check_data(&self, data: &Dataset, purpose: Purpose) -> Result<()> {
+        let (fields, inputs) = (data.fields(), self.settings.all_inputs());
+        let at = || format!("the data set `{}`", data.name());
+        let named = |n: &str| fields.iter().find(|f| f.name == n);
+        let shaped = inputs.iter().all(|(n, s, _)| named(n).is_some_and(|f| f.out_row() == **s));
+        if !shaped {
+            let takes: Vec<String> = inputs.iter().map(|(n, s, _)| format!("{n} {s}")).collect();
+            let has: Vec<String> = fields.iter().map(|f| format!("{} {}", f.name, f.out_row())).collect();
+            let problem = match (inputs.as_slice(), named("x")) {
+                ([("x", s, _)], Some(f)) => format!("a row of `{}` is {} and the model takes {s}", data.name(), f.out_row()),
+                _ => format!("a row of `{}` has {} and the model takes {}", data.name(), has.join(", "), takes.join(", ")),
+            };
+            let help = "set `.input(..)` and `.input_named(..)` of Compile to the rows' shapes, or `.flatten()` the data set".into();
+            return Err(Error::ShapeMismatch { op: "fit".into(), problem, at: at(), help });
+        }
+        for (name, _, dtype) in &inputs {
+            let found = named(name).map_or(*dtype, Field::out_dtype);
+            if found != *dtype {
+                return Err(Error::DTypeMismatch {
+                    op: "fit".into(),
+                    problem: format!("the field `{name}` gives {found} and the model takes {dtype}"),
+                    at: at(),
+                    help: "indices need `.integers()` on the data set and `.input_dtype(DType::U32)` or `.indices_named(..)` on Compile, numbers neither".into(),
+                });
+            }
+        }
+        if purpose != Purpose::Predict && self.settings.loss.is_some() && !data.has_labels() {
+            return Err(Error::Unsupported {
+                what: "a loss without labels".into(),
+                at: at(),
+                help: "make it with `Dataset::new(features, labels)`".into(),
+            });
+        }
+        Ok(())
+    }
+}
