@@ -19,6 +19,7 @@ Examples (after `cargo run --release --example mnist --`):
   --print-recipe > run.toml            then: --recipe run.toml
   --explain --graph step.dot --steps 1
   --profile --steps 0                  where the time of a step goes
+  --bisect --steps 0                   whether the device computes what it should
 
 Without --data the data is looked for in GRADUS_DATA and in the user's cache, else downloaded
 (11 MiB); without network the network learns synthetic digits instead.";
@@ -108,6 +109,11 @@ pub struct Flags {
     /// are. With --steps 0 nothing is trained after it
     #[arg(long, help_heading = "Files", verbatim_doc_comment)]
     profile: bool,
+
+    /// Look for a wrong kernel before training: compare a step of 32 rows with a slow reference on
+    /// the CPU, and name the launch that differs. Ends with 1 where there is one
+    #[arg(long, help_heading = "Files", verbatim_doc_comment)]
+    bisect: bool,
 }
 
 /// An optimizer by its name, at a rate that suits this task: PyTorch's default of 1e-3 leaves plain SGD far from done after 10 epochs.
@@ -201,7 +207,7 @@ impl Flags {
         recipe::write(&r)
     }
 
-    /// `--graph`, `--explain` and `--profile`.
+    /// `--graph`, `--explain`, `--profile` and `--bisect`.
     pub fn look_inside(&self, r: &Recipe, model: &mut Model, train: &Dataset, test: &Dataset) -> Result<()> {
         let (rows, batch) = (train.len(), r.fit.batch_size.min(train.len()));
         if let Some(file) = &self.graph {
@@ -219,6 +225,11 @@ impl Flags {
         }
         if self.profile {
             report::print(&model.profile(train, batch)?.to_string())?;
+        }
+        if self.bisect {
+            let found = model.bisect(train, 32)?;
+            report::print(&found.to_string())?;
+            anyhow::ensure!(found.agrees(), "the device computes wrong values");
         }
         Ok(())
     }

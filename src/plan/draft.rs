@@ -1,5 +1,6 @@
 //! A program whose values have no slot yet.
 
+use super::units::DraftUnit;
 use super::{BufferId, Phase};
 use crate::graph::{Field, Type};
 use crate::kernels::Kernel;
@@ -35,6 +36,7 @@ pub struct Draft {
     pub metrics: Vec<String>,
     /// Name, place and type of what `predict` reads.
     pub outputs: Vec<(String, Place, Type)>,
+    pub units: Vec<DraftUnit>,
 }
 
 /// Where a value lies: a buffer and its first element.

@@ -36,7 +36,7 @@ pub struct Group {
 }
 
 impl Group {
-    fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         let core = match self.core {
             Core::Maps => None,
             Core::Gemm(n) | Core::Reduce(n) | Core::Rows(n) => Some(n),

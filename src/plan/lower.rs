@@ -37,14 +37,18 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     let mut l = Lowering { r, g: &step.graph, groups, places: HashMap::new(), direct, draft: Draft::default() };
     l.begin(Phase::Batch);
     l.gather();
+    let batches = (0..l.g.nodes.len()).filter(|&n| matches!(step.graph.nodes[n].op, Op::Batch { .. }));
+    l.draft.unit(0, l.g, batches, &l.places);
     l.begin(Phase::Compute);
     for group in &groups.groups {
+        let first = l.draft.launches.len();
         match group.core {
             Core::Maps => l.maps(group),
             Core::Gemm(n) => l.gemm(group, n),
             Core::Reduce(n) => l.reduce(group, n),
             Core::Rows(n) => l.rows(n),
         }
+        l.draft.unit(first, l.g, group.nodes(), &l.places);
     }
     for (name, v) in &step.gradients {
         if !l.direct.contains_key(&base(l.g, *v)) {
@@ -418,6 +422,7 @@ impl Lowering<'_> {
         let n = self.size(v);
         let map = Map::new(Expr::identity(), &[n], vec![Strided { offset, strides: vec![1] }], vec![to.1]);
         self.push(Kernel::Map(map), vec![from, to.0], format!("copy {name} [{n}]"), 0, 2 * n);
+        self.draft.copied(v, to);
     }
 
     /// A value that lasts to the end of the step, in a slot of its own.

@@ -72,5 +72,6 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         metrics: draft.metrics,
         outputs: outputs.collect(),
         index_limits: Vec::new(),
+        units: draft.units.into_iter().map(|u| u.settle(id)).collect(),
     }
 }

@@ -13,6 +13,7 @@ mod lower;
 mod memory;
 mod profile;
 mod session;
+mod units;
 
 pub use arena::{ALIGN, Arena, ArenaEntry};
 pub(crate) use explain::bytes as human_bytes;
@@ -20,6 +21,7 @@ pub(crate) use explain::group as human_count;
 pub use limits::{IndexLimit, LabelLimit};
 pub use profile::{Clock, Timing};
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
+pub use units::{Made, Unit, Window};
 
 use crate::error::{Error, Result};
 use crate::expr::Expr;
@@ -154,6 +156,8 @@ pub struct Program {
     pub outputs: Vec<Output>,
     /// What the integers of its fields must be below.
     pub index_limits: Vec<IndexLimit>,
+    /// Which launches make which values of the simplified graph, in launch order.
+    pub units: Vec<Unit>,
 }
 
 /// A step as a graph, with what is wanted of it.

@@ -17,6 +17,7 @@
 
 mod classify;
 mod ops;
+pub(crate) mod rounding;
 mod take;
 #[cfg(test)]
 mod tests;

@@ -71,7 +71,8 @@ impl Model {
     /// ```
     pub fn activation(&mut self, name: &str, x: &HostTensor) -> Result<HostTensor> {
         let rows = Dataset::unlabelled(x.clone())?;
-        self.activation_of_rows(name, &rows)
+        let indices = self.settings.input_dtype == DType::U32;
+        self.activation_of_rows(name, &if indices { rows.integers() } else { rows })
     }
 
     /// As [`Model::activation`], for every row of a data set, in batches of `batch_size`; what the data set makes of its values (`scale`,
@@ -122,6 +123,7 @@ impl Model {
         let step = Step { outputs: vec![(name.into(), value)], ..built.step };
         let (batch, rule, profile) = (rows.len(), &self.rule, self.device.profile());
         let program = plan(&Request { step: &step, purpose: Purpose::Predict, batch, arena: &self.arena, rule, profile })?;
+        program.index_limits.iter().try_for_each(|l| rows.check_indices(&l.field, l.rows, &l.at))?;
         let program = Arc::new(program);
         self.healed(|m| m.run_once(&program, rows))
     }

@@ -1,5 +1,7 @@
 //! Models, training loops, settings, devices, files.
 
+mod bench;
+mod bisect;
 mod device;
 mod evaluate;
 mod general;
@@ -17,6 +19,7 @@ mod step;
 mod trainer;
 mod weights;
 
+pub use bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};
 pub use device::{Device, DeviceChoice};
 pub use evaluate::Evaluation;
 pub use general::{Batch, StepFn, StepOut, step};
