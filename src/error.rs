@@ -126,6 +126,12 @@ pub enum Error {
     )]
     DeviceFault { what: String, problem: String, device: String },
 
+    /// The WGSL of a custom op does not compile.
+    #[error(
+        "the kernel of the custom op `{op}` does not compile: {problem}\n  where: {at}\n  help: mend the WGSL that its `kernel` gives; what the header offers stands in the docs of `CustomKernel`"
+    )]
+    BadShader { op: String, problem: String, at: String },
+
     /// The loss became NaN or infinite: that step and all later ones changed nothing.
     #[error(
         "the loss is not finite ({loss}) at step {step}\n  where: epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, check the data for NaN or huge values, or look at the layers' outputs with `predict`"
@@ -179,6 +185,7 @@ impl Error {
             Error::DeviceLost { .. } => "device-lost",
             Error::OutOfMemory { .. } => "out-of-memory",
             Error::DeviceFault { .. } => "device-fault",
+            Error::BadShader { .. } => "bad-shader",
             Error::NonFiniteLoss { .. } => "non-finite-loss",
             Error::NotFound { .. } => "not-found",
             Error::Unsupported { .. } => "unsupported",

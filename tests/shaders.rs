@@ -9,6 +9,8 @@ mod cases;
 mod common;
 #[path = "parity/corners.rs"]
 mod corners;
+#[path = "parity/custom.rs"]
+mod custom;
 #[path = "parity/formulas.rs"]
 mod formulas;
 #[path = "parity/gather.rs"]
@@ -47,6 +49,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         gather::gathers,
         indices::cases,
         corners::all,
+        custom::cases,
     ];
     let mut out = BTreeMap::new();
     let mut add = |case: &Case, rule: &gradus::plan::Rule| -> Result<(), String> {

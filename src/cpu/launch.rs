@@ -1,6 +1,6 @@
 use super::fork::{WRITES, Writes, cost, parts};
 use super::table::{Place, Table};
-use super::{fault, gather, gemm, map, optimizer, reduce, rows, take as by_index, tick};
+use super::{custom, fault, gather, gemm, map, optimizer, reduce, rows, take as by_index, tick};
 use crate::error::Result;
 use crate::expr::{Evaluator, Expr, Node};
 use crate::kernels::words::RATE_WIDTH;
@@ -123,6 +123,7 @@ impl Ready {
             Kernel::Take(k) => by_index::take(k, threads, reads, writes),
             Kernel::ScatterLinks(k) => by_index::links(k, reads, writes),
             Kernel::ScatterAdd(k) => by_index::add(k, threads, reads, writes),
+            Kernel::Custom(k) => custom::run(k, reads, writes)?,
             Kernel::Optimizer(k) => optimizer::run(k, workers, reads, writes),
             Kernel::Tick(k) => tick::run(k, reads, writes),
         }
@@ -143,6 +144,7 @@ fn spans(kernel: &Kernel) -> Vec<Range<usize>> {
         Kernel::Take(k) => by_index::take_spans(k),
         Kernel::ScatterLinks(k) => by_index::links_spans(k),
         Kernel::ScatterAdd(k) => by_index::add_spans(k),
+        Kernel::Custom(k) => custom::spans(k),
         Kernel::Optimizer(k) => optimizer::spans(k),
         Kernel::Tick(k) => tick::spans(k),
     }

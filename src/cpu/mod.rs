@@ -6,6 +6,7 @@
 //!
 //! To add a kernel: its twin in a file of its own (`spans`: the words that each binding touches; `run`), and its two lines in `launch`.
 
+mod custom;
 mod fork;
 mod gather;
 mod gemm;

@@ -160,6 +160,11 @@ impl Gpu {
 
     /// The kernel's pipeline with this text in the place of its own.
     pub(super) fn pipeline_from(&self, kernel: &Kernel, source: String, checked: bool) -> Result<Arc<Pipeline>> {
+        // a user's text is never trusted
+        let checked = checked || matches!(kernel, Kernel::Custom(_));
+        if let Kernel::Custom(c) = kernel {
+            c.runs_on_gpus()?;
+        }
         let key = (source, checked);
         if let Some(p) = lock(&self.pipelines).get(&key) {
             return Ok(p.clone());
@@ -202,7 +207,10 @@ impl Gpu {
             compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: checked },
             cache: None,
         });
-        self.check(&format!("the kernel {name}"))?;
+        self.check(&format!("the kernel {name}")).map_err(|e| match (kernel, e) {
+            (Kernel::Custom(c), Error::DeviceFault { problem, .. }) => c.bad_shader(problem),
+            (_, e) => e,
+        })?;
         tracing::debug!(kernel = name, checked, "made a pipeline");
         let made = Arc::new(Pipeline { pipeline, layout });
         lock(&self.pipelines).insert(key, made.clone());

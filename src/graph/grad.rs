@@ -1,4 +1,4 @@
-use super::{Graph, NodeId, Op, ReduceKind, Value};
+use super::{Graph, NodeId, Op, ReduceKind, Value, custom};
 use crate::error::{Error, Result, place};
 use crate::expr::Expr;
 use crate::tensor::Shape;
@@ -66,6 +66,9 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
         let kept = Value { node: id, output: 1 };
         out.push((node.inputs[0], g.derived_map(id, times, &[grad, kept])?));
         return Ok(out);
+    }
+    if let Op::Custom(c) = &node.op {
+        return Ok(custom::vjp(g, id, c.op(), grads)?.into_iter().filter(|(v, _)| wants(v)).collect());
     }
     let Some(grad) = grads[0] else {
         return Err(unsupported(&node, "a gradient through the second output of this op"));
@@ -143,7 +146,7 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
             out.push((node.inputs[0], g.derived(id, Op::ScatterAdd { rows }, &[grad, node.inputs[1]])?));
         }
         Op::ScatterAdd { .. } => out.push((node.inputs[0], g.derived(id, Op::Take, &[grad, node.inputs[1]])?)),
-        Op::Accuracy(_) | Op::Take => {}
+        Op::Accuracy(_) | Op::Take | Op::Custom(_) => {}
         Op::CrossEntropy(_) => return Err(unsupported(&node, "a second derivative of a cross-entropy")),
     }
     out.retain(|(input, _)| wants(input));

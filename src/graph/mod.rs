@@ -2,6 +2,7 @@
 //!
 //! Users meet it as [`Var`]; the rest of the crate as [`Graph`], plain data that can be printed and drawn.
 
+pub(crate) mod custom;
 mod field;
 mod grad;
 mod op;
@@ -10,6 +11,7 @@ mod simplify;
 mod take;
 mod var;
 
+pub use custom::{Custom, CustomKernel, CustomOp};
 pub use field::Field;
 pub use grad::gradients;
 pub use op::{Labels, Op, ReduceKind};

@@ -1,4 +1,4 @@
-use super::{Field, OpFault, Type, take};
+use super::{Custom, Field, OpFault, Type, custom, take};
 use crate::expr::{Binary, Expr, Node};
 use crate::tensor::{DType, Shape};
 
@@ -82,13 +82,15 @@ pub enum Op {
         /// Rows of the result.
         rows: usize,
     },
+    /// An operation of the user's own.
+    Custom(Custom),
 }
 
 pub(super) type Inferred = Result<Vec<Type>, OpFault>;
 
 impl Op {
     /// The name that errors and listings use.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Op::Batch { .. } => "batch",
             Op::Parameter { .. } => "parameter",
@@ -119,6 +121,7 @@ impl Op {
             Op::Accuracy(_) => "accuracy",
             Op::Take => "take",
             Op::ScatterAdd { .. } => "scatter_add",
+            Op::Custom(c) => c.op().name(),
         }
     }
 
@@ -197,6 +200,7 @@ impl Op {
             }
             Op::Take => take::take(inputs),
             Op::ScatterAdd { rows } => take::scatter_add(inputs, *rows),
+            Op::Custom(c) => custom::infer(c.op(), inputs),
         }
     }
 
@@ -212,6 +216,7 @@ impl Op {
             }
             Op::Softmax | Op::CrossEntropy(_) => 5 * n(inputs[0]),
             Op::Accuracy(_) | Op::ScatterAdd { .. } => n(inputs[0]),
+            Op::Custom(c) => c.op().flops(inputs, &outputs.iter().collect::<Vec<_>>()),
             _ => 0,
         }
     }

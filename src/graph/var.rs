@@ -98,6 +98,19 @@ impl Builder {
         }
     }
 
+    /// Goes on with a graph, on behalf of a layer.
+    pub(super) fn over(graph: Graph, layer: &str) -> Self {
+        let b = Builder::new();
+        b.enter(layer);
+        b.0.borrow_mut().graph = graph;
+        b
+    }
+
+    /// The handle of a value.
+    pub(super) fn var(&self, value: Option<Value>) -> Var {
+        Var { builder: self.clone(), value }
+    }
+
     /// Whether both make the same graph.
     pub(crate) fn same(&self, other: &Builder) -> bool {
         Rc::ptr_eq(&self.0, &other.0)

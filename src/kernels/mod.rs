@@ -4,6 +4,7 @@
 //! (extents, offsets, strides: one row of the `dims` buffer, so that training, ragged and evaluation launches share pipelines).
 //! Its twin in `cpu/` reads the same values.
 
+mod custom;
 mod gather;
 mod gemm;
 mod map;
@@ -15,6 +16,7 @@ mod take;
 mod tick;
 pub mod words;
 
+pub use custom::Custom;
 pub use gather::{Gather, GatherField};
 pub use gemm::{Gemm, GemmSpec, Matrix, Plane, Tile};
 pub use map::{Map, MapSpec, Read, Strided};
@@ -85,6 +87,8 @@ pub enum Kernel {
     ScatterLinks(ScatterLinks),
     /// Sums by index, over those chains.
     ScatterAdd(ScatterAdd),
+    /// An operation of the user's own.
+    Custom(Custom),
     /// The update of all parameters.
     Optimizer(Optimizer),
     /// The end of a step.
@@ -104,6 +108,7 @@ macro_rules! each {
             Kernel::Take($k) => $e,
             Kernel::ScatterLinks($k) => $e,
             Kernel::ScatterAdd($k) => $e,
+            Kernel::Custom($k) => $e,
             Kernel::Optimizer($k) => $e,
             Kernel::Tick($k) => $e,
         }
@@ -124,6 +129,7 @@ impl Kernel {
             Kernel::Take(_) => "take".into(),
             Kernel::ScatterLinks(_) => "scatter_links".into(),
             Kernel::ScatterAdd(_) => "scatter_add".into(),
+            Kernel::Custom(c) => c.op.op().name().into(),
             Kernel::Optimizer(_) => "optimizer".into(),
             Kernel::Tick(_) => "tick".into(),
         }

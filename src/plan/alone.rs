@@ -2,9 +2,10 @@
 
 use super::draft::Place;
 use super::lower::Lowering;
+use crate::error::place;
 use crate::expr::Expr;
-use crate::graph::NodeId;
-use crate::kernels::{Kernel, Map, ScatterAdd, ScatterLinks, Take};
+use crate::graph::{Custom, NodeId, Type, Value};
+use crate::kernels::{self, Kernel, Map, ScatterAdd, ScatterLinks, Take};
 
 impl Lowering<'_> {
     /// Rows of a table by number.
@@ -35,6 +36,29 @@ impl Lowering<'_> {
         self.push(Kernel::ScatterLinks(kernel), vec![indices, links], format!("[{count}] for {label}"), 0, 2 * count);
         let kernel = ScatterAdd { count, width, rows, offsets: [from, at, to.1] };
         self.push(Kernel::ScatterAdd(kernel), vec![values, indices, links, to.0], label, flops, 2 * count * (1 + width));
+    }
+
+    /// An operation of the user's own.
+    pub(super) fn custom(&mut self, node: NodeId, op: &Custom) {
+        let n = &self.g.nodes[node];
+        let types: Vec<&Type> = n.inputs.iter().map(|v| self.g.ty(*v)).collect();
+        let kernel = op.op().kernel(&types, &n.outputs.iter().collect::<Vec<_>>());
+        let (mut buffers, mut inputs, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
+        for v in &n.inputs {
+            let (from, offset) = self.place(*v);
+            buffers.push(from);
+            inputs.push((self.g.ty(*v).clone(), offset));
+        }
+        for (output, ty) in n.outputs.iter().enumerate() {
+            let (to, offset) = self.assign(Value { node, output });
+            buffers.push(to);
+            outputs.push((ty.clone(), offset));
+        }
+        let flops = self.g.flops(node);
+        let elements = inputs.iter().chain(&outputs).map(|(t, _)| t.shape.size()).sum();
+        let label = self.label(node, &n.outputs[0].shape, &[]);
+        let at = if n.layer.is_empty() { place(n.place) } else { format!("layer `{}`, {}", n.layer, place(n.place)) };
+        self.push(Kernel::Custom(kernels::Custom { op: op.clone(), kernel, inputs, outputs, at }), buffers, label, flops, elements);
     }
 
     fn zero(&mut self, n: usize, to: Place, label: &str) {

@@ -18,7 +18,7 @@ pub enum Core {
     Gemm(NodeId),
     /// A reduction with maps before it.
     Reduce(NodeId),
-    /// Softmax, cross-entropy, accuracy, take, scatter_add: alone.
+    /// Softmax, cross-entropy, accuracy, take, scatter_add, a custom op: alone.
     Rows(NodeId),
 }
 
@@ -119,7 +119,7 @@ pub fn fuse(step: &Step) -> Result<Groups> {
                 None => new(Core::Reduce(id), vec![], shape(n.inputs[0])),
             },
             Op::MatMul { .. } => new(Core::Gemm(id), vec![], shape(id.into())),
-            Op::Softmax | Op::CrossEntropy(_) | Op::Accuracy(_) | Op::Take | Op::ScatterAdd { .. } => {
+            Op::Softmax | Op::CrossEntropy(_) | Op::Accuracy(_) | Op::Take | Op::ScatterAdd { .. } | Op::Custom(_) => {
                 new(Core::Rows(id), vec![], shape(n.inputs[0]))
             }
         };

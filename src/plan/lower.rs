@@ -412,6 +412,7 @@ impl Lowering<'_> {
             }
             Op::Take => self.take(node),
             Op::ScatterAdd { rows } => self.scatter_add(node, rows),
+            Op::Custom(ref op) => self.custom(node, op),
             _ => {}
         }
     }

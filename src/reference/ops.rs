@@ -1,8 +1,9 @@
 use super::{Data, classify, site, take, wrong_kind};
 use crate::error::{Error, Result};
 use crate::expr::{self, Expr, Real};
-use crate::graph::{Graph, Node, Op, ReduceKind};
-use crate::tensor::Shape;
+use crate::graph::custom::checked_reference;
+use crate::graph::{CustomOp, Graph, Node, Op, ReduceKind, Type};
+use crate::tensor::{DType, Shape};
 
 /// The node's outputs for operands that have its inputs' types.
 pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec<Data<T>>> {
@@ -32,6 +33,7 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
         Op::Softmax => softmax(real(node, x, 0)?, shape(0).last()),
         Op::CrossEntropy(_) => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0)),
         Op::Accuracy(_) => return classify::accuracy(node, real(node, x, 0)?, x[1], shape(0)),
+        Op::Custom(c) => return custom(g, node, c.op(), x),
         Op::Take => take::take(real(node, x, 0)?, shape(0)[0], integer(node, x, 1)?),
         Op::ScatterAdd { rows } => take::scatter_add(real(node, x, 0)?, *rows, integer(node, x, 1)?),
     };
@@ -40,6 +42,19 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
 
 fn real<'a, T: Real>(node: &Node, x: &[&'a Data<T>], i: usize) -> Result<&'a [T]> {
     x[i].as_real().ok_or_else(|| wrong_kind(node, format!("operand {i} is of integers")))
+}
+
+/// The op's own reference, which counts in f64.
+fn custom<T: Real>(g: &Graph, node: &Node, op: &dyn CustomOp, x: &[&Data<T>]) -> Result<Vec<Data<T>>> {
+    let types: Vec<&Type> = node.inputs.iter().map(|v| g.ty(*v)).collect();
+    let reals: Vec<Vec<f64>> = x.iter().map(|x| x.to_f64()).collect();
+    let made = checked_reference(op, &types, &reals.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let made = made.map_err(|e| super::mismatch(node, e, "mend the custom op"))?;
+    let kind = |(ty, v): (Type, Vec<f64>)| match ty.dtype {
+        DType::U32 => Data::Integer(v.into_iter().map(|v| v as u32).collect()),
+        _ => Data::Real(v.into_iter().map(T::from_f64).collect()),
+    };
+    Ok(made.into_iter().map(kind).collect())
 }
 
 fn integer<'a, T: Real>(node: &Node, x: &[&'a Data<T>], i: usize) -> Result<&'a [u32]> {

@@ -1,6 +1,7 @@
 //! Each op at a hand-computed case; what a wrong feed gives. Gradients through whole graphs are in the rooms below.
 
 mod checker;
+mod custom;
 mod formulas;
 mod gradients;
 mod indices;

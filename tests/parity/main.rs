@@ -11,6 +11,7 @@ mod cases;
 mod check;
 mod corners;
 mod counts;
+mod custom;
 mod edges;
 mod formulas;
 mod gather;
@@ -19,6 +20,7 @@ mod make;
 mod optimizers;
 mod planted;
 mod random;
+mod shader;
 mod steps;
 mod tolerance;
 
@@ -67,6 +69,8 @@ tests! {
     classifiers = rows(cases::classifiers());
     gathers = rows(gather::gathers());
     indices = rows(indices::cases());
+    custom_ops = rows(custom::cases());
+    wrong_shaders = shader::jobs();
     indices_beyond = beyond::jobs();
     corners = rows(corners::all());
     optimizers = rows(optimizers::all());

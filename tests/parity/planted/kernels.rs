@@ -66,6 +66,8 @@ const LINES: &[Line] = &[
     ("take", "a neighbour's row", edit!(Take, k => (k.offsets[0], k.rows) = (k.offsets[0] + k.width, k.rows - 1)), &["255 rows of [3, 7]"]),
     ("scatter_links", "an index too few", edit!(ScatterLinks, k => k.count -= 1), &["255 rows of [3, 7]"]),
     ("scatter_add", "another stride", edit!(ScatterAdd, k => k.width -= 1), &["255 rows of [3, 7]"]),
+    ("custom", "an operand that begins elsewhere", edit!(Custom, k => k.inputs[0].1 += 1), &["a running sum of [7, 33]"]),
+    ("custom", "a result without its bounds", edit!(Custom, k => k.outputs[0].0.shape = [4096].into()), &["a kernel that reaches beyond"]),
     ("softmax", "a narrower row", edit!(Softmax, k => k.width -= 1), &["softmax [65, 10]"]),
     ("softmax", "a dropped last row", edit!(Softmax, k => k.rows -= 1), &["softmax [65, 10]"]),
     ("cross_entropy", "a class too few", edit!(CrossEntropy, k => k.classes -= 1), &["cross_entropy [32, 10], classes"]),

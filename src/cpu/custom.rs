@@ -1,0 +1,18 @@
+use super::fault;
+use super::fork::{Writes, f32s, f32s_mut};
+use crate::error::Result;
+use crate::graph::Type;
+use crate::kernels::Custom;
+use std::ops::Range;
+
+pub(super) fn spans(k: &Custom) -> Vec<Range<usize>> {
+    k.inputs.iter().chain(&k.outputs).map(|(t, offset)| *offset..offset + t.shape.size()).collect()
+}
+
+/// The user's own loop.
+pub(super) fn run(k: &Custom, reads: &[&[u32]], writes: Writes<'_>) -> Result<()> {
+    let types: Vec<&Type> = k.inputs.iter().map(|(t, _)| t).collect();
+    let x: Vec<&[f32]> = reads.iter().zip(&k.inputs).map(|(r, (t, offset))| &f32s(r)[*offset..][..t.shape.size()]).collect();
+    let mut y: Vec<&mut [f32]> = writes.into_iter().take(k.outputs.len()).map(f32s_mut).collect();
+    k.op.op().cpu(&types, &x, &mut y).map_err(|problem| fault(&format!("the custom op `{}` ({})", k.op.op().name(), k.at), problem))
+}

@@ -1,0 +1,91 @@
+use super::source::Source;
+use super::{Access, DIMS, to_words};
+use crate::error::{Error, Result};
+use crate::graph::{self, CustomKernel, Type, custom::USER_DIMS};
+use crate::tensor::DType;
+
+/// Where the operands' offsets and lengths stand in the `dims` row.
+const OPERANDS: usize = 48;
+
+/// An operation of the user's own. Buffers: operands, results.
+#[derive(Debug, Clone)]
+pub struct Custom {
+    /// The op, whose loop the CPU runs.
+    pub op: graph::Custom,
+    /// Its kernel, if it has one.
+    pub kernel: Option<CustomKernel>,
+    /// Type and first element of each operand.
+    pub inputs: Vec<(Type, usize)>,
+    /// Type and first element of each result.
+    pub outputs: Vec<(Type, usize)>,
+    /// The layer and the line that called it.
+    pub at: String,
+}
+
+impl Custom {
+    /// The whole WGSL text: a header through which the operands are read and written within their bounds, then the user's. Empty without a kernel.
+    pub fn source(&self) -> String {
+        let Some(kernel) = &self.kernel else { return String::new() };
+        let mut s = Source::new("f32");
+        let element = |t: &Type| if t.dtype == DType::U32 { "u32" } else { "f32" };
+        for (i, (t, _)) in self.inputs.iter().enumerate() {
+            s.buffer(&format!("in{i}_words"), Access::Read, element(t));
+        }
+        for (o, (t, _)) in self.outputs.iter().enumerate() {
+            s.buffer(&format!("out{o}_words"), Access::Write, element(t));
+        }
+        let mut at = OPERANDS;
+        for (i, (t, _)) in self.inputs.iter().enumerate() {
+            let (e, first, length) = (element(t), at, at + 1);
+            s.line(format!("fn in{i}(i: u32) -> {e} {{\n    if (i >= dim({length}u)) {{ return {e}(); }}\n    return in{i}_words[dim({first}u) + i];\n}}"));
+            at += 2;
+        }
+        for (o, (t, _)) in self.outputs.iter().enumerate() {
+            let (e, first, length) = (element(t), at, at + 1);
+            s.line(format!("fn out{o}(i: u32, value: {e}) {{ if (i < dim({length}u)) {{ out{o}_words[dim({first}u) + i] = value; }} }}"));
+            at += 2;
+        }
+        s.finish(&kernel.wgsl)
+    }
+
+    /// Operands, results.
+    pub fn accesses(&self) -> Vec<Access> {
+        let mut a = vec![Access::Read; self.inputs.len()];
+        a.resize(self.inputs.len() + self.outputs.len(), Access::Write);
+        a
+    }
+
+    /// The user's, the count of `CustomKernel::each`; from 48 on offset and length of each operand and result.
+    pub fn dims(&self) -> Vec<u32> {
+        let mut d = vec![0; DIMS];
+        if let Some(k) = &self.kernel {
+            d.iter_mut().take(USER_DIMS).zip(&k.dims).for_each(|(d, v)| *d = *v);
+            d[USER_DIMS] = k.count;
+        }
+        let operands = self.inputs.iter().chain(&self.outputs).flat_map(|(t, offset)| to_words([*offset, t.shape.size()]));
+        d.iter_mut().skip(OPERANDS).zip(operands).for_each(|(d, v)| *d = v);
+        d
+    }
+
+    /// The user's.
+    pub fn grid(&self) -> [u32; 3] {
+        self.kernel.as_ref().map_or([0; 3], |k| k.workgroups)
+    }
+
+    /// Fails without a kernel.
+    pub fn runs_on_gpus(&self) -> Result<()> {
+        match &self.kernel {
+            Some(_) => Ok(()),
+            None => Err(Error::Unsupported {
+                what: format!("the custom op `{}`, which has no kernel, on a GPU", self.op.op().name()),
+                at: self.at.clone(),
+                help: "implement `CustomOp::kernel`, or run the model on the CPU (`Device::cpu()`)".into(),
+            }),
+        }
+    }
+
+    /// What the compiler said about its text.
+    pub fn bad_shader(&self, problem: String) -> Error {
+        Error::BadShader { op: self.op.op().name().into(), problem, at: self.at.clone() }
+    }
+}
