@@ -9,7 +9,12 @@ use std::ops::Range;
 pub(super) fn spans(k: &Tick) -> Vec<Range<usize>> {
     let mut all = vec![0..STATE_WORDS, 0..LOG_ROWS * LOG_WIDTH];
     if let Some(loss) = k.loss {
-        all.extend([loss].iter().chain(&k.metrics).map(|&at| at..at + 1));
+        let one = |&at: &usize| at..at + 1;
+        all.push(one(&loss));
+        match k.bound() == k.metrics.len() {
+            true => all.extend(k.metrics.iter().map(one)),
+            false => all.push(0..k.metrics.iter().max().map_or(0, |m| m + 1)),
+        }
     }
     all.extend(k.train.then_some(0..k.partials));
     all
@@ -32,7 +37,7 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
         line[1] = loss.to_bits();
         line[2] = squares.sqrt().to_bits();
         for (i, &at) in k.metrics.iter().enumerate().take(MAX_METRICS) {
-            line[LOG_WIDTH - MAX_METRICS + i] = reads[1 + i][at];
+            line[LOG_WIDTH - MAX_METRICS + i] = reads[1 + i.min(k.bound() - 1)][at];
         }
     }
     line[0] = batch;

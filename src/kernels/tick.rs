@@ -15,11 +15,16 @@ pub struct Tick {
     pub partials: usize,
     /// First element of the loss, if there is one.
     pub loss: Option<usize>,
-    /// First element of each metric.
+    /// First element of each metric: in a buffer each, or all in one if they are more than [`words::BOUND_METRICS`].
     pub metrics: Vec<usize>,
 }
 
 impl Tick {
+    /// Buffers that hold the metrics.
+    pub fn bound(&self) -> usize {
+        if self.metrics.len() > words::BOUND_METRICS { 1 } else { self.metrics.len() }
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
@@ -29,9 +34,12 @@ impl Tick {
         let mut logs = String::new();
         if self.loss.is_some() {
             s.buffer("loss", Access::Read, "f32");
-            for i in 0..self.metrics.len() {
+            let bound = self.bound();
+            for i in 0..bound {
                 s.buffer(&format!("metric{i}"), Access::Read, "f32");
-                logs += &format!("    log_words[at + {i}u] = bitcast<u32>(metric{i}[dim({}u)]);\n", 3 + i);
+            }
+            for i in 0..self.metrics.len() {
+                logs += &format!("    log_words[at + {i}u] = bitcast<u32>(metric{}[dim({}u)]);\n", i.min(bound - 1), 3 + i);
             }
         }
         let value = if self.loss.is_some() { "loss[dim(2u)]" } else { "0.0" };
@@ -50,7 +58,7 @@ impl Tick {
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Write, Access::Write];
         if self.loss.is_some() {
-            a.resize(3 + self.metrics.len(), Access::Read);
+            a.resize(3 + self.bound(), Access::Read);
         }
         a.resize(a.len() + usize::from(self.train), Access::Read);
         a

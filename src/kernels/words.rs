@@ -37,9 +37,11 @@ pub const STATE_NAMES: &[(&str, usize)] = &[
 /// Lines of the log, a ring over the batches.
 pub const LOG_ROWS: usize = 4096;
 /// Words of a line: batch, loss, gradient norm, halted, then the metrics.
-pub const LOG_WIDTH: usize = 8;
+pub const LOG_WIDTH: usize = 16;
 /// Metrics that fit in a line.
 pub const MAX_METRICS: usize = LOG_WIDTH - 4;
+/// Metrics that the tick binds one by one: browsers promise 8 buffers. More are brought together first.
+pub const BOUND_METRICS: usize = 4;
 
 /// Rows of the rate table, a ring over the updates.
 pub const RATE_ROWS: usize = 4096;

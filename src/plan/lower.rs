@@ -6,7 +6,7 @@ use super::{BufferId, Phase, Purpose, Request, Step};
 use crate::error::{Error, Result};
 use crate::expr::{Activation, Expr, Tape};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
-use crate::kernels::words::MAX_METRICS;
+use crate::kernels::words::{BOUND_METRICS, MAX_METRICS};
 use crate::kernels::{
     Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Optimizer, Plane, Reduce, ReduceSpec, Softmax,
     Strided, Term, Tick, Tile,
@@ -57,7 +57,7 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
         }
     }
     let loss = step.loss.map(|v| l.settled(v, "loss"));
-    let metrics: Vec<Place> = step.metrics.iter().map(|(n, v)| l.settled(*v, n)).collect();
+    let metrics = l.metrics(step);
     for (name, v) in &step.outputs {
         let place = l.settled(*v, name);
         l.draft.outputs.push((name.clone(), place, l.g.ty(*v).clone()));
@@ -440,6 +440,16 @@ impl Lowering<'_> {
         place
     }
 
+    /// The metrics, each in a slot of its own; where they are many, all in one.
+    fn metrics(&mut self, step: &Step) -> Vec<Place> {
+        if step.metrics.len() <= BOUND_METRICS {
+            return step.metrics.iter().map(|(n, v)| self.settled(*v, n)).collect();
+        }
+        let together = self.temporary(step.metrics.len());
+        step.metrics.iter().enumerate().for_each(|(i, (n, v))| self.copy(*v, (together, i), n));
+        (0..step.metrics.len()).map(|i| (together, i)).collect()
+    }
+
     fn finish(&mut self, loss: Option<Place>, metrics: &[Place]) {
         let lane = self.r.purpose.lane();
         let (train, group) = (self.r.purpose == Purpose::Train, self.r.profile.group());
@@ -468,7 +478,11 @@ impl Lowering<'_> {
         let mut buffers = vec![Symbol::Fixed(BufferId::State(lane)), Symbol::Fixed(BufferId::Log(lane))];
         if let Some(l) = loss {
             buffers.push(l.0);
-            buffers.extend(metrics.iter().map(|m| m.0));
+            let mut from: Vec<Symbol> = metrics.iter().map(|m| m.0).collect();
+            if from.len() > BOUND_METRICS {
+                from.truncate(1);
+            }
+            buffers.extend(from);
         }
         if train {
             buffers.push(Symbol::Fixed(BufferId::Partials));

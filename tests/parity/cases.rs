@@ -319,6 +319,16 @@ pub fn classifiers() -> Vec<Case> {
         };
         out.push(Case::new(format!("mse {row:?}, labels {labels:?}"), mse).over(Order::all(31)));
     }
+    // as many as the tick binds one by one, and more: these are brought together first
+    for n in [4, 5, 12] {
+        let metrics = move |m: &Make| {
+            let x = m.p([7, n]);
+            (0..n).for_each(|i| m.metric(&format!("m{i}"), &(x.square().mean() * (1.0 + i as f64))));
+            m.weigh(&x)
+        };
+        let case = Case::new(format!("{n} metrics"), metrics);
+        out.extend([case.clone(), case.evaluated()]);
+    }
     for (name, rows) in [("the article's network", 32), ("the article's network, ragged", 7)] {
         let article = |m: &Make| {
             let (logits, y) = (network(m, &[784, 64, 32, 10], Activation::Relu), m.classes(10));
