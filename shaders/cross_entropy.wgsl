@@ -3,6 +3,9 @@
 // target_class(row), store_gradient(row, c, value), store(row, loss, hit).
 struct Row { loss: f32, hit: f32 }
 
+// Label smoothing: a part of each target is shared by all classes. At 0 the target itself, to the bit.
+fn smoothed(row: u32, c: u32, part: f32) -> f32 { return target_p(row, c) * (1.0 - part) + part / f32(dim(1u)); }
+
 fn one_row(row: u32) -> Row {
     let n = dim(1u);
     let first = dim(2u) + row * n;
@@ -14,17 +17,18 @@ fn one_row(row: u32) -> Row {
     var sum = 0.0;
     for (var c = 0u; c < n; c++) { sum += exp(logits[first + c] - top); }
     let log_sum = log(sum);
+    let part = bitcast<f32>(dim(7u));
     var loss = 0.0;
     for (var c = 0u; c < n; c++) {
-        let p = target_p(row, c);
+        let p = smoothed(row, c, part);
         // a class of probability 0 adds nothing, even where its logit is -inf
         if (p != 0.0) { loss += p * (log_sum - (logits[first + c] - top)); }
     }
     if (GRADIENT) {
-        let total = target_total(row);
+        let total = target_total(row) * (1.0 - part) + part;
         let rows = f32(dim(0u));
         for (var c = 0u; c < n; c++) {
-            store_gradient(row, c, (exp(logits[first + c] - top) / sum * total - target_p(row, c)) / rows);
+            store_gradient(row, c, (exp(logits[first + c] - top) / sum * total - smoothed(row, c, part)) / rows);
         }
     }
     return Row(loss, select(0.0, 1.0, best == target_class(row)));

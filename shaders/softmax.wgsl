@@ -1,4 +1,4 @@
-// softmax over rows of dim(1) values, one thread a row.
+// softmax over rows of dim(1) values, or its logarithm, one thread a row. Generated: WG, LOG.
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let row = id.y * groups.x * WG + id.x;
@@ -10,5 +10,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     for (var c = 1u; c < n; c++) { top = select(top, x[first + c], x[first + c] > top); }
     var sum = 0.0;
     for (var c = 0u; c < n; c++) { sum += exp(x[first + c] - top); }
-    for (var c = 0u; c < n; c++) { out[to + c] = exp(x[first + c] - top) / sum; }
+    if (LOG) {
+        let log_sum = log(sum);
+        for (var c = 0u; c < n; c++) { out[to + c] = (x[first + c] - top) - log_sum; }
+    } else {
+        for (var c = 0u; c < n; c++) { out[to + c] = exp(x[first + c] - top) / sum; }
+    }
 }

@@ -59,6 +59,15 @@ fn names_are_taken_once_and_shared_by_name() {
 fn settings_tell_all_their_faults_at_once() {
     let bad = Compile::new(Adam::new(f64::NAN).betas(0.9, 1.0), Mse::new()).device(Device::cpu());
     says(Sequential::new().add(Linear::new(1)).compile(bad), "invalid-config", &["compile.input", "optimizer.lr", "optimizer.betas"]);
+    for s in [1.0, -0.1, f64::NAN] {
+        let bad = Compile::new(Sgd::new(0.1), CrossEntropy::new().label_smoothing(s)).input([3]).device(Device::cpu());
+        says(Sequential::new().add(Linear::new(2)).compile(bad), "invalid-config", &["loss.label_smoothing"]);
+    }
+    let fan = Init::kaiming_normal(gradus::nn::Fan::In, gradus::nn::Gain::Relu);
+    let bias = Sequential::new().add(Linear::new(2).bias_init(fan)).compile(settings());
+    says(bias, "invalid-config", &["0.bias", "KaimingNormal", "[out, in]"]);
+    let weight = Sequential::new().add(Linear::new(2).weight_init(Init::Normal(-1.0))).compile(settings());
+    says(weight, "invalid-config", &["0.weight", "Normal(-1.0)"]);
     let mut m = Sequential::new().add(Linear::new(1)).compile(settings()).unwrap();
     says(m.fit(&xy(4, 1.0), Fit::new().epochs(0).batch_size(0)), "invalid-config", &["fit.epochs", "fit.batch_size"]);
     SUITE.ran(1);

@@ -3,15 +3,18 @@
 #[path = "common/need.rs"]
 mod need;
 
-use gradus::expr::{Activation, Evaluator};
+use gradus::expr::{Activation, Evaluator, Expr, Scalar};
+use gradus::graph::{Builder, Field, Op, gradients};
+use gradus::nn::Loss;
 use gradus::optim::{Adam, AdamW, Optimizer, Sgd};
 use gradus::prelude::*;
-use gradus::tensor::HostTensor;
+use gradus::reference::{Data, evaluate};
+use gradus::tensor::{DType, HostTensor};
 use need::Suite;
 use serde_json::Value;
 use std::path::PathBuf;
 
-static SUITE: Suite = Suite::new("golden", 6);
+static SUITE: Suite = Suite::new("golden", 8);
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -123,18 +126,135 @@ fn optimizers_step_as_in_pytorch() {
     SUITE.ran(1);
 }
 
+fn one(f: impl FnOnce(&Scalar) -> Scalar) -> Expr {
+    Expr::of(1, |x| vec![f(&x[0])])
+}
+
+fn two(f: impl FnOnce(&Scalar, &Scalar) -> Scalar) -> Expr {
+    Expr::of(2, |x| vec![f(&x[0], &x[1])])
+}
+
+/// The formula and its gradients at every point, `args[input][point]`, in f64 and over slices in f32.
+fn formula(name: &str, f: &Expr, args: &[Vec<f64>], value: &[f64], slopes: &[Vec<f64>]) {
+    let mut e = Evaluator::new(f);
+    e.chunk(|i, row| row.iter_mut().zip(&args[i]).for_each(|(r, &v)| *r = v as f32));
+    for i in 0..value.len() {
+        let mut at: Vec<f64> = args.iter().map(|a| a[i]).collect();
+        let y = f.eval::<f64>(&at, &[])[0];
+        assert!((y - value[i]).abs() < 1e-12 * (1.0 + y.abs()), "{name} at {at:?}: {y} for {}", value[i]);
+        let off = (f64::from(e.output(0)[i]) - y).abs();
+        assert!(off <= 1e-6 + 1e-5 * y.abs(), "{name} at {at:?} in f32: off by {off}");
+        at.extend([y, 1.0]);
+        for (k, slope) in slopes.iter().enumerate() {
+            let got = f.gradient(k).unwrap().eval::<f64>(&at, &[])[0];
+            // PyTorch holds hardsigmoid's 1/6 in f32
+            let near = if name == "hardsigmoid" { 1e-8 } else { 1e-12 };
+            assert!((got - slope[i]).abs() < near * (1.0 + got.abs()), "slope {k} of {name} at {at:?}: {got} for {}", slope[i]);
+        }
+    }
+}
+
 #[test]
 fn activations_are_pytorchs() {
     let golden = json("activations.json");
     let x = floats(&golden["x"]);
-    for a in Activation::ALL {
-        let (value, slope) = (floats(&golden[a.name()]["value"]), floats(&golden[a.name()]["derivative"]));
-        let d = a.expr().gradient(0).unwrap();
-        for (i, &x) in x.iter().enumerate() {
-            let y = a.expr().eval::<f64>(&[x], &[])[0];
-            assert!((y - value[i]).abs() < 1e-12, "{} at {x}", a.name());
-            assert!((d.eval::<f64>(&[x, y, 1.0], &[])[0] - slope[i]).abs() < 1e-12, "slope of {} at {x}", a.name());
+    let others = [
+        ("leaky_relu 0.2", one(|x| x.leaky_relu(0.2))),
+        ("elu 0.5", one(|x| x.elu(0.5))),
+        ("clamp -1.5 3", one(|x| x.clamp(-1.5, 3.0))),
+        ("pow 3", one(|x| x.pow(3.0))),
+        ("pow -2", one(|x| (x + 0.1).pow(-2.0))),
+        ("sin", one(|x| x.sin())),
+        ("cos", one(|x| x.cos())),
+        ("expm1", one(|x| x.expm1())),
+    ];
+    let all: Vec<(&str, Expr)> = Activation::ALL.iter().map(|a| (a.name(), a.expr())).chain(others).collect();
+    assert_eq!(all.len() + 1, golden.as_object().unwrap().len());
+    for (name, f) in all {
+        let (value, slope) = (floats(&golden[name]["value"]), floats(&golden[name]["derivative"]));
+        formula(name, &f, std::slice::from_ref(&x), &value, &[slope]);
+    }
+    SUITE.ran(1);
+}
+
+#[test]
+fn formulas_of_two_are_pytorchs() {
+    let golden = json("formulas.json");
+    let args = [floats(&golden["x"]), floats(&golden["y"])];
+    let formulas = [
+        ("maximum", two(|x, y| x.maximum(y))),
+        ("minimum", two(|x, y| x.minimum(y))),
+        ("pow", two(|x, y| (x.abs() + 0.5).pow(y))),
+        ("where", two(|x, y| x.less(y).select(x * y, x.exp() + y))),
+    ];
+    for (name, f) in formulas {
+        let g = &golden[name];
+        formula(name, &f, &args, &floats(&g["value"]), &[floats(&g["dx"]), floats(&g["dy"])]);
+    }
+    SUITE.ran(1);
+}
+
+/// Log-softmax and smoothed cross-entropy with their gradients, in the reference's f64.
+#[test]
+fn classifiers_are_pytorchs() {
+    let golden = json("classifiers.json");
+    let shape: Vec<usize> = floats(&golden["shape"]).iter().map(|&d| d as usize).collect();
+    let field = |stored: DType, row: &[usize]| Field {
+        name: "y".into(),
+        stored,
+        row: row.into(),
+        scale: 1.0,
+        shift: 0.0,
+        keep_integer: stored == DType::U32,
+        one_hot: None,
+    };
+    let run = |loss: &dyn Fn(&Builder, &Var) -> (Var, Var), y: Data<f64>| -> Vec<Vec<f64>> {
+        let b = Builder::new();
+        let x = b.parameter("x", shape.clone().into());
+        let (value, loss) = loss(&b, &x);
+        let (x, value, loss) = (x.value().unwrap(), value.value().unwrap(), loss.value().unwrap());
+        let mut g = b.finish().unwrap();
+        let slope = gradients(&mut g, loss, &[x]).unwrap()[0].unwrap();
+        let feed = |op: &Op| match op {
+            Op::Parameter { name, .. } => Some(Data::Real(floats(&golden[name]))),
+            _ => Some(y.clone()),
+        };
+        evaluate(&g, &feed, &[value, slope]).unwrap().iter().map(Data::to_f64).collect()
+    };
+    let close = |got: &[f64], want: &Value, what: &str| {
+        let want = want.as_array().map_or_else(|| vec![want.as_f64().unwrap()], |_| floats(want));
+        assert!(got.len() == want.len() && got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 1e-12), "{what}: {got:?} for {want:?}");
+    };
+    let weigh = |b: &Builder, x: &Var| {
+        let y = x.log_softmax();
+        (y.clone(), (y * b.parameter("weights", x.shape())).sum())
+    };
+    let found = run(&weigh, Data::Integer(vec![]));
+    close(&found[0], &golden["log_softmax"]["value"], "log_softmax");
+    close(&found[1], &golden["log_softmax"]["gradient"], "the slope of log_softmax");
+    for case in golden["cross_entropy"].as_array().unwrap() {
+        let values = floats(&golden[case["labels"].as_str().unwrap()]);
+        let classes = case["labels"] == "classes";
+        let y = if classes { Data::Integer(values.iter().map(|&v| v as u32).collect()) } else { Data::Real(values) };
+        let loss = |b: &Builder, x: &Var| {
+            let field = if classes { field(DType::U32, &[]) } else { field(DType::F32, &shape[1..]) };
+            let smoothing = case["smoothing"].as_f64().unwrap();
+            let loss = Loss::from(CrossEntropy::new().label_smoothing(smoothing)).build(x, &b.batch(shape[0], field));
+            (loss.clone(), loss)
+        };
+        let found = run(&loss, y);
+        close(&found[0], &case["loss"], &format!("the loss, {case}"));
+        if !classes {
+            // the same on probabilities, which are kept from 0 by 1e-7
+            let loss = |b: &Builder, x: &Var| {
+                let loss = CrossEntropy::from_probabilities().label_smoothing(case["smoothing"].as_f64().unwrap());
+                let loss = Loss::from(loss).build(&x.softmax(), &b.batch(shape[0], field(DType::F32, &shape[1..])));
+                (loss.clone(), loss)
+            };
+            let p = run(&loss, Data::Real(floats(&golden["probabilities"])))[0][0];
+            assert!((p / found[0][0] - 1.0).abs() < 1e-2, "{p} for {found:?}");
         }
+        close(&found[1], &case["gradient"], &format!("the gradient, {case}"));
     }
     SUITE.ran(1);
 }

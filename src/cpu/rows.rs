@@ -18,8 +18,14 @@ pub(super) fn softmax(k: &Softmax, threads: usize, reads: &[&[u32]], writes: Wri
     fork(&mut workers, 0..k.rows, 16, widths, writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
         let out = f32s_mut(w[0]).chunks_exact_mut(k.width.max(1));
         for (row, out) in rows.zip(out) {
-            let sum = exponentials(&x[row * k.width..][..k.width], Some(&mut *out)).sum;
-            out.iter_mut().for_each(|o| *o /= sum);
+            let x = &x[row * k.width..][..k.width];
+            let Row { top, sum, .. } = exponentials(x, Some(&mut *out));
+            if k.log {
+                let log_sum = sum.ln();
+                out.iter_mut().zip(x).for_each(|(o, &v)| *o = (v - top) - log_sum);
+            } else {
+                out.iter_mut().for_each(|o| *o /= sum);
+            }
         }
     });
 }
@@ -58,6 +64,8 @@ struct Targets<'a> {
     kind: Labels,
     words: &'a [u32],
     classes: usize,
+    /// The part of each target that all classes share.
+    smoothing: f32,
 }
 
 impl Targets<'_> {
@@ -77,17 +85,19 @@ impl Targets<'_> {
     }
 
     fn p(&self, row: usize, c: usize) -> f32 {
-        match self.kind {
+        let p = match self.kind {
             Labels::Classes => f32::from(u8::from(self.words[row] as usize == c)),
             Labels::Probabilities => self.row(row)[c],
-        }
+        };
+        p * (1.0 - self.smoothing) + self.smoothing / self.classes as f32
     }
 
     fn total(&self, row: usize) -> f32 {
-        match self.kind {
+        let total = match self.kind {
             Labels::Classes => 1.0,
             Labels::Probabilities => self.row(row).iter().map(|&p| f64::from(p)).sum::<f64>() as f32,
-        }
+        };
+        total * (1.0 - self.smoothing) + self.smoothing
     }
 }
 
@@ -102,7 +112,7 @@ pub(super) fn cross_entropy_spans(k: &CrossEntropy) -> Vec<Range<usize>> {
 pub(super) fn cross_entropy(k: &CrossEntropy, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
     let n = k.classes;
     let x = &f32s(reads[0])[k.offsets[0]..];
-    let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n };
+    let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n, smoothing: k.smoothing };
     let one = |row: usize, slope: Option<&mut [f32]>| one_row(&x[row * n..][..n], &y, row, k.rows as f32, slope);
     if k.single {
         let (mut loss, mut hits) = (0.0f64, 0.0f64);
@@ -157,7 +167,7 @@ pub(super) fn accuracy_spans(k: &Accuracy) -> Vec<Range<usize>> {
 pub(super) fn accuracy(k: &Accuracy, reads: &[&[u32]], writes: Writes<'_>) {
     let n = k.classes;
     let x = &f32s(reads[0])[k.offsets[0]..];
-    let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n };
+    let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n, smoothing: 0.0 };
     for (row, hit) in f32s_mut(writes[0]).iter_mut().enumerate() {
         *hit = f32::from(u8::from(first_largest(&x[row * n..][..n]) == y.class(row)));
     }

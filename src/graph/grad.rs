@@ -58,7 +58,7 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
     if let Op::Accuracy(_) = node.op {
         return Ok(out); // flat almost everywhere
     }
-    if let (Op::CrossEntropy(_), Some(grad), None) = (&node.op, grads[0], grads.get(1).copied().flatten()) {
+    if let (Op::CrossEntropy { .. }, Some(grad), None) = (&node.op, grads[0], grads.get(1).copied().flatten()) {
         if wants(&node.inputs[1]) {
             return Err(unsupported(&node, "a gradient for the labels of a cross-entropy"));
         }
@@ -132,7 +132,14 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
             let to = g.shape(node.inputs[0]).clone();
             out.push((node.inputs[0], g.derived(id, Op::Reshape(to), &[grad])?));
         }
-        Op::Softmax => {
+        Op::Softmax { log: true } => {
+            // g - exp(y) * sum(g)
+            let last = g.shape(grad).rank() - 1;
+            let sum = g.derived(id, Op::Reduce { kind: ReduceKind::Sum, axes: vec![last], keep: true }, &[grad])?;
+            let rest = Expr::of(3, |x| vec![&x[1] - x[0].exp() * &x[2]]);
+            out.push((node.inputs[0], g.derived_map(id, rest, &[id.into(), grad, sum])?));
+        }
+        Op::Softmax { log: false } => {
             // y * (g - sum(g * y))
             let times = Expr::of(2, |x| vec![&x[0] * &x[1]]);
             let gy = g.derived_map(id, times, &[grad, id.into()])?;
@@ -147,7 +154,7 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
         }
         Op::ScatterAdd { .. } => out.push((node.inputs[0], g.derived(id, Op::Take, &[grad, node.inputs[1]])?)),
         Op::Accuracy(_) | Op::Take | Op::Custom(_) => {}
-        Op::CrossEntropy(_) => return Err(unsupported(&node, "a second derivative of a cross-entropy")),
+        Op::CrossEntropy { .. } => return Err(unsupported(&node, "a second derivative of a cross-entropy")),
     }
     out.retain(|(input, _)| wants(input));
     Ok(out)

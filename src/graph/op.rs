@@ -67,11 +67,19 @@ pub enum Op {
     },
     /// The same elements under another shape.
     Reshape(Shape),
-    /// Softmax over the last axis.
-    Softmax,
+    /// Softmax over the last axis, or its logarithm.
+    Softmax {
+        /// Whether the logarithm is given, made without the softmax' underflow.
+        log: bool,
+    },
     /// Softmax cross-entropy of `[rows, classes]` logits and labels: the mean loss `[]`, its gradient for the logits
     /// `[rows, classes]`, and the fraction of rows whose largest logit is the label's `[]`.
-    CrossEntropy(Labels),
+    CrossEntropy {
+        /// What the labels are.
+        labels: Labels,
+        /// The part `s` of each target that all classes share: `(1 - s) * target + s / classes`.
+        smoothing: f64,
+    },
     /// The fraction of rows whose largest value is the label's `[]`.
     Accuracy(Labels),
     /// A table `[n, ..row]` and indices (u32): the rows that they name, `[..indices, ..row]`. An index of `n` or above gives NaN.
@@ -116,8 +124,9 @@ impl Op {
             Op::Reduce { kind: ReduceKind::Mean, .. } => "mean",
             Op::MatMul { .. } => "matmul",
             Op::Reshape(_) => "reshape",
-            Op::Softmax => "softmax",
-            Op::CrossEntropy(_) => "cross_entropy",
+            Op::Softmax { log: false } => "softmax",
+            Op::Softmax { log: true } => "log_softmax",
+            Op::CrossEntropy { .. } => "cross_entropy",
             Op::Accuracy(_) => "accuracy",
             Op::Take => "take",
             Op::ScatterAdd { .. } => "scatter_add",
@@ -183,14 +192,14 @@ impl Op {
                 }
                 Ok(vec![Type { shape: to.clone(), dtype: inputs[0].dtype }])
             }
-            Op::Softmax => {
+            Op::Softmax { .. } => {
                 all_f32(inputs)?;
                 if inputs[0].shape.rank() == 0 {
                     return Err(OpFault::shape("a scalar has no axis to normalise".into(), "give it at least one axis"));
                 }
                 Ok(vec![inputs[0].clone()])
             }
-            Op::CrossEntropy(labels) => {
+            Op::CrossEntropy { labels, .. } => {
                 classification(inputs, *labels)?;
                 Ok(vec![Type::f32([]), inputs[0].clone(), Type::f32([])])
             }
@@ -214,7 +223,7 @@ impl Op {
                 let s = &inputs[0].shape;
                 2 * n(&outputs[0]) * s[s.rank() - if *ta { 2 } else { 1 }] as u64
             }
-            Op::Softmax | Op::CrossEntropy(_) => 5 * n(inputs[0]),
+            Op::Softmax { .. } | Op::CrossEntropy { .. } => 5 * n(inputs[0]),
             Op::Accuracy(_) | Op::ScatterAdd { .. } => n(inputs[0]),
             Op::Custom(c) => c.op().flops(inputs, &outputs.iter().collect::<Vec<_>>()),
             _ => 0,

@@ -143,18 +143,18 @@ impl Var {
         Some(self.builder.0.borrow().graph.nodes.get(v.node)?.outputs.get(v.output)?.clone())
     }
 
-    /// If it was made by softmax, what went into that.
+    /// If it was made by softmax or log-softmax, what went into that: either one of a log-softmax is that of its input.
     pub(crate) fn softmax_input(&self) -> Option<Var> {
         let v = self.value?;
         let s = self.builder.0.borrow();
         let node = s.graph.nodes.get(v.node)?;
-        (node.op == Op::Softmax).then(|| Var { builder: self.builder.clone(), value: Some(node.inputs[0]) })
+        matches!(node.op, Op::Softmax { .. }).then(|| Var { builder: self.builder.clone(), value: Some(node.inputs[0]) })
     }
 
-    /// The node of this op on these operands, if the graph has it.
-    fn existing(&self, op: &Op, inputs: &[&Var]) -> Option<NodeId> {
+    /// The node of such an op on these operands, if the graph has it.
+    fn existing(&self, op: impl Fn(&Op) -> bool, inputs: &[&Var]) -> Option<NodeId> {
         let values: Vec<Value> = inputs.iter().map(|v| v.value).collect::<Option<_>>()?;
-        self.builder.0.borrow().graph.nodes.iter().position(|n| n.op == *op && n.inputs == values)
+        self.builder.0.borrow().graph.nodes.iter().position(|n| op(&n.op) && n.inputs == values)
     }
 
     #[track_caller]
@@ -225,12 +225,22 @@ impl Var {
     /// Softmax over the last axis.
     #[track_caller]
     pub fn softmax(&self) -> Var {
-        self.op(Op::Softmax, &[])
+        self.op(Op::Softmax { log: false }, &[])
+    }
+    /// The logarithm of softmax over the last axis: finite where softmax underflows to 0.
+    #[track_caller]
+    pub fn log_softmax(&self) -> Var {
+        self.op(Op::Softmax { log: true }, &[])
     }
     /// The mean softmax cross-entropy of `[rows, classes]` logits, `[]`; labels are classes (u32 `[rows]`) or probabilities.
     #[track_caller]
     pub fn cross_entropy(&self, labels: &Var) -> Var {
-        self.op(Op::CrossEntropy(labels.label_kind()), &[labels])
+        self.cross_entropy_smoothed(labels, 0.0)
+    }
+    /// As [`Var::cross_entropy`] for the targets `(1 - smoothing) * target + smoothing / classes` (label smoothing; Szegedy et al. 2015).
+    #[track_caller]
+    pub fn cross_entropy_smoothed(&self, labels: &Var, smoothing: f64) -> Var {
+        self.op(Op::CrossEntropy { labels: labels.label_kind(), smoothing }, &[labels])
     }
     /// The fraction of rows whose largest score is the label's, `[]`.
     #[track_caller]
@@ -238,7 +248,8 @@ impl Var {
         // the cross-entropy kernel counts hits anyway; softmax does not move the largest
         let scores = self.softmax_input().unwrap_or_else(|| self.clone());
         let kind = labels.label_kind();
-        match self.existing(&Op::CrossEntropy(kind), &[&scores, labels]) {
+        let counts = |op: &Op| matches!(op, Op::CrossEntropy { labels, .. } if *labels == kind);
+        match self.existing(counts, &[&scores, labels]) {
             Some(node) => Var { builder: self.builder.clone(), value: Some(Value { node, output: 2 }) },
             None => scores.op(Op::Accuracy(kind), &[labels]),
         }

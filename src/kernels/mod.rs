@@ -122,7 +122,7 @@ impl Kernel {
             Kernel::Map(_) => "map".into(),
             Kernel::Reduce(_) => "reduce".into(),
             Kernel::Gemm(g) => g.name(),
-            Kernel::Softmax(_) => "softmax".into(),
+            Kernel::Softmax(k) => if k.log { "log_softmax" } else { "softmax" }.into(),
             Kernel::CrossEntropy(_) => "cross_entropy".into(),
             Kernel::Accuracy(_) => "accuracy".into(),
             Kernel::Gather(_) => "gather".into(),

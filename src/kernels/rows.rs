@@ -6,9 +6,11 @@ use crate::graph::Labels;
 
 const WG: usize = 64;
 
-/// Softmax over rows. Buffers: input, output.
+/// Softmax over rows, or its logarithm. Buffers: input, output.
 #[derive(Debug, Clone)]
 pub struct Softmax {
+    /// Whether it is the logarithm.
+    pub log: bool,
     /// How many rows.
     pub rows: usize,
     /// Values of a row.
@@ -21,7 +23,7 @@ impl Softmax {
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
-        s.number("WG", WG).buffer("x", Access::Read, "f32").buffer("out", Access::Write, "f32");
+        s.number("WG", WG).flag("LOG", self.log).buffer("x", Access::Read, "f32").buffer("out", Access::Write, "f32");
         s.finish(include_str!("../../shaders/softmax.wgsl"))
     }
     /// Input, output.
@@ -45,6 +47,8 @@ impl Softmax {
 pub struct CrossEntropy {
     /// What the labels are.
     pub labels: Labels,
+    /// The part of each target that all classes share; no part of the pipeline.
+    pub smoothing: f32,
     /// Whether the gradient is written.
     pub gradient: bool,
     /// Whether one workgroup does it all.
@@ -99,9 +103,11 @@ impl CrossEntropy {
         a
     }
 
-    /// Rows, classes, offsets.
+    /// Rows, classes, offsets, the bits of the smoothing.
     pub fn dims(&self) -> Vec<u32> {
-        to_words([self.rows, self.classes].into_iter().chain(self.offsets))
+        let mut d = to_words([self.rows, self.classes].into_iter().chain(self.offsets));
+        d.push(self.smoothing.to_bits());
+        d
     }
 
     /// One workgroup, or a thread a row.

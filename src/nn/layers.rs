@@ -108,3 +108,17 @@ impl Module for Softmax {
         Some(Layer::Softmax {})
     }
 }
+
+/// The logarithm of softmax over the last axis: finite where softmax underflows to 0. [`CrossEntropy`](super::CrossEntropy) takes logits, and
+/// needs neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogSoftmax;
+
+impl Module for LogSoftmax {
+    fn forward(&self, _: &Scope, x: &Var) -> Var {
+        x.log_softmax()
+    }
+    fn config(&self) -> Option<Layer> {
+        Some(Layer::LogSoftmax {})
+    }
+}

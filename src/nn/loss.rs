@@ -1,7 +1,7 @@
 //! What training makes small.
 
 use super::closure::{Custom, alike};
-use crate::error::{Error, place};
+use crate::error::{Error, Faults, place};
 use crate::graph::Var;
 use crate::tensor::DType;
 use serde::{Deserialize, Serialize};
@@ -11,13 +11,20 @@ use std::panic::Location;
 ///
 /// On a model that ends in softmax it uses what went into that, else the model's outputs are logits; both ways are one kernel with
 /// the same bits. Labels are classes or rows of probabilities, as the data set has them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 #[must_use]
 pub struct CrossEntropy {
     /// The model's outputs are probabilities, and not by softmax.
     pub from_probabilities: bool,
+    /// The part `s` of each target that all classes share, `(1 - s) * target + s / classes`; 0, and below 1.
+    #[serde(skip_serializing_if = "none")]
+    pub label_smoothing: f64,
+}
+
+fn none(smoothing: &f64) -> bool {
+    *smoothing == 0.0
 }
 
 impl CrossEntropy {
@@ -28,7 +35,13 @@ impl CrossEntropy {
 
     /// On probabilities that the model made in its own way: `-sum t * log(p + 1e-7)`. Needs one-hot labels.
     pub fn from_probabilities() -> Self {
-        CrossEntropy { from_probabilities: true }
+        CrossEntropy { from_probabilities: true, label_smoothing: 0.0 }
+    }
+
+    /// Targets `(1 - s) * target + s / classes`, of classes as of probabilities (Szegedy et al. 2015; PyTorch's `label_smoothing`).
+    pub fn label_smoothing(mut self, s: f64) -> Self {
+        self.label_smoothing = s;
+        self
     }
 }
 
@@ -96,16 +109,26 @@ impl Loss {
         if labels.value().is_none() {
             return labels.clone(); // a step in `predict`, which has no labels
         }
+        let mut faults = Faults::default();
+        self.check(&mut faults);
+        if let Err(e) = faults.finish() {
+            output.builder().fail(e);
+            return output.builder().poisoned();
+        }
         match self {
-            Loss::CrossEntropy(CrossEntropy { from_probabilities: true }) => {
-                ((output + 1e-7).log() * labels).sum_axes(&[output.shape().rank().saturating_sub(1)]).mean() * -1.0
+            Loss::CrossEntropy(CrossEntropy { from_probabilities: true, label_smoothing: s }) => {
+                let targets = if *s == 0.0 { labels.clone() } else { labels * (1.0 - s) + s / output.shape().last() as f64 };
+                ((output + 1e-7).log() * targets).sum_axes(&[output.shape().rank().saturating_sub(1)]).mean() * -1.0
             }
-            Loss::CrossEntropy(_) => match output.softmax_input() {
-                Some(logits) => logits.cross_entropy(labels),
-                None => output.cross_entropy(labels),
-            },
+            Loss::CrossEntropy(c) => output.softmax_input().as_ref().unwrap_or(output).cross_entropy_smoothed(labels, c.label_smoothing),
             Loss::Mse(_) => mse(output, labels),
             Loss::Custom(c) => c.build("loss", output, labels),
+        }
+    }
+
+    pub(crate) fn check(&self, f: &mut Faults) {
+        if let Loss::CrossEntropy(CrossEntropy { label_smoothing: s, .. }) = self {
+            f.check((0.0..1.0).contains(s), "loss.label_smoothing", s, "give a part of 1, as 0.1");
         }
     }
 }

@@ -19,7 +19,7 @@ pub use activations::{
 pub use closure::Custom;
 pub use embedding::Embedding;
 pub use init::{Fan, Gain, Init};
-pub use layers::{Flatten, Linear, Softmax};
+pub use layers::{Flatten, Linear, LogSoftmax, Softmax};
 pub use loss::{CrossEntropy, Loss, Mse};
 pub use metric::{Accuracy, Metric};
 pub use module::{FnModule, Module, module};

@@ -1,4 +1,4 @@
-use super::{Elu, Embedding, Flatten, LeakyRelu, Linear, Module, Scope, Softmax};
+use super::{Elu, Embedding, Flatten, LeakyRelu, Linear, LogSoftmax, Module, Scope, Softmax};
 use crate::expr::Activation;
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub enum Layer {
     Elu(Elu),
     /// [`Softmax`].
     Softmax {},
+    /// [`LogSoftmax`].
+    LogSoftmax {},
     /// [`Flatten`].
     Flatten {},
     /// Layers within.
@@ -43,6 +45,7 @@ impl Layer {
             Layer::LeakyRelu(l) => Box::new(*l),
             Layer::Elu(l) => Box::new(*l),
             Layer::Softmax {} => Box::new(Softmax),
+            Layer::LogSoftmax {} => Box::new(LogSoftmax),
             Layer::Flatten {} => Box::new(Flatten),
             Layer::Sequential { layers } => Box::new(Sequential::from_layers(layers)),
         }

@@ -46,10 +46,12 @@ pub(super) fn label_limits(g: &Graph) -> Vec<LabelLimit> {
     for n in &g.nodes {
         let found = match &n.op {
             Op::Batch { field: Field { one_hot: Some(classes), name, .. }, .. } => Some((name, *classes)),
-            Op::CrossEntropy(Labels::Classes) | Op::Accuracy(Labels::Classes) => match &g.nodes[base(g, n.inputs[1]).node].op {
-                Op::Batch { field, .. } => Some((&field.name, g.shape(n.inputs[0]).last())),
-                _ => None,
-            },
+            Op::CrossEntropy { labels: Labels::Classes, .. } | Op::Accuracy(Labels::Classes) => {
+                match &g.nodes[base(g, n.inputs[1]).node].op {
+                    Op::Batch { field, .. } => Some((&field.name, g.shape(n.inputs[0]).last())),
+                    _ => None,
+                }
+            }
             _ => None,
         };
         let limit = found.map(|(field, classes)| LabelLimit { field: field.clone(), classes });

@@ -369,12 +369,12 @@ impl Lowering<'_> {
         let elements = shape.size();
         let label = self.label(node, &shape, &[]);
         match n.op {
-            Op::Softmax => {
+            Op::Softmax { log } => {
                 let to = self.assign(node.into());
-                let kernel = Softmax { rows, width, offsets: [offset, to.1] };
+                let kernel = Softmax { log, rows, width, offsets: [offset, to.1] };
                 self.push(Kernel::Softmax(kernel), vec![x, to.0], label, flops, 2 * elements);
             }
-            Op::CrossEntropy(labels) => {
+            Op::CrossEntropy { labels, smoothing } => {
                 let (y, y_offset) = self.place(n.inputs[1]);
                 let part = |output| Value { node, output };
                 let needed = |v: Value| self.groups.roots.contains(&v) || self.groups.readers.contains_key(&v);
@@ -385,6 +385,7 @@ impl Lowering<'_> {
                 let (to_loss, to_hits) = if single { (loss, hits) } else { ((self.temporary(rows), 0), (self.temporary(rows), 0)) };
                 let kernel = CrossEntropy {
                     labels,
+                    smoothing: smoothing as f32,
                     gradient,
                     single,
                     group: self.r.profile.group(),

@@ -12,13 +12,25 @@ enum Target<'a, T> {
 }
 
 /// The mean loss, its gradient for the logits, and the fraction of hits.
-pub(super) fn cross_entropy<T: Real>(node: &Node, logits: &[T], labels: &Data<T>, shape: &Shape) -> Result<Vec<Data<T>>> {
+pub(super) fn cross_entropy<T: Real>(node: &Node, logits: &[T], labels: &Data<T>, shape: &Shape, smoothing: f64) -> Result<Vec<Data<T>>> {
+    let (rest, share) = (T::from_f64(1.0 - smoothing), T::from_f64(smoothing / shape[1] as f64));
     let (zero, one, rows) = (T::from_f64(0.0), T::from_f64(1.0), T::from_f64(shape[0] as f64));
     let mut loss = zero;
     let mut gradient = Vec::with_capacity(logits.len());
     for (r, target) in targets(node, labels, shape)?.iter().enumerate() {
         let log_p = log_softmax(&logits[r * shape[1]..(r + 1) * shape[1]]);
         match *target {
+            _ if smoothing != 0.0 => {
+                let p = |c: usize| match *target {
+                    Target::Class(label) => rest * (if c == label { one } else { zero }) + share,
+                    Target::Probabilities(p) => rest * p[c] + share,
+                };
+                let total = (0..shape[1]).fold(zero, |s, c| s + p(c));
+                for (c, &l) in log_p.iter().enumerate() {
+                    loss = loss - p(c) * l;
+                    gradient.push((l.exp() * total - p(c)) / rows);
+                }
+            }
             // not as a one-hot row: 0 * -inf, a masked logit, is NaN
             Target::Class(label) => {
                 loss = loss - log_p[label];

@@ -30,8 +30,8 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
         Op::Reduce { kind, axes, .. } => reduce(*kind, axes, real(node, x, 0)?, shape(0), out.size()),
         Op::MatMul { ta, tb } => matmul((real(node, x, 0)?, *ta), (real(node, x, 1)?, *tb), shape(0), out),
         Op::Reshape(_) => return Ok(vec![x[0].clone()]),
-        Op::Softmax => softmax(real(node, x, 0)?, shape(0).last()),
-        Op::CrossEntropy(_) => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0)),
+        Op::Softmax { log } => softmax(real(node, x, 0)?, shape(0).last(), *log),
+        Op::CrossEntropy { smoothing, .. } => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0), *smoothing),
         Op::Accuracy(_) => return classify::accuracy(node, real(node, x, 0)?, x[1], shape(0)),
         Op::Custom(c) => return custom(g, node, c.op(), x),
         Op::Take => take::take(real(node, x, 0)?, shape(0)[0], integer(node, x, 1)?),
@@ -122,9 +122,9 @@ fn matmul<T: Real>((a, ta): (&[T], bool), (b, tb): (&[T], bool), a_shape: &Shape
     c
 }
 
-fn softmax<T: Real>(x: &[T], width: usize) -> Vec<T> {
+fn softmax<T: Real>(x: &[T], width: usize, log: bool) -> Vec<T> {
     // an empty last axis has no rows to cut
-    x.chunks(width.max(1)).flat_map(|row| log_softmax(row).into_iter().map(T::exp)).collect()
+    x.chunks(width.max(1)).flat_map(|row| log_softmax(row).into_iter().map(|y| if log { y } else { y.exp() })).collect()
 }
 
 /// `x_c - log sum_d exp(x_d)`, less the row's largest first: no exponential is above 1, so none overflows.

@@ -112,14 +112,15 @@ fn matmul_of_every_layout() -> Result<()> {
 #[test]
 fn softmax_of_rows() -> Result<()> {
     let ln2 = 2f64.ln();
-    close(&one(Op::Softmax, &[(&[2, 3], reals(&[0., ln2, 0., 1e4, 1e4, -1e4]))])?[0], &[0.25, 0.5, 0.25, 0.5, 0.5, 0.]);
+    close(&one(Op::Softmax { log: false }, &[(&[2, 3], reals(&[0., ln2, 0., 1e4, 1e4, -1e4]))])?[0], &[0.25, 0.5, 0.25, 0.5, 0.5, 0.]);
     Ok(())
 }
 
 #[test]
 fn cross_entropy_of_classes() -> Result<()> {
     let x = reals(&[0., 2f64.ln(), 0., 5., 5., 5.]);
-    let out = one(Op::CrossEntropy(Labels::Classes), &[(&[2, 3], x.clone()), (&[2], Data::Integer(vec![1, 2]))])?;
+    let out =
+        one(Op::CrossEntropy { labels: Labels::Classes, smoothing: 0.0 }, &[(&[2, 3], x.clone()), (&[2], Data::Integer(vec![1, 2]))])?;
     close(&out[0], &[(2f64.ln() + 3f64.ln()) / 2.0]);
     close(&out[1], &[0.125, -0.25, 0.125, 1. / 6., 1. / 6., -1. / 3.]);
     close(&out[2], &[0.5]); // of three equal scores the first counts
@@ -127,7 +128,7 @@ fn cross_entropy_of_classes() -> Result<()> {
     close(&one(Op::Accuracy(Labels::Classes), &[(&[2, 3], x), labels])?[0], &[1.0]);
     // no overflow, and a masked logit that is not the label's costs nothing
     let far = reals(&[1000., 0., f64::NEG_INFINITY]);
-    let out = one(Op::CrossEntropy(Labels::Classes), &[(&[1, 3], far), (&[1], Data::Integer(vec![1]))])?;
+    let out = one(Op::CrossEntropy { labels: Labels::Classes, smoothing: 0.0 }, &[(&[1, 3], far), (&[1], Data::Integer(vec![1]))])?;
     close(&out[0], &[1000.]);
     close(&out[1], &[1., -1., 0.]);
     Ok(())
@@ -139,7 +140,7 @@ fn cross_entropy_of_probabilities() -> Result<()> {
     let x = || (&[2, 3][..], reals(&[0., ln2, 0., 0., 0., ln2]));
     // the second row sums to 2: its gradient is 2 softmax - p
     let p = || (&[2, 3][..], reals(&[0.5, 0.5, 0., 1., 0., 1.]));
-    let out = one(Op::CrossEntropy(Labels::Probabilities), &[x(), p()])?;
+    let out = one(Op::CrossEntropy { labels: Labels::Probabilities, smoothing: 0.0 }, &[x(), p()])?;
     close(&out[0], &[(0.5 * ln4 + 0.5 * ln2 + ln4 + ln2) / 2.0]);
     close(&out[1], &[-0.125, 0., 0.125, -0.25, 0.25, 0.]);
     close(&out[2], &[0.]);
@@ -147,9 +148,32 @@ fn cross_entropy_of_probabilities() -> Result<()> {
     Ok(())
 }
 
+/// [[0.8, 0.1, 0.1]] for a class smoothed by 0.3, and the same by its one-hot row.
+#[test]
+fn cross_entropy_of_smoothed_labels() -> Result<()> {
+    let x = || (&[1, 3][..], reals(&[0., 2f64.ln(), 0.]));
+    let (ln2, ln4) = (2f64.ln(), 4f64.ln());
+    for (labels, y) in [(Labels::Classes, (&[1][..], Data::Integer(vec![0]))), (Labels::Probabilities, (&[1, 3][..], reals(&[1., 0., 0.])))]
+    {
+        let out = one(Op::CrossEntropy { labels, smoothing: 0.3 }, &[x(), y])?;
+        close(&out[0], &[0.8 * ln4 + 0.1 * ln2 + 0.1 * ln4]);
+        close(&out[1], &[0.25 - 0.8, 0.5 - 0.1, 0.25 - 0.1]);
+        close(&out[2], &[0.]);
+    }
+    Ok(())
+}
+
+#[test]
+fn log_softmax_of_rows() -> Result<()> {
+    let (ln2, ln4) = (2f64.ln(), 4f64.ln());
+    let out = one(Op::Softmax { log: true }, &[(&[2, 3], reals(&[0., ln2, 0., 1e4, 1e4, -1e4]))])?;
+    close(&out[0], &[-ln4, -ln2, -ln4, -ln2, -ln2, -2e4 - ln2]);
+    Ok(())
+}
+
 #[test]
 fn labels_out_of_range() {
-    for op in [Op::CrossEntropy(Labels::Classes), Op::Accuracy(Labels::Classes)] {
+    for op in [Op::CrossEntropy { labels: Labels::Classes, smoothing: 0.0 }, Op::Accuracy(Labels::Classes)] {
         let e = one(op, &[(&[2, 3], reals(&[0.; 6])), (&[2], Data::Integer(vec![2, 3]))]).unwrap_err();
         assert!(matches!(e, Error::LabelOutOfRange { label: 3, row: 1, classes: 3, .. }), "{e}");
     }
@@ -157,7 +181,7 @@ fn labels_out_of_range() {
 
 #[test]
 fn empty_tensors_do_not_panic() -> Result<()> {
-    close(&one(Op::Softmax, &[(&[2, 0], reals(&[]))])?[0], &[]);
+    close(&one(Op::Softmax { log: false }, &[(&[2, 0], reals(&[]))])?[0], &[]);
     close(&one(Op::Reduce { kind: ReduceKind::Sum, axes: vec![1], keep: false }, &[(&[2, 0], reals(&[]))])?[0], &[0., 0.]);
     close(&one(Op::MatMul { ta: false, tb: false }, &[(&[1, 0], reals(&[])), (&[0, 2], reals(&[]))])?[0], &[0., 0.]);
     Ok(())

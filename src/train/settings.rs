@@ -92,6 +92,7 @@ impl Compile {
         more.into_iter().for_each(|(key, problem, help)| f.check(false, key, problem, help));
         self.check_inputs(&mut f);
         self.optimizer.check(&mut f);
+        self.loss.iter().for_each(|l| l.check(&mut f));
         let names: Vec<&str> = self.metrics.iter().map(Metric::name).collect();
         for (i, name) in names.iter().enumerate() {
             let free = *name != "loss" && !names[..i].contains(name);

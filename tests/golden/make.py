@@ -11,6 +11,8 @@
 | `regression_data.safetensors` | the data `regression` trains on: `x` [512, 8], `y` [512, 3]    |
 | `optimizers.json`             | 50 updates of one parameter vector by every optimizer          |
 | `activations.json`            | values and derivatives of the activations                      |
+| `formulas.json`               | values and gradients of functions of two, ties too             |
+| `classifiers.json`            | log-softmax, cross-entropy with smoothed labels                |
 
 NAME is `article` (MNIST classifier, Adam) or `regression` (Tanh and GELU, Nesterov SGD).
 Both read their data in order, unshuffled, and start over at its end. Training is float32
@@ -194,6 +196,25 @@ def activations(out):
         "silu": nn.functional.silu,
         "gelu": nn.functional.gelu,
         "gelu_tanh": lambda x: nn.functional.gelu(x, approximate="tanh"),
+        "leaky_relu": nn.functional.leaky_relu,
+        "elu": nn.functional.elu,
+        "selu": nn.functional.selu,
+        "softplus": nn.functional.softplus,
+        "mish": nn.functional.mish,
+        "hardswish": nn.functional.hardswish,
+        "hardsigmoid": nn.functional.hardsigmoid,
+        "relu6": nn.functional.relu6,
+        "softsign": nn.functional.softsign,
+        "log_sigmoid": nn.functional.logsigmoid,
+        # not defaults
+        "leaky_relu 0.2": lambda x: nn.functional.leaky_relu(x, 0.2),
+        "elu 0.5": lambda x: nn.functional.elu(x, 0.5),
+        "clamp -1.5 3": lambda x: torch.clamp(x, -1.5, 3.0),
+        "pow 3": lambda x: x.pow(3),
+        "pow -2": lambda x: (x + 0.1).pow(-2),
+        "sin": torch.sin,
+        "cos": torch.cos,
+        "expm1": torch.expm1,
     }
     x = (torch.arange(-20, 21).double() * 0.3).float().double().requires_grad_()
     table = {"x": x.tolist()}
@@ -202,6 +223,63 @@ def activations(out):
         (derivative,) = torch.autograd.grad(value.sum(), x)
         table[name] = {"value": value.tolist(), "derivative": derivative.tolist()}
     write_json(out / "activations.json", table)
+
+
+def formulas(out):
+    """Float64 values and gradients over a grid with ties; the base of `pow` is above 0."""
+    functions = {
+        "maximum": torch.maximum,
+        "minimum": torch.minimum,
+        "pow": lambda x, y: (x.abs() + 0.5).pow(y),
+        "where": lambda x, y: torch.where(x < y, x * y, x.exp() + y),
+    }
+    grid = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.25, 1.0, 1.5, 3.0]).double()
+    x = grid.repeat_interleave(len(grid)).requires_grad_()
+    y = grid.repeat(len(grid)).requires_grad_()
+    table = {"x": x.tolist(), "y": y.tolist()}
+    for name, function in functions.items():
+        value = function(x, y)
+        dx, dy = torch.autograd.grad(value.sum(), (x, y))
+        table[name] = {"value": value.tolist(), "dx": dx.tolist(), "dy": dy.tolist()}
+    write_json(out / "formulas.json", table)
+
+
+def classifiers(out):
+    """Float64: log-softmax with the gradient of a weighted sum, and smoothed cross-entropy."""
+    rng = torch.Generator().manual_seed(5)
+    rows, classes = 6, 5
+    draw = lambda: torch.randn(rows, classes, generator=rng).mul(3).float().double()
+    x, weights = draw().requires_grad_(), draw()
+    labels = torch.randint(classes, (rows,), generator=rng)
+    probabilities = draw().softmax(1).float().double()
+    y = x.log_softmax(1)
+    (gradient,) = torch.autograd.grad((y * weights).sum(), x)
+    cases = []
+    for smoothing in (0.0, 0.1, 0.5):
+        for kind, target in (("classes", labels), ("probabilities", probabilities)):
+            loss = nn.functional.cross_entropy(x, target, label_smoothing=smoothing)
+            (slope,) = torch.autograd.grad(loss, x)
+            cases.append(
+                {
+                    "labels": kind,
+                    "smoothing": smoothing,
+                    "loss": loss.item(),
+                    "gradient": slope.flatten().tolist(),
+                }
+            )
+    write_json(
+        out / "classifiers.json",
+        {
+            "torch": torch.__version__,
+            "shape": [rows, classes],
+            "x": x.flatten().tolist(),
+            "classes": labels.tolist(),
+            "probabilities": probabilities.flatten().tolist(),
+            "weights": weights.flatten().tolist(),
+            "log_softmax": {"value": y.flatten().tolist(), "gradient": gradient.flatten().tolist()},
+            "cross_entropy": cases,
+        },
+    )
 
 
 def main():
@@ -217,6 +295,8 @@ def main():
     regression(args.out)
     optimizers(args.out)
     activations(args.out)
+    formulas(args.out)
+    classifiers(args.out)
 
 
 if __name__ == "__main__":

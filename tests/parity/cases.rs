@@ -284,6 +284,7 @@ pub fn classifiers() -> Vec<Case> {
     let mut out = Vec::new();
     for &shape in SOFTMAX {
         out.push(Case::new(format!("softmax {shape:?}"), move |m| m.weigh(&m.p(shape).softmax())));
+        out.push(Case::new(format!("log_softmax {shape:?}"), move |m| m.weigh(&m.p(shape).log_softmax())));
     }
     for &(rows, n) in CLASSES {
         for one_hot in [false, true] {
@@ -306,6 +307,19 @@ pub fn classifiers() -> Vec<Case> {
             };
             out.push(Case::new(format!("accuracy [{rows}, {n}], {kind}"), hits).over(Order::all(rows)));
         }
+    }
+    out.push(Case::new("log_softmax, far apart", |m| m.weigh(&m.drawn([7, 33], |u| 800.0 * u - 400.0).log_softmax())));
+    for (rows, n, one_hot, s) in
+        [(31, 7, false, 0.1), (31, 7, true, 0.1), (257, 10, false, 0.3), (3, 1000, true, 0.9), (257, 65, false, 0.2)]
+    {
+        let smoothed = move |m: &Make| {
+            let labels = if one_hot { m.one_hot(n) } else { m.classes(n) };
+            let x = m.p([rows, n]);
+            m.metric("accuracy", &x.accuracy(&labels));
+            x.cross_entropy_smoothed(&labels, s) * rows as f64
+        };
+        let case = Case::new(format!("cross_entropy [{rows}, {n}] smoothed by {s}"), smoothed).over(Order::all(rows));
+        out.extend([case.clone(), case.evaluated()]);
     }
     let soft = |m: &Make| {
         let y = m.batch([5]).softmax() * 0.7;

@@ -65,8 +65,9 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
         Op::Reshape(_) => x[0].0.tol.clone(),
         Op::Reduce { kind, axes, .. } => reduce(*kind, axes, x[0], y0),
         Op::MatMul { ta, tb } => matmul((x[0], *ta), (x[1], *tb), shape, y0),
-        Op::Softmax => rows(x[0]).flat_map(|r| r.softmax()).map(|(_, t)| t).collect(),
-        Op::CrossEntropy(_) => return cross_entropy(x, y),
+        Op::Softmax { log: false } => rows(x[0]).flat_map(|r| r.softmax()).map(|(_, t)| t).collect(),
+        Op::Softmax { log: true } => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.log_softmax(y)).collect(),
+        Op::CrossEntropy { smoothing, .. } => return cross_entropy(x, y, *smoothing),
         Op::Accuracy(_) => vec![ambiguous(x[0], y0[0])],
         Op::Custom(c) => return custom(c.op(), x, y),
         Op::Take => take(x[0], x[1].0, y0.len()),
@@ -186,6 +187,13 @@ fn rows<'a>((x, ty): (&'a Known, &Type)) -> impl Iterator<Item = Row<'a>> {
 }
 
 impl Row<'_> {
+    /// The tolerance of each logarithm of a probability: a relative error of the sum of exponentials is an absolute one here.
+    fn log_softmax(&self, y: &[f64]) -> Vec<f64> {
+        let p = self.softmax();
+        let all: f64 = p.iter().zip(self.tol).map(|((p, _), t)| p * t).sum();
+        y.iter().zip(self.tol).map(|(&y, &t)| elementwise(y) + RTOL + t + all).collect()
+    }
+
     /// Each probability and its tolerance: an exponential, a sum and a division, and the Jacobian `p_c (d_cj - p_j)`.
     fn softmax(&self) -> Vec<(f64, f64)> {
         let top = self.x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -197,13 +205,14 @@ impl Row<'_> {
 }
 
 /// Loss, its slope, hits.
-fn cross_entropy(x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> {
+fn cross_entropy(x: &[(&Known, &Type)], y: &[Vec<f64>], smoothing: f64) -> Vec<Vec<f64>> {
     let (n, count) = (x[0].1.shape.last(), x[0].1.shape[0] as f64);
     let (mut losses, mut worst, mut slopes) = (0.0, 0.0f64, Vec::new());
     for (row, labels) in rows(x[0]).zip(0..) {
         let target = |c: usize| {
             let l = &x[1].0.value;
-            if x[1].1.shape.rank() == 1 { f64::from(u8::from(l[labels] as usize == c)) } else { l[labels * n + c] }
+            let p = if x[1].1.shape.rank() == 1 { f64::from(u8::from(l[labels] as usize == c)) } else { l[labels * n + c] };
+            p * (1.0 - smoothing) + smoothing / n as f64
         };
         let total: f64 = (0..n).map(target).sum();
         let (mut loss, mut moved) = (0.0, 0.0);

@@ -180,6 +180,6 @@ fn classes(g: &Graph, labels: NodeId) -> usize {
     if let Some(take) = g.nodes.iter().find(|n| n.op == Op::Take && read(&n.inputs[1])) {
         return g.shape(take.inputs[0])[0];
     }
-    let reads = |op: &Op| matches!(op, Op::CrossEntropy(Labels::Classes) | Op::Accuracy(Labels::Classes));
+    let reads = |op: &Op| matches!(op, Op::CrossEntropy { labels: Labels::Classes, .. } | Op::Accuracy(Labels::Classes));
     g.nodes.iter().find(|n| reads(&n.op) && n.inputs[1].node == labels).map_or(1, |n| g.shape(n.inputs[0]).last())
 }

@@ -179,14 +179,17 @@ fn softmax() {
     for shape in [&[4][..], &[2, 3], &[2, 2, 3]] {
         pass(&format!("softmax {shape:?}"), |b| parameter(b, "x", shape).softmax());
     }
+    for shape in [&[4][..], &[2, 3], &[2, 2, 3]] {
+        pass(&format!("log_softmax {shape:?}"), |b| parameter(b, "x", shape).log_softmax());
+    }
     pass("softmax of a product", |b| parameter(b, "x", &[2, 3]).matmul(&parameter(b, "y", &[3, 4])).softmax().square());
 }
 
 /// In mid-graph, and the logits have a second consumer.
-fn penalised(b: &Builder, labels: &Var) -> Var {
+fn penalised(b: &Builder, labels: &Var, smoothing: f64) -> Var {
     let x = b.batch(4, field("x", DType::F32, [5].into(), None));
     let logits = x.matmul(&b.parameter("weight", [5, 3].into())) + b.parameter("bias", [3].into());
-    logits.cross_entropy(labels) * 0.5 + logits.square().mean() * 0.1
+    logits.cross_entropy_smoothed(labels, smoothing) * 0.5 + logits.square().mean() * 0.1
 }
 
 #[test]
@@ -197,12 +200,12 @@ fn cross_entropy() {
         // rows that do not sum to 1, some below 0: the formula holds for these too
         ("any weights", field("y", DType::F32, [3].into(), None)),
     ];
-    for (name, y) in labels {
-        check(name, |b| penalised(b, &b.batch(4, y.clone()))).unwrap_or_else(|e| panic!("{e}"));
-        check(&format!("{name}, squared"), |b| penalised(b, &b.batch(4, y.clone())).square()).unwrap_or_else(|e| panic!("{e}"));
+    for ((name, y), s) in labels.into_iter().flat_map(|l| [0.0, 0.1].map(|s| (l.clone(), s))) {
+        check(&format!("{name}, smoothed by {s}"), |b| penalised(b, &b.batch(4, y.clone()), s)).unwrap_or_else(|e| panic!("{e}"));
+        check(&format!("{name}, squared"), |b| penalised(b, &b.batch(4, y.clone()), s).square()).unwrap_or_else(|e| panic!("{e}"));
         check(&format!("{name}, a weight of the loss"), |b| {
             let share = b.parameter("share", [2].into()).sigmoid();
-            (penalised(b, &b.batch(4, y.clone())) * share).sum()
+            (penalised(b, &b.batch(4, y.clone()), s) * share).sum()
         })
         .unwrap_or_else(|e| panic!("{e}"));
     }
@@ -210,7 +213,7 @@ fn cross_entropy() {
 
 #[test]
 fn labels_get_no_gradient() {
-    let e = check("labels", |b| penalised(b, &b.parameter("p", [4, 3].into()).softmax())).unwrap_err();
+    let e = check("labels", |b| penalised(b, &b.parameter("p", [4, 3].into()).softmax(), 0.0)).unwrap_err();
     assert!(e.contains("labels"), "{e}");
 }
 
