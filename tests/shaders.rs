@@ -25,6 +25,7 @@ mod tolerance;
 use common::{Job, Suite};
 use gradus::kernels::{Access, Kernel, Profile};
 use gradus::optim::{Adam, AdamW, Optimizer, Sgd};
+use gradus::plan::Launch;
 use make::{Case, no_rule};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::BTreeMap;
@@ -56,6 +57,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         let built = case.build()?;
         for profile in [Profile::Software, Profile::Gpu] {
             for l in built.program(profile, rule)?.launches {
+                bound_once(&case.name, &l)?;
                 out.entry(l.kernel.source()).or_insert(l.kernel);
             }
         }
@@ -71,6 +73,21 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         add(&all[0], &rule.rule())?;
     }
     Ok(out)
+}
+
+/// WebGPU forbids a buffer that one dispatch binds twice where one of the two may be written.
+fn bound_once(case: &str, l: &Launch) -> Result<(), String> {
+    let accesses = l.kernel.accesses();
+    if accesses.len() != l.buffers.len() {
+        return Err(format!("{case}: {} {} has {} buffers for {} bindings", l.kernel.name(), l.label, l.buffers.len(), accesses.len()));
+    }
+    for (i, (id, access)) in l.buffers.iter().zip(&accesses).enumerate() {
+        let other = (0..i).find(|&j| l.buffers[j] == *id && (*access == Access::Write || accesses[j] == Access::Write));
+        if let Some(j) = other {
+            return Err(format!("{case}: {} {} binds {id:?} as {j} and as {i}", l.kernel.name(), l.label));
+        }
+    }
+    Ok(())
 }
 
 fn validated(source: &str) -> Result<(naga::Module, ModuleInfo), String> {

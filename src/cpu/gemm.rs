@@ -225,8 +225,16 @@ mod tests {
             [2000, 1, 900],
         ] {
             for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
-                let spec =
-                    GemmSpec { ta, tb, va: false, vb: false, tile: Tile::Direct { vectors: 1 }, epilogue: Expr::identity(), row_sum: true };
+                let spec = GemmSpec {
+                    ta,
+                    tb,
+                    va: false,
+                    vb: false,
+                    tile: Tile::Direct { vectors: 1 },
+                    epilogue: Expr::identity(),
+                    row_sum: true,
+                    via: vec![0, 1],
+                };
                 let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
                 let (a, b) = (matrix(if ta { m } else { k }), matrix(if tb { k } else { n }));
                 let gemm = Gemm { spec, m, n, k, batch: 1, a, b, extras: vec![], outputs: vec![0], row_sum: 0 };

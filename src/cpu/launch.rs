@@ -38,11 +38,17 @@ impl Ready {
         let name = || format!("the launch {} {}", l.kernel.name(), l.label);
         let refuse = |problem: String| Err(fault(&name(), problem));
         let (spans, accesses) = (spans(&l.kernel), l.kernel.accesses());
-        if spans.len() != l.buffers.len() || accesses.len() != l.buffers.len() {
+        let bindings = bindings(&l.kernel, spans.len());
+        if bindings.iter().max().map_or(0, |b| b + 1) != l.buffers.len() || accesses.len() != l.buffers.len() {
             return refuse(format!("{} buffers for {} bindings", l.buffers.len(), accesses.len()));
         }
+        let twice = |i: usize, id: &BufferId| accesses[i] == Access::Write && l.buffers[..i].contains(id);
+        if let Some((_, id)) = l.buffers.iter().enumerate().find(|(i, id)| twice(*i, id)) {
+            return refuse(format!("it binds {id:?} twice, to write it"));
+        }
         let mut r = Ready { reads: Vec::new(), taken: Vec::new(), cuts: Vec::new(), workers: Vec::new() };
-        for ((&id, span), access) in l.buffers.iter().zip(spans).zip(accesses) {
+        for (b, span) in bindings.into_iter().zip(spans) {
+            let (id, access) = (l.buffers[b], accesses[b]);
             let place = match id {
                 BufferId::Data(i) => {
                     data.get(i).map(|d| Place::Data(d.0)).ok_or_else(|| fault(&name(), format!("no data for field {i}")))?
@@ -131,7 +137,19 @@ impl Ready {
     }
 }
 
-/// The words of each binding that a kernel touches, in binding order.
+/// The binding of each span: results that lie in one buffer share one.
+fn bindings(kernel: &Kernel, spans: usize) -> Vec<usize> {
+    let via = match kernel {
+        Kernel::Map(k) => &k.spec.via,
+        Kernel::Gemm(k) => &k.spec.via,
+        _ => return (0..spans).collect(),
+    };
+    let first = spans.saturating_sub(via.len());
+    let own = |v: usize| (0..v).filter(|&i| via[i] == i).count();
+    (0..first).chain(via.iter().map(|&v| first + own(v))).collect()
+}
+
+/// The words of each binding that a kernel touches, in binding order; of each result where several share one.
 fn spans(kernel: &Kernel) -> Vec<Range<usize>> {
     match kernel {
         Kernel::Map(k) => map::spans(k),

@@ -1,5 +1,5 @@
 use super::source::{MATH, Source};
-use super::{Access, Profile, to_words};
+use super::{Access, Profile, owners, to_words};
 use crate::expr::Expr;
 
 /// How the work is cut.
@@ -82,6 +82,8 @@ pub struct GemmSpec {
     pub epilogue: Expr,
     /// Also sums A over k: a bias' gradient on the way to the weight's.
     pub row_sum: bool,
+    /// The result (outputs, then row sums) through whose binding each is written: its own, or that of an earlier one in the same buffer.
+    pub via: Vec<usize>,
 }
 
 /// `C = epilogue(A B)`. Buffers: A, B, extras, outputs, row sums.
@@ -118,7 +120,7 @@ impl Gemm {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let GemmSpec { ta, tb, va, vb, tile, epilogue, row_sum } = &self.spec;
+        let GemmSpec { ta, tb, va, vb, tile, epilogue, row_sum, via } = &self.spec;
         let element = |v: bool| if v { "vec4<f32>" } else { "f32" };
         let extras = epilogue.arity() - 1;
         let mut s = Source::new("f32");
@@ -126,11 +128,9 @@ impl Gemm {
         for i in 0..extras {
             s.buffer(&format!("extra{i}"), Access::Read, "f32");
         }
-        for o in 0..epilogue.outputs().len() {
+        // the row sums come after the outputs
+        for o in (0..via.len()).filter(|&o| via[o] == o) {
             s.buffer(&format!("out{o}"), Access::Write, "f32");
-        }
-        if *row_sum {
-            s.buffer("row_sums", Access::Write, "f32");
         }
         s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).line(MATH);
         match tile {
@@ -156,10 +156,10 @@ impl Gemm {
         s.line(printed.statements.trim_end());
         s.line("    let at = (batch * dim(0u) + row) * dim(1u) + col;");
         for (o, name) in printed.outputs.iter().enumerate() {
-            s.line(format!("    out{o}[dim({}u) + at] = {name};", 11 + 4 * extras + o));
+            s.line(format!("    out{}[dim({}u) + at] = {name};", via[o], 11 + 4 * extras + o));
         }
         s.line("}");
-        let sum = if *row_sum { "row_sums[dim(10u) + row] = value;" } else { "" };
+        let sum = via.last().filter(|_| *row_sum).map_or(String::new(), |v| format!("out{v}[dim(10u) + row] = value;"));
         s.line(format!("fn store_row_sum(row: u32, value: f32) {{ {sum} }}"));
         s.finish(match tile {
             Tile::Direct { .. } => include_str!("../../shaders/gemm_direct.wgsl"),
@@ -170,7 +170,7 @@ impl Gemm {
     /// A, B, extras, outputs, row sums.
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Read; 2 + self.extras.len()];
-        a.resize(a.len() + self.outputs.len() + usize::from(self.spec.row_sum), Access::Write);
+        a.resize(a.len() + owners(&self.spec.via), Access::Write);
         a
     }
 

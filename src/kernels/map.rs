@@ -1,5 +1,5 @@
 use super::source::{MATH, Source};
-use super::{Access, fold, to_words};
+use super::{Access, fold, owners, to_words};
 use crate::expr::Expr;
 
 const WG: usize = 64;
@@ -35,6 +35,8 @@ pub struct MapSpec {
     pub rank: usize,
     /// Four elements a thread.
     pub vector: bool,
+    /// The output through whose binding each is written: its own, or that of an earlier one in the same buffer.
+    pub via: Vec<usize>,
 }
 
 /// A formula at every element. Buffers: inputs, outputs.
@@ -70,7 +72,8 @@ impl Map {
             Read::Strided => false,
         });
         let vector = aligned && n.is_multiple_of(4) && outputs.iter().all(|o| o % 4 == 0);
-        Map { spec: MapSpec { f, reads, rank, vector }, shape, inputs, outputs }
+        let via = (0..outputs.len()).collect();
+        Map { spec: MapSpec { f, reads, rank, vector, via }, shape, inputs, outputs }
     }
 
     /// Elements of the output.
@@ -84,14 +87,14 @@ impl Map {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let MapSpec { f, reads, rank, vector } = &self.spec;
+        let MapSpec { f, reads, rank, vector, via } = &self.spec;
         let v = if *vector { "vec4<f32>" } else { "f32" };
         let mut s = Source::new(v);
         s.number("WG", WG);
         for (i, r) in reads.iter().enumerate() {
             s.buffer(&format!("in{i}"), Access::Read, if *r == Read::One { "f32" } else { v });
         }
-        for o in 0..f.outputs().len() {
+        for o in (0..via.len()).filter(|&o| via[o] == o) {
             s.buffer(&format!("out{o}"), Access::Write, v);
         }
         s.line(MATH).line("fn element(e: u32) {");
@@ -118,7 +121,7 @@ impl Map {
         let printed = f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end());
         for (o, name) in printed.outputs.iter().enumerate() {
-            s.line(format!("    out{o}[dim({}u) + e] = {name};", at + o));
+            s.line(format!("    out{}[dim({}u) + e] = {name};", via[o], at + o));
         }
         s.line("}");
         s.finish(include_str!("../../shaders/map.wgsl"))
@@ -127,7 +130,7 @@ impl Map {
     /// Inputs, outputs.
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Read; self.inputs.len()];
-        a.resize(self.inputs.len() + self.outputs.len(), Access::Write);
+        a.resize(self.inputs.len() + owners(&self.spec.via), Access::Write);
         a
     }
 

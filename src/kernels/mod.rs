@@ -156,6 +156,17 @@ impl Kernel {
     }
 }
 
+/// For each of a kernel's results the first one that lies in the same buffer. They share its binding: WebGPU forbids a buffer that one
+/// dispatch binds twice to write.
+pub fn shared<T: PartialEq>(buffers: &[T]) -> Vec<usize> {
+    buffers.iter().enumerate().map(|(i, b)| buffers.iter().position(|x| x == b).unwrap_or(i)).collect()
+}
+
+/// Results that have a binding of their own.
+fn owners(via: &[usize]) -> usize {
+    via.iter().enumerate().filter(|&(i, &v)| i == v).count()
+}
+
 /// `groups` workgroups along two axes, none above the limit.
 fn fold(groups: usize) -> [u32; 3] {
     if groups <= MAX_GROUPS {

@@ -9,7 +9,7 @@ use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
 use crate::kernels::words::{BOUND_METRICS, MAX_METRICS};
 use crate::kernels::{
     Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Optimizer, Plane, Reduce, ReduceSpec, Softmax,
-    Strided, Term, Tick, Tile,
+    Strided, Term, Tick, Tile, shared,
 };
 use std::collections::HashMap;
 use std::ops::Range;
@@ -81,6 +81,14 @@ fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Va
         }
     }
     out
+}
+
+/// Appends the buffers of results, each once, and says which result has each one's binding.
+fn bind(buffers: &mut Vec<Symbol>, results: impl Iterator<Item = Symbol>) -> Vec<usize> {
+    let results: Vec<Symbol> = results.collect();
+    let via = shared(&results);
+    buffers.extend(results.iter().enumerate().filter(|&(i, _)| via[i] == i).map(|(_, s)| *s));
+    via
 }
 
 impl Lowering<'_> {
@@ -215,11 +223,12 @@ impl Lowering<'_> {
             buffers.push(from);
         }
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
-        buffers.extend(places.iter().map(|p| p.0));
+        let via = bind(&mut buffers, places.iter().map(|p| p.0));
         let elements = inputs.iter().chain(&outputs).map(|v| self.size(*v)).sum();
         let flops = (f.flops() * shape.size()) as u64;
         let label = self.label(group.maps[0], &shape, &group.maps);
-        let map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect());
+        let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect());
+        map.spec.via = via;
         self.push(Kernel::Map(map), buffers, label, flops, elements);
     }
 
@@ -251,10 +260,9 @@ impl Lowering<'_> {
             extras.push(self.plane(*v, offset, &out));
         }
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
-        buffers.extend(places.iter().map(|p| p.0));
         let sum = group.row_sum.map(|s| self.assign(s.into()));
-        buffers.extend(sum.map(|p| p.0));
-        let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), tile, epilogue, row_sum: sum.is_some() };
+        let via = bind(&mut buffers, places.iter().chain(&sum).map(|p| p.0));
+        let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), tile, epilogue, row_sum: sum.is_some(), via };
         let flops = (out.size() * (2 * k + spec.epilogue.flops())) as u64;
         let elements = [va, vb].iter().chain(&inputs).chain(&outputs).map(|v| self.size(*v)).sum();
         let mut label = self.label(node, &out, &group.maps);

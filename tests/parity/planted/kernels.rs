@@ -55,6 +55,18 @@ const LINES: &[Line] = &[
     ),
     ("map", "a wrong stride", edit!(Map, k => k.inputs.iter_mut().flat_map(|i| &mut i.strides).for_each(|s| *s = 0)), &["[7, 33] * [33]"]),
     ("map", "a dropped last row", edit!(Map, k => if let Some(n) = k.shape.first_mut() { *n -= 1 }), &["relu [33]", "[7, 33] * [33]"]),
+    (
+        "gemm",
+        "a second result where the first is",
+        |k| if let Kernel::Gemm(g) = k { second(&g.spec.via, &mut g.outputs) } else { false },
+        &["two gradients of one product"],
+    ),
+    (
+        "map",
+        "a second result where the first is",
+        |k| if let Kernel::Map(m) = k { second(&m.spec.via, &mut m.outputs) } else { false },
+        &["two gradients of one map"],
+    ),
     ("reduce", "a dropped last term", edit!(Reduce, k => k.length = k.length.max(2) - 1), &["Sum of [7, 33] over [1]"]),
     ("reduce", "the factor dropped", edit!(Reduce, k => k.scale = 1.0), &["Mean of [7, 33] over [0]"]),
     ("reduce", "a wrong stride", edit!(Reduce, k => k.inputs[0].along = 1), &["Sum of [7, 33] over [0]"]),
@@ -86,6 +98,15 @@ const LINES: &[Line] = &[
     ("tick", "partial sums dropped", edit!(Tick, k => k.partials = 1), &["sgd [5000]"]),
     ("tick", "an evaluation for a training step", edit!(Tick, k => k.train = false), &["sgd [128]"]),
 ];
+
+/// Two results of one buffer at one place; false where no two share a buffer.
+fn second(via: &[usize], outputs: &mut [usize]) -> bool {
+    let both = via.get(1) == Some(&0) && outputs.len() > 1;
+    if both {
+        outputs[1] = outputs[0];
+    }
+    both
+}
 
 pub fn all() -> Vec<Spec> {
     LINES.iter().map(|&(kernel, error, edit, rows)| Spec { kernel, error, edit, rows }).collect()

@@ -189,6 +189,7 @@ const GEMM_DIRECT: &[Line] = &[
         &[(" + batch * dim(14u)", "")],
         &["a product with one batch of one", "a product with one element of a batch"],
     ),
+    ("row sums where the product is", S, &[("dim(10u) + row]", "dim(11u) + row]")], &["layers with relu"]),
     ("the row sum's tail dropped", S, &[("if (ROW_SUM) { row_sum[i] += x; }\n            for", "for")], &["layers with relu"]),
     ("the row sum's fours dropped", S, &[("if (ROW_SUM) { row_sum[i] += x; }\n            }", "}")], &["layers with relu"]),
 ];
