@@ -3,7 +3,7 @@
 use super::units::DraftUnit;
 use super::{BufferId, Phase};
 use crate::graph::{Field, Type};
-use crate::kernels::Kernel;
+use crate::kernels::{Kernel, shared};
 use std::ops::Range;
 
 /// A buffer of a launch: a fixed one, or a value that gets a slot later.
@@ -41,3 +41,11 @@ pub struct Draft {
 
 /// Where a value lies: a buffer and its first element.
 pub type Place = (Symbol, usize);
+
+/// Appends the buffers of results, each once, and says which result has each one's binding.
+pub fn bind(buffers: &mut Vec<Symbol>, results: impl Iterator<Item = Symbol>) -> Vec<usize> {
+    let results: Vec<Symbol> = results.collect();
+    let via = shared(&results);
+    buffers.extend(results.iter().enumerate().filter(|&(i, _)| via[i] == i).map(|(_, s)| *s));
+    via
+}

@@ -1,6 +1,6 @@
 //! From groups of nodes to kernels with sizes, over buffers that have no slot yet.
 
-use super::draft::{Draft, DraftLaunch, Place, Symbol};
+use super::draft::{Draft, DraftLaunch, Place, Symbol, bind};
 use super::fuse::{Core, Group, Groups, base};
 use super::{BufferId, Phase, Purpose, Request, Step};
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
 use crate::kernels::words::{BOUND_METRICS, MAX_METRICS};
 use crate::kernels::{
     Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Optimizer, Plane, Reduce, ReduceSpec, Softmax,
-    Strided, Term, Tick, Tile, shared,
+    Strided, Term, Tick, Tile,
 };
 use std::collections::HashMap;
 use std::ops::Range;
@@ -81,14 +81,6 @@ fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Va
         }
     }
     out
-}
-
-/// Appends the buffers of results, each once, and says which result has each one's binding.
-fn bind(buffers: &mut Vec<Symbol>, results: impl Iterator<Item = Symbol>) -> Vec<usize> {
-    let results: Vec<Symbol> = results.collect();
-    let via = shared(&results);
-    buffers.extend(results.iter().enumerate().filter(|&(i, _)| via[i] == i).map(|(_, s)| *s));
-    via
 }
 
 impl Lowering<'_> {
