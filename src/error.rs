@@ -52,7 +52,7 @@ pub enum Error {
 
     /// A model that gives other names or shapes when it is built again.
     #[error(
-        "the model is not the same each time it is built\n  where: {at}\n  first: {first}\n  now: {now}\n  help: it must make the same parameters, outputs and metrics for every purpose and batch size"
+        "the model is not the same each time it is built\n  where: {at}; first: {first}; now: {now}\n  help: it must make the same parameters, outputs and metrics for every purpose and batch size"
     )]
     InconsistentModel { at: String, first: String, now: String },
 
@@ -117,7 +117,7 @@ pub enum Error {
     DeviceLost { device: String, reason: String },
 
     /// The plan does not fit the device's memory or limits.
-    #[error("{what} needs {needed} bytes and the device gives {available}\n  where: biggest: {}\n  help: {help}", biggest.join(", "))]
+    #[error("{what} needs {needed} bytes and {}\n  where: the biggest: {}\n  help: {help}", gives(*available), biggest.join(", "))]
     OutOfMemory { what: String, needed: u64, available: u64, biggest: Vec<String>, help: String },
 
     /// The driver or wgpu refused a kernel or a command: a fault of gradus or of the driver.
@@ -155,41 +155,15 @@ impl fmt::Debug for Error {
 }
 
 impl Error {
-    /// The stable code of this error, as in `docs/errors.md`.
-    ///
-    /// ```
-    /// let e = "loud".parse::<gradus::train::DeviceChoice>();
-    /// # let _ = e;
-    /// let e = gradus::Error::DeviceLost { device: "x".into(), reason: "y".into() };
-    /// assert_eq!(e.code(), "device-lost");
-    /// ```
-    pub fn code(&self) -> &'static str {
-        match self {
-            Error::ShapeMismatch { .. } => "shape-mismatch",
-            Error::DTypeMismatch { .. } => "dtype-mismatch",
-            Error::DuplicateName { .. } => "duplicate-name",
-            Error::InconsistentModel { .. } => "inconsistent-model",
-            Error::InvalidConfig { .. } => "invalid-config",
-            Error::UnknownChoice { .. } => "unknown-choice",
-            Error::BadRecipe { .. } => "bad-recipe",
-            Error::BadData { .. } => "bad-data",
-            Error::DataNotFound { .. } => "data-not-found",
-            Error::DataSource { .. } => "data-source",
-            Error::LabelOutOfRange { .. } => "label-out-of-range",
-            Error::IndexOutOfRange { .. } => "index-out-of-range",
-            Error::WeightMismatch { .. } => "weight-mismatch",
-            Error::BadFile { .. } => "bad-file",
-            Error::Io { .. } => "io",
-            Error::Download { .. } => "download",
-            Error::NoDevice { .. } => "no-device",
-            Error::DeviceLost { .. } => "device-lost",
-            Error::OutOfMemory { .. } => "out-of-memory",
-            Error::DeviceFault { .. } => "device-fault",
-            Error::BadShader { .. } => "bad-shader",
-            Error::NonFiniteLoss { .. } => "non-finite-loss",
-            Error::NotFound { .. } => "not-found",
-            Error::Unsupported { .. } => "unsupported",
+    /// The same with these names of what is biggest, if memory is short.
+    pub(crate) fn with_biggest(mut self, names: impl FnOnce() -> Vec<String>) -> Self {
+        if let Error::OutOfMemory { biggest, .. } = &mut self {
+            let names = names();
+            if !names.is_empty() {
+                *biggest = names;
+            }
         }
+        self
     }
 
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
@@ -204,6 +178,54 @@ impl Error {
             choices: choices.iter().map(|c| c.to_string()).collect(),
         }
     }
+}
+
+macro_rules! codes {
+    ($($variant:ident = $code:literal,)*) => {
+        impl Error {
+            /// Every code that there is.
+            pub const CODES: &'static [&'static str] = &[$($code),*];
+
+            /// The stable code of this error: one of [`Error::CODES`].
+            ///
+            /// ```
+            /// let e = "loud".parse::<gradus::train::DeviceChoice>().unwrap_err();
+            /// assert_eq!(e.code(), "unknown-choice");
+            /// ```
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $(Error::$variant { .. } => $code,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    ShapeMismatch = "shape-mismatch",
+    DTypeMismatch = "dtype-mismatch",
+    DuplicateName = "duplicate-name",
+    InconsistentModel = "inconsistent-model",
+    InvalidConfig = "invalid-config",
+    UnknownChoice = "unknown-choice",
+    BadRecipe = "bad-recipe",
+    BadData = "bad-data",
+    DataNotFound = "data-not-found",
+    DataSource = "data-source",
+    LabelOutOfRange = "label-out-of-range",
+    IndexOutOfRange = "index-out-of-range",
+    WeightMismatch = "weight-mismatch",
+    BadFile = "bad-file",
+    Io = "io",
+    Download = "download",
+    NoDevice = "no-device",
+    DeviceLost = "device-lost",
+    OutOfMemory = "out-of-memory",
+    DeviceFault = "device-fault",
+    BadShader = "bad-shader",
+    NonFiniteLoss = "non-finite-loss",
+    NotFound = "not-found",
+    Unsupported = "unsupported",
 }
 
 /// Collects the faults of several settings, so that all are reported at once.
@@ -225,6 +247,10 @@ impl Faults {
 /// `file:line:column` of a caller, as errors print it.
 pub(crate) fn place(l: &Location<'_>) -> String {
     format!("{}:{}:{}", l.file(), l.line(), l.column())
+}
+
+fn gives(available: u64) -> String {
+    if available == 0 { "the device gave none".into() } else { format!("the device gives {available}") }
 }
 
 fn list_faults(faults: &[Fault]) -> String {

@@ -81,7 +81,13 @@ impl Table {
     }
 
     /// Makes the slots at least this many bytes.
+    ///
+    /// All of them or, when memory is short, none.
     pub(super) fn grow(&mut self, slots: &[usize]) -> Result<()> {
+        let held = |i: usize| self.own.get(FIXED + self.moments + i).map_or(0, Vec::len);
+        let larger = || slots.iter().enumerate().map(|(i, b)| (b.div_ceil(4), held(i))).filter(|(new, old)| new > old);
+        let (new, old) = larger().fold((0, 0), |(n, o), (new, old)| (n + new, o + old));
+        enough(new, old)?;
         for (i, &bytes) in slots.iter().enumerate() {
             let at = FIXED + self.moments + i;
             if at >= self.own.len() {
@@ -89,9 +95,13 @@ impl Table {
             }
             let words = bytes.div_ceil(4);
             if self.own[at].len() < words {
-                // nothing in a slot outlives a step
-                self.own[at] = Vec::new();
-                self.own[at] = zeros(words)?;
+                // nothing in a slot outlives a step: the old one goes first, and comes back if there is no room
+                let old = std::mem::take(&mut self.own[at]).len();
+                let made = zeros(words);
+                if made.is_err() {
+                    self.own[at] = zeros(old)?;
+                }
+                self.own[at] = made?;
             }
         }
         Ok(())
@@ -120,18 +130,46 @@ impl Table {
     }
 }
 
-fn reserved(words: usize) -> Result<Vec<u32>> {
-    let mut v = Vec::new();
-    match v.try_reserve_exact(words) {
-        Ok(()) => Ok(v),
-        Err(_) => Err(Error::OutOfMemory {
-            what: "a buffer".into(),
-            needed: 4 * words as u64,
-            available: 0,
-            biggest: vec![format!("{words} words")],
-            help: "take a smaller batch or model, or free memory".into(),
-        }),
+/// Buffers below this many words are made without asking how much memory there is.
+const LARGE: usize = 16 << 20;
+
+fn too_large(words: usize, available: u64) -> Error {
+    Error::OutOfMemory {
+        what: "the memory of this machine: a buffer".into(),
+        needed: 4 * words as u64,
+        available,
+        biggest: vec![format!("{words} words in one piece")],
+        help: "take a smaller batch or model (`Program::explain` lists what is large), or free memory".into(),
     }
+}
+
+/// Fails if so many words are more than the machine has left, once `freed` are given back: many systems hand memory out that is not there,
+/// and end the program when it is touched.
+fn enough(words: usize, freed: usize) -> Result<()> {
+    if words < LARGE {
+        return Ok(());
+    }
+    match available_memory() {
+        Some(left) if 4 * words as u64 > left.saturating_add(4 * freed as u64) => Err(too_large(words, left)),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of memory and swap that are free, where the system tells: Linux alone.
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let field = |name: &str| -> Option<u64> {
+        let rest = text.lines().find_map(|l| l.strip_prefix(name))?;
+        Some(1024 * rest.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse::<u64>().ok()?)
+    };
+    Some(field("MemAvailable")? + field("SwapFree").unwrap_or(0))
+}
+
+fn reserved(words: usize) -> Result<Vec<u32>> {
+    enough(words, 0)?;
+    let mut v = Vec::new();
+    v.try_reserve_exact(words).map_err(|_| too_large(words, available_memory().unwrap_or(0)))?;
+    Ok(v)
 }
 
 fn zeros(words: usize) -> Result<Vec<u32>> {

@@ -143,7 +143,7 @@ impl Gpu {
             Some(Failure::OutOfMemory(problem)) => Err(Error::OutOfMemory {
                 what: what.into(),
                 needed: 0,
-                available: self.summary.max_buffer,
+                available: 0,
                 biggest: vec![problem],
                 help: "take a smaller batch, a smaller model, or another device".into(),
             }),
@@ -165,11 +165,17 @@ impl Gpu {
         if let Kernel::Custom(c) = kernel {
             c.runs_on_gpus()?;
         }
+        self.compiled(kernel.name(), source, &kernel.accesses(), checked).map_err(|e| match (kernel, e) {
+            (Kernel::Custom(c), Error::DeviceFault { problem, .. }) => c.bad_shader(problem),
+            (_, e) => e,
+        })
+    }
+
+    fn compiled(&self, name: String, source: String, accesses: &[Access], checked: bool) -> Result<Arc<Pipeline>> {
         let key = (source, checked);
         if let Some(p) = lock(&self.pipelines).get(&key) {
             return Ok(p.clone());
         }
-        let name = kernel.name();
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(key.0.as_str().into()) };
         let module = if checked {
             self.device.create_shader_module(descriptor)
@@ -184,7 +190,6 @@ impl Gpu {
             min_binding_size: size.and_then(std::num::NonZeroU64::new),
         };
         let uniform = |size| buffer(wgpu::BufferBindingType::Uniform, Some(size));
-        let accesses = kernel.accesses();
         let types = std::iter::once(uniform(256)).chain(accesses.iter().map(|a| match a {
             Access::Uniform => uniform(64),
             Access::Read | Access::Write => buffer(wgpu::BufferBindingType::Storage { read_only: *a == Access::Read }, None),
@@ -207,10 +212,7 @@ impl Gpu {
             compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: checked },
             cache: None,
         });
-        self.check(&format!("the kernel {name}")).map_err(|e| match (kernel, e) {
-            (Kernel::Custom(c), Error::DeviceFault { problem, .. }) => c.bad_shader(problem),
-            (_, e) => e,
-        })?;
+        self.check(&format!("the kernel {name}"))?;
         tracing::debug!(kernel = name, checked, "made a pipeline");
         let made = Arc::new(Pipeline { pipeline, layout });
         lock(&self.pipelines).insert(key, made.clone());
@@ -227,5 +229,51 @@ impl Gpu {
     pub fn destroy(&self) {
         *lock(&self.failure) = Some(Failure::Lost("destroyed by the program".into()));
         self.device.destroy();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{GpuSession, adapters};
+    use crate::plan::Layout;
+
+    const WHOLE: &str = "@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@compute @workgroup_size(1) fn main() { out[0] = 1.0; }";
+
+    /// One device for both: software drivers do not survive two at once.
+    #[test]
+    fn what_the_driver_refuses() {
+        let found = adapters();
+        let Some(gpu) = found.last().and_then(|a| Gpu::open(a).ok()) else {
+            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "no adapter");
+            return eprintln!("skipped: no adapter");
+        };
+        // shaders that naga does not take: syntax, types, a binding that is not there, another entry point
+        let types = WHOLE.replace("1.0", "true");
+        let binding = WHOLE.replace("binding(1)", "binding(7)");
+        let entry = WHOLE.replace("fn main", "fn other");
+        for (source, says) in [("no shader {", "expected"), (&types, "bool"), (&binding, "binding"), (&entry, "main")] {
+            for checked in [true, false] {
+                let made = gpu.compiled("broken_kernel".into(), source.into(), &[Access::Write], checked);
+                let Err(e @ Error::DeviceFault { .. }) = made else { panic!("{says}: taken") };
+                let text = e.to_string();
+                assert!(text.contains("the kernel broken_kernel") && text.to_lowercase().contains(says), "{text}");
+                assert!(text.contains("where:") && text.contains("help:"), "{text}");
+            }
+        }
+        // the device goes on
+        assert!(gpu.compiled("good".into(), WHOLE.into(), &[Access::Write], true).is_ok());
+        let count = gpu.pipeline_count();
+        assert!(gpu.compiled("good".into(), WHOLE.into(), &[Access::Write], true).is_ok() && gpu.pipeline_count() == count);
+        // as the driver's refusal arrives
+        let layout = Layout { parameters: 128, frozen: 0, moments: 0 };
+        let mut session = GpuSession::new(gpu.clone(), layout, true).unwrap();
+        *lock(&gpu.failure) = Some(Failure::OutOfMemory("Not enough memory left.".into()));
+        let e = crate::plan::Session::add_data(&mut session, &[7; 1000]).unwrap_err();
+        assert!(matches!(e, Error::OutOfMemory { needed: 4000, .. }), "{e}");
+        assert!(["beside the", "Not enough memory", "gave none", "help:"].iter().all(|p| e.to_string().contains(p)), "{e}");
+        crate::plan::Session::add_data(&mut session, &[7; 1000]).unwrap();
+        assert!(!gpu.is_lost());
     }
 }

@@ -120,7 +120,7 @@ impl GpuSession {
         self.wait_mapped(&index, &mapped)?;
         let words = self.mapped_words(&staging, 2 * count)?;
         staging.unmap();
-        self.idle_staging.push(staging);
+        self.give_back(staging);
         Ok(words.chunks(2).map(|w| u64::from(w[0]) | u64::from(w[1]) << 32).collect())
     }
 

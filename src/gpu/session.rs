@@ -2,7 +2,7 @@ use super::device::{Gpu, Pipeline, lock};
 use crate::error::{Error, Result};
 use crate::kernels::DIMS;
 use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
-use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Session, Timing, Traffic};
+use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, STAGED, Session, Timing, Traffic};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
@@ -48,6 +48,9 @@ struct Pending {
 /// Most steps of one submit: two in flight never lap the log's ring.
 pub(crate) const MAX_STEPS: usize = LOG_ROWS / 4;
 
+/// Bytes of the buffer that a submit's log is read back through.
+const STAGING: u64 = 4 * (MAX_STEPS * LOG_WIDTH) as u64;
+
 /// Longest wait before a look whether the device is still there.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -82,6 +85,8 @@ impl GpuSession {
             let buffer = s.buffer(&format!("{id:?}"), 4 * words as u64, uniform)?;
             s.fixed.insert(id, buffer);
         }
+        let staging: Vec<_> = (0..STAGED).map(|_| s.staging(STAGING)).collect();
+        s.idle_staging = staging;
         // a line that no step has written belongs to no batch
         let empty = vec![u32::MAX; LOG_ROWS * LOG_WIDTH];
         s.write(BufferId::Log(Lane::Train), 0, &empty)?;
@@ -89,25 +94,42 @@ impl GpuSession {
         Ok(s)
     }
 
-    fn buffer(&self, label: &str, bytes: u64, more: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    /// Fails if one binding cannot hold so many bytes.
+    fn fits(&self, label: &str, bytes: u64) -> Result<()> {
         let limit = self.gpu.summary.max_buffer.min(self.gpu.summary.max_binding);
-        if bytes > limit {
-            return Err(Error::OutOfMemory {
-                what: format!("the buffer {label}"),
-                needed: bytes,
-                available: limit,
-                biggest: vec![format!("{label}: {bytes} bytes in one binding")],
-                help: "take a smaller batch or a smaller model; `explain()` lists what is large".into(),
-            });
+        if bytes <= limit {
+            return Ok(());
         }
+        Err(Error::OutOfMemory {
+            what: format!("the buffer {label} of {}", self.gpu.summary.name),
+            needed: bytes,
+            available: limit,
+            biggest: vec![format!("{label}: {bytes} bytes in one binding")],
+            help: "take a smaller batch or a smaller model (`Program::explain` lists what is large); `cpu` has no such limit".into(),
+        })
+    }
+
+    fn buffer(&self, label: &str, bytes: u64, more: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.fits(label, bytes)?;
         let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes.max(4),
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST | more,
             mapped_at_creation: false,
         });
-        self.gpu.check(&format!("the buffer {label}"))?;
+        self.gpu.check(&format!("the buffer {label}")).map_err(|e| self.refused(e, bytes))?;
         Ok(buffer)
+    }
+
+    /// The driver's refusal with the numbers that it does not tell.
+    fn refused(&self, e: Error, bytes: u64) -> Error {
+        match e {
+            Error::OutOfMemory { what, biggest, help, .. } => {
+                let what = format!("{what}, beside the {} bytes that the model holds on {},", self.bytes(), self.gpu.summary.name);
+                Error::OutOfMemory { what, needed: bytes, available: 0, biggest, help }
+            }
+            e => e,
+        }
     }
 
     fn find(&self, id: BufferId, data: &[DataId]) -> Result<&wgpu::Buffer> {
@@ -139,16 +161,26 @@ impl GpuSession {
         Ok(groups)
     }
 
+    /// A buffer to read back through. Those of a log's size are kept, larger ones are made for the one read.
     pub(super) fn staging(&mut self, bytes: u64) -> wgpu::Buffer {
-        let fits = self.idle_staging.iter().position(|b| b.size() >= bytes);
-        match fits {
-            Some(i) => self.idle_staging.swap_remove(i),
-            None => self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("staging"),
-                size: bytes,
-                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            }),
+        match self.idle_staging.pop() {
+            Some(b) if bytes <= STAGING => b,
+            other => {
+                self.idle_staging.extend(other);
+                self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("staging"),
+                    size: bytes.max(STAGING),
+                    usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                    mapped_at_creation: false,
+                })
+            }
+        }
+    }
+
+    /// Takes an unmapped staging buffer back.
+    pub(super) fn give_back(&mut self, staging: wgpu::Buffer) {
+        if staging.size() == STAGING {
+            self.idle_staging.push(staging);
         }
     }
 
@@ -203,6 +235,8 @@ impl Session for GpuSession {
     }
 
     fn prepare(&mut self, program: &Arc<Program>, data: &[DataId]) -> Result<Handle> {
+        // all of them before the first is made: a program that does not fit leaves the others as they are
+        program.slots.iter().enumerate().try_for_each(|(i, &bytes)| self.fits(&format!("slot {i}"), bytes as u64))?;
         for (i, &bytes) in program.slots.iter().enumerate() {
             let label = format!("slot {i}");
             if self.slots.len() <= i {
@@ -253,7 +287,7 @@ impl Session for GpuSession {
     fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
         self.traffic.reads += 1;
         let bytes = 4 * len as u64;
-        let staging = self.staging(bytes.max(4));
+        let staging = self.staging(bytes);
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(self.find(buffer, &[])?, 4 * offset as u64, &staging, 0, bytes);
         let index = self.gpu.queue.submit([encoder.finish()]);
@@ -262,7 +296,7 @@ impl Session for GpuSession {
         self.wait_mapped(&index, &mapped)?;
         let out = self.mapped_words(&staging, len)?;
         staging.unmap();
-        self.idle_staging.push(staging);
+        self.give_back(staging);
         Ok(out)
     }
 
@@ -286,7 +320,7 @@ impl Session for GpuSession {
             (Some(true), Some(p)) => {
                 let words = self.mapped_words(&p.staging, p.steps * LOG_WIDTH)?;
                 p.staging.unmap();
-                self.idle_staging.push(p.staging);
+                self.give_back(p.staging);
                 let lines = words.chunks(LOG_WIDTH).map(LogLine::from_words).enumerate();
                 let ours = lines.filter(|(i, l)| l.batch == p.first_batch.wrapping_add(*i as u32));
                 Ok(Some(ours.map(|(_, l)| l).collect()))
@@ -311,9 +345,10 @@ impl Session for GpuSession {
     }
 
     fn bytes(&self) -> u64 {
-        let all = self.fixed.values().chain(&self.slots).chain(self.data.iter().flatten()).chain(&self.idle_staging);
+        let all = self.fixed.values().chain(&self.slots).chain(self.data.iter().flatten());
+        let staging = self.idle_staging.iter().chain(self.pending.iter().map(|p| &p.staging));
         let dims = self.programs.iter().flatten().map(|p| p.dims.size());
-        all.map(wgpu::Buffer::size).sum::<u64>() + dims.sum::<u64>()
+        all.chain(staging).map(wgpu::Buffer::size).sum::<u64>() + dims.sum::<u64>()
     }
 }
 
@@ -334,7 +369,7 @@ impl GpuSession {
         let steps = steps.min(MAX_STEPS);
         self.traffic.submits += 1;
         self.traffic.steps += steps as u64;
-        let staging = self.staging(4 * (MAX_STEPS * LOG_WIDTH) as u64);
+        let staging = self.staging(STAGING);
         let lane = p.program.purpose.lane();
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {

@@ -56,7 +56,7 @@ impl Program {
         if frozen > 0 {
             let _ = writeln!(out, "  frozen    {} ({} parameters)", bytes(frozen), group(self.arena.frozen_count() as u64));
         }
-        let _ = writeln!(out, "  peak      {} without the data set", bytes(arenas * arena + frozen + slots as u64));
+        let _ = writeln!(out, "  peak      {} without the data set", bytes(self.peak_bytes()));
         out
     }
 }

@@ -1,7 +1,12 @@
 //! Slots: values that do not live at the same time share a buffer.
 
 use super::draft::{Draft, Symbol};
-use super::{BufferId, Launch, Output, Program, Request};
+use super::{Arena, BufferId, Launch, Output, Program, Request, human_bytes};
+use crate::kernels::DIMS;
+use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+
+/// Values that are named where memory is short.
+const NAMED: usize = 4;
 
 /// Slots start and end at this many bytes.
 const GRAIN: usize = 256;
@@ -44,6 +49,9 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         Symbol::Fixed(b) => b,
         Symbol::Virtual(v) => BufferId::Slot(slot_of[v]),
     };
+    let mut by_size: Vec<usize> = (0..n).filter(|&v| born[v] < end).collect();
+    by_size.sort_by_key(|&v| std::cmp::Reverse(bytes[v]));
+    let largest = by_size.iter().take(NAMED).map(|&v| (draft.launches[born[v]].label.clone(), bytes[v])).collect();
     let launches = draft.launches.into_iter().map(|l| Launch {
         buffers: l.buffers.iter().map(|&s| id(s)).collect(),
         kernel: l.kernel,
@@ -65,6 +73,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         phases: draft.phases,
         slots,
         live_bytes,
+        largest,
         arena: r.arena.clone(),
         moments: r.rule.moments,
         fields: draft.fields,
@@ -75,3 +84,33 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         units: draft.units.into_iter().map(|u| u.settle(id)).collect(),
     }
 }
+
+impl Program {
+    /// Bytes that a model with this program alone holds on a GPU, data sets aside, from `prepare` to its end: arenas, slots, state, log,
+    /// rates, the launches' sizes, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less.
+    pub fn peak_bytes(&self) -> u64 {
+        let (train, frozen) = (self.arena.size, self.arena.frozen);
+        let lanes = 2 * (STATE_WORDS + LOG_ROWS * LOG_WIDTH);
+        let staging = STAGED * LOG_ROWS / 4 * LOG_WIDTH;
+        let words = train * (2 + self.moments) + frozen + lanes + RATE_ROWS * RATE_WIDTH + PARTIALS + staging + DIMS * self.launches.len();
+        4 * words as u64 + self.slots.iter().sum::<usize>() as u64
+    }
+
+    /// The largest values and parameters, for people who run out of memory.
+    pub(crate) fn biggest(&self) -> Vec<String> {
+        let value = |(label, b): &(String, usize)| format!("{label} ({})", human_bytes(*b as u64));
+        self.largest.iter().map(value).chain(self.arena.largest(2)).collect()
+    }
+}
+
+impl Arena {
+    /// The largest parameters with their bytes, gradients and moments not counted.
+    pub(crate) fn largest(&self, most: usize) -> Vec<String> {
+        let mut all: Vec<_> = self.entries.iter().collect();
+        all.sort_by_key(|e| std::cmp::Reverse(e.shape.size()));
+        all.into_iter().take(most).map(|e| format!("{} {} ({})", e.name, e.shape, human_bytes(4 * e.shape.size() as u64))).collect()
+    }
+}
+
+/// Buffers that logs are read back through: one for each submit under way.
+pub(crate) const STAGED: usize = 2;

@@ -19,6 +19,8 @@ pub use arena::{ALIGN, Arena, ArenaEntry};
 pub(crate) use explain::bytes as human_bytes;
 pub(crate) use explain::group as human_count;
 pub use limits::{IndexLimit, LabelLimit};
+#[cfg(feature = "gpu")]
+pub(crate) use memory::STAGED;
 pub use profile::{Clock, Timing};
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 pub use units::{Made, Unit, Window};
@@ -142,6 +144,8 @@ pub struct Program {
     pub slots: Vec<usize>,
     /// Largest sum of slot bytes that are live at one launch: the least that any plan needs.
     pub live_bytes: usize,
+    /// The largest values that slots hold, by the launch that makes them, with their bytes.
+    pub largest: Vec<(String, usize)>,
     /// The parameters.
     pub arena: Arena,
     /// Moments that the optimizer keeps.
@@ -236,7 +240,7 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
             return Err(Error::Unsupported {
                 what: format!("the launch {} {}", l.kernel.name(), l.label),
                 at: format!("a batch of {}", r.batch),
-                help: "its tensors have too many rows or axes for one launch: take a smaller batch".into(),
+                help: "its tensors have too many rows or axes for one launch: take a smaller batch or a narrower layer".into(),
             });
         }
     }

@@ -79,7 +79,8 @@ impl Model {
         let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
         let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))));
         let rule = settings.optimizer.rule();
-        let session = device.session(Layout::of(&arena, rule.moments))?;
+        let names = || arena.largest(5);
+        let session = device.session(Layout::of(&arena, rule.moments)).map_err(|e| e.with_biggest(names))?;
         let recovery = Recovery::new(device.kind() != "cpu");
         let mut model = Model {
             module,
@@ -130,16 +131,25 @@ impl Model {
         Trainer::new(self, data, fit)
     }
 
-    /// Plans training on this data now, which is otherwise done on first use: memory errors and [`Program::explain`] come from here.
+    /// Plans training on this data now, which is otherwise done on first use: memory errors and [`Program::explain`] come from here. All
+    /// memory that training will need is taken now; when it is not there nothing changes, and a smaller batch can be tried.
     pub fn prepare(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
-        self.healed(|m| m.handle(data, Purpose::Train, batch_size.min(data.len())))?;
-        self.program(data, Purpose::Train, batch_size.min(data.len()))
+        self.prepared(data, Purpose::Train, batch_size)
     }
 
     /// As [`Model::prepare`], for `evaluate` on this data.
     pub fn prepare_evaluation(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
-        self.healed(|m| m.handle(data, Purpose::Evaluate, batch_size.min(data.len())))?;
-        self.program(data, Purpose::Evaluate, batch_size.min(data.len()))
+        self.prepared(data, Purpose::Evaluate, batch_size)
+    }
+
+    /// The program of full batches; that of the ragged one is made ready too.
+    fn prepared(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<Arc<Program>> {
+        Fit::new().batch_size(batch_size).check()?;
+        let (n, batch) = (data.len(), batch_size.min(data.len()));
+        for rows in [batch, n % batch].into_iter().filter(|r| *r > 0) {
+            self.healed(|m| m.handle(data, purpose, rows))?;
+        }
+        self.program(data, purpose, batch)
     }
 
     /// The training step on this data as Graphviz DOT.
@@ -252,7 +262,7 @@ impl Model {
         let all = &self.resident[resident].ids;
         let ids: Vec<DataId> =
             program.fields.iter().filter_map(|f| names.iter().position(|n| *n == f.name).and_then(|i| all.get(i)).copied()).collect();
-        let handle = self.session.prepare(&program, &ids)?;
+        let handle = self.session.prepare(&program, &ids).map_err(|e| e.with_biggest(|| program.biggest()))?;
         self.handles.insert(key, handle);
         Ok(handle)
     }
@@ -271,8 +281,16 @@ impl Model {
         }
         tracing::debug!(data = data.name(), rows = data.len(), "moving a data set to the device");
         let mut ids = Vec::new();
-        for field in 0..data.fields().len() {
-            ids.push(self.session.add_data(&data.words(field)?)?);
+        for (i, field) in data.fields().iter().enumerate() {
+            match data.words(i).and_then(|words| self.session.add_data(&words)) {
+                Ok(id) => ids.push(id),
+                Err(e) => {
+                    ids.iter().for_each(|id| self.session.drop_data(*id));
+                    let bytes = 4 * data.len() as u64 * field.words() as u64;
+                    let name = || vec![format!("`{}` of the data set `{}`: {} rows, {bytes} bytes", field.name, data.name(), data.len())];
+                    return Err(e.with_biggest(name));
+                }
+            }
         }
         let key = self.next_resident;
         self.next_resident += 1;
