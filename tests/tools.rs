@@ -13,7 +13,7 @@ use gradus::tensor::{DType, HostTensor};
 use gradus::train::{Bisection, StepProfile};
 use need::Suite;
 
-static SUITE: Suite = Suite::new("tools", 13);
+static SUITE: Suite = Suite::new("tools", 15);
 
 /// Two classes of points in [0, 1)^6, `rows` of them.
 fn points(rows: usize) -> Dataset {
@@ -395,4 +395,21 @@ fn bisection_finds_no_difference_in_healthy_models() {
         println!("{device}: at most {worst:.3} of the tolerance");
         SUITE.ran(1);
     }
+}
+
+#[test]
+fn the_list_of_devices_says_what_each_is_and_why() {
+    let list = Device::list();
+    println!("{list}");
+    let cpu = list.lines().skip_while(|l| !l.starts_with("cpu")).nth(1).unwrap();
+    assert!(cpu.contains("by `auto`") && list.contains(&Device::cpu().name()), "{list}");
+    let e = Device::select("list").unwrap_err();
+    assert!(e.code() == "no-device" && e.to_string().contains(list.trim_end()) && e.to_string().contains("help: choose one"), "{e}");
+    for device in SUITE.devices().iter().filter(|d| d.kind() == "software") {
+        let entry: Vec<&str> = list.lines().skip_while(|l| !l.contains(&device.name())).take(5).collect();
+        for word in ["software, driver ", "f16", "subgroups", "cooperative matrices", "memory: buffers to ", "by `auto`", "`software`"] {
+            assert!(entry.iter().any(|l| l.contains(word)), "`{word}` is not in\n{list}");
+        }
+    }
+    SUITE.ran(2);
 }

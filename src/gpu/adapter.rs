@@ -34,6 +34,14 @@ pub struct AdapterSummary {
     pub subgroups: bool,
     /// Has cooperative matrices (tensor cores).
     pub cooperative: bool,
+    /// Least and most lanes of a subgroup.
+    pub subgroup_lanes: (u32, u32),
+    /// Sizes and types of its cooperative matrices, as in `16x16x16 f16 to f32`.
+    pub matrices: Vec<String>,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
+    /// Can time kernels: inside a pass, at its ends, or not.
+    pub timestamps: &'static str,
     /// Largest buffer in bytes.
     pub max_buffer: u64,
     /// Largest binding in bytes.
@@ -45,6 +53,35 @@ impl AdapterSummary {
     /// Whether it is a real GPU.
     pub fn is_gpu(&self) -> bool {
         self.kind != AdapterKind::Software
+    }
+
+    /// What it is and what it can do, a line each: back end, type and driver; f16, subgroups, cooperative matrices; memory. wgpu does not
+    /// tell how much memory an adapter has in all, only what it gives in one piece.
+    pub fn details(&self) -> Vec<String> {
+        let has = |yes: bool, what: &str| format!("{}{what}", if yes { "" } else { "no " });
+        let (least, most) = self.subgroup_lanes;
+        let lanes = if least == most { format!("subgroups of {least}") } else { format!("subgroups of {least} to {most}") };
+        let matrices = match (self.cooperative, self.matrices.is_empty()) {
+            (false, _) => "no cooperative matrices".into(),
+            (true, true) => "cooperative matrices, of sizes that it does not tell".into(),
+            (true, false) => format!("cooperative matrices {}", self.matrices.join(", ")),
+        };
+        let bytes = |n: u64| crate::plan::human_bytes(n);
+        vec![
+            format!("{}, {}, driver {}", self.backend, format!("{:?}", self.kind).to_lowercase(), self.driver),
+            format!(
+                "{}, {}, {matrices}, timestamps {}",
+                has(self.f16, "f16"),
+                if self.subgroups { lanes } else { "no subgroups".into() },
+                self.timestamps
+            ),
+            format!(
+                "memory: buffers to {}, bindings to {}, {} for a workgroup",
+                bytes(self.max_buffer),
+                bytes(self.max_binding),
+                bytes(self.workgroup_memory.into())
+            ),
+        ]
     }
 }
 
@@ -93,6 +130,12 @@ pub fn adapters() -> Vec<AdapterSummary> {
 
 fn summary(adapter: wgpu::Adapter) -> AdapterSummary {
     let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
+    let matrix = |m: &wgpu::wgt::CooperativeMatrixProperties| {
+        let (from, to) = (format!("{:?}", m.ab_type), format!("{:?}", m.cr_type));
+        format!("{}x{}x{} {} to {}", m.m_size, m.n_size, m.k_size, from.to_lowercase(), to.to_lowercase())
+    };
+    let mut matrices: Vec<String> = adapter.cooperative_matrix_properties().iter().map(matrix).collect();
+    matrices.dedup(); // with and without saturation
     let kind = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
         wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
@@ -109,6 +152,16 @@ fn summary(adapter: wgpu::Adapter) -> AdapterSummary {
         f16: features.contains(wgpu::Features::SHADER_F16),
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         cooperative: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+        subgroup_lanes: (info.subgroup_min_size, info.subgroup_max_size),
+        matrices,
+        workgroup_memory: limits.max_compute_workgroup_storage_size,
+        timestamps: if features.contains(super::profile::WANTED) {
+            "inside a pass"
+        } else if features.contains(wgpu::Features::TIMESTAMP_QUERY) {
+            "at a pass' ends"
+        } else {
+            "missing"
+        },
         max_buffer: limits.max_buffer_size,
         max_binding: limits.max_storage_buffer_binding_size,
         adapter,

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 const CHOICES: [&str; 7] = ["auto", "gpu", "gpu:INDEX", "gpu:NAME", "software", "cpu", "list"];
 #[cfg(feature = "gpu")]
-const INSTALL: &str = "install a Vulkan driver (Debian/Ubuntu: apt install mesa-vulkan-drivers; NVIDIA: its own driver), or use `cpu`";
+pub(super) const INSTALL: &str =
+    "install a Vulkan driver (Debian/Ubuntu: apt install mesa-vulkan-drivers; NVIDIA: its own driver), or use `cpu`";
 
 /// A way to choose a device: what `--device`, `GRADUS_DEVICE` and [`Device::select`] read.
 ///
@@ -102,7 +103,8 @@ impl Device {
         }
     }
 
-    /// The device for a choice in words: `auto`, `gpu`, `gpu:INDEX`, `gpu:NAME`, `software`, `cpu`.
+    /// The device for a choice in words: `auto`, `gpu`, `gpu:INDEX`, `gpu:NAME`, `software`, `cpu`. `list` is no device: its error holds what
+    /// [`Device::list`] prints.
     pub fn select(choice: &str) -> Result<Self> {
         Self::choose(choice.parse()?)
     }
@@ -128,6 +130,7 @@ impl Device {
     #[cfg(not(feature = "gpu"))]
     pub fn choose(choice: DeviceChoice) -> Result<Self> {
         match choice {
+            DeviceChoice::List => Err(Self::list_is_no_device()),
             DeviceChoice::Cpu => Ok(Self::cpu()),
             DeviceChoice::Auto => Ok(Device { choice, note: "built without the feature `gpu`".into(), ..Self::cpu() }),
             other => Err(Error::NoDevice {
@@ -144,6 +147,9 @@ impl Device {
     pub fn choose(choice: DeviceChoice) -> Result<Self> {
         if choice == DeviceChoice::Cpu {
             return Ok(Self::cpu());
+        }
+        if choice == DeviceChoice::List {
+            return Err(Self::list_is_no_device());
         }
         let all = gpu::adapters();
         let wanted = |a: &&AdapterSummary| match &choice {
@@ -168,38 +174,11 @@ impl Device {
         }
         tried.extend(all.iter().map(|a| format!("{}: {a}", a.index)));
         let problem = match &choice {
-            DeviceChoice::List => "`list` shows adapters and is no device".to_string(),
-            _ if all.is_empty() => "this machine has no Vulkan, Metal or DX12 adapter".into(),
+            _ if all.is_empty() => "this machine has no Vulkan, Metal or DX12 adapter".to_string(),
             DeviceChoice::Gpu => "every adapter is a GPU in software".into(),
             _ => "no adapter matches".into(),
         };
         Err(Error::NoDevice { wanted: choice.to_string(), problem, tried, help: INSTALL.into() })
-    }
-
-    /// Every adapter, for people: what each is, what it can do, whether `auto` takes it; what to install where there is none.
-    pub fn list() -> String {
-        let mut out = String::new();
-        #[cfg(feature = "gpu")]
-        {
-            let all = gpu::adapters();
-            let first = all.iter().find(|a| a.is_gpu()).map(|a| a.index);
-            for a in &all {
-                let verdict = match (a.is_gpu(), first == Some(a.index)) {
-                    (true, true) => "taken by `auto`",
-                    (true, false) => "passed over by `auto`: another GPU comes first",
-                    (false, _) => "passed over by `auto`: a GPU in software; take it with `software`",
-                };
-                out += &format!("gpu:{}  {a}\n       {verdict}\n", a.index);
-            }
-            if all.is_empty() {
-                out += &format!("no adapter: looked for Vulkan, Metal and DX12\n       {INSTALL}\n");
-            }
-        }
-        #[cfg(not(feature = "gpu"))]
-        {
-            out += "no adapter: built without the feature `gpu`\n";
-        }
-        out + &format!("cpu    {}\n       taken by `auto` where there is no GPU\n", Self::cpu())
     }
 
     /// The choice that gave this device.

@@ -3,6 +3,7 @@
 mod bench;
 mod bisect;
 mod device;
+mod device_list;
 mod evaluate;
 mod general;
 mod history;

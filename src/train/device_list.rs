@@ -1,0 +1,139 @@
+//! What `--device list` shows.
+
+use super::Device;
+#[cfg(feature = "gpu")]
+use super::device::INSTALL;
+use crate::error::Error;
+#[cfg(feature = "gpu")]
+use crate::gpu::{self, AdapterSummary, Gpu};
+
+impl Device {
+    /// Every adapter, for people: back end, type, driver, f16, subgroups, cooperative matrices, memory; whether `auto` takes it, and why or
+    /// why not; what to install where there is no GPU. Opens GPUs until one opens, as `auto` does.
+    ///
+    /// ```
+    /// let text = gradus::train::Device::list();
+    /// assert!(text.lines().any(|l| l.starts_with("cpu")) && text.contains("`auto`"));
+    /// ```
+    pub fn list() -> String {
+        #[cfg(feature = "gpu")]
+        {
+            let all = gpu::adapters();
+            let found: Vec<Found> = all.iter().map(Found::of).collect();
+            text(&found, &|i| Gpu::open(&all[i]).map(drop), &Self::cpu().to_string())
+        }
+        #[cfg(not(feature = "gpu"))]
+        {
+            let build = "no adapter was looked for: gradus was built without the feature `gpu`; build with it to use a GPU\n";
+            format!("{build}cpu    {}\n       taken by `auto`: there is nothing else\n", Self::cpu())
+        }
+    }
+
+    pub(super) fn list_is_no_device() -> Error {
+        Error::NoDevice {
+            wanted: "list".into(),
+            problem: "`list` shows what there is, and is no device".into(),
+            tried: vec![format!("\n{}", Self::list().trim_end())],
+            help: "choose one of them by `--device` or GRADUS_DEVICE: `auto`, `gpu`, `gpu:INDEX`, `gpu:NAME`, `software`, `cpu`".into(),
+        }
+    }
+}
+
+/// An adapter, as the list needs it.
+#[cfg(feature = "gpu")]
+struct Found {
+    name: String,
+    gpu: bool,
+    details: Vec<String>,
+}
+
+#[cfg(feature = "gpu")]
+impl Found {
+    fn of(a: &AdapterSummary) -> Self {
+        Found { name: a.name.clone(), gpu: a.is_gpu(), details: a.details() }
+    }
+}
+
+/// The list. `opens` tries an adapter by its place.
+#[cfg(feature = "gpu")]
+fn text(all: &[Found], opens: &dyn Fn(usize) -> crate::Result<()>, cpu: &str) -> String {
+    let (mut taken, mut software) = (None, None);
+    let mut out = String::new();
+    for (i, a) in all.iter().enumerate() {
+        let verdict = match (a.gpu, taken, software) {
+            (true, Some(first), _) => format!("passed over by `auto`: gpu:{first} comes first; take it with `gpu:{i}`"),
+            (true, None, _) => match opens(i) {
+                Ok(()) => {
+                    taken = Some(i);
+                    "taken by `auto` and by `gpu`: the first GPU that opens".into()
+                }
+                Err(e) => format!("passed over by `auto`: it does not open: {}", e.to_string().replace('\n', ";")),
+            },
+            (false, _, Some(first)) => {
+                format!("passed over by `auto`: a GPU in software; `software` takes gpu:{first} before it; take it with `gpu:{i}`")
+            }
+            (false, _, None) => {
+                software = Some(i);
+                "passed over by `auto`: a GPU in software, slower than the CPU itself; take it with `software`".into()
+            }
+        };
+        out += &format!("gpu:{i}  {}\n", a.name);
+        a.details.iter().chain([&verdict]).for_each(|l| out += &format!("       {l}\n"));
+    }
+    let cpu_verdict = match taken {
+        Some(first) => format!("passed over by `auto`: gpu:{first} is a GPU; take it with `cpu`"),
+        None => "taken by `auto`: there is no GPU".into(),
+    };
+    out += &format!("cpu    {cpu}\n       {cpu_verdict}\n");
+    if all.is_empty() {
+        out += &format!("no adapter: looked for Vulkan, Metal and DX12\n       {INSTALL}\n");
+    } else if taken.is_none() {
+        out += "no GPU: if this machine has one, its driver is missing or hidden (a container, WSL)\n       ";
+        out += "NVIDIA: its own driver, and in containers NVIDIA_DRIVER_CAPABILITIES=graphics; AMD and Intel: mesa-vulkan-drivers\n";
+    }
+    out
+}
+
+#[cfg(all(test, feature = "gpu"))]
+mod tests {
+    use super::{Found, text};
+    use crate::error::Error;
+
+    fn found(name: &str, gpu: bool) -> Found {
+        Found { name: name.into(), gpu, details: vec!["vulkan".into()] }
+    }
+
+    fn verdict<'a>(list: &'a str, entry: &str) -> &'a str {
+        let mut lines = list.lines().skip_while(|l| !l.starts_with(entry)).skip(1);
+        lines.find(|l| l.contains("`auto`")).unwrap().trim()
+    }
+
+    #[test]
+    fn each_adapter_says_why_it_is_taken_or_passed_over() {
+        let all = [found("Broken", true), found("Radeon", true), found("GeForce", true), found("llvmpipe", false), found("WARP", false)];
+        let opens = |i: usize| {
+            if i > 0 {
+                return Ok(());
+            }
+            Err(Error::DeviceLost { device: "Broken".into(), reason: "no".into() })
+        };
+        let list = text(&all, &opens, "CPU, 2 threads");
+        assert!(verdict(&list, "gpu:0").contains("does not open: the device was lost: no"), "{list}");
+        assert!(verdict(&list, "gpu:1").starts_with("taken by `auto`"), "{list}");
+        assert!(verdict(&list, "gpu:2").contains("gpu:1 comes first"), "{list}");
+        assert!(verdict(&list, "gpu:3").ends_with("take it with `software`"), "{list}");
+        assert!(verdict(&list, "gpu:4").ends_with("take it with `gpu:4`"), "{list}");
+        assert!(verdict(&list, "cpu").contains("gpu:1 is a GPU") && !list.contains("no GPU:"), "{list}");
+    }
+
+    #[test]
+    fn without_a_gpu_it_says_what_to_install() {
+        let none = text(&[], &|_| Ok(()), "CPU, 1 thread");
+        assert!(none.contains("mesa-vulkan-drivers") && verdict(&none, "cpu").starts_with("taken by `auto`"), "{none}");
+        let software = text(&[found("llvmpipe", false)], &|_| Ok(()), "CPU, 1 thread");
+        assert!(
+            software.contains("no GPU:") && software.contains("NVIDIA") && verdict(&software, "cpu").starts_with("taken"),
+            "{software}"
+        );
+    }
+}
