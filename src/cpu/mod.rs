@@ -116,8 +116,13 @@ fn run(p: &mut Prepared, table: &mut Table, threads: usize, steps: usize, first_
 }
 
 impl Session for CpuSession {
-    fn add_data(&mut self, words: &[u32]) -> Result<DataId> {
-        self.table.add_data(words)
+    fn new_data(&mut self, words: usize) -> Result<DataId> {
+        self.table.new_data(words)
+    }
+
+    fn write_data(&mut self, id: DataId, offset: usize, words: &[u32]) -> Result<()> {
+        self.table.data_range(id, offset, words.len())?.copy_from_slice(words);
+        Ok(())
     }
 
     fn drop_data(&mut self, id: DataId) {

@@ -107,11 +107,20 @@ impl Table {
         Ok(())
     }
 
-    pub(super) fn add_data(&mut self, words: &[u32]) -> Result<DataId> {
-        let mut copy = reserved(words.len())?;
-        copy.extend_from_slice(words);
-        self.data.push(Some(copy));
+    pub(super) fn new_data(&mut self, words: usize) -> Result<DataId> {
+        self.data.push(Some(zeros(words)?));
         Ok(DataId(self.data.len() - 1))
+    }
+
+    /// Words `offset..offset + len` of a field.
+    pub(super) fn data_range(&mut self, id: DataId, offset: usize, len: usize) -> Result<&mut [u32]> {
+        let Some(data) = self.data.get_mut(id.0).and_then(Option::as_mut) else { return Err(fault("data", format!("there is no {id:?}"))) };
+        let held = data.len();
+        let end = offset.checked_add(len).filter(|&end| end <= held);
+        match end {
+            Some(end) => Ok(&mut data[offset..end]),
+            None => Err(fault("a copy", format!("{len} words at {offset} of {id:?}, which has {held}"))),
+        }
     }
 
     pub(super) fn drop_data(&mut self, id: DataId) {

@@ -1,5 +1,7 @@
+mod limit;
+
 use super::look::Look;
-use super::source::{Source, read_words, source_error};
+use super::source::{Source, panic_text, read_words, source_error};
 use crate::error::{Error, Faults, Result, place};
 use crate::graph::Field;
 use crate::tensor::{DType, HostTensor, Shape};
@@ -8,8 +10,12 @@ use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 
+pub(crate) use limit::Limit;
+
 /// Rows that are read at a time where all are looked at.
 const CHUNK: usize = 4096;
+/// Bytes that a set outside of memory may take.
+const DEFAULT_BUDGET: u64 = 256 << 20;
 
 /// Examples: features `x`, labels `y` if there are any, and more fields by name. Cheap to clone: the values are shared.
 ///
@@ -31,6 +37,7 @@ pub struct Dataset {
     /// How each source is shown, the features first.
     looks: Vec<Look>,
     rows: Range<usize>,
+    budget: Option<u64>,
     /// A field that was asked for and is not there.
     unknown: Option<String>,
 }
@@ -114,6 +121,7 @@ impl Dataset {
             looks: fields.iter().map(|(n, s)| Look::new(n, &**s)).collect(),
             sources: fields.into_iter().map(|(_, s)| s).collect(),
             rows: 0..rows,
+            budget: None,
             unknown: None,
         })
     }
@@ -122,6 +130,16 @@ impl Dataset {
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// Bytes of memory that the values may take while they are in use, on the host and on the device together. A set that needs more is
+    /// streamed: a thread reads blocks of a quarter of this (16 MiB at most, one batch at least) ahead of the training, to the same bits as if
+    /// all lay on the device. 256 MiB for a set that is not in memory; one in memory is streamed only if a field of it is above what the
+    /// device takes in one buffer.
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.budget = Some(bytes);
         self
     }
 
@@ -260,10 +278,13 @@ impl Dataset {
         }
     }
 
-    /// Rows of one field, counted from this set's first, as the device stores them: words, `u8` rows padded to a whole word.
-    fn read(&self, field: usize, rows: &[u32], out: &mut [u32], scratch: &mut Vec<u8>) -> Result<()> {
+    /// Rows of one field as the device stores them: words, `u8` rows padded to a whole word. Rows count from the source's first.
+    pub(super) fn read(&self, field: usize, rows: &[u32], out: &mut [u32]) -> Result<()> {
         let (source, look) = (&self.sources[field], &self.looks[field]);
-        read_words(&**source, rows, out, scratch).map_err(|e| source_error(e, &look.name, &self.name, rows))
+        // a source of the user's may panic, on a thread of ours
+        let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read_words(&**source, rows, out)));
+        let read = read.unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_text(&*panic)).into()));
+        read.map_err(|e| source_error(e, &look.name, &self.name, rows))
     }
 
     /// All rows of one field as the device stores them.
@@ -277,55 +298,33 @@ impl Dataset {
     }
 
     /// Reads a field from end to end, a bounded number of rows at a time.
-    fn each_chunk(&self, field: usize, mut f: impl FnMut(usize, &[u32]) -> Result<()>) -> Result<()> {
+    pub(crate) fn each_chunk(&self, field: usize, mut f: impl FnMut(usize, &[u32]) -> Result<()>) -> Result<()> {
         let words = self.looks[field].field().words();
-        let (mut rows, mut out, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut out) = (Vec::new(), Vec::new());
         for first in self.rows().step_by(CHUNK) {
             rows.clear();
             rows.extend((first..self.rows.end.min(first + CHUNK)).map(|r| r as u32));
             out.clear();
             out.resize(rows.len() * words, 0);
-            self.read(field, &rows, &mut out, &mut scratch)?;
+            self.read(field, &rows, &mut out)?;
             f(first - self.rows.start, &out)?;
         }
         Ok(())
     }
 
-    /// Fails if a class label of this field has no output among `classes`.
-    pub(crate) fn check_labels(&self, field: &str, classes: usize) -> Result<()> {
-        let Some(y) = self.position(field).filter(|&i| self.sources[i].dtype() != DType::F32) else { return Ok(()) };
-        self.each_chunk(y, |first, words| self.check_label_words(y, classes, words, |i| first + i))
+    /// Bytes that it may take; none is named for a set in memory.
+    pub(crate) fn budget(&self) -> Option<u64> {
+        self.budget.or_else(|| self.sources.iter().any(|s| s.tensor().is_none()).then_some(DEFAULT_BUDGET))
     }
 
-    /// As [`Dataset::check_labels`], over stored words; `row` tells a word's row.
-    fn check_label_words(&self, y: usize, classes: usize, words: &[u32], row: impl Fn(usize) -> usize) -> Result<()> {
-        let classes = self.looks[y].classes().map_or(classes, |c| c.min(classes));
-        let at = || format!("the data set `{}`", self.name);
-        match self.first_beyond(y, classes, words) {
-            Some((i, label)) => Err(Error::LabelOutOfRange { label: label.into(), row: row(i), classes, at: at() }),
-            None => Ok(()),
-        }
+    /// Words of a stored row of one field.
+    pub(crate) fn row_words(&self, field: usize) -> usize {
+        self.looks[field].field().words()
     }
 
-    /// Fails if an index of this field is not below `size`, the rows of the table that `at` takes it for.
-    pub(crate) fn check_indices(&self, field: &str, size: usize, at: &str) -> Result<()> {
-        let Some(x) = self.position(field).filter(|&i| self.sources[i].dtype() != DType::F32) else { return Ok(()) };
-        self.each_chunk(x, |first, words| match self.first_beyond(x, size, words) {
-            Some((i, index)) => {
-                let at = format!("{at}; the field `{field}` of the data set `{}`", self.name);
-                Err(Error::IndexOutOfRange { index: index.into(), row: first + i, size, at })
-            }
-            None => Ok(()),
-        })
-    }
-
-    /// The first integer of a field's stored words that is not below `limit`, and its row among them.
-    fn first_beyond(&self, field: usize, limit: usize, words: &[u32]) -> Option<(usize, u32)> {
-        let (f, bytes) = (self.looks[field].field(), self.sources[field].dtype() == DType::U8);
-        words.chunks_exact(f.words()).enumerate().find_map(|(i, stored)| {
-            let value = |e: usize| if bytes { stored[e / 4] >> (8 * (e % 4)) & 255 } else { stored[e] };
-            (0..f.width()).map(value).find(|&v| v as usize >= limit).map(|v| (i, v))
-        })
+    /// Whether a field holds integers.
+    pub(crate) fn holds_integers(&self, field: usize) -> bool {
+        self.sources[field].dtype() != DType::F32
     }
 
     /// One number for what this set holds, so that the device keeps one copy of it.

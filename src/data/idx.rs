@@ -41,17 +41,34 @@ impl Source<'_> {
 }
 
 /// What the first bytes of an idx file say.
-struct Header {
-    kind: u8,
-    dims: Vec<usize>,
+pub(crate) struct Header {
+    pub kind: u8,
+    pub dims: Vec<usize>,
     /// Where the values begin and where the file ends.
-    start: usize,
+    pub start: usize,
     end: usize,
 }
 
+impl Header {
+    /// Fails unless a file of this many bytes holds the values and nothing more.
+    pub(crate) fn check_size(&self, bytes: u64, source: &Source<'_>) -> Result<()> {
+        let (end, dims) = (self.end, &self.dims);
+        if bytes < end as u64 {
+            let problem = format!("the file ends after {bytes} of the {end} bytes that the shape {dims:?} needs");
+            return Err(source.bad(bytes as usize, problem, "it was cut short: fetch it again"));
+        }
+        if bytes > end as u64 {
+            return Err(source.bad(end, format!("the file goes on after the {end} bytes of the shape {dims:?}"), AGAIN));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of a header with as many axes as can be.
+pub(crate) const LONGEST_HEADER: u64 = 4 + 4 * 255;
 const AGAIN: &str = "fetch the file again, or check how it was written";
 
-fn header(bytes: &[u8], source: &Source<'_>) -> Result<Header> {
+pub(crate) fn header(bytes: &[u8], source: &Source<'_>) -> Result<Header> {
     let short = |need: usize| {
         let problem = format!("the file ends inside its header, which has {need} bytes");
         source.bad(bytes.len(), problem, AGAIN)
@@ -93,15 +110,9 @@ fn header(bytes: &[u8], source: &Source<'_>) -> Result<Header> {
 
 /// The tensor in the bytes of an unpacked idx file.
 pub(crate) fn parse(mut bytes: Vec<u8>, source: &Source<'_>) -> Result<HostTensor> {
-    let Header { kind, dims, start, end } = header(&bytes, source)?;
-    if bytes.len() < end {
-        let problem = format!("the file ends after {} of the {end} bytes that the shape {dims:?} needs", bytes.len());
-        return Err(source.bad(bytes.len(), problem, "it was cut short: fetch it again"));
-    }
-    if bytes.len() > end {
-        let problem = format!("the file goes on after the {end} bytes of the shape {dims:?}");
-        return Err(source.bad(end, problem, AGAIN));
-    }
+    let header = header(&bytes, source)?;
+    header.check_size(bytes.len() as u64, source)?;
+    let Header { kind, dims, start, .. } = header;
     match kind {
         0x08 => {
             bytes.drain(..start);
@@ -150,7 +161,7 @@ pub(crate) fn unpack(raw: Vec<u8>, path: &Path, size: Option<u64>) -> Result<Vec
         })
     };
     // No header is longer. One byte past the end proves an overlong file, and makes the decoder look at the checksum of a right one.
-    grow(&mut out, 4 + 4 * 255)?;
+    grow(&mut out, LONGEST_HEADER)?;
     let end = match size {
         Some(size) => size,
         // A header that is wrong is for `parse` to name.

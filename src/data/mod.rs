@@ -10,20 +10,26 @@
 mod dataset;
 #[cfg(feature = "data-download")]
 mod download;
+mod file;
 mod folder;
 mod idx;
 mod look;
+mod open;
 mod pinned;
 mod source;
 mod sources;
+mod stream;
 mod synthetic;
 #[cfg(test)]
 mod tests;
 
 pub use dataset::Dataset;
+pub(crate) use dataset::Limit;
 pub use folder::idx_folder;
 pub use idx::read_idx;
 pub use look::Look;
+pub use open::{open_idx, open_safetensors};
 pub use source::{RowsMut, Source, SourceError};
 pub use sources::{DownloadProgress, Found, MnistOptions, mnist, mnist_with};
+pub(crate) use stream::{Blocks, Plan};
 pub use synthetic::synthetic_digits;

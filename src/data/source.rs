@@ -96,19 +96,29 @@ fn copy<T: Copy>(values: Option<&[T]>, rows: &[u32], width: usize, out: &mut [T]
     Ok(())
 }
 
+/// Rows of bytes that are packed into words at a time.
+const PACK: usize = 4096;
+
 /// The rows of a source as the device stores them: words, `u8` rows padded to a whole word.
-pub(crate) fn read_words(source: &dyn Source, rows: &[u32], out: &mut [u32], scratch: &mut Vec<u8>) -> Result<(), SourceError> {
+pub(crate) fn read_words(source: &dyn Source, rows: &[u32], out: &mut [u32]) -> Result<(), SourceError> {
     match source.dtype() {
         DType::F32 => source.read(rows, RowsMut::F32(bytemuck::cast_slice_mut(out))),
         DType::U32 => source.read(rows, RowsMut::U32(out)),
+        // in memory the first byte of a word is its lowest: the order of bytes in a row
+        DType::U8 if cfg!(target_endian = "little") && source.row().size().is_multiple_of(4) => {
+            source.read(rows, RowsMut::U8(bytemuck::cast_slice_mut(out)))
+        }
         DType::U8 => {
-            let width = source.row().size();
-            scratch.clear();
-            scratch.resize(rows.len() * width, 0);
-            source.read(rows, RowsMut::U8(scratch))?;
-            let word = |c: &[u8]| c.iter().rev().fold(0, |w, &b| w << 8 | u32::from(b));
-            for (row, to) in scratch.chunks_exact(width).zip(out.chunks_exact_mut(width.div_ceil(4))) {
-                row.chunks(4).zip(to).for_each(|(c, t)| *t = word(c));
+            let width = source.row().size().max(1);
+            let mut bytes = Vec::new();
+            for (rows, out) in rows.chunks(PACK).zip(out.chunks_mut(PACK * width.div_ceil(4))) {
+                bytes.clear();
+                bytes.resize(rows.len() * width, 0);
+                source.read(rows, RowsMut::U8(&mut bytes))?;
+                let word = |c: &[u8]| c.iter().rev().fold(0, |w, &b| w << 8 | u32::from(b));
+                for (row, to) in bytes.chunks_exact(width).zip(out.chunks_exact_mut(width.div_ceil(4))) {
+                    row.chunks(4).zip(to).for_each(|(c, t)| *t = word(c));
+                }
             }
             Ok(())
         }
@@ -129,4 +139,10 @@ pub(crate) fn source_error(e: SourceError, field: &str, set: &str, rows: &[u32])
             Error::DataSource { field: field.into(), problem: e.to_string(), at: format!("the data set `{set}`, reading {rows}") }
         }
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
 }

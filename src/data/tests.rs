@@ -84,15 +84,16 @@ fn fields_that_cannot_be() -> Result<()> {
 
 #[test]
 fn labels_out_of_range_are_found() -> Result<()> {
+    let labels = |below| Limit { field: 1, below, table: None };
     let mut y = vec![1; 9000];
     y[8500] = 4;
     let set = Dataset::new(x(9000), HostTensor::u8([9000], y.clone())?)?;
-    says(set.check_labels("y", 4), "label-out-of-range", &["label 4 of row 8500"]);
-    says(set.split_at(8000)?.1.check_labels("y", 4), "label-out-of-range", &["row 500"]);
-    set.check_labels("y", 5)?;
-    says(set.one_hot(3).check_labels("y", 9), "label-out-of-range", &["label 4", "3 outputs"]);
+    says(set.check_limit(&labels(4)), "label-out-of-range", &["label 4 of row 8500"]);
+    says(set.split_at(8000)?.1.check_limit(&labels(4)), "label-out-of-range", &["row 500"]);
+    set.check_limit(&labels(5))?;
+    says(set.one_hot(3).check_limit(&labels(9)), "label-out-of-range", &["label 4", "3 outputs"]);
     let wide = Dataset::new(x(9000), HostTensor::u32([9000], y.into_iter().map(u32::from).collect())?)?;
-    says(wide.check_labels("y", 4), "label-out-of-range", &["row 8500"]);
+    says(wide.check_limit(&labels(4)), "label-out-of-range", &["row 8500"]);
     Ok(())
 }
 

@@ -216,13 +216,25 @@ impl GpuSession {
 }
 
 impl Session for GpuSession {
-    fn add_data(&mut self, words: &[u32]) -> Result<DataId> {
-        let buffer = self.buffer("data", 4 * words.len() as u64, wgpu::BufferUsages::empty())?;
-        self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
-        self.traffic.written += 4 * words.len() as u64;
-        self.gpu.check("the data set")?;
+    fn new_data(&mut self, words: usize) -> Result<DataId> {
+        let buffer = self.buffer("data", 4 * words as u64, wgpu::BufferUsages::empty())?;
         self.data.push(Some(buffer));
         Ok(DataId(self.data.len() - 1))
+    }
+
+    fn write_data(&mut self, id: DataId, offset: usize, words: &[u32]) -> Result<()> {
+        let buffer = self.find(BufferId::Data(0), &[id])?;
+        if 4 * (offset + words.len()) as u64 > buffer.size() {
+            let problem = format!("{} words at {offset} of a field of {} bytes", words.len(), buffer.size());
+            return Err(Error::DeviceFault { what: "writing data".into(), problem, device: self.gpu.summary.name.clone() });
+        }
+        self.gpu.queue.write_buffer(buffer, 4 * offset as u64, bytemuck::cast_slice(words));
+        self.traffic.written += 4 * words.len() as u64;
+        self.gpu.check("the data set")
+    }
+
+    fn data_limit(&self) -> usize {
+        (self.gpu.summary.max_buffer.min(self.gpu.summary.max_binding) / 4) as usize
     }
 
     fn drop_data(&mut self, id: DataId) {

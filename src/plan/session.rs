@@ -72,8 +72,23 @@ pub struct Traffic {
 /// Work is queued by [`Session::submit`] and its log lines come back in order from [`Session::poll`]; reads and writes of buffers
 /// wait their turn in the same queue.
 pub trait Session: Send {
+    /// Room for a field: this many words, all zero until they are written.
+    fn new_data(&mut self, words: usize) -> Result<DataId>;
+
+    /// Writes words of a field, in order with what is submitted: steps queued before read what was there.
+    fn write_data(&mut self, id: DataId, offset: usize, words: &[u32]) -> Result<()>;
+
     /// Copies a field's words to the device.
-    fn add_data(&mut self, words: &[u32]) -> Result<DataId>;
+    fn add_data(&mut self, words: &[u32]) -> Result<DataId> {
+        let id = self.new_data(words.len())?;
+        self.write_data(id, 0, words)?;
+        Ok(id)
+    }
+
+    /// Most words that one field can have here.
+    fn data_limit(&self) -> usize {
+        usize::MAX
+    }
 
     /// Frees a field.
     fn drop_data(&mut self, id: DataId);

@@ -43,7 +43,7 @@ impl Bench {
         let (arena, rule, profile) = (&model.arena, &model.rule, model.device.profile());
         let program = plant(plan(&Request { step: &written, purpose, batch, arena, rule, profile })?);
 
-        program.index_limits.iter().try_for_each(|l| rows.check_indices(&l.field, l.rows, &l.at))?;
+        model.check_limits(&rows, &program)?;
 
         let words = model.read_parameters()?;
         let mut fed: HashMap<String, Data<f64>> = HashMap::new();

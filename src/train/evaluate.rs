@@ -1,8 +1,9 @@
 use super::Model;
+use super::feed::{Feed, Order};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::words::{STATE_BATCH, STATE_ROWS, STATE_WORDS};
-use crate::plan::{BufferId, Lane, LogLine, Output, Purpose};
+use crate::plan::{BufferId, Handle, Lane, LogLine, Output, Purpose};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -73,13 +74,13 @@ impl Model {
 
     fn evaluate_once(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
         let mut mean = Mean::default();
-        for (steps, rows) in self.look(data, batch_size)? {
-            let handle = self.handle(data, Purpose::Evaluate, rows)?;
-            let metrics = self.face.metrics.as_ref().map_or(0, Vec::len);
-            let mut left = steps;
+        let (parts, mut feed) = self.look(data, Purpose::Evaluate, batch_size)?;
+        let metrics = self.face.metrics.as_ref().map_or(0, Vec::len);
+        for (mut left, rows, handle) in parts {
             while left > 0 {
-                let now = left.min(super::trainer::STEPS_PER_SUBMIT);
+                let now = feed.ready(self, 0, left.min(super::trainer::STEPS_PER_SUBMIT))?;
                 self.session.submit(handle, now, self.looked)?;
+                feed.used(now);
                 self.looked = self.looked.wrapping_add(now as u32);
                 left -= now;
                 let lines = self.session.poll(Lane::Look, true)?.unwrap_or_default();
@@ -91,31 +92,43 @@ impl Model {
 
     /// What the model gives for every row, `[rows, ..]`; of a general step the first output.
     pub fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
-        let first = self.healed(|m| m.outputs(data, batch_size, 1))?.into_iter().next();
-        first.map(|(_, v)| v).ok_or_else(|| Error::Unsupported {
-            what: "a prediction without an output".into(),
-            at: "what the step gave".into(),
-            help: "add what it shall return by `.output(name, &value)`".into(),
-        })
+        let outputs = self.healed(|m| {
+            let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
+            m.outputs(data, &parts, Some(feed), 1)
+        })?;
+        first(outputs)
     }
 
     /// All outputs of a general step by name, in one pass; each `[rows, ..]`. The output of a module is called `output`.
     pub fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
-        Ok(self.healed(|m| m.outputs(data, batch_size, usize::MAX))?.into_iter().collect())
+        let outputs = self.healed(|m| {
+            let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
+            m.outputs(data, &parts, Some(feed), usize::MAX)
+        })?;
+        Ok(outputs.into_iter().collect())
     }
 
-    /// The first `most` outputs over all rows.
-    fn outputs(&mut self, data: &Dataset, batch_size: usize, most: usize) -> Result<Vec<(String, HostTensor)>> {
+    /// The first `most` outputs of these steps.
+    pub(super) fn outputs(
+        &mut self,
+        data: &Dataset,
+        parts: &[Part],
+        mut feed: Option<Feed>,
+        most: usize,
+    ) -> Result<Vec<(String, HostTensor)>> {
         let mut all: Vec<(String, Shape, DType, Vec<u32>)> = Vec::new();
-        for (steps, rows) in self.look(data, batch_size)? {
+        for &(steps, rows, handle) in parts {
             let program = self.program(data, Purpose::Predict, rows)?;
-            let handle = self.handle(data, Purpose::Predict, rows)?;
             let outputs = &program.outputs[..most.min(program.outputs.len())];
             if all.is_empty() {
                 let row = |o: &Output| o.shape.dims()[1..].into();
                 all = outputs.iter().map(|o| (o.name.clone(), row(o), o.dtype, Vec::new())).collect();
             }
             for _ in 0..steps {
+                if let Some(feed) = &mut feed {
+                    feed.ready(self, 0, 1)?;
+                    feed.used(1);
+                }
                 self.session.submit(handle, 1, self.looked)?;
                 self.looked = self.looked.wrapping_add(1);
                 for (out, (.., words)) in outputs.iter().zip(&mut all) {
@@ -137,17 +150,38 @@ impl Model {
         all.into_iter().map(tensor).collect()
     }
 
-    /// Sets the state for a pass in order; gives (steps, rows) of the full batches and of the ragged one.
-    fn look(&mut self, data: &Dataset, batch_size: usize) -> Result<Vec<(usize, usize)>> {
+    /// Makes a pass in order ready: the full batches and the ragged one, and what feeds them.
+    fn look(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<(Vec<Part>, Feed)> {
         super::Fit::new().batch_size(batch_size).check()?;
+        let (n, batch) = (data.len(), batch_size.min(data.len()));
+        let mut parts = Vec::new();
+        for (steps, rows) in [(n / batch, batch), (usize::from(!n.is_multiple_of(batch)), n % batch)] {
+            if steps > 0 {
+                parts.push((steps, rows, self.handle(data, purpose, rows)?));
+            }
+        }
+        let program = self.program(data, purpose, batch)?;
+        self.set_look_state(n)?;
+        Ok((parts, Feed::start(self, data, &program, batch, Order { shuffle: false, epoch: 0, row: 0, epochs: 1 })?))
+    }
+
+    /// Sets the state for a pass in order over so many rows that are on the device.
+    pub(super) fn set_look_state(&mut self, rows: usize) -> Result<()> {
         let mut state = [0u32; STATE_WORDS];
         state[STATE_BATCH] = self.looked;
-        state[STATE_ROWS] = data.len() as u32;
-        self.session.write(BufferId::State(Lane::Look), 0, &state)?;
-        let n = data.len();
-        Ok([(n / batch_size, batch_size), (usize::from(!n.is_multiple_of(batch_size)), n % batch_size)]
-            .into_iter()
-            .filter(|(s, _)| *s > 0)
-            .collect())
+        state[STATE_ROWS] = rows as u32;
+        self.session.write(BufferId::State(Lane::Look), 0, &state)
     }
+}
+
+/// Steps, the rows of each, and their program.
+pub(super) type Part = (usize, usize, Handle);
+
+/// The first output.
+pub(super) fn first(outputs: Vec<(String, HostTensor)>) -> Result<HostTensor> {
+    outputs.into_iter().next().map(|(_, v)| v).ok_or_else(|| Error::Unsupported {
+        what: "a prediction without an output".into(),
+        at: "what the step gave".into(),
+        help: "add what it shall return by `.output(name, &value)`".into(),
+    })
 }

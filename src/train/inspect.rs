@@ -123,7 +123,7 @@ impl Model {
         let step = Step { outputs: vec![(name.into(), value)], ..built.step };
         let (batch, rule, profile) = (rows.len(), &self.rule, self.device.profile());
         let program = plan(&Request { step: &step, purpose: Purpose::Predict, batch, arena: &self.arena, rule, profile })?;
-        program.index_limits.iter().try_for_each(|l| rows.check_indices(&l.field, l.rows, &l.at))?;
+        self.check_limits(rows, &program)?;
         let program = Arc::new(program);
         self.healed(|m| m.run_once(&program, rows))
     }

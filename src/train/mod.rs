@@ -2,9 +2,11 @@
 
 mod bench;
 mod bisect;
+mod by_hand;
 mod device;
 mod device_list;
 mod evaluate;
+mod feed;
 mod general;
 mod history;
 mod inputs;
@@ -21,6 +23,7 @@ mod trainer;
 mod weights;
 
 pub use bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};
+pub use by_hand::HostBatch;
 pub use device::{Device, DeviceChoice};
 pub use evaluate::Evaluation;
 pub use general::{Batch, StepFn, StepOut, step};

@@ -1,9 +1,10 @@
+use super::feed::{Place, Resident};
 use super::general::{Describe, Supervised};
 use super::parameters::ParameterWords;
 use super::recover::Recovery;
 use super::step::{Built, Face, build, input_fields};
 use super::{Compile, Device, Fit, History, Trainer};
-use crate::data::Dataset;
+use crate::data::{Dataset, Limit};
 use crate::error::{Faults, Result};
 use crate::graph::Field;
 use crate::nn::{LayerRow, Module, ParameterSpec};
@@ -13,9 +14,6 @@ use crate::tensor::Shape;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
-
-/// Data sets that stay on the device at a time.
-const RESIDENT: usize = 4;
 
 /// `net.compile(settings)`, for every [`Module`].
 pub trait ModuleExt: Module + Sized {
@@ -46,17 +44,14 @@ pub struct Model {
     pub(super) recovery: Recovery,
     layers: Vec<LayerRow>,
     programs: HashMap<String, Arc<Program>>,
-    handles: HashMap<(String, usize), Handle>,
+    pub(super) handles: HashMap<(String, usize), Handle>,
     /// The latest used last.
-    resident: Vec<Resident>,
-    next_resident: usize,
-}
-
-/// A data set that lies on the device.
-struct Resident {
-    key: usize,
-    data: Dataset,
-    ids: Vec<DataId>,
+    pub(super) resident: Vec<Resident>,
+    pub(super) next_resident: usize,
+    /// Counts the loops that have set the state of training: who finds another's sets its own again.
+    pub(super) turn: u64,
+    /// Most words of a field that the device takes in one buffer.
+    pub(super) data_limit: usize,
 }
 
 impl std::fmt::Debug for Model {
@@ -82,6 +77,7 @@ impl Model {
         let names = || arena.largest(5);
         let session = device.session(Layout::of(&arena, rule.moments)).map_err(|e| e.with_biggest(names))?;
         let recovery = Recovery::new(device.kind() != "cpu");
+        let data_limit = session.data_limit();
         let mut model = Model {
             module,
             settings,
@@ -101,6 +97,8 @@ impl Model {
             handles: HashMap::new(),
             resident: Vec::new(),
             next_resident: 0,
+            turn: 0,
+            data_limit,
         };
         let seed = model.settings.seed;
         let mut drawn = ParameterWords::zeros(&model.arena);
@@ -248,16 +246,22 @@ impl Model {
         Ok(program)
     }
 
-    /// The program made ready over this very data set.
+    /// The program made ready over this very data set, whole on the device or in blocks.
     pub(super) fn handle(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Handle> {
+        self.handle_in(data, purpose, batch, self.place(data, purpose.lane()))
+    }
+
+    /// As [`Model::handle`], with the rows in this place.
+    pub(super) fn handle_in(&mut self, data: &Dataset, purpose: Purpose, batch: usize, place: Place) -> Result<Handle> {
         let program = self.program(data, purpose, batch)?;
-        let resident = self.make_resident(data)?;
+        let resident = self.make_resident(place, data, batch)?;
         let key = (program_key(&self.fields_of(data, purpose), purpose, batch), self.resident[resident].key);
         if let Some(h) = self.handles.get(&key) {
             return Ok(*h);
         }
-        program.label_limits.iter().try_for_each(|l| data.check_labels(&l.field, l.classes))?;
-        program.index_limits.iter().try_for_each(|l| data.check_indices(&l.field, l.rows, &l.at))?;
+        if place == Place::Whole {
+            self.check_limits(data, &program)?;
+        }
         let names: Vec<String> = data.fields().into_iter().map(|f| f.name).collect();
         let all = &self.resident[resident].ids;
         let ids: Vec<DataId> =
@@ -267,35 +271,22 @@ impl Model {
         Ok(handle)
     }
 
-    /// Puts a data set on the device, in place of the one not used for longest; gives its place.
-    fn make_resident(&mut self, data: &Dataset) -> Result<usize> {
-        if let Some(i) = self.resident.iter().position(|r| r.data.identity() == data.identity()) {
-            let r = self.resident.remove(i);
-            self.resident.push(r);
-            return Ok(self.resident.len() - 1);
-        }
-        if self.resident.len() >= RESIDENT {
-            let old = self.resident.remove(0);
-            old.ids.iter().for_each(|id| self.session.drop_data(*id));
-            self.handles.retain(|(_, key), _| *key != old.key);
-        }
-        tracing::debug!(data = data.name(), rows = data.len(), "moving a data set to the device");
-        let mut ids = Vec::new();
-        for (i, field) in data.fields().iter().enumerate() {
-            match data.words(i).and_then(|words| self.session.add_data(&words)) {
-                Ok(id) => ids.push(id),
-                Err(e) => {
-                    ids.iter().for_each(|id| self.session.drop_data(*id));
-                    let bytes = 4 * data.len() as u64 * field.words() as u64;
-                    let name = || vec![format!("`{}` of the data set `{}`: {} rows, {bytes} bytes", field.name, data.name(), data.len())];
-                    return Err(e.with_biggest(name));
-                }
-            }
-        }
-        let key = self.next_resident;
-        self.next_resident += 1;
-        self.resident.push(Resident { key, data: data.clone(), ids });
-        Ok(self.resident.len() - 1)
+    /// What the program needs the integers of the data to be below: class labels, indices.
+    pub(super) fn limits(&self, data: &Dataset, program: &Program) -> Vec<Limit> {
+        let names: Vec<String> = data.fields().into_iter().map(|f| f.name).collect();
+        let integers = |name: &str| names.iter().position(|n| n == name).filter(|&i| data.holds_integers(i));
+        let labels =
+            program.label_limits.iter().filter_map(|l| integers(&l.field).map(|field| Limit { field, below: l.classes, table: None }));
+        let indices = program
+            .index_limits
+            .iter()
+            .filter_map(|l| integers(&l.field).map(|field| Limit { field, below: l.rows, table: Some(l.at.clone()) }));
+        labels.chain(indices).collect()
+    }
+
+    /// Fails if an integer of the data is out of its range.
+    pub(super) fn check_limits(&self, data: &Dataset, program: &Program) -> Result<()> {
+        self.limits(data, program).iter().try_for_each(|l| data.check_limit(l))
     }
 
     /// The names of the metrics, once a program for training or evaluation was planned.

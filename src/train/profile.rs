@@ -198,7 +198,7 @@ impl Model {
     ) -> Result<StepProfile> {
         let batch = program.batch;
         let most = (data.len() / batch).clamp(1, super::trainer::STEPS_PER_SUBMIT);
-        let handle = Trainer::new(self, data, Fit::new().batch_size(batch).snapshot_every(0.0))?.ready(most)?;
+        let (handle, most) = Trainer::new(self, data, Fit::new().batch_size(batch).snapshot_every(0.0))?.ready(most)?;
         let state = self.session.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
         let again = |m: &mut Model| -> Result<()> {
             let own = saved.iter().filter(|(id, _)| !matches!(id, BufferId::State(_) | BufferId::Rates));

@@ -2,6 +2,7 @@
 //! the journal's steps again; the same steps on the same bits give the same bits.
 
 use super::Model;
+use super::feed::{Feed, Order};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_WORDS};
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 pub(super) const LOSSES: usize = 3;
 /// What is waited before each try to open the device again: a driver's reset takes a while.
 const PAUSES: [Duration; 4] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+/// Bytes of batches by hand that are kept to be trained on again.
+const BY_HAND: u64 = 64 << 20;
 /// A copy may take this part of the time.
 const SHARE: u32 = 50;
 
@@ -24,6 +27,8 @@ pub(super) struct Recovery {
     kept: Option<Kept>,
     /// What was done since, in order.
     journal: Vec<Event>,
+    /// Bytes of batches by hand among it.
+    by_hand: u64,
     taken: Option<Instant>,
     cost: Duration,
     /// Copies made.
@@ -55,6 +60,8 @@ pub(super) struct Steps {
     pub batch: u64,
     /// The learning rate in place of the schedule's.
     pub rate: Option<f64>,
+    /// Where the first of them stands in the order; none for batches by hand.
+    pub order: Option<Order>,
 }
 
 impl Recovery {
@@ -71,6 +78,7 @@ impl Recovery {
         if let Some(Event::Steps(last)) = self.journal.last_mut()
             && (last.rows, last.rate, last.update + last.steps as u64) == (s.rows, s.rate, s.update)
             && last.data == s.data
+            && last.order.is_some() == s.order.is_some()
         {
             last.steps += s.steps;
             return;
@@ -120,9 +128,26 @@ impl Model {
         let r = &mut self.recovery;
         r.kept = Some(kept);
         r.journal.clear();
+        r.by_hand = 0;
         r.copies += 1;
         (r.taken, r.cost) = (Some(Instant::now()), began.elapsed());
         tracing::debug!(seconds = r.cost.as_secs_f64(), "read a copy of the model back");
+        Ok(())
+    }
+
+    /// Notes the next update's batch, which nobody else has; and makes a copy where many were noted.
+    pub(super) fn remember_by_hand(&mut self, data: Dataset) -> Result<()> {
+        let r = &mut self.recovery;
+        if r.kept.is_none() {
+            return Ok(());
+        }
+        r.taken.get_or_insert_with(Instant::now);
+        let rows = data.len();
+        r.by_hand += rows as u64 * (0..data.fields().len()).map(|i| 4 * data.row_words(i) as u64).sum::<u64>();
+        r.trained(Steps { data, rows, steps: 1, update: self.updates, batch: self.batches, rate: None, order: None });
+        if r.by_hand > BY_HAND || self.copy_due(super::Fit::new().snapshot_every) {
+            return self.healed(Self::copy);
+        }
         Ok(())
     }
 
@@ -238,10 +263,22 @@ impl Model {
             Event::State(words) => return self.session.write(BufferId::State(Lane::Train), 0, words).map(|()| 0),
             Event::Steps(s) => s,
         };
-        let handle = self.handle(&s.data, Purpose::Train, s.rows)?;
+        let (handle, mut feed) = match s.order {
+            None => (self.by_hand(&s.data, Purpose::Train)?, None),
+            Some(order) => {
+                let handle = self.handle(&s.data, Purpose::Train, s.rows)?;
+                let program = self.program(&s.data, Purpose::Train, s.rows)?;
+                let order = Order { epochs: usize::MAX, ..order };
+                (handle, Some(Feed::start(self, &s.data, &program, s.rows, order)?))
+            }
+        };
         let mut done = 0;
         while done < s.steps {
-            let now = (s.steps - done).min(super::trainer::STEPS_PER_SUBMIT);
+            let mut now = (s.steps - done).min(super::trainer::STEPS_PER_SUBMIT);
+            if let Some(feed) = &mut feed {
+                now = feed.ready(self, 0, now)?;
+                feed.used(now);
+            }
             self.upload_rates(s.update + done as u64, now, s.rate)?;
             self.session.submit(handle, now, (s.batch + done as u64) as u32)?;
             let lines = self.session.poll(Lane::Train, true)?.unwrap_or_default();
@@ -289,7 +326,10 @@ impl Gone {
 }
 
 impl Session for Gone {
-    fn add_data(&mut self, _: &[u32]) -> Result<DataId> {
+    fn new_data(&mut self, _: usize) -> Result<DataId> {
+        self.lost()
+    }
+    fn write_data(&mut self, _: DataId, _: usize, _: &[u32]) -> Result<()> {
         self.lost()
     }
     fn drop_data(&mut self, _: DataId) {}

@@ -1,13 +1,11 @@
 use super::evaluate::{Evaluation, Mean};
+use super::feed::{Feed, Order};
 use super::recover::{LOSSES, Steps};
 use super::{Fit, Model};
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
-use crate::kernels::words::{
-    LOG_ROWS, STATE_BATCH, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_UPDATE, STATE_WORDS,
-};
-use crate::plan::{BufferId, Handle, Lane, LogLine, Purpose};
-use crate::rng::split;
+use crate::kernels::words::LOG_ROWS;
+use crate::plan::{Handle, Lane, LogLine, Purpose};
 use std::collections::VecDeque;
 
 /// Steps of a submit where the user leaves the choice to us.
@@ -70,6 +68,7 @@ pub struct Trainer<'a> {
     ragged: Option<Handle>,
     /// The model's count of recoveries when the handles were made.
     made: usize,
+    feed: Option<Feed>,
     metrics: Vec<String>,
     epoch: usize,
     /// Steps of this epoch that were reported.
@@ -90,21 +89,15 @@ struct Flight {
     lines: Vec<LogLine>,
     mean: Mean,
     rows: usize,
+    /// What kept further steps from being queued.
+    failed: Option<Error>,
 }
 
 impl Flight {
     fn new(want: usize, first_step: usize, first_update: u64, first_batch: u64) -> Self {
         let (under_way, lines, mean) = (VecDeque::new(), Vec::with_capacity(want.min(LOG_ROWS)), Mean::default());
-        Flight { want, first_step, first_update, first_batch, queued: 0, under_way, lines, mean, rows: 0 }
+        Flight { want, first_step, first_update, first_batch, queued: 0, under_way, lines, mean, rows: 0, failed: None }
     }
-}
-
-/// The programs of full batches and of the ragged one.
-fn handles(model: &mut Model, data: &Dataset, batch: usize) -> Result<(Option<Handle>, Option<Handle>)> {
-    let n = data.len();
-    let full = (n >= batch).then(|| model.handle(data, Purpose::Train, batch)).transpose()?;
-    let ragged = (!n.is_multiple_of(batch)).then(|| model.handle(data, Purpose::Train, n % batch)).transpose()?;
-    Ok((full, ragged))
 }
 
 impl<'a> Trainer<'a> {
@@ -117,6 +110,7 @@ impl<'a> Trainer<'a> {
             rows: n,
             full: None,
             ragged: None,
+            feed: None,
             made: 0,
             metrics: vec![],
             epoch: 0,
@@ -126,30 +120,36 @@ impl<'a> Trainer<'a> {
             model,
             fit,
         };
-        let (batch, shuffle) = (run.fit.batch_size, run.fit.shuffle);
-        (run.full, run.ragged) = run.model.healed(|m| {
-            let handles = handles(m, data, batch)?;
+        run.model.healed(|m| {
             while m.session.poll(Lane::Train, true)?.is_some() {}
-            m.keep_copies(keep)?;
-            Ok(handles)
+            m.keep_copies(keep)
         })?;
-        let mut state = [0u32; STATE_WORDS];
-        let [lo, hi] = split(run.model.settings.seed);
-        for (at, word) in [
-            (STATE_BATCH, run.model.batches as u32),
-            (STATE_UPDATE, run.model.updates as u32),
-            (STATE_EPOCH, run.model.epochs as u32),
-            (STATE_ROWS, n as u32),
-            (STATE_SHUFFLE, u32::from(shuffle)),
-            (STATE_SEED_LO, lo),
-            (STATE_SEED_HI, hi),
-        ] {
-            state[at] = word;
-        }
+        run.model.set_train_state(0, n, run.fit.shuffle)?;
+        run.attach(0)?;
         run.metrics = run.model.metric_names();
-        run.made = run.model.recoveries();
-        run.model.write_words(BufferId::State(Lane::Train), 0, &state)?;
         Ok(run)
+    }
+
+    /// Makes the programs of full batches and of the ragged one ready, and what feeds them from this step of the epoch on.
+    fn attach(&mut self, step: usize) -> Result<()> {
+        let (n, batch) = (self.rows, self.fit.batch_size);
+        let order = self.order(step);
+        self.feed = None;
+        let data = &self.data;
+        (self.full, self.ragged, self.feed) = self.model.healed(|m| {
+            let full = (n >= batch).then(|| m.handle(data, Purpose::Train, batch)).transpose()?;
+            let ragged = (!n.is_multiple_of(batch)).then(|| m.handle(data, Purpose::Train, n % batch)).transpose()?;
+            let program = m.program(data, Purpose::Train, batch.min(n))?;
+            Ok((full, ragged, Some(Feed::start(m, data, &program, batch.min(n), order)?)))
+        })?;
+        self.made = self.model.recoveries();
+        Ok(())
+    }
+
+    /// The order of rows from this step of the epoch on.
+    fn order(&self, step: usize) -> Order {
+        let (shuffle, epochs) = (self.fit.shuffle, self.fit.epochs - self.epoch);
+        Order { shuffle, epoch: self.model.epochs as u32, row: step * self.fit.batch_size, epochs }
     }
 
     /// Steps of an epoch.
@@ -248,14 +248,19 @@ impl<'a> Trainer<'a> {
     }
 
     /// Uploads the rates of the next steps and gives the program of a full batch: what a profile runs.
-    pub(super) fn ready(&mut self, steps: usize) -> Result<Handle> {
+    ///
+    /// Gives how many can follow each other too: at most `steps`, at least one.
+    pub(super) fn ready(&mut self, steps: usize) -> Result<(Handle, usize)> {
+        let steps = self.feed(self.done, steps)?;
         self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
-        self.full.or(self.ragged).ok_or_else(|| Error::NotFound {
-            what: "program".into(),
-            name: "training".into(),
-            at: "the trainer".into(),
-            known: vec![],
-        })
+        let none = || Error::NotFound { what: "program".into(), name: "training".into(), at: "the trainer".into(), known: vec![] };
+        self.full.or(self.ragged).map(|h| (h, steps)).ok_or_else(none)
+    }
+
+    /// How many of the steps from this one of the epoch on have their rows on the device; waits for the first.
+    fn feed(&mut self, step: usize, most: usize) -> Result<usize> {
+        let row = step * self.fit.batch_size;
+        self.feed.as_mut().map_or(Ok(most), |f| f.ready(self.model, row, most))
     }
 
     fn rows_of(&self, step: usize) -> usize {
@@ -269,17 +274,26 @@ impl<'a> Trainer<'a> {
     /// Queues what may be under way, and takes the log of the oldest.
     fn advance(&mut self, f: &mut Flight) -> Result<()> {
         if self.made != self.model.recoveries() {
-            (self.full, self.ragged) = handles(self.model, &self.data, self.fit.batch_size)?;
-            self.made = self.model.recoveries();
+            self.attach(f.first_step + f.queued)?;
         }
         let due = self.fit.snapshot_every > 0.0 && self.model.copy_due(self.fit.snapshot_every);
         if due && f.under_way.is_empty() {
             return self.model.copy();
         }
-        while !due && f.queued < f.want && f.under_way.len() < IN_FLIGHT {
-            let steps = self.submit(f.first_step + f.queued, f.want - f.queued)?;
-            f.under_way.push_back(steps);
-            f.queued += steps;
+        while !due && f.queued < f.want && f.under_way.len() < IN_FLIGHT && f.failed.is_none() {
+            match self.submit(f.first_step + f.queued, f.want - f.queued) {
+                Ok(steps) => {
+                    f.under_way.push_back(steps);
+                    f.queued += steps;
+                }
+                Err(e) => f.failed = Some(e),
+            }
+        }
+        // steps under way count, and may have gone wrong before
+        if f.under_way.is_empty()
+            && let Some(e) = f.failed.take()
+        {
+            return Err(e);
         }
         let new = self.model.session.poll(Lane::Train, true)?.unwrap_or_default();
         let expected = f.under_way.pop_front().unwrap_or(0);
@@ -303,7 +317,8 @@ impl<'a> Trainer<'a> {
         let seen = f.lines.len();
         let (update, batch) = (f.first_update + seen as u64, f.first_batch + seen as u64);
         let rows = self.rows_of(f.first_step + seen);
-        self.model.recovery.trained(Steps { data: self.data.clone(), rows, steps, update, batch, rate: self.learning_rate });
+        let order = Some(self.order(f.first_step + seen));
+        self.model.recovery.trained(Steps { data: self.data.clone(), rows, steps, update, batch, rate: self.learning_rate, order });
     }
 
     /// Steps whose log was not seen are as if they had not been queued.
@@ -322,8 +337,10 @@ impl<'a> Trainer<'a> {
         let steps = most.min(chosen).min(LOG_ROWS / 4).min(full_left.max(1));
         let handle = if full_left > 0 { self.full } else { self.ragged };
         let Some(handle) = handle else { return Ok(0) };
+        let steps = self.feed(step, steps)?;
         self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
         self.model.session.submit(handle, steps, self.model.batches as u32)?;
+        self.feed.iter_mut().for_each(|f| f.used(steps));
         self.model.has_gradients = true;
         self.model.batches += steps as u64;
         self.model.updates += steps as u64;

@@ -1,0 +1,46 @@
+use super::Dataset;
+use crate::error::{Error, Result};
+use crate::tensor::DType;
+
+/// What the integers of a field must be below.
+#[derive(Debug, Clone)]
+pub(crate) struct Limit {
+    pub field: usize,
+    pub below: usize,
+    /// Where they are indices of a table's rows; none for class labels.
+    pub table: Option<String>,
+}
+
+impl Dataset {
+    /// Fails if a value is not below the limit.
+    pub(crate) fn check_limit(&self, limit: &Limit) -> Result<()> {
+        self.each_chunk(limit.field, |first, words| self.check_words(limit, words, |i| first + i))
+    }
+
+    /// As [`Dataset::check_limit`], over stored words; `row` tells a word's row.
+    pub(crate) fn check_words(&self, limit: &Limit, words: &[u32], row: impl Fn(usize) -> usize) -> Result<()> {
+        let look = &self.looks[limit.field];
+        let at = format!("the data set `{}`", self.name);
+        match &limit.table {
+            None => {
+                let classes = look.classes().map_or(limit.below, |c| c.min(limit.below));
+                let Some((i, label)) = self.first_beyond(limit.field, classes, words) else { return Ok(()) };
+                Err(Error::LabelOutOfRange { label: label.into(), row: row(i), classes, at })
+            }
+            Some(table) => {
+                let Some((i, index)) = self.first_beyond(limit.field, limit.below, words) else { return Ok(()) };
+                let at = format!("{table}; the field `{}` of {at}", look.name);
+                Err(Error::IndexOutOfRange { index: index.into(), row: row(i), size: limit.below, at })
+            }
+        }
+    }
+
+    /// The first integer of a field's stored words that is not below `limit`, and its row among them.
+    fn first_beyond(&self, field: usize, limit: usize, words: &[u32]) -> Option<(usize, u32)> {
+        let (f, bytes) = (self.looks[field].field(), self.sources[field].dtype() == DType::U8);
+        words.chunks_exact(f.words()).enumerate().find_map(|(i, stored)| {
+            let value = |e: usize| if bytes { stored[e / 4] >> (8 * (e % 4)) & 255 } else { stored[e] };
+            (0..f.width()).map(value).find(|&v| v as usize >= limit).map(|v| (i, v))
+        })
+    }
+}

@@ -1,0 +1,184 @@
+use super::source::{RowsMut, Source, SourceError};
+use crate::error::{Error, Result};
+use crate::tensor::{DType, Shape};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rows less than this many bytes apart are read at once: a disk gives whole pages anyway.
+const GAP: u64 = 4096;
+/// Most bytes of one read, unless a single row is longer.
+const READ: usize = 256 << 10;
+
+/// How values are written in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    U8,
+    F32,
+    U32,
+    /// Read as u32: a negative one is an error.
+    I32,
+    I64,
+}
+
+impl Kind {
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Kind::U8 => 1,
+            Kind::F32 | Kind::U32 | Kind::I32 => 4,
+            Kind::I64 => 8,
+        }
+    }
+}
+
+/// A tensor in a file, `[rows, ..]`, read where it stands.
+pub(crate) struct FileRows {
+    pub path: PathBuf,
+    /// Shared by the tensors of one file: there is one position to seek.
+    file: Arc<Mutex<File>>,
+    /// Where its first row begins.
+    pub start: u64,
+    pub rows: usize,
+    pub row: Shape,
+    pub kind: Kind,
+    pub big_endian: bool,
+}
+
+/// An opened file and its size.
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
+    let open = || -> std::io::Result<(File, u64)> {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        Ok((file, meta.len()))
+    };
+    open().map_err(|e| Error::io("open", path, e))
+}
+
+/// At most `most` bytes from the file's beginning.
+pub(crate) fn head(file: &mut File, path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(most).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|e| Error::io("read", path, e))
+}
+
+impl FileRows {
+    pub(crate) fn new(path: &Path, file: Arc<Mutex<File>>, start: u64, dims: &[usize], kind: Kind, big_endian: bool) -> Self {
+        let (rows, row) = (dims.first().copied().unwrap_or(0), dims.get(1..).unwrap_or_default().into());
+        FileRows { path: path.into(), file, start, rows, row, kind, big_endian }
+    }
+
+    fn bytes(&self) -> usize {
+        self.row.size() * self.kind.size()
+    }
+
+    fn fill(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out));
+        done.map_err(|e| match e.kind() {
+            ErrorKind::UnexpectedEof => {
+                let len = file.metadata().map_or(offset, |m| m.len());
+                let problem = format!("the file ends before byte {}: it was longer when it was opened", offset + out.len() as u64);
+                Error::BadData { path: self.path.clone(), offset: len, problem, help: "leave the file alone while it is in use".into() }
+            }
+            _ => Error::io("read", &self.path, e),
+        })
+    }
+
+    /// Reads rows in the file's order, neighbours at once, and hands each row's place in the request and its bytes on.
+    fn each(&self, rows: &[u32], mut f: impl FnMut(usize, u64, &[u8]) -> Result<()>) -> Result<()> {
+        let width = self.bytes();
+        let mut order: Vec<(u32, u32)> = rows.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        let mut scratch = Vec::new();
+        let mut at = 0;
+        while at < order.len() {
+            let first = u64::from(order[at].0) * width as u64;
+            let mut end = at + 1;
+            let mut len = width;
+            while let Some(&(row, _)) = order.get(end) {
+                let next = u64::from(row) * width as u64 - first;
+                let longer = next as usize + width;
+                if next.saturating_sub(len as u64) > GAP || longer > READ.max(width) {
+                    break;
+                }
+                (len, end) = (longer, end + 1);
+            }
+            scratch.resize(len, 0);
+            self.fill(self.start + first, &mut scratch)?;
+            for &(row, place) in &order[at..end] {
+                let from = u64::from(row) * width as u64 - first;
+                f(place as usize, self.start + first + from, &scratch[from as usize..][..width])?;
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn negative(&self, offset: u64, value: i64) -> Error {
+        let problem = if value < 0 { format!("the value {value} is negative") } else { format!("the value {value} is above 2^32 - 1") };
+        let help = "signed integers are read as u32: write the values as f32".into();
+        Error::BadData { path: self.path.clone(), offset, problem, help }
+    }
+}
+
+fn parts<const N: usize>(bytes: &[u8], big: bool) -> impl Iterator<Item = [u8; N]> + '_ {
+    bytes.as_chunks::<N>().0.iter().map(move |c| {
+        let mut c = *c;
+        if big {
+            c.reverse();
+        }
+        c
+    })
+}
+
+impl Source for FileRows {
+    fn len(&self) -> usize {
+        self.rows
+    }
+
+    fn dtype(&self) -> DType {
+        match self.kind {
+            Kind::U8 => DType::U8,
+            Kind::F32 => DType::F32,
+            Kind::U32 | Kind::I32 | Kind::I64 => DType::U32,
+        }
+    }
+
+    fn row(&self) -> Shape {
+        self.row.clone()
+    }
+
+    fn read(&self, rows: &[u32], out: RowsMut<'_>) -> std::result::Result<(), SourceError> {
+        let (width, big) = (self.row.size(), self.big_endian);
+        match (self.kind, out) {
+            (Kind::U8, RowsMut::U8(out)) => self.each(rows, |place, _, bytes| {
+                out[place * width..][..width].copy_from_slice(bytes);
+                Ok(())
+            })?,
+            (Kind::F32, RowsMut::F32(out)) => self.each(rows, |place, _, bytes| {
+                out[place * width..][..width].iter_mut().zip(parts(bytes, big)).for_each(|(t, b)| *t = f32::from_le_bytes(b));
+                Ok(())
+            })?,
+            (Kind::U32, RowsMut::U32(out)) => self.each(rows, |place, _, bytes| {
+                out[place * width..][..width].iter_mut().zip(parts(bytes, big)).for_each(|(t, b)| *t = u32::from_le_bytes(b));
+                Ok(())
+            })?,
+            (Kind::I32 | Kind::I64, RowsMut::U32(out)) => self.each(rows, |place, at, bytes| {
+                let values: &mut dyn Iterator<Item = i64> = match self.kind {
+                    Kind::I32 => &mut parts(bytes, big).map(|b| i32::from_le_bytes(b).into()),
+                    _ => &mut parts(bytes, big).map(i64::from_le_bytes),
+                };
+                for (i, (t, v)) in out[place * width..][..width].iter_mut().zip(values).enumerate() {
+                    *t = u32::try_from(v).map_err(|_| self.negative(at + (i * self.kind.size()) as u64, v))?;
+                }
+                Ok(())
+            })?,
+            _ => return Err("rows of another dtype were asked for".into()),
+        }
+        Ok(())
+    }
+}

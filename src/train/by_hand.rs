@@ -1,0 +1,186 @@
+//! Data that the user makes, a batch at a time.
+
+use super::evaluate::{Mean, first};
+use super::feed::Place;
+use super::{Evaluation, Model, StepReport};
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::plan::{Handle, Lane, LogLine, Purpose};
+use crate::tensor::HostTensor;
+
+/// A batch that the user made: features and labels, named fields, or a small [`Dataset`] where they are to be scaled or one-hot.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::tensor::HostTensor;
+/// use gradus::train::HostBatch;
+/// let x = HostTensor::f32([2, 1], vec![1.0, 2.0])?;
+/// let y = HostTensor::f32([2], vec![0.0, 1.0])?;
+/// let pair = HostBatch::from((&x, &y));
+/// let named = HostBatch::from([("x", x.clone()), ("y", y.clone())]);
+/// let set = HostBatch::from(Dataset::new(x, y)?.scale(2.0));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct HostBatch(Held);
+
+#[derive(Debug, Clone)]
+enum Held {
+    Set(Dataset),
+    Fields(Vec<(String, HostTensor)>),
+}
+
+impl HostBatch {
+    fn data(self) -> Result<Dataset> {
+        match self.0 {
+            Held::Set(d) => Ok(d),
+            Held::Fields(f) => Ok(Dataset::from_fields(f)?.named("batch")),
+        }
+    }
+}
+
+impl From<Dataset> for HostBatch {
+    fn from(d: Dataset) -> Self {
+        HostBatch(Held::Set(d))
+    }
+}
+impl From<&Dataset> for HostBatch {
+    fn from(d: &Dataset) -> Self {
+        d.clone().into()
+    }
+}
+impl From<HostTensor> for HostBatch {
+    fn from(x: HostTensor) -> Self {
+        [("x", x)].into()
+    }
+}
+impl From<&HostTensor> for HostBatch {
+    fn from(x: &HostTensor) -> Self {
+        x.clone().into()
+    }
+}
+impl From<(HostTensor, HostTensor)> for HostBatch {
+    fn from((x, y): (HostTensor, HostTensor)) -> Self {
+        [("x", x), ("y", y)].into()
+    }
+}
+impl From<(&HostTensor, &HostTensor)> for HostBatch {
+    fn from((x, y): (&HostTensor, &HostTensor)) -> Self {
+        (x.clone(), y.clone()).into()
+    }
+}
+impl<const N: usize> From<[(&str, HostTensor); N]> for HostBatch {
+    fn from(fields: [(&str, HostTensor); N]) -> Self {
+        HostBatch(Held::Fields(fields.into_iter().map(|(n, t)| (n.to_string(), t)).collect()))
+    }
+}
+impl From<Vec<(String, HostTensor)>> for HostBatch {
+    fn from(fields: Vec<(String, HostTensor)>) -> Self {
+        HostBatch(Held::Fields(fields))
+    }
+}
+
+impl Model {
+    /// One update on a batch that the user made, of any size: `(&x, &y)`, named fields, or a [`Dataset`]. The same bits as a step of `fit`
+    /// on these rows. A program is planned for each size that is new.
+    ///
+    /// Fails as `fit` does; a loss that is not finite changes nothing.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus::tensor::HostTensor;
+    /// let net = Sequential::new().add(Linear::new(1));
+    /// let mut model = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([1]).device(Device::cpu()))?;
+    /// for step in 0..200 {
+    ///     let x = HostTensor::f32([4, 1], (0..4).map(|i| (i + step % 3) as f32 / 4.0).collect())?;
+    ///     let y = HostTensor::f32([4], x.as_f32().unwrap().iter().map(|x| 2.0 * x).collect())?;
+    ///     model.train_on_batch((&x, &y))?;
+    /// }
+    /// assert!((model.parameter("0.weight")?.as_f32().unwrap()[0] - 2.0).abs() < 0.1);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
+        let data = batch.into().data()?;
+        let n = data.len();
+        self.program(&data, Purpose::Train, n)?;
+        self.healed(|m| {
+            while m.session.poll(Lane::Train, true)?.is_some() {}
+            Ok(())
+        })?;
+        self.turn += 1;
+        self.set_train_state(0, n, false)?;
+        let line = self.healed(|m| {
+            let handle = m.by_hand(&data, Purpose::Train)?;
+            m.upload_rates(m.updates, 1, None)?;
+            m.session.submit(handle, 1, m.batches as u32)?;
+            Ok(m.session.poll(Lane::Train, true)?.unwrap_or_default().first().copied())
+        })?;
+        let Some(line) = line.filter(|l| !l.halted) else {
+            self.set_train_state(0, n, false)?;
+            let loss = line.map_or(f32::NAN, |l| l.loss);
+            return Err(Error::NonFiniteLoss { step: self.updates + 1, epoch: self.epochs + 1, loss });
+        };
+        let rate = self.settings.optimizer.schedule().at(self.updates);
+        self.remember_by_hand(data)?;
+        self.has_gradients = true;
+        self.updates += 1;
+        self.batches += 1;
+        let metrics = self.one_line(&line, n);
+        Ok(StepReport {
+            step: self.updates,
+            epoch: self.epochs as usize + 1,
+            loss: metrics["loss"] as f32,
+            losses: vec![line.loss],
+            grad_norm: line.grad_norm,
+            learning_rate: rate,
+            metrics,
+            rows: n,
+            epoch_ended: false,
+        })
+    }
+
+    /// The loss and the metrics of a batch that the user made, with the weights as they are.
+    pub fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
+        let data = batch.into().data()?;
+        let lines = self.healed(|m| {
+            let handle = m.look_by_hand(&data, Purpose::Evaluate)?;
+            m.session.submit(handle, 1, m.looked)?;
+            m.looked = m.looked.wrapping_add(1);
+            Ok(m.session.poll(Lane::Look, true)?.unwrap_or_default())
+        })?;
+        Ok(lines.first().map(|l| self.one_line(l, data.len())).unwrap_or_default())
+    }
+
+    /// What the model gives for a batch that the user made, `[rows, ..]`; of a general step the first output.
+    pub fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
+        let data = batch.into().data()?;
+        let outputs = self.healed(|m| {
+            let handle = m.look_by_hand(&data, Purpose::Predict)?;
+            m.outputs(&data, &[(1, data.len(), handle)], None, 1)
+        })?;
+        first(outputs)
+    }
+
+    fn one_line(&self, line: &LogLine, rows: usize) -> Evaluation {
+        let names = self.metric_names();
+        let mut mean = Mean::default();
+        mean.add(line, rows, names.len());
+        mean.evaluation(&names)
+    }
+
+    fn look_by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
+        let handle = self.by_hand(data, purpose)?;
+        self.set_look_state(data.len())?;
+        Ok(handle)
+    }
+
+    /// The program over the buffers for batches by hand, and this batch in them.
+    pub(super) fn by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
+        let (n, lane) = (data.len(), purpose.lane());
+        let handle = self.handle_in(data, purpose, n, Place::ByHand(lane))?;
+        let program = self.program(data, purpose, n)?;
+        self.check_limits(data, &program)?;
+        self.bring(data, lane)?;
+        Ok(handle)
+    }
+}
