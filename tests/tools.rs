@@ -4,16 +4,16 @@
 mod need;
 
 use gradus::expr::{Expr, Scalar};
-use gradus::graph::{Builder, Field, Graph, Op, Value, gradients};
+use gradus::graph::{Builder, CustomKernel, CustomOp, Field, Graph, Op, Type, Value, gradients};
 use gradus::kernels::Kernel;
 use gradus::plan::{Clock, Program, Purpose};
 use gradus::prelude::*;
 use gradus::reference::{Data, evaluate};
 use gradus::tensor::{DType, HostTensor};
-use gradus::train::{Bisection, StepProfile};
+use gradus::train::{Bisection, StepOut, StepProfile, step};
 use need::Suite;
 
-static SUITE: Suite = Suite::new("tools", 15);
+static SUITE: Suite = Suite::new("tools", 19);
 
 /// Two classes of points in [0, 1)^6, `rows` of them.
 fn points(rows: usize) -> Dataset {
@@ -412,4 +412,86 @@ fn the_list_of_devices_says_what_each_is_and_why() {
         }
     }
     SUITE.ran(2);
+}
+
+/// The square, or on every device a little more: a user's kernel that does not do what its reference says.
+struct Squared {
+    wrong: bool,
+}
+
+impl CustomOp for Squared {
+    fn name(&self) -> &str {
+        "squared"
+    }
+    fn infer(&self, x: &[&Type]) -> Result<Vec<Type>, String> {
+        Ok(vec![x[0].clone()])
+    }
+    fn reference(&self, _: &[&Type], x: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![x[0].iter().map(|x| x * x).collect()]
+    }
+    fn vjp(&self, x: &[Var], _: &[Var], grads: &[Var]) -> Result<Vec<Option<Var>>, String> {
+        Ok(vec![Some(&grads[0] * &x[0] * 2.0)])
+    }
+    fn kernel(&self, x: &[&Type], _: &[&Type]) -> Option<CustomKernel> {
+        let body = if self.wrong { "out0(i, in0(i) * in0(i) + 0.001);" } else { "out0(i, in0(i) * in0(i));" };
+        Some(CustomKernel::each(x[0].shape.size(), body))
+    }
+    fn cpu(&self, _: &[&Type], x: &[&[f32]], y: &mut [&mut [f32]]) -> Result<(), String> {
+        let more = if self.wrong { 0.001 } else { 0.0 };
+        y[0].iter_mut().zip(x[0]).for_each(|(y, x)| *y = x * x + more);
+        Ok(())
+    }
+}
+
+#[test]
+fn bisection_names_a_users_own_wrong_kernel() {
+    for device in SUITE.devices() {
+        for wrong in [false, true] {
+            let net = module(move |s, x| {
+                let h = s.at("fc1").call(&Linear::new(8), x);
+                let h = s.at("own").call(&module(move |_, h: &Var| h.custom(Squared { wrong }, &[])), &h);
+                s.at("fc2").call(&Linear::new(2), &h)
+            });
+            let settings = Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([6]).device(device.clone());
+            let mut model = net.compile(settings).unwrap();
+            let found = model.bisect(&points(16), 16).unwrap();
+            // wrong in training and in evaluation
+            let named: Vec<_> = found.wrong.iter().map(|w| (w.layer.as_str(), w.nodes[0].1.as_str())).collect();
+            assert_eq!(named, [("own", "squared in own"); 2][..if wrong { 2 } else { 0 }], "{device}: {found}");
+            let line = found.wrong.iter().all(|w| w.place.contains("tests/tools.rs"));
+            let size = found.wrong.iter().all(|w| (w.difference.found - w.difference.expected - 0.001).abs() < 1e-5);
+            assert!(line && size, "{found}");
+        }
+        SUITE.ran(1);
+    }
+}
+
+#[test]
+fn the_general_step_is_looked_into_as_well() {
+    let rows = 21;
+    let x = points(rows).features().unwrap().clone();
+    let mask = HostTensor::u8([rows, 6], (0..rows * 6).map(|i| u8::from(i % 5 > 0)).collect()).unwrap();
+    let y = HostTensor::f32([rows, 1], (0..rows).map(|i| i as f32 / 10.0).collect()).unwrap();
+    let data = Dataset::from_fields([("x", x.clone()), ("mask", mask.clone()), ("y", y)]).unwrap();
+    for device in SUITE.devices() {
+        let optimizer = Adam::new(0.01).group("trunk.*", gradus::optim::Group::new().frozen());
+        let settings = Compile::step(optimizer).input([6]).input_named("mask", [6]).device(device.clone());
+        let described = step(|s, batch| {
+            let h = s.at("mix").call(&module(|s, x| x * s.param("w", [6], Init::Constant(2.0))), &(&batch["x"] * &batch["mask"]));
+            let h = s.at("trunk").call(&Linear::new(5), &h).tanh();
+            let out = s.at("out").call(&Linear::new(1), &h);
+            StepOut::new((&out - &batch["y"]).square().mean()).output("out", &out).metric("wide", &h.square().mean())
+        });
+        let mut model = described.compile(settings).unwrap();
+        let mixed = model.activation_over("mix", &data, 8).unwrap();
+        let known: Vec<f64> = x.to_f64().iter().zip(mask.to_f64()).map(|(x, m)| x * m * 2.0).collect();
+        close(&mixed, &known, "both inputs reach the layer");
+        let e = model.activation("mix", &x).unwrap_err();
+        assert!(e.to_string().contains("mask"), "{e}");
+        let found = model.bisect(&data, 8).unwrap();
+        assert!(found.agrees(), "{device}: {found}");
+        let p = model.profile(&data, 8).unwrap();
+        holds_the_whole_step(&p, &mut model, &data);
+        SUITE.ran(1);
+    }
 }
