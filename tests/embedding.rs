@@ -8,7 +8,7 @@ use gradus::rng::Philox;
 use gradus::tensor::{DType, HostTensor};
 use need::Suite;
 
-static SUITE: Suite = Suite::new("embedding", 6);
+static SUITE: Suite = Suite::new("embedding", 8);
 
 const WORDS: usize = 31;
 const LENGTH: usize = 9;
@@ -110,4 +110,30 @@ fn numbers_and_reals_are_not_mixed_up() {
         Dataset::new(HostTensor::f32([8, LENGTH], vec![1.0; 8 * LENGTH]).unwrap(), HostTensor::u32([8], vec![0; 8]).unwrap()).unwrap();
     code(compiled(&Device::cpu()).fit(&reals, Fit::new().verbose(0)).unwrap_err(), ".integers()");
     SUITE.ran(1);
+}
+
+#[test]
+fn a_padding_row_is_zeros_and_stays_so() {
+    let train = sentences(203, 4);
+    for device in SUITE.devices() {
+        let net = Sequential::new().add(Embedding::new(WORDS, 8).padding_idx(7)).add(Flatten).add(Linear::new(3));
+        let settings = Compile::new(Adam::new(0.01), CrossEntropy::new()).input([LENGTH]).input_dtype(DType::U32);
+        let mut model = net.compile(settings.device(device.clone())).unwrap();
+        let weight = |m: &mut Model| m.parameter("0.weight").unwrap().as_f32().unwrap().to_vec();
+        let before = weight(&mut model);
+        model.fit(&train, Fit::new().epochs(1).verbose(0)).unwrap();
+        let after = weight(&mut model);
+        let row = |v: &[f32], w: usize| v[8 * w..8 * w + 8].to_vec();
+        assert!(row(&before, 7) == [0.0; 8] && row(&after, 7) == [0.0; 8], "{device}");
+        assert!(row(&before, 6) != row(&after, 6) && row(&before, 6) != [0.0; 8], "{device}");
+        // a whole model in a file knows its table, its padding row and that it takes indices
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("words.gradus");
+        model.save(&path).unwrap();
+        let mut loaded = Model::load_on(&path, device.clone()).unwrap();
+        assert_eq!(model.predict(&train, 50).unwrap(), loaded.predict(&train, 50).unwrap());
+        loaded.fit(&train, Fit::new().epochs(1).verbose(0)).unwrap();
+        assert_eq!(row(&weight(&mut loaded), 7), [0.0; 8]);
+        SUITE.ran(1);
+    }
 }

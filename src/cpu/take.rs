@@ -36,9 +36,9 @@ pub(super) fn links(k: &ScatterLinks, reads: &[&[u32]], writes: Writes<'_>) {
     let mut next = vec![LAST; k.rows];
     for (i, &index) in indices.iter().enumerate().rev() {
         match next.get_mut(index as usize) {
-            Some(next) => links[i] = std::mem::replace(next, i as u32),
+            Some(next) if Some(index as usize) != k.padding => links[i] = std::mem::replace(next, i as u32),
             // chained too, as on a GPU, but nothing walks it
-            None => links[i] = LAST,
+            _ => links[i] = LAST,
         }
     }
     next.iter().filter(|&&n| n != LAST).for_each(|&n| links[n as usize] |= FIRST);

@@ -148,12 +148,13 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
             let rest = Expr::of(3, |x| vec![&x[0] * (&x[1] - &x[2])]);
             out.push((node.inputs[0], g.derived_map(id, rest, &[id.into(), grad, sum])?));
         }
-        Op::Take if wants(&node.inputs[0]) => {
+        Op::Take { padding } if wants(&node.inputs[0]) => {
             let rows = g.shape(node.inputs[0])[0];
-            out.push((node.inputs[0], g.derived(id, Op::ScatterAdd { rows }, &[grad, node.inputs[1]])?));
+            out.push((node.inputs[0], g.derived(id, Op::ScatterAdd { rows, padding: *padding }, &[grad, node.inputs[1]])?));
         }
-        Op::ScatterAdd { .. } => out.push((node.inputs[0], g.derived(id, Op::Take, &[grad, node.inputs[1]])?)),
-        Op::Accuracy(_) | Op::Take | Op::Custom(_) => {}
+        Op::ScatterAdd { padding: Some(_), .. } => return Err(unsupported(&node, "a second derivative of a table with a padding row")),
+        Op::ScatterAdd { .. } => out.push((node.inputs[0], g.derived(id, Op::Take { padding: None }, &[grad, node.inputs[1]])?)),
+        Op::Accuracy(_) | Op::Take { .. } | Op::Custom(_) => {}
         Op::CrossEntropy { .. } => return Err(unsupported(&node, "a second derivative of a cross-entropy")),
     }
     out.retain(|(input, _)| wants(input));

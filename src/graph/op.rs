@@ -83,12 +83,17 @@ pub enum Op {
     /// The fraction of rows whose largest value is the label's `[]`.
     Accuracy(Labels),
     /// A table `[n, ..row]` and indices (u32): the rows that they name, `[..indices, ..row]`. An index of `n` or above gives NaN.
-    Take,
+    Take {
+        /// A row that gets no gradient.
+        padding: Option<usize>,
+    },
     /// Values `[..indices, ..row]` and indices (u32): for each of `rows` rows the sum of its values, in index order. What has an index
     /// of `rows` or above is left out: [`Op::Take`] has made NaN of it.
     ScatterAdd {
         /// Rows of the result.
         rows: usize,
+        /// A row whose sum is left out: it is 0.
+        padding: Option<usize>,
     },
     /// An operation of the user's own.
     Custom(Custom),
@@ -128,7 +133,7 @@ impl Op {
             Op::Softmax { log: true } => "log_softmax",
             Op::CrossEntropy { .. } => "cross_entropy",
             Op::Accuracy(_) => "accuracy",
-            Op::Take => "take",
+            Op::Take { .. } => "take",
             Op::ScatterAdd { .. } => "scatter_add",
             Op::Custom(c) => c.op().name(),
         }
@@ -207,8 +212,8 @@ impl Op {
                 classification(inputs, *labels)?;
                 Ok(vec![Type::f32([])])
             }
-            Op::Take => take::take(inputs),
-            Op::ScatterAdd { rows } => take::scatter_add(inputs, *rows),
+            Op::Take { padding } => take::take(inputs, *padding),
+            Op::ScatterAdd { rows, .. } => take::scatter_add(inputs, *rows),
             Op::Custom(c) => custom::infer(c.op(), inputs),
         }
     }

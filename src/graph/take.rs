@@ -15,7 +15,13 @@ impl Var {
     #[doc(alias = "gather")]
     #[track_caller]
     pub fn take(&self, indices: &Var) -> Var {
-        self.op(Op::Take, &[indices])
+        self.op(Op::Take { padding: None }, &[indices])
+    }
+
+    /// As [`Var::take`]; the row `padding` of the table gets no gradient.
+    #[track_caller]
+    pub fn take_padded(&self, indices: &Var, padding: usize) -> Var {
+        self.op(Op::Take { padding: Some(padding) }, &[indices])
     }
 }
 
@@ -34,12 +40,16 @@ fn reals(t: &Type, what: &str) -> Result<(), OpFault> {
     Err(OpFault::dtype(format!("{what} {} of dtype {}", t.shape, t.dtype), "rows of f32 can be taken and added"))
 }
 
-pub(super) fn take(inputs: &[&Type]) -> Inferred {
+pub(super) fn take(inputs: &[&Type], padding: Option<usize>) -> Inferred {
     let (table, indices) = (inputs[0], inputs[1]);
     reals(table, "a table")?;
     integers(indices)?;
     if table.shape.rank() == 0 || table.shape.size() == 0 {
         return Err(OpFault::shape(format!("a table of shape {} has no rows", table.shape), "a table is [rows, ..row]"));
+    }
+    if let Some(row) = padding.filter(|&p| p >= table.shape[0]) {
+        let problem = format!("the padding row {row} of a table of {} rows", table.shape[0]);
+        return Err(OpFault::shape(problem, "`padding_idx` is one of the table's rows, counted from 0"));
     }
     let dims = [indices.shape.dims(), &table.shape.dims()[1..]].concat();
     Ok(vec![Type::f32(dims)])

@@ -51,6 +51,8 @@ pub struct ScatterLinks {
     pub count: usize,
     /// Rows of the table; an index at or above it has no chain.
     pub rows: usize,
+    /// A row that has no chain either.
+    pub padding: Option<usize>,
     /// First element of the indices.
     pub offset: usize,
 }
@@ -71,9 +73,9 @@ impl ScatterLinks {
     pub fn accesses(&self) -> Vec<Access> {
         vec![Access::Read, Access::Write]
     }
-    /// Count, rows, offset.
+    /// Count, rows, offset, padding (rows where there is none).
     pub fn dims(&self) -> Vec<u32> {
-        to_words([self.count, self.rows, self.offset])
+        to_words([self.count, self.rows, self.offset, self.padding.unwrap_or(self.rows)])
     }
     /// A thread an index.
     pub fn grid(&self) -> [u32; 3] {

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// A table of learned vectors, looked up by number: integers `[..]` to `[.., embedding_dim]` (PyTorch's and Keras' `Embedding`).
 ///
-/// The parameter `weight` `[num_embeddings, embedding_dim]` starts as N(0, 1), PyTorch's default. The input must be integers: `.integers()`
-/// on the data set and `.input_dtype(DType::U32)` on [`Compile`](crate::train::Compile). Numbers that the table has not are an `Err` of `fit`,
-/// `evaluate` and `predict`. The gradient is summed in a fixed order: the same bits at every run.
+/// The parameter `weight` `[num_embeddings, embedding_dim]` starts as N(0, 1), PyTorch's default; one row of it may stand for
+/// nothing ([`Embedding::padding_idx`]). The input must be integers: `.integers()` on the data set and `.input_dtype(DType::U32)` on
+/// [`Compile`](crate::train::Compile). Numbers that the table has not are an `Err` of `fit`, `evaluate` and `predict`. The gradient is summed in a fixed order: the same bits at every run.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -32,18 +32,31 @@ pub struct Embedding {
     pub num_embeddings: usize,
     /// Size of a vector.
     pub embedding_dim: usize,
+    /// A row that starts as zeros and is not trained, for places that hold nothing; none by default.
+    #[serde(default)]
+    pub padding_idx: Option<usize>,
 }
 
 impl Embedding {
     /// A table of this many vectors of this size.
     pub fn new(num_embeddings: usize, embedding_dim: usize) -> Self {
-        Embedding { num_embeddings, embedding_dim }
+        Embedding { num_embeddings, embedding_dim, padding_idx: None }
+    }
+
+    /// The number that stands for nothing: its row starts as zeros and gets no gradient. (An optimizer with weight decay still pulls it towards 0.)
+    pub fn padding_idx(mut self, row: usize) -> Self {
+        self.padding_idx = Some(row);
+        self
     }
 }
 
 impl Module for Embedding {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
-        s.param("weight", [self.num_embeddings, self.embedding_dim], Init::Normal(1.0)).take(x)
+        let table = |init| s.param("weight", [self.num_embeddings, self.embedding_dim], init);
+        match self.padding_idx {
+            None => table(Init::Normal(1.0)).take(x),
+            Some(padding) => table(Init::NormalPadded { std: 1.0, padding }).take_padded(x, padding),
+        }
     }
 
     fn config(&self) -> Option<Layer> {

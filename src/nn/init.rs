@@ -31,6 +31,13 @@ pub enum Init {
     },
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
+    /// Normal with mean 0, but a row of the first axis is 0: a table with a padding row.
+    NormalPadded {
+        /// The standard deviation.
+        std: f64,
+        /// The row that is 0.
+        padding: usize,
+    },
     /// Normal.
     NormalAround {
         /// The mean.
@@ -154,7 +161,11 @@ impl Init {
             Draw::Uniform { low, high } => (low + (high - low) * r.uniform()) as f32,
             Draw::Normal { mean, std } => (mean + std * r.normal()) as f32,
         };
-        (0..shape.size()).map(one).collect()
+        let mut values: Vec<f32> = (0..shape.size()).map(one).collect();
+        if let (Init::NormalPadded { padding, .. }, [rows, ..]) = (self, shape.dims()) {
+            values.chunks_mut((shape.size() / rows.max(&1)).max(1)).skip(padding).take(1).for_each(|row| row.fill(0.0));
+        }
+        values
     }
 
     fn distribution(self, shape: &Shape) -> Draw {
@@ -169,6 +180,7 @@ impl Init {
             Init::Uniform(bound) => Draw::Uniform { low: -bound, high: bound },
             Init::UniformBetween { low, high } => Draw::Uniform { low, high },
             Init::Normal(std) => Draw::Normal { mean: 0.0, std },
+            Init::NormalPadded { std, .. } => Draw::Normal { mean: 0.0, std },
             Init::NormalAround { mean, std } => Draw::Normal { mean, std },
             Init::XavierUniform(gain) => even(xavier(gain)),
             Init::XavierNormal(gain) => Draw::Normal { mean: 0.0, std: xavier(gain) },

@@ -22,7 +22,7 @@ impl Lowering<'_> {
     }
 
     /// Sums by index: zeros, the chains of equal indices, the sums.
-    pub(super) fn scatter_add(&mut self, node: NodeId, rows: usize) {
+    pub(super) fn scatter_add(&mut self, node: NodeId, rows: usize, padding: Option<usize>) {
         let n = &self.g.nodes[node];
         let ((values, from), (indices, at)) = (self.place(n.inputs[0]), self.place(n.inputs[1]));
         let count = self.size(n.inputs[1]);
@@ -32,7 +32,7 @@ impl Lowering<'_> {
         let label = self.label(node, format!("{} to {}", self.g.shape(n.inputs[0]), self.g.shape(node.into())), &[]);
         self.zero(rows * width, to, &label);
         let links = self.temporary(count);
-        let kernel = ScatterLinks { count, rows, offset: at };
+        let kernel = ScatterLinks { count, rows, padding, offset: at };
         self.push(Kernel::ScatterLinks(kernel), vec![indices, links], format!("[{count}] for {label}"), 0, 2 * count);
         let kernel = ScatterAdd { count, width, rows, offsets: [from, at, to.1] };
         self.push(Kernel::ScatterAdd(kernel), vec![values, indices, links, to.0], label, flops, 2 * count * (1 + width));

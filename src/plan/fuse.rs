@@ -119,7 +119,7 @@ pub fn fuse(step: &Step) -> Result<Groups> {
                 None => new(Core::Reduce(id), vec![], shape(n.inputs[0])),
             },
             Op::MatMul { .. } => new(Core::Gemm(id), vec![], shape(id.into())),
-            Op::Softmax { .. } | Op::CrossEntropy { .. } | Op::Accuracy(_) | Op::Take | Op::ScatterAdd { .. } | Op::Custom(_) => {
+            Op::Softmax { .. } | Op::CrossEntropy { .. } | Op::Accuracy(_) | Op::Take { .. } | Op::ScatterAdd { .. } | Op::Custom(_) => {
                 new(Core::Rows(id), vec![], shape(n.inputs[0]))
             }
         };

@@ -19,7 +19,7 @@ pub struct IndexLimit {
 pub(super) fn index_limits(g: &Graph) -> Vec<IndexLimit> {
     let mut out = Vec::new();
     for n in &g.nodes {
-        let Op::Take = n.op else { continue };
+        let Op::Take { .. } = n.op else { continue };
         let Op::Batch { field, .. } = &g.nodes[base(g, n.inputs[1]).node].op else { continue };
         let line = place(n.place);
         let at = if n.layer.is_empty() { line } else { format!("layer `{}`, {line}", n.layer) };

@@ -74,7 +74,8 @@ fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Va
     let mut out = HashMap::new();
     for (name, v) in &step.gradients {
         let b = base(g, *v);
-        let made = groups.owner.contains_key(&b.node);
+        // a custom op's results have a binding each, and no buffer may be bound twice to write: only the first goes to the arena at once
+        let made = groups.owner.contains_key(&b.node) && (b.output == 0 || !matches!(g.nodes[b.node].op, Op::Custom(_)));
         let once = bases.iter().filter(|x| **x == b).count() == 1 && !groups.readers.contains_key(&b);
         if let (true, true, Some(e)) = (made, once, r.arena.find(name)) {
             out.insert(b, e.offset);
@@ -411,8 +412,8 @@ impl Lowering<'_> {
                 let to = self.assign(node.into());
                 self.mean_of_rows(hits, rows, to, "mean hits");
             }
-            Op::Take => self.take(node),
-            Op::ScatterAdd { rows } => self.scatter_add(node, rows),
+            Op::Take { .. } => self.take(node),
+            Op::ScatterAdd { rows, padding } => self.scatter_add(node, rows, padding),
             Op::Custom(ref op) => self.custom(node, op),
             _ => {}
         }

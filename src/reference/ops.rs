@@ -34,8 +34,8 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
         Op::CrossEntropy { smoothing, .. } => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0), *smoothing),
         Op::Accuracy(_) => return classify::accuracy(node, real(node, x, 0)?, x[1], shape(0)),
         Op::Custom(c) => return custom(g, node, c.op(), x),
-        Op::Take => take::take(real(node, x, 0)?, shape(0)[0], integer(node, x, 1)?),
-        Op::ScatterAdd { rows } => take::scatter_add(real(node, x, 0)?, *rows, integer(node, x, 1)?),
+        Op::Take { .. } => take::take(real(node, x, 0)?, shape(0)[0], integer(node, x, 1)?),
+        Op::ScatterAdd { rows, padding } => take::scatter_add(real(node, x, 0)?, *rows, *padding, integer(node, x, 1)?),
     };
     Ok(vec![Data::Real(one)])
 }

@@ -13,13 +13,13 @@ pub(super) fn take<T: Real>(table: &[T], rows: usize, indices: &[u32]) -> Vec<T>
     out
 }
 
-/// Each row's sum of the values at its index, in index order.
-pub(super) fn scatter_add<T: Real>(values: &[T], rows: usize, indices: &[u32]) -> Vec<T> {
+/// Each row's sum of the values at its index, in index order; the padding row's is 0.
+pub(super) fn scatter_add<T: Real>(values: &[T], rows: usize, padding: Option<usize>, indices: &[u32]) -> Vec<T> {
     let width = values.len().checked_div(indices.len()).unwrap_or(0);
     let mut out = vec![T::from_f64(0.0); rows * width];
     for (at, &i) in indices.iter().enumerate() {
         let i = i as usize;
-        if i >= rows {
+        if i >= rows || Some(i) == padding {
             continue;
         }
         for c in 0..width {

@@ -99,6 +99,33 @@ impl CustomOp for Squares {
     }
 }
 
+/// Two results, `p y` and `q x`: as a gradient both lie in the arena of gradients.
+struct Cross(f64, f64);
+
+impl CustomOp for Cross {
+    fn name(&self) -> &str {
+        "cross"
+    }
+    fn infer(&self, x: &[&Type]) -> Result<Vec<Type>, String> {
+        Ok(vec![x[1].clone(), x[0].clone()])
+    }
+    fn outputs(&self) -> usize {
+        2
+    }
+    fn reference(&self, _: &[&Type], x: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![x[1].iter().map(|y| self.0 * y).collect(), x[0].iter().map(|x| self.1 * x).collect()]
+    }
+    fn vjp(&self, _: &[Var], _: &[Var], g: &[Var]) -> Result<Vec<Option<Var>>, String> {
+        Ok(g[0].custom_all(Cross(self.1, self.0), &[&g[1]]).into_iter().map(Some).collect())
+    }
+    fn kernel(&self, x: &[&Type], _: &[&Type]) -> Option<CustomKernel> {
+        let n = x.iter().map(|t| t.shape.size()).max().unwrap_or(0);
+        let factors = [self.0, self.1].map(|f| (f as f32).to_bits());
+        let body = "out0(i, bitcast<f32>(dim(0u)) * in1(i)); out1(i, bitcast<f32>(dim(1u)) * in0(i));";
+        Some(CustomKernel::each(n, body).dims(factors))
+    }
+}
+
 /// Integers of reals: 0 below -1, 1 below 0, 2 below 1, else 3.
 struct Bucket;
 
@@ -184,6 +211,10 @@ pub fn cases() -> Vec<Case> {
         };
         out.push(Case::new(format!("two results of [{n}]"), both));
     }
+    out.push(Case::new("two results that are gradients", |m| {
+        let all = m.p([33]).custom_all(Cross(2.0, 0.5), &[&m.p([7, 5])]);
+        m.weigh(&all[0].tanh()) + m.weigh(&all[1].tanh())
+    }));
     // one result is not read: its gradient is zeros
     out.push(Case::new("the second result alone", |m| m.weigh(&m.p([33]).custom_all(Squares, &[&m.p([33])])[1])));
     let layers = |m: &Make| {

@@ -51,6 +51,8 @@ pub fn cases() -> Vec<Case> {
         m.weigh(&(table.take(&indices(m, "ix", 5, &[])) * table.take(&indices(m, "iy", 5, &[]))))
     };
     out.push(Case::new("one table under two lists", twice).over(Order::all(31)));
+    let padded = |m: &Make| m.weigh(&m.p([5, 7]).take_padded(&indices(m, "ix", 5, &[3]), 2).tanh());
+    out.push(Case::new("a row without a gradient", padded).over(Order::all(31)));
     out.push(Case::new("numbers by index", |m| m.weigh(&m.p([33]).take(&indices(m, "ix", 33, &[3])))).over(Order::all(31)));
     out.push(Case::new("rows of two axes", |m| m.weigh(&m.p([5, 3, 7]).take(&indices(m, "ix", 5, &[2])))).over(Order::all(3)));
     // the mean over a sequence, as a text model begins

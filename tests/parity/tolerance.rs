@@ -70,8 +70,8 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
         Op::CrossEntropy { smoothing, .. } => return cross_entropy(x, y, *smoothing),
         Op::Accuracy(_) => vec![ambiguous(x[0], y0[0])],
         Op::Custom(c) => return custom(c.op(), x, y),
-        Op::Take => take(x[0], x[1].0, y0.len()),
-        Op::ScatterAdd { .. } => scatter_add(x[0].0, x[1].0, y0),
+        Op::Take { .. } => take(x[0], x[1].0, y0.len()),
+        Op::ScatterAdd { padding, .. } => scatter_add(x[0].0, x[1].0, *padding, y0),
     }]
 }
 
@@ -163,12 +163,12 @@ fn take((table, ty): (&Known, &Type), indices: &Known, size: usize) -> Vec<f64> 
 }
 
 /// A sum for each element, of as many terms as name its row.
-fn scatter_add(values: &Known, indices: &Known, y: &[f64]) -> Vec<f64> {
+fn scatter_add(values: &Known, indices: &Known, padding: Option<usize>, y: &[f64]) -> Vec<f64> {
     let width = values.value.len() / indices.value.len();
     let (mut terms, mut scale, mut moved) = (vec![0; y.len()], vec![0.0f64; y.len()], vec![0.0; y.len()]);
     for (e, (v, t)) in values.value.iter().zip(&values.tol).enumerate() {
         let to = indices.value[e / width] as usize * width + e % width;
-        if to < y.len() {
+        if to < y.len() && Some(to / width) != padding {
             (terms[to], scale[to], moved[to]) = (terms[to] + 1, scale[to].max(v.abs()), moved[to] + t);
         }
     }

@@ -177,7 +177,7 @@ fn draw(name: &str, g: &Graph) -> Feed {
 fn classes(g: &Graph, labels: NodeId) -> usize {
     let read =
         |v: &Value| v.node == labels || matches!(&g.nodes[v.node], n if matches!(n.op, Op::Reshape(_)) && n.inputs[0].node == labels);
-    if let Some(take) = g.nodes.iter().find(|n| n.op == Op::Take && read(&n.inputs[1])) {
+    if let Some(take) = g.nodes.iter().find(|n| matches!(n.op, Op::Take { .. }) && read(&n.inputs[1])) {
         return g.shape(take.inputs[0])[0];
     }
     let reads = |op: &Op| matches!(op, Op::CrossEntropy { labels: Labels::Classes, .. } | Op::Accuracy(Labels::Classes));

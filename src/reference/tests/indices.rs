@@ -10,12 +10,17 @@ use crate::tensor::DType;
 #[test]
 fn rows_by_index() -> Result<()> {
     let table = || (&[3, 2][..], reals(&[1., 2., 3., 4., 5., 6.]));
-    close(&one(Op::Take, &[table(), (&[3], Data::Integer(vec![2, 0, 2]))])?[0], &[5., 6., 1., 2., 5., 6.]);
-    close(&one(Op::Take, &[(&[2], reals(&[7., 8.])), (&[3], Data::Integer(vec![1, 1, 0]))])?[0], &[8., 8., 7.]);
+    close(&one(Op::Take { padding: None }, &[table(), (&[3], Data::Integer(vec![2, 0, 2]))])?[0], &[5., 6., 1., 2., 5., 6.]);
+    close(&one(Op::Take { padding: None }, &[(&[2], reals(&[7., 8.])), (&[3], Data::Integer(vec![1, 1, 0]))])?[0], &[8., 8., 7.]);
     let values = || (&[4, 2][..], reals(&[1., 2., 3., 4., 5., 6., 7., 8.]));
-    close(&one(Op::ScatterAdd { rows: 3 }, &[values(), (&[4], Data::Integer(vec![2, 0, 2, 2]))])?[0], &[3., 4., 0., 0., 13., 16.]);
+    close(
+        &one(Op::ScatterAdd { rows: 3, padding: None }, &[values(), (&[4], Data::Integer(vec![2, 0, 2, 2]))])?[0],
+        &[3., 4., 0., 0., 13., 16.],
+    );
+    let padded = Op::ScatterAdd { rows: 3, padding: Some(2) };
+    close(&one(padded, &[values(), (&[4], Data::Integer(vec![2, 0, 2, 1]))])?[0], &[3., 4., 7., 8., 0., 0.]);
     // beyond the table: left out
-    close(&one(Op::ScatterAdd { rows: 2 }, &[values(), (&[4], Data::Integer(vec![2, 0, 9, 0]))])?[0], &[10., 12., 0., 0.]);
+    close(&one(Op::ScatterAdd { rows: 2, padding: None }, &[values(), (&[4], Data::Integer(vec![2, 0, 9, 0]))])?[0], &[10., 12., 0., 0.]);
     Ok(())
 }
 
@@ -33,10 +38,15 @@ fn an_index_beyond_the_table_gives_nan() {
 #[test]
 fn what_cannot_be_indexed() {
     let index = || (&[2][..], Data::Integer(vec![0, 1]));
-    let e = one(Op::Take, &[(&[2, 2], reals(&[1.; 4])), (&[2], reals(&[0., 1.]))]).unwrap_err();
+    let e = one(Op::Take { padding: None }, &[(&[2, 2], reals(&[1.; 4])), (&[2], reals(&[0., 1.]))]).unwrap_err();
     assert!(matches!(e, Error::DTypeMismatch { .. }) && e.to_string().contains(".integers()"), "{e}");
-    assert!(matches!(one(Op::Take, &[(&[], reals(&[1.])), index()]), Err(Error::ShapeMismatch { .. })));
-    assert!(matches!(one(Op::ScatterAdd { rows: 2 }, &[(&[3, 2], reals(&[1.; 6])), index()]), Err(Error::ShapeMismatch { .. })));
+    assert!(matches!(one(Op::Take { padding: None }, &[(&[], reals(&[1.])), index()]), Err(Error::ShapeMismatch { .. })));
+    let e = one(Op::Take { padding: Some(2) }, &[(&[2, 2], reals(&[1.; 4])), index()]).unwrap_err();
+    assert!(matches!(e, Error::ShapeMismatch { .. }) && e.to_string().contains("padding row 2"), "{e}");
+    assert!(matches!(
+        one(Op::ScatterAdd { rows: 2, padding: None }, &[(&[3, 2], reals(&[1.; 6])), index()]),
+        Err(Error::ShapeMismatch { .. })
+    ));
 }
 
 /// Reads the result twice, so that the gradient that comes back is neither 1 nor constant.

@@ -131,6 +131,7 @@ const TAKE: &[Line] = &[
 ];
 
 const SCATTER_LINKS: &[Line] = &[
+    ("the padding row trained", S, &[(" && own != dim(3u)", "")], &["a row without a gradient"]),
     ("every place the first of its index", S, &[("first = indices[dim(2u) + j] != own", "first = true")], &["255 rows of [3, 7]"]),
     ("the next place passed over", S, &[("var next = i + 1u", "var next = i + 2u")], &["255 rows of [3, 7]"]),
     ("a stale tail", S, &[("i >= count", "i + 1u >= count")], &["255 rows of [3, 7]", "3 rows of [255, 1]", "1 rows of [1, 1]"]),
