@@ -1,7 +1,8 @@
 //! The table of formulas beyond the activations and the operators of `cases.rs`: forward and backward, at an odd size and by fours.
 
-use crate::make::{Case, Make};
+use crate::make::{Case, Make, Order};
 use gradus::graph::Var;
+use gradus::nn::loss;
 use gradus::tensor::Shape;
 
 type Draw = fn(&Make, Shape) -> Var;
@@ -85,6 +86,25 @@ pub fn formulas() -> Vec<Case> {
     for (name, f) in [("softplus", (|x| x.softplus()) as Unary), ("elu", |x| x.elu(1.0)), ("pow", |x| x.square().pow(1.3))] {
         out.push(Case::new(format!("{name} on a product"), move |m| m.weigh(&f(&m.p([9, 7]).matmul(&m.p([7, 36]))))));
         out.push(Case::new(format!("{name} in a sum"), move |m| m.weigh(&f(&m.p([7, 33])).sum_axes(&[1]))));
+    }
+    // losses of one's own, on a small network
+    let losses: [(&str, Binary); 3] = [
+        ("charbonnier", |y, t| ((y - t).square() + 1e-6).sqrt().mean()),
+        ("huber", |y, t| {
+            let d = (y - t).abs();
+            d.less(&d.number(1.0)).select(&(d.square() * 0.5), &(d - 0.5)).mean()
+        }),
+        ("quantile", |y, t| ((t - y) * 0.9).maximum(&((t - y) * -0.1)).mean()),
+    ];
+    for (name, f) in losses {
+        let loss = loss::custom(name, f);
+        let case = move |m: &Make| {
+            let (x, t) = (m.batch([7]), m.batch([]));
+            let h = (x.matmul_with(&m.p([33, 7]), false, true) + m.p([33])).mish();
+            let y = h.matmul_with(&m.p([1, 33]), false, true) + m.p([1]);
+            loss.build(&y, &t) * m.order.batch as f64
+        };
+        out.push(Case::new(format!("the loss {name}"), case).over(Order::all(31)));
     }
     out
 }
