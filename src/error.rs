@@ -1,4 +1,4 @@
-//! One error type. Every message says what went wrong, where, and what to do.
+#![doc = include_str!("../docs/errors.md")]
 
 use std::fmt;
 use std::panic::Location;

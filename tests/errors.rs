@@ -93,6 +93,9 @@ fn recipes_refuse_unknown_keys_and_newer_versions() {
     says(Recipe::from_json(&text.replace("\"layer\": \"softmax\"", "\"layer\": \"softmax\", \"axis\": 1")), "bad-recipe", &["axis"]);
     says(Recipe::from_json(&text.replace("\"lr\"", "\"learning\"")), "bad-recipe", &["learning"]);
     says(Recipe::from_json(&text.replace("\"version\": 1", "\"version\": 99")), "bad-recipe", &["99", "newer"]);
+    // settings of every kind are checked in one round
+    let bad = text.replace("\"epochs\": 1", "\"epochs\": 0").replace("784", "0").replace("\"lr\": 0.001", "\"lr\": -1.0");
+    says(Recipe::from_json(&bad), "invalid-config", &["3 settings", "fit.epochs", "compile.input", "optimizer.lr"]);
     SUITE.ran(1);
 }
 

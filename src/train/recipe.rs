@@ -1,5 +1,5 @@
 use super::{Compile, Device, Fit, Model, ModuleExt};
-use crate::error::{Error, Result};
+use crate::error::{Error, Faults, Result};
 use crate::nn::{Layer, Loss, Metric, Sequential};
 use crate::optim::Optimizer;
 use crate::tensor::Shape;
@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// The recipe format that this version writes, and the newest that it reads.
 pub const RECIPE_VERSION: u32 = 1;
+
+const SEE: &str = "`--print-recipe` shows every key with its default";
 
 /// Where a recipe's data comes from, and what is made of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,7 +79,12 @@ impl Recipe {
 
     /// Reads a recipe in JSON. Unknown keys are refused, as are newer versions.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| Self::unreadable(&e.to_string())).and_then(Self::checked)
+        let refused = |e: serde_json::Error| Error::BadRecipe {
+            problem: e.to_string(),
+            at: format!("line {}, column {}", e.line(), e.column()),
+            help: SEE.into(),
+        };
+        serde_json::from_str(text).map_err(refused).and_then(Self::checked)
     }
 
     /// The recipe in JSON.
@@ -87,11 +94,7 @@ impl Recipe {
 
     /// The error for a recipe that a parser refused.
     pub fn unreadable(problem: &str) -> Error {
-        Error::BadRecipe {
-            problem: problem.trim().into(),
-            at: "the key named above".into(),
-            help: "`--print-recipe` shows every key with its default".into(),
-        }
+        Error::BadRecipe { problem: problem.trim().into(), at: "the key or line named above".into(), help: SEE.into() }
     }
 
     /// The recipe, if this version can run it.
@@ -103,8 +106,11 @@ impl Recipe {
                 help: "use a newer gradus".into(),
             });
         }
-        self.compile_settings().check(None)?;
-        self.fit.check()?;
+        let mut f = Faults::default();
+        self.compile_settings().faults(&mut f, None);
+        self.fit.faults(&mut f);
+        f.check(self.data.scale.is_finite(), "data.scale", self.data.scale, "give a finite number");
+        f.finish()?;
         Ok(self)
     }
 

@@ -89,16 +89,20 @@ impl Compile {
     /// All faults; `more` is one of what is to be compiled with them.
     pub(super) fn check(&self, more: Option<(&str, &str, &str)>) -> Result<()> {
         let mut f = Faults::default();
+        self.faults(&mut f, more);
+        f.finish()
+    }
+
+    pub(super) fn faults(&self, f: &mut Faults, more: Option<(&str, &str, &str)>) {
         more.into_iter().for_each(|(key, problem, help)| f.check(false, key, problem, help));
-        self.check_inputs(&mut f);
-        self.optimizer.check(&mut f);
-        self.loss.iter().for_each(|l| l.check(&mut f));
+        self.check_inputs(f);
+        self.optimizer.check(f);
+        self.loss.iter().for_each(|l| l.check(f));
         let names: Vec<&str> = self.metrics.iter().map(Metric::name).collect();
         for (i, name) in names.iter().enumerate() {
             let free = *name != "loss" && !names[..i].contains(name);
             f.check(free, "compile.metrics", format!("the name `{name}` is taken"), "give each metric a name of its own");
         }
-        f.finish()
     }
 }
 
@@ -188,10 +192,14 @@ impl Fit {
 
     pub(super) fn check(&self) -> Result<()> {
         let mut f = Faults::default();
+        self.faults(&mut f);
+        f.finish()
+    }
+
+    pub(super) fn faults(&self, f: &mut Faults) {
         f.check(self.epochs > 0, "fit.epochs", self.epochs, "give at least 1");
         f.check(self.batch_size > 0, "fit.batch_size", self.batch_size, "give at least 1");
         let seconds = self.snapshot_every;
         f.check(seconds.is_finite() && seconds >= 0.0, "fit.snapshot_every", seconds, "give seconds, or 0 for no copies");
-        f.finish()
     }
 }
