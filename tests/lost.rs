@@ -10,7 +10,7 @@ use need::Suite;
 use std::sync::Mutex;
 use std::time::Duration;
 
-static SUITE: Suite = Suite::new("lost", 7);
+static SUITE: Suite = Suite::new("lost", 8);
 
 /// One at a time: they end the device that all of them share.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -205,5 +205,42 @@ fn nobody_waits_for_ever() {
     for _ in 0..2 {
         assert_eq!(receive.recv_timeout(Duration::from_secs(30)).expect("it waits"), Err("device-lost"));
     }
+    SUITE.ran(1);
+}
+
+/// Frozen parameters come back too, and a general step is built from the same closure.
+#[test]
+fn a_general_step_with_a_frozen_layer() {
+    use gradus::train::{StepOut, step};
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let trained = |lost: bool| {
+        let net = step(|s, batch| {
+            let h = s.at("trunk").call(&Linear::new(16), &batch["x"]).relu();
+            let (class, bright) = (s.at("class").call(&Linear::new(10), &h), s.at("bright").call(&Linear::new(1), &h));
+            let error = (&bright - batch["x"].mean_axes(&[1]).reshape([batch.len(), 1])).square().mean();
+            StepOut::new(class.cross_entropy(&batch["y"]) + &error)
+                .output("class", &class)
+                .output("bright", &bright)
+                .metric("error", &error)
+        });
+        let optimizer = Adam::default().group("trunk.*", Group::new().frozen());
+        let mut model = net.compile(Compile::step(optimizer).input([784]).device(device.clone()).seed(5)).unwrap();
+        model.set_parameter("trunk.bias", &HostTensor::f32([16], vec![0.25; 16]).unwrap()).unwrap();
+        let (train, test) = digits();
+        let mut run = model.trainer(&train, Fit::new().epochs(2).batch_size(32)).unwrap();
+        while let Some(r) = run.steps(4).unwrap() {
+            if lost && r.step == 8 {
+                lose(run.model());
+            }
+        }
+        if lost {
+            lose(&model);
+        }
+        let outputs = model.predict_named(&test, 32).unwrap();
+        assert_eq!((model.parameter("trunk.bias").unwrap().as_f32(), model.recoveries()), (Some(&[0.25; 16][..]), 2 * usize::from(lost)));
+        (bytes(&mut model), outputs)
+    };
+    assert!(trained(true) == trained(false));
     SUITE.ran(1);
 }

@@ -13,8 +13,9 @@ use gradus::rng::Philox;
 use gradus::tensor::{DType, HostTensor};
 use gradus::train::{Batch, StepOut, step};
 use need::Suite;
+use std::sync::{Arc, Mutex};
 
-static SUITE: Suite = Suite::new("step", 23);
+static SUITE: Suite = Suite::new("step", 24);
 
 const ROWS: usize = 203;
 
@@ -341,6 +342,39 @@ fn a_step_that_changes_is_told_with_both_faces() {
     let mut m = metrics.unwrap();
     m.fit(&table(12), Fit::new().verbose(0)).unwrap();
     fails(m.evaluate(&table(12), 4), "inconsistent-model", &["metric m", "fc.weight [1, 12]"]);
+    SUITE.ran(1);
+}
+
+/// The closure is called once for each purpose and batch size, and sees the fields of its purpose.
+#[test]
+fn a_step_is_described_once_for_each_purpose_and_batch_size() {
+    let calls: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = calls.clone();
+    let net = step(move |s, batch| {
+        let names: Vec<&str> = batch.names().collect();
+        seen.lock().unwrap().push(format!("{:?} {} {} {}", batch.purpose(), batch.len(), names.join("+"), s.training()));
+        let y = s.at("fc").call(&Linear::new(1), &batch["x"]);
+        let error = batch.get("size").map(|size| (&y - size).abs().mean());
+        let out = StepOut::new(y.square().mean()).output("y", &y);
+        if let Some(e) = error { out.metric("mae", &e) } else { out }
+    });
+    let mut m = net.compile(Compile::step(Sgd::new(0.1)).input([12]).device(Device::cpu())).unwrap();
+    for _ in 0..2 {
+        m.fit(&table(20), Fit::new().batch_size(8).verbose(0)).unwrap();
+        m.evaluate(&table(20), 20).unwrap();
+        m.predict(&table(20), 20).unwrap();
+    }
+    let all = "x+mask+size+kind";
+    let expected = [
+        "Predict 2 x false".to_string(),
+        format!("Train 8 {all} true"),
+        format!("Train 4 {all} true"),
+        format!("Evaluate 20 {all} false"),
+        "Predict 20 x false".into(),
+    ];
+    assert_eq!(*calls.lock().unwrap(), expected);
+    let text = two_heads(Sgd::new(0.1), &Device::cpu()).summary();
+    assert!(["input  ", "mask  ", "trunk", "kind", "387 parameters"].iter().all(|p| text.contains(p)), "{text}");
     SUITE.ran(1);
 }
 
