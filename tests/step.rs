@@ -15,7 +15,7 @@ use gradus::train::{Batch, StepOut, step};
 use need::Suite;
 use std::sync::{Arc, Mutex};
 
-static SUITE: Suite = Suite::new("step", 24);
+static SUITE: Suite = Suite::new("step", 26);
 
 const ROWS: usize = 203;
 
@@ -376,6 +376,29 @@ fn a_step_is_described_once_for_each_purpose_and_batch_size() {
     let text = two_heads(Sgd::new(0.1), &Device::cpu()).summary();
     assert!(["input  ", "mask  ", "trunk", "kind", "387 parameters"].iter().all(|p| text.contains(p)), "{text}");
     SUITE.ran(1);
+}
+
+/// Streamed from memory in small blocks, or made by the user a batch at a time: the same bits as from a resident set.
+#[test]
+fn named_fields_stream_and_come_by_hand() {
+    for device in SUITE.devices() {
+        let data = table(ROWS);
+        let fit = || Fit::new().epochs(2).batch_size(32).shuffle(false).verbose(0);
+        let [mut resident, mut streamed, mut by_hand] = [0; 3].map(|_| two_heads(Adam::new(0.02), &device));
+        resident.fit(&data, fit()).unwrap();
+        let small = data.clone().memory_budget(4 * 32 * 29 * 4);
+        streamed.fit(&small, fit()).unwrap();
+        for batch in (0..2).flat_map(|_| (0..ROWS).step_by(32)) {
+            let rest = if batch == 0 { data.clone() } else { data.split_at(batch).unwrap().1 };
+            by_hand.train_on_batch(rest.take(32)).unwrap();
+        }
+        let expected = all_bits(&mut resident);
+        assert!(all_bits(&mut streamed) == expected && all_bits(&mut by_hand) == expected, "{device}");
+        assert_eq!(streamed.evaluate(&small, 50).unwrap(), resident.evaluate(&data, 50).unwrap());
+        assert_eq!(streamed.predict_named(&small, 50).unwrap(), resident.predict_named(&data, 50).unwrap());
+        assert_eq!(by_hand.predict(&data, 50).unwrap(), resident.predict_named(&data, 50).unwrap()["kind"]);
+        SUITE.ran(1);
+    }
 }
 
 #[test]
