@@ -162,7 +162,8 @@ impl Model {
     /// [reference](crate::reference), with the weights as they are. Where the results differ by more than roundings can explain, the step
     /// is cut: the reference's values go in, the device runs the launches behind the cut, the very ones of the whole step, with all that
     /// was fused into them; and the cut moves by halves until one launch is left, which is then run alone. What stands before it is
-    /// searched in the same way. The optimizer's launch is no part of the graph and is not looked at; nor does the model change.
+    /// searched in the same way; and where the results agree, each launch is run once alone, because a small error can drown in the
+    /// roundings behind it. The optimizer's launch is no part of the graph and is not looked at; nor does the model change.
     ///
     /// How far a value may be off is tried out in the reference: every operation is disturbed by `1e-6 + 1e-5 |y|`, or `1e-6 sqrt(K)` for
     /// a sum of K terms, and so are all that follow. An error below that is not seen.
@@ -260,7 +261,7 @@ fn trial(bench: &mut Bench, purpose: Purpose, first: usize, end: usize) -> Resul
     Ok(Trial { purpose, first: launch(first).unwrap_or(behind), end: behind, largest })
 }
 
-/// All wrong launches: the last by bisection, then those before it.
+/// All wrong launches: the last by bisection, then those before it; where nothing shows at the end, each alone.
 fn search(bench: &mut Bench, purpose: Purpose, trials: &mut Vec<Trial>) -> Result<Vec<WrongLaunch>> {
     let mut wrong = Vec::new();
     let mut end = bench.program.units.len();
@@ -271,7 +272,15 @@ fn search(bench: &mut Bench, purpose: Purpose, trials: &mut Vec<Trial>) -> Resul
             trials.push(t);
             Ok(off)
         };
-        let Some(mut seen) = run(bench, 0)? else { break };
+        let Some(mut seen) = run(bench, 0)? else {
+            // what is off by little may drown in the roundings of the launches behind it
+            for unit in (0..end).rev() {
+                if let Some(d) = bench.run_alone(unit)?.filter(|d| d.ratio > 1.0) {
+                    wrong.push(describe(bench, purpose, unit, Some(d.clone()), d));
+                }
+            }
+            break;
+        };
         // from `lo` on the device is wrong, from `hi` on it is right
         let (mut lo, mut hi) = (0, end);
         while hi - lo > 1 {

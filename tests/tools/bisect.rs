@@ -201,3 +201,27 @@ fn bisection_names_a_users_own_wrong_kernel() {
         SUITE.ran(1);
     }
 }
+
+/// A branch behind a gate that is 0 and frozen: nothing at the end depends on it, and it is looked at nevertheless.
+#[test]
+fn an_error_that_does_not_show_at_the_end_is_found() {
+    let data = points(9);
+    for device in SUITE.devices() {
+        let net = module(|s, x| {
+            let h = s.at("fc1").call(&Linear::new(12), x).gelu();
+            let h = s.at("fc2").call(&Linear::new(12), &h) * s.param("gate", [1], Init::Zeros);
+            let x = s.at("stem").call(&Linear::new(12), x) + h;
+            s.at("head").call(&Linear::new(2), &x)
+        });
+        let optimizer = Sgd::new(0.1).group("gate", gradus::optim::Group::new().frozen());
+        let mut model = net.compile(Compile::new(optimizer, CrossEntropy::new()).input([6]).device(device.clone())).unwrap();
+        // in evaluation, where another value takes the place of what is wrong
+        let program = model.prepare_evaluation(&data, 9).unwrap();
+        let at = program.launches.iter().position(|l| l.kernel.name() == "gemm_nt" && l.label.contains("fc1")).unwrap();
+        let found = model.bisect_planted(&data, 9, &planted(Purpose::Evaluate, &[at])).unwrap();
+        assert!(found.trials.len() == 2 && found.trials.iter().all(|t| t.agrees()), "{found}");
+        let named: Vec<_> = found.wrong.iter().map(|w| (w.purpose, w.launch, w.layer.as_str(), w.alone)).collect();
+        assert_eq!(named, [(Purpose::Evaluate, at, "fc1", true)], "{device}: {found}");
+        SUITE.ran(1);
+    }
+}

@@ -10,7 +10,7 @@ use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use need::Suite;
 
-static SUITE: Suite = Suite::new("tools", 21);
+static SUITE: Suite = Suite::new("tools", 23);
 
 /// Two classes of points in [0, 1)^6, `rows` of them.
 pub fn points(rows: usize) -> Dataset {
