@@ -164,6 +164,49 @@ fn outside_of_a_run() {
     SUITE.ran(2);
 }
 
+/// Blocks that were read ahead and batches that the user made are trained on again.
+#[test]
+fn data_that_is_not_on_the_device() {
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let (train, test) = digits();
+    let work = |lose_at: &[usize]| {
+        let mut model = compiled(&device);
+        let (mut seen, mut calls) = (Vec::new(), 0);
+        let mut may_lose = |m: &Model| {
+            calls += 1;
+            if lose_at.contains(&calls) {
+                lose(m);
+            }
+        };
+        // blocks of two batches
+        let stream = train.clone().memory_budget(4 * (784 + 4 + 24) * 65);
+        let mut run = model.trainer(&stream, Fit::new().epochs(2).batch_size(32)).unwrap();
+        while let Some(r) = run.steps(3).unwrap() {
+            seen.push(format!("{r:?}"));
+            may_lose(run.model());
+            seen.push(format!("{:?}", run.model().train_on_batch(test.clone().take(9)).unwrap()));
+            may_lose(run.model());
+        }
+        may_lose(&model);
+        seen.push(format!("{:?}", model.evaluate(&stream, 50).unwrap()));
+        may_lose(&model);
+        seen.push(format!("{:?}", model.test_on_batch(&test).unwrap()));
+        may_lose(&model);
+        seen.push(format!("{:?}", model.predict_on_batch(&test).unwrap()));
+        may_lose(&model);
+        seen.push(format!("{:?}", model.train_on_batch(&test).unwrap()));
+        (seen, bytes(&mut model), model.recoveries())
+    };
+    let whole = work(&[]);
+    for at in [&[1][..], &[2], &[5], &[8, 9], &[3, 17, 18, 19, 20], &[16, 20]] {
+        let broken = work(at);
+        assert_eq!(broken.0, whole.0, "lost at {at:?}");
+        assert!(broken.1 == whole.1 && broken.2 == at.len(), "lost at {at:?}: {} recoveries", broken.2);
+    }
+    SUITE.ran(1);
+}
+
 /// Without copies a loss is an error that names the device, again and again; the device itself is opened anew for others.
 #[test]
 fn without_copies() {
