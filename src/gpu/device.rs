@@ -12,8 +12,6 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pipelines: Mutex<HashMap<(String, bool), Arc<Pipeline>>>,
     failure: Arc<Mutex<Option<Failure>>>,
-    /// Held while a submit is handed over.
-    submitting: Mutex<()>,
 }
 
 pub(super) struct Pipeline {
@@ -99,7 +97,7 @@ impl Gpu {
                 on_loss(Failure::Lost(format!("{reason:?}: {message}")));
             }
         });
-        Ok(Gpu { summary: summary.clone(), device, queue, pipelines: Mutex::default(), failure, submitting: Mutex::default() })
+        Ok(Gpu { summary: summary.clone(), device, queue, pipelines: Mutex::default(), failure })
     }
 
     /// How kernels are shaped for it.
@@ -226,21 +224,10 @@ impl Gpu {
         lock(&self.pipelines).len()
     }
 
-    /// Hands commands over.
-    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> wgpu::SubmissionIndex {
-        let _one = lock(&self.submitting);
-        self.queue.submit([commands])
-    }
-
     /// Ends the device, as a driver's reset would: for tests of what follows.
-    ///
-    /// Between submits, for wgpu 30 frees the buffers of a destroyed device under a submit that another thread is just handing over: a
-    /// kernel of lavapipe then reads what is no longer there, and may run for ever.
     #[doc(hidden)]
     pub fn destroy(&self) {
-        let _none = lock(&self.submitting);
         *lock(&self.failure) = Some(Failure::Lost("destroyed by the program".into()));
-        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.device.destroy();
     }
 }

@@ -86,7 +86,7 @@ impl GpuSession {
             dispatch(&mut encoder.begin_compute_pass(&Default::default()), p, i);
             let commands = encoder.finish();
             let since = Instant::now();
-            let index = self.gpu.submit(commands);
+            let index = self.gpu.queue.submit([commands]);
             self.gpu.check("timing a launch")?;
             self.wait_for(Some(&index))?;
             seconds.push(since.elapsed().as_secs_f64());
@@ -114,7 +114,7 @@ impl GpuSession {
         let staging = self.staging(bytes);
         encoder.resolve_query_set(queries, 0..count as u32, &resolved, 0);
         encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, bytes);
-        let index = self.gpu.submit(encoder.finish());
+        let index = self.gpu.queue.submit([encoder.finish()]);
         self.gpu.check("timing a step")?; // a submit that was refused never ends
         let mapped = map(&staging);
         self.wait_mapped(&index, &mapped)?;

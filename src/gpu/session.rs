@@ -302,7 +302,7 @@ impl Session for GpuSession {
         let staging = self.staging(bytes);
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(self.find(buffer, &[])?, 4 * offset as u64, &staging, 0, bytes);
-        let index = self.gpu.submit(encoder.finish());
+        let index = self.gpu.queue.submit([encoder.finish()]);
         self.gpu.check("reading back")?; // a submit that was refused never ends
         let mapped = map(&staging);
         self.wait_mapped(&index, &mapped)?;
@@ -402,7 +402,7 @@ impl GpuSession {
         if head < steps {
             encoder.copy_buffer_to_buffer(log, 0, &staging, head as u64 * line, (steps - head) as u64 * line);
         }
-        let index = self.gpu.submit(encoder.finish());
+        let index = self.gpu.queue.submit([encoder.finish()]);
         let mapped = map(&staging);
         self.pending.push_back(Pending { lane, first_batch, steps, staging, index, mapped });
         self.gpu.check("a submit")

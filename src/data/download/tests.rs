@@ -178,6 +178,76 @@ fn each_wait_is_bounded() {
     assert!(refused(&[trickling], SHORT)[0].contains("too slow"));
 }
 
+/// Servers that answer with something else than an answer, or with answers that lead nowhere: each refused in good time, with its reason.
+#[test]
+fn liars() {
+    fn broken(_: &str, to: TcpStream) {
+        send(&to, "500 Internal Server Error", 4, b"oops");
+    }
+    fn busy(_: &str, to: TcpStream) {
+        send(&to, "503 Service Unavailable", 0, b"");
+    }
+    fn in_circles(_: &str, to: TcpStream) {
+        let _ = (&to).write_all(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
+    fn nowhere(_: &str, to: TcpStream) {
+        let _ = (&to).write_all(b"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:9/x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
+    fn no_http(_: &str, to: TcpStream) {
+        let _ = (&to).write_all(b"220 ready for mail\r\n\r\n");
+    }
+    fn endless_headers(_: &str, mut to: TcpStream) {
+        let _ = to.write_all(b"HTTP/1.1 200 OK\r\n");
+        while to.write_all(&b"X-Filler: and so on and so on and so on\r\n".repeat(100)).is_ok() {}
+    }
+    fn empty(_: &str, to: TcpStream) {
+        send(&to, "200 OK", 0, b"");
+    }
+    fn half_a_gzip(_: &str, to: TcpStream) {
+        let body = gz(&content());
+        send(&to, "200 OK", body.len() / 2, &body[..body.len() / 2]);
+    }
+    fn too_much_inside(_: &str, to: TcpStream) {
+        let body = gz(&[content(), vec![0; 1 << 20]].concat());
+        send(&to, "200 OK", body.len(), &body);
+    }
+    let cases: [(Answer, &str); 9] = [
+        (broken, "HTTP status 500"),
+        (busy, "HTTP status 503"),
+        (in_circles, "redirect"),
+        (nowhere, "refused"),
+        (no_http, ""),
+        (endless_headers, ""),
+        (empty, "another file: 0 bytes"),
+        (half_a_gzip, "cut short"),
+        (too_much_inside, ""),
+    ];
+    for (answer, says) in cases {
+        let tried = refused(&[answer], PATIENT);
+        assert!(tried.len() == 1 && tried[0].to_lowercase().contains(&says.to_lowercase()), "`{says}`: {tried:?}");
+        assert!(tried[0].len() > 30, "{tried:?}");
+    }
+}
+
+/// One that takes the connection and resets it, one that never takes it.
+#[test]
+fn servers_that_do_not_listen() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(stream); // with the request unread: a reset
+        }
+    });
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let deaf_url = format!("http://{}/", deaf.local_addr().unwrap());
+    let began = Instant::now();
+    let Err(Error::Download { tried, .. }) = fetcher(&[&url, &deaf_url], SHORT).get(&pin()) else { panic!("fetched") };
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(tried.len() == 2 && tried[1].contains("no answer in 500ms"), "{tried:?}");
+}
+
 /// Two have their time, the third is cut short, the others are not asked.
 #[test]
 fn silence_is_bounded() {

@@ -204,6 +204,95 @@ mod download {
         Ok(())
     }
 
+    /// As `mirror`, but what it sends for these files is not theirs.
+    fn lying_mirror(lies: &'static [usize]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut lines = BufReader::new(&stream).lines().map_while(|l| l.ok()).take_while(|l| !l.is_empty());
+                let first = lines.next().unwrap_or_default();
+                lines.count();
+                let Some(i) = USUAL.iter().position(|n| first.contains(&format!("/{n}.gz "))) else { continue };
+                let mut body = files(7)[i].clone();
+                if lies.contains(&i) {
+                    *body.last_mut().unwrap() ^= 1;
+                }
+                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all(&body);
+            }
+        });
+        url
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut all: Vec<String> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        all.sort();
+        all
+    }
+
+    /// What a liar gave is not kept under any name; what was right is, and not fetched again. A piece from an earlier run that was killed is
+    /// no file.
+    #[test]
+    fn only_what_is_right_is_kept() -> Result<()> {
+        let root = tempdir().unwrap();
+        let cache = root.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        let piece = format!(".{}.4711-0.part", USUAL[2]);
+        fs::write(cache.join(&piece), &files(7)[2][..9]).unwrap();
+        let options = MnistOptions::default().cache(&cache);
+        // labels come first, for they are small: right; then the test images: wrong
+        let e = search(&options.clone().mirrors([lying_mirror(&[2, 0])]), &|_| None, &pins());
+        refused(e, "download", &["SHA-256", USUAL[2], "help:"]);
+        let mut kept = vec![piece.clone(), USUAL[1].to_string(), USUAL[3].to_string()];
+        kept.sort();
+        assert_eq!(names(&cache), kept);
+        let (url, seen) = mirror();
+        // the liar is asked first, then the honest one
+        let found = search(&options.clone().mirrors([lying_mirror(&[2, 0]), url]), &|_| None, &pins())?;
+        assert_eq!((found.train.len(), found.checked), (7, true));
+        assert_eq!(*seen.lock().unwrap(), [USUAL[2], USUAL[0]]);
+        // a file that ends in the middle, as a full disk or a copy by hand leaves it, is fetched again
+        fs::write(cache.join(USUAL[1]), &files(7)[1][..10]).unwrap();
+        search(&options.clone().mirrors([mirror().0]), &|_| None, &pins())?;
+        search(&options.offline(true), &|_| None, &pins())?;
+        Ok(())
+    }
+
+    /// Two processes fetch into one cache at the same time: both have the data, and the cache has each file once.
+    #[test]
+    fn two_processes_at_once() -> Result<()> {
+        const URL: &str = "GRADUS_TEST_FETCH_URL";
+        const CACHE: &str = "GRADUS_TEST_FETCH_CACHE";
+        if let (Some(url), Some(cache)) = (std::env::var_os(URL), std::env::var_os(CACHE)) {
+            let options = MnistOptions::default().cache(cache).mirrors([url.to_string_lossy()]);
+            assert!(search(&options, &|_| None, &pins())?.checked);
+            return Ok(());
+        }
+        let (url, _) = mirror();
+        let root = tempdir().unwrap();
+        let cache = root.path().join("cache");
+        let start = || {
+            std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "data::sources::tests::download::two_processes_at_once"])
+                .env(URL, &url)
+                .env(CACHE, &cache)
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        for child in [start(), start(), start()] {
+            let out = child.wait_with_output().unwrap();
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+            assert!(String::from_utf8_lossy(&out.stdout).contains("1 passed"), "it ran no test");
+        }
+        let mut whole = USUAL.map(|n| format!("{n}.gz"));
+        whole.sort();
+        assert_eq!(names(&cache), whole);
+        search(&MnistOptions::default().cache(&cache).offline(true), &|_| None, &pins())?;
+        Ok(())
+    }
+
     /// Without a place to keep it, the data is used all the same, and whence it came is said.
     #[test]
     fn a_cache_that_cannot_be_written() -> Result<()> {
