@@ -1,5 +1,5 @@
-// reduce: out[row] = scale * sum over r of term(row, r), a row cut into pieces that a second launch sums.
-// Generated: WG, GROUP (lanes that share a piece), term(row, r), store(piece, value).
+// reduce: out[row] = scale * sum (or the largest) over r of term(row, r), a row cut into pieces that a second launch joins.
+// Generated: WG, GROUP (lanes that share a piece), MAX (the largest: GROUP is 1), term(row, r), join(a, b), store(piece, value).
 @compute @workgroup_size(WG)
 fn main(
     @builtin(global_invocation_id) id: vec3<u32>,
@@ -15,7 +15,9 @@ fn main(
     let first = (item % pieces) * dim(3u);
     let last = select(0u, min(first + dim(3u), length), live);
     var sum = 0.0;
-    for (var r = first + lane; r < last; r += GROUP) { sum += term(row, r); }
+    // a piece past the end has the last term once more
+    if (MAX && live) { sum = term(row, min(first, length - 1u)); }
+    for (var r = first + lane; r < last; r += GROUP) { sum = join(sum, term(row, r)); }
     let total = group_sum(sum, lane);
     if (live && lane == 0u) { store(item, total * bitcast<f32>(dim(4u))); }
 }

@@ -6,7 +6,10 @@ use std::ops::Range;
 /// The words of each binding that it touches.
 pub(super) fn spans(k: &Map) -> Vec<Range<usize>> {
     let n = k.size();
-    let last = |s: &Strided| k.shape.iter().zip(&s.strides).map(|(&d, &s)| d.saturating_sub(1) * s).sum::<usize>();
+    let last = |s: &Strided| {
+        let extents = s.window.as_ref().map_or(&k.shape, |w| &w.size);
+        extents.iter().zip(&s.strides).map(|(&d, &s)| d.saturating_sub(1) * s).sum::<usize>()
+    };
     let inputs = k.inputs.iter().map(|s| s.offset..s.offset + if n == 0 { 0 } else { last(s) + 1 });
     inputs.chain(k.outputs.iter().map(|&o| o..o + n)).collect()
 }
@@ -21,7 +24,7 @@ pub(super) fn run(k: &Map, workers: &mut [Evaluator], reads: &[&[u32]], writes: 
                 match k.spec.reads[i] {
                     Read::Flat => row[..len].copy_from_slice(&from[s.offset + first..][..len]),
                     Read::One => row.fill(from[s.offset]),
-                    Read::Strided => strided(&mut row[..len], from, s, &k.shape, first),
+                    Read::Strided | Read::Window => strided(&mut row[..len], from, s, &k.shape, first),
                 }
             });
             for (o, out) in w.iter_mut().enumerate().take(k.outputs.len()) {
@@ -33,18 +36,43 @@ pub(super) fn run(k: &Map, workers: &mut [Evaluator], reads: &[&[u32]], writes: 
 
 /// Elements `first..` of the output's order, read along strides: a division for each run along the innermost axis.
 fn strided(row: &mut [f32], from: &[f32], s: &Strided, shape: &[usize], first: usize) {
-    let (Some((&extent, outer)), Some((&step, steps))) = (shape.split_last(), s.strides.split_last()) else { return };
+    let Some((&extent, outer)) = shape.split_last() else {
+        return row.fill(from[s.offset]); // one element
+    };
+    let last = outer.len();
     let mut done = 0;
     while done < row.len() {
         let (mut rest, inner) = ((first + done) / extent, (first + done) % extent);
-        let mut at = s.offset + inner * step;
-        for (&d, &s) in outer.iter().zip(steps).rev() {
-            at += rest % d * s;
-            rest /= d;
-        }
         let run = (extent - inner).min(row.len() - done);
-        copy_run(&mut row[done..done + run], from, at, step);
+        let out = &mut row[done..done + run];
         done += run;
+        let Some(w) = &s.window else {
+            let mut at = s.offset + inner * s.strides[last];
+            for (&d, &step) in outer.iter().zip(&s.strides).rev() {
+                at += rest % d * step;
+                rest /= d;
+            }
+            copy_run(out, from, at, s.strides[last]);
+            continue;
+        };
+        let (mut at, mut inside) = (s.offset, true);
+        for axis in (0..last).rev() {
+            let c = (rest % outer[axis]).wrapping_sub(w.before[axis]);
+            inside &= c < w.size[axis];
+            at += if inside { c * s.strides[axis] } else { 0 };
+            rest /= outer[axis];
+        }
+        let fill = f32::from_bits(w.fill);
+        // the part of the run that lies in the window
+        let lo = w.before[last].clamp(inner, inner + run) - inner;
+        let hi = (w.before[last] + w.size[last]).clamp(inner, inner + run) - inner;
+        if !inside || lo >= hi {
+            out.fill(fill);
+            continue;
+        }
+        out[..lo].fill(fill);
+        out[hi..].fill(fill);
+        copy_run(&mut out[lo..hi], from, at + (inner + lo - w.before[last]) * s.strides[last], s.strides[last]);
     }
 }
 

@@ -34,17 +34,39 @@ fn at(k: &Reduce, t: &Term, row: usize, r: usize) -> usize {
     t.offset + row / k.inner * t.outer + r * t.along + row % k.inner * t.inner
 }
 
+/// The sum of some terms, or the largest.
+#[inline(always)]
+fn joined(k: &Reduce, x: &[f32]) -> f64 {
+    if k.spec.max { x.iter().fold(f64::NEG_INFINITY, |m, &v| larger(m, v.into())) } else { total(x, |v| v) }
+}
+
+#[inline(always)]
+fn join(k: &Reduce, a: f64, b: f64) -> f64 {
+    if k.spec.max { larger(a, b) } else { a + b }
+}
+
+/// A NaN is larger than all.
+#[inline(always)]
+fn larger(a: f64, b: f64) -> f64 {
+    if b.is_nan() || b > a { b } else { a }
+}
+
+/// What they begin with.
+fn start(k: &Reduce) -> f64 {
+    if k.spec.max { f64::NEG_INFINITY } else { 0.0 }
+}
+
 /// One item after another, a chunk of terms at a time.
 fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, w: Writes<'_>) {
     for (item, out) in units.zip(f32s_mut(w[0])) {
         let (row, piece) = (item / k.pieces, item % k.pieces);
         let first = piece * k.piece();
         let last = (first + k.piece()).min(k.length);
-        let mut sum = 0.0;
+        let mut sum = start(k);
         for r in (first..last).step_by(CHUNK) {
             let len = CHUNK.min(last - r);
             e.chunk(|i, x| copy_run(&mut x[..len], f32s(reads[i]), at(k, &k.inputs[i], row, r), k.inputs[i].along));
-            sum += total(&e.output(0)[..len], |v| v);
+            sum = join(k, sum, joined(k, &e.output(0)[..len]));
         }
         *out = sum as f32 * k.scale;
     }
@@ -62,7 +84,7 @@ fn short(k: &Reduce, grain: usize, e: &mut Evaluator, reads: &[&[u32]], units: R
             }
         });
         for (row, part) in rows.zip(e.output(0).chunks_exact(k.length)) {
-            out[row - units.start] = total(part, |v| v) as f32 * k.scale;
+            out[row - units.start] = joined(k, part) as f32 * k.scale;
         }
     }
 }
@@ -72,7 +94,7 @@ fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>,
     let mut row = units.start;
     while row < units.end {
         let n = (k.inner - row % k.inner).min(units.end - row).min(CHUNK);
-        let mut sums = [0.0f64; CHUNK];
+        let mut sums = [start(k); CHUNK];
         let most = CHUNK / n;
         for r in (0..k.length).step_by(most) {
             let terms = most.min(k.length - r);
@@ -83,7 +105,11 @@ fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>,
                 }
             });
             for part in e.output(0).chunks_exact(n).take(terms) {
-                sums.iter_mut().zip(part).for_each(|(s, &v)| *s += f64::from(v));
+                if k.spec.max {
+                    sums.iter_mut().zip(part).for_each(|(s, &v)| *s = larger(*s, v.into()));
+                } else {
+                    sums.iter_mut().zip(part).for_each(|(s, &v)| *s += f64::from(v));
+                }
             }
         }
         let out = &mut f32s_mut(w[0])[row - units.start..][..n];

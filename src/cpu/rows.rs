@@ -1,6 +1,6 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
 use crate::graph::Labels;
-use crate::kernels::{Accuracy, CrossEntropy, Softmax};
+use crate::kernels::{Accuracy, ArgMax, CrossEntropy, Softmax};
 use std::ops::Range;
 
 /// Nanoseconds of a value in a row: mostly its exponential.
@@ -171,4 +171,21 @@ pub(super) fn accuracy(k: &Accuracy, reads: &[&[u32]], writes: Writes<'_>) {
     for (row, hit) in f32s_mut(writes[0]).iter_mut().enumerate() {
         *hit = f32::from(u8::from(first_largest(&x[row * n..][..n]) == y.class(row)));
     }
+}
+
+pub(super) fn argmax_spans(k: &ArgMax) -> Vec<Range<usize>> {
+    vec![k.offsets[0]..k.offsets[0] + k.items * k.length, k.offsets[1]..k.offsets[1] + k.items]
+}
+
+/// The twin of `shaders/argmax.wgsl`.
+pub(super) fn argmax(k: &ArgMax, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
+    let x = &f32s(reads[0])[k.offsets[0]..];
+    let mut workers = vec![(); parts((k.items * k.length) as f64, threads)];
+    fork(&mut workers, 0..k.items, 16, [1; WRITES], writes, &|_: &mut (), items: Range<usize>, w: Writes<'_>| {
+        for (item, out) in items.zip(w[0].iter_mut()) {
+            let at = |c: usize| x[(item / k.inner * k.length + c) * k.inner + item % k.inner];
+            let above = |v: f32, top: f32| !top.is_nan() && (v.is_nan() || v > top);
+            *out = (1..k.length).fold(0, |best, c| if above(at(c), at(best)) { c } else { best }) as u32;
+        }
+    });
 }

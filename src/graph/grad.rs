@@ -1,4 +1,4 @@
-use super::{Graph, NodeId, Op, ReduceKind, Value, custom};
+use super::{Graph, NodeId, Op, ReduceKind, Value, custom, movement};
 use crate::error::{Error, Result, place};
 use crate::expr::Expr;
 use crate::tensor::Shape;
@@ -55,7 +55,7 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
     let node = g.nodes[id].clone();
     let wants = |v: &Value| needs[v.node];
     let mut out = Vec::new();
-    if let Op::Accuracy(_) = node.op {
+    if let Op::Accuracy(_) | Op::ArgMax { .. } = node.op {
         return Ok(out); // flat almost everywhere
     }
     if let (Op::CrossEntropy { .. }, Some(grad), None) = (&node.op, grads[0], grads.get(1).copied().flatten()) {
@@ -107,7 +107,18 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
             let full = g.shape(node.inputs[0]).clone();
             let kept: Vec<usize> = (0..full.rank()).map(|i| if axes.contains(&i) { 1 } else { full[i] }).collect();
             let count: usize = (0..full.rank()).filter(|i| axes.contains(i)).map(|i| full[i]).product();
-            let v = g.derived(id, Op::Reshape(kept.into()), &[grad])?;
+            let v = g.derived(id, Op::Reshape(kept.clone().into()), &[grad])?;
+            if *kind == ReduceKind::Max {
+                // equal ones share: g * [x = y] / count, as PyTorch's amax does
+                let y = g.derived(id, Op::Reshape(kept.into()), &[id.into()])?;
+                let equal = Expr::of(2, |x| vec![x[0].equal(&x[1])]);
+                let hits = g.derived_map(id, equal, &[node.inputs[0], y])?;
+                let count = g.derived(id, Op::Reduce { kind: ReduceKind::Sum, axes: axes.clone(), keep: true }, &[hits])?;
+                let share = Expr::of(3, |x| vec![&x[0] * (&x[1] / &x[2])]);
+                out.push((node.inputs[0], g.derived_map(id, share, &[hits, v, count])?));
+                out.retain(|(input, _)| wants(input));
+                return Ok(out);
+            }
             let v = if *kind == ReduceKind::Mean {
                 let share = Expr::of(1, |x| vec![&x[0] * (1.0 / count as f64)]);
                 g.derived_map(id, share, &[v])?
@@ -121,11 +132,13 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
             let product = |g: &mut Graph, x, tx, y, ty| g.derived(id, Op::MatMul { ta: tx, tb: ty }, &[x, y]);
             if wants(&a) {
                 let v = if *ta { product(g, b, *tb, grad, true)? } else { product(g, grad, false, b, !*tb)? };
-                out.push((a, v));
+                let to = g.shape(a).clone();
+                out.push((a, sum_to(g, id, v, &to)?));
             }
             if wants(&b) {
                 let v = if *tb { product(g, grad, true, a, *ta)? } else { product(g, a, !*ta, grad, false)? };
-                out.push((b, v));
+                let to = g.shape(b).clone();
+                out.push((b, sum_to(g, id, v, &to)?));
             }
         }
         Op::Reshape(_) => {
@@ -148,13 +161,14 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
             let rest = Expr::of(3, |x| vec![&x[0] * (&x[1] - &x[2])]);
             out.push((node.inputs[0], g.derived_map(id, rest, &[id.into(), grad, sum])?));
         }
+        Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => out = movement::vjp(g, id, grad)?,
         Op::Take { padding } if wants(&node.inputs[0]) => {
             let rows = g.shape(node.inputs[0])[0];
             out.push((node.inputs[0], g.derived(id, Op::ScatterAdd { rows, padding: *padding }, &[grad, node.inputs[1]])?));
         }
         Op::ScatterAdd { padding: Some(_), .. } => return Err(unsupported(&node, "a second derivative of a table with a padding row")),
         Op::ScatterAdd { .. } => out.push((node.inputs[0], g.derived(id, Op::Take { padding: None }, &[grad, node.inputs[1]])?)),
-        Op::Accuracy(_) | Op::Take { .. } | Op::Custom(_) => {}
+        Op::Accuracy(_) | Op::ArgMax { .. } | Op::Take { .. } | Op::Custom(_) => {}
         Op::CrossEntropy { .. } => return Err(unsupported(&node, "a second derivative of a cross-entropy")),
     }
     out.retain(|(input, _)| wants(input));

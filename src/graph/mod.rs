@@ -5,6 +5,7 @@
 pub(crate) mod custom;
 mod field;
 mod grad;
+mod movement;
 mod op;
 mod print;
 mod simplify;

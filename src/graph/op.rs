@@ -1,4 +1,4 @@
-use super::{Custom, Field, OpFault, Type, custom, take};
+use super::{Custom, Field, OpFault, Type, custom, movement, take};
 use crate::expr::{Binary, Expr, Node};
 use crate::tensor::{DType, Shape};
 
@@ -9,6 +9,8 @@ pub enum ReduceKind {
     Sum,
     /// The arithmetic mean.
     Mean,
+    /// The largest; NaN if one is.
+    Max,
 }
 
 /// What the labels of a classification are.
@@ -58,7 +60,7 @@ pub enum Op {
         /// Whether they stay as 1.
         keep: bool,
     },
-    /// `[.., m, k] x [.., k, n]`; a flag says that an operand lies transposed.
+    /// `[.., m, k] x [.., k, n]`; a flag says that an operand lies transposed. An operand whose leading axes are all 1 serves for all.
     MatMul {
         /// The left operand lies transposed.
         ta: bool,
@@ -67,6 +69,34 @@ pub enum Op {
     },
     /// The same elements under another shape.
     Reshape(Shape),
+    /// The axes in another order: axis `i` of the result is axis `axes[i]`.
+    Permute(Vec<usize>),
+    /// A box of the input.
+    Slice {
+        /// Its first index along each axis.
+        start: Vec<usize>,
+        /// Its shape.
+        shape: Shape,
+    },
+    /// The input within a larger box.
+    Pad {
+        /// The input's first index along each axis.
+        before: Vec<usize>,
+        /// The box.
+        shape: Shape,
+        /// What stands around the input.
+        value: f64,
+    },
+    /// The inputs one after another along an axis.
+    Concat {
+        /// Which.
+        axis: usize,
+    },
+    /// The index of the largest element along an axis, u32: the first of equals, the first NaN if there is one.
+    ArgMax {
+        /// Which.
+        axis: usize,
+    },
     /// Softmax over the last axis, or its logarithm.
     Softmax {
         /// Whether the logarithm is given, made without the softmax' underflow.
@@ -128,6 +158,12 @@ impl Op {
             Op::Reduce { kind: ReduceKind::Sum, .. } => "sum",
             Op::Reduce { kind: ReduceKind::Mean, .. } => "mean",
             Op::MatMul { .. } => "matmul",
+            Op::Reduce { kind: ReduceKind::Max, .. } => "max",
+            Op::Permute(_) => "permute",
+            Op::Slice { .. } => "slice",
+            Op::Pad { .. } => "pad",
+            Op::Concat { .. } => "concat",
+            Op::ArgMax { .. } => "argmax",
             Op::Reshape(_) => "reshape",
             Op::Softmax { log: false } => "softmax",
             Op::Softmax { log: true } => "log_softmax",
@@ -137,6 +173,11 @@ impl Op {
             Op::ScatterAdd { .. } => "scatter_add",
             Op::Custom(c) => c.op().name(),
         }
+    }
+
+    /// Whether it only moves elements of its operands to other places. (A reshape moves none.)
+    pub fn is_movement(&self) -> bool {
+        matches!(self, Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. })
     }
 
     /// The types of its outputs, or why the operands do not fit.
@@ -212,6 +253,11 @@ impl Op {
                 classification(inputs, *labels)?;
                 Ok(vec![Type::f32([])])
             }
+            Op::Permute(axes) => movement::permute(inputs[0], axes),
+            Op::Slice { start, shape } => movement::slice(inputs[0], start, shape),
+            Op::Pad { before, shape, .. } => movement::pad(inputs[0], before, shape),
+            Op::Concat { axis } => movement::concat(inputs, *axis),
+            Op::ArgMax { axis } => movement::argmax(inputs[0], *axis),
             Op::Take { padding } => take::take(inputs, *padding),
             Op::ScatterAdd { rows, .. } => take::scatter_add(inputs, *rows),
             Op::Custom(c) => custom::infer(c.op(), inputs),
@@ -229,7 +275,7 @@ impl Op {
                 2 * n(&outputs[0]) * s[s.rank() - if *ta { 2 } else { 1 }] as u64
             }
             Op::Softmax { .. } | Op::CrossEntropy { .. } => 5 * n(inputs[0]),
-            Op::Accuracy(_) | Op::ScatterAdd { .. } => n(inputs[0]),
+            Op::Accuracy(_) | Op::ScatterAdd { .. } | Op::ArgMax { .. } => n(inputs[0]),
             Op::Custom(c) => c.op().flops(inputs, &outputs.iter().collect::<Vec<_>>()),
             _ => 0,
         }
@@ -269,10 +315,13 @@ fn matmul(inputs: &[&Type], ta: bool, tb: bool) -> Inferred {
     if ka != kb {
         return Err(fail(&format!("the inner sizes {ka} and {kb} differ")));
     }
-    if a.dims()[..lead] != b.dims()[..lead] {
+    // one matrix serves for all
+    let (fa, fb) = (&a.dims()[..lead], &b.dims()[..lead]);
+    let one = |f: &[usize]| f.iter().all(|&d| d == 1);
+    if fa != fb && !one(fa) && !one(fb) {
         return Err(fail("the axes in front differ"));
     }
-    let mut out = a.dims()[..lead].to_vec();
+    let mut out = if one(fa) { fb.to_vec() } else { fa.to_vec() };
     out.extend([m, n]);
     Ok(vec![Type::f32(out)])
 }

@@ -1,6 +1,7 @@
 use super::{Graph, Node, Op, Value};
 use crate::error::Result;
 use crate::expr::Tape;
+use crate::tensor::Shape;
 use std::collections::HashMap;
 
 /// Rewrites the graph to an equal and smaller one: what the roots do not need is dropped, constants go into the formulas that
@@ -90,10 +91,39 @@ fn place_node(g: &mut Graph, node: &Node, inputs: &[Value]) -> Result<Value> {
                 let op = Op::Reduce { kind: *kind, axes: axes.split_off(run), keep: true };
                 v = reuse(g, op, &[v], node)?;
             }
-            if g.shape(v) == shape { Ok(v) } else { reuse(g, Op::Reshape(shape.clone()), &[v], node) }
+            to_shape(g, v, shape, node)
+        }
+        Op::Permute(axes) => {
+            let (mut axes, mut from) = (axes.clone(), inputs[0]);
+            if let Node { op: Op::Permute(first), inputs: inner, .. } = &g.nodes[from.node] {
+                axes.iter_mut().for_each(|a| *a = first[*a]);
+                from = inner[0];
+            }
+            // an order that moves no axis of more than one element keeps every element's place
+            let moved: Vec<usize> = axes.iter().copied().filter(|&a| g.shape(from)[a] != 1).collect();
+            if moved.is_sorted() { to_shape(g, from, shape, node) } else { add(g, Op::Permute(axes), &[from]) }
+        }
+        Op::Slice { .. } | Op::Pad { .. } if g.shape(inputs[0]) == shape => Ok(inputs[0]),
+        Op::Concat { .. } if inputs.len() == 1 => Ok(inputs[0]),
+        Op::MatMul { ta, tb } => {
+            let (a, ta) = untransposed(g, inputs[0], *ta);
+            let (b, tb) = untransposed(g, inputs[1], *tb);
+            add(g, Op::MatMul { ta, tb }, &[a, b])
         }
         op => add(g, op.clone(), inputs),
     }
+}
+
+/// A matrix that is a swap of the last two axes is read the other way round.
+fn untransposed(g: &Graph, v: Value, flag: bool) -> (Value, bool) {
+    let Node { op: Op::Permute(axes), inputs, .. } = &g.nodes[v.node] else { return (v, flag) };
+    let r = axes.len();
+    let swap = r >= 2 && axes[..r - 2].is_sorted() && axes[r - 2] == r - 1 && axes[r - 1] == r - 2;
+    if swap { (inputs[0], !flag) } else { (v, flag) }
+}
+
+fn to_shape(g: &mut Graph, v: Value, shape: &Shape, node: &Node) -> Result<Value> {
+    if g.shape(v) == shape { Ok(v) } else { reuse(g, Op::Reshape(shape.clone()), &[v], node) }
 }
 
 /// The node of this op on these operands: an old one, or a new one on behalf of `node`.

@@ -1,4 +1,5 @@
 mod elementwise;
+mod movement;
 
 use super::{Field, Graph, Labels, NodeId, Op, ReduceKind, Type, Value};
 use crate::error::{Error, Result};
@@ -197,21 +198,48 @@ impl Var {
     pub fn mean_axes(&self, axes: &[usize]) -> Var {
         self.reduce(ReduceKind::Mean, axes.to_vec(), false)
     }
+    /// The largest of all elements, `[]`; NaN if one is. Equal ones share the gradient.
+    #[track_caller]
+    pub fn max(&self) -> Var {
+        self.reduce(ReduceKind::Max, (0..self.shape().rank()).collect(), false)
+    }
+    /// The largest over these axes, which go away (PyTorch's `amax`); NaN if one is. Equal ones share the gradient.
+    #[doc(alias = "amax")]
+    #[track_caller]
+    pub fn max_axes(&self, axes: &[usize]) -> Var {
+        self.reduce(ReduceKind::Max, axes.to_vec(), false)
+    }
+    /// The smallest of all elements, `[]`; as [`Var::max`].
+    #[track_caller]
+    pub fn min(&self) -> Var {
+        -(-self).max()
+    }
+    /// The smallest over these axes, which go away (PyTorch's `amin`); as [`Var::max_axes`].
+    #[doc(alias = "amin")]
+    #[track_caller]
+    pub fn min_axes(&self, axes: &[usize]) -> Var {
+        -(-self).max_axes(axes)
+    }
+    /// As [`Var::sum_axes`]; the axes stay, with size 1.
+    #[track_caller]
+    pub fn sum_keep(&self, axes: &[usize]) -> Var {
+        self.reduce(ReduceKind::Sum, axes.to_vec(), true)
+    }
+    /// As [`Var::mean_axes`]; the axes stay, with size 1.
+    #[track_caller]
+    pub fn mean_keep(&self, axes: &[usize]) -> Var {
+        self.reduce(ReduceKind::Mean, axes.to_vec(), true)
+    }
+    /// As [`Var::max_axes`]; the axes stay, with size 1.
+    #[track_caller]
+    pub fn max_keep(&self, axes: &[usize]) -> Var {
+        self.reduce(ReduceKind::Max, axes.to_vec(), true)
+    }
     #[track_caller]
     fn reduce(&self, kind: ReduceKind, axes: Vec<usize>, keep: bool) -> Var {
         self.op(Op::Reduce { kind, axes, keep }, &[])
     }
 
-    /// `[.., m, k]` times `[.., k, n]` is `[.., m, n]`.
-    #[track_caller]
-    pub fn matmul(&self, other: &Var) -> Var {
-        self.matmul_with(other, false, false)
-    }
-    /// As [`Var::matmul`], reading an operand as its transpose where its flag is set.
-    #[track_caller]
-    pub fn matmul_with(&self, other: &Var, transpose_self: bool, transpose_other: bool) -> Var {
-        self.op(Op::MatMul { ta: transpose_self, tb: transpose_other }, &[other])
-    }
     /// The same elements under another shape.
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Var {

@@ -13,6 +13,8 @@ pub enum Read {
     One,
     /// Along strides.
     Strided,
+    /// Along strides, within a window of the output; a fill value around it.
+    Window,
 }
 
 /// An operand that is read along strides, one for each axis of the output.
@@ -22,6 +24,26 @@ pub struct Strided {
     pub offset: usize,
     /// Elements to step along each axis; 0 repeats.
     pub strides: Vec<usize>,
+    /// Where it lies in the output, if it does not fill it.
+    pub window: Option<Window>,
+}
+
+impl Strided {
+    /// An operand that fills the output.
+    pub fn new(offset: usize, strides: Vec<usize>) -> Self {
+        Strided { offset, strides, window: None }
+    }
+}
+
+/// A box of the output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Its first index along each axis.
+    pub before: Vec<usize>,
+    /// Its extent along each axis.
+    pub size: Vec<usize>,
+    /// The word that is read around it.
+    pub fill: u32,
 }
 
 /// What makes a map's pipeline.
@@ -37,6 +59,8 @@ pub struct MapSpec {
     pub vector: bool,
     /// The output through whose binding each is written: its own, or that of an earlier one in the same buffer.
     pub via: Vec<usize>,
+    /// The elements are u32, and only moved.
+    pub integer: bool,
 }
 
 /// A formula at every element. Buffers: inputs, outputs.
@@ -55,12 +79,14 @@ pub struct Map {
 impl Map {
     /// Reads inputs of these strides over `shape`; merges axes and picks the reads.
     pub fn new(f: Expr, shape: &[usize], inputs: Vec<Strided>, outputs: Vec<usize>) -> Self {
-        let (shape, inputs) = merge_axes(shape, inputs);
+        let (shape, mut inputs) = merge_axes(shape, inputs);
+        inputs.iter_mut().for_each(|i| i.window = i.window.take().filter(|w| w.size != shape));
         let n: usize = shape.iter().product();
         let rank = shape.len();
         let reads: Vec<Read> = inputs
             .iter()
             .map(|i| match i.strides.as_slice() {
+                _ if i.window.is_some() => Read::Window,
                 [1] | [] => Read::Flat,
                 s if s.iter().all(|&s| s == 0) => Read::One,
                 _ => Read::Strided,
@@ -69,11 +95,23 @@ impl Map {
         let aligned = inputs.iter().zip(&reads).all(|(i, r)| match r {
             Read::Flat => i.offset % 4 == 0,
             Read::One => true,
-            Read::Strided => false,
+            Read::Strided | Read::Window => false,
         });
         let vector = aligned && n.is_multiple_of(4) && outputs.iter().all(|o| o % 4 == 0);
         let via = (0..outputs.len()).collect();
-        Map { spec: MapSpec { f, reads, rank, vector, via }, shape, inputs, outputs }
+        Map { spec: MapSpec { f, reads, rank, vector, via, integer: false }, shape, inputs, outputs }
+    }
+
+    /// As [`Map::new`] for the move of u32 elements.
+    pub fn of_integers(shape: &[usize], input: Strided, output: usize) -> Self {
+        let mut map = Map::new(Expr::identity(), shape, vec![input], vec![output]);
+        map.spec.integer = true;
+        map
+    }
+
+    /// Words of `dims` that it needs at most, before axes are merged.
+    pub(crate) fn words(rank: usize, plain: usize, windows: usize, outputs: usize) -> usize {
+        1 + rank + plain * (1 + rank) + windows * (2 + 3 * rank) + outputs
     }
 
     /// Elements of the output.
@@ -87,18 +125,27 @@ impl Map {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let MapSpec { f, reads, rank, vector, via } = &self.spec;
-        let v = if *vector { "vec4<f32>" } else { "f32" };
+        let MapSpec { f, reads, rank, vector, via, integer } = &self.spec;
+        let v = match (vector, integer) {
+            (true, false) => "vec4<f32>",
+            (false, false) => "f32",
+            (true, true) => "vec4<u32>",
+            (false, true) => "u32",
+        };
+        let one = if *integer { "u32" } else { "f32" };
         let mut s = Source::new(v);
         s.number("WG", WG);
         for (i, r) in reads.iter().enumerate() {
-            s.buffer(&format!("in{i}"), Access::Read, if *r == Read::One { "f32" } else { v });
+            s.buffer(&format!("in{i}"), Access::Read, if *r == Read::One { one } else { v });
         }
         for o in (0..via.len()).filter(|&o| via[o] == o) {
             s.buffer(&format!("out{o}"), Access::Write, v);
         }
-        s.line(MATH).line("fn element(e: u32) {");
-        if reads.contains(&Read::Strided) {
+        if !integer {
+            s.line(MATH);
+        }
+        s.line("fn element(e: u32) {");
+        if reads.iter().any(|r| matches!(r, Read::Strided | Read::Window)) {
             s.line("    var rest = e;");
             for axis in (0..*rank).rev() {
                 s.line(format!("    let c{axis} = rest % dim({}u); rest = rest / dim({}u);", 1 + axis, 1 + axis));
@@ -109,11 +156,17 @@ impl Map {
             let place = match r {
                 Read::Flat => format!("in{i}[dim({at}u) + e]"),
                 Read::One => format!("V(in{i}[dim({at}u)])"),
+                Read::Window => String::new(),
                 Read::Strided => {
                     let steps: Vec<String> = (0..*rank).map(|a| format!("c{a} * dim({}u)", at + 1 + a)).collect();
                     format!("in{i}[dim({at}u) + {}]", steps.join(" + "))
                 }
             };
+            if *r == Read::Window {
+                window(&mut s, i, at, *rank, one);
+                at += 2 + 3 * rank;
+                continue;
+            }
             s.line(format!("    let x{i} = {place};"));
             at += 1 + rank;
         }
@@ -134,14 +187,17 @@ impl Map {
         a
     }
 
-    /// Count, axes, then offset and strides of each input, then the outputs' offsets.
+    /// Count, axes, then offset and strides of each input (a window's: offset, fill, strides, first indices, extents), then the
+    /// outputs' offsets.
     pub fn dims(&self) -> Vec<u32> {
         let q = self.lanes();
         let mut d = vec![self.size() / q];
         d.extend(&self.shape);
         for (i, r) in self.inputs.iter().zip(&self.spec.reads) {
             d.push(if *r == Read::Flat { i.offset / q } else { i.offset });
+            d.extend(i.window.iter().map(|w| w.fill as usize));
             d.extend(&i.strides);
+            d.extend(i.window.iter().flat_map(|w| w.before.iter().chain(&w.size)));
         }
         d.extend(self.outputs.iter().map(|o| o / q));
         to_words(d)
@@ -153,24 +209,54 @@ impl Map {
     }
 }
 
+/// The element of a windowed input: nothing is read outside of its window.
+fn window(s: &mut Source, i: usize, at: usize, rank: usize, element: &str) {
+    let (strides, before, size) = (at + 2, at + 2 + rank, at + 2 + 2 * rank);
+    let fill = if element == "u32" { format!("dim({}u)", at + 1) } else { format!("bitcast<f32>(dim({}u))", at + 1) };
+    s.line(format!("    var x{i} = {fill};"));
+    let inside: Vec<String> = (0..rank).map(|a| format!("c{a} - dim({}u) < dim({}u)", before + a, size + a)).collect();
+    let steps: Vec<String> = (0..rank).map(|a| format!("(c{a} - dim({}u)) * dim({}u)", before + a, strides + a)).collect();
+    // a coordinate before the window wraps round to a large one
+    s.line(format!("    if ({}) {{ x{i} = in{i}[dim({at}u) + {}]; }}", inside.join(" && "), steps.join(" + ")));
+}
+
 /// Merges neighbouring axes along which every input steps alike; drops axes of size 1.
-fn merge_axes(shape: &[usize], mut inputs: Vec<Strided>) -> (Vec<usize>, Vec<Strided>) {
+fn merge_axes(shape: &[usize], inputs: Vec<Strided>) -> (Vec<usize>, Vec<Strided>) {
     let mut dims: Vec<usize> = Vec::new();
-    let mut strides: Vec<Vec<usize>> = vec![Vec::new(); inputs.len()];
+    let mut merged: Vec<Strided> = inputs
+        .iter()
+        .map(|i| {
+            let window = i.window.as_ref().map(|w| Window { before: vec![], size: vec![], fill: w.fill });
+            Strided { offset: i.offset, strides: vec![], window }
+        })
+        .collect();
     for (axis, &size) in shape.iter().enumerate() {
         if size == 1 {
             continue;
         }
-        let joins = !dims.is_empty() && inputs.iter().zip(&strides).all(|(i, s)| s[s.len() - 1] == i.strides[axis] * size);
-        if joins {
-            let last = dims.len() - 1;
-            dims[last] *= size;
-            inputs.iter().zip(&mut strides).for_each(|(i, s)| s[last] = i.strides[axis]);
-        } else {
-            dims.push(size);
-            inputs.iter().zip(&mut strides).for_each(|(i, s)| s.push(i.strides[axis]));
+        // a window must fill the inner axis, to be a window along both as one
+        let fills = |i: &Strided| i.window.as_ref().is_none_or(|w| w.size[axis] == size);
+        let follows = |(i, m): (&Strided, &Strided)| m.strides.last() == Some(&(i.strides[axis] * size)) && fills(i);
+        let joins = !dims.is_empty() && inputs.iter().zip(&merged).all(follows);
+        for (i, m) in inputs.iter().zip(&mut merged) {
+            let stride = i.strides[axis];
+            match (joins, m.strides.last_mut()) {
+                (true, Some(last)) => *last = stride,
+                _ => m.strides.push(stride),
+            }
+            let (Some(from), Some(to)) = (&i.window, &mut m.window) else { continue };
+            match (joins, to.before.last_mut(), to.size.last_mut()) {
+                (true, Some(before), Some(extent)) => (*before, *extent) = (*before * size, *extent * size),
+                _ => {
+                    to.before.push(from.before[axis]);
+                    to.size.push(from.size[axis]);
+                }
+            }
+        }
+        match (joins, dims.last_mut()) {
+            (true, Some(last)) => *last *= size,
+            _ => dims.push(size),
         }
     }
-    inputs.iter_mut().zip(strides).for_each(|(i, s)| i.strides = s);
-    (dims, inputs)
+    (dims, merged)
 }

@@ -19,10 +19,10 @@ pub mod words;
 pub use custom::Custom;
 pub use gather::{Gather, GatherField};
 pub use gemm::{Gemm, GemmSpec, Matrix, Plane, Tile};
-pub use map::{Map, MapSpec, Read, Strided};
+pub use map::{Map, MapSpec, Read, Strided, Window};
 pub use optimizer::Optimizer;
 pub use reduce::{Reduce, ReduceSpec, Term};
-pub use rows::{Accuracy, CrossEntropy, Softmax};
+pub use rows::{Accuracy, ArgMax, CrossEntropy, Softmax};
 pub(crate) use take::{FIRST, LAST};
 pub use take::{ScatterAdd, ScatterLinks, Take};
 pub use tick::Tick;
@@ -79,6 +79,8 @@ pub enum Kernel {
     CrossEntropy(CrossEntropy),
     /// Hits of the largest score.
     Accuracy(Accuracy),
+    /// Where the largest stands.
+    ArgMax(ArgMax),
     /// Rows of the data set to a batch.
     Gather(Gather),
     /// Rows of a table by number.
@@ -104,6 +106,7 @@ macro_rules! each {
             Kernel::Softmax($k) => $e,
             Kernel::CrossEntropy($k) => $e,
             Kernel::Accuracy($k) => $e,
+            Kernel::ArgMax($k) => $e,
             Kernel::Gather($k) => $e,
             Kernel::Take($k) => $e,
             Kernel::ScatterLinks($k) => $e,
@@ -125,6 +128,7 @@ impl Kernel {
             Kernel::Softmax(k) => if k.log { "log_softmax" } else { "softmax" }.into(),
             Kernel::CrossEntropy(_) => "cross_entropy".into(),
             Kernel::Accuracy(_) => "accuracy".into(),
+            Kernel::ArgMax(_) => "argmax".into(),
             Kernel::Gather(_) => "gather".into(),
             Kernel::Take(_) => "take".into(),
             Kernel::ScatterLinks(_) => "scatter_links".into(),

@@ -22,9 +22,11 @@ pub struct ReduceSpec {
     pub f: Expr,
     /// Lanes that share a piece.
     pub group: usize,
+    /// The largest term in place of the sum; no lanes share it.
+    pub max: bool,
 }
 
-/// The sum over the middle of `[outer, length, inner]`, times a factor. Buffers: inputs, output.
+/// The sum, or the largest, over the middle of `[outer, length, inner]`, times a factor. Buffers: inputs, output.
 #[derive(Debug, Clone)]
 pub struct Reduce {
     /// Its pipeline.
@@ -76,7 +78,9 @@ impl Reduce {
         for i in 0..self.inputs.len() {
             s.buffer(&format!("in{i}"), Access::Read, "f32");
         }
-        s.buffer("out", Access::Write, "f32").line(MATH);
+        s.buffer("out", Access::Write, "f32").line(MATH).flag("MAX", self.spec.max);
+        let join = if self.spec.max { "safe_max(a, b)" } else { "a + b" };
+        s.line(format!("fn join(a: f32, b: f32) -> f32 {{ return {join}; }}"));
         s.line("fn term(row: u32, r: u32) -> f32 {\n    let o = row / dim(5u);\n    let i = row % dim(5u);");
         for i in 0..self.inputs.len() {
             let at = 7 + 4 * i;

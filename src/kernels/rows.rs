@@ -1,4 +1,4 @@
-//! Kernels that look at whole rows: softmax, cross-entropy, accuracy.
+//! Kernels that look at whole rows: softmax, cross-entropy, accuracy, argmax.
 
 use super::source::Source;
 use super::{Access, Profile, fold, to_words};
@@ -149,6 +149,41 @@ impl Accuracy {
     /// A thread a row.
     pub fn grid(&self) -> [u32; 3] {
         fold(self.rows.div_ceil(WG))
+    }
+}
+
+/// The index of the largest over the middle of `[outer, length, inner]`. Buffers: input, result (u32).
+#[derive(Debug, Clone)]
+pub struct ArgMax {
+    /// Results: outer times inner.
+    pub items: usize,
+    /// Values of which one is the largest.
+    pub length: usize,
+    /// The inner extent.
+    pub inner: usize,
+    /// First element of the input and of the result.
+    pub offsets: [usize; 2],
+}
+
+impl ArgMax {
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("f32");
+        s.number("WG", WG).buffer("x", Access::Read, "f32").buffer("out", Access::Write, "u32");
+        s.line("fn is_nan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }");
+        s.finish(include_str!("../../shaders/argmax.wgsl"))
+    }
+    /// Input, result.
+    pub fn accesses(&self) -> Vec<Access> {
+        vec![Access::Read, Access::Write]
+    }
+    /// Items, length, inner, offsets.
+    pub fn dims(&self) -> Vec<u32> {
+        to_words([self.items, self.length, self.inner, self.offsets[0], self.offsets[1]])
+    }
+    /// A thread a result.
+    pub fn grid(&self) -> [u32; 3] {
+        fold(self.items.div_ceil(WG))
     }
 }
 

@@ -1,11 +1,13 @@
 //! Operations that no map rides on, from nodes to kernels.
 
 use super::draft::Place;
+use super::fuse::Operand;
 use super::lower::Lowering;
+use super::view::strided;
 use crate::error::place;
 use crate::expr::Expr;
 use crate::graph::{Custom, NodeId, Type, Value};
-use crate::kernels::{self, Kernel, Map, ScatterAdd, ScatterLinks, Take};
+use crate::kernels::{self, ArgMax, Kernel, Map, ScatterAdd, ScatterLinks, Take};
 
 impl Lowering<'_> {
     /// Rows of a table by number.
@@ -59,6 +61,31 @@ impl Lowering<'_> {
         let label = self.label(node, &n.outputs[0].shape, &[]);
         let at = if n.layer.is_empty() { place(n.place) } else { format!("layer `{}`, {}", n.layer, place(n.place)) };
         self.push(Kernel::Custom(kernels::Custom { op: op.clone(), kernel, inputs, outputs, at }), buffers, label, flops, elements);
+    }
+
+    /// Elements of integers in other places.
+    pub(super) fn integers(&mut self, node: NodeId) {
+        let n = &self.g.nodes[node];
+        let shape = n.outputs[0].shape.clone();
+        let (from, offset) = self.place(n.inputs[0]);
+        let read = strided(self.g, Operand { value: n.inputs[0], through: Some((node, 0)) }, offset, &shape);
+        let to = self.assign(node.into());
+        let label = self.label(node, format!("{} {shape}", n.op.name()), &[]);
+        self.push(Kernel::Map(Map::of_integers(shape.dims(), read, to.1)), vec![from, to.0], label, 0, 2 * shape.size());
+    }
+
+    /// Where the largest stands.
+    pub(super) fn argmax(&mut self, node: NodeId, axis: usize) {
+        let n = &self.g.nodes[node];
+        let (from, offset) = self.place(n.inputs[0]);
+        let shape = self.g.shape(n.inputs[0]).clone();
+        let inner = shape.dims()[axis + 1..].iter().product();
+        let items = shape.size() / shape[axis];
+        let flops = self.g.flops(node);
+        let to = self.assign(node.into());
+        let label = self.label(node, format!("{shape} over axis {axis}"), &[]);
+        let kernel = ArgMax { items, length: shape[axis], inner, offsets: [offset, to.1] };
+        self.push(Kernel::ArgMax(kernel), vec![from, to.0], label, flops, shape.size() + items);
     }
 
     fn zero(&mut self, n: usize, to: Place, label: &str) {

@@ -2,8 +2,9 @@
 
 use super::Step;
 use crate::error::Result;
-use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
-use crate::tensor::Shape;
+use crate::graph::{Graph, Node, NodeId, Op, ReduceKind, Value};
+use crate::kernels::{DIMS, Map};
+use crate::tensor::{DType, Shape};
 use std::collections::{HashMap, HashSet};
 
 /// Storage buffers that a kernel may bind: what browsers promise.
@@ -56,6 +57,23 @@ pub struct Groups {
     pub readers: HashMap<Value, Vec<NodeId>>,
     /// Values that outlive the step's kernels.
     pub roots: HashSet<Value>,
+    /// Movements that cost no launch: the maps that read them step through their operand.
+    pub views: HashSet<NodeId>,
+}
+
+/// What a map reads: a value, and the movement through which it is seen, with the number of the operand there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operand {
+    /// The value.
+    pub value: Value,
+    /// The movement.
+    pub through: Option<(NodeId, usize)>,
+}
+
+impl From<Value> for Operand {
+    fn from(value: Value) -> Self {
+        Operand { value, through: None }
+    }
 }
 
 /// Follows reshapes to the value whose elements they show.
@@ -75,33 +93,63 @@ impl Groups {
         core.into_iter().chain(group.maps.iter().copied()).map(Value::from).filter(needed).collect()
     }
 
-    /// The values that a group's maps read from outside, each once.
-    pub fn map_inputs(&self, g: &Graph, group: &Group) -> Vec<Value> {
+    /// The operands that a group's maps read from outside, each once.
+    pub fn map_inputs(&self, g: &Graph, group: &Group) -> Vec<Operand> {
         let inside: HashSet<NodeId> = group.nodes().collect();
         let mut out = Vec::new();
-        for v in group.maps.iter().flat_map(|&m| &g.nodes[m].inputs) {
-            if !inside.contains(&base(g, *v).node) && !out.contains(v) {
-                out.push(*v);
+        for o in group.maps.iter().flat_map(|&m| self.operands(g, m)) {
+            if !inside.contains(&base(g, o.value).node) && !out.contains(&o) {
+                out.push(o);
             }
         }
         out
     }
+
+    /// What a node of a group reads, in its order.
+    pub fn operands(&self, g: &Graph, node: NodeId) -> Vec<Operand> {
+        let moves = g.nodes[node].op.is_movement();
+        let seen = |(i, &v): (usize, &Value)| match (moves, self.views.contains(&v.node)) {
+            (true, _) => Operand { value: v, through: Some((node, i)) },
+            (false, true) => Operand { value: g.nodes[v.node].inputs[0], through: Some((v.node, 0)) },
+            (false, false) => v.into(),
+        };
+        g.nodes[node].inputs.iter().enumerate().map(seen).collect()
+    }
+
+    /// The value whose elements are read, behind reshapes and views.
+    fn source(&self, g: &Graph, v: Value) -> Value {
+        let v = base(g, v);
+        if self.views.contains(&v.node) { base(g, g.nodes[v.node].inputs[0]) } else { v }
+    }
+}
+
+/// The movements that only maps read: those read along strides.
+fn views(g: &Graph, step: &Step) -> HashSet<NodeId> {
+    let moves = |n: &Node| matches!(n.op, Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. }) && n.outputs[0].dtype == DType::F32;
+    let mut free: HashSet<NodeId> = (0..g.nodes.len()).filter(|&i| moves(&g.nodes[i])).collect();
+    let others = g.nodes.iter().filter(|n| !matches!(n.op, Op::Map(_))).flat_map(|n| n.inputs.iter().copied());
+    others.chain(step.roots()).for_each(|v| _ = free.remove(&v.node));
+    free
 }
 
 /// Groups the nodes of a step.
 pub fn fuse(step: &Step) -> Result<Groups> {
     let g = &step.graph;
-    let mut readers: HashMap<Value, Vec<NodeId>> = HashMap::new();
-    for (id, n) in g.nodes.iter().enumerate().filter(|(_, n)| !matches!(n.op, Op::Reshape(_))) {
-        n.inputs.iter().for_each(|v| readers.entry(base(g, *v)).or_default().push(id));
-    }
     let roots = step.roots().into_iter().map(|v| base(g, v)).collect();
-    let mut f = Groups { groups: Vec::new(), owner: HashMap::new(), readers, roots };
+    let mut f = Groups { groups: Vec::new(), owner: HashMap::new(), readers: HashMap::new(), roots, views: views(g, step) };
+    for (id, n) in g.nodes.iter().enumerate().filter(|(id, n)| !matches!(n.op, Op::Reshape(_)) && !f.views.contains(id)) {
+        for v in &n.inputs {
+            let from = f.source(g, *v);
+            f.readers.entry(from).or_default().push(id);
+        }
+    }
     for (id, n) in g.nodes.iter().enumerate() {
         let shape = |of: Value| g.shape(of).clone();
         let new = |core, maps, shape| Group { core, maps, row_sum: None, shape };
         let group = match n.op {
             Op::Batch { .. } | Op::Parameter { .. } | Op::Reshape(_) => continue,
+            _ if f.views.contains(&id) => continue,
+            Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => new(Core::Maps, vec![id], shape(id.into())),
             Op::Map(_) | Op::Broadcast(_) | Op::Constant { .. } => match f.host_for_map(g, id) {
                 Some(host) => {
                     f.groups[host].maps.push(id);
@@ -119,9 +167,13 @@ pub fn fuse(step: &Step) -> Result<Groups> {
                 None => new(Core::Reduce(id), vec![], shape(n.inputs[0])),
             },
             Op::MatMul { .. } => new(Core::Gemm(id), vec![], shape(id.into())),
-            Op::Softmax { .. } | Op::CrossEntropy { .. } | Op::Accuracy(_) | Op::Take { .. } | Op::ScatterAdd { .. } | Op::Custom(_) => {
-                new(Core::Rows(id), vec![], shape(n.inputs[0]))
-            }
+            Op::Softmax { .. }
+            | Op::CrossEntropy { .. }
+            | Op::Accuracy(_)
+            | Op::Take { .. }
+            | Op::ScatterAdd { .. }
+            | Op::ArgMax { .. }
+            | Op::Custom(_) => new(Core::Rows(id), vec![], shape(n.inputs[0])),
         };
         f.owner.insert(id, f.groups.len());
         f.groups.push(group);
@@ -135,7 +187,7 @@ impl Groups {
     /// The groups that a group reads from.
     fn sources(&self, g: &Graph, group: usize) -> HashSet<usize> {
         let inputs = self.groups[group].nodes().flat_map(|n| &g.nodes[n].inputs);
-        inputs.filter_map(|v| self.owner.get(&base(g, *v).node)).copied().filter(|&o| o != group).collect()
+        inputs.filter_map(|v| self.owner.get(&self.source(g, *v).node)).copied().filter(|&o| o != group).collect()
     }
 
     /// Whether group `a` needs what group `b` makes, however indirectly.
@@ -154,7 +206,8 @@ impl Groups {
 
     /// The latest group that this map can ride on.
     fn host_for_map(&self, g: &Graph, map: NodeId) -> Option<usize> {
-        let sources: HashSet<usize> = g.nodes[map].inputs.iter().filter_map(|v| self.owner.get(&base(g, *v).node)).copied().collect();
+        let sources: HashSet<usize> =
+            g.nodes[map].inputs.iter().filter_map(|v| self.owner.get(&self.source(g, *v).node)).copied().collect();
         let mut hosts: Vec<usize> = sources.iter().copied().filter(|&h| self.fits(g, h, map)).collect();
         hosts.retain(|&h| sources.iter().all(|&s| s == h || !self.depends(g, s, h)));
         hosts.into_iter().max()
@@ -168,7 +221,11 @@ impl Groups {
             return false;
         }
         for v in &g.nodes[map].inputs {
-            let inside = self.owner.get(&base(g, *v).node) == Some(&host);
+            let inside = self.owner.get(&self.source(g, *v).node) == Some(&host);
+            // a view steps through a whole buffer, along the axes of this very shape
+            if self.views.contains(&v.node) && (inside || shape != own || group.core != Core::Maps) {
+                return false;
+            }
             let flat = g.shape(*v).size() == own.size();
             // what the host makes is at hand only element for element; other shapes of equal size only read so
             let one = g.shape(*v).size() == 1;
@@ -181,7 +238,10 @@ impl Groups {
         let mut trial = group.clone();
         trial.maps.push(map);
         let core = if let Core::Gemm(_) = group.core { 3 } else { 0 };
-        core + self.map_inputs(g, &trial).len() + self.outputs(&trial).len() <= MAX_BUFFERS
+        let (inputs, outputs) = (self.map_inputs(g, &trial), self.outputs(&trial).len());
+        let windows = inputs.iter().filter(|o| o.through.is_some()).count();
+        let words = Map::words(shape.rank(), inputs.len() - windows, windows, outputs);
+        core + inputs.len() + outputs <= MAX_BUFFERS && words <= DIMS
     }
 
     /// The group of maps whose one result only this reduction reads.
@@ -192,7 +252,7 @@ impl Groups {
         let alone = !self.roots.contains(&v) && self.readers[&v] == [reduce] && self.outputs(group) == [v];
         let shape = g.shape(g.nodes[reduce].inputs[0]);
         let inputs = self.map_inputs(g, group);
-        let plain = inputs.iter().all(|i| g.shape(*i) == shape || g.shape(*i).size() == 1);
+        let plain = inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
         (group.core == Core::Maps && alone && plain && group.shape == *shape && inputs.len() < MAX_BUFFERS).then_some(host)
     }
 

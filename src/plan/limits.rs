@@ -2,7 +2,7 @@
 
 use super::fuse::base;
 use crate::error::place;
-use crate::graph::{Field, Graph, Labels, Op};
+use crate::graph::{Field, Graph, Labels, Op, Value};
 
 /// Integers of a field that index a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) fn index_limits(g: &Graph) -> Vec<IndexLimit> {
     let mut out = Vec::new();
     for n in &g.nodes {
         let Op::Take { .. } = n.op else { continue };
-        let Op::Batch { field, .. } = &g.nodes[base(g, n.inputs[1]).node].op else { continue };
+        let Op::Batch { field, .. } = &g.nodes[origin(g, n.inputs[1]).node].op else { continue };
         let line = place(n.place);
         let at = if n.layer.is_empty() { line } else { format!("layer `{}`, {line}", n.layer) };
         let limit = IndexLimit { field: field.name.clone(), rows: g.shape(n.inputs[0])[0], at };
@@ -58,4 +58,10 @@ pub(super) fn label_limits(g: &Graph) -> Vec<LabelLimit> {
         out.extend(limit.filter(|l| !out.contains(l)));
     }
     out
+}
+
+/// Follows what moves every element to the value that it moves.
+fn origin(g: &Graph, v: Value) -> Value {
+    let v = base(g, v);
+    if let Op::Permute(_) = g.nodes[v.node].op { origin(g, g.nodes[v.node].inputs[0]) } else { v }
 }

@@ -1,16 +1,18 @@
 //! From groups of nodes to kernels with sizes, over buffers that have no slot yet.
 
 use super::draft::{Draft, DraftLaunch, Place, Symbol, bind};
-use super::fuse::{Core, Group, Groups, base};
-use super::{BufferId, Phase, Purpose, Request, Step};
+use super::fuse::{Core, Group, Groups, Operand, base};
+use super::view::strided;
+use super::{BufferId, Phase, Request, Step};
 use crate::error::{Error, Result};
-use crate::expr::{Activation, Expr, Tape};
+use crate::expr::{Activation, Binary, Expr, Tape};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
 use crate::kernels::words::{BOUND_METRICS, MAX_METRICS};
 use crate::kernels::{
-    Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Optimizer, Plane, Reduce, ReduceSpec, Softmax,
-    Strided, Term, Tick, Tile,
+    Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Plane, Reduce, ReduceSpec, Softmax, Strided, Term,
+    Tile,
 };
+use crate::tensor::DType;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -85,7 +87,7 @@ fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Va
 }
 
 impl Lowering<'_> {
-    fn begin(&mut self, phase: Phase) {
+    pub(super) fn begin(&mut self, phase: Phase) {
         let at = self.draft.launches.len();
         self.draft.phases.push((phase, at..at));
     }
@@ -152,7 +154,7 @@ impl Lowering<'_> {
     }
 
     /// One formula for a group's maps. With `core` the first input is that value; then come the values from outside.
-    fn formula(&self, group: &Group, core: Option<Value>, outputs: &[Value]) -> (Expr, Vec<Value>) {
+    fn formula(&self, group: &Group, core: Option<Value>, outputs: &[Value]) -> (Expr, Vec<Operand>) {
         let inputs = self.groups.map_inputs(self.g, group);
         let first = usize::from(core.is_some());
         let mut tape = Tape::default();
@@ -163,9 +165,9 @@ impl Lowering<'_> {
         for &m in &group.maps {
             let node = &self.g.nodes[m];
             let mut args = Vec::new();
-            for v in &node.inputs {
-                let inside = made.get(&base(self.g, *v)).copied();
-                let outside = inputs.iter().position(|i| i == v);
+            for o in self.groups.operands(self.g, m) {
+                let inside = made.get(&base(self.g, o.value)).copied().filter(|_| o.through.is_none());
+                let outside = inputs.iter().position(|i| *i == o);
                 args.push(match (inside, outside) {
                     (Some(id), _) => id,
                     (None, at) => tape.input(first + at.unwrap_or(0)),
@@ -174,6 +176,8 @@ impl Lowering<'_> {
             let id = match &node.op {
                 Op::Map(f) => tape.inline(f, &args)[0],
                 Op::Constant { value, .. } => tape.constant(*value),
+                // around its own window each part is -0: adding that changes nothing
+                Op::Concat { .. } => args[1..].iter().fold(args[0], |sum, &a| tape.binary(Binary::Add, sum, a)),
                 _ => args[0],
             };
             made.insert(m.into(), id);
@@ -204,20 +208,21 @@ impl Lowering<'_> {
 
     fn maps(&mut self, group: &Group) {
         let shape = group.shape.clone();
+        if self.g.nodes[group.maps[0]].outputs[0].dtype == DType::U32 {
+            return self.integers(group.maps[0]);
+        }
         let outputs = self.groups.outputs(group);
         let (f, inputs) = self.formula(group, None, &outputs);
         let mut reads = Vec::new();
         let mut buffers = Vec::new();
-        for v in &inputs {
-            let (from, offset) = self.place(*v);
-            let own = self.g.shape(*v);
-            let strides = if own.size() == shape.size() { shape.strides() } else { own.broadcast_strides(&shape) };
-            reads.push(Strided { offset, strides });
+        for o in &inputs {
+            let (from, offset) = self.place(o.value);
+            reads.push(strided(self.g, *o, offset, &shape));
             buffers.push(from);
         }
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
         let via = bind(&mut buffers, places.iter().map(|p| p.0));
-        let elements = inputs.iter().chain(&outputs).map(|v| self.size(*v)).sum();
+        let elements = inputs.iter().map(|o| o.value).chain(outputs.iter().copied()).map(|v| self.size(v)).sum();
         let flops = (f.flops() * shape.size()) as u64;
         let label = self.label(group.maps[0], &shape, &group.maps);
         let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect());
@@ -238,7 +243,9 @@ impl Lowering<'_> {
         let matrix = |l: &Self, v: Value| {
             let s = l.g.shape(v);
             let (from, offset) = l.place(v);
-            (from, Matrix { offset, pitch: s[r - 1], batch: s[r - 1] * s[r - 2] })
+            let one = s[r - 1] * s[r - 2];
+            // a single matrix serves for the whole batch
+            (from, Matrix { offset, pitch: s[r - 1], batch: if s.size() == one { 0 } else { one } })
         };
         let ((from_a, a), (from_b, b)) = (matrix(self, va), matrix(self, vb));
         // one row of fours at a time, where rows start at fours; the workgroup tile stages single elements
@@ -247,17 +254,17 @@ impl Lowering<'_> {
         let (epilogue, inputs) = self.formula(group, Some(node.into()), &outputs);
         let mut buffers = vec![from_a, from_b];
         let mut extras = Vec::new();
-        for v in &inputs {
-            let (from, offset) = self.place(*v);
+        for o in &inputs {
+            let (from, offset) = self.place(o.value);
             buffers.push(from);
-            extras.push(self.plane(*v, offset, &out));
+            extras.push(self.plane(o.value, offset, &out));
         }
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
         let sum = group.row_sum.map(|s| self.assign(s.into()));
         let via = bind(&mut buffers, places.iter().chain(&sum).map(|p| p.0));
         let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), tile, epilogue, row_sum: sum.is_some(), via };
         let flops = (out.size() * (2 * k + spec.epilogue.flops())) as u64;
-        let elements = [va, vb].iter().chain(&inputs).chain(&outputs).map(|v| self.size(*v)).sum();
+        let elements = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).chain(outputs).map(|v| self.size(v)).sum();
         let mut label = self.label(node, &out, &group.maps);
         if sum.is_some() {
             label = format!("rowsum {label}");
@@ -301,25 +308,24 @@ impl Lowering<'_> {
         let product = |r: Range<usize>| shape.dims()[r].iter().product::<usize>();
         let (outer, length, inner) = (product(0..lo), product(lo..hi), product(hi..shape.rank()));
         let (f, inputs) = if group.maps.is_empty() {
-            (Expr::identity(), vec![n.inputs[0]])
+            (Expr::identity(), vec![n.inputs[0].into()])
         } else {
             self.formula(group, None, &[base(self.g, n.inputs[0])])
         };
         let mut terms = Vec::new();
         let mut from = Vec::new();
-        for v in &inputs {
-            let (symbol, offset) = self.place(*v);
+        for Operand { value, .. } in inputs {
+            let (symbol, offset) = self.place(value);
             from.push(symbol);
-            terms.push(if self.size(*v) == shape.size() {
+            terms.push(if self.size(value) == shape.size() {
                 Term { offset, outer: length * inner, along: inner, inner: 1 }
             } else {
                 Term { offset, outer: 0, along: 0, inner: 0 }
             });
         }
         let to = self.assign(node.into());
-        let scale = if *kind == ReduceKind::Mean { 1.0 / length as f32 } else { 1.0 };
-        let label = self.label(node, format!("{shape} to {}", self.g.shape(node.into())), &group.maps);
-        self.sum(f, terms, from, to, [outer * inner, length, inner], scale, &label);
+        let label = self.label(node, format!("{} {shape} to {}", n.op.name(), self.g.shape(node.into())), &group.maps);
+        self.sum(f, terms, from, to, [outer * inner, length, inner], *kind, &label);
     }
 
     /// A sum `[outer, length, inner]` in one launch, or in two where few rows are long.
@@ -331,7 +337,7 @@ impl Lowering<'_> {
         from: Vec<Symbol>,
         to: Place,
         [rows, length, inner]: [usize; 3],
-        scale: f32,
+        kind: ReduceKind,
         label: &str,
     ) {
         let profile = self.r.profile;
@@ -339,7 +345,10 @@ impl Lowering<'_> {
         let elements = rows * length * inputs.len() + rows;
         let flops = (rows * length * (1 + f.flops())) as u64;
         let piece = length.div_ceil(pieces);
-        let spec = |f: Expr, n: usize| ReduceSpec { f, group: Reduce::group_for(profile, n, inner) };
+        let scale = if kind == ReduceKind::Mean { 1.0 / length as f32 } else { 1.0 };
+        let max = kind == ReduceKind::Max;
+        let group = |n| if max { 1 } else { Reduce::group_for(profile, n, inner) };
+        let spec = |f: Expr, n: usize| ReduceSpec { f, group: group(n), max };
         let mut first = Reduce { spec: spec(f, piece), rows, inner, length, pieces, scale, inputs, output: to.1 };
         let mut buffers = from;
         if pieces == 1 {
@@ -358,7 +367,7 @@ impl Lowering<'_> {
     /// The mean of one value a row.
     fn mean_of_rows(&mut self, from: Symbol, rows: usize, to: Place, label: &str) {
         let term = Term { offset: 0, outer: rows, along: 1, inner: 0 };
-        self.sum(Expr::identity(), vec![term], vec![from], to, [1, rows, 1], 1.0 / rows as f32, label);
+        self.sum(Expr::identity(), vec![term], vec![from], to, [1, rows, 1], ReduceKind::Mean, label);
     }
 
     fn rows(&mut self, node: NodeId) {
@@ -412,6 +421,7 @@ impl Lowering<'_> {
                 let to = self.assign(node.into());
                 self.mean_of_rows(hits, rows, to, "mean hits");
             }
+            Op::ArgMax { axis } => self.argmax(node, axis),
             Op::Take { .. } => self.take(node),
             Op::ScatterAdd { rows, padding } => self.scatter_add(node, rows, padding),
             Op::Custom(ref op) => self.custom(node, op),
@@ -423,7 +433,7 @@ impl Lowering<'_> {
     fn copy(&mut self, v: Value, to: Place, name: &str) {
         let (from, offset) = self.place(v);
         let n = self.size(v);
-        let map = Map::new(Expr::identity(), &[n], vec![Strided { offset, strides: vec![1] }], vec![to.1]);
+        let map = Map::new(Expr::identity(), &[n], vec![Strided::new(offset, vec![1])], vec![to.1]);
         self.push(Kernel::Map(map), vec![from, to.0], format!("copy {name} [{n}]"), 0, 2 * n);
         self.draft.copied(v, to);
     }
@@ -450,47 +460,5 @@ impl Lowering<'_> {
         let together = self.temporary(step.metrics.len());
         step.metrics.iter().enumerate().for_each(|(i, (n, v))| self.copy(*v, (together, i), n));
         (0..step.metrics.len()).map(|i| (together, i)).collect()
-    }
-
-    fn finish(&mut self, loss: Option<Place>, metrics: &[Place]) {
-        let lane = self.r.purpose.lane();
-        let (train, group) = (self.r.purpose == Purpose::Train, self.r.profile.group());
-        let mut partials = 0;
-        self.begin(Phase::Finish);
-        self.begin(Phase::Update);
-        if let (true, Some(loss)) = (train, loss) {
-            let rule = self.r.rule;
-            let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: self.r.arena.size, group, loss: loss.1 };
-            partials = kernel.partials();
-            let mut ids = vec![BufferId::State(lane), BufferId::Rates, BufferId::Parameters, BufferId::Gradients];
-            ids.extend((0..rule.moments).map(BufferId::Moment));
-            let mut buffers: Vec<Symbol> = ids.into_iter().map(Symbol::Fixed).collect();
-            buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
-            let n = self.r.arena.size;
-            let flops = ((2 + rule.f.flops()) * n) as u64;
-            self.push(
-                Kernel::Optimizer(kernel),
-                buffers,
-                format!("{} parameters", self.r.arena.trainable_count()),
-                flops,
-                n * (3 + 2 * rule.moments),
-            );
-        }
-        self.begin(Phase::Tick);
-        let mut buffers = vec![Symbol::Fixed(BufferId::State(lane)), Symbol::Fixed(BufferId::Log(lane))];
-        if let Some(l) = loss {
-            buffers.push(l.0);
-            let mut from: Vec<Symbol> = metrics.iter().map(|m| m.0).collect();
-            if from.len() > BOUND_METRICS {
-                from.truncate(1);
-            }
-            buffers.extend(from);
-        }
-        if train {
-            buffers.push(Symbol::Fixed(BufferId::Partials));
-        }
-        let kernel =
-            Tick { train, group, batch: self.r.batch, partials, loss: loss.map(|l| l.1), metrics: metrics.iter().map(|m| m.1).collect() };
-        self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into(), 0, partials);
     }
 }

@@ -6,6 +6,7 @@
 mod alone;
 mod arena;
 mod draft;
+mod ending;
 mod explain;
 mod fuse;
 mod limits;
@@ -14,6 +15,7 @@ mod memory;
 mod profile;
 mod session;
 mod units;
+mod view;
 
 pub use arena::{ALIGN, Arena, ArenaEntry};
 pub(crate) use explain::bytes as human_bytes;

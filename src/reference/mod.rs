@@ -16,6 +16,7 @@
 //! ```
 
 mod classify;
+mod movement;
 mod ops;
 pub(crate) mod rounding;
 mod take;

@@ -1,4 +1,4 @@
-use super::{Data, classify, site, take, wrong_kind};
+use super::{Data, classify, movement, site, take, wrong_kind};
 use crate::error::{Error, Result};
 use crate::expr::{self, Expr, Real};
 use crate::graph::custom::checked_reference;
@@ -29,6 +29,8 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
         }
         Op::Reduce { kind, axes, .. } => reduce(*kind, axes, real(node, x, 0)?, shape(0), out.size()),
         Op::MatMul { ta, tb } => matmul((real(node, x, 0)?, *ta), (real(node, x, 1)?, *tb), shape(0), out),
+        Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => return Ok(vec![movement::run(g, node, x)]),
+        Op::ArgMax { axis } => return Ok(vec![movement::argmax(real(node, x, 0)?, shape(0), *axis)]),
         Op::Reshape(_) => return Ok(vec![x[0].clone()]),
         Op::Softmax { log } => softmax(real(node, x, 0)?, shape(0).last(), *log),
         Op::CrossEntropy { smoothing, .. } => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0), *smoothing),
@@ -84,18 +86,22 @@ fn map<T: Real>(f: &Expr, inputs: &[(&[T], &Shape)], out: &Shape) -> Vec<T> {
     (0..out.size()).map(element).collect()
 }
 
-/// Sums in index order; the mean divides at the end.
+/// Sums in index order; the mean divides at the end. A NaN is larger than all.
 fn reduce<T: Real>(kind: ReduceKind, axes: &[usize], x: &[T], shape: &Shape, size: usize) -> Vec<T> {
-    let mut sums = vec![T::from_f64(0.0); size];
+    let mut sums = vec![T::from_f64(if kind == ReduceKind::Max { f64::NEG_INFINITY } else { 0.0 }); size];
     for (flat, &v) in x.iter().enumerate() {
         let at = index_of(flat, shape);
         // a reduced axis has size 1 in the result or is gone: its index adds nothing either way
         let to = (0..shape.rank()).filter(|i| !axes.contains(i)).fold(0, |to, i| to * shape[i] + at[i]);
-        sums[to] = sums[to] + v;
+        sums[to] = match kind {
+            ReduceKind::Max if v.is_nan() || v > sums[to] => v,
+            ReduceKind::Max => sums[to],
+            _ => sums[to] + v,
+        };
     }
     let count: usize = (0..shape.rank()).filter(|i| axes.contains(i)).map(|i| shape[i]).product();
     match kind {
-        ReduceKind::Sum => sums,
+        ReduceKind::Sum | ReduceKind::Max => sums,
         ReduceKind::Mean => sums.into_iter().map(|s| s / T::from_f64(count as f64)).collect(),
     }
 }
@@ -107,12 +113,14 @@ fn matmul<T: Real>((a, ta): (&[T], bool), (b, tb): (&[T], bool), a_shape: &Shape
     let inner = a_shape[if ta { r - 2 } else { r - 1 }];
     let mut c = Vec::with_capacity(out.size());
     for l in 0..out.dims()[..r - 2].iter().product() {
+        // one matrix serves for all
+        let (la, lb) = (if a.len() == rows * inner { 0 } else { l }, if b.len() == inner * cols { 0 } else { l });
         for i in 0..rows {
             for j in 0..cols {
                 let mut sum = T::from_f64(0.0);
                 for k in 0..inner {
-                    let x = if ta { a[(l * inner + k) * rows + i] } else { a[(l * rows + i) * inner + k] };
-                    let y = if tb { b[(l * cols + j) * inner + k] } else { b[(l * inner + k) * cols + j] };
+                    let x = if ta { a[(la * inner + k) * rows + i] } else { a[(la * rows + i) * inner + k] };
+                    let y = if tb { b[(lb * cols + j) * inner + k] } else { b[(lb * inner + k) * cols + j] };
                     sum = sum + x * y;
                 }
                 c.push(sum);
@@ -135,7 +143,7 @@ pub(super) fn log_softmax<T: Real>(row: &[T]) -> Vec<T> {
 }
 
 /// The position of a row-major element.
-fn index_of(mut flat: usize, shape: &Shape) -> Vec<usize> {
+pub(super) fn index_of(mut flat: usize, shape: &Shape) -> Vec<usize> {
     let mut at = vec![0; shape.rank()];
     for i in (0..shape.rank()).rev() {
         at[i] = flat % shape[i];

@@ -17,6 +17,7 @@ mod formulas;
 mod gather;
 mod indices;
 mod make;
+mod movement;
 mod optimizers;
 mod planted;
 mod random;
@@ -72,6 +73,10 @@ tests! {
     custom_ops = rows(custom::cases());
     wrong_shaders = shader::jobs();
     indices_beyond = beyond::jobs();
+    movements = rows(movement::movements());
+    largest = rows(movement::largest());
+    batched = rows(movement::batched());
+    integers = rows(movement::integers());
     corners = rows(corners::all());
     optimizers = rows(optimizers::all());
     steps = rows(steps::all());

@@ -65,6 +65,10 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
         Op::Reshape(_) => x[0].0.tol.clone(),
         Op::Reduce { kind, axes, .. } => reduce(*kind, axes, x[0], y0),
         Op::MatMul { ta, tb } => matmul((x[0], *ta), (x[1], *tb), shape, y0),
+        Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => {
+            (0..y0.len()).map(|e| moved(&node.op, x, shape, e)).collect()
+        }
+        Op::ArgMax { axis } => argmax(x[0], *axis, y0.len()),
         Op::Softmax { log: false } => rows(x[0]).flat_map(|r| r.softmax()).map(|(_, t)| t).collect(),
         Op::Softmax { log: true } => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.log_softmax(y)).collect(),
         Op::CrossEntropy { smoothing, .. } => return cross_entropy(x, y, *smoothing),
@@ -114,6 +118,12 @@ fn reduce(kind: ReduceKind, axes: &[usize], (x, ty): (&Known, &Type), y: &[f64])
         scale[to] = scale[to].max(v.abs());
         moved[to] += t;
     }
+    if kind == ReduceKind::Max {
+        // picking one rounds nothing; it moves no further than any of them
+        let mut worst = vec![0.0f64; y.len()];
+        x.tol.iter().enumerate().for_each(|(e, t)| worst[index(e, s, &at)] = worst[index(e, s, &at)].max(*t));
+        return worst;
+    }
     let terms = x.value.len() / y.len();
     let share = if kind == ReduceKind::Mean { 1.0 / terms as f64 } else { 1.0 };
     (0..y.len()).map(|i| share * (sum(terms, scale[i], y[i] / share) + moved[i])).collect()
@@ -124,10 +134,12 @@ fn matmul(((a, a_ty), ta): ((&Known, &Type), bool), ((b, _), tb): ((&Known, &Typ
     let (rows, cols, inner) = (shape[r - 2], shape[r - 1], a_ty.shape[if ta { r - 2 } else { r - 1 }]);
     let element = |(e, &y): (usize, &f64)| {
         let (l, i, j) = (e / (rows * cols), e / cols % rows, e % cols);
+        let one = |v: &Known, n: usize| if v.value.len() == n { 0 } else { l };
+        let (la, lb) = (one(a, rows * inner), one(b, inner * cols));
         let (mut scale, mut moved) = (0.0f64, 0.0);
         for k in 0..inner {
-            let p = if ta { (l * inner + k) * rows + i } else { (l * rows + i) * inner + k };
-            let q = if tb { (l * cols + j) * inner + k } else { (l * inner + k) * cols + j };
+            let p = if ta { (la * inner + k) * rows + i } else { (la * rows + i) * inner + k };
+            let q = if tb { (lb * cols + j) * inner + k } else { (lb * inner + k) * cols + j };
             scale = scale.max((a.value[p] * b.value[q]).abs());
             moved += a.value[p].abs() * b.tol[q] + b.value[q].abs() * a.tol[p];
         }
@@ -154,6 +166,50 @@ fn custom(op: &dyn CustomOp, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f
         }
     }
     tols
+}
+
+/// What was moved to this place is off by what it was; padding by nothing.
+fn moved(op: &Op, x: &[(&Known, &Type)], shape: &Shape, e: usize) -> f64 {
+    let (mut rest, mut at) = (e, vec![0usize; shape.rank()]);
+    for i in (0..shape.rank()).rev() {
+        (at[i], rest) = (rest % shape[i], rest / shape[i]);
+    }
+    let mut operand = 0;
+    match op {
+        Op::Permute(axes) => {
+            let to = at.clone();
+            axes.iter().zip(to).for_each(|(&a, i)| at[a] = i);
+        }
+        Op::Slice { start, .. } => at.iter_mut().zip(start).for_each(|(i, s)| *i += s),
+        Op::Pad { before, .. } => {
+            let own = &x[0].1.shape;
+            if (0..at.len()).any(|i| at[i] < before[i] || at[i] - before[i] >= own[i]) {
+                return 0.0;
+            }
+            at.iter_mut().zip(before).for_each(|(i, b)| *i -= b);
+        }
+        Op::Concat { axis } => {
+            while at[*axis] >= x[operand].1.shape[*axis] {
+                at[*axis] -= x[operand].1.shape[*axis];
+                operand += 1;
+            }
+        }
+        _ => {}
+    }
+    let (known, ty) = x[operand];
+    known.tol[ty.shape.strides().iter().zip(&at).map(|(s, i)| s * i).sum::<usize>()]
+}
+
+/// Where two values are too close to call any index may come out.
+fn argmax((x, ty): (&Known, &Type), axis: usize, size: usize) -> Vec<f64> {
+    let (n, inner) = (ty.shape[axis], ty.shape.dims()[axis + 1..].iter().product::<usize>());
+    let open = |item: usize| {
+        let at = |c: usize| (item / inner * n + c) * inner + item % inner;
+        let best = (1..n).fold(0, |b, c| if x.value[at(c)] > x.value[at(b)] { c } else { b });
+        let near = |c: usize| x.value[at(best)] - x.value[at(c)] <= x.tol[at(best)] + x.tol[at(c)] && x.tol[at(best)] + x.tol[at(c)] > 0.0;
+        (0..n).any(|c| c != best && near(c))
+    };
+    (0..size).map(|item| if open(item) { n as f64 } else { 0.0 }).collect()
 }
 
 /// A row that is copied is off by what it was.

@@ -36,6 +36,10 @@ const MAP: &[Line] = &[
     ("a wrong stride of an operand", S, &[("c1 * dim(8u)", "c1 * dim(7u)")], &["[7, 33] * [33]"]),
     ("an operand's offset dropped", S, &[("in1[dim(4u) + e]", "in1[e]")], &["[257] * [257]"]),
     ("an output's offset dropped", S, &[("out0[dim(6u) + e]", "out0[e]")], &["[257] * [257]"]),
+    ("a window that begins one late", S, &[("c0 - dim(5u) < dim(6u)", "c0 - dim(5u) - 1u < dim(6u)")], &["pad [255] by [(0, 2)]"]),
+    ("a window that never ends", S, &[("c0 - dim(5u) < dim(6u)", "c0 >= dim(5u)")], &["pad [255] by [(0, 2)]"]),
+    ("read from the frame's corner on", S, &[("(c0 - dim(5u)) * dim(4u)", "c0 * dim(4u)")], &["pad [1] by [(3, 0)]"]),
+    ("a frame of zeros", S, &[("bitcast<f32>(dim(3u))", "0.0")], &["pad [1] by [(3, 0)]"]),
 ];
 
 const MATH: &[Line] = &[
@@ -87,6 +91,17 @@ const REDUCE: &[Line] = &[
     ("the inner step dropped", S, &[(" + i * dim(10u)", "")], &["Sum of [7, 33] over [0]"]),
     ("the outer step dropped", S, &[(" + o * dim(8u)", "")], &["Sum of [7, 33] over [1]"]),
     ("the result's offset dropped", S, &[("out[dim(6u) + item]", "out[item]")], &["[7, 33] + [33]"]),
+    ("0 among the largest", S, &[("if (MAX && live)", "if (false)")], &["the largest of negatives"]),
+    ("the smallest", S, &[("return safe_max(a, b)", "return safe_min(a, b)")], &["max of [7, 33] over [1]"]),
+    ("a sum for the largest", S, &[("return safe_max(a, b)", "return a + b")], &["max of [7, 33] over [1]"]),
+];
+
+const ARGMAX: &[Line] = &[
+    ("the last of equals", S, &[("v > top", "v >= top")], &["argmax of [7, 33] along 1"]),
+    ("a dropped last term", S, &[("c < dim(1u)", "c + 1u < dim(1u)")], &["the last is the largest"]),
+    ("the inner step dropped", S, &[("c * inner", "c")], &["argmax of [3, 5, 31] along 1"]),
+    ("the outer step dropped", S, &[("(item / inner) * dim(1u) * inner + ", "")], &["argmax of [3, 5, 31] along 1"]),
+    ("a last result that is stale", S, &[("item >= dim(0u)", "item + 1u >= dim(0u)")], &["argmax of [7, 33] along 1"]),
 ];
 
 const SOFTMAX: &[Line] = &[
@@ -288,6 +303,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("lib/serial", SERIAL),
     ("lib/finite", FINITE),
     ("reduce", REDUCE),
+    ("argmax", ARGMAX),
     ("softmax", SOFTMAX),
     ("cross_entropy", CROSS_ENTROPY),
     ("accuracy", ACCURACY),
