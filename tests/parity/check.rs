@@ -91,13 +91,13 @@ pub struct Ready {
 pub struct Row {
     pub name: String,
     /// Which machines run it.
-    pub sites: fn(Machine, Profile) -> bool,
+    pub sites: Rc<dyn Fn(Machine, Profile) -> bool>,
     pub make: Rc<dyn Fn() -> Result<Ready, String>>,
 }
 
 impl Row {
     pub fn new(name: impl Into<String>, make: impl Fn() -> Result<Ready, String> + 'static) -> Self {
-        Row { name: name.into(), sites: |_, _| true, make: Rc::new(make) }
+        Row { name: name.into(), sites: Rc::new(|_, _| true), make: Rc::new(make) }
     }
 
     pub fn ready(&self) -> Result<Ready, String> {

@@ -66,7 +66,7 @@ pub fn permuted(i: u32, n: u32, seed: u64, epoch: u32) -> u32 {
     }
 }
 
-type Body = dyn Fn(&Make) -> Option<Var>;
+pub type Body = dyn Fn(&Make) -> Option<Var>;
 
 /// A row of a table.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ pub struct Case {
     pub name: String,
     pub purpose: Purpose,
     pub order: Order,
-    body: Rc<Body>,
+    pub body: Rc<Body>,
 }
 
 impl Case {
