@@ -184,3 +184,27 @@ fn fold(groups: usize) -> [u32; 3] {
 fn to_words(values: impl IntoIterator<Item = usize>) -> Vec<u32> {
     values.into_iter().map(|v| v as u32).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No axis above the limit, no workgroup missing, less than a row of them idle.
+    #[test]
+    fn grids_fold() {
+        let limit = MAX_GROUPS;
+        for groups in [1, 64, limit - 1, limit, limit + 1, 2 * limit, 2 * limit + 1, 1_000_003, limit * limit - 1, limit * limit] {
+            let [x, y, z] = fold(groups).map(|g| g as usize);
+            assert!(x <= limit && y <= limit && z == 1, "{groups}: {x} {y} {z}");
+            assert!(x * y >= groups && x * y - groups < y, "{groups}: {x} {y}");
+        }
+        assert_eq!(fold(limit), [limit as u32, 1, 1]);
+        assert_eq!(fold(limit + 1), [32_768, 2, 1]);
+    }
+
+    #[test]
+    fn results_of_one_buffer_share_a_binding() {
+        assert_eq!(shared(&['a', 'b', 'a', 'c', 'b']), [0, 1, 0, 3, 1]);
+        assert_eq!(owners(&shared(&['a', 'b', 'a', 'c', 'b'])), 3);
+    }
+}

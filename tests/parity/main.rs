@@ -26,7 +26,8 @@ mod steps;
 mod tolerance;
 
 use check::Row;
-use common::{Job, Suite};
+use common::{Job, Machine, Suite};
+use gradus::kernels::Profile;
 use std::rc::Rc;
 
 /// A `#[test]` for each table; the suite knows them all.
@@ -47,6 +48,19 @@ fn rows(table: Vec<impl Into<Row>>) -> Vec<Job> {
     table.into_iter().map(Into::into).map(job).collect()
 }
 
+/// The products of one layout of A. They are most of the suite's compilations: half of them run with the shaders' checks on both kinds of
+/// kernels, the others on one.
+fn product_rows(transposed: bool) -> Vec<Job> {
+    let ours = |c: &make::Case| c.name.starts_with('t') == transposed;
+    let one = |case: make::Case| {
+        let second = case.name.starts_with("nt") || case.name.starts_with("tn");
+        let mut row = Row::from(case);
+        row.sites = Rc::new(move |m, p| !(second && p == Profile::Software && m == Machine::Gpu { checked: true }));
+        row
+    };
+    rows(cases::products().into_iter().filter(ours).map(one).collect())
+}
+
 /// The first row of any table whose name is this, or begins so where it ends in `*`.
 fn find_row(name: &str) -> Option<Row> {
     let fits = |r: &str| name.strip_suffix('*').map_or(r == name, |start| r.starts_with(start));
@@ -64,7 +78,8 @@ tests! {
     edges = edges::edges();
     broadcasts = rows(cases::broadcasts());
     reductions = rows(cases::reductions());
-    products = rows(cases::products());
+    products = product_rows(false);
+    products_of_transposed = product_rows(true);
     layers = rows(cases::layers());
     views = rows(cases::views());
     classifiers = rows(cases::classifiers());

@@ -46,6 +46,16 @@ const MATH: &[Line] = &[
     ("erf: a wrong coefficient", S, &[("V(1.1283791)", "V(1.1284791)")], &["gelu [*"]),
     ("erf: cut off too early", S, &[("3.743921", "2.543921")], &["gelu [*"]),
     ("tanh: cut off too early", S, &[("V(10.0)", "V(3.0)"), ("V(-10.0)", "V(-3.0)")], &["tanh [*"]),
+    ("maximum for minimum", S, &[("select(x, y, x > y)", "select(x, y, x < y)")], &["minimum [257] [257]"]),
+    ("minimum for maximum", S, &[("select(x, y, x < y)", "select(x, y, x > y)")], &["maximum [257] [257]"]),
+    ("sign: of zero, too", S, &[("x > V(0.0)) - select", "x >= V(0.0)) - select")], &["sign [*"]),
+    ("expm1: a wrong coefficient", S, &[("V(0.16666667)", "V(0.17666667)")], &["expm1 [*"]),
+    ("softplus: a wrong coefficient", S, &[("V(1.0) - e * (V(0.5)", "V(1.0) - e * (V(0.9)")], &["softplus of small ones [*"]),
+    ("sine: a wrong coefficient", S, &[("V(8.332161e-3)", "V(8.432161e-3)")], &["sin [*"]),
+    ("cosine: a wrong coefficient", S, &[("V(0.041666646)", "V(0.042666646)")], &["sin [*"]),
+    ("sine: a quarter's sign", S, &[("select(v, -v, turned >= V(2.0))", "v")], &["sin [*"]),
+    ("sine: pi in two parts", S, &[(" - j * V(4.837513e-4)", "")], &["sin of thousands [*"]),
+    ("pow: the sign of odd powers", S, &[("select(size, -size, odd)", "size")], &["pow 9 of both signs [*", "pow 7 [*"]),
 ];
 
 const TREE: &[Line] = &[
@@ -115,12 +125,14 @@ const SOFTMAX: &[Line] = &[
 ];
 
 const CROSS_ENTROPY: &[Line] = &[
-    ("the gradient not divided by the rows", S, &[("target_p(row, c)) / rows", "target_p(row, c))")], &["cross_entropy [32, 10], classes"]),
+    ("the gradient not divided by the rows", S, &[("(row, c, part)) / rows", "(row, c, part))")], &["cross_entropy [32, 10], classes"]),
     ("a sum for the mean loss", S, &[("loss / f32(rows)", "loss")], &["cross_entropy [32, 10], classes, evaluated"]),
     ("a sum for the mean of hits", S, &[("hits / f32(rows)", "hits")], &["cross_entropy [32, 10], classes, evaluated"]),
     ("a dropped first term", S, &[("c = 0u; c < n; c++) { sum", "c = 1u; c < n; c++) { sum")], &["cross_entropy [32, 10], classes"]),
     ("labels that sum to 1 taken for granted", S, &[(" / sum * total", " / sum")], &["cross_entropy with soft labels that sum to 0.7"]),
-    ("the label not taken off", S, &[(" * total - target_p(row, c))", " * total)")], &["cross_entropy [32, 10], probabilities"]),
+    ("the label not taken off", S, &[(" * total - smoothed(row, c, part))", " * total)")], &["cross_entropy [32, 10], probabilities"]),
+    ("smoothing that only takes", S, &[(" + part / f32(dim(1u))", "")], &["cross_entropy [31, 7] smoothed by 0.1"]),
+    ("smoothing that only gives", S, &[(" * (1.0 - part) + part / f32", " + part / f32")], &["cross_entropy [31, 7] smoothed by 0.1"]),
     ("a wrong stride of the lanes", G, &[("row += WG", "row += 2u * WG")], &["cross_entropy [257, 10], classes"]),
     ("the lanes' sum dropped", G, &[("loss = group_sum(loss, lane)", "loss = 256.0 * loss")], &["cross_entropy [257, 10], classes"]),
     ("a wrong stride", S, &[("dim(2u) + row * n", "dim(2u) + row * (n - 1u)")], &["cross_entropy [257, 65], classes"]),
