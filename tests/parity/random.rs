@@ -30,8 +30,8 @@ fn drawn<S: Strategy>(cases: u32, strategy: S, case: impl Fn(S::Value) -> Case) 
     let (turn, weak) = (Cell::new(0), Cell::new(0));
     let run = |value| {
         let i: u32 = turn.replace(turn.get() + 1);
-        let profile = if i % 2 == 0 { Profile::Software } else { Profile::Gpu };
-        let checked = i / 2 % 2 == 0;
+        let profile = if i.is_multiple_of(2) { Profile::Software } else { Profile::Gpu };
+        let checked = (i / 2).is_multiple_of(2);
         let mut row = Row::from(case(value));
         row.sites = Rc::new(move |m, p| p == profile && (m == Machine::Cpu || m == Machine::Gpu { checked }));
         match parity(&row) {
