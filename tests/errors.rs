@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::path::Path;
 
-static SUITE: Suite = Suite::new("errors", 12);
+static SUITE: Suite = Suite::new("errors", 13);
 
 fn settings() -> Compile {
     Compile::new(Sgd::new(0.1), Mse::new()).input([3]).device(Device::cpu())
@@ -178,6 +178,24 @@ fn no_adapter_says_what_to_install() {
         .output()
         .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+    SUITE.ran(1);
+}
+
+/// Where every adapter is a GPU in software, `gpu` is an error that lists them, and `auto` is the CPU and says why.
+#[test]
+fn a_gpu_in_software_is_none() {
+    // a machine with a real GPU, or with none at all, has nothing to show here
+    let Ok(software) = Device::select("software") else { return SUITE.ran(1) };
+    if Device::select("gpu").is_ok() {
+        return SUITE.ran(1);
+    }
+    says(Device::select("gpu"), "no-device", &["`gpu`", "software", &software.name(), "cpu"]);
+    says(Device::select("gpu:no such card"), "no-device", &["`gpu:no such card`", &software.name()]);
+    says(Device::select("gpu:4711"), "no-device", &["gpu:4711", &software.name()]);
+    let auto = Device::select("auto").unwrap();
+    assert_eq!(auto.kind(), "cpu");
+    assert!(auto.note().contains("only software adapters"), "{}", auto.note());
+    assert!(Device::list().contains(&software.name()), "{}", Device::list());
     SUITE.ran(1);
 }
 
