@@ -14,7 +14,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use std::cell::Cell;
 use std::rc::Rc;
 
-const SINGLE: u32 = 80;
+const SINGLE: u32 = 100;
 const GRAPHS: u32 = 16;
 
 fn seed() -> u64 {
@@ -82,6 +82,22 @@ const OPERATIONS: &[(&str, Single)] = &[
     ("log_softmax", |m, [a, b, _], _| m.p([a, b]).log_softmax()),
     ("reshape", |m, [a, b, c], _| m.p([a, b, c]).tanh().reshape([c, a * b])),
     ("broadcast_to", |m, [a, b, c], _| m.p([b, 1]).tanh().broadcast_to([a, b, c])),
+    ("permute", |m, [a, b, c], v| {
+        let axes = [[1, 0, 2], [0, 2, 1], [2, 1, 0], [1, 2, 0], [2, 0, 1]][v % 5];
+        m.p([a, b, c]).tanh().permute(&axes)
+    }),
+    ("slice", |m, [a, b, c], v| {
+        let axis = v % 3;
+        let n = [a, b, c][axis];
+        let first = v % n;
+        m.p([a, b, c]).tanh().slice(axis, first..first + (n - first).div_ceil(2))
+    }),
+    ("pad", |m, [a, b, _], v| m.p([a, b]).tanh().pad(&[(v % 3, v / 3), (v / 2, v % 2)], 0.5)),
+    ("concat", |m, [a, b, c], v| {
+        let (x, axis) = (m.p([a, b]).tanh(), v % 2);
+        x.concat(&[&m.p(if axis == 0 { [c, b] } else { [a, c] })], axis)
+    }),
+    ("max", |m, [a, b, c], v| m.p([a, b, c]).max_axes([&[0][..], &[1], &[2], &[0, 1], &[1, 2]][v % 5])),
     ("take", |m, [a, b, _], v| m.p([a, b]).take(&indices(m, "ix", a, &[1 + v]))),
 ];
 
@@ -113,7 +129,7 @@ fn link(m: &Make, all: &[Var], &(what, n, earlier): &Link) -> Var {
     let alike: Vec<&Var> = all.iter().filter(|v| v.shape() == x.shape()).collect();
     let other = alike[earlier % alike.len()];
     let scale = 1.0 / (columns as f64).sqrt();
-    match what % 10 {
+    match what % 13 {
         0 => x.tanh(),
         1 => x.sigmoid() + other,
         2 => x + m.p([columns]),
@@ -123,6 +139,9 @@ fn link(m: &Make, all: &[Var], &(what, n, earlier): &Link) -> Var {
         6 => x.softmax() * 2.0,
         7 => &x - x.mean_axes(&[earlier % 2]).reshape(if earlier % 2 == 0 { [1, columns] } else { [rows, 1] }),
         8 => x.reshape([columns, rows]),
+        9 => x.t(),
+        10 => x.slice(1, 0..columns.div_ceil(2)),
+        11 => x.pad(&[(0, 1), (n % 3, 0)], 0.25),
         _ => x.take(&indices(m, &format!("ix{}", all.len()), rows, &[])),
     }
 }
@@ -141,7 +160,7 @@ fn chain((rows, columns, links): (usize, usize, Vec<Link>)) -> Case {
 }
 
 fn chains() -> Result<(), String> {
-    let links = prop::collection::vec((0usize..10, 1usize..20, 0usize..8), 3..9);
+    let links = prop::collection::vec((0usize..13, 1usize..20, 0usize..8), 3..9);
     drawn(GRAPHS, (1usize..40, 1usize..40, links), |drawn| {
         let name = format!("a random chain {drawn:?}");
         Case { name, ..chain(drawn) }
