@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-static SUITE: Suite = Suite::new("stream", 20);
+static SUITE: Suite = Suite::new("stream", 22);
 
 const ROWS: usize = 1003;
 const BATCH: usize = 32;
@@ -361,6 +361,41 @@ fn by_hand_within_a_loop() {
             let mut run = model.trainer(&set.clone().memory_budget(budget), Fit::new().batch_size(BATCH).shuffle(false)).unwrap();
             while run.steps(1).unwrap().is_some() {
                 run.model().train_on_batch(slice(&set, 5, 12)).unwrap();
+            }
+            assert_eq!(bits(&mut model), bits(&mut alone), "{budget} bytes on {device}");
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// A loop over the very data set that another loop is in the middle of, and a bad batch by hand: the outer loop goes on where it was.
+#[test]
+fn a_loop_within_a_loop() {
+    let set = digits(ROWS);
+    let nan = Dataset::new(HostTensor::f32([2, 9], vec![f32::NAN; 18]).unwrap(), HostTensor::u8([2], vec![0; 2]).unwrap()).unwrap();
+    for device in SUITE.devices() {
+        let mut alone = classifier(&device);
+        for (i, first) in (0..ROWS).step_by(BATCH).enumerate() {
+            alone.train_on_batch(slice(&set, first, ROWS.min(first + BATCH))).unwrap();
+            for from in (0..3 * BATCH).step_by(BATCH).filter(|_| i == 4) {
+                alone.train_on_batch(slice(&set, from, from + BATCH)).unwrap();
+            }
+        }
+        for budget in [1 << 20, blocks_of(3 * BATCH as u64)] {
+            let set = set.clone().memory_budget(budget);
+            let fit = || Fit::new().batch_size(BATCH).shuffle(false);
+            let mut model = classifier(&device);
+            let mut run = model.trainer(&set, fit()).unwrap();
+            for i in 0.. {
+                if run.steps(1).unwrap().is_none() {
+                    break;
+                }
+                if i == 4 {
+                    run.model().trainer(&set, fit()).unwrap().steps(3).unwrap();
+                }
+                if i == 6 {
+                    says(run.model().train_on_batch(&nan), "non-finite-loss", &[]);
+                }
             }
             assert_eq!(bits(&mut model), bits(&mut alone), "{budget} bytes on {device}");
         }

@@ -25,6 +25,8 @@ pub fn all() -> Vec<Reader> {
     vec![
         reader("idx", "x-idx3-ubyte", idx_seeds(), |p| gradus::data::read_idx(p).map(drop)),
         reader("idx in gzip", "x-idx3-ubyte.gz", idx_seeds().iter().map(|b| gzip(b)).collect(), |p| gradus::data::read_idx(p).map(drop)),
+        reader("idx on disk", "x-idx1-ubyte", idx_seeds(), |p| gradus::data::open_idx(p, p).map(drop)),
+        reader("safetensors on disk", "d.safetensors", vec![fields()], |p| gradus::data::open_safetensors(p).map(drop)),
         reader("weights", "w.safetensors", weights.clone(), move |p| target.load_weights(p, Load::new()).map(drop)),
         reader("weights, loosely", "w.safetensors", weights, {
             let mut target = network(1);
@@ -69,6 +71,15 @@ fn idx_seeds() -> Vec<Vec<u8>> {
         b
     };
     vec![file(8, &[3, 28, 28], 1), file(8, &[10], 1), file(0x0d, &[4, 5], 4), file(0x0c, &[7], 4), file(8, &[2, 3, 2, 2, 1], 1)]
+}
+
+/// A data set of three rows as safetensors.
+fn fields() -> Vec<u8> {
+    let header = r#"{"x":{"dtype":"F32","shape":[3,2],"data_offsets":[0,24]},"y":{"dtype":"I64","shape":[3],"data_offsets":[24,48]}}"#;
+    let mut b = (header.len() as u64).to_le_bytes().to_vec();
+    b.extend(header.bytes());
+    b.extend([0; 48]);
+    b
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -6,6 +6,10 @@
 //! assert_eq!((train.len(), test.input_shape().dims()), (100, &[28, 28][..]));
 //! # Ok::<(), gradus::Error>(())
 //! ```
+//!
+//! **A set that does not fit** stays where it is: [`open_idx`], [`open_safetensors`] and every [`Source`] of one's own are read in blocks by a
+//! thread, ahead of the training and within [`Dataset::memory_budget`]. The order is the same, and so is every bit of the result. For data
+//! that is made while training there is [`Model::train_on_batch`](crate::train::Model::train_on_batch).
 
 mod dataset;
 #[cfg(feature = "data-download")]
