@@ -122,6 +122,8 @@ impl Gpu {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(wgpu::PollError::Timeout)) => Ok(false),
             Ok(Err(e)) => Err(Error::DeviceFault { what: "a wait".into(), problem: e.to_string(), device: device() }),
+            // an assertion of wgpu 30: this wait ran out of time, then another thread's poll handed out what it had waited for
+            Err(e) if e.downcast_ref::<String>().is_some_and(|text| text.starts_with("If the queue is empty")) => Ok(false),
             Err(_) => {
                 let reason = "the driver failed while it was waited for".to_string();
                 *lock(&self.failure) = Some(Failure::Lost(reason.clone()));
