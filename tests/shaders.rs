@@ -19,6 +19,8 @@ mod gather;
 mod indices;
 #[path = "parity/make.rs"]
 mod make;
+#[path = "parity/movement.rs"]
+mod movement;
 #[path = "parity/tolerance.rs"]
 mod tolerance;
 
@@ -49,6 +51,10 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         cases::classifiers,
         gather::gathers,
         indices::cases,
+        movement::movements,
+        movement::largest,
+        movement::batched,
+        movement::integers,
         corners::all,
         custom::cases,
     ];
