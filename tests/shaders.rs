@@ -53,6 +53,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         indices::cases,
         movement::movements,
         movement::largest,
+        movement::row_kernels,
         movement::batched,
         movement::integers,
         corners::all,

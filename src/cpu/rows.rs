@@ -1,6 +1,6 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
 use crate::graph::Labels;
-use crate::kernels::{Accuracy, ArgMax, CrossEntropy, Softmax};
+use crate::kernels::{Accuracy, ArgMax, CrossEntropy, CumSum, Softmax};
 use std::ops::Range;
 
 /// Nanoseconds of a value in a row: mostly its exponential.
@@ -186,6 +186,26 @@ pub(super) fn argmax(k: &ArgMax, threads: usize, reads: &[&[u32]], writes: Write
             let at = |c: usize| x[(item / k.inner * k.length + c) * k.inner + item % k.inner];
             let above = |v: f32, top: f32| !top.is_nan() && (v.is_nan() || v > top);
             *out = (1..k.length).fold(0, |best, c| if above(at(c), at(best)) { c } else { best }) as u32;
+        }
+    });
+}
+
+pub(super) fn cumsum_spans(k: &CumSum) -> Vec<Range<usize>> {
+    k.offsets.map(|o| o..o + k.rows * k.width).into()
+}
+
+/// The twin of `shaders/cumsum.wgsl`. The sum runs in f64.
+pub(super) fn cumsum(k: &CumSum, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
+    let x = &f32s(reads[0])[k.offsets[0]..];
+    let mut workers = vec![(); parts((k.rows * k.width) as f64, threads)];
+    fork(&mut workers, 0..k.rows, 16, [k.width; WRITES], writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
+        for (row, out) in rows.zip(f32s_mut(w[0]).chunks_exact_mut(k.width.max(1))) {
+            let mut sum = 0.0f64;
+            for i in 0..k.width {
+                let c = if k.reverse { k.width - 1 - i } else { i };
+                sum += f64::from(x[row * k.width + c]);
+                out[c] = sum as f32;
+            }
         }
     });
 }

@@ -145,6 +145,7 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
             let to = g.shape(node.inputs[0]).clone();
             out.push((node.inputs[0], g.derived(id, Op::Reshape(to), &[grad])?));
         }
+        Op::CumSum { reverse } => out.push((node.inputs[0], g.derived(id, Op::CumSum { reverse: !reverse }, &[grad])?)),
         Op::Softmax { log: true } => {
             // g - exp(y) * sum(g)
             let last = g.shape(grad).rank() - 1;

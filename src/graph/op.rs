@@ -97,6 +97,11 @@ pub enum Op {
         /// Which.
         axis: usize,
     },
+    /// Running sums along the last axis, from its beginning or from its end.
+    CumSum {
+        /// From its end.
+        reverse: bool,
+    },
     /// Softmax over the last axis, or its logarithm.
     Softmax {
         /// Whether the logarithm is given, made without the softmax' underflow.
@@ -165,6 +170,7 @@ impl Op {
             Op::Concat { .. } => "concat",
             Op::ArgMax { .. } => "argmax",
             Op::Reshape(_) => "reshape",
+            Op::CumSum { .. } => "cumsum",
             Op::Softmax { log: false } => "softmax",
             Op::Softmax { log: true } => "log_softmax",
             Op::CrossEntropy { .. } => "cross_entropy",
@@ -238,7 +244,7 @@ impl Op {
                 }
                 Ok(vec![Type { shape: to.clone(), dtype: inputs[0].dtype }])
             }
-            Op::Softmax { .. } => {
+            Op::CumSum { .. } | Op::Softmax { .. } => {
                 all_f32(inputs)?;
                 if inputs[0].shape.rank() == 0 {
                     return Err(OpFault::shape("a scalar has no axis to normalise".into(), "give it at least one axis"));
@@ -275,7 +281,7 @@ impl Op {
                 2 * n(&outputs[0]) * s[s.rank() - if *ta { 2 } else { 1 }] as u64
             }
             Op::Softmax { .. } | Op::CrossEntropy { .. } => 5 * n(inputs[0]),
-            Op::Accuracy(_) | Op::ScatterAdd { .. } | Op::ArgMax { .. } => n(inputs[0]),
+            Op::Accuracy(_) | Op::ScatterAdd { .. } | Op::ArgMax { .. } | Op::CumSum { .. } => n(inputs[0]),
             Op::Custom(c) => c.op().flops(inputs, &outputs.iter().collect::<Vec<_>>()),
             _ => 0,
         }

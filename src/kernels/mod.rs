@@ -22,7 +22,7 @@ pub use gemm::{Gemm, GemmSpec, Matrix, Plane, Tile};
 pub use map::{Map, MapSpec, Read, Strided, Window};
 pub use optimizer::Optimizer;
 pub use reduce::{Reduce, ReduceSpec, Term};
-pub use rows::{Accuracy, ArgMax, CrossEntropy, Softmax};
+pub use rows::{Accuracy, ArgMax, CrossEntropy, CumSum, Softmax};
 pub(crate) use take::{FIRST, LAST};
 pub use take::{ScatterAdd, ScatterLinks, Take};
 pub use tick::Tick;
@@ -79,6 +79,8 @@ pub enum Kernel {
     CrossEntropy(CrossEntropy),
     /// Hits of the largest score.
     Accuracy(Accuracy),
+    /// Running sums over rows.
+    CumSum(CumSum),
     /// Where the largest stands.
     ArgMax(ArgMax),
     /// Rows of the data set to a batch.
@@ -106,6 +108,7 @@ macro_rules! each {
             Kernel::Softmax($k) => $e,
             Kernel::CrossEntropy($k) => $e,
             Kernel::Accuracy($k) => $e,
+            Kernel::CumSum($k) => $e,
             Kernel::ArgMax($k) => $e,
             Kernel::Gather($k) => $e,
             Kernel::Take($k) => $e,
@@ -128,6 +131,7 @@ impl Kernel {
             Kernel::Softmax(k) => if k.log { "log_softmax" } else { "softmax" }.into(),
             Kernel::CrossEntropy(_) => "cross_entropy".into(),
             Kernel::Accuracy(_) => "accuracy".into(),
+            Kernel::CumSum(_) => "cumsum".into(),
             Kernel::ArgMax(_) => "argmax".into(),
             Kernel::Gather(_) => "gather".into(),
             Kernel::Take(_) => "take".into(),

@@ -1,4 +1,4 @@
-//! Kernels that look at whole rows: softmax, cross-entropy, accuracy, argmax.
+//! Kernels that look at whole rows: softmax, cross-entropy, accuracy, argmax, cumsum.
 
 use super::source::Source;
 use super::{Access, Profile, fold, to_words};
@@ -145,6 +145,40 @@ impl Accuracy {
     /// Rows, classes, offsets.
     pub fn dims(&self) -> Vec<u32> {
         to_words([self.rows, self.classes].into_iter().chain(self.offsets))
+    }
+    /// A thread a row.
+    pub fn grid(&self) -> [u32; 3] {
+        fold(self.rows.div_ceil(WG))
+    }
+}
+
+/// Running sums over rows. Buffers: input, output.
+#[derive(Debug, Clone)]
+pub struct CumSum {
+    /// Whether they run from the end.
+    pub reverse: bool,
+    /// How many rows.
+    pub rows: usize,
+    /// Values of a row.
+    pub width: usize,
+    /// First element of the input and of the output.
+    pub offsets: [usize; 2],
+}
+
+impl CumSum {
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("f32");
+        s.number("WG", WG).flag("REVERSE", self.reverse).buffer("x", Access::Read, "f32").buffer("out", Access::Write, "f32");
+        s.finish(include_str!("../../shaders/cumsum.wgsl"))
+    }
+    /// Input, output.
+    pub fn accesses(&self) -> Vec<Access> {
+        vec![Access::Read, Access::Write]
+    }
+    /// Rows, width, offsets.
+    pub fn dims(&self) -> Vec<u32> {
+        to_words([self.rows, self.width, self.offsets[0], self.offsets[1]])
     }
     /// A thread a row.
     pub fn grid(&self) -> [u32; 3] {

@@ -7,7 +7,7 @@ use super::view::strided;
 use crate::error::place;
 use crate::expr::Expr;
 use crate::graph::{Custom, NodeId, Type, Value};
-use crate::kernels::{self, ArgMax, Kernel, Map, ScatterAdd, ScatterLinks, Take};
+use crate::kernels::{self, ArgMax, CumSum, Kernel, Map, ScatterAdd, ScatterLinks, Take};
 
 impl Lowering<'_> {
     /// Rows of a table by number.
@@ -72,6 +72,19 @@ impl Lowering<'_> {
         let to = self.assign(node.into());
         let label = self.label(node, format!("{} {shape}", n.op.name()), &[]);
         self.push(Kernel::Map(Map::of_integers(shape.dims(), read, to.1)), vec![from, to.0], label, 0, 2 * shape.size());
+    }
+
+    /// Running sums over rows.
+    pub(super) fn cumsum(&mut self, node: NodeId, reverse: bool) {
+        let n = &self.g.nodes[node];
+        let (from, offset) = self.place(n.inputs[0]);
+        let shape = self.g.shape(n.inputs[0]).clone();
+        let (rows, width) = (shape.size() / shape.last().max(1), shape.last());
+        let flops = self.g.flops(node);
+        let to = self.assign(node.into());
+        let label = self.label(node, &shape, &[]);
+        let kernel = CumSum { reverse, rows, width, offsets: [offset, to.1] };
+        self.push(Kernel::CumSum(kernel), vec![from, to.0], label, flops, 2 * shape.size());
     }
 
     /// Where the largest stands.

@@ -173,6 +173,7 @@ pub fn fuse(step: &Step) -> Result<Groups> {
             | Op::Take { .. }
             | Op::ScatterAdd { .. }
             | Op::ArgMax { .. }
+            | Op::CumSum { .. }
             | Op::Custom(_) => new(Core::Rows(id), vec![], shape(n.inputs[0])),
         };
         f.owner.insert(id, f.groups.len());

@@ -421,6 +421,7 @@ impl Lowering<'_> {
                 let to = self.assign(node.into());
                 self.mean_of_rows(hits, rows, to, "mean hits");
             }
+            Op::CumSum { reverse } => self.cumsum(node, reverse),
             Op::ArgMax { axis } => self.argmax(node, axis),
             Op::Take { .. } => self.take(node),
             Op::ScatterAdd { rows, padding } => self.scatter_add(node, rows, padding),

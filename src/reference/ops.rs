@@ -32,6 +32,7 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
         Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => return Ok(vec![movement::run(g, node, x)]),
         Op::ArgMax { axis } => return Ok(vec![movement::argmax(real(node, x, 0)?, shape(0), *axis)]),
         Op::Reshape(_) => return Ok(vec![x[0].clone()]),
+        Op::CumSum { reverse } => cumsum(real(node, x, 0)?, shape(0).last(), *reverse),
         Op::Softmax { log } => softmax(real(node, x, 0)?, shape(0).last(), *log),
         Op::CrossEntropy { smoothing, .. } => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0), *smoothing),
         Op::Accuracy(_) => return classify::accuracy(node, real(node, x, 0)?, x[1], shape(0)),
@@ -133,6 +134,13 @@ fn matmul<T: Real>((a, ta): (&[T], bool), (b, tb): (&[T], bool), a_shape: &Shape
 fn softmax<T: Real>(x: &[T], width: usize, log: bool) -> Vec<T> {
     // an empty last axis has no rows to cut
     x.chunks(width.max(1)).flat_map(|row| log_softmax(row).into_iter().map(|y| if log { y } else { y.exp() })).collect()
+}
+
+/// `y_i` is the sum of all `x_j` with `j <= i`, or with `j >= i`.
+fn cumsum<T: Real>(x: &[T], width: usize, reverse: bool) -> Vec<T> {
+    let sum = |row: &[T]| row.iter().fold(T::from_f64(0.0), |s, &v| s + v);
+    let one = |row: &[T], i: usize| if reverse { sum(&row[i..]) } else { sum(&row[..=i]) };
+    x.chunks(width.max(1)).flat_map(|row| (0..row.len()).map(move |i| one(row, i))).collect()
 }
 
 /// `x_c - log sum_d exp(x_d)`, less the row's largest first: no exponential is above 1, so none overflows.

@@ -90,6 +90,7 @@ tests! {
     indices_beyond = beyond::jobs();
     movements = rows(movement::movements());
     largest = rows(movement::largest());
+    row_kernels = rows(movement::row_kernels());
     batched = rows(movement::batched());
     integers = rows(movement::integers());
     corners = rows(corners::all());

@@ -172,6 +172,19 @@ pub fn largest() -> Vec<Case> {
     out
 }
 
+/// Kernels that look at whole rows.
+pub fn row_kernels() -> Vec<Case> {
+    let mut out = Vec::new();
+    for (shape, axis) in [(&[1][..], 0), (&[257], 0), (&[7, 33], 1), (&[65, 10], 1), (&[7, 33], 0), (&[3, 5, 31], 1)] {
+        out.push(Case::new(format!("cumsum of {shape:?} along {axis}"), move |m| {
+            let y = m.p(shape).tanh().cumsum(axis);
+            m.output("sums", &y);
+            m.weigh(&(y * 0.5))
+        }));
+    }
+    out
+}
+
 /// Shapes of the two operands.
 const PRODUCTS: &[(&[usize], &[usize])] = &[
     (&[3, 5, 7], &[7, 9]),

@@ -69,6 +69,7 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
             (0..y0.len()).map(|e| moved(&node.op, x, shape, e)).collect()
         }
         Op::ArgMax { axis } => argmax(x[0], *axis, y0.len()),
+        Op::CumSum { reverse } => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.running(y, *reverse)).collect(),
         Op::Softmax { log: false } => rows(x[0]).flat_map(|r| r.softmax()).map(|(_, t)| t).collect(),
         Op::Softmax { log: true } => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.log_softmax(y)).collect(),
         Op::CrossEntropy { smoothing, .. } => return cross_entropy(x, y, *smoothing),
@@ -243,6 +244,14 @@ fn rows<'a>((x, ty): (&'a Known, &Type)) -> impl Iterator<Item = Row<'a>> {
 }
 
 impl Row<'_> {
+    /// Each running sum is a sum of its own.
+    fn running(&self, y: &[f64], reverse: bool) -> Vec<f64> {
+        let n = self.x.len();
+        let range = |i: usize| if reverse { i..n } else { 0..i + 1 };
+        let scale = |i: usize| self.x[range(i)].iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        (0..n).map(|i| sum(range(i).len(), scale(i), y[i]) + self.tol[range(i)].iter().sum::<f64>()).collect()
+    }
+
     /// The tolerance of each logarithm of a probability: a relative error of the sum of exponentials is an absolute one here.
     fn log_softmax(&self, y: &[f64]) -> Vec<f64> {
         let p = self.softmax();

@@ -151,6 +151,19 @@ impl Var {
         self.op(Op::ArgMax { axis }, &[])
     }
 
+    /// Running sums along an axis: `y[i] = x[0] + .. + x[i]`.
+    #[track_caller]
+    pub fn cumsum(&self, axis: usize) -> Var {
+        let rank = self.shape().rank();
+        if axis + 1 == rank {
+            return self.op(Op::CumSum { reverse: false }, &[]);
+        }
+        if axis >= rank {
+            return self.no_axis("cumsum", axis);
+        }
+        self.transpose(axis, rank - 1).op(Op::CumSum { reverse: false }, &[]).transpose(axis, rank - 1)
+    }
+
     /// `[.., m, k]` times `[.., k, n]` is `[.., m, n]`. The axes in front broadcast as in PyTorch; a vector on the left is a row, on the
     /// right a column, and its axis goes away again.
     #[track_caller]

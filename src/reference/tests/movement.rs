@@ -101,6 +101,8 @@ fn finite_differences() {
         let e = (&x - x.max_keep(&[1])).exp();
         &e / e.sum_keep(&[1])
     });
+    pass("cumsum", |b| x(b, &[3, 4]).cumsum(1));
+    pass("cumsum of the first axis", |b| x(b, &[3, 4]).tanh().cumsum(0));
     for (l, r) in [
         (&[2, 3, 4][..], &[4, 5][..]),
         (&[3, 4], &[2, 4, 5]),

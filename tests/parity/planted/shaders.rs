@@ -107,6 +107,19 @@ const REDUCE: &[Line] = &[
     ("a sum for the largest", S, &[("return safe_max(a, b)", "return a + b")], &["max of [7, 33] over [1]"]),
 ];
 
+const CUMSUM: &[Line] = &[
+    (
+        "one late",
+        S,
+        &[("sum += x[first + c];\n        out[to + c] = sum;", "out[to + c] = sum;\n        sum += x[first + c];")],
+        &["cumsum of [7, 33] along 1"],
+    ),
+    ("the gradient from the wrong end", S, &[("select(i, n - 1u - i, REVERSE)", "i")], &["cumsum of [7, 33] along 1"]),
+    ("a dropped last value", S, &[("i < n", "i + 1u < n")], &["cumsum of [7, 33] along 1"]),
+    ("a wrong stride", S, &[("dim(2u) + row * n", "dim(2u)")], &["cumsum of [7, 33] along 1"]),
+    ("a last row that is stale", S, &[("row >= dim(0u)", "row + 1u >= dim(0u)")], &["cumsum of [7, 33] along 1"]),
+];
+
 const ARGMAX: &[Line] = &[
     ("the last of equals", S, &[("v > top", "v >= top")], &["argmax of [7, 33] along 1"]),
     ("a dropped last term", S, &[("c < dim(1u)", "c + 1u < dim(1u)")], &["the last is the largest"]),
@@ -317,6 +330,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("lib/finite", FINITE),
     ("reduce", REDUCE),
     ("argmax", ARGMAX),
+    ("cumsum", CUMSUM),
     ("softmax", SOFTMAX),
     ("cross_entropy", CROSS_ENTROPY),
     ("accuracy", ACCURACY),
