@@ -154,6 +154,9 @@ fn formula(name: &str, f: &Expr, args: &[Vec<f64>], value: &[f64], slopes: &[Vec
     }
 }
 
+/// Activations that PyTorch does not have, and so no file of its values.
+const NOT_PYTORCHS: &[&str] = &[];
+
 #[test]
 fn activations_are_pytorchs() {
     let golden = json("activations.json");
@@ -168,7 +171,8 @@ fn activations_are_pytorchs() {
         ("cos", one(|x| x.cos())),
         ("expm1", one(|x| x.expm1())),
     ];
-    let all: Vec<(&str, Expr)> = Activation::ALL.iter().map(|a| (a.name(), a.expr())).chain(others).collect();
+    let ours = Activation::ALL.iter().map(|a| (a.name(), a.expr())).filter(|(name, _)| !NOT_PYTORCHS.contains(name));
+    let all: Vec<(&str, Expr)> = ours.chain(others).collect();
     assert_eq!(all.len() + 1, golden.as_object().unwrap().len());
     for (name, f) in all {
         let (value, slope) = (floats(&golden[name]["value"]), floats(&golden[name]["derivative"]));
