@@ -64,12 +64,13 @@ fn main() -> Result<()> {
 
 /// The model of the file. A file of weights alone says how wide its layers are, and not what stands between them.
 fn model(file: &Path, activation: Activation, device: Device) -> Result<Model> {
-    let whole = Model::load_on(file, device.clone());
-    match whole {
-        Err(Error::BadFile { problem, .. }) if problem == "not a gradus model" => {}
-        other => return Ok(other?),
-    }
     let bytes = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+    let Ok((_, header)) = safetensors::SafeTensors::read_metadata(&bytes) else {
+        return Ok(Model::load_on(file, device)?); // its error says what is wrong
+    };
+    if header.metadata().as_ref().is_some_and(|m| m.contains_key("gradus")) {
+        return Ok(Model::load_on(file, device)?);
+    }
     let tensors = safetensors::SafeTensors::deserialize(&bytes)?;
     let mut layers: Vec<(usize, Vec<usize>)> = Vec::new();
     for (name, tensor) in tensors.tensors() {
@@ -90,7 +91,7 @@ fn model(file: &Path, activation: Activation, device: Device) -> Result<Model> {
     for (i, shape) in &layers {
         // activations count in the names: 0, 2, 4
         while net.len() < *i {
-            net = net.add(activation);
+            net = if net.is_empty() { net.add(Flatten) } else { net.add(activation) };
         }
         net = net.add(Linear::new(shape[0]));
     }
@@ -98,6 +99,7 @@ fn model(file: &Path, activation: Activation, device: Device) -> Result<Model> {
     let settings = Compile::new(Adam::default(), CrossEntropy::new()).input([SIDE * SIDE]).device(device);
     let mut model = net.add(Softmax).compile(settings)?;
     model.load_weights(file, Load::new())?;
+    eprintln!("activations: {} (the file does not say which; --activation NAME)", activation.name());
     Ok(model)
 }
 
@@ -202,4 +204,43 @@ fn verdict(probabilities: &[f32], label: Option<usize>) -> String {
         None => {}
     }
     out + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(w: u32, h: u32, color: png::ColorType, pixel: impl Fn(u32, u32) -> Vec<u8>) -> Digit {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("digit.png");
+        let mut encoder = png::Encoder::new(std::fs::File::create(&path).unwrap(), w, h);
+        encoder.set_color(color);
+        let bytes: Vec<u8> = (0..w * h).flat_map(|i| pixel(i % w, i / w)).collect();
+        encoder.write_header().unwrap().write_image_data(&bytes).unwrap();
+        from_png(&path).unwrap()
+    }
+
+    #[test]
+    fn mnists_own_size_stays_as_it_is() {
+        let d = written(28, 28, png::ColorType::Grayscale, |x, y| vec![if (x, y) == (3, 5) { 200 } else { 0 }]);
+        assert_eq!((d.pixels[5 * 28 + 3], d.pixels.iter().filter(|p| **p > 0).count()), (200, 1));
+    }
+
+    /// A black bar in the corner of a transparent page comes to the middle, light on dark, 20 pixels high.
+    #[test]
+    fn any_picture_becomes_one_of_mnists() {
+        let ink = |x: u32, y: u32| (10..20).contains(&x) && (5..55).contains(&y);
+        let d = written(100, 60, png::ColorType::Rgba, |x, y| if ink(x, y) { vec![0, 0, 0, 255] } else { vec![0, 0, 0, 0] });
+        let mass = |of: &dyn Fn(usize) -> f64| (0..784).map(|i| f64::from(d.pixels[i]) * of(i)).sum::<f64>();
+        let (total, x, y) = (mass(&|_| 1.0), mass(&|i| (i % 28) as f64 + 0.5), mass(&|i| (i / 28) as f64 + 0.5));
+        assert!((x / total - 14.0).abs() < 0.75 && (y / total - 14.0).abs() < 0.75, "{} {}", x / total, y / total);
+        let rows = (0..28).filter(|y| (0..28).any(|x| d.pixels[y * 28 + x] > 127)).count();
+        assert!((19..=21).contains(&rows) && d.pixels[0] == 0, "{rows}");
+    }
+
+    #[test]
+    fn an_empty_page_is_black() {
+        assert!(written(1, 1, png::ColorType::Rgb, |_, _| vec![255; 3]).pixels.iter().all(|p| *p == 0));
+        assert!(written(40, 40, png::ColorType::GrayscaleAlpha, |_, _| vec![255, 0]).pixels.iter().all(|p| *p == 0));
+    }
 }

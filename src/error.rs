@@ -117,7 +117,7 @@ pub enum Error {
     DeviceLost { device: String, reason: String },
 
     /// The plan does not fit the device's memory or limits.
-    #[error("{what} needs {needed} bytes and {}\n  where: the biggest: {}\n  help: {help}", gives(*available), biggest.join(", "))]
+    #[error("{what} needs {needed} bytes and {}\n  where: {}\n  help: {help}", gives(*available), if biggest.is_empty() { "the device's buffers".to_string() } else { format!("the biggest: {}", biggest.join(", ")) })]
     OutOfMemory { what: String, needed: u64, available: u64, biggest: Vec<String>, help: String },
 
     /// The driver or wgpu refused a kernel or a command: a fault of gradus or of the driver.
@@ -134,12 +134,12 @@ pub enum Error {
 
     /// The loss became NaN or infinite: that step and all later ones changed nothing.
     #[error(
-        "the loss is not finite ({loss}) at step {step}\n  where: epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, check the data for NaN or huge values, or look at the layers' outputs with `predict`"
+        "the loss is not finite ({loss}) at step {step}\n  where: epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, check the data for NaN or huge values, or see with `Model::activation` and `Model::gradient` where it grows"
     )]
     NonFiniteLoss { step: u64, epoch: u64, loss: f32 },
 
     /// Something that was asked for by name and is not there.
-    #[error("there is no {what} `{name}`\n  where: {at}\n  help: there is {}", if known.is_empty() { "none".to_string() } else { known.join(", ") })]
+    #[error("there is no {what} `{name}`\n  where: {at}\n  help: {}", if known.is_empty() { "nothing of this kind is there; `Model::summary` lists what a model has".to_string() } else { format!("there is {}", known.join(", ")) })]
     NotFound { what: String, name: String, at: String, known: Vec<String> },
 
     /// A combination that this version cannot do.

@@ -8,7 +8,7 @@ use gradus::rng::Philox;
 use gradus::tensor::{DType, HostTensor};
 use need::Suite;
 
-static SUITE: Suite = Suite::new("embedding", 8);
+static SUITE: Suite = Suite::new("embedding", 9);
 
 const WORDS: usize = 31;
 const LENGTH: usize = 9;
@@ -136,4 +136,19 @@ fn a_padding_row_is_zeros_and_stays_so() {
         assert_eq!(row(&weight(&mut loaded), 7), [0.0; 8]);
         SUITE.ran(1);
     }
+}
+
+/// A recipe keeps what the input is.
+#[test]
+fn a_recipe_of_an_embedding_runs() {
+    use gradus::train::{DataSource, Recipe};
+    let net = Sequential::new().add(Embedding::new(WORDS, 4)).add(Flatten).add(Linear::new(3));
+    let settings = Compile::new(Adam::new(0.05), CrossEntropy::new()).input([LENGTH]).input_dtype(DType::U32);
+    let recipe = Recipe::new(&net, &settings, &Fit::new(), DataSource::new("sentences")).unwrap();
+    let again = Recipe::from_json(&recipe.to_json()).unwrap();
+    assert_eq!(again, recipe);
+    let mut model = again.compile(Device::cpu()).unwrap();
+    let history = model.fit(&sentences(200, 1), Fit::new().epochs(5).verbose(0)).unwrap();
+    assert!(history.get("loss")[4] < history.get("loss")[0]);
+    SUITE.ran(1);
 }

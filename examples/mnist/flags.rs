@@ -53,7 +53,8 @@ pub struct Flags {
     #[arg(long, value_name = "WIDTHS", value_delimiter = ',', value_parser = width, help_heading = "The run")]
     hidden: Option<Vec<usize>>,
 
-    /// relu, tanh, sigmoid, silu, gelu (by erf), gelu_tanh [default: relu]
+    /// relu, tanh, sigmoid, silu, gelu (by erf), gelu_tanh, leaky_relu, elu, selu, softplus, mish, hardswish, hardsigmoid, relu6,
+    /// softsign, log_sigmoid [default: relu]
     #[arg(long, value_name = "NAME", help_heading = "The run")]
     activation: Option<Activation>,
 

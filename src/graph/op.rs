@@ -22,8 +22,8 @@ pub enum Labels {
     Probabilities,
 }
 
-/// The operations. **To add one**: its rule here, its gradient in `grad.rs`, its kernel in `kernels/`, its twin in `cpu/`, its
-/// loops in `reference/`, its rows in `tests/parity.rs`.
+/// The operations. **To add one**: `docs/extending.md` goes through the ten places (the rule here, `grad.rs`, a method in `var/`,
+/// `kernels/` and `shaders/`, `plan/`, `cpu/`, `reference/`; in `tests/parity/` its tolerance, rows and planted errors).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     /// A field of the batch: `[batch, ..row]`, gathered from the data set that lies on the device.

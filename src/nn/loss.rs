@@ -49,6 +49,7 @@ impl CrossEntropy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct Mse {}
 
 impl Mse {

@@ -93,6 +93,7 @@ impl Sgd {
     pub(super) fn check(&self, f: &mut Faults) {
         let good = |x: f64| x.is_finite() && x >= 0.0;
         f.check(good(self.momentum), "optimizer.momentum", self.momentum, "give a number of 0 or above");
+        f.check(self.dampening.is_finite(), "optimizer.dampening", self.dampening, "give a finite number; 0 is usual");
         f.check(good(self.weight_decay), "optimizer.weight_decay", self.weight_decay, "give a number of 0 or above");
         let plain = self.momentum > 0.0 && self.dampening == 0.0;
         f.check(

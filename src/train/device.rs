@@ -172,13 +172,16 @@ impl Device {
                 format!("no GPU: {}; `--device list` says what was tried", if tried.is_empty() { why } else { "it could not be opened" });
             return Ok(Device { choice, note, ..Self::cpu() });
         }
+        let refused = !tried.is_empty();
         tried.extend(all.iter().map(|a| format!("{}: {a}", a.index)));
-        let problem = match &choice {
-            _ if all.is_empty() => "this machine has no Vulkan, Metal or DX12 adapter".to_string(),
-            DeviceChoice::Gpu => "every adapter is a GPU in software".into(),
-            _ => "no adapter matches".into(),
+        let (problem, help) = match &choice {
+            _ if all.is_empty() => ("this machine has no Vulkan, Metal or DX12 adapter", INSTALL),
+            _ if refused => ("what matches could not be opened", "update its driver, choose another of the list, or use `cpu`"),
+            DeviceChoice::Gpu => ("every adapter is a GPU in software", INSTALL),
+            DeviceChoice::Software => ("there is no GPU in software", "install mesa-vulkan-drivers, or use `cpu`"),
+            _ => ("no adapter matches", "choose a number or a part of a name of the list above, or use `cpu`"),
         };
-        Err(Error::NoDevice { wanted: choice.to_string(), problem, tried, help: INSTALL.into() })
+        Err(Error::NoDevice { wanted: choice.to_string(), problem: problem.into(), tried, help: help.into() })
     }
 
     /// The choice that gave this device.

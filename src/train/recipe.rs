@@ -2,7 +2,7 @@ use super::{Compile, Device, Fit, Model, ModuleExt};
 use crate::error::{Error, Faults, Result};
 use crate::nn::{Layer, Loss, Metric, Sequential};
 use crate::optim::Optimizer;
-use crate::tensor::Shape;
+use crate::tensor::{DType, Shape};
 use serde::{Deserialize, Serialize};
 
 /// The recipe format that this version writes, and the newest that it reads.
@@ -39,6 +39,9 @@ pub struct Recipe {
     pub seed: u64,
     /// The shape of one row of input.
     pub input: Shape,
+    /// What `x` is: f32, or u32 for indices; f32.
+    #[serde(default = "super::settings::f32_input")]
+    pub input_dtype: DType,
     /// The data.
     pub data: DataSource,
     /// The optimizer with its rates.
@@ -74,7 +77,8 @@ impl Recipe {
                 help: "a recipe holds a `Sequential` of one input and a loss of gradus".into(),
             });
         };
-        Ok(Recipe { version: RECIPE_VERSION, seed: c.seed, input: c.input, data, optimizer, loss, metrics, fit: fit.clone(), layers })
+        let (input, input_dtype) = (c.input, c.input_dtype);
+        Ok(Recipe { version: RECIPE_VERSION, seed: c.seed, input, input_dtype, data, optimizer, loss, metrics, fit: fit.clone(), layers })
     }
 
     /// Reads a recipe in JSON. Unknown keys are refused, as are newer versions.
@@ -116,6 +120,7 @@ impl Recipe {
 
     fn compile_settings(&self) -> Compile {
         let mut c = Compile::new(self.optimizer.clone(), self.loss.clone()).input(self.input.clone()).seed(self.seed);
+        c.input_dtype = self.input_dtype;
         c.metrics = self.metrics.clone();
         c
     }

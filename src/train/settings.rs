@@ -101,6 +101,7 @@ impl Compile {
         let names: Vec<&str> = self.metrics.iter().map(Metric::name).collect();
         for (i, name) in names.iter().enumerate() {
             let free = *name != "loss" && !names[..i].contains(name);
+            f.check(!name.is_empty(), "compile.metrics", "a metric has no name", "give each metric a name");
             f.check(free, "compile.metrics", format!("the name `{name}` is taken"), "give each metric a name of its own");
         }
     }

@@ -21,7 +21,8 @@ const FORMAT: u32 = 1;
 type Tensor = (String, Vec<usize>, Vec<u8>);
 
 /// How to load weights: strictly, unless told otherwise. Patterns are globs over full names: `*` any text, `?` one character.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 #[must_use]
 pub struct Load {
