@@ -16,7 +16,7 @@ fn main(
     let last = select(0u, min(first + dim(3u), length), live);
     var sum = 0.0;
     // a piece past the end has the last term once more
-    if (MAX && live) { sum = term(row, min(first, length - 1u)); }
+    if (MAX && live && length > 0u) { sum = term(row, min(first, length - 1u)); }
     for (var r = first + lane; r < last; r += GROUP) { sum = join(sum, term(row, r)); }
     let total = group_sum(sum, lane);
     if (live && lane == 0u) { store(item, total * bitcast<f32>(dim(4u))); }

@@ -170,7 +170,7 @@ fn data_that_is_not_on_the_device() {
     let _alone = alone();
     let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
     let (train, test) = digits();
-    let work = |lose_at: &[usize]| {
+    let work = |set: &Dataset, lose_at: &[usize]| {
         let mut model = compiled(&device);
         let (mut seen, mut calls) = (Vec::new(), 0);
         let mut may_lose = |m: &Model| {
@@ -179,9 +179,7 @@ fn data_that_is_not_on_the_device() {
                 lose(m);
             }
         };
-        // blocks of two batches
-        let stream = train.clone().memory_budget(4 * (784 + 4 + 24) * 65);
-        let mut run = model.trainer(&stream, Fit::new().epochs(2).batch_size(32)).unwrap();
+        let mut run = model.trainer(set, Fit::new().epochs(2).batch_size(32)).unwrap();
         while let Some(r) = run.steps(3).unwrap() {
             seen.push(format!("{r:?}"));
             may_lose(run.model());
@@ -189,7 +187,7 @@ fn data_that_is_not_on_the_device() {
             may_lose(run.model());
         }
         may_lose(&model);
-        seen.push(format!("{:?}", model.evaluate(&stream, 50).unwrap()));
+        seen.push(format!("{:?}", model.evaluate(set, 50).unwrap()));
         may_lose(&model);
         seen.push(format!("{:?}", model.test_on_batch(&test).unwrap()));
         may_lose(&model);
@@ -198,11 +196,15 @@ fn data_that_is_not_on_the_device() {
         seen.push(format!("{:?}", model.train_on_batch(&test).unwrap()));
         (seen, bytes(&mut model), model.recoveries())
     };
-    let whole = work(&[]);
-    for at in [&[1][..], &[2], &[5], &[8, 9], &[3, 17, 18, 19, 20], &[16, 20]] {
-        let broken = work(at);
-        assert_eq!(broken.0, whole.0, "lost at {at:?}");
-        assert!(broken.1 == whole.1 && broken.2 == at.len(), "lost at {at:?}: {} recoveries", broken.2);
+    // blocks of two batches; and the set on the device, beside batches by hand
+    let sets = [("streamed", train.clone().memory_budget(4 * (784 + 4 + 24) * 65)), ("resident", train)];
+    for (kind, set) in &sets {
+        let whole = work(set, &[]);
+        for at in [&[1][..], &[2], &[5], &[8, 9], &[3, 17, 18, 19, 20], &[16, 20]] {
+            let broken = work(set, at);
+            assert_eq!(broken.0, whole.0, "{kind}, lost at {at:?}");
+            assert!(broken.1 == whole.1 && broken.2 == at.len(), "{kind}, lost at {at:?}: {} recoveries", broken.2);
+        }
     }
     SUITE.ran(1);
 }

@@ -14,5 +14,8 @@ pub(super) fn run(k: &Custom, reads: &[&[u32]], writes: Writes<'_>) -> Result<()
     let types: Vec<&Type> = k.inputs.iter().map(|(t, _)| t).collect();
     let x: Vec<&[f32]> = reads.iter().zip(&k.inputs).map(|(r, (t, offset))| &f32s(r)[*offset..][..t.shape.size()]).collect();
     let mut y: Vec<&mut [f32]> = writes.into_iter().take(k.outputs.len()).map(f32s_mut).collect();
-    k.op.op().cpu(&types, &x, &mut y).map_err(|problem| fault(&format!("the custom op `{}` ({})", k.op.op().name(), k.at), problem))
+    // the buffers are out of the table meanwhile: a panic must not take them along
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| k.op.op().cpu(&types, &x, &mut y)));
+    let done = done.unwrap_or_else(|_| Err("it panicked".into()));
+    done.map_err(|problem| fault(&format!("the custom op `{}` ({})", k.op.op().name(), k.at), problem))
 }

@@ -155,7 +155,9 @@ fn one_row(x: &[f32], y: &Targets<'_>, row: usize, rows: f32, mut slope: Option<
         let total = y.total(row);
         slope.iter_mut().enumerate().for_each(|(c, s)| *s = (*s / sum * total - y.p(row, c)) / rows);
     }
-    (loss as f32, f32::from(u8::from(best == y.class(row))))
+    // a label without a class: the loss halts the training
+    let loss = if y.class(row) < x.len() { loss as f32 } else { f32::NAN };
+    (loss, f32::from(u8::from(best == y.class(row))))
 }
 
 pub(super) fn accuracy_spans(k: &Accuracy) -> Vec<Range<usize>> {

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 pub(crate) use limit::Limit;
 
-/// Rows that are read at a time where all are looked at.
-const CHUNK: usize = 4096;
+/// Words that are read at a time where all rows are looked at; at least a row, at most so many.
+const CHUNK_WORDS: usize = 1 << 20;
+const CHUNK_ROWS: usize = 4096;
 /// Bytes that a set outside of memory may take.
 const DEFAULT_BUDGET: u64 = 256 << 20;
 
@@ -301,9 +302,10 @@ impl Dataset {
     pub(crate) fn each_chunk(&self, field: usize, mut f: impl FnMut(usize, &[u32]) -> Result<()>) -> Result<()> {
         let words = self.looks[field].field().words();
         let (mut rows, mut out) = (Vec::new(), Vec::new());
-        for first in self.rows().step_by(CHUNK) {
+        let chunk = (CHUNK_WORDS / words.max(1)).clamp(1, CHUNK_ROWS);
+        for first in self.rows().step_by(chunk) {
             rows.clear();
-            rows.extend((first..self.rows.end.min(first + CHUNK)).map(|r| r as u32));
+            rows.extend((first..self.rows.end.min(first + chunk)).map(|r| r as u32));
             out.clear();
             out.resize(rows.len() * words, 0);
             self.read(field, &rows, &mut out)?;

@@ -36,6 +36,9 @@ pub fn open_idx(images: impl AsRef<Path>, labels: impl AsRef<Path>) -> Result<Da
     Ok(Dataset::from_sources([("x", Arc::new(x) as Arc<dyn Source>), ("y", Arc::new(y))])?.named(&name))
 }
 
+/// As the crate `safetensors` has it.
+const LONGEST_HEADER: u64 = 100_000_000;
+
 fn idx_rows(path: &Path) -> Result<FileRows> {
     let (mut file, size) = open(path)?;
     let bytes = head(&mut file, path, idx::LONGEST_HEADER)?;
@@ -82,6 +85,10 @@ pub fn open_safetensors(path: impl AsRef<Path>) -> Result<Dataset> {
         let problem = format!("not a safetensors file, or cut short: its header has {length} bytes, the file {size}");
         return Err(bad(0, problem, "give a safetensors file, as `safetensors.torch.save_file` writes it"));
     };
+    if length > LONGEST_HEADER {
+        let problem = format!("its header would have {length} bytes; safetensors allow {LONGEST_HEADER}");
+        return Err(bad(0, problem, "give a safetensors file, as `safetensors.torch.save_file` writes it"));
+    }
     let bytes = head(&mut file, path, start)?;
     let meta: Metadata = serde_json::from_slice(&bytes[8.min(bytes.len())..])
         .map_err(|e| bad(8, format!("its header cannot be used ({e})"), "write it with a safetensors library"))?;

@@ -103,10 +103,10 @@ impl CrossEntropy {
         a
     }
 
-    /// Rows, classes, offsets, the bits of the smoothing.
+    /// Rows, classes, offsets, the bits of the smoothing and of a NaN.
     pub fn dims(&self) -> Vec<u32> {
         let mut d = to_words([self.rows, self.classes].into_iter().chain(self.offsets));
-        d.push(self.smoothing.to_bits());
+        d.extend([self.smoothing.to_bits(), f32::NAN.to_bits()]);
         d
     }
 

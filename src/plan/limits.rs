@@ -47,7 +47,7 @@ pub(super) fn label_limits(g: &Graph) -> Vec<LabelLimit> {
         let found = match &n.op {
             Op::Batch { field: Field { one_hot: Some(classes), name, .. }, .. } => Some((name, *classes)),
             Op::CrossEntropy { labels: Labels::Classes, .. } | Op::Accuracy(Labels::Classes) => {
-                match &g.nodes[base(g, n.inputs[1]).node].op {
+                match &g.nodes[origin(g, n.inputs[1]).node].op {
                     Op::Batch { field, .. } => Some((&field.name, g.shape(n.inputs[0]).last())),
                     _ => None,
                 }

@@ -9,7 +9,12 @@ use crate::tensor::{DType, Shape};
 pub(super) fn strided(g: &Graph, o: Operand, offset: usize, shape: &Shape) -> Strided {
     let own = g.shape(o.value);
     let Some((node, operand)) = o.through else {
-        let strides = if own.size() == shape.size() { shape.strides() } else { own.broadcast_strides(shape) };
+        let strides = match own.size() {
+            // of whatever rank: a reshape may stand between
+            1 => vec![0; shape.rank()],
+            n if n == shape.size() => shape.strides(),
+            _ => own.broadcast_strides(shape),
+        };
         return Strided::new(offset, strides);
     };
     let steps = own.strides();

@@ -167,6 +167,8 @@ impl Model {
 
     /// Sets the state for a pass in order over so many rows that are on the device.
     pub(super) fn set_look_state(&mut self, rows: usize) -> Result<()> {
+        // what an earlier pass left behind when it failed
+        while self.session.poll(Lane::Look, true)?.is_some() {}
         let mut state = [0u32; STATE_WORDS];
         state[STATE_BATCH] = self.looked;
         state[STATE_ROWS] = rows as u32;

@@ -269,6 +269,11 @@ impl Feed {
         Ok(most.min((s.rows - s.taken).div_ceil(self.batch)))
     }
 
+    /// Takes the state on the device for another loop's.
+    pub fn forget_turn(&mut self) {
+        self.turn = 0; // no loop's
+    }
+
     /// Steps were queued.
     pub fn used(&mut self, steps: usize) {
         if let Some(s) = &mut self.stream {

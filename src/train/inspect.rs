@@ -5,7 +5,6 @@ use super::step::build;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::kernels::words::{STATE_BATCH, STATE_ROWS, STATE_WORDS};
 use crate::plan::{BufferId, DataId, Lane, Program, Purpose, Request, Step, plan};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::sync::Arc;
@@ -149,9 +148,7 @@ impl Model {
             known: vec![],
         })?;
         let handle = self.session.prepare(program, ids)?;
-        let mut state = [0u32; STATE_WORDS];
-        (state[STATE_BATCH], state[STATE_ROWS]) = (self.looked, rows as u32);
-        self.session.write(BufferId::State(Lane::Look), 0, &state)?;
+        self.set_look_state(rows)?;
         self.session.submit(handle, 1, self.looked)?;
         self.looked = self.looked.wrapping_add(1);
         let words = self.session.read(out.buffer, out.offset, out.shape.size())?;

@@ -134,7 +134,7 @@ impl<'a> Trainer<'a> {
     fn attach(&mut self, step: usize) -> Result<()> {
         let (n, batch) = (self.rows, self.fit.batch_size);
         let order = self.order(step);
-        self.feed = None;
+        let again = self.feed.take().is_some();
         let data = &self.data;
         (self.full, self.ragged, self.feed) = self.model.healed(|m| {
             let full = (n >= batch).then(|| m.handle(data, Purpose::Train, batch)).transpose()?;
@@ -142,6 +142,10 @@ impl<'a> Trainer<'a> {
             let program = m.program(data, Purpose::Train, batch.min(n))?;
             Ok((full, ragged, Some(Feed::start(m, data, &program, batch.min(n), order)?)))
         })?;
+        if again {
+            // the state on the device may be another loop's: it is written before the next step
+            self.feed.iter_mut().for_each(Feed::forget_turn);
+        }
         self.made = self.model.recoveries();
         Ok(())
     }
@@ -335,9 +339,14 @@ impl<'a> Trainer<'a> {
         let chosen = if self.fit.steps_per_submit == 0 { STEPS_PER_SUBMIT } else { self.fit.steps_per_submit };
         let full_left = (self.rows / self.fit.batch_size).saturating_sub(step);
         let steps = most.min(chosen).min(LOG_ROWS / 4).min(full_left.max(1));
+        let mut steps = self.feed(step, steps)?;
+        while self.made != self.model.recoveries() {
+            // the device was lost and opened again in there: programs and feed were those of the one before
+            self.attach(step)?;
+            steps = self.feed(step, steps)?;
+        }
         let handle = if full_left > 0 { self.full } else { self.ragged };
         let Some(handle) = handle else { return Ok(0) };
-        let steps = self.feed(step, steps)?;
         self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
         self.model.session.submit(handle, steps, self.model.batches as u32)?;
         self.feed.iter_mut().for_each(|f| f.used(steps));

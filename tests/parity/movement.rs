@@ -100,6 +100,10 @@ pub fn movements() -> Vec<Case> {
             let y = scores.matmul(&heads(&h)).permute(&[0, 2, 1, 3]).reshape([2, 5, 12]);
             m.weigh(&y)
         }),
+        case("one element of a higher rank behind a reshape", |m| {
+            let h = m.p([4, 6]).tanh().reshape([4, 1, 6]) * m.p([1, 1, 1]);
+            m.weigh(&h)
+        }),
         case("a view as an output", |m| {
             let y = m.p([3, 5]).t();
             m.output("transposed", &y);

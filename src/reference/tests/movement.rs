@@ -45,6 +45,23 @@ fn what_cannot_move() {
     }
 }
 
+/// Nothing has no elements: kernels divide by extents.
+#[test]
+fn nothing_is_empty() {
+    for (i, f) in [
+        |x: &Var| x.mean().broadcast_to([0, 4]),
+        |x: &Var| x.reshape([24]).pad(&[(0, usize::MAX)], 0.0),
+        |x: &Var| x.mean().broadcast_to([1 << 40, 1 << 40]),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let b = Builder::new();
+        f(&b.parameter("x", [2, 3, 4].into())).softmax();
+        assert!(matches!(b.finish(), Err(Error::ShapeMismatch { .. })), "{i}");
+    }
+}
+
 /// A wrong call poisons its result; no later call on that may panic.
 #[test]
 fn a_poisoned_value_stays_one() {

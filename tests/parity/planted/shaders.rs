@@ -98,7 +98,7 @@ const REDUCE: &[Line] = &[
     ("every piece the first", S, &[("(item % pieces) * dim(3u)", "0u")], &["Mean of [3, 5003] over [1]"]),
     ("the factor dropped", S, &[(" * bitcast<f32>(dim(4u))", "")], &["Mean of [7, 33] over [1]"]),
     ("groups beyond one axis dropped", G, &[("id.y * groups.x * WG + id.x", "id.x")], &["more workgroups than one axis takes"]),
-    ("the largest from 0", S, &[("if (MAX && live)", "if (false)")], &["the largest of negatives"]),
+    ("the largest from 0", S, &[("if (MAX && live && length > 0u)", "if (false)")], &["the largest of negatives"]),
     ("the inner step dropped", S, &[(" + i * dim(10u)", "")], &["Sum of [7, 33] over [0]"]),
     ("the outer step dropped", S, &[(" + o * dim(8u)", "")], &["Sum of [7, 33] over [1]"]),
     ("the result's offset dropped", S, &[("out[dim(6u) + item]", "out[item]")], &["[7, 33] + [33]"]),
