@@ -102,7 +102,6 @@ const REDUCE: &[Line] = &[
     ("the inner step dropped", S, &[(" + i * dim(10u)", "")], &["Sum of [7, 33] over [0]"]),
     ("the outer step dropped", S, &[(" + o * dim(8u)", "")], &["Sum of [7, 33] over [1]"]),
     ("the result's offset dropped", S, &[("out[dim(6u) + item]", "out[item]")], &["[7, 33] + [33]"]),
-    ("0 among the largest", S, &[("if (MAX && live)", "if (false)")], &["the largest of negatives"]),
     ("the smallest", S, &[("return safe_max(a, b)", "return safe_min(a, b)")], &["max of [7, 33] over [1]"]),
     ("a sum for the largest", S, &[("return safe_max(a, b)", "return a + b")], &["max of [7, 33] over [1]"]),
 ];
