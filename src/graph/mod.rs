@@ -94,10 +94,10 @@ impl Graph {
     pub fn add(&mut self, op: Op, inputs: &[Value], layer: &str, at: &'static Location<'static>) -> Result<NodeId> {
         let types: Vec<&Type> = inputs.iter().map(|&v| self.ty(v)).collect();
         let outputs = op.infer(&types).map_err(|fault| fault.into_error(&op, layer, at))?;
-        // kernels count elements in 32 bits, and divide by extents
-        if let Some(t) = outputs.iter().find(|t| t.shape.size() == 0 || t.shape.size() > u32::MAX as usize) {
+        // kernels divide by extents; what is too large is refused where memory is known
+        if let Some(t) = outputs.iter().find(|t| t.shape.size() == 0) {
             let problem = format!("its result would have the shape {}", t.shape);
-            return Err(OpFault::shape(problem, "a tensor has between 1 and 2^32 - 1 elements").into_error(&op, layer, at));
+            return Err(OpFault::shape(problem, "a tensor has at least one element").into_error(&op, layer, at));
         }
         self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs, layer: layer.to_string(), place: at });
         Ok(self.nodes.len() - 1)

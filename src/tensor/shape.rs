@@ -45,7 +45,7 @@ impl Shape {
     pub fn strides(&self) -> Vec<usize> {
         let mut out = vec![1; self.rank()];
         for i in (1..self.rank()).rev() {
-            out[i - 1] = out[i] * self.0[i];
+            out[i - 1] = out[i].saturating_mul(self.0[i]);
         }
         out
     }
