@@ -43,7 +43,7 @@ impl Shape {
 
     /// Row-major strides in elements.
     pub fn strides(&self) -> Vec<usize> {
-        let mut out = vec![1; self.rank()];
+        let mut out = vec![1usize; self.rank()];
         for i in (1..self.rank()).rev() {
             out[i - 1] = out[i].saturating_mul(self.0[i]);
         }
