@@ -74,6 +74,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         slots,
         live_bytes,
         largest,
+        elements: 0,
         arena: r.arena.clone(),
         moments: r.rule.moments,
         fields: draft.fields,
