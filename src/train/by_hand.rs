@@ -118,7 +118,7 @@ impl Model {
         let Some(line) = line.filter(|l| !l.halted) else {
             self.set_train_state(0, n, false)?;
             let loss = line.map_or(f32::NAN, |l| l.loss);
-            return Err(Error::NonFiniteLoss { step: self.updates + 1, epoch: self.epochs + 1, loss });
+            return Err(Error::NonFiniteLoss { step: self.updates + 1, epoch: self.epochs + 1, loss, cause: None });
         };
         let rate = self.settings.optimizer.schedule().at(self.updates);
         self.remember_by_hand(data)?;
@@ -136,6 +136,7 @@ impl Model {
             metrics,
             rows: n,
             epoch_ended: false,
+            spikes: vec![],
         })
     }
 

@@ -262,7 +262,7 @@ impl Model {
         let bad = lines.iter().find(|l| l.halted);
         if bad.is_some() || lines.len() < steps {
             let step = self.updates + lines.len().max(1) as u64;
-            return Err(Error::NonFiniteLoss { step, epoch: self.epochs + 1, loss: bad.map_or(f32::NAN, |l| l.loss) });
+            return Err(Error::NonFiniteLoss { step, epoch: self.epochs + 1, loss: bad.map_or(f32::NAN, |l| l.loss), cause: None });
         }
         Ok((all, host))
     }

@@ -1,6 +1,8 @@
+use super::anomaly::with_cause;
 use super::evaluate::{Evaluation, Mean};
 use super::feed::{Feed, Order};
 use super::recover::{LOSSES, Steps};
+use super::spikes::Spikes;
 use super::{Fit, Model};
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
@@ -35,6 +37,8 @@ pub struct StepReport {
     pub rows: usize,
     /// Whether these were the last steps of an epoch.
     pub epoch_ended: bool,
+    /// The steps among them whose loss jumped: see [`Fit::loss_spike`].
+    pub spikes: Vec<u64>,
 }
 
 /// What `fit` shows while steps are under way.
@@ -74,6 +78,7 @@ pub struct Trainer<'a> {
     /// Steps of this epoch that were reported.
     done: usize,
     learning_rate: Option<f64>,
+    spikes: Spikes,
     stopped: bool,
 }
 
@@ -116,6 +121,7 @@ impl<'a> Trainer<'a> {
             epoch: 0,
             done: 0,
             learning_rate: None,
+            spikes: Spikes::default(),
             stopped: false,
             model,
             fit,
@@ -228,7 +234,8 @@ impl<'a> Trainer<'a> {
                 tell(Progress { done: f.lines.len(), rows: f.rows, mean: &f.mean });
             }
         }
-        let Flight { lines, mean, rows, .. } = f;
+        let Flight { lines, mean, rows, first_update, .. } = f;
+        let spikes = self.spikes.see(&lines, first_update, self.fit.loss_spike);
         self.done += want;
         let epoch_ended = self.done == self.steps_per_epoch();
         let metrics = mean.evaluation(&self.metrics);
@@ -242,6 +249,7 @@ impl<'a> Trainer<'a> {
             metrics,
             rows,
             epoch_ended,
+            spikes,
         };
         if epoch_ended {
             self.done = 0;
@@ -305,7 +313,8 @@ impl<'a> Trainer<'a> {
         let halted = new.len() < expected || bad.is_some();
         self.remember(f, new.len() - usize::from(bad.is_some()));
         if halted {
-            return Err(self.halted(bad, f.first_update, f.lines.len() + new.len()));
+            let error = self.halted(bad, f.first_update, f.lines.len() + new.len());
+            return Err(self.explained(error, f));
         }
         for l in &new {
             let n = self.rows_of(f.first_step + f.lines.len());
@@ -356,6 +365,17 @@ impl<'a> Trainer<'a> {
         Ok(steps)
     }
 
+    /// The error of a halt with its cause, if the user asked for that.
+    fn explained(&mut self, error: Error, f: &Flight) -> Error {
+        if !self.fit.detect_anomaly {
+            return error;
+        }
+        let step = f.first_step + (self.model.updates - f.first_update) as usize;
+        let first = step * self.fit.batch_size;
+        let found = self.model.find_non_finite_at(&self.data, self.fit.shuffle, first..first + self.rows_of(step));
+        with_cause(error, found)
+    }
+
     /// The device has stopped at a bad step: takes the counters back to it.
     fn halted(&mut self, bad: Option<LogLine>, first_update: u64, seen: usize) -> Error {
         self.stopped = true;
@@ -364,6 +384,11 @@ impl<'a> Trainer<'a> {
         let ahead = self.model.updates - (first_update + good as u64);
         self.model.updates -= ahead;
         self.model.batches -= ahead;
-        Error::NonFiniteLoss { step: self.model.updates + 1, epoch: self.epoch as u64 + 1, loss: bad.map_or(f32::NAN, |l| l.loss) }
+        Error::NonFiniteLoss {
+            step: self.model.updates + 1,
+            epoch: self.epoch as u64 + 1,
+            loss: bad.map_or(f32::NAN, |l| l.loss),
+            cause: None,
+        }
     }
 }
