@@ -1,4 +1,4 @@
-use super::{Device, Input};
+use super::{Checkpoint, Device, Input, Resume};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::nn::{Loss, Metric};
@@ -138,11 +138,26 @@ pub struct Fit {
     pub steps_per_submit: usize,
     /// Seconds between two copies of the parameters and moments to the host; 10. See [`Fit::snapshot_every`].
     pub snapshot_every: f64,
+    /// Where the run is written to, and how often; nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
+    /// Whether the run goes on from that file; never.
+    pub resume: Resume,
 }
 
 impl Default for Fit {
     fn default() -> Self {
-        Fit { epochs: 1, batch_size: 32, shuffle: true, validation: None, verbose: 1, steps_per_submit: 0, snapshot_every: 10.0 }
+        Fit {
+            epochs: 1,
+            batch_size: 32,
+            shuffle: true,
+            validation: None,
+            verbose: 1,
+            steps_per_submit: 0,
+            snapshot_every: 10.0,
+            checkpoint: None,
+            resume: Resume::Never,
+        }
     }
 }
 
@@ -191,6 +206,17 @@ impl Fit {
         self
     }
 
+    /// Writes the run to a file every so often, and at its end.
+    pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
+    }
+    /// Whether the run goes on from the checkpoint's file.
+    pub fn resume(mut self, resume: Resume) -> Self {
+        self.resume = resume;
+        self
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let mut f = Faults::default();
         self.faults(&mut f);
@@ -198,6 +224,9 @@ impl Fit {
     }
 
     pub(super) fn faults(&self, f: &mut Faults) {
+        let resumes = self.resume == Resume::Never || self.checkpoint.is_some();
+        f.check(resumes, "fit.resume", format!("`{}`, and no checkpoint is named", self.resume), "name it: `Fit::checkpoint`");
+        self.checkpoint.iter().for_each(|c| c.check(f));
         f.check(self.epochs > 0, "fit.epochs", self.epochs, "give at least 1");
         f.check(self.batch_size > 0, "fit.batch_size", self.batch_size, "give at least 1");
         let seconds = self.snapshot_every;
