@@ -31,5 +31,5 @@ pub mod prelude {
         loss, metric, module,
     };
     pub use crate::optim::{Adam, AdamW, Group, Optimizer, Schedule, Sgd};
-    pub use crate::train::{Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Trainer};
+    pub use crate::train::{Checkpoint, Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Resume, Trainer};
 }

@@ -2,6 +2,7 @@
 
 use super::evaluate::{Mean, first};
 use super::feed::Place;
+use super::rate::Rate;
 use super::{Evaluation, Model, StepReport};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -111,7 +112,7 @@ impl Model {
         self.set_train_state(0, n, false)?;
         let line = self.healed(|m| {
             let handle = m.by_hand(&data, Purpose::Train)?;
-            m.upload_rates(m.updates, 1, None)?;
+            m.upload_rates(m.updates, 1, Rate::default())?;
             m.session.submit(handle, 1, m.batches as u32)?;
             Ok(m.session.poll(Lane::Train, true)?.unwrap_or_default().first().copied())
         })?;

@@ -1,10 +1,11 @@
-use super::Model;
 use super::feed::{Feed, Order};
+use super::{Model, exact};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::words::{STATE_BATCH, STATE_ROWS, STATE_WORDS};
 use crate::plan::{BufferId, Handle, Lane, LogLine, Output, Purpose};
 use crate::tensor::{DType, HostTensor, Shape};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Index;
@@ -43,10 +44,14 @@ impl fmt::Display for Evaluation {
 }
 
 /// Losses and metrics of many batches, weighted by their rows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Mean {
+    #[serde(with = "exact::one")]
     rows: f64,
+    #[serde(with = "exact::one")]
     loss: f64,
+    #[serde(with = "exact::many")]
     metrics: Vec<f64>,
 }
 

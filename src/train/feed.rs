@@ -142,6 +142,12 @@ impl Model {
 
     /// Sets the state of training for rows that are on the device, from this one of the epoch's order on. Nothing may be under way.
     pub(super) fn set_train_state(&mut self, row: usize, rows: usize, shuffle: bool) -> Result<()> {
+        let state = self.train_state(row, rows, shuffle);
+        self.write_words(BufferId::State(Lane::Train), 0, &state)
+    }
+
+    /// That state.
+    pub(super) fn train_state(&self, row: usize, rows: usize, shuffle: bool) -> [u32; STATE_WORDS] {
         let mut state = [0u32; STATE_WORDS];
         let [lo, hi] = split(self.settings.seed);
         for (at, word) in [
@@ -156,7 +162,7 @@ impl Model {
         ] {
             state[at] = word;
         }
-        self.write_words(BufferId::State(Lane::Train), 0, &state)
+        state
     }
 
     /// Writes a batch to the buffers that wait for it.

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 /// What `fit` saw: one value an epoch for the loss, each metric, and both on the validation set (`val_..`).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct History {
+    #[serde(with = "super::exact::columns")]
     columns: Vec<(String, Vec<f64>)>,
     #[serde(default)]
     seconds: Vec<f64>,

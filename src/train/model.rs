@@ -121,7 +121,7 @@ impl Model {
     /// are as they were before that step. A device that is lost (a driver's reset, sleep) is opened again and training goes on, to the same
     /// bits: see [`Fit::snapshot_every`]. Only if it does not come back is that an error, and the next call tries again.
     pub fn fit(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
-        super::progress::fit(self, data, fit)
+        super::fitting::fit(self, data, fit)
     }
 
     /// A loop of one's own over the data.

@@ -1,9 +1,6 @@
-//! `fit`, and the one thing that the library prints: its progress, on stderr.
+//! The one thing that the library prints: the progress of `fit`, on stderr.
 
-use super::trainer::Progress;
-use super::{Evaluation, Fit, History, Model};
-use crate::data::Dataset;
-use crate::error::Result;
+use super::{Evaluation, Fit};
 use crate::plan::human_count;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -12,42 +9,12 @@ const WIDTH: usize = 20;
 /// Shortest time between two drawings of the bar.
 const REDRAW: Duration = Duration::from_millis(100);
 
-pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
-    let (began, mut first_submit) = (Instant::now(), None);
-    let mut history = History::default();
-    let mut bar = Bar::new(&fit, data.name());
-    let validation = fit.validation.clone();
-    let batch = fit.batch_size;
-    let mut run = model.trainer(data, fit)?;
-    let steps = run.steps_per_epoch();
-    let names = run.metric_names().to_vec();
-    loop {
-        bar.begin(run.epochs_done() + 1);
-        let mut show = |p: Progress<'_>| {
-            first_submit.get_or_insert_with(|| began.elapsed().as_secs_f64());
-            bar.draw(p.done, steps, &p.mean.evaluation(&names).to_string(), p.rows);
-        };
-        let Some(report) = run.run(usize::MAX, &mut show)? else { break };
-        let seconds = bar.seconds();
-        history.push_times(seconds, first_submit);
-        report.metrics.iter().for_each(|(n, v)| history.push(n, v));
-        let mut text = report.metrics.to_string();
-        if let Some(data) = &validation {
-            let seen = run.evaluate(data, batch.max(256).min(data.len()))?;
-            seen.iter().for_each(|(n, v)| history.push(&format!("val_{n}"), v));
-            text += &validation_text(&seen);
-        }
-        bar.end(&text, report.rows, seconds);
-    }
-    Ok(history)
-}
-
-fn validation_text(e: &Evaluation) -> String {
+pub(super) fn validation_text(e: &Evaluation) -> String {
     e.iter().map(|(n, v)| format!("  val_{n} {v:.4}")).collect()
 }
 
 /// A line for each epoch; on a terminal it moves.
-struct Bar {
+pub(super) struct Bar {
     on: bool,
     moves: bool,
     color: bool,
@@ -59,7 +26,7 @@ struct Bar {
 }
 
 impl Bar {
-    fn new(fit: &Fit, data: &str) -> Self {
+    pub fn new(fit: &Fit, data: &str) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         // whoever trains on made-up data should see so in every line
@@ -77,13 +44,13 @@ impl Bar {
         }
     }
 
-    fn begin(&mut self, epoch: usize) {
+    pub fn begin(&mut self, epoch: usize) {
         self.epoch = epoch;
         self.began = Instant::now();
         self.drawn = self.began;
     }
 
-    fn seconds(&self) -> f64 {
+    pub fn seconds(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
     }
 
@@ -95,7 +62,7 @@ impl Bar {
         format!("epoch {:>digits$}/{:<digits$} {bar}", self.epoch, self.epochs)
     }
 
-    fn draw(&mut self, done: usize, steps: usize, values: &str, rows: usize) {
+    pub fn draw(&mut self, done: usize, steps: usize, values: &str, rows: usize) {
         if !self.on || !self.moves || self.drawn.elapsed() < REDRAW {
             return;
         }
@@ -106,7 +73,7 @@ impl Bar {
         self.write(&format!("\r\x1b[2K{}  {values}  {rate} samples/s  {left:.0} s left{}", self.head(share), self.source));
     }
 
-    fn end(&self, values: &str, rows: usize, seconds: f64) {
+    pub fn end(&self, values: &str, rows: usize, seconds: f64) {
         if self.on {
             let rate = human_count((rows as f64 / seconds.max(1e-9)) as u64);
             let back = if self.moves { "\r\x1b[2K" } else { "" };

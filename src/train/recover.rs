@@ -3,6 +3,7 @@
 
 use super::Model;
 use super::feed::{Feed, Order};
+use super::rate::Rate;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_WORDS};
@@ -58,8 +59,8 @@ pub(super) struct Steps {
     /// The number of the first of them, of updates and of batches.
     pub update: u64,
     pub batch: u64,
-    /// The learning rate in place of the schedule's.
-    pub rate: Option<f64>,
+    /// What the run made of the schedule.
+    pub rate: Rate,
     /// Where the first of them stands in the order; none for batches by hand.
     pub order: Option<Order>,
 }
@@ -144,7 +145,7 @@ impl Model {
         r.taken.get_or_insert_with(Instant::now);
         let rows = data.len();
         r.by_hand += rows as u64 * (0..data.fields().len()).map(|i| 4 * data.row_words(i) as u64).sum::<u64>();
-        r.trained(Steps { data, rows, steps: 1, update: self.updates, batch: self.batches, rate: None, order: None });
+        r.trained(Steps { data, rows, steps: 1, update: self.updates, batch: self.batches, rate: Rate::default(), order: None });
         if r.by_hand > BY_HAND || self.copy_due(super::Fit::new().snapshot_every) {
             return self.healed(Self::copy);
         }
@@ -198,7 +199,7 @@ impl Model {
     }
 
     /// What outlives a step, with its words.
-    fn lasting(&self) -> Vec<(BufferId, usize)> {
+    pub(super) fn lasting(&self) -> Vec<(BufferId, usize)> {
         let Arena { size, frozen, .. } = self.arena;
         let mut all = vec![(BufferId::Parameters, size), (BufferId::State(Lane::Train), STATE_WORDS)];
         all.extend((0..self.rule.moments).map(|m| (BufferId::Moment(m), size)));
@@ -294,12 +295,12 @@ impl Model {
         Ok(done)
     }
 
-    /// The rates of these updates, to their rows of the ring; `rate` in place of the schedule's.
-    pub(super) fn upload_rates(&mut self, first: u64, steps: usize, rate: Option<f64>) -> Result<()> {
+    /// The rates of these updates, to their rows of the ring.
+    pub(super) fn upload_rates(&mut self, first: u64, steps: usize, rate: Rate) -> Result<()> {
         let mut words = Vec::with_capacity(steps * RATE_WIDTH);
         let optimizer = &self.settings.optimizer;
         for u in first..first + steps as u64 {
-            let lr = rate.unwrap_or_else(|| optimizer.schedule().at(u));
+            let lr = rate.at(optimizer.schedule(), u);
             words.extend(optimizer.rates(u, lr).map(f32::to_bits));
         }
         // the device indexes by a 32-bit counter

@@ -1,4 +1,4 @@
-use super::{Device, Input};
+use super::{Checkpoint, Device, Input, Resume};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::nn::{Loss, Metric};
@@ -142,6 +142,11 @@ pub struct Fit {
     pub detect_anomaly: bool,
     /// A loss so many times the running mean of the losses before it is warned of; 10, and 0 for never.
     pub loss_spike: f64,
+    /// Where the run is written to, and how often; nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
+    /// Whether the run goes on from that file; never.
+    pub resume: Resume,
 }
 
 impl Default for Fit {
@@ -156,6 +161,8 @@ impl Default for Fit {
             snapshot_every: 10.0,
             detect_anomaly: false,
             loss_spike: 10.0,
+            checkpoint: None,
+            resume: Resume::Never,
         }
     }
 }
@@ -218,6 +225,16 @@ impl Fit {
         self.loss_spike = factor;
         self
     }
+    /// Writes the run to a file every so often, and at its end.
+    pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
+    }
+    /// Whether the run goes on from the checkpoint's file.
+    pub fn resume(mut self, resume: Resume) -> Self {
+        self.resume = resume;
+        self
+    }
 
     pub(super) fn check(&self) -> Result<()> {
         let mut f = Faults::default();
@@ -228,6 +245,9 @@ impl Fit {
     pub(super) fn faults(&self, f: &mut Faults) {
         let spike = self.loss_spike;
         f.check(spike == 0.0 || spike > 1.0 && spike.is_finite(), "fit.loss_spike", spike, "give a factor above 1, or 0 for no warning");
+        let resumes = self.resume == Resume::Never || self.checkpoint.is_some();
+        f.check(resumes, "fit.resume", format!("`{}`, and no checkpoint is named", self.resume), "name it: `Fit::checkpoint`");
+        self.checkpoint.iter().for_each(|c| c.check(f));
         f.check(self.epochs > 0, "fit.epochs", self.epochs, "give at least 1");
         f.check(self.batch_size > 0, "fit.batch_size", self.batch_size, "give at least 1");
         let seconds = self.snapshot_every;

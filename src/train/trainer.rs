@@ -1,9 +1,11 @@
 use super::anomaly::with_cause;
 use super::evaluate::{Evaluation, Mean};
 use super::feed::{Feed, Order};
+use super::rate::Rate;
 use super::recover::{LOSSES, Steps};
+use super::run::Run;
 use super::spikes::Spikes;
-use super::{Fit, Model};
+use super::{Fit, Model, checkpoint};
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
 use crate::kernels::words::LOG_ROWS;
@@ -41,7 +43,7 @@ pub struct StepReport {
     pub spikes: Vec<u64>,
 }
 
-/// What `fit` shows while steps are under way.
+/// What `fit` shows while steps are under way: of the epoch so far.
 pub(super) struct Progress<'a> {
     pub done: usize,
     pub rows: usize,
@@ -64,22 +66,23 @@ pub(super) struct Progress<'a> {
 /// ```
 #[derive(Debug)]
 pub struct Trainer<'a> {
-    model: &'a mut Model,
-    fit: Fit,
-    data: Dataset,
-    rows: usize,
+    pub(super) model: &'a mut Model,
+    pub(super) fit: Fit,
+    pub(super) data: Dataset,
+    pub(super) rows: usize,
     full: Option<Handle>,
     ragged: Option<Handle>,
     /// The model's count of recoveries when the handles were made.
     made: usize,
     feed: Option<Feed>,
     metrics: Vec<String>,
-    epoch: usize,
+    pub(super) epoch: usize,
     /// Steps of this epoch that were reported.
-    done: usize,
-    learning_rate: Option<f64>,
+    pub(super) done: usize,
+    pub(super) learning_rate: Rate,
+    pub(super) stopped: bool,
+    pub(super) run: Run,
     spikes: Spikes,
-    stopped: bool,
 }
 
 /// Steps of one call, queued and seen.
@@ -120,9 +123,10 @@ impl<'a> Trainer<'a> {
             metrics: vec![],
             epoch: 0,
             done: 0,
-            learning_rate: None,
             spikes: Spikes::default(),
+            learning_rate: Rate::default(),
             stopped: false,
+            run: Run::default(),
             model,
             fit,
         };
@@ -130,8 +134,13 @@ impl<'a> Trainer<'a> {
             while m.session.poll(Lane::Train, true)?.is_some() {}
             m.keep_copies(keep)
         })?;
-        run.model.set_train_state(0, n, run.fit.shuffle)?;
-        run.attach(0)?;
+        // what the data and the model make impossible comes before anything is changed
+        run.model.program(data, Purpose::Train, run.fit.batch_size.min(n))?;
+        match checkpoint::find(run.model, data, &run.fit)? {
+            Some(found) => run.go_on(found)?,
+            None => run.model.set_train_state(0, n, run.fit.shuffle)?,
+        }
+        run.attach(run.done)?;
         run.metrics = run.model.metric_names();
         Ok(run)
     }
@@ -158,7 +167,7 @@ impl<'a> Trainer<'a> {
 
     /// The order of rows from this step of the epoch on.
     fn order(&self, step: usize) -> Order {
-        let (shuffle, epochs) = (self.fit.shuffle, self.fit.epochs - self.epoch);
+        let (shuffle, epochs) = (self.fit.shuffle, (self.fit.epochs - self.epoch).max(1));
         Order { shuffle, epoch: self.model.epochs as u32, row: step * self.fit.batch_size, epochs }
     }
 
@@ -187,7 +196,7 @@ impl<'a> Trainer<'a> {
         let mut f = Faults::default();
         f.check(lr.is_finite() && lr >= 0.0, "learning_rate", lr, "give a finite number, 0 or above");
         f.finish()?;
-        self.learning_rate = Some(f64::from(lr));
+        self.learning_rate.set(f64::from(lr));
         Ok(())
     }
 
@@ -214,27 +223,36 @@ impl<'a> Trainer<'a> {
         let want = k.min(self.steps_per_epoch() - self.done);
         let mut f = Flight::new(want, self.done, self.model.updates, self.model.batches);
         let (mut losses, mut since) = (0, 0);
-        while f.lines.len() < want {
+        while f.lines.len() < f.want {
             let seen = f.lines.len();
-            match self.advance(&mut f) {
+            let advanced = self.advance(&mut f);
+            for (i, line) in f.lines.iter().enumerate().skip(seen) {
+                let rows = self.rows_of(f.first_step + i);
+                self.run.sums.add(line, rows, self.metrics.len());
+                self.run.rows += rows;
+            }
+            match advanced {
                 Ok(()) => {}
                 Err(lost @ Error::DeviceLost { .. }) => {
                     self.take_back(&mut f);
                     losses = if f.lines.len() > since { 1 } else { losses + 1 };
                     since = f.lines.len();
                     let again = if losses > LOSSES { Err(lost) } else { self.model.recover(lost) };
-                    again.inspect_err(|_| self.stopped = true)?;
+                    again.inspect_err(|_| self.fail())?;
                 }
                 Err(e) => {
-                    self.stopped = true;
+                    self.fail();
                     return Err(e);
                 }
             }
             if f.lines.len() > seen {
-                tell(Progress { done: f.lines.len(), rows: f.rows, mean: &f.mean });
+                tell(Progress { done: self.done + f.lines.len(), rows: self.run.rows, mean: &self.run.sums });
+            }
+            if self.run.interrupted() {
+                f.want = f.queued.max(1).min(f.want); // what is under way is finished
             }
         }
-        let Flight { lines, mean, rows, first_update, .. } = f;
+        let Flight { lines, mean, rows, want, first_update, .. } = f;
         let spikes = self.spikes.see(&lines, first_update, self.fit.loss_spike);
         self.done += want;
         let epoch_ended = self.done == self.steps_per_epoch();
@@ -255,6 +273,7 @@ impl<'a> Trainer<'a> {
             self.done = 0;
             self.epoch += 1;
             self.model.epochs += 1;
+            self.run.end_epoch(&self.metrics);
         }
         Ok(Some(report))
     }
@@ -280,7 +299,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn rate(&self, update: u64) -> f64 {
-        self.learning_rate.unwrap_or_else(|| self.model.settings.optimizer.schedule().at(update))
+        self.learning_rate.at(self.model.settings.optimizer.schedule(), update)
     }
 
     /// Queues what may be under way, and takes the log of the oldest.

@@ -9,13 +9,13 @@ use crate::plan::{ArenaEntry, BufferId, Purpose};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Key of the metadata that holds a whole model's settings.
-const META: &str = "gradus";
-const FORMAT: u32 = 1;
+pub(super) const META: &str = "gradus";
+/// What is written, and the newest that is read: 1 had models, 2 has runs too.
+pub(super) const FORMAT: u32 = 2;
 
 /// Name, shape, little-endian values.
 type Tensor = (String, Vec<usize>, Vec<u8>);
@@ -152,16 +152,7 @@ impl Model {
         let text = text.ok_or_else(|| bad_file(path, "not a gradus model", "its metadata", no_model))?;
         let mut value: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| bad_file(path, &e.to_string(), "its metadata", no_model))?;
-        let format = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        if format > u64::from(FORMAT) {
-            let by = value.get("gradus").and_then(|v| v.as_str()).unwrap_or("?").to_string();
-            return Err(bad_file(
-                path,
-                &format!("format {format}, this gradus reads {FORMAT}"),
-                "its metadata",
-                &format!("use gradus {by} or newer"),
-            ));
-        }
+        check_format(path, &value)?;
         if let Some(name) = closure(&value) {
             let problem = format!("it was trained with `{name}`, a closure, which no file holds");
             let help = "compile the model again with that loss and metric, then `load_weights(path, Load::new().ignore(\"optimizer.*\"))`";
@@ -188,7 +179,7 @@ impl Model {
         // before memory is taken for what the settings merely say
         check_shapes(path, &file, &*module, &settings)?;
         let mut model = Model::new(module, settings)?;
-        let how = Load::new().ignore("optimizer.moment*");
+        let how = Self::NOT_WEIGHTS.into_iter().fold(Load::new(), Load::ignore);
         let (words, _) = model.match_weights(path, &file, &how)?;
         model.write_parameters(&words)?;
         for m in 0..model.rule.moments {
@@ -271,6 +262,17 @@ impl Model {
     }
 }
 
+/// Fails on a file of a newer format than this gradus reads.
+pub(super) fn check_format(path: &Path, meta: &serde_json::Value) -> Result<()> {
+    let format = meta.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    if format <= u64::from(FORMAT) {
+        return Ok(());
+    }
+    let by = meta.get("gradus").and_then(|v| v.as_str()).unwrap_or("?");
+    let problem = format!("format {format}, this gradus reads {FORMAT}");
+    Err(bad_file(path, &problem, "its metadata", &format!("use gradus {by} or newer")))
+}
+
 /// Fails unless the file holds every parameter that the model would make, in its shape.
 fn check_shapes(path: &Path, file: &SafeTensors<'_>, module: &dyn Describe, settings: &Compile) -> Result<()> {
     let built = build(module, settings, Purpose::Predict, 2, &input_fields(settings))?;
@@ -303,11 +305,11 @@ fn tensor(name: &str, e: &ArenaEntry, words: &[u32]) -> Tensor {
     (name.into(), e.shape.dims().to_vec(), words.iter().flat_map(|w| w.to_le_bytes()).collect())
 }
 
-fn bad_file(path: &Path, problem: &str, at: &str, help: &str) -> Error {
+pub(super) fn bad_file(path: &Path, problem: &str, at: &str, help: &str) -> Error {
     Error::BadFile { path: path.into(), problem: problem.into(), at: at.into(), help: help.into() }
 }
 
-fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
+pub(super) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
     let pickle =
         bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0x80, 0x02]) || path.extension().is_some_and(|e| e == "pt" || e == "pth");
     SafeTensors::deserialize(bytes).map_err(|e| {
@@ -329,7 +331,7 @@ fn to_f32(path: &Path, name: &str, t: &TensorView<'_>) -> Result<Vec<f32>> {
     })
 }
 
-/// Writes to a temporary name in the same folder, syncs, renames.
+/// Writes the file whole, or not at all.
 fn write_file(path: &Path, tensors: &[Tensor], meta: Option<String>) -> Result<()> {
     let mut views = Vec::new();
     for (name, shape, data) in tensors {
@@ -338,17 +340,5 @@ fn write_file(path: &Path, tensors: &[Tensor], meta: Option<String>) -> Result<(
     }
     let meta = meta.map(|m| HashMap::from([(META.to_string(), m)]));
     let bytes = safetensors::serialize(views, meta).map_err(|e| bad_file(path, &e.to_string(), "its header", "report this"))?;
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let write = || -> std::io::Result<()> {
-        let mut f = std::fs::File::create(&temporary)?;
-        f.write_all(&bytes)?;
-        f.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|e| {
-        let _ = std::fs::remove_file(&temporary);
-        Error::io("write", path, e)
-    })
+    super::file::replace(path, &bytes)
 }

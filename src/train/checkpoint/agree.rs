@@ -1,0 +1,90 @@
+//! What two runs must share for one to go on where the other stopped.
+
+use super::super::step::{build, input_fields};
+use super::super::{Fit, Model};
+use crate::data::Dataset;
+use crate::error::{Faults, Result};
+use crate::plan::Purpose;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Settings by their keys, and what else must be as it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Agreement {
+    settings: BTreeMap<String, Value>,
+    /// Shapes by name.
+    parameters: BTreeMap<String, String>,
+    /// The name of the model's kind, and a hash of its graph: two models of the same parameters may compute different things.
+    model: String,
+    structure: String,
+}
+
+const AS_IT_WAS: &str = "give it as it was, or start anew with `Resume::Never`";
+
+impl Agreement {
+    pub fn of(model: &Model, data: &Dataset, fit: &Fit) -> Result<Self> {
+        let c = &model.settings;
+        let optimizer = serde_json::to_value(&c.optimizer).unwrap_or_default();
+        let fields: Vec<String> = data.fields().iter().map(|f| format!("{} {:?} {}", f.name, f.stored, f.row)).collect();
+        let settings = [
+            ("compile.optimizer", json!(optimizer.get("name"))),
+            ("compile.optimizer, moments it keeps", json!(model.rule.moments)),
+            ("compile.loss", serde_json::to_value(&c.loss).unwrap_or_default()),
+            ("compile.metrics", serde_json::to_value(&c.metrics).unwrap_or_default()),
+            ("compile.seed", json!(c.seed)),
+            ("fit.batch_size", json!(fit.batch_size)),
+            ("fit.shuffle", json!(fit.shuffle)),
+            ("data, rows", json!(data.len())),
+            ("data, fields", json!(fields)),
+        ];
+        let shape = |e: &crate::plan::ArenaEntry| format!("{}{}", e.shape, if e.frozen { ", frozen" } else { "" });
+        Ok(Agreement {
+            settings: settings.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
+            parameters: model.arena.entries.iter().map(|e| (e.name.clone(), shape(e))).collect(),
+            model: model.module.name().into(),
+            structure: structure(model)?,
+        })
+    }
+
+    /// Fails unless the other, of the checkpoint, agrees; lists all that differs. The graph counts only where one version of gradus made both.
+    pub fn meet(&self, theirs: &Agreement, path: &Path, same_version: bool) -> Result<()> {
+        let (mut f, path) = (Faults::default(), path.display());
+        for (key, ours) in &self.settings {
+            let theirs = theirs.settings.get(key).unwrap_or(&Value::Null);
+            f.check(ours == theirs, key, format!("{ours}, in the checkpoint {path} it is {theirs}"), AS_IT_WAS);
+        }
+        let mut same = true;
+        let mut names: Vec<&String> = self.parameters.keys().chain(theirs.parameters.keys()).collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let show = |p: Option<&String>| p.map_or("not there".to_string(), String::clone);
+            let (a, b) = (self.parameters.get(name), theirs.parameters.get(name));
+            same &= a == b;
+            f.check(a == b, name, format!("{}, in the checkpoint {path} it is {}", show(a), show(b)), "build the model as it was");
+        }
+        let graph = !same || !same_version || self.structure == theirs.structure;
+        let problem = format!("its parameters are those of the checkpoint {path}, but it computes something else with them");
+        f.check(graph, "the model", problem, "build the model as it was, or take the weights alone: `load_weights`");
+        f.finish()
+    }
+}
+
+/// A hash of what the model computes. Without the lines of the user's source: a comment above it changes nothing.
+fn structure(model: &Model) -> Result<String> {
+    let built = build(&*model.module, &model.settings, Purpose::Predict, 2, &input_fields(&model.settings))?;
+    let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a
+    let mut add = |text: String| text.bytes().for_each(|b| hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    for n in &built.step.graph.nodes {
+        // a user's operation is an address beyond its name
+        let op = match &n.op {
+            crate::graph::Op::Custom(c) => format!("custom {}", c.op().name()),
+            op => format!("{op:?}"),
+        };
+        add(format!("{op} {:?} {:?}\n", n.inputs, n.outputs));
+    }
+    Ok(format!("{hash:016x}"))
+}

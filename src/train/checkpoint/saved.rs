@@ -1,0 +1,61 @@
+use super::super::evaluate::Mean;
+use super::super::rate::Rate;
+use super::super::{Compile, Fit, History};
+use super::agree::Agreement;
+use crate::nn::Layer;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The settings in a checkpoint's metadata: those of a model's file, which [`Model::load`](super::super::Model::load) reads, and the run.
+#[derive(Serialize)]
+pub(super) struct Written<'a> {
+    pub format: u32,
+    pub gradus: &'static str,
+    pub model: Option<Layer>,
+    pub compile: &'a Compile,
+    pub updates: u64,
+    pub batches: u64,
+    pub epochs: u64,
+    pub fit: &'a Fit,
+    pub run: &'a Saved,
+}
+
+/// The same, as much of it as going on needs: settings are not made anew from a file, they are compared.
+#[derive(Deserialize)]
+pub(super) struct Read {
+    pub gradus: String,
+    pub updates: u64,
+    pub batches: u64,
+    pub epochs: u64,
+    pub run: Saved,
+}
+
+/// Where a run stands, beside what lies in the arenas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Saved {
+    /// Epochs ended in this run, and steps of the open one.
+    pub epoch: usize,
+    pub step: usize,
+    /// Sums over the open epoch, and its rows.
+    pub sums: Mean,
+    pub rows: usize,
+    /// Seconds that the open epoch took so far.
+    pub seconds: f64,
+    pub history: History,
+    pub rate: Rate,
+    /// Batches of evaluation and inference begun.
+    pub looked: u32,
+    /// Weights that callbacks keep, by name: `gradus.kept.<name>.*`.
+    pub kept: Vec<String>,
+    pub callbacks: Vec<CallbackState>,
+    pub agreement: Agreement,
+}
+
+/// What a callback wants to know again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct CallbackState {
+    pub name: String,
+    pub state: Value,
+}

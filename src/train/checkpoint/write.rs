@@ -1,0 +1,100 @@
+use super::super::file::{Words, replace};
+use super::super::weights::{FORMAT, META};
+use super::super::{Model, Trainer};
+use super::agree::Agreement;
+use super::saved::{Saved, Written};
+use super::tensors::{damaged, views};
+use crate::error::{Error, Result};
+use std::collections::HashMap;
+use std::path::Path;
+
+impl Trainer<'_> {
+    /// Writes the run to a file as it stands: what [`Fit::checkpoint`](super::super::Fit::checkpoint) does every so often. A loop of one's own goes on from it with
+    /// the same data and settings, [`Fit::checkpoint`](super::super::Fit::checkpoint) of this path and [`Resume::Required`](super::super::Resume::Required).
+    ///
+    /// The file is replaced whole or not at all. Waits for the device. In a callback it is written as soon as all callbacks have had their
+    /// turn, so that it holds what they make of this step.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// # use gradus::tensor::HostTensor;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("run.gradus");
+    /// # let data = Dataset::new(HostTensor::f32([8, 2], vec![0.5; 16])?, HostTensor::f32([8, 1], vec![1.0; 8])?)?;
+    /// # let net = || Sequential::new().add(Linear::new(1)).compile(Compile::new(Sgd::new(0.1), Mse::new()).input([2]).device(Device::cpu()));
+    /// let fit = Fit::new().epochs(2).batch_size(2);
+    /// let mut model = net()?;
+    /// let mut run = model.trainer(&data, fit.clone())?;
+    /// run.steps(3)?;
+    /// run.checkpoint(&path)?;
+    ///
+    /// let mut model = net()?;
+    /// let mut run = model.trainer(&data, fit.checkpoint(Checkpoint::new(&path)).resume(Resume::Required))?;
+    /// assert_eq!(run.steps(100)?.unwrap().step, 4); // the last of the first epoch
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        if self.run.in_callback {
+            self.run.due.push(super::super::run::Due::Write(path.into()));
+            return Ok(());
+        }
+        self.write_checkpoint(path)
+    }
+
+    pub(in super::super) fn write_checkpoint(&mut self, path: &Path) -> Result<()> {
+        if self.run.failed {
+            return Err(Error::Unsupported {
+                what: "a checkpoint of a run that has failed".into(),
+                at: path.display().to_string(),
+                help: "go on from an earlier one, or keep the weights: `save_weights`".into(),
+            });
+        }
+        let model = &mut *self.model;
+        let arenas = model.read_arenas(|_| true)?;
+        let saved = Saved {
+            epoch: self.epoch,
+            step: self.done,
+            sums: self.run.sums.clone(),
+            rows: self.run.rows,
+            seconds: self.run.seconds,
+            history: self.run.history.clone(),
+            rate: self.learning_rate,
+            looked: model.looked,
+            kept: self.run.kept.keys().cloned().collect(),
+            callbacks: self.run.callbacks.clone(),
+            agreement: Agreement::of(model, &self.data, &self.fit)?,
+        };
+        let parts = model.parts();
+        let mut tensors = views(&parts, &arenas, "");
+        for (name, arenas) in &self.run.kept {
+            tensors.extend(views(&parts, arenas, &format!("gradus.kept.{name}.")));
+        }
+        let written = Written {
+            format: FORMAT,
+            gradus: env!("CARGO_PKG_VERSION"),
+            model: model.module.config(),
+            compile: &model.settings,
+            updates: model.updates,
+            batches: model.batches,
+            epochs: model.epochs,
+            fit: &self.fit,
+            run: &saved,
+        };
+        let meta = serde_json::to_string(&written).map_err(|e| damaged(path, e, "settings"))?;
+        write(path, tensors, meta)?;
+        tracing::debug!(path = %path.display(), epoch = self.epoch, step = self.done, "wrote a checkpoint");
+        Ok(())
+    }
+}
+
+fn write(path: &Path, tensors: Vec<(String, Words<'_>)>, meta: String) -> Result<()> {
+    let meta = Some(HashMap::from([(META.to_string(), meta)]));
+    let bytes = safetensors::serialize(tensors, meta).map_err(|e| damaged(path, e, "its header"))?;
+    replace(path, &bytes)
+}
+
+impl Model {
+    /// Tensors of a file that are not the model's parameters.
+    pub(in super::super) const NOT_WEIGHTS: [&'static str; 2] = ["optimizer.*", "gradus.*"];
+}

@@ -1,0 +1,115 @@
+//! What a loop knows beside where it stands.
+
+use super::checkpoint::{Arenas, CallbackState, is_weight};
+use super::evaluate::Mean;
+use super::{Evaluation, History, Trainer, interrupt};
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Goes into checkpoints, but for the flags.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// Over the open epoch, in the order of its steps: the same bits however it is cut.
+    pub sums: Mean,
+    pub rows: usize,
+    /// Seconds that the open epoch took.
+    pub seconds: f64,
+    /// Of the epoch that ended last.
+    pub ended: Evaluation,
+    pub ended_rows: usize,
+    pub history: History,
+    /// Weights that were kept, by name.
+    pub kept: BTreeMap<String, Arenas>,
+    /// What callbacks want to know again.
+    pub callbacks: Vec<CallbackState>,
+    /// It goes on from a checkpoint.
+    pub resumed: bool,
+    /// An error has ended it in mid-step.
+    pub failed: bool,
+    /// Callbacks are having their turn; what they ask for waits until all have had it.
+    pub in_callback: bool,
+    pub due: Vec<Due>,
+    /// Ctrl-C ends it.
+    pub interruptible: bool,
+}
+
+/// Work that waits for all callbacks to have had their turn.
+#[derive(Debug)]
+pub(super) enum Due {
+    Write(PathBuf),
+    Remove(PathBuf),
+}
+
+impl Run {
+    pub fn interrupted(&self) -> bool {
+        self.interruptible && interrupt::asked()
+    }
+
+    /// Closes the sums of an epoch.
+    pub fn end_epoch(&mut self, metrics: &[String]) {
+        self.ended = std::mem::take(&mut self.sums).evaluation(metrics);
+        self.ended_rows = std::mem::take(&mut self.rows);
+        self.ended.iter().for_each(|(n, v)| self.history.push(n, v));
+    }
+}
+
+impl Trainer<'_> {
+    /// An error ends the run: what was queued may be half done.
+    pub(super) fn fail(&mut self) {
+        self.stopped = true;
+        self.run.failed = true;
+    }
+
+    /// Whether there is nothing more to do: all epochs are over, or the run was stopped.
+    pub fn is_over(&self) -> bool {
+        self.stopped || self.epoch >= self.fit.epochs
+    }
+
+    /// Steps done in this run, those before a resume too.
+    pub fn steps_done(&self) -> usize {
+        self.epoch * self.steps_per_epoch() + self.done
+    }
+
+    /// Loss and metrics of each epoch that has ended, those before a resume too.
+    pub fn history(&self) -> &History {
+        &self.run.history
+    }
+
+    /// Loss and metrics over the rows of the open epoch so far; NaN at its start.
+    pub fn so_far(&self) -> Evaluation {
+        self.run.sums.evaluation(self.metric_names())
+    }
+
+    /// The learning rate of the next step.
+    pub fn learning_rate(&self) -> f64 {
+        self.learning_rate.at(self.model.settings.optimizer.schedule(), self.model.updates)
+    }
+
+    /// Keeps a copy of the weights on the host under a name, in the place of one that is there; it goes into checkpoints. The optimizer's
+    /// state is not in it.
+    pub fn keep_weights(&mut self, name: &str) -> Result<()> {
+        let copy = self.model.read_arenas(is_weight)?;
+        self.run.kept.insert(name.into(), copy);
+        Ok(())
+    }
+
+    /// Sets the weights to a copy that [`Trainer::keep_weights`] made.
+    pub fn restore_weights(&mut self, name: &str) -> Result<()> {
+        let known = || self.run.kept.keys().cloned().collect();
+        let Some(copy) = self.run.kept.get(name) else {
+            return Err(Error::NotFound {
+                what: "copy of the weights".into(),
+                name: name.into(),
+                at: "the trainer".into(),
+                known: known(),
+            });
+        };
+        self.model.write_arenas(copy)
+    }
+
+    /// Whether there is such a copy.
+    pub fn has_weights(&self, name: &str) -> bool {
+        self.run.kept.contains_key(name)
+    }
+}
