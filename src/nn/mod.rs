@@ -5,6 +5,7 @@
 mod activations;
 mod closure;
 mod embedding;
+mod finish;
 mod init;
 mod layers;
 pub mod loss;
@@ -18,6 +19,8 @@ pub use activations::{
 };
 pub use closure::Custom;
 pub use embedding::Embedding;
+pub use finish::Matrix;
+pub(crate) use finish::{Finish, Finished};
 pub use init::{Fan, Gain, Init};
 pub use layers::{Flatten, Linear, LogSoftmax, Softmax};
 pub use loss::{CrossEntropy, Loss, Mse};

@@ -20,12 +20,12 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
     let batch = fit.batch_size;
     let mut run = model.trainer(data, fit)?;
     let steps = run.steps_per_epoch();
-    let names = run.metric_names().to_vec();
+    let measures = run.measures().to_vec();
     loop {
         bar.begin(run.epochs_done() + 1);
         let mut show = |p: Progress<'_>| {
             first_submit.get_or_insert_with(|| began.elapsed().as_secs_f64());
-            bar.draw(p.done, steps, &p.mean.evaluation(&names).to_string(), p.rows);
+            bar.draw(p.done, steps, &p.mean.evaluation(&measures).to_string(), p.rows);
         };
         let Some(report) = run.run(usize::MAX, &mut show)? else { break };
         let seconds = bar.seconds();

@@ -1,4 +1,4 @@
-use super::evaluate::{Evaluation, Mean};
+use super::evaluate::{Evaluation, Mean, Measure};
 use super::feed::{Feed, Order};
 use super::recover::{LOSSES, Steps};
 use super::{Fit, Model};
@@ -69,7 +69,9 @@ pub struct Trainer<'a> {
     /// The model's count of recoveries when the handles were made.
     made: usize,
     feed: Option<Feed>,
-    metrics: Vec<String>,
+    measures: Vec<Measure>,
+    /// Most steps of a submit, by the width of a log line.
+    most_steps: usize,
     epoch: usize,
     /// Steps of this epoch that were reported.
     done: usize,
@@ -112,7 +114,8 @@ impl<'a> Trainer<'a> {
             ragged: None,
             feed: None,
             made: 0,
-            metrics: vec![],
+            measures: vec![],
+            most_steps: 1,
             epoch: 0,
             done: 0,
             learning_rate: None,
@@ -126,7 +129,7 @@ impl<'a> Trainer<'a> {
         })?;
         run.model.set_train_state(0, n, run.fit.shuffle)?;
         run.attach(0)?;
-        run.metrics = run.model.metric_names();
+        run.measures = run.model.measures();
         Ok(run)
     }
 
@@ -136,11 +139,11 @@ impl<'a> Trainer<'a> {
         let order = self.order(step);
         let again = self.feed.take().is_some();
         let data = &self.data;
-        (self.full, self.ragged, self.feed) = self.model.healed(|m| {
+        (self.full, self.ragged, self.most_steps, self.feed) = self.model.healed(|m| {
             let full = (n >= batch).then(|| m.handle(data, Purpose::Train, batch)).transpose()?;
             let ragged = (!n.is_multiple_of(batch)).then(|| m.handle(data, Purpose::Train, n % batch)).transpose()?;
             let program = m.program(data, Purpose::Train, batch.min(n))?;
-            Ok((full, ragged, Some(Feed::start(m, data, &program, batch.min(n), order)?)))
+            Ok((full, ragged, program.log().most_steps(), Some(Feed::start(m, data, &program, batch.min(n), order)?)))
         })?;
         if again {
             // the state on the device may be another loop's: it is written before the next step
@@ -161,9 +164,9 @@ impl<'a> Trainer<'a> {
         self.rows.div_ceil(self.fit.batch_size)
     }
 
-    /// The names of the metrics, in the order of the log.
-    pub(super) fn metric_names(&self) -> &[String] {
-        &self.metrics
+    /// The metrics, in the order of the log.
+    pub(super) fn measures(&self) -> &[Measure] {
+        &self.measures
     }
 
     /// Epochs ended in this run.
@@ -231,7 +234,7 @@ impl<'a> Trainer<'a> {
         let Flight { lines, mean, rows, .. } = f;
         self.done += want;
         let epoch_ended = self.done == self.steps_per_epoch();
-        let metrics = mean.evaluation(&self.metrics);
+        let metrics = mean.evaluation(&self.measures);
         let report = StepReport {
             step: self.model.updates,
             epoch: self.epoch + 1,
@@ -301,7 +304,7 @@ impl<'a> Trainer<'a> {
         }
         let new = self.model.session.poll(Lane::Train, true)?.unwrap_or_default();
         let expected = f.under_way.pop_front().unwrap_or(0);
-        let bad = new.iter().find(|l| l.halted).copied();
+        let bad = new.iter().find(|l| l.halted).cloned();
         let halted = new.len() < expected || bad.is_some();
         self.remember(f, new.len() - usize::from(bad.is_some()));
         if halted {
@@ -309,9 +312,9 @@ impl<'a> Trainer<'a> {
         }
         for l in &new {
             let n = self.rows_of(f.first_step + f.lines.len());
-            f.mean.add(l, n, self.metrics.len());
+            f.mean.add(l, n, &self.measures);
             f.rows += n;
-            f.lines.push(*l);
+            f.lines.push(l.clone());
         }
         Ok(())
     }
@@ -338,7 +341,7 @@ impl<'a> Trainer<'a> {
     fn submit(&mut self, step: usize, most: usize) -> Result<usize> {
         let chosen = if self.fit.steps_per_submit == 0 { STEPS_PER_SUBMIT } else { self.fit.steps_per_submit };
         let full_left = (self.rows / self.fit.batch_size).saturating_sub(step);
-        let steps = most.min(chosen).min(LOG_ROWS / 4).min(full_left.max(1));
+        let steps = most.min(chosen).min(self.most_steps).min(full_left.max(1));
         let mut steps = self.feed(step, steps)?;
         while self.made != self.model.recoveries() {
             // the device was lost and opened again in there: programs and feed were those of the one before
