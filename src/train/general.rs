@@ -237,7 +237,7 @@ impl Describe for Supervised {
             _ => None,
         };
         let Some((loss, y)) = labels else { return out };
-        let out = StepOut { loss: Some(loss.build(&output, y)), ..out };
+        let out = StepOut { loss: Some(loss.build_weighted(&output, y, batch.get("weight"))), ..out };
         settings.metrics.iter().fold(out, |out, m| out.metric(m.name(), &m.build(&output, y)))
     }
     fn refuses(&self, settings: &Compile) -> Option<(&'static str, &'static str, &'static str)> {
