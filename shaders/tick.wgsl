@@ -1,11 +1,16 @@
 // tick: the end of a step. Writes the step's line of the log, moves the counters and the cursor, or halts on a loss that is not
-// finite. One workgroup. Generated: GROUP, HAS_LOSS, TRAIN, loss_value(), log_metrics(at).
+// finite. One workgroup. Generated: GROUP, HAS_LOSS, TRAIN, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at) for metrics of
+// one word, log_long(at, lane) for the others, meet().
 @compute @workgroup_size(GROUP)
 fn main(@builtin(local_invocation_index) lane: u32) {
     var squares = 0.0;
     if (TRAIN) {
         for (var i = lane; i < dim(1u); i += GROUP) { squares += partial(i); }
         squares = group_sum(squares, lane);
+    }
+    if (LONG) {
+        if (state[STATE_HALT] == 0u) { log_long((state[STATE_BATCH] % LOG_ROWS) * LOG_WIDTH + 4u, lane); }
+        meet();
     }
     if (lane != 0u || state[STATE_HALT] != 0u) { return; }
     let batch = state[STATE_BATCH];

@@ -23,7 +23,7 @@ mod tests;
 mod tick;
 
 use crate::error::{Error, Result};
-use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, STATE_BATCH, STATE_HALT};
+use crate::kernels::words::{LOG_ROWS, STATE_BATCH, STATE_HALT};
 use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Session, Timing};
 use launch::Ready;
 use std::collections::VecDeque;
@@ -94,7 +94,7 @@ fn halted(table: &mut Table, lane: Lane) -> Result<bool> {
 
 /// Runs steps until they are done or the lane halts, and gives the lines that they left.
 fn run(p: &mut Prepared, table: &mut Table, threads: usize, steps: usize, first_batch: u32) -> Result<Vec<LogLine>> {
-    let lane = p.program.purpose.lane();
+    let (lane, log) = (p.program.purpose.lane(), p.program.log());
     let mut lines = Vec::with_capacity(steps.min(LOG_ROWS));
     for _ in 0..steps {
         if halted(table, lane)? {
@@ -107,9 +107,9 @@ fn run(p: &mut Prepared, table: &mut Table, threads: usize, steps: usize, first_
             }
         }
         // at once: the ring may come round within a submit. A line that an earlier run left here does not match.
-        let line = table.range(BufferId::Log(lane), (batch as usize % LOG_ROWS) * LOG_WIDTH, LOG_WIDTH)?;
+        let line = table.range(BufferId::Log(lane), log.line(batch), log.width)?;
         if line[0] == batch && (batch.wrapping_sub(first_batch) as usize) < steps {
-            lines.push(LogLine::from_words(line));
+            lines.push(LogLine::from_words(line, log.columns));
         }
     }
     Ok(lines)
@@ -147,6 +147,7 @@ impl Session for CpuSession {
         }
         self.table.grow(&program.slots)?;
         program.countable()?;
+        self.table.grow_log(program.purpose.lane(), program.log().words())?;
         let launches = program.launches.iter().map(|l| Ready::new(l, &self.table, data, self.threads)).collect::<Result<Vec<_>>>()?;
         self.prepared.push(Some(Prepared { program: program.clone(), data: data.to_vec(), launches }));
         Ok(Handle(self.prepared.len() - 1))

@@ -32,11 +32,7 @@ impl Table {
         let all = lengths.into_iter().chain(std::iter::repeat_n(n, layout.moments));
         let own = all.map(zeros).collect::<Result<Vec<_>>>()?;
         let mut table = Table { own, data: Vec::new(), moments: layout.moments };
-        for lane in [Lane::Train, Lane::Look] {
-            let Place::Own(log) = table.place(BufferId::Log(lane))? else { continue };
-            // no step has this number: an unwritten line matches none
-            table.own[log].iter_mut().step_by(LOG_WIDTH).for_each(|w| *w = u32::MAX);
-        }
+        [Lane::Train, Lane::Look].into_iter().try_for_each(|lane| table.clear_log(lane))?;
         Ok(table)
     }
 
@@ -77,6 +73,25 @@ impl Table {
         match end {
             Some(end) => Ok(&mut self.own[i][offset..end]),
             None => Err(fault("a copy", format!("{len} words at {offset} of {id:?}, which has {held}"))),
+        }
+    }
+
+    /// No step has this number: an unwritten line matches none.
+    fn clear_log(&mut self, lane: Lane) -> Result<()> {
+        if let Place::Own(log) = self.place(BufferId::Log(lane))? {
+            self.own[log].fill(u32::MAX);
+        }
+        Ok(())
+    }
+
+    /// Makes a lane's log at least this many words. Its lines were handed out.
+    pub(super) fn grow_log(&mut self, lane: Lane, words: usize) -> Result<()> {
+        match self.place(BufferId::Log(lane))? {
+            Place::Own(log) if self.own[log].len() < words => {
+                self.own[log] = zeros(words)?;
+                self.clear_log(lane)
+            }
+            _ => Ok(()),
         }
     }
 

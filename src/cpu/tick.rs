@@ -1,20 +1,14 @@
 use super::fork::{Writes, f32s, total};
-use crate::kernels::Tick;
-use crate::kernels::words::{
-    LOG_ROWS, LOG_WIDTH, MAX_METRICS, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_ROWS, STATE_UPDATE, STATE_WORDS,
-};
+use crate::kernels::words::{STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_ROWS, STATE_UPDATE, STATE_WORDS};
+use crate::kernels::{LOG_HEAD, Tick};
 use std::ops::Range;
 
 /// The words of each binding that it touches.
 pub(super) fn spans(k: &Tick) -> Vec<Range<usize>> {
-    let mut all = vec![0..STATE_WORDS, 0..LOG_ROWS * LOG_WIDTH];
+    let mut all = vec![0..STATE_WORDS, 0..k.log.words()];
     if let Some(loss) = k.loss {
-        let one = |&at: &usize| at..at + 1;
-        all.push(one(&loss));
-        match k.bound() == k.metrics.len() {
-            true => all.extend(k.metrics.iter().map(one)),
-            false => all.push(0..k.metrics.iter().max().map_or(0, |m| m + 1)),
-        }
+        all.push(loss..loss + 1);
+        all.extend(k.metrics.iter().map(|&(at, n)| at..at + n));
     }
     all.extend(k.train.then_some(0..k.partials));
     all
@@ -27,7 +21,7 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
         return;
     }
     let batch = state[STATE_BATCH];
-    let line = &mut log[(batch as usize % LOG_ROWS) * LOG_WIDTH..][..LOG_WIDTH];
+    let line = &mut log[k.log.line(batch)..][..k.log.width];
     let mut halt = false;
     if let Some(at) = k.loss {
         let loss = f32s(reads[0])[at];
@@ -36,8 +30,11 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
         let squares = total(partials, |v| v) as f32;
         line[1] = loss.to_bits();
         line[2] = squares.sqrt().to_bits();
-        for (i, &at) in k.metrics.iter().enumerate().take(MAX_METRICS) {
-            line[LOG_WIDTH - MAX_METRICS + i] = reads[1 + i.min(k.bound() - 1)][at];
+        let mut columns = &mut line[LOG_HEAD..];
+        for (&(at, n), from) in k.metrics.iter().zip(&reads[1..]) {
+            let (here, rest) = columns.split_at_mut(n);
+            here.copy_from_slice(&from[at..at + n]);
+            columns = rest;
         }
     }
     line[0] = batch;

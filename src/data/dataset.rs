@@ -1,4 +1,5 @@
 mod limit;
+mod weights;
 
 use super::look::Look;
 use super::source::{Source, panic_text, read_words, source_error};

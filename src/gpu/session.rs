@@ -1,7 +1,7 @@
 use super::device::{Gpu, Pipeline, lock};
 use crate::error::{Error, Result};
-use crate::kernels::DIMS;
-use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::words::{PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::{DIMS, LogShape};
 use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, STAGED, Session, Timing, Traffic};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -20,6 +20,8 @@ pub struct GpuSession {
     programs: Vec<Option<Prepared>>,
     pending: VecDeque<Pending>,
     pub(super) idle_staging: Vec<wgpu::Buffer>,
+    /// Bytes of the buffers that a submit's log is read back through.
+    staging_bytes: u64,
     traffic: Traffic,
 }
 
@@ -40,16 +42,16 @@ struct Pending {
     lane: Lane,
     first_batch: u32,
     steps: usize,
+    log: LogShape,
     staging: wgpu::Buffer,
     index: wgpu::SubmissionIndex,
     mapped: Mapped,
 }
 
-/// Most steps of one submit: two in flight never lap the log's ring.
-pub(crate) const MAX_STEPS: usize = LOG_ROWS / 4;
-
-/// Bytes of the buffer that a submit's log is read back through.
-const STAGING: u64 = 4 * (MAX_STEPS * LOG_WIDTH) as u64;
+/// Bytes that the log of a submit of the most steps takes.
+fn staging_bytes(log: LogShape) -> u64 {
+    4 * (log.most_steps() * log.width) as u64
+}
 
 /// Longest wait before a look whether the device is still there.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -71,6 +73,7 @@ impl GpuSession {
             programs: Vec::new(),
             pending: VecDeque::new(),
             idle_staging: Vec::new(),
+            staging_bytes: 0,
             traffic: Traffic::default(),
         };
         let mut sizes = vec![(BufferId::Parameters, layout.parameters), (BufferId::Gradients, layout.parameters)];
@@ -78,20 +81,37 @@ impl GpuSession {
         sizes.extend((0..layout.moments).map(|m| (BufferId::Moment(m), layout.parameters)));
         sizes.extend([(BufferId::Rates, RATE_ROWS * RATE_WIDTH), (BufferId::Partials, PARTIALS)]);
         for lane in [Lane::Train, Lane::Look] {
-            sizes.extend([(BufferId::State(lane), STATE_WORDS), (BufferId::Log(lane), LOG_ROWS * LOG_WIDTH)]);
+            sizes.push((BufferId::State(lane), STATE_WORDS));
         }
         for (id, words) in sizes {
             let uniform = if matches!(id, BufferId::State(_)) { wgpu::BufferUsages::UNIFORM } else { wgpu::BufferUsages::empty() };
             let buffer = s.buffer(&format!("{id:?}"), 4 * words as u64, uniform)?;
             s.fixed.insert(id, buffer);
         }
-        let staging: Vec<_> = (0..STAGED).map(|_| s.staging(STAGING)).collect();
-        s.idle_staging = staging;
-        // a line that no step has written belongs to no batch
-        let empty = vec![u32::MAX; LOG_ROWS * LOG_WIDTH];
-        s.write(BufferId::Log(Lane::Train), 0, &empty)?;
-        s.write(BufferId::Log(Lane::Look), 0, &empty)?;
+        s.grow_log(Lane::Train, LogShape::of(0))?;
+        s.grow_log(Lane::Look, LogShape::of(0))?;
         Ok(s)
+    }
+
+    /// Makes a lane's log and what it is read back through large enough. What lines the old log held is copied out by the submits that
+    /// wrote them.
+    fn grow_log(&mut self, lane: Lane, log: LogShape) -> Result<()> {
+        let (id, bytes) = (BufferId::Log(lane), 4 * log.words() as u64);
+        if self.fixed.get(&id).is_none_or(|b| b.size() < bytes) {
+            let buffer = self.buffer(&format!("{id:?}"), bytes, wgpu::BufferUsages::empty())?;
+            self.fixed.insert(id, buffer);
+            self.generation += 1;
+            // a line that no step has written belongs to no batch
+            self.write(id, 0, &vec![u32::MAX; log.words()])?;
+        }
+        let staging = staging_bytes(log);
+        if self.staging_bytes < staging {
+            self.staging_bytes = staging;
+            self.idle_staging.clear();
+            let made: Vec<_> = (0..STAGED).map(|_| self.staging(staging)).collect();
+            self.idle_staging = made;
+        }
+        Ok(())
     }
 
     /// Fails if one binding cannot hold so many bytes.
@@ -164,12 +184,12 @@ impl GpuSession {
     /// A buffer to read back through. Those of a log's size are kept, larger ones are made for the one read.
     pub(super) fn staging(&mut self, bytes: u64) -> wgpu::Buffer {
         match self.idle_staging.pop() {
-            Some(b) if bytes <= STAGING => b,
+            Some(b) if bytes <= self.staging_bytes => b,
             other => {
                 self.idle_staging.extend(other);
                 self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some("staging"),
-                    size: bytes.max(STAGING),
+                    size: bytes.max(self.staging_bytes),
                     usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
                     mapped_at_creation: false,
                 })
@@ -179,7 +199,7 @@ impl GpuSession {
 
     /// Takes an unmapped staging buffer back.
     pub(super) fn give_back(&mut self, staging: wgpu::Buffer) {
-        if staging.size() == STAGING {
+        if staging.size() == self.staging_bytes {
             self.idle_staging.push(staging);
         }
     }
@@ -260,6 +280,7 @@ impl Session for GpuSession {
                 self.generation += 1;
             }
         }
+        self.grow_log(program.purpose.lane(), program.log())?;
         let mut pipelines = Vec::new();
         for l in &program.launches {
             pipelines.push(match &self.planted {
@@ -331,10 +352,10 @@ impl Session for GpuSession {
         let state = *lock(&self.pending[at].mapped);
         match (state, self.pending.remove(at)) {
             (Some(true), Some(p)) => {
-                let words = self.mapped_words(&p.staging, p.steps * LOG_WIDTH)?;
+                let words = self.mapped_words(&p.staging, p.steps * p.log.width)?;
                 p.staging.unmap();
                 self.give_back(p.staging);
-                let lines = words.chunks(LOG_WIDTH).map(LogLine::from_words).enumerate();
+                let lines = words.chunks(p.log.width).map(|w| LogLine::from_words(w, p.log.columns)).enumerate();
                 let ours = lines.filter(|(i, l)| l.batch == p.first_batch.wrapping_add(*i as u32));
                 Ok(Some(ours.map(|(_, l)| l).collect()))
             }
@@ -379,10 +400,11 @@ impl GpuSession {
 
     /// K steps in one pass and one submit; the log's new lines follow into a staging buffer.
     fn encode(&mut self, p: &Prepared, steps: usize, first_batch: u32) -> Result<()> {
-        let steps = steps.min(MAX_STEPS);
+        let log_shape = p.program.log();
+        let steps = steps.min(log_shape.most_steps());
         self.traffic.submits += 1;
         self.traffic.steps += steps as u64;
-        let staging = self.staging(STAGING);
+        let staging = self.staging(staging_bytes(log_shape));
         let lane = p.program.purpose.lane();
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
@@ -397,15 +419,15 @@ impl GpuSession {
             }
         }
         let log = self.find(BufferId::Log(lane), &[])?;
-        let (line, row) = (4 * LOG_WIDTH as u64, first_batch as usize % LOG_ROWS);
-        let head = steps.min(LOG_ROWS - row);
+        let (line, row) = (4 * log_shape.width as u64, first_batch as usize % log_shape.rows);
+        let head = steps.min(log_shape.rows - row);
         encoder.copy_buffer_to_buffer(log, row as u64 * line, &staging, 0, head as u64 * line);
         if head < steps {
             encoder.copy_buffer_to_buffer(log, 0, &staging, head as u64 * line, (steps - head) as u64 * line);
         }
         let index = self.gpu.queue.submit([encoder.finish()]);
         let mapped = map(&staging);
-        self.pending.push_back(Pending { lane, first_batch, steps, staging, index, mapped });
+        self.pending.push_back(Pending { lane, first_batch, steps, log: log_shape, staging, index, mapped });
         self.gpu.check("a submit")
     }
 }

@@ -9,6 +9,7 @@ mod movement;
 mod op;
 mod print;
 mod simplify;
+mod table;
 mod take;
 mod var;
 
@@ -17,6 +18,7 @@ pub use field::Field;
 pub use grad::gradients;
 pub use op::{Labels, Op, ReduceKind};
 pub use simplify::simplify;
+pub(crate) use table::is_counts;
 pub use var::{Builder, Var};
 
 use crate::error::{Error, Result, place};

@@ -3,7 +3,7 @@ mod movement;
 
 use super::{Field, Graph, Labels, NodeId, Op, ReduceKind, Type, Value};
 use crate::error::{Error, Result};
-use crate::expr::Expr;
+use crate::expr::{Activation, Expr};
 use crate::tensor::{DType, Shape};
 use std::cell::RefCell;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -150,6 +150,21 @@ impl Var {
         let s = self.builder.0.borrow();
         let node = s.graph.nodes.get(v.node)?;
         matches!(node.op, Op::Softmax { .. }).then(|| Var { builder: self.builder.clone(), value: Some(node.inputs[0]) })
+    }
+
+    /// Whether it was made by log-softmax.
+    pub(crate) fn is_log_softmax(&self) -> bool {
+        let s = self.builder.0.borrow();
+        self.value.and_then(|v| s.graph.nodes.get(v.node)).is_some_and(|n| matches!(n.op, Op::Softmax { log: true }))
+    }
+
+    /// If it was made by a sigmoid, what went into that.
+    pub(crate) fn sigmoid_input(&self) -> Option<Var> {
+        let v = self.value?;
+        let s = self.builder.0.borrow();
+        let node = s.graph.nodes.get(v.node)?;
+        let sigmoid = matches!(&node.op, Op::Map(f) if *f == Activation::Sigmoid.expr());
+        sigmoid.then(|| Var { builder: self.builder.clone(), value: Some(node.inputs[0]) })
     }
 
     /// The node of such an op on these operands, if the graph has it.

@@ -7,6 +7,7 @@
 mod custom;
 mod gather;
 mod gemm;
+mod log;
 mod map;
 mod optimizer;
 mod reduce;
@@ -19,6 +20,7 @@ pub mod words;
 pub use custom::Custom;
 pub use gather::{Gather, GatherField};
 pub use gemm::{Gemm, GemmSpec, Matrix, Plane, Tile};
+pub use log::{LOG_HEAD, LogShape, MAX_COLUMNS};
 pub use map::{Map, MapSpec, Read, Strided, Window};
 pub use optimizer::Optimizer;
 pub use reduce::{Reduce, ReduceSpec, Term};

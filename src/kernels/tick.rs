@@ -1,5 +1,5 @@
 use super::source::{FINITE, Source};
-use super::{Access, to_words, words};
+use super::{Access, LogShape, to_words};
 
 /// The end of a step: log, counters, cursor, halt.
 /// Buffers: state, log; where there is a loss: loss, metrics; in training: partial sums of the gradient's squares.
@@ -15,36 +15,43 @@ pub struct Tick {
     pub partials: usize,
     /// First element of the loss, if there is one.
     pub loss: Option<usize>,
-    /// First element of each metric: in a buffer each, or all in one if they are more than [`words::BOUND_METRICS`].
-    pub metrics: Vec<usize>,
+    /// First element and length of each metric, in a buffer each: at most [`BOUND_METRICS`](super::words::BOUND_METRICS).
+    pub metrics: Vec<(usize, usize)>,
+    /// Where lines lie.
+    pub log: LogShape,
 }
 
 impl Tick {
-    /// Buffers that hold the metrics.
-    pub fn bound(&self) -> usize {
-        if self.metrics.len() > words::BOUND_METRICS { 1 } else { self.metrics.len() }
-    }
-
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
-        s.number("LOG_ROWS", words::LOG_ROWS).number("LOG_WIDTH", words::LOG_WIDTH).group(self.group).state_names();
+        s.number("LOG_ROWS", self.log.rows).number("LOG_WIDTH", self.log.width).group(self.group).state_names();
         s.flag("TRAIN", self.train).flag("HAS_LOSS", self.loss.is_some());
         s.buffer("state", Access::Write, "u32").buffer("log_words", Access::Write, "u32");
-        let mut logs = String::new();
+        let (mut short, mut long, mut column) = (String::new(), String::new(), 0);
         if self.loss.is_some() {
             s.buffer("loss", Access::Read, "f32");
-            let bound = self.bound();
-            for i in 0..bound {
+            for (i, &(_, n)) in self.metrics.iter().enumerate() {
                 s.buffer(&format!("metric{i}"), Access::Read, "f32");
-            }
-            for i in 0..self.metrics.len() {
-                logs += &format!("    log_words[at + {i}u] = bitcast<u32>(metric{}[dim({}u)]);\n", i.min(bound - 1), 3 + i);
+                let at = 3 + i;
+                match n {
+                    1 => short += &format!("    log_words[at + {column}u] = bitcast<u32>(metric{i}[dim({at}u)]);\n"),
+                    _ => {
+                        long += &format!(
+                            "    for (var i = lane; i < {n}u; i += GROUP) {{ log_words[at + {column}u + i] = bitcast<u32>(metric{i}[dim({at}u) + i]); }}\n"
+                        );
+                    }
+                }
+                column += n;
             }
         }
         let value = if self.loss.is_some() { "loss[dim(2u)]" } else { "0.0" };
         s.line(format!("fn loss_value() -> f32 {{ return {value}; }}"));
-        s.line(format!("fn log_metrics(at: u32) {{\n{logs}}}"));
+        s.line(format!("fn log_metrics(at: u32) {{\n{short}}}"));
+        s.flag("LONG", !long.is_empty());
+        s.line(format!("fn log_long(at: u32, lane: u32) {{\n{long}}}"));
+        // the first lane moves the counters once the others have read them
+        s.line(if self.group > 1 && !long.is_empty() { "fn meet() { storageBarrier(); }" } else { "fn meet() {}" });
         if self.train {
             s.buffer("partials", Access::Read, "f32").line("fn partial(i: u32) -> f32 { return partials[i]; }");
         } else {
@@ -58,7 +65,7 @@ impl Tick {
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Write, Access::Write];
         if self.loss.is_some() {
-            a.resize(3 + self.bound(), Access::Read);
+            a.resize(3 + self.metrics.len(), Access::Read);
         }
         a.resize(a.len() + usize::from(self.train), Access::Read);
         a
@@ -66,7 +73,7 @@ impl Tick {
 
     /// Batch, partial sums, loss, metrics.
     pub fn dims(&self) -> Vec<u32> {
-        to_words([self.batch, self.partials, self.loss.unwrap_or(0)].into_iter().chain(self.metrics.iter().copied()))
+        to_words([self.batch, self.partials, self.loss.unwrap_or(0)].into_iter().chain(self.metrics.iter().map(|m| m.0)))
     }
 
     /// One workgroup.

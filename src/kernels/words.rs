@@ -34,13 +34,11 @@ pub const STATE_NAMES: &[(&str, usize)] = &[
     ("STATE_HALT", STATE_HALT),
 ];
 
-/// Lines of the log, a ring over the batches.
+/// Most lines of the log, a ring over the batches: see [`LogShape`](super::LogShape) for wide lines.
 pub const LOG_ROWS: usize = 4096;
-/// Words of a line: batch, loss, gradient norm, halted, then the metrics.
+/// Words of the narrowest line: batch, loss, gradient norm, halted, then the metrics.
 pub const LOG_WIDTH: usize = 16;
-/// Metrics that fit in a line.
-pub const MAX_METRICS: usize = LOG_WIDTH - 4;
-/// Metrics that the tick binds one by one: browsers promise 8 buffers. More are brought together first.
+/// Metrics that the tick binds one by one: browsers promise 8 buffers. More lie in one buffer.
 pub const BOUND_METRICS: usize = 4;
 
 /// Rows of the rate table, a ring over the updates.

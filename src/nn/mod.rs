@@ -5,9 +5,12 @@
 mod activations;
 mod closure;
 mod embedding;
+mod finish;
 mod init;
+mod labels;
 mod layers;
 pub mod loss;
+mod losses;
 pub mod metric;
 mod module;
 mod scope;
@@ -18,9 +21,12 @@ pub use activations::{
 };
 pub use closure::Custom;
 pub use embedding::Embedding;
+pub use finish::Matrix;
+pub(crate) use finish::{Finish, Finished};
 pub use init::{Fan, Gain, Init};
 pub use layers::{Flatten, Linear, LogSoftmax, Softmax};
 pub use loss::{CrossEntropy, Loss, Mse};
+pub use losses::{BinaryCrossEntropy, FocalLoss, Huber, KlDivergence, LogCosh, Mae, Nll};
 pub use metric::{Accuracy, Metric};
 pub use module::{FnModule, Module, module};
 pub use scope::{LayerRow, ParameterSpec, Scope};

@@ -1,7 +1,7 @@
 //! A program whose values have no slot yet.
 
 use super::units::DraftUnit;
-use super::{BufferId, Phase};
+use super::{BufferId, LogMetric, Phase};
 use crate::graph::{Field, Type};
 use crate::kernels::{Kernel, shared};
 use std::ops::Range;
@@ -33,7 +33,7 @@ pub struct Draft {
     /// Virtual buffers that must last to the end of the step.
     pub kept: Vec<usize>,
     pub fields: Vec<Field>,
-    pub metrics: Vec<String>,
+    pub metrics: Vec<LogMetric>,
     /// Name, place and type of what `predict` reads.
     pub outputs: Vec<(String, Place, Type)>,
     pub units: Vec<DraftUnit>,

@@ -3,12 +3,11 @@
 use super::draft::{Place, Symbol};
 use super::lower::Lowering;
 use super::{BufferId, Phase, Purpose};
-use crate::kernels::words::BOUND_METRICS;
-use crate::kernels::{Kernel, Optimizer, Tick};
+use crate::kernels::{Kernel, LogShape, Optimizer, Tick};
 
 impl Lowering<'_> {
     /// The update where there is a loss to train on, and the tick.
-    pub(super) fn finish(&mut self, loss: Option<Place>, metrics: &[Place]) {
+    pub(super) fn finish(&mut self, loss: Option<Place>, metrics: &[(Place, usize)]) {
         let lane = self.r.purpose.lane();
         let (train, group) = (self.r.purpose == Purpose::Train, self.r.profile.group());
         let mut partials = 0;
@@ -36,17 +35,20 @@ impl Lowering<'_> {
         let mut buffers = vec![Symbol::Fixed(BufferId::State(lane)), Symbol::Fixed(BufferId::Log(lane))];
         if let Some(l) = loss {
             buffers.push(l.0);
-            let mut from: Vec<Symbol> = metrics.iter().map(|m| m.0).collect();
-            if from.len() > BOUND_METRICS {
-                from.truncate(1);
-            }
-            buffers.extend(from);
+            buffers.extend(metrics.iter().map(|m| m.0.0));
         }
         if train {
             buffers.push(Symbol::Fixed(BufferId::Partials));
         }
-        let kernel =
-            Tick { train, group, batch: self.r.batch, partials, loss: loss.map(|l| l.1), metrics: metrics.iter().map(|m| m.1).collect() };
+        let kernel = Tick {
+            train,
+            group,
+            batch: self.r.batch,
+            partials,
+            loss: loss.map(|l| l.1),
+            metrics: metrics.iter().map(|&((_, at), n)| (at, n)).collect(),
+            log: LogShape::of(metrics.iter().map(|m| m.1).sum()),
+        };
         self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into(), 0, partials);
     }
 }

@@ -3,14 +3,14 @@
 use super::draft::{Draft, DraftLaunch, Place, Symbol, bind};
 use super::fuse::{Core, Group, Groups, Operand, base};
 use super::view::strided;
-use super::{BufferId, Phase, Request, Step};
+use super::{BufferId, LogMetric, Phase, Request, Step};
 use crate::error::{Error, Result};
 use crate::expr::{Activation, Binary, Expr, Tape};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
-use crate::kernels::words::{BOUND_METRICS, MAX_METRICS};
+use crate::kernels::words::BOUND_METRICS;
 use crate::kernels::{
-    Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Plane, Reduce, ReduceSpec, Softmax, Strided, Term,
-    Tile,
+    Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce, ReduceSpec, Softmax,
+    Strided, Term, Tile,
 };
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -21,22 +21,31 @@ pub(super) struct Lowering<'a> {
     pub(super) g: &'a Graph,
     groups: &'a Groups,
     places: HashMap<Value, Place>,
-    /// Gradients that are written to their arena at once.
-    direct: HashMap<Value, usize>,
+    /// Gradients that are written to their arena at once, and metrics to the buffer that they share.
+    direct: HashMap<Value, Place>,
     draft: Draft,
 }
 
 /// Lowers every group, then the optimizer and the tick.
 pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
-    if step.metrics.len() > MAX_METRICS {
+    let logged = |(n, v): &(String, Value)| LogMetric { name: n.clone(), columns: step.graph.shape(*v).size() };
+    let logged: Vec<LogMetric> = step.metrics.iter().map(logged).collect();
+    let columns = logged.iter().map(|m| m.columns).sum::<usize>();
+    if columns > MAX_COLUMNS {
+        let wide = logged.iter().filter(|m| m.columns > 1 || logged.len() == columns);
         return Err(Error::Unsupported {
-            what: format!("{} metrics in one step", step.metrics.len()),
-            at: step.metrics.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", "),
-            help: format!("at most {MAX_METRICS} metrics fit in the device's log"),
+            what: format!("metrics of {columns} values at each step"),
+            at: wide.map(|m| format!("{} ({})", m.name, m.columns)).collect::<Vec<_>>().join(", "),
+            help: format!(
+                "at most {MAX_COLUMNS} fit in a line of the device's log (a confusion matrix of 127 classes): leave the widest out, and count \
+                 on what `predict` gives"
+            ),
         });
     }
-    let direct = direct_gradients(r, step, groups);
-    let mut l = Lowering { r, g: &step.graph, groups, places: HashMap::new(), direct, draft: Draft::default() };
+    let mut l = Lowering { r, g: &step.graph, groups, places: HashMap::new(), direct: HashMap::new(), draft: Draft::default() };
+    l.direct = direct_gradients(r, step, groups);
+    let together = (logged.len() > BOUND_METRICS).then(|| l.temporary(columns));
+    together.iter().for_each(|&to| l.direct_metrics(step, to));
     l.begin(Phase::Batch);
     l.gather();
     let batches = (0..l.g.nodes.len()).filter(|&n| matches!(step.graph.nodes[n].op, Op::Batch { .. }));
@@ -59,18 +68,18 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
         }
     }
     let loss = step.loss.map(|v| l.settled(v, "loss"));
-    let metrics = l.metrics(step);
+    let metrics = l.metrics(step, together);
     for (name, v) in &step.outputs {
         let place = l.settled(*v, name);
         l.draft.outputs.push((name.clone(), place, l.g.ty(*v).clone()));
     }
-    l.draft.metrics = step.metrics.iter().map(|(n, _)| n.clone()).collect();
+    l.draft.metrics = logged;
     l.finish(loss, &metrics);
     Ok(l.draft)
 }
 
 /// Values that are one parameter's gradient and nothing else.
-fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Value, usize> {
+fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Value, Place> {
     let g = &step.graph;
     let bases: Vec<Value> = step.roots().into_iter().map(|v| base(g, v)).collect();
     let mut out = HashMap::new();
@@ -80,7 +89,7 @@ fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Va
         let made = groups.owner.contains_key(&b.node) && (b.output == 0 || !matches!(g.nodes[b.node].op, Op::Custom(_)));
         let once = bases.iter().filter(|x| **x == b).count() == 1 && !groups.readers.contains_key(&b);
         if let (true, true, Some(e)) = (made, once, r.arena.find(name)) {
-            out.insert(b, e.offset);
+            out.insert(b, (Symbol::Fixed(BufferId::Gradients), e.offset));
         }
     }
     out
@@ -108,7 +117,7 @@ impl Lowering<'_> {
     /// Gives a value that a launch makes its place.
     pub(super) fn assign(&mut self, v: Value) -> Place {
         let place = match self.direct.get(&v) {
-            Some(&offset) => (Symbol::Fixed(BufferId::Gradients), offset),
+            Some(&place) => place,
             None => (self.temporary(self.g.shape(v).size()), 0),
         };
         self.places.insert(v, place);
@@ -453,13 +462,33 @@ impl Lowering<'_> {
         place
     }
 
-    /// The metrics, each in a slot of its own; where they are many, all in one.
-    fn metrics(&mut self, step: &Step) -> Vec<Place> {
-        if step.metrics.len() <= BOUND_METRICS {
-            return step.metrics.iter().map(|(n, v)| self.settled(*v, n)).collect();
+    /// Metrics that their kernels write to the buffer of all of them: those that nothing else reads. A kernel binds no buffer twice to write,
+    /// so of several results only the first.
+    fn direct_metrics(&mut self, step: &Step, to: Symbol) {
+        let roots: Vec<Value> = step.roots().into_iter().map(|v| base(self.g, v)).collect();
+        let mut at = 0;
+        for (_, v) in &step.metrics {
+            let b = base(self.g, *v);
+            let made = self.groups.owner.contains_key(&b.node) && b.output == 0;
+            if made && roots.iter().filter(|r| **r == b).count() == 1 && !self.groups.readers.contains_key(&b) {
+                self.direct.insert(b, (to, at));
+            }
+            at += self.size(*v);
         }
-        let together = self.temporary(step.metrics.len());
-        step.metrics.iter().enumerate().for_each(|(i, (n, v))| self.copy(*v, (together, i), n));
-        (0..step.metrics.len()).map(|i| (together, i)).collect()
+    }
+
+    /// The metrics with their sizes, each in a slot of its own; where they are many, all in this one.
+    fn metrics(&mut self, step: &Step, together: Option<Symbol>) -> Vec<(Place, usize)> {
+        let Some(to) = together else {
+            return step.metrics.iter().map(|(n, v)| (self.settled(*v, n), self.size(*v))).collect();
+        };
+        let mut at = 0;
+        for (n, v) in &step.metrics {
+            if !self.direct.contains_key(&base(self.g, *v)) {
+                self.copy(*v, (to, at), n);
+            }
+            at += self.size(*v);
+        }
+        vec![((to, 0), at)]
     }
 }

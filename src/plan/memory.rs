@@ -2,8 +2,8 @@
 
 use super::draft::{Draft, Symbol};
 use super::{Arena, BufferId, Launch, Output, Program, Request, human_bytes};
-use crate::kernels::DIMS;
-use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::words::{PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::{DIMS, LogShape};
 
 /// Values that are named where memory is short.
 const NAMED: usize = 4;
@@ -91,8 +91,10 @@ impl Program {
     /// rates, the launches' sizes, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less.
     pub fn peak_bytes(&self) -> u64 {
         let (train, frozen) = (self.arena.size, self.arena.frozen);
-        let lanes = 2 * (STATE_WORDS + LOG_ROWS * LOG_WIDTH);
-        let staging = STAGED * LOG_ROWS / 4 * LOG_WIDTH;
+        // the other lane's log is of the least size
+        let (log, least) = (self.log(), LogShape::of(0));
+        let lanes = 2 * STATE_WORDS + log.words().max(least.words()) + least.words();
+        let staging = STAGED * (log.words() / 4).max(least.words() / 4);
         let words = train * (2 + self.moments) + frozen + lanes + RATE_ROWS * RATE_WIDTH + PARTIALS + staging + DIMS * self.launches.len();
         4 * words as u64 + self.slots.iter().sum::<usize>() as u64
     }

@@ -30,7 +30,7 @@ pub use units::{Made, Unit, Window};
 use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::graph::{Field, Graph, Value};
-use crate::kernels::{Kernel, Profile};
+use crate::kernels::{Kernel, LogShape, Profile};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
 
@@ -131,6 +131,15 @@ pub struct Output {
     pub dtype: DType,
 }
 
+/// A metric's part of a log line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogMetric {
+    /// Its name.
+    pub name: String,
+    /// How many values.
+    pub columns: usize,
+}
+
 /// A step, compiled: launches over buffers, in phases that can be encoded apart.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -159,7 +168,7 @@ pub struct Program {
     /// Class labels that its kernels tell apart: what the data must be checked for.
     pub label_limits: Vec<LabelLimit>,
     /// The metrics of a log line, in order.
-    pub metrics: Vec<String>,
+    pub metrics: Vec<LogMetric>,
     /// What `predict` reads.
     pub outputs: Vec<Output>,
     /// What the integers of its fields must be below.
@@ -177,7 +186,7 @@ pub struct Step {
     pub loss: Option<Value>,
     /// The gradient of each parameter that has one, by name.
     pub gradients: Vec<(String, Value)>,
-    /// One element each.
+    /// Of any size, f32: the columns of a log line.
     pub metrics: Vec<(String, Value)>,
     /// What `predict` returns.
     pub outputs: Vec<(String, Value)>,
@@ -277,6 +286,11 @@ impl Program {
     pub fn phase(&self, phase: Phase) -> &[Launch] {
         let range = self.phases.iter().find(|(p, _)| *p == phase).map_or(0..0, |(_, r)| r.clone());
         &self.launches[range]
+    }
+
+    /// Where its log lines lie.
+    pub fn log(&self) -> LogShape {
+        LogShape::of(self.metrics.iter().map(|m| m.columns).sum())
     }
 
     /// The distinct pipelines, as source texts.

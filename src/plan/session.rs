@@ -1,6 +1,6 @@
 use super::{Arena, BufferId, Clock, Lane, Program, Timing};
 use crate::error::Result;
-use crate::kernels::words::{LOG_WIDTH, MAX_METRICS};
+use crate::kernels::LOG_HEAD;
 use std::sync::Arc;
 
 /// The arenas that a session holds.
@@ -30,7 +30,7 @@ pub struct Handle(pub usize);
 pub struct DataId(pub usize);
 
 /// What a step left in the log.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogLine {
     /// The batch's number since the state was set.
     pub batch: u32,
@@ -40,16 +40,15 @@ pub struct LogLine {
     pub grad_norm: f32,
     /// The loss was not finite: the step changed nothing.
     pub halted: bool,
-    /// The metrics, in the program's order.
-    pub metrics: [f32; MAX_METRICS],
+    /// The columns of all metrics, in the program's order.
+    pub metrics: Box<[f32]>,
 }
 
 impl LogLine {
-    /// From the log's words.
-    pub fn from_words(w: &[u32]) -> Self {
+    /// From a line's words, with so many columns.
+    pub fn from_words(w: &[u32], columns: usize) -> Self {
         let f = |i: usize| f32::from_bits(w[i]);
-        let mut metrics = [0.0; MAX_METRICS];
-        metrics.iter_mut().enumerate().for_each(|(i, m)| *m = f(LOG_WIDTH - MAX_METRICS + i));
+        let metrics = w[LOG_HEAD..][..columns].iter().map(|&w| f32::from_bits(w)).collect();
         LogLine { batch: w[0], loss: f(1), grad_norm: f(2), halted: w[3] != 0, metrics }
     }
 }

@@ -114,12 +114,12 @@ impl Model {
             let handle = m.by_hand(&data, Purpose::Train)?;
             m.upload_rates(m.updates, 1, Rate::default())?;
             m.session.submit(handle, 1, m.batches as u32)?;
-            Ok(m.session.poll(Lane::Train, true)?.unwrap_or_default().first().copied())
+            Ok(m.session.poll(Lane::Train, true)?.unwrap_or_default().into_iter().next())
         })?;
+        let seen = line.as_ref().map_or(f32::NAN, |l| l.loss);
         let Some(line) = line.filter(|l| !l.halted) else {
             self.set_train_state(0, n, false)?;
-            let loss = line.map_or(f32::NAN, |l| l.loss);
-            return Err(Error::NonFiniteLoss { step: self.updates + 1, epoch: self.epochs + 1, loss, cause: None });
+            return Err(Error::NonFiniteLoss { step: self.updates + 1, epoch: self.epochs + 1, loss: seen, cause: None });
         };
         let rate = self.settings.optimizer.schedule().at(self.updates);
         self.remember_by_hand(data)?;
@@ -164,10 +164,10 @@ impl Model {
     }
 
     fn one_line(&self, line: &LogLine, rows: usize) -> Evaluation {
-        let names = self.metric_names();
+        let measures = self.measures();
         let mut mean = Mean::default();
-        mean.add(line, rows, names.len());
-        mean.evaluation(&names)
+        mean.add(line, rows, &measures);
+        mean.evaluation(&measures)
     }
 
     fn look_by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {

@@ -3,6 +3,7 @@ use super::{Model, exact};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::words::{STATE_BATCH, STATE_ROWS, STATE_WORDS};
+use crate::nn::{Finish, Finished, Matrix};
 use crate::plan::{BufferId, Handle, Lane, LogLine, Output, Purpose};
 use crate::tensor::{DType, HostTensor, Shape};
 use serde::{Deserialize, Serialize};
@@ -14,12 +15,18 @@ use std::ops::Index;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Evaluation {
     values: Vec<(String, f64)>,
+    matrices: Vec<(String, Matrix)>,
 }
 
 impl Evaluation {
     /// A value by name.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.values.iter().find(|(n, _)| n == name).map(|(_, v)| *v)
+    }
+
+    /// A metric that is a table, by name: `evaluation.matrix("confusion")`. These are in no history.
+    pub fn matrix(&self, name: &str) -> Option<&Matrix> {
+        self.matrices.iter().find(|(n, _)| n == name).map(|(_, m)| m)
     }
 
     /// Names and values, the loss first.
@@ -43,7 +50,22 @@ impl fmt::Display for Evaluation {
     }
 }
 
-/// Losses and metrics of many batches, weighted by their rows.
+/// A metric as a log line has it: its columns, and what their sums over many batches say.
+#[derive(Debug, Clone)]
+pub(super) struct Measure {
+    pub name: String,
+    pub columns: usize,
+    pub finish: Finish,
+}
+
+/// Two programs log the same if names and widths agree.
+impl PartialEq for Measure {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.columns == other.columns
+    }
+}
+
+/// Losses and metrics of many batches: the losses weighted by rows, the metrics as each is added up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mean {
@@ -51,23 +73,39 @@ pub(super) struct Mean {
     rows: f64,
     #[serde(with = "exact::one")]
     loss: f64,
+    /// What each metric keeps, one after another.
     #[serde(with = "exact::many")]
     metrics: Vec<f64>,
 }
 
 impl Mean {
-    pub fn add(&mut self, line: &LogLine, rows: usize, metrics: usize) {
+    pub fn add(&mut self, line: &LogLine, rows: usize, measures: &[Measure]) {
         let w = rows as f64;
         self.rows += w;
         self.loss += w * f64::from(line.loss);
-        self.metrics.resize(metrics, 0.0);
-        self.metrics.iter_mut().zip(&line.metrics).for_each(|(sum, m)| *sum += w * f64::from(*m));
+        self.metrics.resize(measures.iter().map(|m| m.finish.kept(m.columns)).sum(), 0.0);
+        let (mut sums, mut line) = (&mut self.metrics[..], &line.metrics[..]);
+        for m in measures {
+            let (here, rest) = std::mem::take(&mut sums).split_at_mut(m.finish.kept(m.columns));
+            let (columns, left) = line.split_at(m.columns.min(line.len()));
+            m.finish.add(here, columns, w);
+            (sums, line) = (rest, left);
+        }
     }
 
-    pub fn evaluation(&self, names: &[String]) -> Evaluation {
-        let part = |sum: f64| sum / self.rows;
-        let loss = std::iter::once(("loss".to_string(), part(self.loss)));
-        Evaluation { values: loss.chain(names.iter().cloned().zip(self.metrics.iter().map(|m| part(*m)))).collect() }
+    pub fn evaluation(&self, measures: &[Measure]) -> Evaluation {
+        let mut out = Evaluation { values: vec![("loss".into(), self.loss / self.rows)], matrices: vec![] };
+        let mut sums = &self.metrics[..];
+        for m in measures {
+            // none where no line came
+            let Some((here, rest)) = sums.split_at_checked(m.finish.kept(m.columns)) else { break };
+            match m.finish.value(here, self.rows) {
+                Finished::Value(v) => out.values.push((m.name.clone(), v)),
+                Finished::Matrix(matrix) => out.matrices.push((m.name.clone(), matrix)),
+            }
+            sums = rest;
+        }
+        out
     }
 }
 
@@ -80,19 +118,20 @@ impl Model {
     fn evaluate_once(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
         let mut mean = Mean::default();
         let (parts, mut feed) = self.look(data, Purpose::Evaluate, batch_size)?;
-        let metrics = self.face.metrics.as_ref().map_or(0, Vec::len);
+        let measures = self.measures();
         for (mut left, rows, handle) in parts {
+            let most = self.program(data, Purpose::Evaluate, rows)?.log().most_steps();
             while left > 0 {
-                let now = feed.ready(self, 0, left.min(super::trainer::STEPS_PER_SUBMIT))?;
+                let now = feed.ready(self, 0, left.min(super::trainer::STEPS_PER_SUBMIT).min(most))?;
                 self.session.submit(handle, now, self.looked)?;
                 feed.used(now);
                 self.looked = self.looked.wrapping_add(now as u32);
                 left -= now;
                 let lines = self.session.poll(Lane::Look, true)?.unwrap_or_default();
-                lines.iter().for_each(|l| mean.add(l, rows, metrics));
+                lines.iter().for_each(|l| mean.add(l, rows, &measures));
             }
         }
-        Ok(mean.evaluation(&self.metric_names()))
+        Ok(mean.evaluation(&measures))
     }
 
     /// What the model gives for every row, `[rows, ..]`; of a general step the first output.

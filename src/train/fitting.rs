@@ -14,7 +14,7 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
     let (validation, checkpoint, batch) = (fit.validation.clone(), fit.checkpoint.clone(), fit.batch_size);
     let mut run = model.trainer(data, fit)?;
     let steps = run.steps_per_epoch();
-    let names = run.metric_names().to_vec();
+    let measures = run.measures().to_vec();
     let _listening = Interrupt::listen();
     run.run.interruptible = true;
     let mut written = run.run.resumed.then(|| run.steps_done());
@@ -24,7 +24,7 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
         let ended = loop {
             let mut show = |p: Progress<'_>| {
                 first_submit.get_or_insert_with(|| began.elapsed().as_secs_f64());
-                bar.draw(p.done, steps, &p.mean.evaluation(&names).to_string(), p.rows);
+                bar.draw(p.done, steps, &p.mean.evaluation(&measures).to_string(), p.rows);
             };
             let Some(report) = run.run(next(&run, &checkpoint), &mut show)? else { break false };
             if report.epoch_ended {

@@ -3,7 +3,7 @@
 use super::{Compile, Device, Model};
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Var};
-use crate::nn::{Layer, Module, Scope};
+use crate::nn::{Finish, Layer, Module, Scope};
 use crate::plan::Purpose;
 use std::cell::RefCell;
 use std::fmt;
@@ -85,6 +85,8 @@ pub struct StepOut {
     pub loss: Option<Var>,
     pub(super) outputs: Vec<Named>,
     pub(super) metrics: Vec<Named>,
+    /// What becomes of each metric's columns.
+    pub(super) finishes: Vec<Finish>,
 }
 
 impl StepOut {
@@ -102,8 +104,37 @@ impl StepOut {
 
     /// Adds a metric of one element: averaged over the rows of an epoch, in histories under this name.
     #[track_caller]
-    pub fn metric(mut self, name: impl Into<String>, value: &Var) -> Self {
-        self.metrics.push((name.into(), value.clone(), Location::caller()));
+    pub fn metric(self, name: impl Into<String>, value: &Var) -> Self {
+        self.with(name.into(), value.clone(), Finish::Mean)
+    }
+
+    /// Adds a metric that is made of sums: `sums` (f32, of any shape that does not depend on the batch's size) are added up over the rows of
+    /// an epoch, in f64, and `finish` makes one number of them. For what is no mean of means, as the root of a mean.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus::train::{StepOut, step};
+    /// // the part of the labels above 1 that the model finds
+    /// let net = step(|s, batch| {
+    ///     let y = s.at("fc").call(&Linear::new(1), &batch["x"]);
+    ///     let (found, wanted) = (y.greater(&y.number(1.0)), batch["y"].greater(&y.number(1.0)));
+    ///     let sums = (&found * &wanted).sum().reshape([1]).concat(&[&wanted.sum().reshape([1])], 0);
+    ///     StepOut::new((&y - &batch["y"]).square().mean()).output("y", &y).metric_sums("found", &sums, |s| s[0] / s[1])
+    /// });
+    /// # let _ = net;
+    /// ```
+    #[track_caller]
+    pub fn metric_sums<F>(self, name: impl Into<String>, sums: &Var, finish: F) -> Self
+    where
+        F: Fn(&[f64]) -> f64 + Send + Sync + 'static,
+    {
+        self.with(name.into(), sums.clone(), Finish::Sums(Arc::new(finish)))
+    }
+
+    #[track_caller]
+    fn with(mut self, name: String, value: Var, finish: Finish) -> Self {
+        self.metrics.push((name, value, Location::caller()));
+        self.finishes.push(finish);
         self
     }
 }
@@ -206,7 +237,7 @@ impl Describe for Supervised {
             _ => None,
         };
         let Some((loss, y)) = labels else { return out };
-        let out = StepOut { loss: Some(loss.build(&output, y)), ..out };
+        let out = StepOut { loss: Some(loss.build_weighted(&output, y, batch.get("weight"))), ..out };
         settings.metrics.iter().fold(out, |out, m| out.metric(m.name(), &m.build(&output, y)))
     }
     fn refuses(&self, settings: &Compile) -> Option<(&'static str, &'static str, &'static str)> {

@@ -1,3 +1,4 @@
+use super::evaluate::Measure;
 use super::feed::{Place, Resident};
 use super::general::{Describe, Supervised};
 use super::parameters::ParameterWords;
@@ -289,8 +290,8 @@ impl Model {
         self.limits(data, program).iter().try_for_each(|l| data.check_limit(l))
     }
 
-    /// The names of the metrics, once a program for training or evaluation was planned.
-    pub(super) fn metric_names(&self) -> Vec<String> {
+    /// The metrics, once a program for training or evaluation was planned.
+    pub(super) fn measures(&self) -> Vec<Measure> {
         self.face.metrics.clone().unwrap_or_default()
     }
 }

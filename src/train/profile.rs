@@ -4,7 +4,7 @@ use super::{Fit, Model, Trainer};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::Access;
-use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::words::{PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
 use crate::plan::{BufferId, Clock, Handle, Lane, Phase, Program, human_bytes, human_count};
 use std::fmt;
 use std::sync::Arc;
@@ -278,7 +278,7 @@ fn kept(program: &Program) -> Vec<(BufferId, usize)> {
                 BufferId::Parameters | BufferId::Gradients | BufferId::Moment(_) => program.arena.size,
                 BufferId::Frozen => program.arena.frozen,
                 BufferId::State(_) => STATE_WORDS,
-                BufferId::Log(_) => LOG_ROWS * LOG_WIDTH,
+                BufferId::Log(_) => program.log().words(),
                 BufferId::Partials => PARTIALS,
             };
             if access == Access::Write && !out.contains(&(id, words)) {

@@ -1,7 +1,7 @@
 //! What a loop knows beside where it stands.
 
 use super::checkpoint::{Arenas, CallbackState, is_weight};
-use super::evaluate::Mean;
+use super::evaluate::{Mean, Measure};
 use super::{Evaluation, History, Trainer, interrupt};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ impl Run {
     }
 
     /// Closes the sums of an epoch.
-    pub fn end_epoch(&mut self, metrics: &[String]) {
+    pub fn end_epoch(&mut self, metrics: &[Measure]) {
         self.ended = std::mem::take(&mut self.sums).evaluation(metrics);
         self.ended_rows = std::mem::take(&mut self.rows);
         self.ended.iter().for_each(|(n, v)| self.history.push(n, v));
@@ -78,7 +78,7 @@ impl Trainer<'_> {
 
     /// Loss and metrics over the rows of the open epoch so far; NaN at its start.
     pub fn so_far(&self) -> Evaluation {
-        self.run.sums.evaluation(self.metric_names())
+        self.run.sums.evaluation(self.measures())
     }
 
     /// The learning rate of the next step.

@@ -1,10 +1,11 @@
 //! From a description and its settings to the graph of one step.
 
 use super::Compile;
+use super::evaluate::Measure;
 use super::general::{Batch, Describe, Named};
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Graph, Value, Var, gradients};
-use crate::nn::{LayerRow, ParameterSpec, Scope};
+use crate::nn::{Finish, LayerRow, ParameterSpec, Scope};
 use crate::plan::{Purpose, Step};
 use crate::tensor::{DType, Shape};
 use std::panic::Location;
@@ -23,7 +24,7 @@ pub(super) struct Face {
     /// Name and shape of what the model gives, without the batch axis.
     pub outputs: Vec<(String, Shape)>,
     /// None where there is no loss.
-    pub metrics: Option<Vec<String>>,
+    pub metrics: Option<Vec<Measure>>,
 }
 
 impl Face {
@@ -40,7 +41,10 @@ impl Face {
     fn names(&self) -> String {
         let parameters = self.parameters.iter().map(|p| format!("{} {}", p.name, p.shape));
         let outputs = self.outputs.iter().map(|(n, s)| format!("output {n} {s}"));
-        let metrics = self.metrics.iter().flatten().map(|n| format!("metric {n}"));
+        let metrics = self.metrics.iter().flatten().map(|m| match m.columns {
+            1 => format!("metric {}", m.name),
+            n => format!("metric {} [{n}]", m.name),
+        });
         parameters.chain(outputs).chain(metrics).collect::<Vec<_>>().join(", ")
     }
 }
@@ -58,14 +62,19 @@ pub(super) fn build(module: &dyn Describe, settings: &Compile, purpose: Purpose,
     unique("metric", &out.metrics, Some("loss"))?;
     let outputs = out.outputs.iter().map(|named| look.output(named)).collect::<Result<Vec<_>>>()?;
     let mut step = Step { graph: Graph::default(), loss: None, gradients: vec![], metrics: vec![], outputs: vec![] };
-    let loss = out.loss.as_ref().map(|l| look.scalar("loss", l, None)).transpose()?.flatten();
-    let metrics = out.metrics.iter().map(|(n, v, at)| Ok((n.clone(), look.scalar(n, v, Some(*at))?)));
-    let metrics = metrics.collect::<Result<Vec<(String, Option<Value>)>>>()?;
+    let loss = out.loss.as_ref().map(|l| look.loss(l)).transpose()?.flatten();
+    let mut metrics = Vec::new();
+    let mut measures = Vec::new();
+    for ((name, v, at), finish) in out.metrics.iter().zip(&out.finishes) {
+        let value = look.columns(name, v, *at, finish)?;
+        metrics.extend(value.map(|v| (name.clone(), v)));
+        measures.push(Measure { name: name.clone(), columns: value.map_or(0, |v| graph.shape(v).size()), finish: finish.clone() });
+    }
     let rows = |(n, v): &(String, Value)| (n.clone(), Shape::from(&graph.shape(*v).dims()[1..]));
     let face = Face {
         parameters: made.iter().map(|(p, _)| p.clone()).collect(),
         outputs: outputs.iter().map(rows).collect(),
-        metrics: (purpose != Purpose::Predict).then(|| metrics.iter().map(|(n, _)| n.clone()).collect()),
+        metrics: (purpose != Purpose::Predict).then_some(measures),
     };
     match (purpose, loss) {
         (Purpose::Predict, _) => step.outputs = outputs,
@@ -78,7 +87,7 @@ pub(super) fn build(module: &dyn Describe, settings: &Compile, purpose: Purpose,
         }
         (_, loss) => {
             step.loss = loss;
-            step.metrics = metrics.into_iter().filter_map(|(n, v)| Some((n, v?))).collect();
+            step.metrics = metrics;
         }
     }
     if let (Purpose::Train, Some(loss)) = (purpose, step.loss) {
@@ -141,15 +150,24 @@ impl Look<'_> {
         })
     }
 
-    fn scalar(&self, name: &str, v: &Var, at: Option<&'static Location<'static>>) -> Result<Option<Value>> {
+    fn loss(&self, v: &Var) -> Result<Option<Value>> {
+        self.scalar("loss".into(), "loss", v, None)
+    }
+
+    /// A metric's columns: one where its mean is logged, else any number.
+    fn columns(&self, name: &str, v: &Var, at: &'static Location<'static>, finish: &Finish) -> Result<Option<Value>> {
+        let wide = !matches!(finish, Finish::Mean) && v.dtype() == DType::F32;
+        if wide { self.value(v) } else { self.scalar(format!("the metric `{name}`"), "metric", v, Some(at)) }
+    }
+
+    fn scalar(&self, op: String, what: &str, v: &Var, at: Option<&'static Location<'static>>) -> Result<Option<Value>> {
         let Some(value) = self.value(v)? else { return Ok(None) };
         let ty = self.graph.ty(value);
         if ty.shape.size() == 1 && ty.dtype == DType::F32 {
             return Ok(Some(value));
         }
-        let what = if at.is_some() { "metric" } else { "loss" };
         Err(Error::ShapeMismatch {
-            op: if at.is_some() { format!("the metric `{name}`") } else { what.into() },
+            op,
             problem: format!("a {what} has one f32 element, this one is {} {}", ty.dtype, ty.shape),
             at: place(at.unwrap_or(self.graph.nodes[value.node].place)),
             help: "end it with `.mean()` or `.sum()`".into(),

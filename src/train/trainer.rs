@@ -1,5 +1,5 @@
 use super::anomaly::with_cause;
-use super::evaluate::{Evaluation, Mean};
+use super::evaluate::{Evaluation, Mean, Measure};
 use super::feed::{Feed, Order};
 use super::rate::Rate;
 use super::recover::{LOSSES, Steps};
@@ -75,7 +75,9 @@ pub struct Trainer<'a> {
     /// The model's count of recoveries when the handles were made.
     made: usize,
     feed: Option<Feed>,
-    metrics: Vec<String>,
+    measures: Vec<Measure>,
+    /// Most steps of a submit, by the width of a log line.
+    most_steps: usize,
     pub(super) epoch: usize,
     /// Steps of this epoch that were reported.
     pub(super) done: usize,
@@ -120,7 +122,8 @@ impl<'a> Trainer<'a> {
             ragged: None,
             feed: None,
             made: 0,
-            metrics: vec![],
+            measures: vec![],
+            most_steps: 1,
             epoch: 0,
             done: 0,
             spikes: Spikes::default(),
@@ -141,7 +144,7 @@ impl<'a> Trainer<'a> {
             None => run.model.set_train_state(0, n, run.fit.shuffle)?,
         }
         run.attach(run.done)?;
-        run.metrics = run.model.metric_names();
+        run.measures = run.model.measures();
         Ok(run)
     }
 
@@ -151,11 +154,11 @@ impl<'a> Trainer<'a> {
         let order = self.order(step);
         let again = self.feed.take().is_some();
         let data = &self.data;
-        (self.full, self.ragged, self.feed) = self.model.healed(|m| {
+        (self.full, self.ragged, self.most_steps, self.feed) = self.model.healed(|m| {
             let full = (n >= batch).then(|| m.handle(data, Purpose::Train, batch)).transpose()?;
             let ragged = (!n.is_multiple_of(batch)).then(|| m.handle(data, Purpose::Train, n % batch)).transpose()?;
             let program = m.program(data, Purpose::Train, batch.min(n))?;
-            Ok((full, ragged, Some(Feed::start(m, data, &program, batch.min(n), order)?)))
+            Ok((full, ragged, program.log().most_steps(), Some(Feed::start(m, data, &program, batch.min(n), order)?)))
         })?;
         if again {
             // the state on the device may be another loop's: it is written before the next step
@@ -176,9 +179,9 @@ impl<'a> Trainer<'a> {
         self.rows.div_ceil(self.fit.batch_size)
     }
 
-    /// The names of the metrics, in the order of the log.
-    pub(super) fn metric_names(&self) -> &[String] {
-        &self.metrics
+    /// The metrics, in the order of the log.
+    pub(super) fn measures(&self) -> &[Measure] {
+        &self.measures
     }
 
     /// Epochs ended in this run.
@@ -228,7 +231,7 @@ impl<'a> Trainer<'a> {
             let advanced = self.advance(&mut f);
             for (i, line) in f.lines.iter().enumerate().skip(seen) {
                 let rows = self.rows_of(f.first_step + i);
-                self.run.sums.add(line, rows, self.metrics.len());
+                self.run.sums.add(line, rows, &self.measures);
                 self.run.rows += rows;
             }
             match advanced {
@@ -256,7 +259,7 @@ impl<'a> Trainer<'a> {
         let spikes = self.spikes.see(&lines, first_update, self.fit.loss_spike);
         self.done += want;
         let epoch_ended = self.done == self.steps_per_epoch();
-        let metrics = mean.evaluation(&self.metrics);
+        let metrics = mean.evaluation(&self.measures);
         let report = StepReport {
             step: self.model.updates,
             epoch: self.epoch + 1,
@@ -273,7 +276,7 @@ impl<'a> Trainer<'a> {
             self.done = 0;
             self.epoch += 1;
             self.model.epochs += 1;
-            self.run.end_epoch(&self.metrics);
+            self.run.end_epoch(&self.measures);
         }
         Ok(Some(report))
     }
@@ -328,7 +331,7 @@ impl<'a> Trainer<'a> {
         }
         let new = self.model.session.poll(Lane::Train, true)?.unwrap_or_default();
         let expected = f.under_way.pop_front().unwrap_or(0);
-        let bad = new.iter().find(|l| l.halted).copied();
+        let bad = new.iter().find(|l| l.halted).cloned();
         let halted = new.len() < expected || bad.is_some();
         self.remember(f, new.len() - usize::from(bad.is_some()));
         if halted {
@@ -337,9 +340,9 @@ impl<'a> Trainer<'a> {
         }
         for l in &new {
             let n = self.rows_of(f.first_step + f.lines.len());
-            f.mean.add(l, n, self.metrics.len());
+            f.mean.add(l, n, &self.measures);
             f.rows += n;
-            f.lines.push(*l);
+            f.lines.push(l.clone());
         }
         Ok(())
     }
@@ -366,7 +369,7 @@ impl<'a> Trainer<'a> {
     fn submit(&mut self, step: usize, most: usize) -> Result<usize> {
         let chosen = if self.fit.steps_per_submit == 0 { STEPS_PER_SUBMIT } else { self.fit.steps_per_submit };
         let full_left = (self.rows / self.fit.batch_size).saturating_sub(step);
-        let steps = most.min(chosen).min(LOG_ROWS / 4).min(full_left.max(1));
+        let steps = most.min(chosen).min(self.most_steps).min(full_left.max(1));
         let mut steps = self.feed(step, steps)?;
         while self.made != self.model.recoveries() {
             // the device was lost and opened again in there: programs and feed were those of the one before

@@ -343,6 +343,27 @@ pub fn classifiers() -> Vec<Case> {
         let case = Case::new(format!("{n} metrics"), metrics);
         out.extend([case.clone(), case.evaluated()]);
     }
+    // of several values: bound one by one, and in one buffer, where some are written at once and others copied
+    for n in [1, 2] {
+        let wide = move |m: &Make| {
+            let (x, b) = (m.p([7, 300]), m.batch([3]));
+            for i in 0..n {
+                m.metric(&format!("columns {i}"), &(x.square().sum_axes(&[0]) * (1.0 + i as f64)));
+                m.metric(&format!("rows {i}"), &(&x * &x.sum_keep(&[1])).sum_axes(&[1]));
+                m.metric(&format!("field {i}"), &(&b + i as f64));
+            }
+            m.metric("mean", &x.mean());
+            if n > 1 {
+                m.metric("the parameter itself", &x);
+                let read = x.max_axes(&[1]);
+                m.metric("read again", &read);
+                return m.weigh(&x) + m.weigh(&read);
+            }
+            m.weigh(&x)
+        };
+        let case = Case::new(format!("metrics of several values, {}", 3 * n + 2 * n - 1), wide).over(Order::all(5));
+        out.extend([case.clone(), case.evaluated()]);
+    }
     for (name, rows) in [("the article's network", 32), ("the article's network, ragged", 7)] {
         let article = |m: &Make| {
             let (logits, y) = (network(m, &[784, 64, 32, 10], Activation::Relu), m.classes(10));

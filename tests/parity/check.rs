@@ -152,7 +152,7 @@ fn run(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> Result<Fou
     let Some(line) = lines.last().filter(|_| lines.len() == steps) else {
         return Err(Fail::Wrong(format!("{} log lines for {steps} steps", lines.len())));
     };
-    let bits = |l: &LogLine| (l.loss.to_bits(), l.grad_norm.to_bits(), l.metrics.map(f32::to_bits), l.halted);
+    let bits = |l: &LogLine| (l.loss.to_bits(), l.grad_norm.to_bits(), l.metrics.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), l.halted);
     if built.step.loss.is_some() && bits(&lines[0]) != bits(line) {
         return Err(Fail::Wrong(format!("a second step alike differs: {:?}, then {line:?}", lines[0])));
     }
@@ -163,7 +163,8 @@ fn run(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> Result<Fou
             found.push(("gradient norm".into(), vec![line.grad_norm.into()]));
         }
     }
-    found.extend(program.metrics.iter().zip(line.metrics).map(|(n, v)| (format!("metric {n}"), vec![v.into()])));
+    let mut columns = line.metrics.iter().map(|&v| f64::from(v));
+    found.extend(program.metrics.iter().map(|m| (format!("metric {}", m.name), columns.by_ref().take(m.columns).collect())));
     for (name, _) in &built.step.gradients {
         let e = built.arena.find(name).unwrap_or_else(|| panic!("{name} is in the arena"));
         found.push((format!("gradient of {name}"), floats(s.read(BufferId::Gradients, e.offset, e.shape.size())?)));

@@ -185,6 +185,50 @@ fn evaluates() -> Row {
     })
 }
 
+/// Lines of many columns: the ring is shorter, its end comes sooner, and nothing of one line gets into the next.
+fn wide_lines() -> Row {
+    Row::new("lines of 300 columns, over the ring's end", || {
+        const STEPS: usize = 6;
+        let body = |m: &crate::make::Make| {
+            let x = m.batch([300]).reshape([300]);
+            m.metric("before", &x.max());
+            m.metric("row", &(&x * 1.0));
+            (m.p([300]) * x).sum()
+        };
+        let built = Case::new("wide lines", body).over(Order { rows: ROWS, ..Order::all(1) }).build()?;
+        let line = |i: usize| {
+            let row = built.fields[0].row(i % ROWS);
+            let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            std::iter::once(max).chain(row.to_vec())
+        };
+        let truth = vec![
+            exact("columns", (0..STEPS).flat_map(line).collect()),
+            exact("batches", (0..STEPS).map(|i| f64::from(BATCH) + i as f64).collect()),
+            exact("the last line within the log", vec![1.0]),
+        ];
+        let run = move |site: &Site<'_>| {
+            let mut run = match Run::new(site, &built, &descent(), &[])? {
+                Ok(r) => r,
+                Err(e) => return Some(Err(e)),
+            };
+            let log = gradus::kernels::LogShape::of(301);
+            let last = log.line(BATCH + STEPS as u32 - 1);
+            let found = run.submit(run.handle, STEPS).and_then(|()| run.session.read(BufferId::Log(Lane::Train), last, 1));
+            let columns = run.lines.iter().flat_map(|l| l.metrics.iter().map(|&v| f64::from(v))).collect();
+            let batches = run.lines.iter().map(|l| f64::from(l.batch)).collect();
+            let there = |w: Vec<u32>| vec![f64::from(u8::from(w[0] == BATCH + STEPS as u32 - 1))];
+            Some(
+                found
+                    .map(|w| {
+                        vec![("columns".into(), columns), ("batches".into(), batches), ("the last line within the log".into(), there(w))]
+                    })
+                    .map_err(Fail::from),
+            )
+        };
+        Ok(Ready { truth, run: Box::new(run), facts: Facts::of("log", "wide", "300") })
+    })
+}
+
 /// A step over rows that tell who they are.
 fn listing(order: Order) -> Case {
     let body = |m: &crate::make::Make| {
@@ -241,7 +285,13 @@ fn listed(run: &mut Run, site: &Site<'_>, full: &Built, ragged: Option<&Built>, 
 }
 
 pub fn all() -> Vec<Row> {
-    let mut out = vec![halts("NaN", f64::NAN), halts("infinity", f64::INFINITY), halts("minus infinity", f64::NEG_INFINITY), evaluates()];
+    let mut out = vec![
+        halts("NaN", f64::NAN),
+        halts("infinity", f64::INFINITY),
+        halts("minus infinity", f64::NEG_INFINITY),
+        evaluates(),
+        wide_lines(),
+    ];
     for (rows, batch) in [(1, 1), (7, 3), (64, 32), (257, 33)] {
         out.extend([epochs(rows, batch, 3, true), epochs(rows, batch, 3, false)]);
     }

@@ -78,7 +78,7 @@ fn follow(p: &Planned, soft: bool, width: usize, classes: usize) -> Result<()> {
         let truth = evaluate::<f64>(&p.step.graph, &|op| leaf(op, &parameters, &feed), &wanted)?;
         s.submit(h, 1, step as u32)?;
         let lines = s.poll(Lane::Train, true)?.unwrap();
-        let [line] = lines[..] else { panic!("{lines:?}") };
+        let [line] = &lines[..] else { panic!("{lines:?}") };
         let got = floats(&s.read(BufferId::Gradients, 0, n)?);
         let mut gradient = vec![0.0f64; n];
         for ((name, _), g) in p.step.gradients.iter().zip(&truth[1..]) {

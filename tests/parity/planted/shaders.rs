@@ -317,6 +317,19 @@ const TICK: &[Line] = &[
     ("partial sums dropped", G, &[("i < dim(1u); i += GROUP", "i < 1u; i += GROUP")], &["sgd [5000]"]),
     ("partial sums dropped", S, &[("i < dim(1u); i += GROUP", "i < 1u; i += GROUP")], &["sgd [128]"]),
     ("metrics one word on", S, &[("at + 4u", "at + 5u")], &["accuracy [32, 10], classes"]),
+    ("wide metrics one word on", S, &[("LOG_WIDTH + 4u, lane", "LOG_WIDTH + 5u, lane")], &["lines of 300 columns, over the ring's end"]),
+    (
+        "wide metrics of the first lane alone",
+        G,
+        &[("log_long((state", "if (lane == 0u) { log_long((state"), ("4u, lane); }", "4u, lane); } }")],
+        &["lines of 300 columns, over the ring's end"],
+    ),
+    (
+        "wide lines without a ring",
+        G,
+        &[("(state[STATE_BATCH] % LOG_ROWS) * LOG_WIDTH + 4u", "state[STATE_BATCH] * LOG_WIDTH + 4u")],
+        &["lines of 300 columns, over the ring's end"],
+    ),
 ];
 
 const ALL: &[(&str, &[Line])] = &[

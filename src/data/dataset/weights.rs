@@ -1,0 +1,47 @@
+use super::Dataset;
+use super::Look;
+use crate::error::{Error, Result, place};
+use crate::tensor::{DType, HostTensor};
+use std::panic::Location;
+use std::sync::Arc;
+
+impl Dataset {
+    /// Adds the field `weight`: how much each row counts in the loss, `[rows]`, f32 (Keras' `sample_weight`). The loss becomes
+    /// `sum w_i l_i / rows`: a row of weight 2 counts as the row twice, one of weight 0 not at all. Metrics do not look at it. A set made by
+    /// [`Dataset::from_fields`] with a field of that name has weights too.
+    ///
+    /// Fails unless there is one number, finite and 0 or above, for each row of the stored tensors, and if there is such a field.
+    ///
+    /// ```
+    /// use gradus::data::Dataset;
+    /// use gradus::tensor::HostTensor;
+    /// let x = HostTensor::f32([3, 2], vec![0.0; 6])?;
+    /// let y = HostTensor::u32([3], vec![0, 1, 0])?;
+    /// let set = Dataset::new(x, y)?.weights(HostTensor::f32([3], vec![1.0, 5.0, 1.0])?)?;
+    /// assert_eq!(set.fields().len(), 3);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[doc(alias = "sample_weight")]
+    #[track_caller]
+    pub fn weights(mut self, weights: HostTensor) -> Result<Self> {
+        let at = place(Location::caller());
+        let rows = self.sources.first().map_or(0, |s| s.len());
+        let help = "give one f32 for each row that the set was made of, 0 or above".to_string();
+        let wrong = |problem| Error::ShapeMismatch { op: "Dataset::weights".into(), problem, at: at.clone(), help: help.clone() };
+        let shape = weights.shape().clone();
+        if weights.dtype() != DType::F32 || shape.dims().first() != Some(&rows) || shape.size() != rows {
+            return Err(wrong(format!("weights {} {shape} for {rows} rows", weights.dtype())));
+        }
+        let bad = |w: &&f32| !w.is_finite() || **w < 0.0;
+        if let Some((row, w)) = weights.as_f32().and_then(|v| v.iter().enumerate().find(|(_, w)| bad(w))) {
+            return Err(wrong(format!("the weight of row {row} is {w}")));
+        }
+        if self.position("weight").is_some() {
+            return Err(wrong("the set has a field `weight` already".into()));
+        }
+        self.looks.push(Look::new("weight", &weights));
+        let weights: Arc<dyn super::Source> = Arc::new(weights);
+        self.sources = self.sources.iter().cloned().chain([weights]).collect();
+        Ok(self)
+    }
+}

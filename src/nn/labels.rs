@@ -1,0 +1,81 @@
+//! Labels of both kinds, as losses and metrics need them: rows of probabilities, class numbers, zeros and ones.
+
+use super::closure::alike;
+use crate::error::{Error, place};
+use crate::graph::Var;
+use crate::tensor::DType;
+use std::panic::Location;
+
+/// A mistake of the model's: noted with the caller's line, and what follows is passed over.
+#[track_caller]
+pub(super) fn fault(output: &Var, op: &str, problem: String, help: &str) -> Var {
+    // one after an earlier mistake says nothing new
+    if output.value().is_some() {
+        output.builder().fail(Error::ShapeMismatch { op: op.into(), problem, at: place(Location::caller()), help: help.into() });
+    }
+    output.builder().poisoned()
+}
+
+/// The labels in the output's shape, f32: reals of as many elements, or integers 0 and 1.
+#[track_caller]
+pub(super) fn same(op: &str, output: &Var, labels: &Var) -> Var {
+    let (o, l) = (output.shape(), labels.shape());
+    if o.size() != l.size() {
+        let problem = format!("the model gives {o} and the labels are {l}");
+        return fault(output, op, problem, "the last layer must have as many outputs as a row of labels has values");
+    }
+    alike(output, labels)
+}
+
+/// As [`same`] for labels 0 and 1, which may be integers.
+#[track_caller]
+pub(super) fn zeros_and_ones(op: &str, output: &Var, labels: &Var) -> Var {
+    let labels = if labels.dtype() == DType::U32 { labels.class_numbers(2) } else { labels.clone() };
+    same(op, output, &labels)
+}
+
+/// Whether the output is `[rows, classes]`, else the mistake is noted.
+#[track_caller]
+pub(super) fn scores(op: &str, output: &Var, labels: &Var) -> bool {
+    let (o, l) = (output.shape(), labels.shape());
+    let help = "give [rows, classes]: one score for each class";
+    if o.rank() != 2 {
+        fault(output, op, format!("the scores have shape {o}"), help);
+        return false;
+    }
+    let fits = if labels.dtype() == DType::F32 { l == o } else { l.dims() == [o[0]] };
+    if !fits && labels.dtype() == DType::F32 {
+        let help = "the last layer must have as many outputs as the labels have classes";
+        fault(output, op, format!("scores {o} and label rows {l}"), help);
+    } else if !fits {
+        fault(output, op, format!("scores {o} and class labels {l}"), "give one label for each row of scores");
+    }
+    fits
+}
+
+/// Rows of 0 and 1 for class numbers `[rows]` (f32): `[rows, classes]`. A number that is none (NaN, beyond) makes its row NaN.
+#[track_caller]
+pub(super) fn one_hot(numbers: &Var, classes: usize) -> Var {
+    let column = numbers.reshape([numbers.shape().size(), 1]);
+    let all = numbers.builder().counts(classes);
+    // 0 / 0 where it is no class
+    column.equal(&all) / column.less(&column.number(classes as f64))
+}
+
+/// What each row's probabilities should be, `[rows, classes]`, for scores of that shape.
+#[track_caller]
+pub(super) fn targets(op: &str, output: &Var, labels: &Var) -> Var {
+    if output.value().is_none() || labels.value().is_none() || !scores(op, output, labels) {
+        return output.builder().poisoned();
+    }
+    match labels.dtype() {
+        DType::F32 => labels.clone(),
+        _ => one_hot(&labels.class_numbers(output.shape().last()), output.shape().last()),
+    }
+}
+
+/// The class of each row, `[rows]` (u32): the label itself, or its largest.
+#[track_caller]
+pub(super) fn classes(labels: &Var) -> Var {
+    if labels.dtype() == DType::F32 { labels.argmax(labels.shape().rank().saturating_sub(1)) } else { labels.clone() }
+}
