@@ -1,6 +1,7 @@
 //! From a description and its settings to the graph of one step.
 
 use super::Compile;
+use super::diagnose::{self, Probed};
 use super::evaluate::Measure;
 use super::general::{Batch, Describe, Named};
 use crate::error::{Error, Result, place};
@@ -15,6 +16,8 @@ pub(super) struct Built {
     pub step: Step,
     pub layers: Vec<LayerRow>,
     pub face: Face,
+    /// The layers that the step's last metric tells of: their columns stand behind those of the face.
+    pub probed: Vec<Probed>,
 }
 
 /// What must be the same each time that a model is built.
@@ -51,6 +54,19 @@ impl Face {
 
 /// Builds the step for this purpose and batch size.
 pub(super) fn build(module: &dyn Describe, settings: &Compile, purpose: Purpose, batch: usize, fields: &[Field]) -> Result<Built> {
+    build_with(module, settings, purpose, batch, fields, false)
+}
+
+/// As [`build`], where `probe` says that the layers are looked at too.
+pub(super) fn build_with(
+    module: &dyn Describe,
+    settings: &Compile,
+    purpose: Purpose,
+    batch: usize,
+    fields: &[Field],
+    probe: bool,
+) -> Result<Built> {
+    let mut probed = Vec::new();
     let builder = Builder::new();
     let scope = Scope::root(&builder, purpose == Purpose::Train);
     let given = Batch::new(&builder, purpose, batch, fields);
@@ -99,12 +115,19 @@ pub(super) fn build(module: &dyn Describe, settings: &Compile, purpose: Purpose,
                 help: "leave the parameters that shall learn out of the frozen groups; `evaluate` and `predict` need none".into(),
             });
         }
-        let wrt = trained.iter().filter_map(|(_, v)| v.value()).collect::<Vec<_>>();
+        let looked_at = if probe { diagnose::values(&graph, &scope.layers()) } else { vec![] };
+        let mut wrt = trained.iter().filter_map(|(_, v)| v.value()).collect::<Vec<_>>();
+        let own = wrt.len();
+        wrt.extend(looked_at.iter().map(|(_, v)| *v));
         let grads = gradients(&mut graph, loss, &wrt)?;
-        step.gradients = trained.iter().zip(grads).filter_map(|((p, _), g)| Some((p.name.clone(), g?))).collect();
+        step.gradients = trained.iter().zip(&grads[..own]).filter_map(|((p, _), g)| Some((p.name.clone(), (*g)?))).collect();
+        if let Some((layers, columns)) = diagnose::probe(&mut graph, &looked_at, &grads[own..])? {
+            probed = layers;
+            step.metrics.push(("diagnostics".into(), columns));
+        }
     }
     step.graph = graph;
-    Ok(Built { step, layers: scope.layers(), face })
+    Ok(Built { step, layers: scope.layers(), face, probed })
 }
 
 /// Looks at what a step gave.
