@@ -1,5 +1,6 @@
 //! What becomes of a metric's columns: added up over many batches in f64, then one value.
 
+use super::metrics::Average;
 use std::fmt;
 use std::sync::Arc;
 
@@ -56,6 +57,29 @@ pub(crate) enum Finished {
 
 type Ending = dyn Fn(&[f64]) -> f64 + Send + Sync;
 
+/// What is made of true positives, rows said to be positive, and rows that are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Score {
+    Precision,
+    Recall,
+    F1,
+}
+
+impl Score {
+    fn of(self, hits: f64, said: f64, told: f64) -> f64 {
+        match self {
+            Score::Precision => ratio(hits, said),
+            Score::Recall => ratio(hits, told),
+            Score::F1 => ratio(2.0 * hits, said + told),
+        }
+    }
+}
+
+/// 0 where nothing is counted.
+fn ratio(a: f64, b: f64) -> f64 {
+    if b == 0.0 { 0.0 } else { a / b }
+}
+
 /// How columns are added up and what is made of the sums.
 #[derive(Clone)]
 pub(crate) enum Finish {
@@ -63,27 +87,103 @@ pub(crate) enum Finish {
     Mean,
     /// Sums: what this makes of them.
     Sums(Arc<Ending>),
+    /// The root of [`Finish::Mean`].
+    RootMean,
+    /// Counts of labels by predictions.
+    Matrix,
+    /// Hits, predictions and labels, of one class or of each.
+    Score(Score, Option<Average>),
+    /// Positives and negatives above falling numbers of thresholds.
+    Area,
+    /// Means, squares around them and squares of differences, of each output.
+    Determination,
 }
 
 impl Finish {
     /// Numbers that are kept from batch to batch.
     pub fn kept(&self, columns: usize) -> usize {
-        columns
+        // means and their squares, squares around them, squares of differences
+        if matches!(self, Finish::Determination) { columns / 3 * 4 } else { columns }
     }
 
     /// Adds a batch of so many rows.
     pub fn add(&self, sums: &mut [f64], columns: &[f32], rows: f64) {
-        let w = if matches!(self, Finish::Mean) { rows } else { 1.0 };
+        if matches!(self, Finish::Determination) {
+            return add_spreads(sums, columns, rows);
+        }
+        let w = if matches!(self, Finish::Mean | Finish::RootMean) { rows } else { 1.0 };
         sums.iter_mut().zip(columns).for_each(|(sum, v)| *sum += w * f64::from(*v));
     }
 
     /// The value over all rows.
     pub fn value(&self, sums: &[f64], rows: f64) -> Finished {
+        let mean = || sums.first().map_or(f64::NAN, |s| s / rows);
         Finished::Value(match self {
-            Finish::Mean => sums.first().map_or(f64::NAN, |s| s / rows),
+            Finish::Matrix => return Finished::Matrix(Matrix::square(sums)),
+            Finish::Mean => mean(),
+            Finish::RootMean => mean().sqrt(),
             Finish::Sums(f) => f(sums),
+            Finish::Score(score, average) => averaged(*score, *average, sums),
+            Finish::Area => area(sums),
+            Finish::Determination => determination(sums, rows),
         })
     }
+}
+
+/// `[hits.., said.., told..]`, each of as many classes.
+fn averaged(score: Score, average: Option<Average>, sums: &[f64]) -> f64 {
+    let n = sums.len() / 3;
+    let class = |c: usize| (sums[c], sums[n + c], sums[2 * n + c]);
+    let mean = |weight: &dyn Fn(f64, f64) -> f64| {
+        let (mut total, mut weights) = (0.0, 0.0);
+        for (hits, said, told) in (0..n).map(class) {
+            let w = weight(said, told);
+            (total, weights) = (total + w * score.of(hits, said, told), weights + w);
+        }
+        ratio(total, weights)
+    };
+    match average {
+        Some(Average::Macro) => mean(&|said, told| f64::from(u8::from(said + told > 0.0))),
+        Some(Average::Weighted) => mean(&|_, told| told),
+        Some(Average::Micro) | None => {
+            let all = |part: usize| sums[part * n..(part + 1) * n].iter().sum();
+            score.of(all(0), all(1), all(2))
+        }
+    }
+}
+
+/// Under straight lines between the points of each threshold; the first is below everything.
+fn area(sums: &[f64]) -> f64 {
+    let (hits, alarms) = sums.split_at(sums.len() / 2);
+    let rate = |v: &[f64], i: usize| ratio(v[i], v[0]);
+    let piece = |i: usize| (rate(alarms, i - 1) - rate(alarms, i)) * (rate(hits, i - 1) + rate(hits, i)) / 2.0;
+    (1..hits.len()).map(piece).sum()
+}
+
+/// Keeps `[sum n m.., sum n m^2.., squares around m.., squares of differences..]` of each batch's mean `m`: in f32 the labels' squares
+/// would swallow how little they vary.
+fn add_spreads(sums: &mut [f64], columns: &[f32], rows: f64) {
+    let n = columns.len() / 3;
+    for i in 0..n {
+        let m = f64::from(columns[i]);
+        sums[i] += rows * m;
+        sums[n + i] += rows * m * m;
+        sums[2 * n + i] += f64::from(columns[n + i]);
+        sums[3 * n + i] += f64::from(columns[2 * n + i]);
+    }
+}
+
+fn determination(sums: &[f64], rows: f64) -> f64 {
+    let n = sums.len() / 4;
+    let one = |i: usize| {
+        let (sum, squares, within, missed) = (sums[i], sums[n + i], sums[2 * n + i], sums[3 * n + i]);
+        let between = (squares - sum * sum / rows).max(0.0);
+        match within + between {
+            0.0 => f64::from(u8::from(missed == 0.0)),
+            all => 1.0 - missed / all,
+        }
+    };
+    (0..n).map(one).sum::<f64>() / n as f64
 }
 
 impl fmt::Debug for Finish {
@@ -91,6 +191,11 @@ impl fmt::Debug for Finish {
         f.write_str(match self {
             Finish::Mean => "Mean",
             Finish::Sums(_) => "Sums",
+            Finish::RootMean => "RootMean",
+            Finish::Matrix => "Matrix",
+            Finish::Score(..) => "Score",
+            Finish::Area => "Area",
+            Finish::Determination => "Determination",
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::{Compile, Device, Model};
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Var};
-use crate::nn::{Finish, Layer, Module, Scope};
+use crate::nn::{Finish, Layer, Metric, Module, Scope};
 use crate::plan::Purpose;
 use std::cell::RefCell;
 use std::fmt;
@@ -106,6 +106,25 @@ impl StepOut {
     #[track_caller]
     pub fn metric(self, name: impl Into<String>, value: &Var) -> Self {
         self.with(name.into(), value.clone(), Finish::Mean)
+    }
+
+    /// Adds one of gradus' metrics, of this output for these labels, under its own name.
+    ///
+    /// ```
+    /// use gradus::nn::R2;
+    /// use gradus::prelude::*;
+    /// use gradus::train::{StepOut, step};
+    /// let net = step(|s, batch| {
+    ///     let y = s.at("fc").call(&Linear::new(1), &batch["x"]);
+    ///     StepOut::new((&y - &batch["y"]).square().mean()).output("y", &y).measure(R2::new(), &y, &batch["y"])
+    /// });
+    /// # let _ = net;
+    /// ```
+    #[track_caller]
+    pub fn measure(self, metric: impl Into<Metric>, output: &Var, labels: &Var) -> Self {
+        let metric = metric.into();
+        let columns = metric.build(output, labels);
+        self.with(metric.name().into_owned(), columns, metric.finish())
     }
 
     /// Adds a metric that is made of sums: `sums` (f32, of any shape that does not depend on the batch's size) are added up over the rows of
@@ -238,7 +257,7 @@ impl Describe for Supervised {
         };
         let Some((loss, y)) = labels else { return out };
         let out = StepOut { loss: Some(loss.build_weighted(&output, y, batch.get("weight"))), ..out };
-        settings.metrics.iter().fold(out, |out, m| out.metric(m.name(), &m.build(&output, y)))
+        settings.metrics.iter().fold(out, |out, m| out.measure(m.clone(), &output, y))
     }
     fn refuses(&self, settings: &Compile) -> Option<(&'static str, &'static str, &'static str)> {
         settings.loss.is_none().then_some(("compile.loss", "there is none", "use `Compile::new(optimizer, loss)`"))

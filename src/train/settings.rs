@@ -98,7 +98,8 @@ impl Compile {
         self.check_inputs(f);
         self.optimizer.check(f);
         self.loss.iter().for_each(|l| l.check(f));
-        let names: Vec<&str> = self.metrics.iter().map(Metric::name).collect();
+        self.metrics.iter().for_each(|m| m.check(f));
+        let names: Vec<_> = self.metrics.iter().map(Metric::name).collect();
         for (i, name) in names.iter().enumerate() {
             let free = *name != "loss" && !names[..i].contains(name);
             f.check(!name.is_empty(), "compile.metrics", "a metric has no name", "give each metric a name");
