@@ -3,6 +3,7 @@
 mod bench;
 mod bisect;
 mod by_hand;
+pub mod callbacks;
 mod checkpoint;
 mod device;
 mod device_list;

@@ -1,3 +1,4 @@
+use super::callbacks::CallbackKind;
 use super::{Checkpoint, Device, Input, Resume};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
@@ -138,6 +139,9 @@ pub struct Fit {
     pub steps_per_submit: usize,
     /// Seconds between two copies of the parameters and moments to the host; 10. See [`Fit::snapshot_every`].
     pub snapshot_every: f64,
+    /// What is done beside the training; nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<CallbackKind>,
     /// Where the run is written to, and how often; nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
@@ -155,6 +159,7 @@ impl Default for Fit {
             verbose: 1,
             steps_per_submit: 0,
             snapshot_every: 10.0,
+            callbacks: vec![],
             checkpoint: None,
             resume: Resume::Never,
         }
@@ -206,6 +211,11 @@ impl Fit {
         self
     }
 
+    /// Adds what shall be done beside the training: see [`callbacks`](super::callbacks). They have their turn in this order.
+    pub fn callback(mut self, callback: impl Into<CallbackKind>) -> Self {
+        self.callbacks.push(callback.into());
+        self
+    }
     /// Writes the run to a file every so often, and at its end.
     pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
         self.checkpoint = Some(checkpoint);
@@ -227,6 +237,7 @@ impl Fit {
         let resumes = self.resume == Resume::Never || self.checkpoint.is_some();
         f.check(resumes, "fit.resume", format!("`{}`, and no checkpoint is named", self.resume), "name it: `Fit::checkpoint`");
         self.checkpoint.iter().for_each(|c| c.check(f));
+        self.callbacks.iter().enumerate().for_each(|(i, c)| c.check(f, &format!("fit.callbacks[{i}]")));
         f.check(self.epochs > 0, "fit.epochs", self.epochs, "give at least 1");
         f.check(self.batch_size > 0, "fit.batch_size", self.batch_size, "give at least 1");
         let seconds = self.snapshot_every;
