@@ -31,5 +31,6 @@ pub mod prelude {
         Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
     };
     pub use crate::optim::{Adam, AdamW, Group, Optimizer, Schedule, Sgd};
+    pub use crate::train::callbacks::EarlyStopping;
     pub use crate::train::{Checkpoint, Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Resume, Trainer};
 }

@@ -1,81 +1,134 @@
 //! `fit`: written with a [`Trainer`] and nothing else.
 
+use super::callbacks::{Callbacks, Logs};
 use super::interrupt::Interrupt;
 use super::progress::{Bar, validation_text};
 use super::trainer::Progress;
-use super::{Checkpoint, Fit, History, Model, Trainer};
+use super::{Checkpoint, Evaluation, Fit, History, Model, StepReport, Trainer};
 use crate::data::Dataset;
 use crate::error::Result;
 use std::time::Instant;
 
 pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
-    let (began, mut first_submit) = (Instant::now(), None);
-    let mut bar = Bar::new(&fit, data.name());
-    let (validation, checkpoint, batch) = (fit.validation.clone(), fit.checkpoint.clone(), fit.batch_size);
-    let mut run = model.trainer(data, fit)?;
-    let steps = run.steps_per_epoch();
-    let measures = run.measures().to_vec();
+    let began = Instant::now();
+    let bar = Bar::new(&fit, data.name());
+    let mut run = model.trainer(data, fit.clone())?;
+    let callbacks = Callbacks::start(&fit, &run)?;
     let _listening = Interrupt::listen();
     run.run.interruptible = true;
-    let mut written = run.run.resumed.then(|| run.steps_done());
-    while !run.is_over() && !run.run.interrupted() {
-        let before = std::mem::take(&mut run.run.seconds);
-        bar.begin(run.epochs_done() + 1);
-        let ended = loop {
-            let mut show = |p: Progress<'_>| {
-                first_submit.get_or_insert_with(|| began.elapsed().as_secs_f64());
-                bar.draw(p.done, steps, &p.mean.evaluation(&measures).to_string(), p.rows);
-            };
-            let Some(report) = run.run(next(&run, &checkpoint), &mut show)? else { break false };
-            if report.epoch_ended {
-                break true;
-            }
-            run.run.seconds = before + bar.seconds();
-            if run.run.interrupted() {
-                break false;
-            }
-            if due(&run, &checkpoint) {
-                write(&mut run, &checkpoint, &mut written)?;
-            }
-        };
-        if !ended {
-            break;
+    let written = run.run.resumed.then(|| run.steps_done());
+    let mut all = Fitting { run, fit, callbacks, bar, began, first_submit: None, written, failed: false };
+    all.callbacks.train_begin(&mut all.run)?;
+    while all.epoch()? {}
+    all.write()?;
+    all.callbacks.train_end(&mut all.run)?;
+    Ok(std::mem::take(&mut all.run.run.history))
+}
+
+struct Fitting<'a> {
+    run: Trainer<'a>,
+    fit: Fit,
+    callbacks: Callbacks,
+    bar: Bar,
+    began: Instant,
+    first_submit: Option<f64>,
+    /// The steps behind the checkpoint that was written last.
+    written: Option<usize>,
+    /// An error has ended the run, and a callback took it for a good end.
+    failed: bool,
+}
+
+impl Fitting<'_> {
+    /// An epoch, or what is left of it; `false` when the run is over or was interrupted.
+    fn epoch(&mut self) -> Result<bool> {
+        let epoch = self.run.epochs_done() + 1;
+        if !self.over() && self.run.done == 0 {
+            self.callbacks.epoch_begin(&mut self.run, epoch)?;
         }
-        let seconds = before + bar.seconds();
-        run.run.seconds = 0.0;
-        run.run.history.push_times(seconds, first_submit);
+        let before = std::mem::take(&mut self.run.run.seconds);
+        self.bar.begin(epoch);
+        while !self.over() {
+            let Some(report) = self.steps()? else { break };
+            if report.epoch_ended {
+                let seconds = before + self.bar.seconds();
+                self.run.run.history.push_times(seconds, self.first_submit);
+                self.callbacks.steps_end(&mut self.run, |run| logs(epoch, &report, &run.run.ended))?;
+                self.epoch_end(epoch, &report, seconds)?;
+                self.write_if_due()?;
+                return Ok(!self.over());
+            }
+            self.run.run.seconds = before + self.bar.seconds();
+            self.callbacks.steps_end(&mut self.run, |run| logs(epoch, &report, &run.so_far()))?;
+            self.write_if_due()?;
+        }
+        Ok(false)
+    }
+
+    fn over(&self) -> bool {
+        self.failed || self.run.is_over() || self.run.run.interrupted()
+    }
+
+    /// Steps until something is to be done.
+    fn steps(&mut self) -> Result<Option<StepReport>> {
+        let (done, steps) = (self.run.steps_done(), self.run.steps_per_epoch());
+        let write = self.fit.checkpoint.iter().map(|c| c.every_steps).find(|n| *n > 0).map_or(usize::MAX, |n| n - done % n);
+        let most = self.callbacks.next(done).min(write);
+        let measures = self.run.measures().to_vec();
+        let mut show = |p: Progress<'_>| {
+            self.first_submit.get_or_insert_with(|| self.began.elapsed().as_secs_f64());
+            self.bar.draw(p.done, steps, &p.mean.evaluation(&measures).to_string(), p.rows);
+        };
+        match self.run.run(most, &mut show) {
+            Err(e) if self.callbacks.error(&mut self.run, &e)? => {
+                self.failed = true;
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    fn epoch_end(&mut self, epoch: usize, report: &StepReport, seconds: f64) -> Result<()> {
+        let run = &mut self.run;
+        let mut logs = logs(epoch, report, &run.run.ended);
         let mut text = run.run.ended.to_string();
-        if let Some(data) = &validation {
-            let seen = run.evaluate(data, batch.max(256).min(data.len()))?;
-            seen.iter().for_each(|(n, v)| run.run.history.push(&format!("val_{n}"), v));
+        if let Some(data) = &self.fit.validation {
+            let seen = run.evaluate(data, self.fit.batch_size.max(256).min(data.len()))?;
+            for (n, v) in seen.iter() {
+                let name = format!("val_{n}");
+                run.run.history.push(&name, v);
+                logs.push(name, v);
+            }
             text += &validation_text(&seen);
         }
-        bar.end(&text, run.run.ended_rows, seconds);
-        if due(&run, &checkpoint) {
-            write(&mut run, &checkpoint, &mut written)?;
+        if self.callbacks.rate {
+            run.run.history.push("learning_rate", report.learning_rate);
+            logs.push("learning_rate", report.learning_rate);
         }
+        self.bar.end(&text, run.run.ended_rows, seconds);
+        self.callbacks.epoch_end(run, &logs)
     }
-    write(&mut run, &checkpoint, &mut written)?;
-    Ok(std::mem::take(&mut run.run.history))
-}
 
-/// Steps until something is to be done.
-fn next(run: &Trainer<'_>, checkpoint: &Option<Checkpoint>) -> usize {
-    let every = checkpoint.iter().map(|c| c.every_steps).filter(|n| *n > 0);
-    every.map(|n| n - run.steps_done() % n).min().unwrap_or(usize::MAX)
-}
-
-/// Whether a checkpoint is to be written here.
-fn due(run: &Trainer<'_>, checkpoint: &Option<Checkpoint>) -> bool {
-    let at = |done: usize, every: usize| every > 0 && done.is_multiple_of(every);
-    checkpoint.as_ref().is_some_and(|c| at(run.steps_done(), c.every_steps) || (run.done == 0 && at(run.epoch, c.every_epochs)))
-}
-
-/// Writes it, unless it was written here.
-fn write(run: &mut Trainer<'_>, checkpoint: &Option<Checkpoint>, written: &mut Option<usize>) -> Result<()> {
-    let Some(c) = checkpoint else { return Ok(()) };
-    if written.replace(run.steps_done()) == Some(run.steps_done()) {
-        return Ok(());
+    fn write_if_due(&mut self) -> Result<()> {
+        let at = |done: usize, every: usize| every > 0 && done.is_multiple_of(every);
+        let due =
+            |c: &Checkpoint| at(self.run.steps_done(), c.every_steps) || (self.run.done == 0 && at(self.run.epochs_done(), c.every_epochs));
+        if self.fit.checkpoint.as_ref().is_some_and(due) { self.write() } else { Ok(()) }
     }
-    run.write_checkpoint(&c.path)
+
+    /// Writes the checkpoint, unless it was written here.
+    fn write(&mut self) -> Result<()> {
+        let Some(c) = self.fit.checkpoint.as_ref().filter(|_| !self.failed) else { return Ok(()) };
+        if self.written.replace(self.run.steps_done()) == Some(self.run.steps_done()) {
+            return Ok(());
+        }
+        self.callbacks.note(&mut self.run);
+        self.run.write_checkpoint(&c.path)
+    }
+}
+
+/// What callbacks are told after these steps.
+fn logs(epoch: usize, report: &StepReport, values: &Evaluation) -> Logs {
+    let mut logs = Logs::new(epoch, values.iter());
+    (logs.step, logs.learning_rate, logs.grad_norm) = (report.step, report.learning_rate, report.grad_norm);
+    logs
 }

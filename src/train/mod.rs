@@ -4,6 +4,7 @@ mod anomaly;
 mod bench;
 mod bisect;
 mod by_hand;
+pub mod callbacks;
 mod checkpoint;
 mod device;
 mod device_list;

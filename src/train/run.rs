@@ -3,7 +3,7 @@
 use super::checkpoint::{Arenas, CallbackState, is_weight};
 use super::evaluate::{Mean, Measure};
 use super::{Evaluation, History, Trainer, interrupt};
-use crate::error::{Error, Result};
+use crate::error::{Error, Faults, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -84,6 +84,31 @@ impl Trainer<'_> {
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
         self.learning_rate.at(self.model.settings.optimizer.schedule(), self.model.updates)
+    }
+
+    /// As `set_learning_rate`, of all digits.
+    pub(super) fn set_rate(&mut self, lr: f64) -> Result<()> {
+        let mut f = Faults::default();
+        f.check(lr.is_finite() && lr >= 0.0, "learning_rate", lr, "give a finite number, 0 or above");
+        f.finish()?;
+        self.learning_rate.set(lr);
+        Ok(())
+    }
+
+    /// Multiplies the learning rate of all further steps by a factor, not below `min_lr`. Of a schedule that moves it is the whole curve that is
+    /// left.
+    pub fn reduce_learning_rate(&mut self, factor: f64, min_lr: f64) -> Result<()> {
+        let mut f = Faults::default();
+        f.check(factor.is_finite() && factor > 0.0, "factor", factor, "give a finite number above 0");
+        f.check(min_lr.is_finite() && min_lr >= 0.0, "min_lr", min_lr, "give a finite number, 0 or above");
+        f.finish()?;
+        self.learning_rate.reduce(factor, min_lr, self.model.settings.optimizer.schedule(), self.model.updates);
+        Ok(())
+    }
+
+    /// Whether it goes on from a checkpoint.
+    pub fn is_resumed(&self) -> bool {
+        self.run.resumed
     }
 
     /// Keeps a copy of the weights on the host under a name, in the place of one that is there; it goes into checkpoints. The optimizer's

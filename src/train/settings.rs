@@ -1,3 +1,4 @@
+use super::callbacks::CallbackKind;
 use super::{Checkpoint, Device, Input, Resume};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
@@ -143,6 +144,9 @@ pub struct Fit {
     pub detect_anomaly: bool,
     /// A loss so many times the running mean of the losses before it is warned of; 10, and 0 for never.
     pub loss_spike: f64,
+    /// What is done beside the training; nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<CallbackKind>,
     /// Where the run is written to, and how often; nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
@@ -162,6 +166,7 @@ impl Default for Fit {
             snapshot_every: 10.0,
             detect_anomaly: false,
             loss_spike: 10.0,
+            callbacks: vec![],
             checkpoint: None,
             resume: Resume::Never,
         }
@@ -226,6 +231,11 @@ impl Fit {
         self.loss_spike = factor;
         self
     }
+    /// Adds what shall be done beside the training: see [`callbacks`](super::callbacks). They have their turn in this order.
+    pub fn callback(mut self, callback: impl Into<CallbackKind>) -> Self {
+        self.callbacks.push(callback.into());
+        self
+    }
     /// Writes the run to a file every so often, and at its end.
     pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
         self.checkpoint = Some(checkpoint);
@@ -249,6 +259,7 @@ impl Fit {
         let resumes = self.resume == Resume::Never || self.checkpoint.is_some();
         f.check(resumes, "fit.resume", format!("`{}`, and no checkpoint is named", self.resume), "name it: `Fit::checkpoint`");
         self.checkpoint.iter().for_each(|c| c.check(f));
+        self.callbacks.iter().enumerate().for_each(|(i, c)| c.check(f, &format!("fit.callbacks[{i}]")));
         f.check(self.epochs > 0, "fit.epochs", self.epochs, "give at least 1");
         f.check(self.batch_size > 0, "fit.batch_size", self.batch_size, "give at least 1");
         let seconds = self.snapshot_every;

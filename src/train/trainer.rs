@@ -7,7 +7,7 @@ use super::run::Run;
 use super::spikes::Spikes;
 use super::{Fit, Model, checkpoint};
 use crate::data::Dataset;
-use crate::error::{Error, Faults, Result};
+use crate::error::{Error, Result};
 use crate::kernels::words::LOG_ROWS;
 use crate::plan::{Handle, Lane, LogLine, Purpose};
 use std::collections::VecDeque;
@@ -196,11 +196,7 @@ impl<'a> Trainer<'a> {
 
     /// Sets the learning rate of all further steps.
     pub fn set_learning_rate(&mut self, lr: f32) -> Result<()> {
-        let mut f = Faults::default();
-        f.check(lr.is_finite() && lr >= 0.0, "learning_rate", lr, "give a finite number, 0 or above");
-        f.finish()?;
-        self.learning_rate.set(f64::from(lr));
-        Ok(())
+        self.set_rate(f64::from(lr))
     }
 
     /// The loss and the metrics over another data set, with the weights as they are now.
@@ -220,6 +216,11 @@ impl<'a> Trainer<'a> {
 
     /// As `steps`, telling of each submit that has ended.
     pub(super) fn run(&mut self, k: usize, tell: &mut dyn FnMut(Progress<'_>)) -> Result<Option<StepReport>> {
+        if self.run.in_callback {
+            let (what, at, help) =
+                ("steps within a callback", "Trainer::steps", "`fit` makes them: a loop of one's own needs no callbacks");
+            return Err(Error::Unsupported { what: what.into(), at: at.into(), help: help.into() });
+        }
         if self.stopped || self.epoch >= self.fit.epochs || k == 0 {
             return Ok(None);
         }

@@ -1,0 +1,122 @@
+use super::{Callback, CallbackKind, Logs};
+use crate::error::{Error, Faults, Result};
+use crate::train::checkpoint::CallbackState;
+use crate::train::run::Due;
+use crate::train::{Fit, Trainer};
+use serde_json::Value;
+
+/// The callbacks of a run, in order.
+pub(in crate::train) struct Callbacks {
+    list: Vec<(String, Box<dyn Callback>)>,
+    /// The rate is among the logs.
+    pub rate: bool,
+}
+
+impl Callbacks {
+    /// Fails on a name that no log has.
+    pub fn start(fit: &Fit, run: &Trainer<'_>) -> Result<Self> {
+        let rate = fit.callbacks.iter().any(CallbackKind::moves_rate);
+        let mut known: Vec<String> = std::iter::once("loss".to_string()).chain(run.metric_names().iter().cloned()).collect();
+        let of_steps = known.clone();
+        if fit.validation.is_some() {
+            known.extend(of_steps.iter().map(|n| format!("val_{n}")));
+        }
+        known.extend(rate.then(|| "learning_rate".to_string()));
+        let mut f = Faults::default();
+        for (i, c) in fit.callbacks.iter().enumerate() {
+            let known = if matches!(c, CallbackKind::ModelCheckpoint(c) if c.every_steps > 0) { &of_steps } else { &known };
+            for name in c.asks_for().iter().filter(|n| !known.contains(n)) {
+                let more = if fit.validation.is_none() { "; `val_..` needs `Fit::validation`" } else { "" };
+                let key = format!("fit.callbacks[{i}], {}", c.name());
+                f.check(false, &key, format!("`{name}` is no value of the logs"), &format!("choose one of {}{more}", known.join(", ")));
+            }
+        }
+        f.finish()?;
+        let name = |c: &CallbackKind| match c {
+            CallbackKind::Custom(c) => format!("custom: {}", c.name()),
+            other => other.name().into(),
+        };
+        let list = fit.callbacks.iter().enumerate().map(|(i, c)| (name(c), c.start(i))).collect();
+        Ok(Callbacks { list, rate })
+    }
+
+    /// Gives each its turn, then does what they asked for.
+    fn turn(&mut self, run: &mut Trainer<'_>, mut f: impl FnMut(&mut dyn Callback, &mut Trainer<'_>) -> Result<()>) -> Result<()> {
+        run.run.in_callback = true;
+        let all = self.list.iter_mut().try_for_each(|(_, c)| f(&mut **c, run));
+        run.run.in_callback = false;
+        all?;
+        if run.run.due.is_empty() {
+            return Ok(());
+        }
+        self.note(run);
+        for due in std::mem::take(&mut run.run.due) {
+            match due {
+                Due::Write(path) => run.write_checkpoint(&path)?,
+                // it may be gone already
+                Due::Remove(path) => drop(std::fs::remove_file(path)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves their states where a checkpoint finds them.
+    pub fn note(&self, run: &mut Trainer<'_>) {
+        run.run.callbacks = self.list.iter().map(|(name, c)| CallbackState { name: name.clone(), state: c.state() }).collect();
+    }
+
+    /// Before all; those that the checkpoint knows get their state back, by their names and their order.
+    pub fn train_begin(&mut self, run: &mut Trainer<'_>) -> Result<()> {
+        let mut saved = std::mem::take(&mut run.run.callbacks);
+        let mut states = self.list.iter().map(|(name, _)| {
+            let at = saved.iter().position(|s| s.name == *name)?;
+            Some(saved.remove(at).state)
+        });
+        let states: Vec<Option<Value>> = states.by_ref().collect();
+        saved.iter().for_each(|s| tracing::warn!(callback = s.name, "a callback of the checkpoint is not there any more"));
+        let mut states = states.into_iter();
+        self.turn(run, |c, run| {
+            c.on_train_begin(run)?;
+            states.next().flatten().map_or(Ok(()), |s| c.restore(run, &s))
+        })
+    }
+
+    pub fn epoch_begin(&mut self, run: &mut Trainer<'_>, epoch: usize) -> Result<()> {
+        self.turn(run, |c, run| c.on_epoch_begin(run, epoch))
+    }
+
+    /// Those whose turn it is after so many steps of the run.
+    pub fn steps_end(&mut self, run: &mut Trainer<'_>, logs: impl Fn(&Trainer<'_>) -> Logs) -> Result<()> {
+        let done = run.steps_done();
+        let due = |c: &dyn Callback| c.every_steps() > 0 && done.is_multiple_of(c.every_steps());
+        if !self.list.iter().any(|(_, c)| due(&**c)) {
+            return Ok(());
+        }
+        let logs = logs(run);
+        self.turn(run, |c, run| if due(c) { c.on_steps_end(run, &logs) } else { Ok(()) })
+    }
+
+    pub fn epoch_end(&mut self, run: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
+        self.turn(run, |c, run| c.on_epoch_end(run, logs))
+    }
+
+    pub fn train_end(&mut self, run: &mut Trainer<'_>) -> Result<()> {
+        self.turn(run, |c, run| c.on_train_end(run))
+    }
+
+    /// Whether one of them takes the error for a good end.
+    pub fn error(&mut self, run: &mut Trainer<'_>, error: &Error) -> Result<bool> {
+        let mut taken = false;
+        self.turn(run, |c, run| {
+            taken |= c.on_error(run, error)?;
+            Ok(())
+        })?;
+        Ok(taken)
+    }
+
+    /// Steps until the next of them has its turn.
+    pub fn next(&self, done: usize) -> usize {
+        let every = self.list.iter().map(|(_, c)| c.every_steps()).filter(|n| *n > 0);
+        every.map(|n| n - done % n).min().unwrap_or(usize::MAX)
+    }
+}

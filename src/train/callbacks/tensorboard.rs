@@ -1,0 +1,113 @@
+use super::events::{Event, record};
+use super::log_file::LogFile;
+use super::{Callback, Logs};
+use crate::error::Result;
+use crate::train::Trainer;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Event files that TensorBoard opens (`tensorboard --logdir DIR`): Keras' `TensorBoard`, its scalars. Runs and tags are Keras':
+/// `epoch_loss`, `epoch_accuracy`, .., `epoch_learning_rate` and `epoch_grad_norm` over the epochs in `DIR/train`, those of the validation set in
+/// `DIR/validation`; and, where it is asked for, `batch_loss` and so on over the steps, in `DIR/steps`.
+///
+/// A run that goes on from a checkpoint writes further files, and tells TensorBoard to forget what came after that point.
+///
+/// ```
+/// use gradus::train::callbacks::TensorBoard;
+/// let board = TensorBoard::new("runs/first").every_steps(100);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct TensorBoard {
+    /// The folder; it is made where it is not there.
+    pub log_dir: PathBuf,
+    /// Steps between two values of the open epoch, Keras' `update_freq`; 0, none.
+    #[serde(default)]
+    pub every_steps: usize,
+}
+
+impl TensorBoard {
+    /// To this folder.
+    pub fn new(log_dir: impl Into<PathBuf>) -> Self {
+        TensorBoard { log_dir: log_dir.into(), every_steps: 0 }
+    }
+    /// Values of the open epoch every so many steps, too.
+    pub fn every_steps(mut self, steps: usize) -> Self {
+        self.every_steps = steps;
+        self
+    }
+}
+
+pub(super) struct Running {
+    set: TensorBoard,
+    /// By the run's name; each made when its first value comes.
+    files: Vec<(&'static str, LogFile)>,
+    /// Where a run that goes on starts again: the epoch and the step after those that are done.
+    start: Option<(i64, i64)>,
+}
+
+impl Running {
+    pub fn new(set: TensorBoard) -> Self {
+        Running { set, files: vec![], start: None }
+    }
+
+    fn write(&mut self, run: &'static str, step: i64, values: &[(String, f64)]) -> Result<()> {
+        static FILES: AtomicUsize = AtomicUsize::new(0);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |t| t.as_secs_f64());
+        let mut bytes: Vec<u8> = values.iter().flat_map(|(tag, v)| record(now, &Event::Scalar { tag, step, value: *v as f32 })).collect();
+        if let Some((_, file)) = self.files.iter_mut().find(|(n, _)| *n == run) {
+            return file.write(&bytes);
+        }
+        let mut head = record(now, &Event::Version);
+        if let Some((epoch, step)) = self.start {
+            head.extend(record(now, &Event::Start(if run == "steps" { step } else { epoch })));
+        }
+        head.append(&mut bytes);
+        // TensorBoard reads a folder's files by their names: the time comes first
+        let name = format!("events.out.tfevents.{:010}.gradus.{}.{}", now as u64, std::process::id(), FILES.fetch_add(1, Relaxed));
+        let mut file = LogFile::open(&self.set.log_dir.join(run).join(name), true)?;
+        file.write(&head)?;
+        self.files.push((run, file));
+        Ok(())
+    }
+}
+
+/// The values of the one kind and of the other, with what goes before their names.
+fn split(logs: &Logs, before: &str) -> (Vec<(String, f64)>, Vec<(String, f64)>) {
+    let (mut train, mut validation) = (Vec::new(), Vec::new());
+    for (name, v) in logs.iter().filter(|(n, _)| *n != "learning_rate") {
+        match name.strip_prefix("val_") {
+            Some(n) => validation.push((format!("{before}_{n}"), v)),
+            None => train.push((format!("{before}_{name}"), v)),
+        }
+    }
+    train.push((format!("{before}_learning_rate"), logs.learning_rate));
+    train.push((format!("{before}_grad_norm"), logs.grad_norm.into()));
+    (train, validation)
+}
+
+impl Callback for Running {
+    fn on_train_begin(&mut self, run: &mut Trainer<'_>) -> Result<()> {
+        let (epoch, step) = (run.epochs_done() as i64 + 1, run.model().updates as i64 + 1);
+        self.start = run.is_resumed().then_some((epoch, step));
+        Ok(())
+    }
+
+    fn on_steps_end(&mut self, _: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
+        self.write("steps", logs.step as i64, &split(logs, "batch").0)
+    }
+
+    fn on_epoch_end(&mut self, _: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
+        let (train, validation) = split(logs, "epoch");
+        self.write("train", logs.epoch as i64, &train)?;
+        if validation.is_empty() { Ok(()) } else { self.write("validation", logs.epoch as i64, &validation) }
+    }
+
+    fn every_steps(&self) -> usize {
+        self.set.every_steps
+    }
+}

@@ -1,0 +1,35 @@
+use super::Callback;
+use crate::error::{Error, Result};
+use crate::train::Trainer;
+use serde::{Deserialize, Serialize};
+
+/// A loss that is not finite ends the run in good order: `fit` returns the epochs before as its history, where it is an `Err` otherwise.
+/// Keras' `TerminateOnNaN`. The parameters are as they were before that step, and no checkpoint is written of it.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::train::callbacks::TerminateOnNaN;
+/// let fit = Fit::new().callback(TerminateOnNaN::new());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct TerminateOnNaN {}
+
+impl TerminateOnNaN {
+    /// At the first such loss.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Callback for TerminateOnNaN {
+    fn on_error(&mut self, _: &mut Trainer<'_>, error: &Error) -> Result<bool> {
+        let nan = matches!(error, Error::NonFiniteLoss { .. });
+        if nan {
+            tracing::warn!("{error}; the run ends here");
+        }
+        Ok(nan)
+    }
+}
