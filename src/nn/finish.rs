@@ -100,6 +100,11 @@ pub(crate) enum Finish {
 }
 
 impl Finish {
+    /// Whether a table comes of it, and no number.
+    pub fn is_matrix(&self) -> bool {
+        matches!(self, Finish::Matrix)
+    }
+
     /// Numbers that are kept from batch to batch.
     pub fn kept(&self, columns: usize) -> usize {
         // means and their squares, squares around them, squares of differences

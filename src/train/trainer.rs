@@ -184,6 +184,11 @@ impl<'a> Trainer<'a> {
         &self.measures
     }
 
+    /// The names of the metrics that are numbers.
+    pub(super) fn metric_names(&self) -> impl Iterator<Item = String> {
+        self.measures.iter().filter(|m| !m.finish.is_matrix()).map(|m| m.name.clone())
+    }
+
     /// Epochs ended in this run.
     pub fn epochs_done(&self) -> usize {
         self.epoch

@@ -16,7 +16,7 @@ impl Callbacks {
     /// Fails on a name that no log has.
     pub fn start(fit: &Fit, run: &Trainer<'_>) -> Result<Self> {
         let rate = fit.callbacks.iter().any(CallbackKind::moves_rate);
-        let mut known: Vec<String> = std::iter::once("loss".to_string()).chain(run.metric_names().iter().cloned()).collect();
+        let mut known: Vec<String> = std::iter::once("loss".to_string()).chain(run.metric_names()).collect();
         let of_steps = known.clone();
         if fit.validation.is_some() {
             known.extend(of_steps.iter().map(|n| format!("val_{n}")));
