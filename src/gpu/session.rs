@@ -1,7 +1,7 @@
 use super::device::{Gpu, Pipeline, lock};
 use crate::error::{Error, Result};
 use crate::kernels::DIMS;
-use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, STATE_WORDS};
 use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, STAGED, Session, Timing, Traffic};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -76,7 +76,7 @@ impl GpuSession {
         let mut sizes = vec![(BufferId::Parameters, layout.parameters), (BufferId::Gradients, layout.parameters)];
         sizes.extend((layout.frozen > 0).then_some((BufferId::Frozen, layout.frozen)));
         sizes.extend((0..layout.moments).map(|m| (BufferId::Moment(m), layout.parameters)));
-        sizes.extend([(BufferId::Rates, RATE_ROWS * RATE_WIDTH), (BufferId::Partials, PARTIALS)]);
+        sizes.extend([(BufferId::Rates, layout.rates.words()), (BufferId::Partials, PARTIALS)]);
         for lane in [Lane::Train, Lane::Look] {
             sizes.extend([(BufferId::State(lane), STATE_WORDS), (BufferId::Log(lane), LOG_ROWS * LOG_WIDTH)]);
         }

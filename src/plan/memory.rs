@@ -3,7 +3,7 @@
 use super::draft::{Draft, Symbol};
 use super::{Arena, BufferId, Launch, Output, Program, Request, human_bytes};
 use crate::kernels::DIMS;
-use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, STATE_WORDS};
 
 /// Values that are named where memory is short.
 const NAMED: usize = 4;
@@ -76,6 +76,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         largest,
         arena: r.arena.clone(),
         moments: r.rule.moments,
+        rates: r.rule.rates(r.arena),
         fields: draft.fields,
         label_limits: Vec::new(),
         metrics: draft.metrics,
@@ -92,7 +93,7 @@ impl Program {
         let (train, frozen) = (self.arena.size, self.arena.frozen);
         let lanes = 2 * (STATE_WORDS + LOG_ROWS * LOG_WIDTH);
         let staging = STAGED * LOG_ROWS / 4 * LOG_WIDTH;
-        let words = train * (2 + self.moments) + frozen + lanes + RATE_ROWS * RATE_WIDTH + PARTIALS + staging + DIMS * self.launches.len();
+        let words = train * (2 + self.moments) + frozen + lanes + self.rates.words() + PARTIALS + staging + DIMS * self.launches.len();
         4 * words as u64 + self.slots.iter().sum::<usize>() as u64
     }
 

@@ -13,6 +13,7 @@ mod limits;
 mod lower;
 mod memory;
 mod profile;
+mod rule;
 mod session;
 mod units;
 mod view;
@@ -24,13 +25,13 @@ pub use limits::{IndexLimit, LabelLimit};
 #[cfg(feature = "gpu")]
 pub(crate) use memory::STAGED;
 pub use profile::{Clock, Timing};
+pub use rule::Rule;
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 pub use units::{Made, Unit, Window};
 
 use crate::error::{Error, Result};
-use crate::expr::Expr;
 use crate::graph::{Field, Graph, Value};
-use crate::kernels::{Kernel, Profile};
+use crate::kernels::{Kernel, Profile, RateTable};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
 
@@ -150,8 +151,10 @@ pub struct Program {
     pub largest: Vec<(String, usize)>,
     /// The parameters.
     pub arena: Arena,
-    /// Moments that the optimizer keeps.
+    /// Moments that the optimizer keeps, an average of the weights among them.
     pub moments: usize,
+    /// What the rates' buffer holds.
+    pub rates: RateTable,
     /// The fields of the data set that it reads.
     pub fields: Vec<Field>,
     /// Class labels that its kernels tell apart: what the data must be checked for.
@@ -203,15 +206,6 @@ impl Step {
     }
 }
 
-/// An optimizer as the plan sees it: (parameter, gradient, moments..) to (parameter, moments..).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rule {
-    /// The formula.
-    pub f: Expr,
-    /// Moments that it keeps.
-    pub moments: usize,
-}
-
 /// What to plan.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -254,6 +248,11 @@ impl Program {
     pub fn phase(&self, phase: Phase) -> &[Launch] {
         let range = self.phases.iter().find(|(p, _)| *p == phase).map_or(0..0, |(_, r)| r.clone());
         &self.launches[range]
+    }
+
+    /// The arenas that a session needs for it.
+    pub fn layout(&self) -> Layout {
+        Layout { rates: self.rates, ..Layout::of(&self.arena, self.moments) }
     }
 
     /// The distinct pipelines, as source texts.

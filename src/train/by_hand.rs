@@ -4,7 +4,7 @@ use super::evaluate::{Mean, first};
 use super::feed::Place;
 use super::{Evaluation, Model, StepReport};
 use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::{Handle, Lane, LogLine, Purpose};
 use crate::tensor::HostTensor;
 
@@ -100,6 +100,7 @@ impl Model {
     /// # Ok::<(), gradus::Error>(())
     /// ```
     pub fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
+        self.check_trains()?;
         let data = batch.into().data()?;
         let n = data.len();
         self.program(&data, Purpose::Train, n)?;
@@ -117,8 +118,8 @@ impl Model {
         })?;
         let Some(line) = line.filter(|l| !l.halted) else {
             self.set_train_state(0, n, false)?;
-            let loss = line.map_or(f32::NAN, |l| l.loss);
-            return Err(Error::NonFiniteLoss { step: self.updates + 1, epoch: self.epochs + 1, loss });
+            let (step, epoch) = (self.updates + 1, self.epochs + 1);
+            return Err(self.halt_error(line.map(|l| l.loss), line.map_or(f32::NAN, |l| l.grad_norm), step, epoch));
         };
         let rate = self.settings.optimizer.schedule().at(self.updates);
         self.remember_by_hand(data)?;

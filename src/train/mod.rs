@@ -20,6 +20,7 @@ mod recover;
 mod settings;
 mod step;
 mod trainer;
+mod update;
 mod weights;
 
 pub use bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};
