@@ -1,6 +1,6 @@
-// tick: the end of a step. Writes the step's line of the log, moves the counters and the cursor, or halts on a loss that is not
-// finite. One workgroup. Generated: GROUP, HAS_LOSS, TRAIN, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at) for metrics of
-// one word, log_long(at, lane) for the others, meet().
+// tick: the end of a step. Writes the step's line of the log, moves the counters and the cursor, or halts on a loss (or norm) that
+// is not finite. One workgroup. Generated: GROUP, HAS_LOSS, TRAIN, NORM_HALTS, LONG, LOG_ROWS, LOG_WIDTH, loss_value(),
+// log_metrics(at) for metrics of one word, log_long(at, lane) for the others, meet().
 @compute @workgroup_size(GROUP)
 fn main(@builtin(local_invocation_index) lane: u32) {
     var squares = 0.0;
@@ -18,7 +18,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     var halt = false;
     if (HAS_LOSS) {
         let loss = loss_value();
-        halt = TRAIN && !is_finite(loss);
+        halt = TRAIN && (!is_finite(loss) || (NORM_HALTS && !is_finite(squares)));
         log_words[at + 1u] = bitcast<u32>(loss);
         log_words[at + 2u] = bitcast<u32>(sqrt(squares));
         log_metrics(at + 4u);

@@ -26,7 +26,7 @@ mod tolerance;
 
 use common::{Job, Suite};
 use gradus::kernels::{Access, Kernel, Profile};
-use gradus::optim::{Adam, AdamW, Optimizer, Sgd};
+use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
 use gradus::plan::Launch;
 use make::{Case, no_rule};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -74,10 +74,26 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
     for case in &all {
         add(case, &no_rule())?;
     }
-    let rules: [Optimizer; 4] =
-        [Sgd::new(0.1).into(), Sgd::new(0.1).momentum(0.9).nesterov(true).into(), Adam::default().into(), AdamW::default().into()];
+    let group = || Group::new().weight_decay(0.5);
+    let rules: [Optimizer; 10] = [
+        Sgd::new(0.1).into(),
+        Sgd::new(0.1).momentum(0.9).nesterov(true).l1(0.1).into(),
+        Adam::default().into(),
+        Adam::default().amsgrad(true).into(),
+        AdamW::default().group("*", group()).into(),
+        RmsProp::default().centered(true).momentum(0.9).into(),
+        Adagrad::default().into(),
+        Lion::default().into(),
+        Lamb::default().into(),
+        Lamb::default().group("*", group()).into(),
+    ];
     for rule in rules {
-        add(&all[0], &rule.rule())?;
+        for rule in [rule.rule(), rule.rule().clip_value(1.0)] {
+            for rule in [rule.clone(), rule.clip_norm(1.0)] {
+                add(&all[0], &rule)?;
+                add(&all[0], &rule.average(0.9))?;
+            }
+        }
     }
     Ok(out)
 }

@@ -1,6 +1,6 @@
 use super::fork::{WRITES, Writes, cost, parts};
 use super::table::{Place, Table};
-use super::{custom, fault, gather, gemm, map, optimizer, reduce, rows, take as by_index, tick};
+use super::{custom, direction, fault, gather, gemm, map, optimizer, reduce, rows, take as by_index, tick};
 use crate::error::Result;
 use crate::expr::{Evaluator, Expr, Node};
 use crate::kernels::words::RATE_WIDTH;
@@ -132,6 +132,9 @@ impl Ready {
             Kernel::ScatterLinks(k) => by_index::links(k, reads, writes),
             Kernel::ScatterAdd(k) => by_index::add(k, threads, reads, writes),
             Kernel::Custom(k) => custom::run(k, reads, writes)?,
+            Kernel::Squares(k) => optimizer::run_squares(k, threads, reads, writes),
+            Kernel::Direction(k) => direction::run(k, workers, reads, writes),
+            Kernel::Ratios(k) => direction::run_ratios(k, reads, writes),
             Kernel::Optimizer(k) => optimizer::run(k, workers, reads, writes),
             Kernel::Tick(k) => tick::run(k, reads, writes),
         }
@@ -167,6 +170,9 @@ fn spans(kernel: &Kernel) -> Vec<Range<usize>> {
         Kernel::ScatterLinks(k) => by_index::links_spans(k),
         Kernel::ScatterAdd(k) => by_index::add_spans(k),
         Kernel::Custom(k) => custom::spans(k),
+        Kernel::Squares(k) => optimizer::squares_spans(k),
+        Kernel::Direction(k) => direction::spans(k),
+        Kernel::Ratios(k) => direction::ratios_spans(k),
         Kernel::Optimizer(k) => optimizer::spans(k),
         Kernel::Tick(k) => tick::spans(k),
     }
@@ -179,6 +185,7 @@ fn formula(kernel: &Kernel, threads: usize) -> Option<(&Expr, usize)> {
         Kernel::Reduce(k) => (&k.spec.f, k.rows * k.length),
         Kernel::Gemm(k) if gemm::plain(k) => return None,
         Kernel::Gemm(k) => (&k.spec.epilogue, k.batch * k.m * k.n),
+        Kernel::Direction(k) => (&k.rule, k.size),
         Kernel::Optimizer(k) => (&k.rule, k.size),
         _ => return None,
     };

@@ -1,45 +1,54 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, total, wide};
+use super::rates::{View, stopped};
 use crate::expr::{CHUNK, Evaluator};
-use crate::kernels::Optimizer;
-use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_HALT, STATE_UPDATE, STATE_WORDS};
+use crate::kernels::words::{BLOCK, STATE_WORDS};
+use crate::kernels::{Direction, Optimizer, Squares};
 use std::ops::Range;
 
 /// The words of each binding that it touches.
 pub(super) fn spans(k: &Optimizer) -> Vec<Range<usize>> {
-    let mut all = vec![0..STATE_WORDS, 0..RATE_ROWS * RATE_WIDTH];
+    let mut all = vec![0..STATE_WORDS, 0..k.rates.words(), 0..k.size, 0..k.gradient_words()];
     all.resize(4 + k.moments, 0..k.size);
-    all.extend([k.loss..k.loss + 1, 0..k.partials()]);
+    all.push(k.gate.span());
+    all.extend(k.sums().then(|| 0..k.partials()));
+    all.extend(k.applies.then_some(0..k.rates.tensors));
     all
 }
 
 /// The twin of `shaders/optimizer.wgsl`. Each partial sum covers the same neighbouring chunks on any number of threads.
 pub(super) fn run(k: &Optimizer, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
-    let &[state, rates, gradients, loss] = reads else { return };
+    let [state, rates, gradients, gate, ratios @ ..] = reads else { return };
     let g = f32s(gradients);
-    let halted = state[STATE_HALT] != 0 || !f32s(loss)[k.loss].is_finite();
-    let first = (state[STATE_UPDATE] as usize % RATE_ROWS) * RATE_WIDTH;
-    let rates = &f32s(rates)[first..first + RATE_WIDTH];
-    workers.iter_mut().for_each(|e| e.set_rates(rates));
+    let (stop, clip) = stopped(&k.gate, state, gate);
+    let view = View::new(k.rates, rates, state, clip, ratios.first().map_or(&[], |r| f32s(r)));
     let each = k.size.div_ceil(k.partials().max(1)).next_multiple_of(CHUNK);
     let used = k.size.div_ceil(each);
     let mut widths = [each; WRITES];
     let last = 1 + k.moments;
     widths[last] = 1;
-    f32s_mut(writes[last])[used..].fill(0.0);
+    if k.sums() {
+        f32s_mut(writes[last])[used..].fill(0.0);
+    }
     fork(workers, 0..used, 1, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
         for (i, unit) in units.enumerate() {
-            let end = k.size.min((unit + 1) * each);
-            f32s_mut(w[last])[i] = wide(Squares(&g[unit * each..end])) as f32;
-            if !halted {
-                update(k, e, &g[unit * each..end], i * each, &mut w);
+            let all = unit * each..k.size.min((unit + 1) * each);
+            if k.sums() {
+                f32s_mut(w[last])[i] = squares(&g[all.clone()]);
+            }
+            if !stop {
+                update(k, e, &view, g, all, i * each, &mut w);
             }
         }
     });
 }
 
-struct Squares<'a>(&'a [f32]);
+pub(super) fn squares(x: &[f32]) -> f32 {
+    wide(Sum(x)) as f32
+}
 
-impl pulp::NullaryFnOnce for Squares<'_> {
+struct Sum<'a>(&'a [f32]);
+
+impl pulp::NullaryFnOnce for Sum<'_> {
     type Output = f64;
     #[inline(always)]
     fn call(self) -> f64 {
@@ -47,17 +56,49 @@ impl pulp::NullaryFnOnce for Squares<'_> {
     }
 }
 
-/// The rule where `g` is the gradient; the part's own words start at `first`.
-fn update(k: &Optimizer, e: &mut Evaluator, g: &[f32], first: usize, w: &mut Writes<'_>) {
-    for (i, g) in g.chunks(CHUNK).enumerate() {
-        let at = first + i * CHUNK..first + i * CHUNK + g.len();
+/// The rule over these elements; the part's own words start at `own`.
+fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Range<usize>, own: usize, w: &mut Writes<'_>) {
+    let (mut first, mut last) = (all.start, None);
+    while first < all.end {
+        let chunk = view.chunk(first, CHUNK.min(all.end - first));
+        let n = chunk.len();
+        let at = own + first - all.start..own + first - all.start + n;
+        view.turn_to(e, first, &mut last);
         e.chunk(|i, row| match i {
-            0 => row[..g.len()].copy_from_slice(&f32s(w[0])[at.clone()]),
-            1 => row[..g.len()].copy_from_slice(g),
-            _ => row[..g.len()].copy_from_slice(&f32s(w[i - 1])[at.clone()]),
+            0 => row[..n].copy_from_slice(&f32s(w[0])[at.clone()]),
+            // a block of directions is followed by its norms
+            1 if k.applies => {
+                let from = g[first / BLOCK * Direction::STRIDE..].chunks(Direction::STRIDE);
+                row[..n].chunks_mut(BLOCK).zip(from).for_each(|(r, u)| r.copy_from_slice(&u[..r.len()]));
+            }
+            1 => row[..n].copy_from_slice(&g[chunk.clone()]),
+            _ => row[..n].copy_from_slice(&f32s(w[i - 1])[at.clone()]),
         });
         for (o, out) in w.iter_mut().enumerate().take(1 + k.moments) {
-            f32s_mut(out)[at.clone()].copy_from_slice(&e.output(o)[..g.len()]);
+            f32s_mut(out)[at.clone()].copy_from_slice(&e.output(o)[..n]);
         }
+        first = chunk.end;
     }
+}
+
+pub(super) fn squares_spans(k: &Squares) -> Vec<Range<usize>> {
+    vec![0..k.size, k.loss..k.loss + 1, 0..k.partials()]
+}
+
+/// The twin of `shaders/squares.wgsl`.
+pub(super) fn run_squares(k: &Squares, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
+    let &[gradients, loss] = reads else { return };
+    let (g, good) = (f32s(gradients), f32s(loss)[k.loss].is_finite());
+    let each = k.size.div_ceil(k.partials().max(1)).next_multiple_of(CHUNK);
+    let used = k.size.div_ceil(each);
+    let mut widths = [0; WRITES];
+    widths[0] = 1;
+    f32s_mut(writes[0])[used..].fill(0.0);
+    let mut workers = vec![(); super::fork::parts(0.1 * k.size as f64, threads)];
+    fork(&mut workers, 0..used, 1, widths, writes, &|_: &mut (), units: Range<usize>, w: Writes<'_>| {
+        for (out, unit) in f32s_mut(w[0]).iter_mut().zip(units) {
+            let sum = squares(&g[unit * each..k.size.min((unit + 1) * each)]);
+            *out = if good { sum } else { f32::INFINITY };
+        }
+    });
 }

@@ -1,6 +1,6 @@
 use super::fault;
 use crate::error::{Error, Result};
-use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, STATE_WORDS};
 use crate::plan::{BufferId, DataId, Lane, Layout};
 
 /// Buffers in front of the moments and slots.
@@ -28,7 +28,7 @@ impl Table {
     pub(super) fn new(layout: Layout) -> Result<Self> {
         let log = LOG_ROWS * LOG_WIDTH;
         let n = layout.parameters;
-        let lengths = [n, n, STATE_WORDS, STATE_WORDS, log, log, RATE_ROWS * RATE_WIDTH, PARTIALS, layout.frozen];
+        let lengths = [n, n, STATE_WORDS, STATE_WORDS, log, log, layout.rates.words(), PARTIALS, layout.frozen];
         let all = lengths.into_iter().chain(std::iter::repeat_n(n, layout.moments));
         let own = all.map(zeros).collect::<Result<Vec<_>>>()?;
         let mut table = Table { own, data: Vec::new(), moments: layout.moments };

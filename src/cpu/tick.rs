@@ -25,9 +25,9 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
     let mut halt = false;
     if let Some(at) = k.loss {
         let loss = f32s(reads[0])[at];
-        halt = k.train && !loss.is_finite();
         let partials = reads.last().filter(|_| k.train).map_or(&[][..], |p| &f32s(p)[..k.partials]);
         let squares = total(partials, |v| v) as f32;
+        halt = k.train && (!loss.is_finite() || (k.norm_halts && !squares.is_finite()));
         line[1] = loss.to_bits();
         line[2] = squares.sqrt().to_bits();
         let mut columns = &mut line[LOG_HEAD..];

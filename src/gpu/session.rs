@@ -1,6 +1,6 @@
 use super::device::{Gpu, Pipeline, lock};
 use crate::error::{Error, Result};
-use crate::kernels::words::{PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::words::{PARTIALS, STATE_WORDS};
 use crate::kernels::{DIMS, LogShape};
 use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, STAGED, Session, Timing, Traffic};
 use std::collections::{HashMap, VecDeque};
@@ -79,7 +79,7 @@ impl GpuSession {
         let mut sizes = vec![(BufferId::Parameters, layout.parameters), (BufferId::Gradients, layout.parameters)];
         sizes.extend((layout.frozen > 0).then_some((BufferId::Frozen, layout.frozen)));
         sizes.extend((0..layout.moments).map(|m| (BufferId::Moment(m), layout.parameters)));
-        sizes.extend([(BufferId::Rates, RATE_ROWS * RATE_WIDTH), (BufferId::Partials, PARTIALS)]);
+        sizes.extend([(BufferId::Rates, layout.rates.words()), (BufferId::Partials, PARTIALS)]);
         for lane in [Lane::Train, Lane::Look] {
             sizes.push((BufferId::State(lane), STATE_WORDS));
         }

@@ -5,26 +5,34 @@
 //! Its twin in `cpu/` reads the same values.
 
 mod custom;
+mod direction;
+mod gate;
 mod gather;
 mod gemm;
 mod log;
 mod map;
 mod optimizer;
+mod rates;
 mod reduce;
 mod rows;
 mod source;
+mod squares;
 mod take;
 mod tick;
 pub mod words;
 
 pub use custom::Custom;
+pub use direction::{Direction, Ratios};
+pub use gate::Gate;
 pub use gather::{Gather, GatherField};
 pub use gemm::{Gemm, GemmSpec, Matrix, Plane, Tile};
 pub use log::{LOG_HEAD, LogShape, MAX_COLUMNS};
 pub use map::{Map, MapSpec, Read, Strided, Window};
 pub use optimizer::Optimizer;
+pub use rates::RateTable;
 pub use reduce::{Reduce, ReduceSpec, Term};
 pub use rows::{Accuracy, ArgMax, CrossEntropy, CumSum, Softmax};
+pub use squares::Squares;
 pub(crate) use take::{FIRST, LAST};
 pub use take::{ScatterAdd, ScatterLinks, Take};
 pub use tick::Tick;
@@ -95,6 +103,12 @@ pub enum Kernel {
     ScatterAdd(ScatterAdd),
     /// An operation of the user's own.
     Custom(Custom),
+    /// Sums of squares of all gradients.
+    Squares(Squares),
+    /// Where an update goes that needs norms of each tensor.
+    Direction(Direction),
+    /// The ratios of those norms.
+    Ratios(Ratios),
     /// The update of all parameters.
     Optimizer(Optimizer),
     /// The end of a step.
@@ -117,6 +131,9 @@ macro_rules! each {
             Kernel::ScatterLinks($k) => $e,
             Kernel::ScatterAdd($k) => $e,
             Kernel::Custom($k) => $e,
+            Kernel::Squares($k) => $e,
+            Kernel::Direction($k) => $e,
+            Kernel::Ratios($k) => $e,
             Kernel::Optimizer($k) => $e,
             Kernel::Tick($k) => $e,
         }
@@ -140,6 +157,9 @@ impl Kernel {
             Kernel::ScatterLinks(_) => "scatter_links".into(),
             Kernel::ScatterAdd(_) => "scatter_add".into(),
             Kernel::Custom(c) => c.op.op().name().into(),
+            Kernel::Squares(_) => "squares".into(),
+            Kernel::Direction(_) => "direction".into(),
+            Kernel::Ratios(_) => "ratios".into(),
             Kernel::Optimizer(_) => "optimizer".into(),
             Kernel::Tick(_) => "tick".into(),
         }

@@ -1,23 +1,29 @@
 use super::source::{FINITE, MATH, Source};
-use super::{Access, to_words, words};
+use super::words::{self, BLOCK};
+use super::{Access, Gate, RateTable, to_words};
 use crate::expr::Expr;
 
-/// An optimizer's rule over the whole parameter arena, and partial sums of the gradient's squares.
-/// Buffers: state, rates, parameters, gradients, moments, loss, partial sums.
+/// An optimizer's rule over the whole parameter arena; where nobody did before, partial sums of the gradient's squares.
+/// Buffers: state, rates, parameters, gradients, moments, loss or partial sums (read); partial sums (written) where the gate is the loss;
+/// where a direction is applied, ratios.
 ///
 /// The formula takes (parameter, gradient, moments..) and gives (parameter, moments..).
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     /// The rule.
     pub rule: Expr,
-    /// Moments that it keeps.
+    /// Arenas that it keeps beside the parameters.
     pub moments: usize,
     /// Elements of the arena, a multiple of 4.
     pub size: usize,
     /// Lanes that share a partial sum.
     pub group: usize,
-    /// First element of the loss.
-    pub loss: usize,
+    /// Where the rates are.
+    pub rates: RateTable,
+    /// What must be finite.
+    pub gate: Gate,
+    /// In place of the gradient comes a direction as [`Direction`](super::Direction) leaves it, with a ratio for each tensor.
+    pub applies: bool,
 }
 
 impl Optimizer {
@@ -32,24 +38,40 @@ impl Optimizer {
         (self.size / 4).next_multiple_of(self.wg()).min(most)
     }
 
-    /// Partial sums that it leaves.
+    /// Partial sums that it leaves, if it [`sums`](Optimizer::sums).
     pub fn partials(&self) -> usize {
         self.threads() / self.group
+    }
+
+    /// Whether it leaves partial sums of the gradient's squares.
+    pub fn sums(&self) -> bool {
+        matches!(self.gate, Gate::Loss(_)) && !self.applies
     }
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("vec4<f32>");
-        s.number("WG", self.wg()).number("RATE_ROWS", words::RATE_ROWS).number("RATE_WIDTH", words::RATE_WIDTH).group(self.group);
-        s.state().buffer("rates", Access::Read, "f32");
+        s.number("WG", self.wg()).group(self.group).state();
+        self.rates.source(&mut s, self.gate.clips(), self.applies);
         s.buffer("parameters", Access::Write, "V").buffer("gradients", Access::Read, "V");
         for m in 0..self.moments {
             s.buffer(&format!("moment{m}"), Access::Write, "V");
         }
-        s.buffer("loss", Access::Read, "f32").buffer("partials", Access::Write, "f32");
         s.line(MATH).line(FINITE);
-        s.line("fn rate(i: u32) -> f32 { return rates[(state_word(STATE_UPDATE) % RATE_ROWS) * RATE_WIDTH + i]; }");
-        s.line("fn update(i: u32, g: V) {\n    let p = parameters[i];");
+        self.gate.source(&mut s, 2);
+        s.flag("SUMS", self.sums());
+        if self.sums() {
+            s.buffer("partials", Access::Write, "f32").line("fn leave(i: u32, sum: f32) { partials[i] = sum; }");
+        } else {
+            s.line("fn leave(i: u32, sum: f32) {}");
+        }
+        if self.applies {
+            s.buffer("ratios", Access::Read, "f32");
+        }
+        // a block of directions is followed by its norms
+        let at = if self.applies { "i + i / (BLOCK / 4u)" } else { "i" };
+        s.line(format!("fn gradient(i: u32) -> V {{ return gradients[{at}]; }}"));
+        s.line("fn update(i: u32, g: V) {\n    turn_to(i / (BLOCK / 4u));\n    let p = parameters[i];");
         let mut names = vec!["p".to_string(), "g".to_string()];
         for m in 0..self.moments {
             s.line(format!("    let m{m} = moment{m}[i];"));
@@ -65,21 +87,28 @@ impl Optimizer {
         s.finish(include_str!("../../shaders/optimizer.wgsl"))
     }
 
-    /// State, rates, parameters, gradients, moments, loss, partial sums.
+    /// State, rates, parameters, gradients, moments, loss or partial sums, partial sums, ratios.
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Uniform, Access::Read, Access::Write, Access::Read];
         a.resize(4 + self.moments, Access::Write);
-        a.extend([Access::Read, Access::Write]);
+        a.push(Access::Read);
+        a.extend(self.sums().then_some(Access::Write));
+        a.extend(self.applies.then_some(Access::Read));
         a
     }
 
-    /// Vectors, threads, loss.
+    /// Vectors, threads, the gate's numbers.
     pub fn dims(&self) -> Vec<u32> {
-        to_words([self.size / 4, self.threads(), self.loss])
+        to_words([self.size / 4, self.threads()].into_iter().chain(self.gate.dims()))
     }
 
     /// Enough threads, each taking several vectors of a large arena.
     pub fn grid(&self) -> [u32; 3] {
         [(self.threads() / self.wg()) as u32, 1, 1]
+    }
+
+    /// Words of the gradients, or of the directions with their norms.
+    pub(crate) fn gradient_words(&self) -> usize {
+        if self.applies { self.size / BLOCK * super::Direction::STRIDE } else { self.size }
     }
 }

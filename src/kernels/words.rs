@@ -43,8 +43,16 @@ pub const BOUND_METRICS: usize = 4;
 
 /// Rows of the rate table, a ring over the updates.
 pub const RATE_ROWS: usize = 4096;
-/// Rates of one update.
+/// Rates of one group of parameters in one update.
 pub const RATE_WIDTH: usize = 8;
+/// A rate that the update computes itself: what clipping by norm leaves of a gradient.
+pub const RATE_CLIP: usize = 5;
+/// Another: the norm of a tensor's parameters over that of its direction.
+pub const RATE_RATIO: usize = 6;
+/// One over the rows of the update's batches, where several are accumulated.
+pub const RATE_SCALE: usize = 7;
+/// Elements of the arena that share a word of the table behind the rates: what tensors are aligned to.
+pub const BLOCK: usize = 128;
 
 /// Partial sums of squares that the optimizer leaves for the tick.
 pub const PARTIALS: usize = 1024;

@@ -4,14 +4,17 @@ use serde::{Deserialize, Serialize};
 /// What an optimizer does otherwise with some parameters: [`Adam::group`](super::Adam::group) and its kin name them by a pattern.
 ///
 /// A parameter belongs to one group, as in PyTorch: the first whose pattern covers its full name. Patterns are globs: `*` any text,
-/// `?` one character. One that covers no parameter is an `Err` of `compile`.
+/// `?` one character. One that covers no parameter is an `Err` of `compile`. Groups cost no launch.
 ///
 /// ```
 /// use gradus::prelude::*;
-/// let optimizer = AdamW::new(1e-3).group("layer?.*", Group::new().frozen());
+/// let optimizer = AdamW::new(1e-3)
+///     .group("layer?.*", Group::new().frozen())
+///     .group("head.*", Group::new().lr_multiplier(10.0))
+///     .group("*.bias", Group::new().weight_decay(0.0));
 /// assert!(optimizer.groups[0].frozen);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 #[must_use]
@@ -21,6 +24,29 @@ pub struct Group {
     /// They keep their values: no gradient, no moment, no backward launch; `false`.
     #[serde(default)]
     pub frozen: bool,
+    /// Multiplies the learning rate, whatever its schedule; 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub lr_multiplier: f64,
+    /// In place of the optimizer's weight decay, coupled or decoupled as that is; none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// In place of the optimizer's L1 penalty; none. Only where the optimizer has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l1: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(x: &f64) -> bool {
+    *x == 1.0
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Group { pattern: String::new(), frozen: false, lr_multiplier: 1.0, weight_decay: None, l1: None }
+    }
 }
 
 impl Group {
@@ -35,15 +61,38 @@ impl Group {
         self
     }
 
+    /// Multiplies the learning rate: the schedule's, or the one that was set by hand.
+    pub fn lr_multiplier(mut self, multiplier: f64) -> Self {
+        self.lr_multiplier = multiplier;
+        self
+    }
+
+    /// In place of the optimizer's weight decay; 0 for none, as is usual for biases and norms.
+    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
+        self.weight_decay = Some(weight_decay);
+        self
+    }
+
+    /// In place of the optimizer's L1 penalty.
+    pub fn l1(mut self, l1: f64) -> Self {
+        self.l1 = Some(l1);
+        self
+    }
+
     /// Of this pattern.
     pub(super) fn over(mut self, pattern: impl Into<String>) -> Self {
         self.pattern = pattern.into();
         self
     }
 
+    /// The place of the group that a parameter belongs to.
+    pub(crate) fn place(groups: &[Group], name: &str) -> Option<usize> {
+        groups.iter().position(|g| crate::glob::covers(&g.pattern, name))
+    }
+
     /// The group that a parameter belongs to.
     pub(crate) fn of<'a>(groups: &'a [Group], name: &str) -> Option<&'a Group> {
-        groups.iter().find(|g| crate::glob::covers(&g.pattern, name))
+        Self::place(groups, name).map(|i| &groups[i])
     }
 
     /// Notes every pattern that covers none of these parameters.
@@ -52,6 +101,26 @@ impl Group {
             let used = names.iter().any(|n| crate::glob::covers(&g.pattern, n));
             let problem = format!("the pattern `{}` covers no parameter", g.pattern);
             faults.check(used, &format!("optimizer.groups[{i}]"), problem, &format!("the parameters are {}", names.join(", ")));
+        }
+    }
+
+    /// Notes numbers that cannot be used; `l1` says whether the optimizer has such a penalty.
+    pub(super) fn check_numbers(groups: &[Group], l1: bool, faults: &mut Faults) {
+        for (i, g) in groups.iter().enumerate() {
+            let mut number = |key: &str, x: f64| {
+                let good = x.is_finite() && x >= 0.0;
+                faults.check(good, &format!("optimizer.groups[{i}].{key}"), x, "give a number of 0 or above");
+            };
+            number("lr_multiplier", g.lr_multiplier);
+            g.weight_decay.into_iter().for_each(|x| number("weight_decay", x));
+            g.l1.into_iter().for_each(|x| number("l1", x));
+            let key = format!("optimizer.groups[{i}].l1");
+            faults.check(
+                l1 || g.l1.is_none(),
+                &key,
+                "this optimizer has no L1 penalty",
+                "leave it out, or take Sgd, Adam, RmsProp or Adagrad",
+            );
         }
     }
 }

@@ -1,3 +1,4 @@
+use super::common::{Decay, LR, Penalties, check_number, is_zero, shared_setters};
 use super::{Formulas, Group, Rates, Schedule};
 use crate::error::Faults;
 use crate::expr::{Expr, Scalar};
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Stochastic gradient descent with momentum, Nesterov's too: PyTorch's `torch.optim.SGD`, with its names, defaults and formula.
 ///
 /// ```text
-/// g = g + weight_decay * p
+/// g = g + weight_decay * p + l1 * sign(p)
 /// b = momentum * b + (1 - dampening) * g      (first step: b = g)
 /// p = p - lr * (nesterov: g + momentum * b, else b)
 /// ```
@@ -23,6 +24,9 @@ pub struct Sgd {
     pub dampening: f64,
     /// L2 penalty, added to the gradient; 0.
     pub weight_decay: f64,
+    /// L1 penalty: this times the sign of the parameter is added to the gradient; 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub l1: f64,
     /// Nesterov's momentum; off.
     pub nesterov: bool,
     /// Parameters that are treated otherwise; none. The first whose pattern covers a name holds.
@@ -32,15 +36,16 @@ pub struct Sgd {
 
 impl Default for Sgd {
     fn default() -> Self {
-        Sgd { lr: Schedule::Constant(1e-3), momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false, groups: vec![] }
+        Sgd { lr: 1e-3.into(), momentum: 0.0, dampening: 0.0, weight_decay: 0.0, l1: 0.0, nesterov: false, groups: vec![] }
     }
 }
 
+shared_setters!(Sgd, "Sets the L2 penalty.");
+
+/// What dampening lets through.
+const FRESH: usize = 1;
+
 impl Sgd {
-    /// At this learning rate.
-    pub fn new(lr: impl Into<Schedule>) -> Self {
-        Sgd { lr: lr.into(), ..Self::default() }
-    }
     /// Sets the momentum.
     pub fn momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
@@ -51,9 +56,9 @@ impl Sgd {
         self.dampening = dampening;
         self
     }
-    /// Sets the L2 penalty.
-    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-        self.weight_decay = weight_decay;
+    /// Sets the L1 penalty.
+    pub fn l1(mut self, l1: f64) -> Self {
+        self.l1 = l1;
         self
     }
     /// Uses Nesterov's momentum.
@@ -61,40 +66,37 @@ impl Sgd {
         self.nesterov = nesterov;
         self
     }
-    /// Treats the parameters of this pattern otherwise: a glob over full names. The first group that covers a name holds.
-    pub fn group(mut self, pattern: impl Into<String>, group: Group) -> Self {
-        self.groups.push(group.over(pattern));
-        self
+
+    pub(super) fn decay(&self) -> Decay {
+        Decay { weight_decay: self.weight_decay, l1: self.l1 }
     }
 
     pub(super) fn formulas(&self) -> Formulas {
-        let (mu, decay, nesterov) = (self.momentum, self.weight_decay, self.nesterov);
-        let apply = Expr::of(2, |x| vec![&x[0] - Scalar::rate(0) * &x[1]]);
-        let gradient = move |x: &[Scalar]| if decay == 0.0 { x[1].clone() } else { &x[1] + decay * &x[0] };
+        let (mu, nesterov) = (self.momentum, self.nesterov);
+        let penalties = Penalties::of(self.decay(), &self.groups);
         let direction = if mu == 0.0 {
-            Expr::of(2, |x| vec![gradient(x)])
+            Expr::of(2, |x| vec![penalties.add(&x[0], &x[1])])
         } else {
             Expr::of(3, |x| {
-                let g = gradient(x);
-                let b = mu * &x[2] + Scalar::rate(1) * &g;
+                let g = penalties.add(&x[0], &x[1]);
+                let b = mu * &x[2] + Scalar::rate(FRESH) * &g;
                 vec![if nesterov { &g + mu * &b } else { b.clone() }, b]
             })
         };
-        Formulas { direction, apply }
+        Formulas::new(direction, |p, u| p - Scalar::rate(LR) * u)
     }
 
-    pub(super) fn rates(&self, t: f64, lr: f64) -> Rates {
-        let keep = if t == 1.0 { 1.0 } else { 1.0 - self.dampening };
+    pub(super) fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
         let mut r = Rates::default();
-        (r[0], r[1]) = (lr as f32, keep as f32);
+        r[LR] = lr as f32;
+        r[FRESH] = if t == 1.0 { 1.0 } else { (1.0 - self.dampening) as f32 };
+        decay.coupled(&mut r);
         r
     }
 
     pub(super) fn check(&self, f: &mut Faults) {
-        let good = |x: f64| x.is_finite() && x >= 0.0;
-        f.check(good(self.momentum), "optimizer.momentum", self.momentum, "give a number of 0 or above");
+        check_number(f, "momentum", self.momentum);
         f.check(self.dampening.is_finite(), "optimizer.dampening", self.dampening, "give a finite number; 0 is usual");
-        f.check(good(self.weight_decay), "optimizer.weight_decay", self.weight_decay, "give a number of 0 or above");
         let plain = self.momentum > 0.0 && self.dampening == 0.0;
         f.check(
             !self.nesterov || plain,

@@ -3,7 +3,7 @@
 use super::draft::{Place, Symbol};
 use super::lower::Lowering;
 use super::{BufferId, Phase, Purpose};
-use crate::kernels::{Kernel, LogShape, Optimizer, Tick};
+use crate::kernels::{Direction, Gate, Kernel, LogShape, Optimizer, Ratios, Squares, Tick};
 
 impl Lowering<'_> {
     /// The update where there is a loss to train on, and the tick.
@@ -12,24 +12,14 @@ impl Lowering<'_> {
         let (train, group) = (self.r.purpose == Purpose::Train, self.r.profile.group());
         let mut partials = 0;
         self.begin(Phase::Finish);
+        let gate = match loss {
+            Some(loss) if train => Some(self.gate(loss)),
+            _ => None,
+        };
+        let norm_halts = matches!(gate, Some((Gate::Norm { .. }, _)));
         self.begin(Phase::Update);
-        if let (true, Some(loss)) = (train, loss) {
-            let rule = self.r.rule;
-            let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: self.r.arena.size, group, loss: loss.1 };
-            partials = kernel.partials();
-            let mut ids = vec![BufferId::State(lane), BufferId::Rates, BufferId::Parameters, BufferId::Gradients];
-            ids.extend((0..rule.moments).map(BufferId::Moment));
-            let mut buffers: Vec<Symbol> = ids.into_iter().map(Symbol::Fixed).collect();
-            buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
-            let n = self.r.arena.size;
-            let flops = ((2 + rule.f.flops()) * n) as u64;
-            self.push(
-                Kernel::Optimizer(kernel),
-                buffers,
-                format!("{} parameters", self.r.arena.trainable_count()),
-                flops,
-                n * (3 + 2 * rule.moments),
-            );
+        if let Some((gate, symbol)) = gate {
+            partials = self.update(gate, symbol);
         }
         self.begin(Phase::Tick);
         let mut buffers = vec![Symbol::Fixed(BufferId::State(lane)), Symbol::Fixed(BufferId::Log(lane))];
@@ -45,10 +35,70 @@ impl Lowering<'_> {
             group,
             batch: self.r.batch,
             partials,
+            norm_halts,
             loss: loss.map(|l| l.1),
             metrics: metrics.iter().map(|&((_, at), n)| (at, n)).collect(),
             log: LogShape::of(metrics.iter().map(|m| m.1).sum()),
         };
         self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into(), 0, partials);
+    }
+
+    /// What the update waits for, and its buffer: the loss, or the norm of all gradients where that must be known.
+    fn gate(&mut self, loss: Place) -> (Gate, Symbol) {
+        let rule = self.r.rule;
+        if !rule.needs_norm() {
+            return (Gate::Loss(loss.1), loss.0);
+        }
+        let kernel = Squares { size: self.r.arena.size, group: self.r.profile.group(), loss: loss.1 };
+        let gate = Gate::Norm { partials: kernel.partials(), clip: rule.clip_norm };
+        let buffers = [BufferId::Gradients].map(Symbol::Fixed).into_iter().chain([loss.0, Symbol::Fixed(BufferId::Partials)]).collect();
+        let n = self.r.arena.size;
+        self.push(Kernel::Squares(kernel), buffers, "norm of all gradients".into(), 2 * n as u64, n);
+        (gate, Symbol::Fixed(BufferId::Partials))
+    }
+
+    /// The optimizer; gives the partial sums of the gradient's squares that are there afterwards.
+    fn update(&mut self, gate: Gate, gate_symbol: Symbol) -> usize {
+        let (rule, arena) = (self.r.rule, self.r.arena);
+        let (n, lane, group, rates) = (arena.size, self.r.purpose.lane(), self.r.profile.group(), rule.rates(arena));
+        let label = format!("{} parameters", arena.trainable_count());
+        let flops = |f: &crate::expr::Expr| ((2 + f.flops()) * n) as u64;
+        let fixed = |ids: &[BufferId]| ids.iter().copied().map(Symbol::Fixed).collect::<Vec<_>>();
+        let moments = |range: std::ops::Range<usize>| range.map(|m| Symbol::Fixed(BufferId::Moment(m)));
+        let begin = [BufferId::State(lane), BufferId::Rates, BufferId::Parameters];
+        let partials = Symbol::Fixed(BufferId::Partials);
+        let own = rule.own_moments();
+        let Some(apply) = &rule.apply else {
+            let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false };
+            let left = kernel.partials();
+            let sums = kernel.sums();
+            let mut buffers = fixed(&begin);
+            buffers.push(Symbol::Fixed(BufferId::Gradients));
+            buffers.extend(moments(0..rule.moments));
+            buffers.push(gate_symbol);
+            buffers.extend(sums.then_some(partials));
+            self.push(Kernel::Optimizer(kernel), buffers, label, flops(&rule.f), n * (3 + 2 * rule.moments));
+            return if let Gate::Norm { partials, .. } = gate { partials } else { left };
+        };
+        let kernel = Direction { rule: rule.f.clone(), moments: own, size: n, group: Direction::group_for(group), rates, gate };
+        let (left, sums) = (kernel.partials(), kernel.sums());
+        let to = self.temporary(kernel.words());
+        let mut buffers = fixed(&begin);
+        buffers.push(Symbol::Fixed(BufferId::Gradients));
+        buffers.extend(moments(0..own));
+        buffers.extend([to, gate_symbol]);
+        buffers.extend(sums.then_some(partials));
+        self.push(Kernel::Direction(kernel), buffers, format!("direction, {label}"), flops(&rule.f), n * (3 + 2 * own));
+        let ratios = self.temporary(rates.tensors.max(1));
+        let kernel = Ratios { rates, size: n, group };
+        let norms = vec![Symbol::Fixed(BufferId::Rates), to, ratios];
+        self.push(Kernel::Ratios(kernel), norms, format!("norms of {} tensors", rates.tensors), 0, n / 64);
+        let kernel = Optimizer { rule: apply.clone(), moments: rule.moments - own, size: n, group, rates, gate, applies: true };
+        let mut buffers = fixed(&begin);
+        buffers.push(to);
+        buffers.extend(moments(own..rule.moments));
+        buffers.extend([gate_symbol, ratios]);
+        self.push(Kernel::Optimizer(kernel), buffers, label, flops(apply), n * (3 + 2 * (rule.moments - own)));
+        if let Gate::Norm { partials, .. } = gate { partials } else { left }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::draft::{Draft, Symbol};
 use super::{Arena, BufferId, Launch, Output, Program, Request, human_bytes};
-use crate::kernels::words::{PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::words::{PARTIALS, STATE_WORDS};
 use crate::kernels::{DIMS, LogShape};
 
 /// Values that are named where memory is short.
@@ -77,6 +77,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         elements: 0,
         arena: r.arena.clone(),
         moments: r.rule.moments,
+        rates: r.rule.rates(r.arena),
         fields: draft.fields,
         label_limits: Vec::new(),
         metrics: draft.metrics,
@@ -95,7 +96,7 @@ impl Program {
         let (log, least) = (self.log(), LogShape::of(0));
         let lanes = 2 * STATE_WORDS + log.words().max(least.words()) + least.words();
         let staging = STAGED * (log.words() / 4).max(least.words() / 4);
-        let words = train * (2 + self.moments) + frozen + lanes + RATE_ROWS * RATE_WIDTH + PARTIALS + staging + DIMS * self.launches.len();
+        let words = train * (2 + self.moments) + frozen + lanes + self.rates.words() + PARTIALS + staging + DIMS * self.launches.len();
         4 * words as u64 + self.slots.iter().sum::<usize>() as u64
     }
 

@@ -13,6 +13,7 @@ mod limits;
 mod lower;
 mod memory;
 mod profile;
+mod rule;
 mod session;
 mod units;
 mod view;
@@ -24,13 +25,13 @@ pub use limits::{IndexLimit, LabelLimit};
 #[cfg(feature = "gpu")]
 pub(crate) use memory::STAGED;
 pub use profile::{Clock, Timing};
+pub use rule::Rule;
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 pub use units::{Made, Unit, Window};
 
 use crate::error::{Error, Result};
-use crate::expr::Expr;
 use crate::graph::{Field, Graph, Value};
-use crate::kernels::{Kernel, LogShape, Profile};
+use crate::kernels::{Kernel, LogShape, Profile, RateTable};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
 
@@ -161,8 +162,10 @@ pub struct Program {
     pub elements: usize,
     /// The parameters.
     pub arena: Arena,
-    /// Moments that the optimizer keeps.
+    /// Moments that the optimizer keeps, an average of the weights among them.
     pub moments: usize,
+    /// What the rates' buffer holds.
+    pub rates: RateTable,
     /// The fields of the data set that it reads.
     pub fields: Vec<Field>,
     /// Class labels that its kernels tell apart: what the data must be checked for.
@@ -212,15 +215,6 @@ impl Step {
         let outputs = rename(&self.outputs, &mut roots);
         Ok(Step { graph, loss, gradients, metrics, outputs })
     }
-}
-
-/// An optimizer as the plan sees it: (parameter, gradient, moments..) to (parameter, moments..).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rule {
-    /// The formula.
-    pub f: Expr,
-    /// Moments that it keeps.
-    pub moments: usize,
 }
 
 /// What to plan.
@@ -291,6 +285,11 @@ impl Program {
     /// Where its log lines lie.
     pub fn log(&self) -> LogShape {
         LogShape::of(self.metrics.iter().map(|m| m.columns).sum())
+    }
+
+    /// The arenas that a session needs for it.
+    pub fn layout(&self) -> Layout {
+        Layout { rates: self.rates, ..Layout::of(&self.arena, self.moments) }
     }
 
     /// The distinct pipelines, as source texts.

@@ -1,10 +1,10 @@
-use super::{Arena, BufferId, Clock, Lane, Program, Timing};
+use super::{Arena, BufferId, Clock, Lane, Program, Rule, Timing};
 use crate::error::Result;
-use crate::kernels::LOG_HEAD;
+use crate::kernels::{LOG_HEAD, RateTable};
 use std::sync::Arc;
 
 /// The arenas that a session holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Layout {
     /// Elements of the trainable arena, of its gradients and of each moment.
     pub parameters: usize,
@@ -12,12 +12,19 @@ pub struct Layout {
     pub frozen: usize,
     /// Moments that the optimizer keeps.
     pub moments: usize,
+    /// What the rates' buffer holds.
+    pub rates: RateTable,
 }
 
 impl Layout {
     /// The arenas of these parameters, with so many moments.
     pub fn of(arena: &Arena, moments: usize) -> Self {
-        Layout { parameters: arena.size, frozen: arena.frozen, moments }
+        Layout { parameters: arena.size, frozen: arena.frozen, moments, ..Layout::default() }
+    }
+
+    /// The arenas of these parameters under this rule.
+    pub fn under(arena: &Arena, rule: &Rule) -> Self {
+        Layout { rates: rule.rates(arena), ..Self::of(arena, rule.moments) }
     }
 }
 

@@ -118,6 +118,9 @@ pub(super) fn with_cause(error: Error, found: Result<Option<Culprit>>) -> Error 
         (Error::NonFiniteLoss { step, epoch, loss, .. }, Ok(Some(c))) => {
             Error::NonFiniteLoss { step, epoch, loss, cause: Some(Box::new(c)) }
         }
+        (Error::NonFiniteGradient { step, epoch, norm, parameter, .. }, Ok(Some(c))) => {
+            Error::NonFiniteGradient { step, epoch, norm, parameter, cause: Some(Box::new(c)) }
+        }
         (error, Ok(_)) => {
             tracing::warn!("the reference finds only finite numbers in that step: `Model::bisect` looks for a kernel that computes wrong");
             error

@@ -5,7 +5,7 @@ use super::feed::Place;
 use super::rate::Rate;
 use super::{Evaluation, Model, StepReport};
 use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::{Handle, Lane, LogLine, Purpose};
 use crate::tensor::HostTensor;
 
@@ -101,6 +101,7 @@ impl Model {
     /// # Ok::<(), gradus::Error>(())
     /// ```
     pub fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
+        self.check_trains()?;
         let data = batch.into().data()?;
         let n = data.len();
         self.program(&data, Purpose::Train, n)?;
@@ -116,10 +117,11 @@ impl Model {
             m.session.submit(handle, 1, m.batches as u32)?;
             Ok(m.session.poll(Lane::Train, true)?.unwrap_or_default().into_iter().next())
         })?;
-        let seen = line.as_ref().map_or(f32::NAN, |l| l.loss);
+        let seen = (line.as_ref().map(|l| l.loss), line.as_ref().map_or(f32::NAN, |l| l.grad_norm));
         let Some(line) = line.filter(|l| !l.halted) else {
             self.set_train_state(0, n, false)?;
-            return Err(Error::NonFiniteLoss { step: self.updates + 1, epoch: self.epochs + 1, loss: seen, cause: None });
+            let (step, epoch) = (self.updates + 1, self.epochs + 1);
+            return Err(self.halt_error(seen.0, seen.1, step, epoch));
         };
         let rate = self.settings.optimizer.schedule().at(self.updates);
         self.remember_by_hand(data)?;

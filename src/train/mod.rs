@@ -31,6 +31,7 @@ mod settings;
 mod spikes;
 mod step;
 mod trainer;
+mod update;
 mod weights;
 
 pub use bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};

@@ -43,6 +43,8 @@ pub struct Model {
     /// A training step has run: the gradient arena holds something.
     pub(super) has_gradients: bool,
     pub(super) recovery: Recovery,
+    /// The average of the weights stands in their place.
+    pub(super) swapped: bool,
     layers: Vec<LayerRow>,
     programs: HashMap<String, Arc<Program>>,
     pub(super) handles: HashMap<(String, usize), Handle>,
@@ -74,9 +76,9 @@ impl Model {
         faults.finish()?;
         let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
         let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))));
-        let rule = settings.optimizer.rule();
+        let rule = settings.rule();
         let names = || arena.largest(5);
-        let session = device.session(Layout::of(&arena, rule.moments)).map_err(|e| e.with_biggest(names))?;
+        let session = device.session(Layout::under(&arena, &rule)).map_err(|e| e.with_biggest(names))?;
         let recovery = Recovery::new(device.kind() != "cpu");
         let data_limit = session.data_limit();
         let mut model = Model {
@@ -93,6 +95,7 @@ impl Model {
             looked: 0,
             has_gradients: false,
             recovery,
+            swapped: false,
             layers,
             programs: HashMap::new(),
             handles: HashMap::new(),
@@ -106,7 +109,9 @@ impl Model {
         for (p, e) in model.face.parameters.iter().zip(&model.arena.entries) {
             drawn.set(e, p.init.draw(seed, &p.name, &p.shape));
         }
+        model.write_rate_table()?;
         model.write_parameters(&drawn)?;
+        model.begin_moments()?;
         Ok(model)
     }
 

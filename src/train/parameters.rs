@@ -44,6 +44,9 @@ impl Model {
         match values.as_f32() {
             Some(v) if *values.shape() == e.shape => {
                 let words: Vec<u32> = v.iter().map(|x| x.to_bits()).collect();
+                if let Some(average) = self.average().filter(|_| !e.frozen) {
+                    self.write_words(average, e.offset, &words)?;
+                }
                 self.write_words(e.buffer(), e.offset, &words)
             }
             _ => Err(Error::ShapeMismatch {
@@ -55,7 +58,7 @@ impl Model {
         }
     }
 
-    fn entry(&self, name: &str) -> Result<ArenaEntry> {
+    pub(super) fn entry(&self, name: &str) -> Result<ArenaEntry> {
         self.arena.find(name).cloned().ok_or_else(|| Error::NotFound {
             what: "parameter".into(),
             name: name.into(),
@@ -71,9 +74,12 @@ impl Model {
         Ok(ParameterWords { trainable, frozen })
     }
 
-    /// Sets all parameters.
+    /// Sets all parameters, and their average where one is kept.
     pub(super) fn write_parameters(&mut self, words: &ParameterWords) -> Result<()> {
         self.write_words(BufferId::Parameters, 0, &words.trainable)?;
+        if let Some(average) = self.average() {
+            self.write_words(average, 0, &words.trainable)?;
+        }
         if words.frozen.is_empty() { Ok(()) } else { self.write_words(BufferId::Frozen, 0, &words.frozen) }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::{Fit, Model, Trainer};
 use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::Access;
-use crate::kernels::words::{PARTIALS, RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::words::{PARTIALS, STATE_WORDS};
 use crate::plan::{BufferId, Clock, Handle, Lane, Phase, Program, human_bytes, human_count};
 use std::fmt;
 use std::sync::Arc;
@@ -262,7 +262,8 @@ impl Model {
         let bad = lines.iter().find(|l| l.halted);
         if bad.is_some() || lines.len() < steps {
             let step = self.updates + lines.len().max(1) as u64;
-            return Err(Error::NonFiniteLoss { step, epoch: self.epochs + 1, loss: bad.map_or(f32::NAN, |l| l.loss), cause: None });
+            let (loss, norm) = (bad.map(|l| l.loss), bad.map_or(f32::NAN, |l| l.grad_norm));
+            return Err(self.halt_error(loss, norm, step, self.epochs + 1));
         }
         Ok((all, host))
     }
@@ -270,7 +271,7 @@ impl Model {
 
 /// What a program changes beside its slots, and the rates that it reads: with the words of each.
 fn kept(program: &Program) -> Vec<(BufferId, usize)> {
-    let mut out = vec![(BufferId::Rates, RATE_ROWS * RATE_WIDTH)];
+    let mut out = vec![(BufferId::Rates, program.rates.words())];
     for l in &program.launches {
         for (&id, access) in l.buffers.iter().zip(l.kernel.accesses()) {
             let words = match id {

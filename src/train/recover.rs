@@ -246,7 +246,8 @@ impl Model {
         self.forget_device();
         self.recovery.rebuilt += 1;
         self.device = self.device.reopened()?;
-        self.session = self.device.session(Layout::of(&self.arena, self.rule.moments))?;
+        self.session = self.device.session(Layout::under(&self.arena, &self.rule))?;
+        self.write_rate_table()?;
         if let Some(kept) = &self.recovery.kept {
             for (id, words) in kept {
                 self.session.write(*id, 0, words)?;
@@ -297,16 +298,16 @@ impl Model {
 
     /// The rates of these updates, to their rows of the ring.
     pub(super) fn upload_rates(&mut self, first: u64, steps: usize, rate: Rate) -> Result<()> {
-        let mut words = Vec::with_capacity(steps * RATE_WIDTH);
-        let optimizer = &self.settings.optimizer;
+        let width = self.rule.groups * RATE_WIDTH;
+        let mut words = Vec::with_capacity(steps * width);
         for u in first..first + steps as u64 {
-            let lr = rate.at(optimizer.schedule(), u);
-            words.extend(optimizer.rates(u, lr).map(f32::to_bits));
+            let lr = rate.at(self.settings.optimizer.schedule(), u);
+            words.extend(self.rate_words(u, lr));
         }
         // the device indexes by a 32-bit counter
         let row = first as u32 as usize % RATE_ROWS;
-        let head = steps.min(RATE_ROWS - row) * RATE_WIDTH;
-        self.session.write(BufferId::Rates, row * RATE_WIDTH, &words[..head])?;
+        let head = steps.min(RATE_ROWS - row) * width;
+        self.session.write(BufferId::Rates, row * width, &words[..head])?;
         if head < words.len() {
             self.session.write(BufferId::Rates, 0, &words[head..])?;
         }

@@ -35,6 +35,15 @@ pub struct Compile {
     /// Computed on the device at every step.
     #[serde(default)]
     pub metrics: Vec<Metric>,
+    /// The largest norm of all gradients together; none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// The largest size of a gradient's element; none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f64>,
+    /// The decay of an average of the weights; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
     /// Where to train; [`Device::best`] by default.
     #[serde(default)]
     pub device: Option<Device>,
@@ -57,6 +66,9 @@ impl Compile {
             input_dtype: DType::F32,
             inputs: vec![],
             metrics: vec![],
+            clip_norm: None,
+            clip_value: None,
+            ema: None,
             device: None,
             seed: 0,
         }
@@ -98,6 +110,7 @@ impl Compile {
         more.into_iter().for_each(|(key, problem, help)| f.check(false, key, problem, help));
         self.check_inputs(f);
         self.optimizer.check(f);
+        self.check_update(f);
         self.loss.iter().for_each(|l| l.check(f));
         self.metrics.iter().for_each(|m| m.check(f));
         let names: Vec<_> = self.metrics.iter().map(Metric::name).collect();

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     fn lines(losses: impl IntoIterator<Item = f32>) -> Vec<LogLine> {
-        losses.into_iter().map(|loss| LogLine { loss, ..LogLine::from_words(&[0; crate::kernels::words::LOG_WIDTH]) }).collect()
+        losses.into_iter().map(|loss| LogLine { loss, ..LogLine::from_words(&[0; crate::kernels::words::LOG_WIDTH], 0) }).collect()
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl Flight {
 impl<'a> Trainer<'a> {
     pub(super) fn new(model: &'a mut Model, data: &Dataset, fit: Fit) -> Result<Self> {
         fit.check()?;
+        model.check_trains()?;
         let n = data.len();
         let keep = fit.snapshot_every > 0.0;
         let mut run = Trainer {
@@ -229,6 +230,7 @@ impl<'a> Trainer<'a> {
         if self.stopped || self.epoch >= self.fit.epochs || k == 0 {
             return Ok(None);
         }
+        self.model.check_trains()?;
         let want = k.min(self.steps_per_epoch() - self.done);
         let mut f = Flight::new(want, self.done, self.model.updates, self.model.batches);
         let (mut losses, mut since) = (0, 0);
@@ -412,11 +414,7 @@ impl<'a> Trainer<'a> {
         let ahead = self.model.updates - (first_update + good as u64);
         self.model.updates -= ahead;
         self.model.batches -= ahead;
-        Error::NonFiniteLoss {
-            step: self.model.updates + 1,
-            epoch: self.epoch as u64 + 1,
-            loss: bad.map_or(f32::NAN, |l| l.loss),
-            cause: None,
-        }
+        let (step, epoch) = (self.model.updates + 1, self.epoch as u64 + 1);
+        self.model.halt_error(bad.as_ref().map(|l| l.loss), bad.as_ref().map_or(f32::NAN, |l| l.grad_norm), step, epoch)
     }
 }

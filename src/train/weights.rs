@@ -88,6 +88,9 @@ struct Meta {
     updates: u64,
     batches: u64,
     epochs: u64,
+    /// The average of the weights stands in their place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    swapped: bool,
 }
 
 impl Model {
@@ -123,6 +126,7 @@ impl Model {
             updates: self.updates,
             batches: self.batches,
             epochs: self.epochs,
+            swapped: self.swapped,
         };
         let meta = serde_json::to_string(&meta).map_err(|e| bad_file(path.as_ref(), &e.to_string(), "settings", "report this"))?;
         write_file(path.as_ref(), &tensors, Some(meta))
@@ -183,11 +187,12 @@ impl Model {
         let (words, _) = model.match_weights(path, &file, &how)?;
         model.write_parameters(&words)?;
         for m in 0..model.rule.moments {
-            let how = Load::new().rename(&format!("optimizer.moment{m}."), "moment:").ignore("*");
+            let how = Load::new().rename(&model.moment_name(m), "moment:").ignore("*");
             let words = model.match_moment(path, &file, &how)?;
             model.write_words(BufferId::Moment(m), 0, &words)?;
         }
         (model.updates, model.batches, model.epochs) = (meta.updates, meta.batches, meta.epochs);
+        model.swapped = meta.swapped && model.average().is_some();
         Ok(model)
     }
 
@@ -197,12 +202,17 @@ impl Model {
         Ok(self.arena.entries.iter().map(|e| tensor(&e.name, e, words.get(e))).collect())
     }
 
+    /// What stands before a parameter's name in a file.
+    pub(super) fn moment_name(&self, moment: usize) -> String {
+        if self.average() == Some(BufferId::Moment(moment)) { "optimizer.ema.".into() } else { format!("optimizer.moment{moment}.") }
+    }
+
     /// A moment of every parameter that trains.
     fn moment_tensors(&mut self, moment: usize) -> Result<Vec<Tensor>> {
         let words = self.read_words(BufferId::Moment(moment), 0, self.arena.size)?;
         let trained = self.arena.entries.iter().filter(|e| !e.frozen);
         Ok(trained
-            .map(|e| tensor(&format!("optimizer.moment{moment}.{}", e.name), e, &words[e.offset..e.offset + e.shape.size()]))
+            .map(|e| tensor(&format!("{}{}", self.moment_name(moment), e.name), e, &words[e.offset..e.offset + e.shape.size()]))
             .collect())
     }
 

@@ -7,7 +7,7 @@ use crate::planted::Planted;
 use crate::tolerance::Known;
 use gradus::kernels::Profile;
 use gradus::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
-use gradus::plan::{BufferId, Layout, LogLine, Program, Purpose, Rule, Session};
+use gradus::plan::{BufferId, LogLine, Program, Purpose, Rule, Session};
 use gradus::tensor::DType;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,8 +46,8 @@ impl Site<'_> {
     }
 
     /// A session for the program; `None` where there is no adapter.
-    pub fn session(&self, built: &Built, program: &Program) -> Option<gradus::Result<Box<dyn Session>>> {
-        let layout = Layout::of(&built.arena, program.moments);
+    pub fn session(&self, program: &Program) -> Option<gradus::Result<Box<dyn Session>>> {
+        let layout = program.layout();
         match self.planted.and_then(Planted::rewrite) {
             Some(rewrite) => common::gpu::planted(layout, rewrite),
             None => common::session(self.machine, layout),
@@ -232,7 +232,7 @@ pub fn on(site: &Site<'_>, built: &Built) -> Option<Result<Found, Fail>> {
         Ok(p) => p,
         Err(e) => return Some(Err(e)),
     };
-    let session = site.session(built, &program)?;
+    let session = site.session(&program)?;
     Some(session.map_err(Fail::from).and_then(|mut s| run(&mut *s, built, &program)))
 }
 

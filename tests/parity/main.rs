@@ -24,6 +24,7 @@ mod random;
 mod shader;
 mod steps;
 mod tolerance;
+mod updates;
 
 use check::Row;
 use common::{Job, Machine, Suite};
@@ -95,6 +96,7 @@ tests! {
     integers = rows(movement::integers());
     corners = rows(corners::all());
     optimizers = rows(optimizers::all());
+    updates = rows(updates::all());
     steps = rows(steps::all());
     planted_in_kernels = planted::in_kernels();
     planted_in_shaders = planted::in_shaders();

@@ -285,7 +285,7 @@ impl Case {
 
 /// A rule that leaves parameters as they are.
 pub fn no_rule() -> Rule {
-    Rule { f: Expr::of(2, |x| vec![x[0].clone()]), moments: 0 }
+    Rule::new(Expr::of(2, |x| vec![x[0].clone()]), 0)
 }
 
 impl Built {

@@ -45,7 +45,7 @@ fn wrong() -> Result<(), String> {
         let program = Arc::new(built.program(Profile::Software, &no_rule())?);
         for machine in MACHINES {
             let site = Site { machine, profile: Profile::Software, planted: None };
-            let Some(s) = site.session(&built, &program) else { continue };
+            let Some(s) = site.session(&program) else { continue };
             let mut s = s.map_err(|e| e.to_string())?;
             match (load(&mut *s, &built, &program), machine) {
                 (Ok(_), Machine::Cpu) => {}

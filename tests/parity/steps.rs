@@ -28,19 +28,26 @@ pub struct Run {
 impl Run {
     /// `rates[i]` are those of the i-th update from here.
     pub fn new(site: &Site<'_>, built: &Built, rule: &Rule, rates: &[[f32; RATE_WIDTH]]) -> Option<Result<Run, Fail>> {
+        let rows: Vec<Vec<u32>> = rates.iter().map(|r| r.map(f32::to_bits).to_vec()).collect();
+        Run::with(site, built, rule, &rows, &[])
+    }
+
+    /// As [`Run::new`]; rows with the rates of every group, and the table behind them.
+    pub fn with(site: &Site<'_>, built: &Built, rule: &Rule, rates: &[Vec<u32>], table: &[u32]) -> Option<Result<Run, Fail>> {
         let program = match site.program(built, rule) {
             Ok(p) => p,
             Err(e) => return Some(Err(e)),
         };
         let lane = program.purpose.lane();
-        let ready = site.session(built, &program)?.and_then(|mut s| {
+        let ready = site.session(&program)?.and_then(|mut s| {
             let handle = load(&mut *s, built, &program)?;
             let mut words = state(built);
             (words[STATE_BATCH], words[STATE_UPDATE]) = (BATCH, UPDATE);
             s.write(BufferId::State(lane), 0, &words)?;
             for (i, r) in rates.iter().enumerate() {
-                s.write(BufferId::Rates, (UPDATE as usize + i) % RATE_ROWS * RATE_WIDTH, &r.map(f32::to_bits))?;
+                s.write(BufferId::Rates, (UPDATE as usize + i) % RATE_ROWS * r.len(), r)?;
             }
+            s.write(BufferId::Rates, rule.groups * RATE_ROWS * RATE_WIDTH, table)?;
             Ok(Run { session: s, handle, lane, batch: BATCH, lines: vec![] })
         });
         Some(ready.map_err(Fail::from))
@@ -96,7 +103,7 @@ pub fn linear(n: usize, rows: usize) -> Case {
 /// Plain descent, which keeps a moment of its own: nothing that moves may be overlooked.
 fn descent() -> Rule {
     let f = gradus::expr::Expr::of(3, |x| vec![&x[0] - 0.125 * &x[1], &x[2] + &x[1]]);
-    Rule { f, moments: 1 }
+    Rule::new(f, 1)
 }
 
 const ROWS: usize = 4;
@@ -104,7 +111,14 @@ const BAD: usize = 2;
 
 /// A loss that is not finite stops parameters, moments, counters and cursor to the bit, though later losses are fine.
 fn halts(name: &'static str, value: f64) -> Row {
-    Row::new(format!("a loss of {name} halts"), move || {
+    halts_under(format!("a loss of {name} halts"), value, descent())
+}
+
+/// As [`halts`], under another rule.
+fn halts_under(name: impl Into<String>, value: f64, rule: Rule) -> Row {
+    let name = name.into();
+    Row::new(name.clone(), move || {
+        let rule = rule.clone();
         let mut built = linear(300, ROWS).build()?;
         built.fields[0].spoil(BAD, value);
         let lines: Vec<f64> = (0..=BAD).flat_map(|i| [f64::from(BATCH) + i as f64, f64::from(u8::from(i == BAD))]).collect();
@@ -121,14 +135,15 @@ fn halts(name: &'static str, value: f64) -> Row {
             exact("state after it, but for the cursor", moved_on),
         ];
         let run = move |site: &Site<'_>| {
-            let rule = descent();
-            let (mut cut, mut whole) = match (Run::new(site, &built, &rule, &[])?, Run::new(site, &built, &rule, &[])?) {
+            let table = rule.table(&built.arena, |_| 0);
+            let made = || Run::with(site, &built, &rule, &[], &table);
+            let (mut cut, mut whole) = match (made()?, made()?) {
                 (Ok(a), Ok(b)) => (a, b),
                 (Err(e), _) | (_, Err(e)) => return Some(Err(e)),
             };
             Some(halted(&built, &rule, &mut cut, &mut whole).map_err(Fail::from))
         };
-        Ok(Ready { truth: moved, run: Box::new(run), facts: Facts::of("halt", name, "300") })
+        Ok(Ready { truth: moved, run: Box::new(run), facts: Facts::of("halt", name.clone(), "300") })
     })
 }
 
@@ -157,6 +172,30 @@ fn halted(built: &Built, rule: &Rule, cut: &mut Run, whole: &mut Run) -> gradus:
         ("lines after the halt".into(), vec![(cut.lines.len() - ended) as f64]),
         ("state after it, but for the cursor".into(), stands),
     ])
+}
+
+/// Without clipping a norm beyond all numbers is logged, and halts nothing.
+fn overflows() -> Row {
+    Row::new("a norm that is infinite and not clipped", || {
+        let mut built = linear(300, ROWS).build()?;
+        built.fields[0].spoil(BAD, 1e30);
+        let truth = vec![
+            exact("norms that are infinite", (0..4).map(|i| f64::from(u8::from(i == BAD))).collect()),
+            exact("state", state_after(&built, 4, 4, false)),
+        ];
+        let run = move |site: &Site<'_>| {
+            let mut run = match Run::new(site, &built, &descent(), &[])? {
+                Ok(r) => r,
+                Err(e) => return Some(Err(e)),
+            };
+            let found = run.submit(run.handle, 4).and_then(|()| run.state());
+            let norms = run.lines.iter().map(|l| f64::from(u8::from(l.grad_norm.is_infinite()))).collect();
+            let all =
+                |s: Vec<u32>| vec![("norms that are infinite".into(), norms), ("state".into(), s.into_iter().map(f64::from).collect())];
+            Some(found.map(all).map_err(Fail::from))
+        };
+        Ok(Ready { truth, run: Box::new(run), facts: Facts::of("halt", "a norm", "300") })
+    })
 }
 
 /// Evaluation goes on over a loss that is not finite.
@@ -292,6 +331,19 @@ pub fn all() -> Vec<Row> {
         evaluates(),
         wide_lines(),
     ];
+    let clipped = || descent().clip_norm(1.0);
+    out.push(halts_under("a loss of NaN halts where norms are clipped", f64::NAN, clipped()));
+    out.push(halts_under("a loss of infinity halts where norms are clipped", f64::INFINITY, clipped()));
+    // the loss is finite, the squares of its gradient are not
+    out.push(halts_under("a norm that is infinite halts", 1e30, clipped()));
+    let tensors = || {
+        let direction = gradus::expr::Expr::of(3, |x| vec![0.125 * &x[1], &x[2] + &x[1]]);
+        Rule::by_tensor(direction, 1, gradus::expr::Expr::of(2, |x| vec![&x[0] - &x[1]]))
+    };
+    out.push(halts_under("a loss of NaN halts where tensors have norms", f64::NAN, tensors()));
+    out.push(halts_under("a norm that is infinite halts where tensors have norms", 1e30, tensors().clip_norm(1.0)));
+    out.push(halts_under("a norm that is infinite halts an average", 1e30, clipped().average(0.5)));
+    out.push(overflows());
     for (rows, batch) in [(1, 1), (7, 3), (64, 32), (257, 33)] {
         out.extend([epochs(rows, batch, 3, true), epochs(rows, batch, 3, false)]);
     }

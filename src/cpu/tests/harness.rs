@@ -22,7 +22,7 @@ pub fn adam() -> Rule {
         let p = p - Scalar::rate(0) / Scalar::rate(1) * &m / (v.sqrt() / Scalar::rate(2) + 1e-8);
         vec![p, m, v]
     });
-    Rule { f, moments: 2 }
+    Rule::new(f, 2)
 }
 
 /// Adam's rates of update `u`.

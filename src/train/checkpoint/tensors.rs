@@ -41,7 +41,7 @@ impl Model {
             let named = match buffer {
                 BufferId::Parameters => Some((String::new(), false)),
                 BufferId::Frozen => Some((String::new(), true)),
-                BufferId::Moment(m) => Some((format!("optimizer.moment{m}."), false)),
+                BufferId::Moment(m) => Some((self.moment_name(m), false)),
                 BufferId::State(_) => None,
                 other if len == self.arena.size => Some((format!("gradus.{}.", label(other)), false)),
                 _ => None,

@@ -285,10 +285,61 @@ const OPTIMIZER: &[Line] = &[
     ("no ring of rates", S, &[(" % RATE_ROWS", "")], &["sgd [128]"]),
     ("a moment that is not kept", S, &[("    moment0[i] = ", "    let lost = ")], &["momentum [128]"]),
     ("a moment that is not kept", S, &[("    moment1[i] = ", "    let lost = ")], &["adam [128]"]),
+    ("a clipped norm that halts nothing", S, &[("|| !is_finite(squares)", "")], &["a norm that is infinite halts"]),
+    (
+        "the clipped norm of a lane",
+        G,
+        &[("squares = group_sum(squares, lane);\n    let share", "let share")],
+        &["sgd, clipped [5000] [129]"],
+    ),
+    ("partial sums of the norm dropped", S, &[("k < dim(2u); k += GROUP", "k < 1u; k += GROUP")], &["sgd, clipped [5000] [129]"]),
+    ("scaled up to the norm", S, &[("select(share, 1.0, share > 1.0)", "share")], &["sgd, hardly clipped [257] [300]"]),
+    ("the first group for all", S, &[("rate_row += (owner >> 24u) * RATE_WIDTH", "rate_row += 0u")], &["adamw in groups [257] [300]"]),
+    ("a group's rates beside", S, &[("* GROUPS * RATE_WIDTH;", "* RATE_WIDTH;")], &["adamw in groups [257] [300]"]),
+    ("the first tensor's ratio for all", S, &[("return ratios[tensor]", "return ratios[0]")], &["lamb [257] [300]"]),
+    ("norms taken for directions", S, &[("i + i / (BLOCK / 4u)", "i")], &["lamb [257] [300]"]),
     ("a partial sum of another group", G, &[("partials[id.x / GROUP]", "partials[id.x / GROUP / 2u]")], &["sgd [5000]"]),
 ];
 
+const SQUARES: &[Line] = &[
+    ("a stale tail", S, &[("i < dim(0u)", "i + 1u < dim(0u)")], &["sgd, clipped [1] [128]"]),
+    ("one pass alone", S, &[("i += dim(1u)", "i = dim(0u)")], &["sgd, clipped [5000] [129]"]),
+    ("squares of the last pass alone", S, &[("squares += dot(g, g)", "squares = dot(g, g)")], &["sgd, clipped [5000] [129]"]),
+    ("a bad loss ignored", S, &[("is_finite(loss[dim(2u)])", "true")], &["a loss of NaN halts where norms are clipped"]),
+    ("a partial sum of another group", G, &[("partials[id.x / GROUP]", "partials[id.x / GROUP / 2u]")], &["sgd, clipped [5000] [129]"]),
+];
+
+const DIRECTION: &[Line] = &[
+    ("a block too few", S, &[("block < dim(0u)", "block + 1u < dim(0u)")], &["lamb [1] [128]"]),
+    ("the norm of the gradient for the direction's", S, &[("norms_u += dot(u, u)", "norms_u += dot(g, g)")], &["lamb [257] [300]"]),
+    ("the norm of the last vector alone", S, &[("norms_p += dot(p, p)", "norms_p = dot(p, p)")], &["lamb [257] [300]"]),
+    ("the norm of the last vector alone", S, &[("norms_u += dot(u, u)", "norms_u = dot(u, u)")], &["lamb [257] [300]"]),
+    ("the norm of one lane alone", G, &[("norms_u = group_sum(norms_u, lane);", "")], &["lamb [257] [300]"]),
+    ("the norm of one lane alone", G, &[("norms_p = group_sum(norms_p, lane);", "")], &["lamb [257] [300]"]),
+    ("vectors dropped", S, &[("v < VECTORS; v += GROUP", "v < VECTORS - 1u; v += GROUP")], &["lamb [1] [128]"]),
+    (
+        "moments that move after a halt",
+        S,
+        &[("way(i, p, g, !stop)", "way(i, p, g, true)")],
+        &["a loss of NaN halts where tensors have norms"],
+    ),
+    ("squares of the last vector alone", S, &[("squares += dot(g, g)", "squares = dot(g, g)")], &["lamb [257] [300]"]),
+    ("rates of the first block", S, &[("turn_to(block);", "turn_to(0u);")], &["lamb in groups [257] [300]"]),
+];
+
+const RATIOS: &[Line] = &[
+    ("the first block alone", S, &[("block < end; block += GROUP", "block < first + 1u; block += GROUP")], &["lamb [257] [300]"]),
+    ("every tensor from the first block on", S, &[("first = rates[dim(1u) + tensor];", "first = 0u;")], &["lamb [257] [300]"]),
+    ("the ratio of squares", S, &[("sqrt(p) / sqrt(u)", "p / u")], &["lamb [257] [300]"]),
+    ("a ratio of 0", S, &[("p > 0.0 && u > 0.0", "u > 0.0")], &["lamb from zeros [257] [300]"]),
+    ("the norm of one lane alone", G, &[("p = group_sum(p, lane);", "")], &["lamb [257] [300]"]),
+    ("the norm of one lane alone", G, &[("u = group_sum(u, lane);", "")], &["lamb [257] [300]"]),
+    ("a tensor too few", S, &[("lane == 0u && tensor < dim(0u)", "lane == 0u && tensor + 1u < dim(0u)")], &["lamb [257] [300]"]),
+];
+
 const TICK: &[Line] = &[
+    ("a norm that halts nothing", S, &[("NORM_HALTS && ", "false && ")], &["a norm that is infinite halts"]),
+    ("a norm that always halts", S, &[("NORM_HALTS && ", "")], &["a norm that is infinite and not clipped"]),
     ("the cursor does not move", S, &[("state[STATE_CURSOR] = cursor;", "")], &["sgd [128]"]),
     ("the cursor by one row", S, &[("state[STATE_CURSOR] + dim(0u)", "state[STATE_CURSOR] + 1u")], &["3 epochs of 7 rows by 3, shuffled"]),
     ("an epoch a row too long", S, &[("cursor >= state[STATE_ROWS]", "cursor > state[STATE_ROWS]")], &["sgd [128]"]),
@@ -310,7 +361,7 @@ const TICK: &[Line] = &[
         &[("        return;\n    }\n    state[STATE_BATCH]", "    }\n    state[STATE_BATCH]")],
         &["a loss of minus infinity halts"],
     ),
-    ("evaluation halts", S, &[("TRAIN && !is_finite(loss)", "!is_finite(loss)")], &["an evaluation does not halt"]),
+    ("evaluation halts", S, &[("TRAIN && (!is_finite(loss)", "(!is_finite(loss)")], &["an evaluation does not halt"]),
     ("the halt not logged", S, &[("select(0u, 1u, halt)", "0u")], &["a loss of NaN halts"]),
     ("no ring of lines", S, &[("(batch % LOG_ROWS)", "batch")], &["sgd [128]"]),
     ("the square of the norm", S, &[("sqrt(squares)", "squares")], &["sgd [128]"]),
@@ -351,6 +402,9 @@ const ALL: &[(&str, &[Line])] = &[
     ("scatter_add", SCATTER_ADD),
     ("gemm_direct", GEMM_DIRECT),
     ("gemm_tile", GEMM_TILE),
+    ("squares", SQUARES),
+    ("direction", DIRECTION),
+    ("ratios", RATIOS),
     ("optimizer", OPTIMIZER),
     ("tick", TICK),
 ];

@@ -1,0 +1,81 @@
+use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, total};
+use super::optimizer::squares;
+use super::rates::{View, stopped};
+use crate::expr::Evaluator;
+use crate::kernels::words::{BLOCK, STATE_WORDS};
+use crate::kernels::{Direction, Ratios};
+use std::ops::Range;
+
+/// The words of each binding that it touches.
+pub(super) fn spans(k: &Direction) -> Vec<Range<usize>> {
+    let mut all = vec![0..STATE_WORDS, 0..k.rates.words()];
+    all.resize(4 + k.moments, 0..k.size);
+    all.push(0..k.words());
+    all.push(k.gate.span());
+    all.extend(k.sums().then(|| 0..k.partials()));
+    all
+}
+
+/// The twin of `shaders/direction.wgsl`. Each partial sum covers the same neighbouring blocks on any number of threads.
+pub(super) fn run(k: &Direction, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
+    let &[state, rates, parameters, gradients, gate] = reads else { return };
+    let (p, g) = (f32s(parameters), f32s(gradients));
+    let (stop, clip) = stopped(&k.gate, state, gate);
+    let view = View::new(k.rates, rates, state, clip, &[]);
+    let blocks = k.size / BLOCK;
+    let each = blocks.div_ceil(k.partials().max(1));
+    let used = blocks.div_ceil(each.max(1));
+    let mut widths = [each * BLOCK; WRITES];
+    let (to, sums) = (k.moments, k.moments + 1);
+    (widths[to], widths[sums]) = (each * Direction::STRIDE, 1);
+    if k.sums() {
+        f32s_mut(writes[sums])[used..].fill(0.0);
+    }
+    fork(workers, 0..used, 1, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
+        let mut last = None;
+        let begin = units.start * each;
+        for (i, unit) in units.enumerate() {
+            let own = unit * each..blocks.min((unit + 1) * each);
+            if k.sums() {
+                f32s_mut(w[sums])[i] = squares(&g[own.start * BLOCK..own.end * BLOCK]);
+            }
+            for block in own {
+                let (all, at) = (block * BLOCK..(block + 1) * BLOCK, (block - begin) * BLOCK..(block - begin + 1) * BLOCK);
+                view.turn_to(e, all.start, &mut last);
+                e.chunk(|i, row| match i {
+                    0 => row[..BLOCK].copy_from_slice(&p[all.clone()]),
+                    1 => row[..BLOCK].copy_from_slice(&g[all.clone()]),
+                    _ => row[..BLOCK].copy_from_slice(&f32s(w[i - 2])[at.clone()]),
+                });
+                let u = &e.output(0)[..BLOCK];
+                let out = &mut f32s_mut(w[to])[(block - begin) * Direction::STRIDE..][..Direction::STRIDE];
+                out[..BLOCK].copy_from_slice(u);
+                out[BLOCK..].copy_from_slice(&[squares(&p[all]), squares(u), 0.0, 0.0]);
+                for (m, moment) in w.iter_mut().enumerate().take(if stop { 0 } else { k.moments }) {
+                    f32s_mut(moment)[at.clone()].copy_from_slice(&e.output(1 + m)[..BLOCK]);
+                }
+            }
+        }
+    });
+}
+
+pub(super) fn ratios_spans(k: &Ratios) -> Vec<Range<usize>> {
+    vec![0..k.rates.words(), 0..k.size / BLOCK * Direction::STRIDE, 0..k.rates.tensors]
+}
+
+/// The twin of `shaders/ratios.wgsl`.
+pub(super) fn run_ratios(k: &Ratios, reads: &[&[u32]], writes: Writes<'_>) {
+    let &[rates, direction] = reads else { return };
+    let (direction, [out, ..]) = (f32s(direction), writes);
+    let starts = &rates[k.rates.starts()..][..k.rates.tensors + 1];
+    let mut norms = Vec::new();
+    for (out, ends) in f32s_mut(out).iter_mut().zip(starts.windows(2)) {
+        let root = |norms: &mut Vec<f32>, which: usize| {
+            norms.clear();
+            norms.extend((ends[0] as usize..ends[1] as usize).map(|b| direction[b * Direction::STRIDE + BLOCK + which]));
+            (total(norms, |v| v) as f32).sqrt()
+        };
+        let (p, u) = (root(&mut norms, 0), root(&mut norms, 1));
+        *out = if p > 0.0 && u > 0.0 { p / u } else { 1.0 };
+    }
+}

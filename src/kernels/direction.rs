@@ -1,0 +1,160 @@
+use super::source::{FINITE, MATH, Source};
+use super::words::{self, BLOCK};
+use super::{Access, Gate, RateTable, to_words};
+use crate::expr::Expr;
+
+/// The direction of a rule that needs norms of each tensor: each block of the arena with its part of the norms behind it; where nobody did
+/// before, partial sums of the gradient's squares.
+/// Buffers: state, rates, parameters, gradients, moments, direction, loss or partial sums (read), partial sums (written) where the gate is
+/// the loss.
+///
+/// The formula takes (parameter, gradient, moments..) and gives (direction, moments..).
+#[derive(Debug, Clone)]
+pub struct Direction {
+    /// The rule.
+    pub rule: Expr,
+    /// Moments that it keeps.
+    pub moments: usize,
+    /// Elements of the arena, a multiple of [`BLOCK`].
+    pub size: usize,
+    /// Lanes that share a block: at most as many as it has vectors.
+    pub group: usize,
+    /// Where the rates are.
+    pub rates: RateTable,
+    /// What must be finite.
+    pub gate: Gate,
+}
+
+impl Direction {
+    /// Elements of a block with its norms: squares of the parameters, of the direction, two that nobody reads.
+    pub const STRIDE: usize = BLOCK + 4;
+    const WG: usize = 64;
+
+    /// Lanes for a kind of machine whose groups have this many.
+    pub(crate) fn group_for(group: usize) -> usize {
+        group.min(BLOCK / 4)
+    }
+
+    fn wg(&self) -> usize {
+        if self.group == 1 { Self::WG } else { self.group }
+    }
+
+    fn threads(&self) -> usize {
+        (self.size / BLOCK * self.group).next_multiple_of(self.wg()).min(words::PARTIALS * self.group)
+    }
+
+    /// Partial sums that it leaves, if it [`sums`](Direction::sums).
+    pub fn partials(&self) -> usize {
+        self.threads() / self.group
+    }
+
+    /// Whether it leaves partial sums of the gradient's squares.
+    pub fn sums(&self) -> bool {
+        matches!(self.gate, Gate::Loss(_))
+    }
+
+    /// Words of the direction.
+    pub fn words(&self) -> usize {
+        self.size / BLOCK * Self::STRIDE
+    }
+
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("vec4<f32>");
+        s.number("WG", self.wg()).group(self.group).state();
+        self.rates.source(&mut s, self.gate.clips(), false);
+        s.buffer("parameters", Access::Read, "V").buffer("gradients", Access::Read, "V");
+        for m in 0..self.moments {
+            s.buffer(&format!("moment{m}"), Access::Write, "V");
+        }
+        s.buffer("direction", Access::Write, "V").line(MATH).line(FINITE);
+        self.gate.source(&mut s, 2);
+        // in this form the checks for barriers see that all lanes of a group have one place
+        let place = if self.group == 1 { "group * WG + local" } else { "group" };
+        s.line(format!("fn place_of(group: u32, local: u32) -> u32 {{ return {place}; }}"));
+        s.flag("SUMS", self.sums());
+        if self.sums() {
+            s.buffer("partials", Access::Write, "f32").line("fn leave(i: u32, sum: f32) { partials[i] = sum; }");
+        } else {
+            s.line("fn leave(i: u32, sum: f32) {}");
+        }
+        s.line("fn way(i: u32, p: V, g: V, keep: bool) -> V {");
+        let mut names = vec!["p".to_string(), "g".to_string()];
+        for m in 0..self.moments {
+            s.line(format!("    let m{m} = moment{m}[i];"));
+            names.push(format!("m{m}"));
+        }
+        let printed = self.rule.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        s.line(printed.statements.trim_end()).line("    if (keep) {");
+        for m in 0..self.moments {
+            s.line(format!("        moment{m}[i] = {};", printed.outputs[1 + m]));
+        }
+        s.line(format!("    }}\n    return {};\n}}", printed.outputs[0]));
+        s.finish(include_str!("../../shaders/direction.wgsl"))
+    }
+
+    /// State, rates, parameters, gradients, moments, direction, loss or partial sums, partial sums.
+    pub fn accesses(&self) -> Vec<Access> {
+        let mut a = vec![Access::Uniform, Access::Read, Access::Read, Access::Read];
+        a.resize(5 + self.moments, Access::Write);
+        a.push(Access::Read);
+        a.extend(self.sums().then_some(Access::Write));
+        a
+    }
+
+    /// Blocks, groups of lanes, the gate's numbers.
+    pub fn dims(&self) -> Vec<u32> {
+        to_words([self.size / BLOCK, self.partials()].into_iter().chain(self.gate.dims()))
+    }
+
+    /// Enough groups, each taking several blocks of a large arena.
+    pub fn grid(&self) -> [u32; 3] {
+        [(self.threads() / self.wg()) as u32, 1, 1]
+    }
+}
+
+/// The ratio of each tensor's norms, from what [`Direction`] left. Buffers: rates, direction, ratios.
+#[derive(Debug, Clone)]
+pub struct Ratios {
+    /// Where the tensors begin.
+    pub rates: RateTable,
+    /// Elements of the arena.
+    pub size: usize,
+    /// Lanes that share a tensor.
+    pub group: usize,
+}
+
+impl Ratios {
+    const WG: usize = 64;
+
+    fn wg(&self) -> usize {
+        self.group.max(Self::WG)
+    }
+
+    fn groups(&self) -> usize {
+        (self.rates.tensors * self.group).div_ceil(self.wg())
+    }
+
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("vec4<f32>");
+        s.number("WG", self.wg()).number("VECTORS", BLOCK / 4).group(self.group);
+        s.buffer("rates", Access::Read, "u32").buffer("direction", Access::Read, "V").buffer("ratios", Access::Write, "f32");
+        s.finish(include_str!("../../shaders/ratios.wgsl"))
+    }
+
+    /// Rates, direction, ratios.
+    pub fn accesses(&self) -> Vec<Access> {
+        vec![Access::Read, Access::Read, Access::Write]
+    }
+
+    /// Tensors, where their beginnings stand, blocks, groups along the grid's first axis.
+    pub fn dims(&self) -> Vec<u32> {
+        to_words([self.rates.tensors, self.rates.starts(), self.rates.blocks, self.grid()[0] as usize])
+    }
+
+    /// A group for each tensor.
+    pub fn grid(&self) -> [u32; 3] {
+        super::fold(self.groups().max(1))
+    }
+}

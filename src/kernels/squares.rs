@@ -1,0 +1,58 @@
+use super::source::{FINITE, MATH, Source};
+use super::{Access, to_words, words};
+
+/// Partial sums of the gradient's squares, before the first parameter is touched: infinite ones where the loss is not finite.
+/// Buffers: gradients, loss, partial sums.
+#[derive(Debug, Clone)]
+pub struct Squares {
+    /// Elements of the arena, a multiple of 4.
+    pub size: usize,
+    /// Lanes that share a partial sum.
+    pub group: usize,
+    /// First element of the loss.
+    pub loss: usize,
+}
+
+impl Squares {
+    const WG: usize = 64;
+    /// Partial sums where a lane is a group of its own: each lane of the update adds them all.
+    const FEW: usize = 256;
+
+    fn wg(&self) -> usize {
+        self.group.max(Self::WG)
+    }
+
+    fn threads(&self) -> usize {
+        let most = if self.group == 1 { Self::FEW } else { words::PARTIALS * self.group };
+        (self.size / 4).next_multiple_of(self.wg()).min(most)
+    }
+
+    /// Partial sums that it leaves.
+    pub fn partials(&self) -> usize {
+        self.threads() / self.group
+    }
+
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("vec4<f32>");
+        s.number("WG", self.wg()).group(self.group);
+        s.buffer("gradients", Access::Read, "V").buffer("loss", Access::Read, "f32").buffer("partials", Access::Write, "f32");
+        s.line(MATH).line(FINITE);
+        s.finish(include_str!("../../shaders/squares.wgsl"))
+    }
+
+    /// Gradients, loss, partial sums.
+    pub fn accesses(&self) -> Vec<Access> {
+        vec![Access::Read, Access::Read, Access::Write]
+    }
+
+    /// Vectors, threads, loss.
+    pub fn dims(&self) -> Vec<u32> {
+        to_words([self.size / 4, self.threads(), self.loss])
+    }
+
+    /// Enough threads, each taking several vectors of a large arena.
+    pub fn grid(&self) -> [u32; 3] {
+        [(self.threads() / self.wg()) as u32, 1, 1]
+    }
+}

@@ -1,0 +1,120 @@
+//! An optimizer as the plan sees it.
+
+use super::{ALIGN, Arena};
+use crate::expr::{Expr, Scalar, Tape};
+use crate::kernels::RateTable;
+use crate::kernels::words::RATE_CLIP;
+
+/// An optimizer as the plan sees it: (parameter, gradient, moments..) to (parameter, moments..), with what stands around it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// The formula. Where [`Rule::apply`] follows, its first result is a direction and no parameter.
+    pub f: Expr,
+    /// Arenas that it keeps beside the parameters: the optimizer's moments, then the average of the weights if there is one.
+    pub moments: usize,
+    /// (parameter, direction) to parameter, once the norms of each tensor's parameters and direction are known.
+    pub apply: Option<Expr>,
+    /// The last of the moments is an average of the weights.
+    pub average: bool,
+    /// The largest norm of all gradients together; longer ones are scaled down to it.
+    pub clip_norm: Option<f32>,
+    /// Rows of rates: one for each group of parameters.
+    pub groups: usize,
+}
+
+impl Rule {
+    /// A formula over (parameter, gradient, moments..), for one launch.
+    pub fn new(f: Expr, moments: usize) -> Self {
+        Rule { f, moments, apply: None, average: false, clip_norm: None, groups: 1 }
+    }
+
+    /// A direction, and how it is applied once the norms of each tensor are known: then `apply` may read the rate `RATE_RATIO`, the norm of
+    /// the tensor's parameters over that of its direction (1 where one of them is 0).
+    pub fn by_tensor(direction: Expr, moments: usize, apply: Expr) -> Self {
+        Rule { apply: Some(apply), ..Self::new(direction, moments) }
+    }
+
+    /// With so many rows of rates.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups.max(1);
+        self
+    }
+
+    /// On gradients that are scaled down where the norm over all of them is larger than this.
+    #[must_use]
+    pub fn clip_norm(mut self, max: f32) -> Self {
+        self.clip_norm = Some(max);
+        self.on_gradient(|g| g * Scalar::rate(RATE_CLIP))
+    }
+
+    /// On gradients of which each element is brought between `-max` and `max`. NaN stays NaN.
+    #[must_use]
+    pub fn clip_value(self, max: f64) -> Self {
+        self.on_gradient(|g| g.maximum(-max).minimum(max))
+    }
+
+    /// With an average of the weights, `decay * average + (1 - decay) * parameter` after each update: the last of the moments.
+    #[must_use]
+    pub fn average(mut self, decay: f64) -> Self {
+        let of = Expr::of(2, |x| vec![decay * &x[1] + (1.0 - decay) * &x[0]]);
+        let f = self.apply.as_ref().unwrap_or(&self.f);
+        let mut t = Tape::default();
+        let args: Vec<usize> = (0..=f.arity()).map(|i| t.input(i)).collect();
+        let mut out = t.inline(f, &args);
+        let average = t.inline(&of, &[out[0], args[f.arity()]])[0];
+        out.push(average);
+        let with = t.finish(args.len(), &out);
+        *self.apply.as_mut().unwrap_or(&mut self.f) = with;
+        self.moments += 1;
+        self.average = true;
+        self
+    }
+
+    fn on_gradient(mut self, change: impl FnOnce(&Scalar) -> Scalar) -> Self {
+        let change = Expr::of(1, |x| vec![change(&x[0])]);
+        let mut t = Tape::default();
+        let mut args: Vec<usize> = (0..self.f.arity()).map(|i| t.input(i)).collect();
+        args[1] = t.inline(&change, &[args[1]])[0];
+        let out = t.inline(&self.f, &args);
+        self.f = t.finish(self.f.arity(), &out);
+        self
+    }
+
+    /// The moments of the optimizer alone.
+    pub fn own_moments(&self) -> usize {
+        self.moments - usize::from(self.average)
+    }
+
+    /// Whether a launch of its own must know the norm of all gradients before the first parameter is touched: for clipping, and where the
+    /// update would bind more buffers than browsers allow.
+    pub(super) fn needs_norm(&self) -> bool {
+        self.clip_norm.is_some() || (self.apply.is_none() && self.moments > 3)
+    }
+
+    /// How the kernels read the rates.
+    pub(crate) fn rates(&self, arena: &Arena) -> RateTable {
+        let tensors = if self.apply.is_some() { arena.entries.iter().filter(|e| !e.frozen).count() } else { 0 };
+        let blocks = if self.groups > 1 || self.apply.is_some() { arena.size / ALIGN } else { 0 };
+        RateTable { groups: self.groups, blocks, tensors }
+    }
+
+    /// What stands behind the rates in their buffer, from [`RateTable::table`] on: for each block of the trainable arena its group (upper 8
+    /// bits) and its tensor, then where the tensors begin. Empty where every parameter is treated alike.
+    pub fn table(&self, arena: &Arena, group: impl Fn(&str) -> usize) -> Vec<u32> {
+        let rates = self.rates(arena);
+        let mut words = vec![0u32; rates.blocks];
+        let mut starts = Vec::new();
+        for (tensor, e) in arena.entries.iter().filter(|e| !e.frozen).enumerate() {
+            let first = e.offset / ALIGN;
+            starts.push(first as u32);
+            let word = (group(&e.name) as u32) << 24 | tensor as u32;
+            words.iter_mut().skip(first).take(e.shape.size().div_ceil(ALIGN)).for_each(|w| *w = word);
+        }
+        if rates.tensors > 0 {
+            words.extend(starts);
+            words.push(rates.blocks as u32);
+        }
+        words
+    }
+}
