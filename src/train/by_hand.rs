@@ -140,6 +140,7 @@ impl Model {
             rows: n,
             epoch_ended: false,
             spikes: vec![],
+            diagnostics: vec![],
         })
     }
 

@@ -4,7 +4,7 @@ use crate::error::{Faults, Result};
 use crate::expr::Expr;
 use crate::graph::{Graph, Op, ReduceKind, Value};
 use crate::nn::LayerRow;
-use crate::tensor::{DType, Shape};
+use crate::tensor::DType;
 use serde::{Deserialize, Serialize};
 use std::panic::Location;
 
@@ -105,8 +105,8 @@ pub(super) fn values(g: &Graph, rows: &[LayerRow]) -> Vec<(String, Value)> {
     seen
 }
 
-/// Adds what is to be known of these values and of their gradients to a step's graph: one vector of `COLUMNS` values for each.
-pub(super) fn probe(g: &mut Graph, seen: &[(String, Value)], grads: &[Option<Value>]) -> Result<Option<(Vec<Probed>, Value)>> {
+/// Adds what is to be known of these values and of their gradients to a step's graph: `COLUMNS` values for each.
+pub(super) fn probe(g: &mut Graph, seen: &[(String, Value)], grads: &[Option<Value>]) -> Result<(Vec<Probed>, Vec<Value>)> {
     let (mut probed, mut parts) = (Vec::new(), Vec::new());
     for ((name, v), grad) in seen.iter().zip(grads) {
         moments(g, *v, &mut parts)?;
@@ -119,9 +119,7 @@ pub(super) fn probe(g: &mut Graph, seen: &[(String, Value)], grads: &[Option<Val
         }
         probed.push(Probed { layer: name.clone(), size: g.shape(*v).size(), gradient: grad.is_some() });
     }
-    let Some(first) = parts.first().copied() else { return Ok(None) };
-    let all = add(g, first.node, Op::Concat { axis: 0 }, &parts)?;
-    Ok(Some((probed, all)))
+    Ok((probed, parts))
 }
 
 /// The mean and the mean square distance from it, of one element each.
@@ -131,9 +129,7 @@ fn moments(g: &mut Graph, v: Value, parts: &mut Vec<Value>) -> Result<()> {
     let centre = add(g, v.node, mean.clone(), &[v])?;
     let off = add(g, v.node, Op::Map(Expr::of(2, |x| vec![(&x[0] - &x[1]) * (&x[0] - &x[1])])), &[v, centre])?;
     let spread = add(g, v.node, mean, &[off])?;
-    for part in [centre, spread] {
-        parts.push(add(g, v.node, Op::Reshape(Shape::from([1])), &[part])?);
-    }
+    parts.extend([centre, spread]);
     Ok(())
 }
 

@@ -1,3 +1,4 @@
+use super::LayerReport;
 use serde::{Deserialize, Serialize};
 
 /// What `fit` saw: one value an epoch for the loss, each metric, and both on the validation set (`val_..`).
@@ -9,6 +10,8 @@ pub struct History {
     seconds: Vec<f64>,
     #[serde(default)]
     first_submit: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    diagnostics: Vec<LayerReport>,
 }
 
 /// Two histories are equal if their values are; how long it took does not count.
@@ -29,6 +32,15 @@ impl History {
     pub(super) fn push_times(&mut self, seconds: f64, first_submit: Option<f64>) {
         self.seconds.push(seconds);
         self.first_submit = first_submit.unwrap_or(0.0);
+    }
+
+    pub(super) fn push_diagnostics(&mut self, seen: &[LayerReport]) {
+        self.diagnostics.extend_from_slice(seen);
+    }
+
+    /// What was seen of the layers, a look after the other: see [`Fit::diagnostics`](super::Fit::diagnostics).
+    pub fn diagnostics(&self) -> &[LayerReport] {
+        &self.diagnostics
     }
 
     /// Seconds of training, one value an epoch; validation is left out.

@@ -1,16 +1,17 @@
+use super::diagnose::Probed;
 use super::evaluate::Measure;
 use super::feed::{Place, Resident};
 use super::general::{Describe, Supervised};
 use super::parameters::ParameterWords;
 use super::recover::Recovery;
-use super::step::{Built, Face, build, input_fields};
+use super::step::{Built, Face, build, build_with, input_fields};
 use super::{Compile, Device, Fit, History, Trainer};
 use crate::data::{Dataset, Limit};
 use crate::error::{Faults, Result};
 use crate::graph::Field;
 use crate::nn::{LayerRow, Module, ParameterSpec};
 use crate::optim::Group;
-use crate::plan::{Arena, DataId, Handle, Layout, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
+use crate::plan::{Arena, DataId, Handle, Lane, Layout, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
 use crate::tensor::Shape;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -244,12 +245,27 @@ impl Model {
         }
         self.check_data(data, purpose)?;
         let built = build(&*self.module, &self.settings, purpose, batch, &fields)?;
+        let program = self.planned(built, purpose, batch)?;
+        self.programs.insert(key, program.clone());
+        Ok(program)
+    }
+
+    fn planned(&mut self, built: Built, purpose: Purpose, batch: usize) -> Result<Arc<Program>> {
         self.face.meet(built.face, || format!("built for {purpose:?} with a batch of {batch}"))?;
         let request = Request { step: &built.step, purpose, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
         let program = Arc::new(plan(&request)?);
         tracing::debug!(?purpose, batch, launches = program.launches.len(), "planned a step");
-        self.programs.insert(key, program.clone());
         Ok(program)
+    }
+
+    /// A training program that looks at the layers too, made ready over a data set that the usual one is ready for.
+    pub(super) fn probe_handle(&mut self, data: &Dataset, batch: usize) -> Result<(Handle, Vec<Probed>)> {
+        let fields = self.fields_of(data, Purpose::Train);
+        let built = build_with(&*self.module, &self.settings, Purpose::Train, batch, &fields, true)?;
+        let probed = built.probed.clone();
+        let program = self.planned(built, Purpose::Train, batch)?;
+        let resident = self.make_resident(self.place(data, Lane::Train), data, batch)?;
+        Ok((self.ready(data, &program, resident)?, probed))
     }
 
     /// The program made ready over this very data set, whole on the device or in blocks.
@@ -268,13 +284,17 @@ impl Model {
         if place == Place::Whole {
             self.check_limits(data, &program)?;
         }
+        let handle = self.ready(data, &program, resident)?;
+        self.handles.insert(key, handle);
+        Ok(handle)
+    }
+
+    fn ready(&mut self, data: &Dataset, program: &Arc<Program>, resident: usize) -> Result<Handle> {
         let names: Vec<String> = data.fields().into_iter().map(|f| f.name).collect();
         let all = &self.resident[resident].ids;
         let ids: Vec<DataId> =
             program.fields.iter().filter_map(|f| names.iter().position(|n| *n == f.name).and_then(|i| all.get(i)).copied()).collect();
-        let handle = self.session.prepare(&program, &ids).map_err(|e| e.with_biggest(|| program.biggest()))?;
-        self.handles.insert(key, handle);
-        Ok(handle)
+        self.session.prepare(program, &ids).map_err(|e| e.with_biggest(|| program.biggest()))
     }
 
     /// What the program needs the integers of the data to be below: class labels, indices.

@@ -1,5 +1,5 @@
 use super::callbacks::CallbackKind;
-use super::{Checkpoint, Device, Input, Resume};
+use super::{Checkpoint, Device, Diagnostics, Input, Resume};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::nn::{Loss, Metric};
@@ -155,6 +155,9 @@ pub struct Fit {
     pub snapshot_every: f64,
     /// Whether a loss that is not finite is traced to the operation that it comes from; it is not. See [`Fit::detect_anomaly`].
     pub detect_anomaly: bool,
+    /// Whether the layers are looked at while training; they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnostics: Option<Diagnostics>,
     /// A loss so many times the running mean of the losses before it is warned of; 10, and 0 for never.
     pub loss_spike: f64,
     /// What is done beside the training; nothing.
@@ -178,6 +181,7 @@ impl Default for Fit {
             steps_per_submit: 0,
             snapshot_every: 10.0,
             detect_anomaly: false,
+            diagnostics: None,
             loss_spike: 10.0,
             callbacks: vec![],
             checkpoint: None,
@@ -238,6 +242,12 @@ impl Fit {
         self.detect_anomaly = detect;
         self
     }
+    /// Looks at the layers every so many steps: mean, deviation and norm of what each gives and of its gradient, taken on the device, in
+    /// [`StepReport::diagnostics`](super::StepReport::diagnostics) and [`History::diagnostics`](super::History::diagnostics).
+    pub fn diagnostics(mut self, diagnostics: Diagnostics) -> Self {
+        self.diagnostics = Some(diagnostics);
+        self
+    }
     /// Warns (as a `tracing` event, and in [`StepReport::spikes`](super::StepReport::spikes)) of a step whose loss is so many times the running mean of the
     /// losses before it; 0 for never.
     pub fn loss_spike(mut self, factor: f64) -> Self {
@@ -267,6 +277,7 @@ impl Fit {
     }
 
     pub(super) fn faults(&self, f: &mut Faults) {
+        self.diagnostics.iter().for_each(|d| d.check(f));
         let spike = self.loss_spike;
         f.check(spike == 0.0 || spike > 1.0 && spike.is_finite(), "fit.loss_spike", spike, "give a factor above 1, or 0 for no warning");
         let resumes = self.resume == Resume::Never || self.checkpoint.is_some();

@@ -16,7 +16,7 @@ pub(super) struct Built {
     pub step: Step,
     pub layers: Vec<LayerRow>,
     pub face: Face,
-    /// The layers that the step's last metric tells of: their columns stand behind those of the face.
+    /// The layers that the step's last metrics tell of: they stand behind those of the face.
     pub probed: Vec<Probed>,
 }
 
@@ -121,10 +121,9 @@ pub(super) fn build_with(
         wrt.extend(looked_at.iter().map(|(_, v)| *v));
         let grads = gradients(&mut graph, loss, &wrt)?;
         step.gradients = trained.iter().zip(&grads[..own]).filter_map(|((p, _), g)| Some((p.name.clone(), (*g)?))).collect();
-        if let Some((layers, columns)) = diagnose::probe(&mut graph, &looked_at, &grads[own..])? {
-            probed = layers;
-            step.metrics.push(("diagnostics".into(), columns));
-        }
+        let (layers, columns) = diagnose::probe(&mut graph, &looked_at, &grads[own..])?;
+        probed = layers;
+        step.metrics.extend(columns.into_iter().enumerate().map(|(i, v)| (format!("diagnostics.{i}"), v)));
     }
     step.graph = graph;
     Ok(Built { step, layers: scope.layers(), face, probed })

@@ -1,4 +1,5 @@
 use super::anomaly::with_cause;
+use super::diagnose::{self, LayerReport, Probed};
 use super::evaluate::{Evaluation, Mean, Measure};
 use super::feed::{Feed, Order};
 use super::rate::Rate;
@@ -41,6 +42,8 @@ pub struct StepReport {
     pub epoch_ended: bool,
     /// The steps among them whose loss jumped: see [`Fit::loss_spike`].
     pub spikes: Vec<u64>,
+    /// What was seen of the layers in them: see [`Fit::diagnostics`].
+    pub diagnostics: Vec<LayerReport>,
 }
 
 /// What `fit` shows while steps are under way: of the epoch so far.
@@ -85,6 +88,8 @@ pub struct Trainer<'a> {
     pub(super) stopped: bool,
     pub(super) run: Run,
     spikes: Spikes,
+    /// The program of full batches that looks at the layers too.
+    probe: Option<(Handle, Vec<Probed>)>,
 }
 
 /// Steps of one call, queued and seen.
@@ -128,6 +133,7 @@ impl<'a> Trainer<'a> {
             epoch: 0,
             done: 0,
             spikes: Spikes::default(),
+            probe: None,
             learning_rate: Rate::default(),
             stopped: false,
             run: Run::default(),
@@ -155,11 +161,13 @@ impl<'a> Trainer<'a> {
         let order = self.order(step);
         let again = self.feed.take().is_some();
         let data = &self.data;
-        (self.full, self.ragged, self.most_steps, self.feed) = self.model.healed(|m| {
+        let look = self.fit.diagnostics.is_some() && n >= batch;
+        (self.full, self.ragged, self.probe, self.most_steps, self.feed) = self.model.healed(|m| {
             let full = (n >= batch).then(|| m.handle(data, Purpose::Train, batch)).transpose()?;
             let ragged = (!n.is_multiple_of(batch)).then(|| m.handle(data, Purpose::Train, n % batch)).transpose()?;
+            let probe = look.then(|| m.probe_handle(data, batch)).transpose()?;
             let program = m.program(data, Purpose::Train, batch.min(n))?;
-            Ok((full, ragged, program.log().most_steps(), Some(Feed::start(m, data, &program, batch.min(n), order)?)))
+            Ok((full, ragged, probe, program.log().most_steps(), Some(Feed::start(m, data, &program, batch.min(n), order)?)))
         })?;
         if again {
             // the state on the device may be another loop's: it is written before the next step
@@ -264,6 +272,8 @@ impl<'a> Trainer<'a> {
             }
         }
         let Flight { lines, mean, rows, want, first_update, .. } = f;
+        let diagnostics = self.looks(&lines, first_update);
+        self.run.history.push_diagnostics(&diagnostics);
         let spikes = self.spikes.see(&lines, first_update, self.fit.loss_spike);
         self.done += want;
         let epoch_ended = self.done == self.steps_per_epoch();
@@ -279,6 +289,7 @@ impl<'a> Trainer<'a> {
             rows,
             epoch_ended,
             spikes,
+            diagnostics,
         };
         if epoch_ended {
             self.done = 0;
@@ -378,13 +389,15 @@ impl<'a> Trainer<'a> {
         let chosen = if self.fit.steps_per_submit == 0 { STEPS_PER_SUBMIT } else { self.fit.steps_per_submit };
         let full_left = (self.rows / self.fit.batch_size).saturating_sub(step);
         let steps = most.min(chosen).min(self.most_steps).min(full_left.max(1));
+        let (look, steps) = self.until_look(full_left, steps);
         let mut steps = self.feed(step, steps)?;
         while self.made != self.model.recoveries() {
             // the device was lost and opened again in there: programs and feed were those of the one before
             self.attach(step)?;
             steps = self.feed(step, steps)?;
         }
-        let handle = if full_left > 0 { self.full } else { self.ragged };
+        let probe = self.probe.as_ref().filter(|_| look).map(|(h, _)| *h);
+        let handle = probe.or(if full_left > 0 { self.full } else { self.ragged });
         let Some(handle) = handle else { return Ok(0) };
         self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
         self.model.session.submit(handle, steps, self.model.batches as u32)?;
@@ -393,6 +406,21 @@ impl<'a> Trainer<'a> {
         self.model.batches += steps as u64;
         self.model.updates += steps as u64;
         Ok(steps)
+    }
+
+    /// What these lines say of the layers.
+    fn looks(&self, lines: &[LogLine], first_update: u64) -> Vec<LayerReport> {
+        let Some((_, probed)) = &self.probe else { return vec![] };
+        let own: usize = self.measures.iter().map(|m| m.columns).sum();
+        let seen = lines.iter().enumerate().filter(|(_, l)| l.metrics.len() > own);
+        seen.map(|(i, l)| diagnose::read(probed, &l.metrics[own..], first_update + i as u64 + 1)).collect()
+    }
+
+    /// Whether the layers are looked at in the next step, which then goes alone; else how many steps go before that.
+    fn until_look(&self, full_left: usize, steps: usize) -> (bool, usize) {
+        let Some(d) = self.fit.diagnostics.as_ref().filter(|_| full_left > 0) else { return (false, steps) };
+        let since = (self.model.updates % d.every as u64) as usize;
+        if since == 0 { (true, steps.min(1)) } else { (false, steps.min(d.every - since)) }
     }
 
     /// The error of a halt with its cause, if the user asked for that.
