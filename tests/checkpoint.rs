@@ -202,6 +202,20 @@ fn streamed_rows() {
     SUITE.ran(1);
 }
 
+/// What the settings of program (e) of the public face say of this.
+#[test]
+fn as_the_public_face_has_it() {
+    let (_, val) = digits();
+    let fit = Fit::new()
+        .epochs(30)
+        .batch_size(128)
+        .validation(&val)
+        .callback(EarlyStopping::new("val_loss").patience(3).restore_best_weights(true))
+        .checkpoint(Checkpoint::new("run.gradus").every_steps(500))
+        .resume(Resume::IfPresent);
+    assert_eq!((fit.callbacks.len(), fit.checkpoint.unwrap().every_steps, fit.resume.to_string()), (1, 500, "if-present".into()));
+}
+
 /// 7 steps an epoch, 40 epochs; written every second step, and best weights at the end.
 fn tiny(path: Option<&Path>) -> (Model, History) {
     let x = HostTensor::f32([13, 3], (0..39).map(|i| (i * 7 % 11) as f32 / 11.0).collect()).unwrap();
