@@ -344,7 +344,7 @@ fn edited(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     let header = std::str::from_utf8(&bytes[8..8 + n]).unwrap();
     assert!(header.contains(from), "no {from}");
     let mut header = header.trim_end().replacen(from, to, 1);
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes[8 + n..]].concat()
