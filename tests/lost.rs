@@ -10,7 +10,7 @@ use need::Suite;
 use std::sync::Mutex;
 use std::time::Duration;
 
-static SUITE: Suite = Suite::new("lost", 9);
+static SUITE: Suite = Suite::new("lost", 10);
 
 /// One at a time: they end the device that all of them share.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -119,6 +119,45 @@ fn at_any_moment_of_a_fit() {
         recoveries += model.recoveries();
     }
     assert!(recoveries >= 6, "only {recoveries} of 9 came in time");
+    SUITE.ran(1);
+}
+
+/// A run that goes on from a checkpoint has a copy of what it found there.
+#[test]
+fn after_going_on_from_a_checkpoint() {
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let (train, _) = digits();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.gradus");
+    let plain = || Fit::new().epochs(3).batch_size(32);
+    let mut whole = compiled(&device);
+    let mut run = whole.trainer(&train, plain()).unwrap();
+    run.steps(5).unwrap();
+    run.set_learning_rate(5e-4).unwrap();
+    lose(run.model());
+    run.checkpoint(&path).unwrap();
+    while run.steps(4).unwrap().is_some() {}
+    let history = run.history().clone();
+    let file = bytes(&mut whole);
+    for at in [0, 1, 3] {
+        let mut model = compiled(&device);
+        // of another run before, of which nothing may come back
+        model.fit(&train, Fit::new().verbose(0)).unwrap();
+        let mut run = model.trainer(&train, plain().checkpoint(Checkpoint::new(&path)).resume(Resume::Required)).unwrap();
+        let mut calls = 0;
+        loop {
+            if calls == at {
+                lose(run.model());
+            }
+            calls += 1;
+            if run.steps(4).unwrap().is_none() {
+                break;
+            }
+        }
+        assert_eq!(*run.history(), history);
+        assert_eq!((bytes(&mut model), model.recoveries()), (file.clone(), 1), "lost before call {at}");
+    }
     SUITE.ran(1);
 }
 

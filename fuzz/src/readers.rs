@@ -2,6 +2,8 @@
 
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
+use gradus::train::callbacks::{CsvLogger, ModelCheckpoint, ReduceLROnPlateau, TensorBoard};
+use gradus::train::{DataSource, Recipe};
 use std::io::Write;
 use std::path::Path;
 
@@ -33,6 +35,16 @@ pub fn all() -> Vec<Reader> {
             move |p| target.load_weights(p, Load::new().rename("0", "2").allow_missing("*").ignore("2.*")).map(drop)
         }),
         reader("models", "m.safetensors", models, |p| Model::load_on(p, Device::cpu_threads(1)).map(drop)),
+        reader("checkpoints", "run.gradus", vec![checkpoint(3), checkpoint(2), checkpoint(0)], {
+            let (mut target, data) = (network(3), rows());
+            written(|p| resumed(&mut target, &data, p, Resume::IfPresent)); // plans are made once
+            move |p| resumed(&mut target, &data, p, Resume::Required)
+        }),
+        reader("checkpoints as models", "run.gradus", vec![checkpoint(3)], |p| Model::load_on(p, Device::cpu_threads(1)).map(drop)),
+        reader("recipes", "recipe.json", vec![recipe(false), recipe(true)], |p| {
+            let text = String::from_utf8_lossy(&std::fs::read(p).unwrap_or_default()).into_owned();
+            Recipe::from_json(&text).map(drop)
+        }),
     ]
 }
 
@@ -46,16 +58,60 @@ fn network(seed: u64) -> Model {
     net.compile(settings).expect("a small network")
 }
 
-fn trained() -> Model {
-    let mut model = network(3);
+fn rows() -> Dataset {
     let x = HostTensor::f32([6, 5], (0..30).map(|i| i as f32 / 30.0).collect()).expect("features");
     let y = HostTensor::u8([6], vec![0, 1, 2, 0, 1, 2]).expect("labels");
-    let data = Dataset::new(x, y).expect("a data set");
-    model.fit(&data, Fit::new().batch_size(3).verbose(0)).expect("two steps");
+    Dataset::new(x, y).expect("a data set")
+}
+
+fn trained() -> Model {
+    let mut model = network(3);
+    model.fit(&rows(), Fit::new().batch_size(3).verbose(0)).expect("two steps");
     model
 }
 
-fn written(save: impl Fn(&Path) -> gradus::Result<()>) -> Vec<u8> {
+/// What reads a checkpoint: a run that goes on from it, with the callbacks that it has the state of.
+fn resumed(model: &mut Model, data: &Dataset, path: &Path, resume: Resume) -> gradus::Result<()> {
+    let fit = Fit::new().epochs(3).batch_size(3).verbose(0).checkpoint(Checkpoint::new(path).every_epochs(0)).resume(resume);
+    let early = EarlyStopping::new("loss").patience(9).restore_best_weights(true);
+    model.fit(data, fit.callback(early).callback(ReduceLROnPlateau::new("loss"))).map(drop)
+}
+
+/// The file of a run after so many epochs; 0 for one in the middle of its first.
+fn checkpoint(epochs: usize) -> Vec<u8> {
+    written(|path| {
+        let (mut model, data) = (network(3), rows());
+        let fit = Fit::new().epochs(epochs.max(1)).batch_size(3).verbose(0);
+        if epochs > 0 {
+            let early = EarlyStopping::new("loss").patience(9).restore_best_weights(true);
+            let fit = fit.callback(early).callback(ReduceLROnPlateau::new("loss")).checkpoint(Checkpoint::new(path));
+            return model.fit(&data, fit).map(drop);
+        }
+        let mut run = model.trainer(&data, fit)?;
+        run.steps(1)?;
+        run.checkpoint(path)
+    })
+}
+
+/// A recipe in JSON; with callbacks and a checkpoint, or plain.
+fn recipe(rich: bool) -> Vec<u8> {
+    let net = Sequential::new().add(Linear::new(4)).add(Relu).add(Linear::new(3));
+    let compile =
+        Compile::new(AdamW::new(1e-3).group("*.bias", Group::new().frozen()), CrossEntropy::new()).input([5]).metric(Accuracy::new());
+    let mut fit = Fit::new().epochs(3);
+    if rich {
+        fit = fit
+            .callback(EarlyStopping::new("loss").patience(3).baseline(0.5))
+            .callback(ModelCheckpoint::new("runs/{epoch:02d}-{loss:.3f}.gradus").keep_last(2))
+            .callback(CsvLogger::new("run.csv"))
+            .callback(TensorBoard::new("board"))
+            .checkpoint(Checkpoint::new("run.gradus").every_steps(5))
+            .resume(Resume::IfPresent);
+    }
+    Recipe::new(&net, &compile, &fit, DataSource::new("mnist")).expect("a recipe").to_json().into_bytes()
+}
+
+fn written(mut save: impl FnMut(&Path) -> gradus::Result<()>) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("seed.safetensors");
     save(&path).expect("a whole file");

@@ -76,8 +76,11 @@ impl Running {
     }
 }
 
+/// By their tags.
+type Values = Vec<(String, f64)>;
+
 /// The values of the one kind and of the other, with what goes before their names.
-fn split(logs: &Logs, before: &str) -> (Vec<(String, f64)>, Vec<(String, f64)>) {
+fn split(logs: &Logs, before: &str) -> (Values, Values) {
     let (mut train, mut validation) = (Vec::new(), Vec::new());
     for (name, v) in logs.iter().filter(|(n, _)| *n != "learning_rate") {
         match name.strip_prefix("val_") {

@@ -4,6 +4,7 @@ use super::super::step::{build, input_fields};
 use super::super::{Fit, Model};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
+use crate::graph::Field;
 use crate::plan::Purpose;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,7 +29,7 @@ impl Agreement {
     pub fn of(model: &Model, data: &Dataset, fit: &Fit) -> Result<Self> {
         let c = &model.settings;
         let optimizer = serde_json::to_value(&c.optimizer).unwrap_or_default();
-        let fields: Vec<String> = data.fields().iter().map(|f| format!("{} {:?} {}", f.name, f.stored, f.row)).collect();
+        let fields: Vec<String> = data.fields().iter().map(field).collect();
         let settings = [
             ("compile.optimizer", json!(optimizer.get("name"))),
             ("compile.optimizer, moments it keeps", json!(model.rule.moments)),
@@ -71,6 +72,12 @@ impl Agreement {
         f.check(graph, "the model", problem, "build the model as it was, or take the weights alone: `load_weights`");
         f.finish()
     }
+}
+
+/// What is stored, and what is made of it.
+fn field(f: &Field) -> String {
+    let one_hot = f.one_hot.map_or(String::new(), |n| format!(", one-hot {n}"));
+    format!("{} {} {} * {} + {}{one_hot}", f.name, f.stored, f.row, f.scale, f.shift)
 }
 
 /// A hash of what the model computes. Without the lines of the user's source: a comment above it changes nothing.
