@@ -18,7 +18,7 @@ pub use field::Field;
 pub use grad::gradients;
 pub use op::{Labels, Op, ReduceKind};
 pub use simplify::simplify;
-pub(crate) use table::is_counts;
+pub(crate) use table::is_ordinals;
 pub use var::{Builder, Var};
 
 use crate::error::{Error, Result, place};

@@ -1,15 +1,13 @@
-//! Numbers of classes as values: 0, 1, 2 .., and one fixed number for each.
+//! Numbers of classes as values, 1 for the first: so they are the running sum of ones, and no number is stored. And one fixed number for each.
 
-use super::{Builder, Op, Value, Var};
+use super::{Builder, Graph, Op, Value, Var};
 use crate::expr::{Expr, Scalar};
-use crate::graph::Graph;
-use crate::tensor::DType;
 
 impl Builder {
-    /// `[n]`: 0, 1, 2 .. The running sum of ones, so no number is stored.
+    /// `[n]`: 1, 2, 3 ..
     #[track_caller]
-    pub(crate) fn counts(&self, n: usize) -> Var {
-        self.constant(1.0, [n]).cumsum(0) - 1.0
+    pub(crate) fn ordinals(&self, n: usize) -> Var {
+        self.constant(1.0, [n]).cumsum(0)
     }
 
     /// `[n]`: these numbers.
@@ -17,8 +15,8 @@ impl Builder {
     pub(crate) fn table(&self, values: &[f64]) -> Var {
         match values {
             [first, rest @ ..] if rest.iter().any(|v| v != first) => {
-                let f = Expr::of(1, |x| vec![choose(&x[0], 0, values)]);
-                self.counts(values.len()).op(Op::Map(f), &[])
+                let f = Expr::of(1, |x| vec![choose(&x[0], 1, values)]);
+                self.ordinals(values.len()).op(Op::Map(f), &[])
             }
             _ => self.constant(values.first().copied().unwrap_or(0.0), [values.len()]),
         }
@@ -35,20 +33,25 @@ fn choose(x: &Scalar, first: usize, values: &[f64]) -> Scalar {
     x.less(middle as f64 - 0.5).select(choose(x, first, low), choose(x, middle, high))
 }
 
-/// Whether a table is [`Builder::counts`]: what is taken from it are class labels.
-pub(crate) fn is_counts(g: &Graph, v: Value) -> bool {
+/// Whether a table is [`Builder::ordinals`]: what is taken from it are class labels.
+pub(crate) fn is_ordinals(g: &Graph, v: Value) -> bool {
     let node = &g.nodes[v.node];
-    let sums = |v: &Value| {
-        matches!(g.nodes[v.node].op, Op::CumSum { .. }) && matches!(g.nodes[g.nodes[v.node].inputs[0].node].op, Op::Constant { .. })
-    };
-    matches!(node.op, Op::Map(_)) && node.inputs.iter().all(sums)
+    matches!(node.op, Op::CumSum { .. }) && matches!(g.nodes[node.inputs[0].node].op, Op::Constant { .. })
 }
 
 impl Var {
-    /// Class numbers as f32: labels (u32) below `classes`. A label beyond gives NaN; labels that come straight from the data are looked at
-    /// before a step runs.
+    /// Class numbers (u32) as ordinals: f32, 1 for the first of `classes`. A number beyond gives NaN; labels that come straight from the
+    /// data are looked at before a step runs.
     #[track_caller]
-    pub(crate) fn class_numbers(&self, classes: usize) -> Var {
-        if self.dtype() == DType::U32 { self.builder().counts(classes).take(self) } else { self.clone() }
+    pub(crate) fn class_ordinals(&self, classes: usize) -> Var {
+        self.builder().ordinals(classes).take(self)
+    }
+
+    /// Rows of 0 and 1 for ordinals `[rows]`: `[rows, classes]`. One that is none makes its row NaN.
+    #[track_caller]
+    pub(crate) fn one_hot_rows(&self, classes: usize) -> Var {
+        // 0 / 0 where it is no class
+        let f = Expr::of(2, |x| vec![x[0].equal(&x[1]) / x[0].less(classes as f64 + 0.5)]);
+        self.reshape([self.shape().size(), 1]).op(Op::Map(f), &[&self.builder().ordinals(classes)])
     }
 }

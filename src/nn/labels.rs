@@ -30,7 +30,7 @@ pub(super) fn same(op: &str, output: &Var, labels: &Var) -> Var {
 /// As [`same`] for labels 0 and 1, which may be integers.
 #[track_caller]
 pub(super) fn zeros_and_ones(op: &str, output: &Var, labels: &Var) -> Var {
-    let labels = if labels.dtype() == DType::U32 { labels.class_numbers(2) } else { labels.clone() };
+    let labels = if labels.dtype() == DType::U32 { labels.class_ordinals(2) - 1.0 } else { labels.clone() };
     same(op, output, &labels)
 }
 
@@ -53,15 +53,6 @@ pub(super) fn scores(op: &str, output: &Var, labels: &Var) -> bool {
     fits
 }
 
-/// Rows of 0 and 1 for class numbers `[rows]` (f32): `[rows, classes]`. A number that is none (NaN, beyond) makes its row NaN.
-#[track_caller]
-pub(super) fn one_hot(numbers: &Var, classes: usize) -> Var {
-    let column = numbers.reshape([numbers.shape().size(), 1]);
-    let all = numbers.builder().counts(classes);
-    // 0 / 0 where it is no class
-    column.equal(&all) / column.less(&column.number(classes as f64))
-}
-
 /// What each row's probabilities should be, `[rows, classes]`, for scores of that shape.
 #[track_caller]
 pub(super) fn targets(op: &str, output: &Var, labels: &Var) -> Var {
@@ -70,8 +61,14 @@ pub(super) fn targets(op: &str, output: &Var, labels: &Var) -> Var {
     }
     match labels.dtype() {
         DType::F32 => labels.clone(),
-        _ => one_hot(&labels.class_numbers(output.shape().last()), output.shape().last()),
+        _ => one_hot(labels, output.shape().last()),
     }
+}
+
+/// Rows of 0 and 1 for classes `[rows]` (u32).
+#[track_caller]
+pub(super) fn one_hot(classes: &Var, n: usize) -> Var {
+    classes.class_ordinals(n).one_hot_rows(n)
 }
 
 /// The class of each row, `[rows]` (u32): the label itself, or its largest.

@@ -331,7 +331,7 @@ pub(super) fn top_k(m: &TopKAccuracy, output: &Var, labels: &Var) -> Var {
         return output.builder().poisoned();
     }
     let n = output.shape().last();
-    let own = one_hot(&classes(labels).class_numbers(n), n).select(output, &output.number(0.0)).sum_keep(&[1]);
+    let own = one_hot(&classes(labels), n).select(output, &output.number(0.0)).sum_keep(&[1]);
     let before = (1.0 - output.less_equal(&own)).sum_axes(&[1]);
     before.less(&before.number(m.k as f64)).mean()
 }
@@ -343,8 +343,7 @@ fn said_and_true(op: &str, output: &Var, labels: &Var) -> Option<(Var, Var)> {
         return None;
     }
     let n = output.shape().last();
-    let rows = |v: Var| one_hot(&v.class_numbers(n), n);
-    Some((rows(output.argmax(1)), rows(classes(labels))))
+    Some((one_hot(&output.argmax(1), n), one_hot(&classes(labels), n)))
 }
 
 /// `[classes, classes]`, labels down, predictions along.
@@ -354,8 +353,8 @@ pub(super) fn confusion(m: &ConfusionMatrix, output: &Var, labels: &Var) -> Var 
     let (n, last) = (m.classes, output.shape().last());
     let one = m.classes == 2 && output.shape().size() == labels.shape().size() && (last == 1 || output.shape().rank() == 1);
     if one {
-        let said = one_hot(&flat(&positive(output, 0.5, false)), 2);
-        let told = one_hot(&flat(&zeros_and_ones(OP, output, labels)), 2);
+        let said = (flat(&positive(output, 0.5, false)) + 1.0).one_hot_rows(2);
+        let told = (flat(&zeros_and_ones(OP, output, labels)) + 1.0).one_hot_rows(2);
         return told.matmul_with(&said, true, false);
     }
     if last != n && output.value().is_some() {
@@ -397,7 +396,7 @@ pub(super) fn curve(m: &Auc, output: &Var, labels: &Var) -> Var {
     }
     let (n, last) = (t.shape().size(), m.num_thresholds - 1);
     let p = if m.from_logits { output.sigmoid() } else { output.clone() };
-    let i = output.builder().counts(m.num_thresholds);
+    let i = output.builder().ordinals(m.num_thresholds) - 1.0;
     let ends = |i: &Var| i.equal(&i.number(last as f64)) * 1e-7 - i.equal(&i.number(0.0)) * 1e-7;
     let thresholds = &i / last as f64 + ends(&i);
     let above = p.reshape([n, 1]).greater(&thresholds);

@@ -2,7 +2,7 @@
 
 use super::fuse::base;
 use crate::error::place;
-use crate::graph::{Field, Graph, Labels, Op, Value, is_counts};
+use crate::graph::{Field, Graph, Labels, Op, Value, is_ordinals};
 
 /// Integers of a field that index a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) fn index_limits(g: &Graph) -> Vec<IndexLimit> {
     let mut out = Vec::new();
     for n in &g.nodes {
         let Op::Take { .. } = n.op else { continue };
-        if is_counts(g, n.inputs[0]) {
+        if is_ordinals(g, n.inputs[0]) {
             continue; // class labels
         }
         let Op::Batch { field, .. } = &g.nodes[origin(g, n.inputs[1]).node].op else { continue };
@@ -55,7 +55,7 @@ pub(super) fn label_limits(g: &Graph) -> Vec<LabelLimit> {
                     _ => None,
                 }
             }
-            Op::Take { .. } if is_counts(g, n.inputs[0]) => match &g.nodes[origin(g, n.inputs[1]).node].op {
+            Op::Take { .. } if is_ordinals(g, n.inputs[0]) => match &g.nodes[origin(g, n.inputs[1]).node].op {
                 Op::Batch { field, .. } => Some((&field.name, g.shape(n.inputs[0])[0])),
                 _ => None,
             },

@@ -82,7 +82,7 @@ pub(super) fn build_with(
     let mut metrics = Vec::new();
     let mut measures = Vec::new();
     for ((name, v, at), finish) in out.metrics.iter().zip(&out.finishes) {
-        let value = look.columns(name, v, *at, finish)?;
+        let value = look.columns(name, v, at, finish)?;
         metrics.extend(value.map(|v| (name.clone(), v)));
         measures.push(Measure { name: name.clone(), columns: value.map_or(0, |v| graph.shape(v).size()), finish: finish.clone() });
     }
