@@ -30,6 +30,6 @@ pub mod prelude {
         Accuracy, CrossEntropy, Embedding, Flatten, Gelu, Init, Linear, Module, Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh,
         loss, metric, module,
     };
-    pub use crate::optim::{Adam, AdamW, Group, Optimizer, Schedule, Sgd};
+    pub use crate::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Schedule, Sgd};
     pub use crate::train::{Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Trainer};
 }

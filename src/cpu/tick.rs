@@ -1,7 +1,7 @@
 use super::fork::{Writes, f32s, total};
 use crate::kernels::Tick;
 use crate::kernels::words::{
-    LOG_ROWS, LOG_WIDTH, MAX_METRICS, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_ROWS, STATE_UPDATE, STATE_WORDS,
+    LOG_ROWS, LOG_WIDTH, MAX_METRICS, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_MICRO, STATE_ROWS, STATE_UPDATE, STATE_WORDS,
 };
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ pub(super) fn spans(k: &Tick) -> Vec<Range<usize>> {
             false => all.push(0..k.metrics.iter().max().map_or(0, |m| m + 1)),
         }
     }
-    all.extend(k.train.then_some(0..k.partials));
+    all.extend(k.updates.then_some(0..k.partials));
     all
 }
 
@@ -31,7 +31,7 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
     let mut halt = false;
     if let Some(at) = k.loss {
         let loss = f32s(reads[0])[at];
-        let partials = reads.last().filter(|_| k.train).map_or(&[][..], |p| &f32s(p)[..k.partials]);
+        let partials = reads.last().filter(|_| k.updates).map_or(&[][..], |p| &f32s(p)[..k.partials]);
         let squares = total(partials, |v| v) as f32;
         halt = k.train && (!loss.is_finite() || (k.norm_halts && !squares.is_finite()));
         line[1] = loss.to_bits();
@@ -47,8 +47,11 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
         return;
     }
     state[STATE_BATCH] = batch.wrapping_add(1);
-    if k.train {
+    if k.updates {
         state[STATE_UPDATE] = state[STATE_UPDATE].wrapping_add(1);
+    }
+    if k.train {
+        state[STATE_MICRO] = if k.updates { 0 } else { state[STATE_MICRO].wrapping_add(1) };
     }
     let cursor = state[STATE_CURSOR].wrapping_add(k.batch as u32);
     if cursor >= state[STATE_ROWS] {

@@ -2,11 +2,13 @@ use super::source::{FINITE, Source};
 use super::{Access, to_words, words};
 
 /// The end of a step: log, counters, cursor, halt.
-/// Buffers: state, log; where there is a loss: loss, metrics; in training: partial sums of the gradient's squares.
+/// Buffers: state, log; where there is a loss: loss, metrics; where there was an update: partial sums of the gradient's squares.
 #[derive(Debug, Clone)]
 pub struct Tick {
-    /// Whether parameters were updated.
+    /// Whether the step trains: then a loss that is not finite halts.
     pub train: bool,
+    /// Whether parameters were updated.
+    pub updates: bool,
     /// Lanes of the one workgroup.
     pub group: usize,
     /// Rows of the batch.
@@ -31,7 +33,7 @@ impl Tick {
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
         s.number("LOG_ROWS", words::LOG_ROWS).number("LOG_WIDTH", words::LOG_WIDTH).group(self.group).state_names();
-        s.flag("TRAIN", self.train).flag("NORM_HALTS", self.norm_halts).flag("HAS_LOSS", self.loss.is_some());
+        s.flag("TRAIN", self.train).flag("UPDATES", self.updates).flag("NORM_HALTS", self.norm_halts).flag("HAS_LOSS", self.loss.is_some());
         s.buffer("state", Access::Write, "u32").buffer("log_words", Access::Write, "u32");
         let mut logs = String::new();
         if self.loss.is_some() {
@@ -47,7 +49,7 @@ impl Tick {
         let value = if self.loss.is_some() { "loss[dim(2u)]" } else { "0.0" };
         s.line(format!("fn loss_value() -> f32 {{ return {value}; }}"));
         s.line(format!("fn log_metrics(at: u32) {{\n{logs}}}"));
-        if self.train {
+        if self.updates {
             s.buffer("partials", Access::Read, "f32").line("fn partial(i: u32) -> f32 { return partials[i]; }");
         } else {
             s.line("fn partial(i: u32) -> f32 { return 0.0; }");
@@ -62,7 +64,7 @@ impl Tick {
         if self.loss.is_some() {
             a.resize(3 + self.bound(), Access::Read);
         }
-        a.resize(a.len() + usize::from(self.train), Access::Read);
+        a.resize(a.len() + usize::from(self.updates), Access::Read);
         a
     }
 

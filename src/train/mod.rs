@@ -21,6 +21,7 @@ mod settings;
 mod step;
 mod trainer;
 mod update;
+mod windows;
 mod weights;
 
 pub use bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};

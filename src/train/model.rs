@@ -9,7 +9,7 @@ use crate::error::{Faults, Result};
 use crate::graph::Field;
 use crate::nn::{LayerRow, Module, ParameterSpec};
 use crate::optim::Group;
-use crate::plan::{Arena, DataId, Handle, Layout, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
+use crate::plan::{Arena, DataId, Handle, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
 use crate::tensor::Shape;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -235,16 +235,21 @@ impl Model {
 
     /// The program for a purpose over data of this layout; planned on first use.
     pub(super) fn program(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Arc<Program>> {
+        self.program_part(data, purpose, Part::Whole, batch)
+    }
+
+    /// As [`Model::program`], for this part of an update.
+    pub(super) fn program_part(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize) -> Result<Arc<Program>> {
         data.check()?;
         let fields = self.fields_of(data, purpose);
-        let key = program_key(&fields, purpose, batch);
+        let key = program_key(&fields, purpose, part, batch);
         if let Some(p) = self.programs.get(&key) {
             return Ok(p.clone());
         }
         self.check_data(data, purpose)?;
         let built = build(&*self.module, &self.settings, purpose, batch, &fields)?;
         self.face.meet(built.face, || format!("built for {purpose:?} with a batch of {batch}"))?;
-        let request = Request { step: &built.step, purpose, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
+        let request = Request { step: &built.step, purpose, part, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
         let program = Arc::new(plan(&request)?);
         tracing::debug!(?purpose, batch, launches = program.launches.len(), "planned a step");
         self.programs.insert(key, program.clone());
@@ -253,14 +258,19 @@ impl Model {
 
     /// The program made ready over this very data set, whole on the device or in blocks.
     pub(super) fn handle(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Handle> {
-        self.handle_in(data, purpose, batch, self.place(data, purpose.lane()))
+        self.handle_in(data, purpose, Part::Whole, batch, self.place(data, purpose.lane()))
+    }
+
+    /// The training program for this part of an update, made ready.
+    pub(super) fn handle_part(&mut self, data: &Dataset, (part, batch): (Part, usize)) -> Result<Handle> {
+        self.handle_in(data, Purpose::Train, part, batch, self.place(data, Purpose::Train.lane()))
     }
 
     /// As [`Model::handle`], with the rows in this place.
-    pub(super) fn handle_in(&mut self, data: &Dataset, purpose: Purpose, batch: usize, place: Place) -> Result<Handle> {
-        let program = self.program(data, purpose, batch)?;
+    pub(super) fn handle_in(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize, place: Place) -> Result<Handle> {
+        let program = self.program_part(data, purpose, part, batch)?;
         let resident = self.make_resident(place, data, batch)?;
-        let key = (program_key(&self.fields_of(data, purpose), purpose, batch), self.resident[resident].key);
+        let key = (program_key(&self.fields_of(data, purpose), purpose, part, batch), self.resident[resident].key);
         if let Some(h) = self.handles.get(&key) {
             return Ok(*h);
         }
@@ -300,6 +310,6 @@ impl Model {
     }
 }
 
-fn program_key(fields: &[Field], purpose: Purpose, batch: usize) -> String {
-    format!("{purpose:?} {batch} {fields:?}")
+fn program_key(fields: &[Field], purpose: Purpose, part: Part, batch: usize) -> String {
+    format!("{purpose:?} {part:?} {batch} {fields:?}")
 }

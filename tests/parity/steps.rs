@@ -19,8 +19,8 @@ pub const UPDATE: u32 = RATE_ROWS as u32 - 2;
 pub struct Run {
     pub session: Box<dyn Session>,
     pub handle: Handle,
-    lane: Lane,
-    batch: u32,
+    pub lane: Lane,
+    pub batch: u32,
     /// Every line of the log so far.
     pub lines: Vec<LogLine>,
 }

@@ -95,6 +95,8 @@ const LINES: &[Line] = &[
     ("optimizer", "a wrong rule", edit!(Optimizer, k => k.rule = Expr::of(2, |x| vec![&x[0] - Scalar::rate(1) * &x[1]])), &["sgd [128]"]),
     ("optimizer", "another's loss", edit!(Optimizer, k => k.gate = Gate::Loss(1)), &["a loss of NaN halts"]),
     ("optimizer", "parameters all alike", edit!(Optimizer, k => k.rates.blocks = 0), &["adamw in groups [257] [300]"]),
+    ("accumulate", "a short arena", edit!(Accumulate, k => k.size -= 128), &["3 batches an update [257]"]),
+    ("accumulate", "a row too many", edit!(Accumulate, k => k.rows += 1), &["3 batches an update [257]"]),
     ("squares", "a short arena", edit!(Squares, k => k.size -= 128), &["sgd, clipped [257] [300]"]),
     ("squares", "another's loss", edit!(Squares, k => k.loss += 1), &["a loss of NaN halts where norms are clipped"]),
     ("direction", "a short arena", edit!(Direction, k => k.size -= 128), &["lamb [257] [300]"]),
