@@ -71,7 +71,10 @@ fn accumulation_is_the_large_batch() {
                 for (a, b) in large.0.iter().zip(&small.0) {
                     assert_eq!((a.step, a.epoch, a.rows, a.epoch_ended), (b.step, b.epoch, b.rows, b.epoch_ended), "{what}");
                     let near = |a: f32, b: f32| (a - b).abs() <= 1e-5 * a.abs() + 1e-6;
-                    assert!(near(a.loss, b.loss) && near(a.grad_norm, b.grad_norm) && near(a.losses[0], b.losses[0]), "{what}: {a:?} {b:?}");
+                    assert!(
+                        near(a.loss, b.loss) && near(a.grad_norm, b.grad_norm) && near(a.losses[0], b.losses[0]),
+                        "{what}: {a:?} {b:?}"
+                    );
                 }
                 assert!(apart(&large.1, &small.1) < 1e-5, "{what}: {}", apart(&large.1, &small.1));
                 let whole = train(batch, n, usize::MAX);
@@ -226,11 +229,18 @@ fn launches_are_those_of_the_docs() {
     let group = || Group::new().lr_multiplier(0.5).weight_decay(0.1);
     let three = RmsProp::default().centered(true).momentum(0.9);
     let docs = include_str!("../docs/launches.md");
-    let mut told = |row: &str, launches: usize| {
+    let told = |row: &str, launches: usize| {
         let line = docs.lines().find(|l| l.starts_with(&format!("| {row} |"))).unwrap_or_else(|| panic!("the docs lack `{row}`"));
         assert!(line.contains(&format!("| + {launches} |")), "{row}: {launches}, and the docs say {line}");
     };
-    for o in [Sgd::new(0.1).momentum(0.9).into(), Adam::default().into(), AdamW::default().into(), three.clone().into(), Adagrad::default().into(), Lion::default().into()] {
+    for o in [
+        Sgd::new(0.1).momentum(0.9).into(),
+        Adam::default().into(),
+        AdamW::default().into(),
+        three.clone().into(),
+        Adagrad::default().into(),
+        Lion::default().into(),
+    ] {
         told("Sgd, Adam, AdamW, RmsProp, Adagrad, Lion", of(o));
     }
     told("Lamb", of(Lamb::default().into()));

@@ -96,7 +96,15 @@ fn halted(table: &mut Table, lane: Lane) -> Result<bool> {
 }
 
 /// Runs steps until they are done or the lane halts, and adds the lines that they left; `all` is how many steps the submit has.
-fn run(p: &mut Prepared, table: &mut Table, threads: usize, steps: usize, first_batch: u32, all: usize, lines: &mut Vec<LogLine>) -> Result<()> {
+fn run(
+    p: &mut Prepared,
+    table: &mut Table,
+    threads: usize,
+    steps: usize,
+    first_batch: u32,
+    all: usize,
+    lines: &mut Vec<LogLine>,
+) -> Result<()> {
     let lane = p.program.purpose.lane();
     for _ in 0..steps {
         if halted(table, lane)? {

@@ -1,5 +1,5 @@
 use super::source::Source;
-use super::words::{RATE_SCALE, RATE_ROWS};
+use super::words::{RATE_ROWS, RATE_SCALE};
 use super::{Access, RateTable, fold, to_words};
 
 /// Adds a batch's gradient, times its rows, to the sum of the others of one update; after the last of them the mean over all rows stands in the

@@ -115,7 +115,12 @@ impl Group {
             g.weight_decay.into_iter().for_each(|x| number("weight_decay", x));
             g.l1.into_iter().for_each(|x| number("l1", x));
             let key = format!("optimizer.groups[{i}].l1");
-            faults.check(l1 || g.l1.is_none(), &key, "this optimizer has no L1 penalty", "leave it out, or take Sgd, Adam, RmsProp or Adagrad");
+            faults.check(
+                l1 || g.l1.is_none(),
+                &key,
+                "this optimizer has no L1 penalty",
+                "leave it out, or take Sgd, Adam, RmsProp or Adagrad",
+            );
         }
     }
 }

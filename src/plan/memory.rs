@@ -94,7 +94,13 @@ impl Program {
         let (train, frozen) = (self.arena.size, self.arena.frozen);
         let lanes = 2 * (STATE_WORDS + LOG_ROWS * LOG_WIDTH);
         let staging = STAGED * LOG_ROWS / 4 * LOG_WIDTH;
-        let words = train * (2 + self.moments + usize::from(self.accumulates())) + frozen + lanes + self.rates.words() + PARTIALS + staging + DIMS * self.launches.len();
+        let words = train * (2 + self.moments + usize::from(self.accumulates()))
+            + frozen
+            + lanes
+            + self.rates.words()
+            + PARTIALS
+            + staging
+            + DIMS * self.launches.len();
         4 * words as u64 + self.slots.iter().sum::<usize>() as u64
     }
 

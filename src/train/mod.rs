@@ -21,8 +21,8 @@ mod settings;
 mod step;
 mod trainer;
 mod update;
-mod windows;
 mod weights;
+mod windows;
 
 pub use bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};
 pub use by_hand::HostBatch;

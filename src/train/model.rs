@@ -249,7 +249,8 @@ impl Model {
         self.check_data(data, purpose)?;
         let built = build(&*self.module, &self.settings, purpose, batch, &fields)?;
         self.face.meet(built.face, || format!("built for {purpose:?} with a batch of {batch}"))?;
-        let request = Request { step: &built.step, purpose, part, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
+        let request =
+            Request { step: &built.step, purpose, part, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
         let program = Arc::new(plan(&request)?);
         tracing::debug!(?purpose, batch, launches = program.launches.len(), "planned a step");
         self.programs.insert(key, program.clone());

@@ -270,16 +270,15 @@ impl Model {
             Event::Steps(s) => s,
         };
         let w = s.windows;
-        let (by_hand, mut feed, mut at) = match s.order {
-            None => (Some(self.by_hand(&s.data, Purpose::Train)?), None, 0),
+        let (handles, mut feed, mut at) = match s.order {
+            None => (vec![(w.program(0), self.by_hand(&s.data, Purpose::Train)?)], None, 0),
             Some(order) => {
-                for program in w.programs() {
-                    self.handle_part(&s.data, program)?;
-                }
+                // before the feed, which takes the rows' buffers for its own
+                let handles = self.loop_handles(&s.data, &w)?;
                 let (part, rows) = w.program(0);
                 let program = self.program_part(&s.data, Purpose::Train, part, rows)?;
                 let feed = Feed::start(self, &s.data, &program, rows, Order { epochs: usize::MAX, ..order })?;
-                (None, Some(feed), order.row / w.batch)
+                (handles, Some(feed), order.row / w.batch)
             }
         };
         let (mut done, mut update) = (0, s.update);
@@ -290,10 +289,7 @@ impl Model {
                 now = feed.ready(self, 0, now)?;
                 feed.used(now);
             }
-            let mut runs = Vec::new();
-            for (program, count) in w.runs(at, now) {
-                runs.push((by_hand.map_or_else(|| self.handle_part(&s.data, program), Ok)?, count));
-            }
+            let runs = w.runs_of(&handles, at, now);
             self.upload_rates(update, &w.scales(at, now), s.rate)?;
             self.session.submit_runs(&runs, (s.batch + done as u64) as u32)?;
             let lines = self.session.poll(Lane::Train, true)?.unwrap_or_default();

@@ -157,7 +157,16 @@ pub struct Fit {
 
 impl Default for Fit {
     fn default() -> Self {
-        Fit { epochs: 1, batch_size: 32, accumulate: 1, shuffle: true, validation: None, verbose: 1, steps_per_submit: 0, snapshot_every: 10.0 }
+        Fit {
+            epochs: 1,
+            batch_size: 32,
+            accumulate: 1,
+            shuffle: true,
+            validation: None,
+            verbose: 1,
+            steps_per_submit: 0,
+            snapshot_every: 10.0,
+        }
     }
 }
 

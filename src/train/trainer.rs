@@ -158,9 +158,7 @@ impl<'a> Trainer<'a> {
         let again = self.feed.take().is_some();
         let data = &self.data;
         (self.handles, self.feed) = self.model.healed(|m| {
-            // the largest first: room for its rows is room for all
-            let handle = |p: &(Part, usize)| m.handle_part(data, *p).map(|h| (*p, h));
-            let handles = windows.programs().iter().rev().map(handle).collect::<Result<Vec<_>>>()?;
+            let handles = m.loop_handles(data, &windows)?;
             let (part, rows) = windows.program(0);
             let program = m.program_part(data, Purpose::Train, part, rows)?;
             Ok((handles, Some(Feed::start(m, data, &program, rows, order)?)))
@@ -400,8 +398,7 @@ impl<'a> Trainer<'a> {
             self.attach(batch)?;
             batches = self.feed(batch, queued)?;
         }
-        let handle = |p: (Part, usize)| self.handles.iter().find(|h| h.0 == p).map(|h| h.1);
-        let runs: Vec<(Handle, usize)> = self.windows.runs(batch, batches).into_iter().filter_map(|(p, n)| Some((handle(p)?, n))).collect();
+        let runs = self.windows.runs_of(&self.handles, batch, batches);
         self.model.upload_rates(self.model.updates, &self.windows.scales(batch, batches), self.learning_rate)?;
         self.model.session.submit_runs(&runs, self.model.batches as u32)?;
         self.feed.iter_mut().for_each(|f| f.used(batches));

@@ -1,6 +1,9 @@
 //! How the batches of an epoch become updates: one each, or several whose gradients are accumulated.
 
-use crate::plan::Part;
+use super::Model;
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::plan::{Handle, Part};
 
 /// An epoch's batches, in windows that end with an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +94,12 @@ impl Windows {
         out
     }
 
+    /// The same with these handles of the programs.
+    pub fn runs_of(&self, handles: &[((Part, usize), Handle)], batch: usize, count: usize) -> Vec<(Handle, usize)> {
+        let handle = |p: (Part, usize)| handles.iter().find(|h| h.0 == p).map(|h| h.1);
+        self.runs(batch, count).into_iter().filter_map(|(p, n)| Some((handle(p)?, n))).collect()
+    }
+
     /// Every program of an epoch. All updates but the last are alike.
     pub fn programs(&self) -> Vec<(Part, usize)> {
         let last = self.updates().saturating_sub(1);
@@ -102,6 +111,16 @@ impl Windows {
     }
 }
 
+impl Model {
+    /// The programs of a loop over this data, made ready.
+    pub(super) fn loop_handles(&mut self, data: &Dataset, windows: &Windows) -> Result<Vec<((Part, usize), Handle)>> {
+        let mut programs = windows.programs();
+        // the largest first: room for its rows is room for all
+        programs.sort_by_key(|p| std::cmp::Reverse(p.1));
+        programs.into_iter().map(|p| self.handle_part(data, p).map(|h| (p, h))).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +128,9 @@ mod tests {
     /// Every batch in one update, updates one after another, all rows counted, for many shapes of an epoch.
     #[test]
     fn an_epoch_is_cut_without_gap() {
-        for (rows, batch, accumulate) in [(10, 3, 1), (10, 3, 2), (10, 3, 3), (10, 3, 4), (10, 3, 9), (12, 3, 2), (2, 5, 3), (7, 1, usize::MAX)] {
+        for (rows, batch, accumulate) in
+            [(10, 3, 1), (10, 3, 2), (10, 3, 3), (10, 3, 4), (10, 3, 9), (12, 3, 2), (2, 5, 3), (7, 1, usize::MAX)]
+        {
             let w = Windows { rows, batch, accumulate };
             let all: Vec<_> = (0..w.batches()).map(|b| w.program(b)).collect();
             assert_eq!(all.iter().map(|p| p.1).sum::<usize>(), rows);

@@ -91,10 +91,7 @@ fn stepped(run: &mut Run, site: &Site<'_>, full: &Built, ragged: &Built, rule: &
         ("parameters".into(), floats(run.session.read(BufferId::Parameters, at, n)?)),
         ("moment".into(), floats(run.session.read(BufferId::Moment(0), at, n)?)),
         ("gradient norms".into(), norms.to_vec()),
-        (
-            "batch, update, epoch, open".into(),
-            [STATE_BATCH, STATE_UPDATE, STATE_EPOCH, STATE_MICRO].map(|w| f64::from(state[w])).to_vec(),
-        ),
+        ("batch, update, epoch, open".into(), [STATE_BATCH, STATE_UPDATE, STATE_EPOCH, STATE_MICRO].map(|w| f64::from(state[w])).to_vec()),
     ])
 }
 

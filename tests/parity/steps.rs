@@ -111,16 +111,17 @@ const BAD: usize = 2;
 
 /// A loss that is not finite stops parameters, moments, counters and cursor to the bit, though later losses are fine.
 fn halts(name: &'static str, value: f64) -> Row {
-    halts_under(format!("a loss of {name} halts"), value, descent())
+    halts_under(format!("a loss of {name} halts"), value, descent(), 0)
 }
 
-/// As [`halts`], under another rule.
-fn halts_under(name: impl Into<String>, value: f64, rule: Rule) -> Row {
+/// As [`halts`], under another rule; by this field of the data: the second has no part in the gradient.
+fn halts_under(name: impl Into<String>, value: f64, rule: Rule, field: usize) -> Row {
     let name = name.into();
     Row::new(name.clone(), move || {
         let rule = rule.clone();
-        let mut built = linear(300, ROWS).build()?;
-        built.fields[0].spoil(BAD, value);
+        let body = |m: &crate::make::Make| (m.p([300]) * m.batch([300]).reshape([300])).sum() + m.batch([1]).sum();
+        let mut built = Case::new("linear 300", body).over(Order { rows: ROWS, ..Order::all(1) }).build()?;
+        built.fields[field].spoil(BAD, value);
         let lines: Vec<f64> = (0..=BAD).flat_map(|i| [f64::from(BATCH) + i as f64, f64::from(u8::from(i == BAD))]).collect();
         let after = state_after(&built, BAD, BAD, true);
         let mut moved_on = after.clone();
@@ -179,7 +180,10 @@ fn overflows() -> Row {
     Row::new("a norm that is infinite and not clipped", || {
         let mut built = linear(300, ROWS).build()?;
         built.fields[0].spoil(BAD, 1e30);
-        let truth = vec![exact("norms that are infinite", (0..4).map(|i| f64::from(u8::from(i == BAD))).collect()), exact("state", state_after(&built, 4, 4, false))];
+        let truth = vec![
+            exact("norms that are infinite", (0..4).map(|i| f64::from(u8::from(i == BAD))).collect()),
+            exact("state", state_after(&built, 4, 4, false)),
+        ];
         let run = move |site: &Site<'_>| {
             let mut run = match Run::new(site, &built, &descent(), &[])? {
                 Ok(r) => r,
@@ -187,7 +191,8 @@ fn overflows() -> Row {
             };
             let found = run.submit(run.handle, 4).and_then(|()| run.state());
             let norms = run.lines.iter().map(|l| f64::from(u8::from(l.grad_norm.is_infinite()))).collect();
-            let all = |s: Vec<u32>| vec![("norms that are infinite".into(), norms), ("state".into(), s.into_iter().map(f64::from).collect())];
+            let all =
+                |s: Vec<u32>| vec![("norms that are infinite".into(), norms), ("state".into(), s.into_iter().map(f64::from).collect())];
             Some(found.map(all).map_err(Fail::from))
         };
         Ok(Ready { truth, run: Box::new(run), facts: Facts::of("halt", "a norm", "300") })
@@ -278,17 +283,19 @@ fn listed(run: &mut Run, site: &Site<'_>, full: &Built, ragged: Option<&Built>, 
 pub fn all() -> Vec<Row> {
     let mut out = vec![halts("NaN", f64::NAN), halts("infinity", f64::INFINITY), halts("minus infinity", f64::NEG_INFINITY), evaluates()];
     let clipped = || descent().clip_norm(1.0);
-    out.push(halts_under("a loss of NaN halts where norms are clipped", f64::NAN, clipped()));
-    out.push(halts_under("a loss of infinity halts where norms are clipped", f64::INFINITY, clipped()));
+    out.push(halts_under("a loss of NaN halts where norms are clipped", f64::NAN, clipped(), 0));
+    out.push(halts_under("a loss of NaN with good gradients halts where norms are clipped", f64::NAN, clipped(), 1));
+    out.push(halts_under("a loss of infinity halts where norms are clipped", f64::INFINITY, clipped(), 0));
     // the loss is finite, the squares of its gradient are not
-    out.push(halts_under("a norm that is infinite halts", 1e30, clipped()));
+    out.push(halts_under("a norm that is infinite halts", 1e30, clipped(), 0));
     let tensors = || {
         let direction = gradus::expr::Expr::of(3, |x| vec![0.125 * &x[1], &x[2] + &x[1]]);
         Rule::by_tensor(direction, 1, gradus::expr::Expr::of(2, |x| vec![&x[0] - &x[1]]))
     };
-    out.push(halts_under("a loss of NaN halts where tensors have norms", f64::NAN, tensors()));
-    out.push(halts_under("a norm that is infinite halts where tensors have norms", 1e30, tensors().clip_norm(1.0)));
-    out.push(halts_under("a norm that is infinite halts an average", 1e30, clipped().average(0.5)));
+    out.push(halts_under("a loss of NaN halts where tensors have norms", f64::NAN, tensors(), 0));
+    out.push(halts_under("a loss of NaN with good gradients halts where tensors have norms", f64::NAN, tensors(), 1));
+    out.push(halts_under("a norm that is infinite halts where tensors have norms", 1e30, tensors().clip_norm(1.0), 0));
+    out.push(halts_under("a norm that is infinite halts an average", 1e30, clipped().average(0.5), 0));
     out.push(overflows());
     for (rows, batch) in [(1, 1), (7, 3), (64, 32), (257, 33)] {
         out.extend([epochs(rows, batch, 3, true), epochs(rows, batch, 3, false)]);

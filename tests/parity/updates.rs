@@ -224,7 +224,8 @@ fn row(entry: Entry, sizes: [usize; 2]) -> Row {
         truth.push(exact("state", state_after(&built, STEPS, STEPS, false)));
         let facts = Facts::of("optimizer", entry.name, format!("{sizes:?}"));
         let run = move |site: &Site<'_>| {
-            let rates = |(i, r): (usize, &f64)| entry.optimizer.group_rates(i as u64, entry.lr * r).flat_map(|r| r.map(f32::to_bits)).collect();
+            let rates =
+                |(i, r): (usize, &f64)| entry.optimizer.group_rates(i as u64, entry.lr * r).flat_map(|r| r.map(f32::to_bits)).collect();
             let rates: Vec<Vec<u32>> = RATES.iter().enumerate().map(rates).collect();
             let rule = entry.rule();
             let run = Run::with(site, &built, &rule, &rates, &entry.optimizer.table(&built.arena))?;
