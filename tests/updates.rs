@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::sync::Arc;
 
-static SUITE: Suite = Suite::new("updates", 14);
+static SUITE: Suite = Suite::new("updates", 13);
 
 fn noise(n: usize, seed: u32) -> Vec<f32> {
     let mut x = seed.wrapping_mul(747_796_405).wrapping_add(12345);
