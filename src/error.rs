@@ -1,5 +1,9 @@
 #![doc = include_str!("../docs/errors.md")]
 
+mod culprit;
+
+pub use culprit::{Culprit, OperandRange};
+
 use std::fmt;
 use std::panic::Location;
 use std::path::PathBuf;
@@ -134,15 +138,15 @@ pub enum Error {
 
     /// The loss became NaN or infinite: that step and all later ones changed nothing.
     #[error(
-        "the loss is not finite ({loss}) at step {step}\n  where: epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, check the data for NaN or huge values, or see with `Model::activation` and `Model::gradient` where it grows"
+        "the loss is not finite ({loss}) at step {step}{}\n  where: epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate or check the data for NaN or huge values; `Fit::detect_anomaly` names the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default()
     )]
-    NonFiniteLoss { step: u64, epoch: u64, loss: f32 },
+    NonFiniteLoss { step: u64, epoch: u64, loss: f32, cause: Option<Box<Culprit>> },
 
     /// The norm of the gradients became NaN or infinite where it is clipped: that step and all later ones changed nothing.
     #[error(
-        "the norm of the gradients is not finite ({norm}) at step {step}, though the loss is\n  where: the gradient of `{parameter}`, epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, look for divisions by 0 and roots of 0 in the model, or see with `Model::gradient` where it grows"
+        "the norm of the gradients is not finite ({norm}) at step {step}, though the loss is{}\n  where: the gradient of `{parameter}`, epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, look for divisions by 0 and roots of 0 in the model, or let `Fit::detect_anomaly` name the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default()
     )]
-    NonFiniteGradient { step: u64, epoch: u64, norm: f32, parameter: String },
+    NonFiniteGradient { step: u64, epoch: u64, norm: f32, parameter: String, cause: Option<Box<Culprit>> },
 
     /// Something that was asked for by name and is not there.
     #[error("there is no {what} `{name}`\n  where: {at}\n  help: {}", if known.is_empty() { "nothing of this kind is there; `Model::summary` lists what a model has".to_string() } else { format!("there is {}", known.join(", ")) })]

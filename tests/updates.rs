@@ -206,7 +206,9 @@ fn a_bad_gradient_is_named_and_changes_nothing() {
             });
             let mut model = net.compile(settings(Adam::new(0.01), &device).clip_norm(1.0).ema(0.9)).unwrap();
             let before = bits(&mut model);
-            let e = model.fit(&table(60), Fit::new().batch_size(10).accumulate(accumulate).verbose(0)).unwrap_err();
+            let fit = || Fit::new().batch_size(10).accumulate(accumulate).verbose(0);
+            let e = model.fit(&table(60), fit().detect_anomaly(true)).unwrap_err();
+            assert!(matches!(&e, gradus::Error::NonFiniteGradient { cause: Some(_), .. }), "{e}");
             assert_eq!(e.code(), "non-finite-gradient", "{e}");
             assert!(e.to_string().contains("`root`") && e.to_string().contains("step 1"), "{e}");
             assert!(bits(&mut model) == before, "{device}");

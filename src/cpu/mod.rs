@@ -159,14 +159,7 @@ impl Session for CpuSession {
         if program.accumulates() {
             self.table.make_sums()?;
         }
-        // kernels count elements in 32 bits; a GPU's bindings end before that
-        if let Some(bytes) = program.slots.iter().find(|&&b| b / 4 > u32::MAX as usize) {
-            return Err(Error::Unsupported {
-                what: format!("a tensor of {} elements", bytes / 4),
-                at: format!("a batch of {}", program.batch),
-                help: "a tensor has at most 2^32 - 1 elements: take a smaller batch or a narrower layer".into(),
-            });
-        }
+        program.countable()?;
         let launches = program.launches.iter().map(|l| Ready::new(l, &self.table, data, self.threads)).collect::<Result<Vec<_>>>()?;
         self.prepared.push(Some(Prepared { program: program.clone(), data: data.to_vec(), launches }));
         Ok(Handle(self.prepared.len() - 1))

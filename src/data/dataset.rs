@@ -298,6 +298,13 @@ impl Dataset {
         Ok(out)
     }
 
+    /// These rows of one field as the device stores them. Rows count from the source's first.
+    pub(crate) fn words_of(&self, field: usize, rows: &[u32]) -> Result<Vec<u32>> {
+        let mut out = vec![0; rows.len() * self.row_words(field)];
+        self.read(field, rows, &mut out)?;
+        Ok(out)
+    }
+
     /// Reads a field from end to end, a bounded number of rows at a time.
     pub(crate) fn each_chunk(&self, field: usize, mut f: impl FnMut(usize, &[u32]) -> Result<()>) -> Result<()> {
         let words = self.looks[field].field().words();

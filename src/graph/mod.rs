@@ -72,6 +72,9 @@ pub struct Node {
     pub place: &'static Location<'static>,
 }
 
+/// Elements beyond all memory: their bytes still fit a number.
+const MOST: usize = 1 << 48;
+
 /// A static graph of operations.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
@@ -94,10 +97,10 @@ impl Graph {
     pub fn add(&mut self, op: Op, inputs: &[Value], layer: &str, at: &'static Location<'static>) -> Result<NodeId> {
         let types: Vec<&Type> = inputs.iter().map(|&v| self.ty(v)).collect();
         let outputs = op.infer(&types).map_err(|fault| fault.into_error(&op, layer, at))?;
-        // kernels divide by extents; what is too large is refused where memory is known
-        if let Some(t) = outputs.iter().find(|t| t.shape.size() == 0) {
+        // kernels divide by extents; what is merely too large is refused where memory is known
+        if let Some(t) = outputs.iter().find(|t| t.shape.size() == 0 || t.shape.size() > MOST) {
             let problem = format!("its result would have the shape {}", t.shape);
-            return Err(OpFault::shape(problem, "a tensor has at least one element").into_error(&op, layer, at));
+            return Err(OpFault::shape(problem, "a tensor has between 1 and 2^48 elements").into_error(&op, layer, at));
         }
         self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs, layer: layer.to_string(), place: at });
         Ok(self.nodes.len() - 1)

@@ -156,6 +156,7 @@ impl Op {
                     Binary::LessEqual => "less_equal",
                     Binary::Equal => "equal",
                 },
+                [.., Node::Unary(u, _)] if f.flops() == 1 => u.name(),
                 [.., Node::Select(..)] if f.flops() == 1 => "select",
                 _ => "map",
             },

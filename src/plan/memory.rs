@@ -75,6 +75,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         slots,
         live_bytes,
         largest,
+        elements: 0,
         arena: r.arena.clone(),
         moments: r.rule.moments,
         rates: r.rule.rates(r.arena),

@@ -165,6 +165,8 @@ pub struct Program {
     pub live_bytes: usize,
     /// The largest values that slots hold, by the launch that makes them, with their bytes.
     pub largest: Vec<(String, usize)>,
+    /// Elements of the largest value of the graph, in a slot or not.
+    pub elements: usize,
     /// The parameters.
     pub arena: Arena,
     /// Moments that the optimizer keeps, an average of the weights among them.
@@ -247,6 +249,7 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
     let groups = fuse::fuse(&step)?;
     let draft = lower::lower(r, &step, &groups)?;
     let mut program = memory::colour(r, draft);
+    program.elements = largest(&step);
     program.index_limits = limits::index_limits(&step.graph);
     program.label_limits = limits::label_limits(&step.graph);
     for l in &program.launches {
@@ -261,7 +264,27 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
     Ok(program)
 }
 
+fn largest(step: &Step) -> usize {
+    let g = &step.graph;
+    let live = g.live(&step.roots());
+    let sizes = g.nodes.iter().zip(live).filter(|(_, live)| *live).flat_map(|(n, _)| n.outputs.iter().map(|t| t.shape.size()));
+    sizes.max().unwrap_or(0)
+}
+
 impl Program {
+    /// Fails where kernels, which count elements in 32 bits, would lose count. Sessions ask after they have taken the memory: what does not
+    /// fit is told as such.
+    pub(crate) fn countable(&self) -> Result<()> {
+        if self.elements <= u32::MAX as usize {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            what: format!("a tensor of {} elements", self.elements),
+            at: format!("a batch of {}", self.batch),
+            help: "a tensor has at most 2^32 - 1 elements: take a smaller batch or a narrower layer".into(),
+        })
+    }
+
     /// The launches of a phase.
     pub fn phase(&self, phase: Phase) -> &[Launch] {
         let range = self.phases.iter().find(|(p, _)| *p == phase).map_or(0..0, |(_, r)| r.clone());

@@ -2,12 +2,14 @@
 
 use super::Model;
 use super::bisect::Difference;
+use super::parameters::ParameterWords;
 use super::step::{Built, build};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::expr::Real;
 use crate::graph::{Field, Graph, NodeId, Op, Value};
 use crate::kernels::words::{STATE_ROWS, STATE_WORDS};
-use crate::plan::{BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
+use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
 use crate::reference::{Data, evaluate, evaluate_all, rounding};
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -50,14 +52,7 @@ impl Bench {
         for (i, f) in fields.iter().enumerate() {
             fed.insert(f.name.clone(), batch_of(f, &rows.words(i)?));
         }
-        let feed = |op: &Op| match op {
-            Op::Batch { field, .. } => fed.get(&field.name).cloned(),
-            Op::Parameter { name, .. } => {
-                let e = model.arena.find(name)?;
-                Some(Data::Real(words.get(e).iter().map(|w| f32::from_bits(*w).into()).collect()))
-            }
-            _ => None,
-        };
+        let feed = |op: &Op| feed(op, &fed, &model.arena, &words);
         let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
         simplified_well(&written, &step, &exact, &evaluate::<f64>(&written.graph, &feed, &written.roots())?)?;
         let all: Vec<NodeId> = (0..step.graph.nodes.len()).collect();
@@ -183,8 +178,20 @@ impl Bench {
     }
 }
 
+/// What a leaf of the graph holds: a field of the batch, or a parameter.
+pub(super) fn feed<T: Real>(op: &Op, fields: &HashMap<String, Data<T>>, arena: &Arena, words: &ParameterWords) -> Option<Data<T>> {
+    match op {
+        Op::Batch { field, .. } => fields.get(&field.name).cloned(),
+        Op::Parameter { name, .. } => {
+            let e = arena.find(name)?;
+            Some(Data::Real(words.get(e).iter().map(|w| T::from_f64(f32::from_bits(*w).into())).collect()))
+        }
+        _ => None,
+    }
+}
+
 /// What the gather should make of a field's stored rows.
-fn batch_of(f: &Field, words: &[u32]) -> Data<f64> {
+pub(super) fn batch_of(f: &Field, words: &[u32]) -> Data<f64> {
     let rows = words.chunks(f.words().max(1));
     let integers: Vec<u32> = match f.stored {
         DType::U8 => rows.flat_map(|row| (0..f.width()).map(|i| row[i / 4] >> (8 * (i % 4)) & 0xff)).collect(),

@@ -137,6 +137,7 @@ impl Model {
             metrics,
             rows: n,
             epoch_ended: false,
+            spikes: vec![],
         })
     }
 

@@ -1,5 +1,6 @@
 //! Models, training loops, settings, devices, files.
 
+mod anomaly;
 mod bench;
 mod bisect;
 mod by_hand;
@@ -18,6 +19,7 @@ mod progress;
 mod recipe;
 mod recover;
 mod settings;
+mod spikes;
 mod step;
 mod trainer;
 mod update;

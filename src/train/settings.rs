@@ -153,6 +153,10 @@ pub struct Fit {
     pub steps_per_submit: usize,
     /// Seconds between two copies of the parameters and moments to the host; 10. See [`Fit::snapshot_every`].
     pub snapshot_every: f64,
+    /// Whether a loss that is not finite is traced to the operation that it comes from; it is not. See [`Fit::detect_anomaly`].
+    pub detect_anomaly: bool,
+    /// A loss so many times the running mean of the losses before it is warned of; 10, and 0 for never.
+    pub loss_spike: f64,
 }
 
 impl Default for Fit {
@@ -166,6 +170,8 @@ impl Default for Fit {
             verbose: 1,
             steps_per_submit: 0,
             snapshot_every: 10.0,
+            detect_anomaly: false,
+            loss_spike: 10.0,
         }
     }
 }
@@ -225,6 +231,20 @@ impl Fit {
         self
     }
 
+    /// When the loss is not finite, runs the bad step again on the [reference](crate::reference) and names in the error the first operation
+    /// that made NaN or infinity, its layer, and what its operands lay between (PyTorch's `set_detect_anomaly`). Costs nothing until then; the
+    /// reference is slow, so a large network takes seconds.
+    pub fn detect_anomaly(mut self, detect: bool) -> Self {
+        self.detect_anomaly = detect;
+        self
+    }
+    /// Warns (as a `tracing` event, and in [`StepReport::spikes`](super::StepReport::spikes)) of a step whose loss is so many times the running mean of the
+    /// losses before it; 0 for never.
+    pub fn loss_spike(mut self, factor: f64) -> Self {
+        self.loss_spike = factor;
+        self
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let mut f = Faults::default();
         self.faults(&mut f);
@@ -232,6 +252,8 @@ impl Fit {
     }
 
     pub(super) fn faults(&self, f: &mut Faults) {
+        let spike = self.loss_spike;
+        f.check(spike == 0.0 || spike > 1.0 && spike.is_finite(), "fit.loss_spike", spike, "give a factor above 1, or 0 for no warning");
         f.check(self.epochs > 0, "fit.epochs", self.epochs, "give at least 1");
         f.check(self.accumulate > 0, "fit.accumulate", self.accumulate, "give at least 1: an update after each batch");
         f.check(self.batch_size > 0, "fit.batch_size", self.batch_size, "give at least 1");

@@ -1,6 +1,8 @@
+use super::anomaly::with_cause;
 use super::evaluate::{Evaluation, Mean};
 use super::feed::{Feed, Order};
 use super::recover::{LOSSES, Steps};
+use super::spikes::Spikes;
 use super::windows::Windows;
 use super::{Fit, Model};
 use crate::data::Dataset;
@@ -36,6 +38,8 @@ pub struct StepReport {
     pub rows: usize,
     /// Whether these were the last steps of an epoch.
     pub epoch_ended: bool,
+    /// The steps among them whose loss jumped: see [`Fit::loss_spike`].
+    pub spikes: Vec<u64>,
 }
 
 /// What `fit` shows while steps are under way.
@@ -75,6 +79,7 @@ pub struct Trainer<'a> {
     /// Steps of this epoch that were reported.
     done: usize,
     learning_rate: Option<f64>,
+    spikes: Spikes,
     stopped: bool,
 }
 
@@ -138,6 +143,7 @@ impl<'a> Trainer<'a> {
             epoch: 0,
             done: 0,
             learning_rate: None,
+            spikes: Spikes::default(),
             stopped: false,
             model,
             fit,
@@ -252,7 +258,8 @@ impl<'a> Trainer<'a> {
                 tell(Progress { done: f.losses.len(), rows: f.rows, mean: &f.mean });
             }
         }
-        let Flight { losses, grad_norm, mean, rows, .. } = f;
+        let Flight { losses, grad_norm, mean, rows, first_update, .. } = f;
+        let spikes = self.spikes.see(&losses, first_update, self.fit.loss_spike);
         self.done += steps;
         let epoch_ended = self.done == self.steps_per_epoch();
         let metrics = mean.evaluation(&self.metrics);
@@ -266,6 +273,7 @@ impl<'a> Trainer<'a> {
             metrics,
             rows,
             epoch_ended,
+            spikes,
         };
         if epoch_ended {
             self.done = 0;
@@ -334,7 +342,9 @@ impl<'a> Trainer<'a> {
         new.iter().filter(|l| !l.halted).for_each(|l| self.see(f, *l));
         self.remember(f, before);
         if new.len() < expected || bad.is_some() {
-            return Err(self.halted(bad, f));
+            let at = f.first + f.seen + f.open.len();
+            let error = self.halted(bad, f);
+            return Err(self.explained(error, at));
         }
         Ok(())
     }
@@ -406,6 +416,16 @@ impl<'a> Trainer<'a> {
         self.model.batches += batches as u64;
         self.model.updates += self.windows.ended(batch, batches) as u64;
         Ok(batches)
+    }
+
+    /// The error of a halt at this batch of the epoch with its cause, if the user asked for that.
+    fn explained(&mut self, error: Error, batch: usize) -> Error {
+        if !self.fit.detect_anomaly {
+            return error;
+        }
+        let first = batch * self.fit.batch_size;
+        let found = self.model.find_non_finite_at(&self.data, self.fit.shuffle, first..first + self.windows.rows_of(batch));
+        with_cause(error, found)
     }
 
     /// The device has stopped at a bad step: takes the counters back to it.

@@ -164,9 +164,10 @@ impl Model {
     pub(super) fn halt_error(&mut self, loss: Option<f32>, norm: f32, step: u64, epoch: u64) -> Error {
         match loss {
             Some(loss) if loss.is_finite() => {
-                Error::NonFiniteGradient { step, epoch, norm, parameter: self.bad_gradient().unwrap_or_else(|| "all together".into()) }
+                let parameter = self.bad_gradient().unwrap_or_else(|| "all together".into());
+                Error::NonFiniteGradient { step, epoch, norm, parameter, cause: None }
             }
-            loss => Error::NonFiniteLoss { step, epoch, loss: loss.unwrap_or(f32::NAN) },
+            loss => Error::NonFiniteLoss { step, epoch, loss: loss.unwrap_or(f32::NAN), cause: None },
         }
     }
 

@@ -1,0 +1,61 @@
+use std::fmt;
+
+/// The operation that made the first value that is not finite, as
+/// [`Model::find_non_finite`](crate::train::Model::find_non_finite) finds it.
+///
+/// Prints as one sentence: `` `log` in layer `head` (src/main.rs:9:70) gave 2 of 2 elements that are not finite, from add in fc: 0 to 0 ``.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Culprit {
+    /// The operation's name.
+    pub op: String,
+    /// The layer's full name; empty outside of layers.
+    pub layer: String,
+    /// The line that made it: the user's, or that of the layer of gradus' that the user called.
+    pub place: String,
+    /// For people: the operation and its layer, or the parameter or field that was not finite to begin with.
+    pub what: String,
+    /// Elements of its result that are not finite.
+    pub bad: usize,
+    /// Elements of its result.
+    pub size: usize,
+    /// What its operands lie between; none for a parameter and for a field of the data.
+    pub operands: Vec<OperandRange>,
+}
+
+/// What the elements of a value lie between.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct OperandRange {
+    /// What it is: a parameter, a field of the data, or an operation and its layer.
+    pub name: String,
+    /// The least of the finite elements.
+    pub least: f64,
+    /// The largest of the finite elements.
+    pub largest: f64,
+    /// Elements that are not finite.
+    pub bad: usize,
+    /// Elements.
+    pub size: usize,
+}
+
+impl fmt::Display for OperandRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:e} to {:e}", self.name, self.least, self.largest)
+    }
+}
+
+impl fmt::Display for Culprit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Culprit { op, layer, place, what, bad, size, operands } = self;
+        if operands.is_empty() {
+            return write!(f, "{what} ({place}) has {bad} of {size} elements that are not finite");
+        }
+        write!(f, "`{op}`")?;
+        if !layer.is_empty() {
+            write!(f, " in layer `{layer}`")?;
+        }
+        let from: Vec<String> = operands.iter().map(OperandRange::to_string).collect();
+        write!(f, " ({place}) gave {bad} of {size} elements that are not finite, from {}", from.join("; "))
+    }
+}
