@@ -1,10 +1,10 @@
 // tick: the end of a step. Writes the step's line of the log, moves the counters and the cursor, or halts on a loss (or norm) that
-// is not finite. One workgroup. Generated: GROUP, HAS_LOSS, TRAIN, NORM_HALTS, LONG, LOG_ROWS, LOG_WIDTH, loss_value(),
+// is not finite. One workgroup. Generated: GROUP, HAS_LOSS, TRAIN, UPDATES, NORM_HALTS, LONG, LOG_ROWS, LOG_WIDTH, loss_value(),
 // log_metrics(at) for metrics of one word, log_long(at, lane) for the others, meet().
 @compute @workgroup_size(GROUP)
 fn main(@builtin(local_invocation_index) lane: u32) {
     var squares = 0.0;
-    if (TRAIN) {
+    if (UPDATES) {
         for (var i = lane; i < dim(1u); i += GROUP) { squares += partial(i); }
         squares = group_sum(squares, lane);
     }
@@ -30,7 +30,8 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         return;
     }
     state[STATE_BATCH] = batch + 1u;
-    if (TRAIN) { state[STATE_UPDATE] = state[STATE_UPDATE] + 1u; }
+    if (UPDATES) { state[STATE_UPDATE] = state[STATE_UPDATE] + 1u; }
+    if (TRAIN) { state[STATE_MICRO] = select(state[STATE_MICRO] + 1u, 0u, UPDATES); }
     let cursor = state[STATE_CURSOR] + dim(0u);
     if (cursor >= state[STATE_ROWS]) {
         state[STATE_CURSOR] = 0u;

@@ -30,7 +30,7 @@ pub mod prelude {
         Accuracy, BinaryCrossEntropy, CrossEntropy, Embedding, Flatten, Gelu, Huber, Init, Linear, Mae, Module, Mse, Relu, Scope,
         Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
     };
-    pub use crate::optim::{Adam, AdamW, Group, Optimizer, Schedule, Sgd};
+    pub use crate::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Schedule, Sgd};
     pub use crate::train::callbacks::EarlyStopping;
     pub use crate::train::{Checkpoint, Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Resume, Trainer};
 }

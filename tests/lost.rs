@@ -336,3 +336,47 @@ fn a_general_step_with_a_frozen_layer() {
     assert!(trained(true) == trained(false));
     SUITE.ran(1);
 }
+
+/// Updates of several batches, with clipping, groups and an average: lost between submits, and in the middle of an update.
+#[test]
+fn updates_of_several_batches() {
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let (train, _) = digits();
+    let work = |set: &Dataset, every: f64, lose_at: &[u64], in_between: bool| {
+        let net = Sequential::new().add(Linear::new(24)).add(Relu).add(Linear::new(10));
+        let optimizer = Adam::default().group("*.bias", Group::new().lr_multiplier(0.5));
+        let settings = Compile::new(optimizer, CrossEntropy::new()).input([784]).seed(5).clip_norm(0.5).ema(0.9);
+        let mut model = net.compile(settings.device(device.clone())).unwrap();
+        // an update of 5 batches takes 3 submits of streamed blocks, or more where a submit has one step
+        let fit = Fit::new().epochs(3).batch_size(16).accumulate(5).snapshot_every(every);
+        let mut run = model.trainer(set, fit).unwrap();
+        let (mut seen, mut enders) = (Vec::new(), Vec::new());
+        while let Some(r) = run.steps(2).unwrap() {
+            seen.push(format!("{r:?}"));
+            if lose_at.contains(&r.step) {
+                let gpu = run.model().device().gpu().unwrap().clone();
+                match in_between {
+                    false => gpu.destroy(),
+                    true => enders.push(std::thread::spawn(move || {
+                        std::thread::sleep(Duration::from_micros(700));
+                        gpu.destroy();
+                    })),
+                }
+            }
+        }
+        enders.into_iter().for_each(|e| e.join().unwrap());
+        let average = format!("{:?}", model.ema_parameter("0.weight").unwrap());
+        (seen, bytes(&mut model), average)
+    };
+    for set in [train.clone(), train.clone().memory_budget(4 * (784 + 4 + 24) * 65)] {
+        let whole = work(&set, 10.0, &[], false);
+        for every in [10.0, 1e-9] {
+            for at in [&[2][..], &[4], &[5, 7], &[2, 4, 9, 10]] {
+                assert!(work(&set, every, at, false) == whole, "lost at {at:?}, a copy every {every} s");
+                assert!(work(&set, every, at, true) == whole, "lost soon after {at:?}, a copy every {every} s");
+            }
+        }
+    }
+    SUITE.ran(1);
+}

@@ -27,7 +27,7 @@ mod tolerance;
 use common::{Job, Suite};
 use gradus::kernels::{Access, Kernel, Profile};
 use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
-use gradus::plan::Launch;
+use gradus::plan::{Launch, Part};
 use make::{Case, no_rule};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::BTreeMap;
@@ -60,10 +60,10 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         custom::cases,
     ];
     let mut out = BTreeMap::new();
-    let mut add = |case: &Case, rule: &gradus::plan::Rule| -> Result<(), String> {
+    let mut add = |case: &Case, rule: &gradus::plan::Rule, part: Part| -> Result<(), String> {
         let built = case.build()?;
         for profile in [Profile::Software, Profile::Gpu] {
-            for l in built.program(profile, rule)?.launches {
+            for l in built.part(profile, rule, part)?.launches {
                 bound_once(&case.name, &l)?;
                 out.entry(l.kernel.source()).or_insert(l.kernel);
             }
@@ -72,7 +72,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
     };
     let all: Vec<Case> = tables.iter().flat_map(|t| t()).collect();
     for case in &all {
-        add(case, &no_rule())?;
+        add(case, &no_rule(), Part::Whole)?;
     }
     let group = || Group::new().weight_decay(0.5);
     let rules: [Optimizer; 10] = [
@@ -90,8 +90,10 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
     for rule in rules {
         for rule in [rule.rule(), rule.rule().clip_value(1.0)] {
             for rule in [rule.clone(), rule.clip_norm(1.0)] {
-                add(&all[0], &rule)?;
-                add(&all[0], &rule.average(0.9))?;
+                add(&all[0], &rule, Part::Inner)?;
+                add(&all[0], &rule, Part::Last)?;
+                add(&all[0], &rule, Part::Whole)?;
+                add(&all[0], &rule.average(0.9), Part::Whole)?;
             }
         }
     }

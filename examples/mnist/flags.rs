@@ -281,7 +281,7 @@ mod tests {
         for (words, says) in [
             ("--device fast", "choose one of auto, gpu, gpu:INDEX"),
             ("--activation swish", "choose one of relu, tanh"),
-            ("--optimizer lion", "choose one of sgd, momentum, adam, adamw"),
+            ("--optimizer adamax", "choose one of sgd, momentum, adam, adamw"),
             ("--hidden 64,,32", "widths of 1 or more"),
         ] {
             let e = Flags::try_parse_from(std::iter::once("mnist").chain(words.split_whitespace())).unwrap_err();

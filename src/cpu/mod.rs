@@ -6,6 +6,7 @@
 //!
 //! To add a kernel: its twin in a file of its own (`spans`: the words that each binding touches; `run`), and its two lines in `launch`.
 
+mod accumulate;
 mod custom;
 mod direction;
 mod fork;
@@ -94,10 +95,17 @@ fn halted(table: &mut Table, lane: Lane) -> Result<bool> {
     Ok(table.range(BufferId::State(lane), STATE_HALT, 1)?[0] != 0)
 }
 
-/// Runs steps until they are done or the lane halts, and gives the lines that they left.
-fn run(p: &mut Prepared, table: &mut Table, threads: usize, steps: usize, first_batch: u32) -> Result<Vec<LogLine>> {
+/// Runs steps until they are done or the lane halts, and adds the lines that they left; `all` is how many steps the submit has.
+fn run(
+    p: &mut Prepared,
+    table: &mut Table,
+    threads: usize,
+    steps: usize,
+    first_batch: u32,
+    all: usize,
+    lines: &mut Vec<LogLine>,
+) -> Result<()> {
     let (lane, log) = (p.program.purpose.lane(), p.program.log());
-    let mut lines = Vec::with_capacity(steps.min(LOG_ROWS));
     for _ in 0..steps {
         if halted(table, lane)? {
             break;
@@ -110,11 +118,11 @@ fn run(p: &mut Prepared, table: &mut Table, threads: usize, steps: usize, first_
         }
         // at once: the ring may come round within a submit. A line that an earlier run left here does not match.
         let line = table.range(BufferId::Log(lane), log.line(batch), log.width)?;
-        if line[0] == batch && (batch.wrapping_sub(first_batch) as usize) < steps {
+        if line[0] == batch && (batch.wrapping_sub(first_batch) as usize) < all {
             lines.push(LogLine::from_words(line, log.columns));
         }
     }
-    Ok(lines)
+    Ok(())
 }
 
 impl Session for CpuSession {
@@ -148,6 +156,9 @@ impl Session for CpuSession {
             return Err(fault("a program", "a phase names launches that are not there"));
         }
         self.table.grow(&program.slots)?;
+        if program.accumulates() {
+            self.table.make_sums()?;
+        }
         program.countable()?;
         self.table.grow_log(program.purpose.lane(), program.log().words())?;
         let launches = program.launches.iter().map(|l| Ready::new(l, &self.table, data, self.threads)).collect::<Result<Vec<_>>>()?;
@@ -168,13 +179,23 @@ impl Session for CpuSession {
     }
 
     /// Runs the steps at once, all of them on the pool's threads.
-    fn submit(&mut self, handle: Handle, steps: usize, first_batch: u32) -> Result<()> {
+    fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
         let Self { pool, threads, table, prepared, logs } = self;
-        let Some(p) = prepared.get_mut(handle.0).and_then(Option::as_mut) else {
+        let gone = |h: &Handle| prepared.get(h.0).is_none_or(Option::is_none);
+        if let Some((handle, _)) = runs.iter().find(|(h, _)| gone(h)) {
             return Err(fault("a submit", format!("{handle:?} is no program of this session, or its data was dropped")));
+        }
+        let all = runs.iter().map(|(_, steps)| steps).sum();
+        let mut lane = Lane::Train;
+        let mut work = || {
+            let mut lines = Vec::with_capacity(std::cmp::min(all, LOG_ROWS));
+            for &(handle, steps) in runs {
+                let Some(p) = prepared[handle.0].as_mut() else { continue };
+                lane = p.program.purpose.lane();
+                run(p, table, *threads, steps, first_batch, all, &mut lines)?;
+            }
+            Ok(lines)
         };
-        let lane = p.program.purpose.lane();
-        let mut work = || run(p, table, *threads, steps, first_batch);
         let lines = match pool {
             Some(pool) => pool.install(work),
             None if *threads == 1 => work(),

@@ -1,5 +1,5 @@
 use super::fork::{Writes, f32s, total};
-use crate::kernels::words::{STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_ROWS, STATE_UPDATE, STATE_WORDS};
+use crate::kernels::words::{STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_MICRO, STATE_ROWS, STATE_UPDATE, STATE_WORDS};
 use crate::kernels::{LOG_HEAD, Tick};
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ pub(super) fn spans(k: &Tick) -> Vec<Range<usize>> {
         all.push(loss..loss + 1);
         all.extend(k.metrics.iter().map(|&(at, n)| at..at + n));
     }
-    all.extend(k.train.then_some(0..k.partials));
+    all.extend(k.updates.then_some(0..k.partials));
     all
 }
 
@@ -25,7 +25,7 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
     let mut halt = false;
     if let Some(at) = k.loss {
         let loss = f32s(reads[0])[at];
-        let partials = reads.last().filter(|_| k.train).map_or(&[][..], |p| &f32s(p)[..k.partials]);
+        let partials = reads.last().filter(|_| k.updates).map_or(&[][..], |p| &f32s(p)[..k.partials]);
         let squares = total(partials, |v| v) as f32;
         halt = k.train && (!loss.is_finite() || (k.norm_halts && !squares.is_finite()));
         line[1] = loss.to_bits();
@@ -44,8 +44,11 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
         return;
     }
     state[STATE_BATCH] = batch.wrapping_add(1);
-    if k.train {
+    if k.updates {
         state[STATE_UPDATE] = state[STATE_UPDATE].wrapping_add(1);
+    }
+    if k.train {
+        state[STATE_MICRO] = if k.updates { 0 } else { state[STATE_MICRO].wrapping_add(1) };
     }
     let cursor = state[STATE_CURSOR].wrapping_add(k.batch as u32);
     if cursor >= state[STATE_ROWS] {

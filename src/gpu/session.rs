@@ -281,6 +281,10 @@ impl Session for GpuSession {
             }
         }
         self.grow_log(program.purpose.lane(), program.log())?;
+        if program.accumulates() && !self.fixed.contains_key(&BufferId::Sums) {
+            let buffer = self.buffer("Sums", 4 * program.arena.size as u64, wgpu::BufferUsages::empty())?;
+            self.fixed.insert(BufferId::Sums, buffer);
+        }
         let mut pipelines = Vec::new();
         for l in &program.launches {
             pipelines.push(match &self.planted {
@@ -334,8 +338,11 @@ impl Session for GpuSession {
         Ok(out)
     }
 
-    fn submit(&mut self, handle: Handle, steps: usize, first_batch: u32) -> Result<()> {
-        self.with(handle, |s, p| s.encode(p, steps, first_batch))
+    fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
+        for (handle, _) in runs {
+            self.with(*handle, |_, _| Ok(()))?;
+        }
+        self.encode(runs, first_batch)
     }
 
     fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
@@ -398,26 +405,36 @@ impl GpuSession {
         done
     }
 
-    /// K steps in one pass and one submit; the log's new lines follow into a staging buffer.
-    fn encode(&mut self, p: &Prepared, steps: usize, first_batch: u32) -> Result<()> {
-        let log_shape = p.program.log();
-        let steps = steps.min(log_shape.most_steps());
-        self.traffic.submits += 1;
-        self.traffic.steps += steps as u64;
+    /// K steps in one pass and one submit; the log's new lines follow into a staging buffer. The programs' bind groups are fresh, and their
+    /// lines of one width.
+    fn encode(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
+        let first = runs.iter().find_map(|(h, _)| self.programs.get(h.0)?.as_ref());
+        let log_shape = first.map_or(LogShape::of(0), |p| p.program.log());
+        let most = log_shape.most_steps();
+        let mut left = most;
         let staging = self.staging(staging_bytes(log_shape));
-        let lane = p.program.purpose.lane();
+        let mut lane = Lane::Train;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            let grids: Vec<[u32; 3]> = p.program.launches.iter().map(|l| l.kernel.grid()).collect();
-            for _ in 0..steps {
-                for ((pipeline, group), grid) in p.pipelines.iter().zip(&p.groups).zip(&grids) {
-                    pass.set_pipeline(&pipeline.pipeline);
-                    pass.set_bind_group(0, group, &[]);
-                    pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+            for (handle, steps) in runs {
+                let Some(p) = self.programs.get(handle.0).and_then(Option::as_ref) else { continue };
+                lane = p.program.purpose.lane();
+                let steps = left.min(*steps);
+                left -= steps;
+                let grids: Vec<[u32; 3]> = p.program.launches.iter().map(|l| l.kernel.grid()).collect();
+                for _ in 0..steps {
+                    for ((pipeline, group), grid) in p.pipelines.iter().zip(&p.groups).zip(&grids) {
+                        pass.set_pipeline(&pipeline.pipeline);
+                        pass.set_bind_group(0, group, &[]);
+                        pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+                    }
                 }
             }
         }
+        let steps = most - left;
+        self.traffic.submits += 1;
+        self.traffic.steps += steps as u64;
         let log = self.find(BufferId::Log(lane), &[])?;
         let (line, row) = (4 * log_shape.width as u64, first_batch as usize % log_shape.rows);
         let head = steps.min(log_shape.rows - row);

@@ -4,6 +4,7 @@
 //! (extents, offsets, strides: one row of the `dims` buffer, so that training, ragged and evaluation launches share pipelines).
 //! Its twin in `cpu/` reads the same values.
 
+mod accumulate;
 mod custom;
 mod direction;
 mod gate;
@@ -21,6 +22,7 @@ mod take;
 mod tick;
 pub mod words;
 
+pub use accumulate::Accumulate;
 pub use custom::Custom;
 pub use direction::{Direction, Ratios};
 pub use gate::Gate;
@@ -103,6 +105,8 @@ pub enum Kernel {
     ScatterAdd(ScatterAdd),
     /// An operation of the user's own.
     Custom(Custom),
+    /// Sums of the gradients of several batches.
+    Accumulate(Accumulate),
     /// Sums of squares of all gradients.
     Squares(Squares),
     /// Where an update goes that needs norms of each tensor.
@@ -131,6 +135,7 @@ macro_rules! each {
             Kernel::ScatterLinks($k) => $e,
             Kernel::ScatterAdd($k) => $e,
             Kernel::Custom($k) => $e,
+            Kernel::Accumulate($k) => $e,
             Kernel::Squares($k) => $e,
             Kernel::Direction($k) => $e,
             Kernel::Ratios($k) => $e,
@@ -157,6 +162,7 @@ impl Kernel {
             Kernel::ScatterLinks(_) => "scatter_links".into(),
             Kernel::ScatterAdd(_) => "scatter_add".into(),
             Kernel::Custom(c) => c.op.op().name().into(),
+            Kernel::Accumulate(_) => "accumulate".into(),
             Kernel::Squares(_) => "squares".into(),
             Kernel::Direction(_) => "direction".into(),
             Kernel::Ratios(_) => "ratios".into(),

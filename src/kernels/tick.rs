@@ -2,11 +2,13 @@ use super::source::{FINITE, Source};
 use super::{Access, LogShape, to_words};
 
 /// The end of a step: log, counters, cursor, halt.
-/// Buffers: state, log; where there is a loss: loss, metrics; in training: partial sums of the gradient's squares.
+/// Buffers: state, log; where there is a loss: loss, metrics; where there was an update: partial sums of the gradient's squares.
 #[derive(Debug, Clone)]
 pub struct Tick {
-    /// Whether parameters were updated.
+    /// Whether the step trains: then a loss that is not finite halts.
     pub train: bool,
+    /// Whether parameters were updated.
+    pub updates: bool,
     /// Lanes of the one workgroup.
     pub group: usize,
     /// Rows of the batch.
@@ -28,7 +30,7 @@ impl Tick {
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
         s.number("LOG_ROWS", self.log.rows).number("LOG_WIDTH", self.log.width).group(self.group).state_names();
-        s.flag("TRAIN", self.train).flag("NORM_HALTS", self.norm_halts).flag("HAS_LOSS", self.loss.is_some());
+        s.flag("TRAIN", self.train).flag("UPDATES", self.updates).flag("NORM_HALTS", self.norm_halts).flag("HAS_LOSS", self.loss.is_some());
         s.buffer("state", Access::Write, "u32").buffer("log_words", Access::Write, "u32");
         let (mut short, mut long, mut column) = (String::new(), String::new(), 0);
         if self.loss.is_some() {
@@ -54,7 +56,7 @@ impl Tick {
         s.line(format!("fn log_long(at: u32, lane: u32) {{\n{long}}}"));
         // the first lane moves the counters once the others have read them
         s.line(if self.group > 1 && !long.is_empty() { "fn meet() { storageBarrier(); }" } else { "fn meet() {}" });
-        if self.train {
+        if self.updates {
             s.buffer("partials", Access::Read, "f32").line("fn partial(i: u32) -> f32 { return partials[i]; }");
         } else {
             s.line("fn partial(i: u32) -> f32 { return 0.0; }");
@@ -69,7 +71,7 @@ impl Tick {
         if self.loss.is_some() {
             a.resize(3 + self.metrics.len(), Access::Read);
         }
-        a.resize(a.len() + usize::from(self.train), Access::Read);
+        a.resize(a.len() + usize::from(self.updates), Access::Read);
         a
     }
 

@@ -20,6 +20,8 @@ pub const STATE_SEED_LO: usize = 6;
 pub const STATE_SEED_HI: usize = 7;
 /// Set by a loss that is not finite: nothing moves until the host has seen it.
 pub const STATE_HALT: usize = 8;
+/// Batches whose gradients are summed for the next update; 0 where each has an update of its own.
+pub const STATE_MICRO: usize = 9;
 
 /// The names that shaders use.
 pub const STATE_NAMES: &[(&str, usize)] = &[
@@ -32,6 +34,7 @@ pub const STATE_NAMES: &[(&str, usize)] = &[
     ("STATE_SEED_LO", STATE_SEED_LO),
     ("STATE_SEED_HI", STATE_SEED_HI),
     ("STATE_HALT", STATE_HALT),
+    ("STATE_MICRO", STATE_MICRO),
 ];
 
 /// Most lines of the log, a ring over the batches: see [`LogShape`](super::LogShape) for wide lines.

@@ -2,8 +2,8 @@
 
 use super::draft::{Place, Symbol};
 use super::lower::Lowering;
-use super::{BufferId, Phase, Purpose};
-use crate::kernels::{Direction, Gate, Kernel, LogShape, Optimizer, Ratios, Squares, Tick};
+use super::{BufferId, Part, Phase, Purpose};
+use crate::kernels::{Accumulate, Direction, Gate, Kernel, LogShape, Optimizer, Ratios, Squares, Tick};
 
 impl Lowering<'_> {
     /// The update where there is a loss to train on, and the tick.
@@ -12,8 +12,12 @@ impl Lowering<'_> {
         let (train, group) = (self.r.purpose == Purpose::Train, self.r.profile.group());
         let mut partials = 0;
         self.begin(Phase::Finish);
+        if train && self.r.part != Part::Whole {
+            self.accumulate();
+        }
+        let updates = train && self.r.part != Part::Inner;
         let gate = match loss {
-            Some(loss) if train => Some(self.gate(loss)),
+            Some(loss) if updates => Some(self.gate(loss)),
             _ => None,
         };
         let norm_halts = matches!(gate, Some((Gate::Norm { .. }, _)));
@@ -27,11 +31,12 @@ impl Lowering<'_> {
             buffers.push(l.0);
             buffers.extend(metrics.iter().map(|m| m.0.0));
         }
-        if train {
+        if updates {
             buffers.push(Symbol::Fixed(BufferId::Partials));
         }
         let kernel = Tick {
             train,
+            updates,
             group,
             batch: self.r.batch,
             partials,
@@ -41,6 +46,16 @@ impl Lowering<'_> {
             log: LogShape::of(metrics.iter().map(|m| m.1).sum()),
         };
         self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into(), 0, partials);
+    }
+
+    /// Adds the batch's gradient to those before it.
+    fn accumulate(&mut self) {
+        let (n, last, rates) = (self.r.arena.size, self.r.part == Part::Last, self.r.rule.rates(self.r.arena));
+        let kernel = Accumulate { size: n, rows: self.r.batch, last, rates };
+        let mut ids = vec![BufferId::State(self.r.purpose.lane()), BufferId::Gradients, BufferId::Sums];
+        ids.extend(last.then_some(BufferId::Rates));
+        let label = if last { "mean over the update's batches" } else { "sum over the update's batches" };
+        self.push(Kernel::Accumulate(kernel), ids.into_iter().map(Symbol::Fixed).collect(), label.into(), 2 * n as u64, 3 * n);
     }
 
     /// What the update waits for, and its buffer: the loss, or the norm of all gradients where that must be known.

@@ -68,6 +68,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
     });
     Program {
         purpose: r.purpose,
+        part: if r.purpose == super::Purpose::Train { r.part } else { super::Part::Whole },
         batch: r.batch,
         launches: launches.collect(),
         phases: draft.phases,
@@ -96,7 +97,8 @@ impl Program {
         let (log, least) = (self.log(), LogShape::of(0));
         let lanes = 2 * STATE_WORDS + log.words().max(least.words()) + least.words();
         let staging = STAGED * (log.words() / 4).max(least.words() / 4);
-        let words = train * (2 + self.moments) + frozen + lanes + self.rates.words() + PARTIALS + staging + DIMS * self.launches.len();
+        let arenas = train * (2 + self.moments + usize::from(self.accumulates())) + frozen;
+        let words = arenas + lanes + self.rates.words() + PARTIALS + staging + DIMS * self.launches.len();
         4 * words as u64 + self.slots.iter().sum::<usize>() as u64
     }
 

@@ -46,6 +46,18 @@ pub enum Purpose {
     Predict,
 }
 
+/// Which of an update's batches a training program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Part {
+    /// The only one.
+    #[default]
+    Whole,
+    /// One of several that is not the last: its gradient is added to a sum, and nothing is updated.
+    Inner,
+    /// The last of several.
+    Last,
+}
+
 /// A state and its log: one for training, one for everything else, so that a validation leaves the order of training alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
@@ -75,6 +87,8 @@ pub enum BufferId {
     Gradients,
     /// A moment of the optimizer, at the same offsets.
     Moment(usize),
+    /// Sums of the gradients of an update's batches, at the same offsets. Made with the first program that uses it; empty between updates.
+    Sums,
     /// Counters, cursor, halt.
     State(Lane),
     /// Losses and metrics of the latest steps.
@@ -146,6 +160,8 @@ pub struct LogMetric {
 pub struct Program {
     /// What it is for.
     pub purpose: Purpose,
+    /// Which of an update's batches it is for.
+    pub part: Part,
     /// Rows of a batch.
     pub batch: usize,
     /// All launches, in order.
@@ -224,6 +240,8 @@ pub struct Request<'a> {
     pub step: &'a Step,
     /// What it is for.
     pub purpose: Purpose,
+    /// Which of an update's batches, in training.
+    pub part: Part,
     /// Rows of a batch.
     pub batch: usize,
     /// Where the parameters lie.
@@ -285,6 +303,11 @@ impl Program {
     /// Where its log lines lie.
     pub fn log(&self) -> LogShape {
         LogShape::of(self.metrics.iter().map(|m| m.columns).sum())
+    }
+
+    /// Whether it sums gradients of several batches: a session makes room for them when it is prepared.
+    pub fn accumulates(&self) -> bool {
+        self.part != Part::Whole
     }
 
     /// The arenas that a session needs for it.

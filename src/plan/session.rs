@@ -109,7 +109,12 @@ pub trait Session: Send {
     fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>>;
 
     /// Queues `steps` steps; `first_batch` is the state's batch counter when the first of them starts.
-    fn submit(&mut self, handle: Handle, steps: usize, first_batch: u32) -> Result<()>;
+    fn submit(&mut self, handle: Handle, steps: usize, first_batch: u32) -> Result<()> {
+        self.submit_runs(&[(handle, steps)], first_batch)
+    }
+
+    /// Queues runs of steps, each of one program, one after another in one submit. All programs are of one lane.
+    fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()>;
 
     /// The log of the oldest submit that was not yet handed out, if it has ended; `wait` waits for that. `None` if nothing is under way.
     /// Lines of steps that a halt swallowed are missing.

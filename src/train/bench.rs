@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::expr::Real;
 use crate::graph::{Field, Graph, NodeId, Op, Value};
 use crate::kernels::words::{STATE_ROWS, STATE_WORDS};
-use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Program, Purpose, Request, Session, Step, plan};
+use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
 use crate::reference::{Data, evaluate, evaluate_all, rounding};
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ impl Bench {
         let Built { step: written, .. } = build(&*model.module, &model.settings, purpose, batch, &fields)?;
         let step = written.simplified()?;
         let (arena, rule, profile) = (&model.arena, &model.rule, model.device.profile());
-        let program = plant(plan(&Request { step: &written, purpose, batch, arena, rule, profile })?);
+        let program = plant(plan(&Request { step: &written, purpose, part: Part::Whole, batch, arena, rule, profile })?);
 
         model.check_limits(&rows, &program)?;
 

@@ -6,7 +6,7 @@ use super::rate::Rate;
 use super::{Evaluation, Model, StepReport};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::plan::{Handle, Lane, LogLine, Purpose};
+use crate::plan::{Handle, Lane, LogLine, Part, Purpose};
 use crate::tensor::HostTensor;
 
 /// A batch that the user made: features and labels, named fields, or a small [`Dataset`] where they are to be scaled or one-hot.
@@ -113,7 +113,7 @@ impl Model {
         self.set_train_state(0, n, false)?;
         let line = self.healed(|m| {
             let handle = m.by_hand(&data, Purpose::Train)?;
-            m.upload_rates(m.updates, 1, Rate::default())?;
+            m.upload_rates(m.updates, &[1.0], Rate::default())?;
             m.session.submit(handle, 1, m.batches as u32)?;
             Ok(m.session.poll(Lane::Train, true)?.unwrap_or_default().into_iter().next())
         })?;
@@ -182,7 +182,7 @@ impl Model {
     /// The program over the buffers for batches by hand, and this batch in them.
     pub(super) fn by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
         let (n, lane) = (data.len(), purpose.lane());
-        let handle = self.handle_in(data, purpose, n, Place::ByHand(lane))?;
+        let handle = self.handle_in(data, purpose, Part::Whole, n, Place::ByHand(lane))?;
         let program = self.program(data, purpose, n)?;
         self.check_limits(data, &program)?;
         self.bring(data, lane)?;

@@ -5,7 +5,7 @@ use super::step::build;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::plan::{BufferId, DataId, Lane, Program, Purpose, Request, Step, plan};
+use crate::plan::{BufferId, DataId, Lane, Part, Program, Purpose, Request, Step, plan};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::sync::Arc;
 
@@ -121,7 +121,8 @@ impl Model {
         };
         let step = Step { outputs: vec![(name.into(), value)], ..built.step };
         let (batch, rule, profile) = (rows.len(), &self.rule, self.device.profile());
-        let program = plan(&Request { step: &step, purpose: Purpose::Predict, batch, arena: &self.arena, rule, profile })?;
+        let program =
+            plan(&Request { step: &step, purpose: Purpose::Predict, part: Part::Whole, batch, arena: &self.arena, rule, profile })?;
         self.check_limits(rows, &program)?;
         let program = Arc::new(program);
         self.healed(|m| m.run_once(&program, rows))

@@ -33,6 +33,7 @@ mod step;
 mod trainer;
 mod update;
 mod weights;
+mod windows;
 
 pub use bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};
 pub use by_hand::HostBatch;

@@ -11,7 +11,7 @@ use crate::error::{Faults, Result};
 use crate::graph::Field;
 use crate::nn::{LayerRow, Module, ParameterSpec};
 use crate::optim::Group;
-use crate::plan::{Arena, DataId, Handle, Lane, Layout, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
+use crate::plan::{Arena, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
 use crate::tensor::Shape;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -237,47 +237,58 @@ impl Model {
 
     /// The program for a purpose over data of this layout; planned on first use.
     pub(super) fn program(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Arc<Program>> {
+        self.program_part(data, purpose, Part::Whole, batch)
+    }
+
+    /// As [`Model::program`], for this part of an update.
+    pub(super) fn program_part(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize) -> Result<Arc<Program>> {
         data.check()?;
         let fields = self.fields_of(data, purpose);
-        let key = program_key(&fields, purpose, batch);
+        let key = program_key(&fields, purpose, part, batch);
         if let Some(p) = self.programs.get(&key) {
             return Ok(p.clone());
         }
         self.check_data(data, purpose)?;
         let built = build(&*self.module, &self.settings, purpose, batch, &fields)?;
-        let program = self.planned(built, purpose, batch)?;
+        let program = self.planned(built, purpose, part, batch)?;
         self.programs.insert(key, program.clone());
         Ok(program)
     }
 
-    fn planned(&mut self, built: Built, purpose: Purpose, batch: usize) -> Result<Arc<Program>> {
+    fn planned(&mut self, built: Built, purpose: Purpose, part: Part, batch: usize) -> Result<Arc<Program>> {
         self.face.meet(built.face, || format!("built for {purpose:?} with a batch of {batch}"))?;
-        let request = Request { step: &built.step, purpose, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
+        let request =
+            Request { step: &built.step, purpose, part, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
         let program = Arc::new(plan(&request)?);
         tracing::debug!(?purpose, batch, launches = program.launches.len(), "planned a step");
         Ok(program)
     }
 
     /// A training program that looks at the layers too, made ready over a data set that the usual one is ready for.
-    pub(super) fn probe_handle(&mut self, data: &Dataset, batch: usize) -> Result<(Handle, Vec<Probed>)> {
+    pub(super) fn probe_handle(&mut self, data: &Dataset, part: Part, batch: usize) -> Result<(Handle, Vec<Probed>)> {
         let fields = self.fields_of(data, Purpose::Train);
         let built = build_with(&*self.module, &self.settings, Purpose::Train, batch, &fields, true)?;
         let probed = built.probed.clone();
-        let program = self.planned(built, Purpose::Train, batch)?;
+        let program = self.planned(built, Purpose::Train, part, batch)?;
         let resident = self.make_resident(self.place(data, Lane::Train), data, batch)?;
         Ok((self.ready(data, &program, resident)?, probed))
     }
 
     /// The program made ready over this very data set, whole on the device or in blocks.
     pub(super) fn handle(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Handle> {
-        self.handle_in(data, purpose, batch, self.place(data, purpose.lane()))
+        self.handle_in(data, purpose, Part::Whole, batch, self.place(data, purpose.lane()))
+    }
+
+    /// The training program for this part of an update, made ready.
+    pub(super) fn handle_part(&mut self, data: &Dataset, (part, batch): (Part, usize)) -> Result<Handle> {
+        self.handle_in(data, Purpose::Train, part, batch, self.place(data, Purpose::Train.lane()))
     }
 
     /// As [`Model::handle`], with the rows in this place.
-    pub(super) fn handle_in(&mut self, data: &Dataset, purpose: Purpose, batch: usize, place: Place) -> Result<Handle> {
-        let program = self.program(data, purpose, batch)?;
+    pub(super) fn handle_in(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize, place: Place) -> Result<Handle> {
+        let program = self.program_part(data, purpose, part, batch)?;
         let resident = self.make_resident(place, data, batch)?;
-        let key = (program_key(&self.fields_of(data, purpose), purpose, batch), self.resident[resident].key);
+        let key = (program_key(&self.fields_of(data, purpose), purpose, part, batch), self.resident[resident].key);
         if let Some(h) = self.handles.get(&key) {
             return Ok(*h);
         }
@@ -321,6 +332,6 @@ impl Model {
     }
 }
 
-fn program_key(fields: &[Field], purpose: Purpose, batch: usize) -> String {
-    format!("{purpose:?} {batch} {fields:?}")
+fn program_key(fields: &[Field], purpose: Purpose, part: Part, batch: usize) -> String {
+    format!("{purpose:?} {part:?} {batch} {fields:?}")
 }

@@ -276,7 +276,7 @@ fn kept(program: &Program) -> Vec<(BufferId, usize)> {
         for (&id, access) in l.buffers.iter().zip(l.kernel.accesses()) {
             let words = match id {
                 BufferId::Slot(_) | BufferId::Data(_) | BufferId::Rates => continue,
-                BufferId::Parameters | BufferId::Gradients | BufferId::Moment(_) => program.arena.size,
+                BufferId::Parameters | BufferId::Gradients | BufferId::Moment(_) | BufferId::Sums => program.arena.size,
                 BufferId::Frozen => program.arena.frozen,
                 BufferId::State(_) => STATE_WORDS,
                 BufferId::Log(_) => program.log().words(),

@@ -51,6 +51,15 @@ pub struct Recipe {
     /// The metrics.
     #[serde(default)]
     pub metrics: Vec<Metric>,
+    /// The largest norm of all gradients together; none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// The largest size of a gradient's element; none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f64>,
+    /// The decay of an average of the weights; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
     /// Epochs, batch size, order.
     pub fit: Fit,
     /// The layers, in order.
@@ -78,7 +87,22 @@ impl Recipe {
             });
         };
         let (input, input_dtype) = (c.input, c.input_dtype);
-        Ok(Recipe { version: RECIPE_VERSION, seed: c.seed, input, input_dtype, data, optimizer, loss, metrics, fit: fit.clone(), layers })
+        let (clip_norm, clip_value, ema) = (c.clip_norm, c.clip_value, c.ema);
+        Ok(Recipe {
+            version: RECIPE_VERSION,
+            seed: c.seed,
+            input,
+            input_dtype,
+            data,
+            optimizer,
+            loss,
+            metrics,
+            clip_norm,
+            clip_value,
+            ema,
+            fit: fit.clone(),
+            layers,
+        })
     }
 
     /// Reads a recipe in JSON. Unknown keys are refused, as are newer versions.
@@ -122,6 +146,7 @@ impl Recipe {
         let mut c = Compile::new(self.optimizer.clone(), self.loss.clone()).input(self.input.clone()).seed(self.seed);
         c.input_dtype = self.input_dtype;
         c.metrics = self.metrics.clone();
+        (c.clip_norm, c.clip_value, c.ema) = (self.clip_norm, self.clip_value, self.ema);
         c
     }
 

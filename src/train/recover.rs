@@ -4,6 +4,7 @@
 use super::Model;
 use super::feed::{Feed, Order};
 use super::rate::Rate;
+use super::windows::Windows;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_WORDS};
@@ -49,13 +50,15 @@ enum Event {
     Steps(Steps),
 }
 
-/// Steps of one program at one learning rate.
+/// Batches of one loop at one learning rate: whole updates.
 #[derive(Debug, Clone)]
 pub(super) struct Steps {
     pub data: Dataset,
-    /// Rows of a batch.
-    pub rows: usize,
+    /// How the batches become updates.
+    pub windows: Windows,
+    /// Batches, and the updates that they make.
     pub steps: usize,
+    pub updates: usize,
     /// The number of the first of them, of updates and of batches.
     pub update: u64,
     pub batch: u64,
@@ -77,11 +80,12 @@ impl Recovery {
             return;
         }
         if let Some(Event::Steps(last)) = self.journal.last_mut()
-            && (last.rows, last.rate, last.update + last.steps as u64) == (s.rows, s.rate, s.update)
+            && (last.windows, last.rate, last.update + last.updates as u64) == (s.windows, s.rate, s.update)
             && last.data == s.data
             && last.order.is_some() == s.order.is_some()
         {
             last.steps += s.steps;
+            last.updates += s.updates;
             return;
         }
         self.journal.push(Event::Steps(s));
@@ -145,7 +149,8 @@ impl Model {
         r.taken.get_or_insert_with(Instant::now);
         let rows = data.len();
         r.by_hand += rows as u64 * (0..data.fields().len()).map(|i| 4 * data.row_words(i) as u64).sum::<u64>();
-        r.trained(Steps { data, rows, steps: 1, update: self.updates, batch: self.batches, rate: Rate::default(), order: None });
+        let (windows, rate) = (Windows::single(rows), Rate::default());
+        r.trained(Steps { data, windows, steps: 1, updates: 1, update: self.updates, batch: self.batches, rate, order: None });
         if r.by_hand > BY_HAND || self.copy_due(super::Fit::new().snapshot_every) {
             return self.healed(Self::copy);
         }
@@ -265,24 +270,29 @@ impl Model {
             Event::State(words) => return self.session.write(BufferId::State(Lane::Train), 0, words).map(|()| 0),
             Event::Steps(s) => s,
         };
-        let (handle, mut feed) = match s.order {
-            None => (self.by_hand(&s.data, Purpose::Train)?, None),
+        let w = s.windows;
+        let (handles, mut feed, mut at) = match s.order {
+            None => (vec![(w.program(0), self.by_hand(&s.data, Purpose::Train)?)], None, 0),
             Some(order) => {
-                let handle = self.handle(&s.data, Purpose::Train, s.rows)?;
-                let program = self.program(&s.data, Purpose::Train, s.rows)?;
-                let order = Order { epochs: usize::MAX, ..order };
-                (handle, Some(Feed::start(self, &s.data, &program, s.rows, order)?))
+                // before the feed, which takes the rows' buffers for its own
+                let handles = self.loop_handles(&s.data, &w)?;
+                let (part, rows) = w.program(0);
+                let program = self.program_part(&s.data, Purpose::Train, part, rows)?;
+                let feed = Feed::start(self, &s.data, &program, rows, Order { epochs: usize::MAX, ..order })?;
+                (handles, Some(feed), order.row / w.batch)
             }
         };
-        let mut done = 0;
+        let (mut done, mut update) = (0, s.update);
         while done < s.steps {
-            let mut now = (s.steps - done).min(super::trainer::STEPS_PER_SUBMIT);
+            at = if at >= w.batches() { 0 } else { at };
+            let mut now = (s.steps - done).min(super::trainer::STEPS_PER_SUBMIT).min(w.batches() - at);
             if let Some(feed) = &mut feed {
                 now = feed.ready(self, 0, now)?;
                 feed.used(now);
             }
-            self.upload_rates(s.update + done as u64, now, s.rate)?;
-            self.session.submit(handle, now, (s.batch + done as u64) as u32)?;
+            let runs = w.runs_of(&handles, at, now);
+            self.upload_rates(update, &w.scales(at, now), s.rate)?;
+            self.session.submit_runs(&runs, (s.batch + done as u64) as u32)?;
             let lines = self.session.poll(Lane::Train, true)?.unwrap_or_default();
             if lines.len() != now || lines.iter().any(|l| l.halted) {
                 return Err(Error::DeviceFault {
@@ -291,18 +301,20 @@ impl Model {
                     device: self.device.name(),
                 });
             }
-            done += now;
+            update += w.ended(at, now) as u64;
+            (done, at) = (done + now, at + now);
         }
         Ok(done)
     }
 
-    /// The rates of these updates, to their rows of the ring.
-    pub(super) fn upload_rates(&mut self, first: u64, steps: usize, rate: Rate) -> Result<()> {
+    /// The rates of updates from this one on, to their rows of the ring: one for each of `scales`, which sums of gradients are multiplied by.
+    pub(super) fn upload_rates(&mut self, first: u64, scales: &[f64], rate: Rate) -> Result<()> {
+        let steps = scales.len();
         let width = self.rule.groups * RATE_WIDTH;
         let mut words = Vec::with_capacity(steps * width);
-        for u in first..first + steps as u64 {
+        for (u, scale) in (first..).zip(scales) {
             let lr = rate.at(self.settings.optimizer.schedule(), u);
-            words.extend(self.rate_words(u, lr));
+            words.extend(self.rate_words(u, lr, *scale));
         }
         // the device indexes by a 32-bit counter
         let row = first as u32 as usize % RATE_ROWS;
@@ -344,7 +356,7 @@ impl Session for Gone {
     fn read(&mut self, _: BufferId, _: usize, _: usize) -> Result<Vec<u32>> {
         self.lost()
     }
-    fn submit(&mut self, _: Handle, _: usize, _: u32) -> Result<()> {
+    fn submit_runs(&mut self, _: &[(Handle, usize)], _: u32) -> Result<()> {
         self.lost()
     }
     fn poll(&mut self, _: Lane, _: bool) -> Result<Option<Vec<LogLine>>> {

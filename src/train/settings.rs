@@ -142,6 +142,8 @@ pub struct Fit {
     pub epochs: usize,
     /// Rows of a batch; 32. The last batch of an epoch may be smaller and is trained too.
     pub batch_size: usize,
+    /// Batches whose gradients make one update; 1. See [`Fit::accumulate`].
+    pub accumulate: usize,
     /// Whether each epoch has an order of its own; it has.
     pub shuffle: bool,
     /// Evaluated after every epoch, as `val_loss` and so on.
@@ -175,6 +177,7 @@ impl Default for Fit {
         Fit {
             epochs: 1,
             batch_size: 32,
+            accumulate: 1,
             shuffle: true,
             validation: None,
             verbose: 1,
@@ -203,6 +206,16 @@ impl Fit {
     /// Rows of a batch.
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
+        self
+    }
+    /// One update for `batches` batches: their gradients are accumulated, for the memory of one.
+    ///
+    /// The update's gradient is the mean over all of their rows, each batch's gradient weighted by its rows: where the loss is a mean over rows,
+    /// that of one batch of all of them. A step, as reports and schedules count them, is an update. The last update of an epoch has the
+    /// batches that are left, and is made too. Losses and metrics are means over rows as ever; what a layer computes over a batch
+    /// (batch normalisation) it computes over each small one. One launch more for each batch, and an arena more of memory.
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        self.accumulate = batches;
         self
     }
     /// Whether each epoch has an order of its own.
@@ -285,6 +298,7 @@ impl Fit {
         self.checkpoint.iter().for_each(|c| c.check(f));
         self.callbacks.iter().enumerate().for_each(|(i, c)| c.check(f, &format!("fit.callbacks[{i}]")));
         f.check(self.epochs > 0, "fit.epochs", self.epochs, "give at least 1");
+        f.check(self.accumulate > 0, "fit.accumulate", self.accumulate, "give at least 1: an update after each batch");
         f.check(self.batch_size > 0, "fit.batch_size", self.batch_size, "give at least 1");
         let seconds = self.snapshot_every;
         f.check(seconds.is_finite() && seconds >= 0.0, "fit.snapshot_every", seconds, "give seconds, or 0 for no copies");

@@ -1,5 +1,3 @@
-use crate::plan::LogLine;
-
 /// What a new loss counts in the running mean.
 const WEIGHT: f64 = 0.02;
 /// Losses before which nothing is a spike: the mean is not known yet.
@@ -16,10 +14,10 @@ pub(super) struct Spikes {
 
 impl Spikes {
     /// The updates, from `first` on, whose loss is more than `factor` times the mean of those before; each one is warned of.
-    pub fn see(&mut self, lines: &[LogLine], first: u64, factor: f64) -> Vec<u64> {
+    pub fn see(&mut self, losses: &[f32], first: u64, factor: f64) -> Vec<u64> {
         let mut found = Vec::new();
-        for (i, line) in lines.iter().enumerate() {
-            let loss = f64::from(line.loss);
+        for (i, &loss) in losses.iter().enumerate() {
+            let loss = f64::from(loss);
             let high = self.seen >= WARM_UP && self.mean > 0.0 && loss > factor * self.mean;
             if high && !self.within && factor > 0.0 {
                 let step = first + i as u64 + 1;
@@ -39,21 +37,17 @@ impl Spikes {
 mod tests {
     use super::*;
 
-    fn lines(losses: impl IntoIterator<Item = f32>) -> Vec<LogLine> {
-        losses.into_iter().map(|loss| LogLine { loss, ..LogLine::from_words(&[0; crate::kernels::words::LOG_WIDTH], 0) }).collect()
-    }
-
     #[test]
     fn a_jump_is_seen_once_and_a_fall_never() {
         let mut s = Spikes::default();
         let fall = (0..400).map(|i| 2.0 / (1.0 + i as f32 * 0.05));
-        assert_eq!(s.see(&lines(fall), 0, 10.0), [0u64; 0]);
-        assert_eq!(s.see(&lines([0.1, 9.0, 9.0, 0.1, 12.0]), 400, 10.0), [402, 405]);
-        assert_eq!(s.see(&lines([0.1, 90.0]), 405, 0.0), [0u64; 0]); // switched off
+        assert_eq!(s.see(&fall.collect::<Vec<f32>>(), 0, 10.0), [0u64; 0]);
+        assert_eq!(s.see(&[0.1, 9.0, 9.0, 0.1, 12.0], 400, 10.0), [402, 405]);
+        assert_eq!(s.see(&[0.1, 90.0], 405, 0.0), [0u64; 0]); // switched off
     }
 
     #[test]
     fn nothing_is_known_at_the_start() {
-        assert_eq!(Spikes::default().see(&lines([0.001, 50.0, 3.0]), 0, 10.0), [0u64; 0]);
+        assert_eq!(Spikes::default().see(&[0.001, 50.0, 3.0], 0, 10.0), [0u64; 0]);
     }
 }

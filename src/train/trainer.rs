@@ -6,11 +6,12 @@ use super::rate::Rate;
 use super::recover::{LOSSES, Steps};
 use super::run::Run;
 use super::spikes::Spikes;
+use super::windows::Windows;
 use super::{Fit, Model, checkpoint};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::words::LOG_ROWS;
-use crate::plan::{Handle, Lane, LogLine, Purpose};
+use crate::plan::{Handle, Lane, LogLine, Part, Purpose};
 use std::collections::VecDeque;
 
 /// Steps of a submit where the user leaves the choice to us.
@@ -73,13 +74,13 @@ pub struct Trainer<'a> {
     pub(super) fit: Fit,
     pub(super) data: Dataset,
     pub(super) rows: usize,
-    full: Option<Handle>,
-    ragged: Option<Handle>,
+    pub(super) windows: Windows,
+    handles: Vec<((Part, usize), Handle)>,
     /// The model's count of recoveries when the handles were made.
     made: usize,
     feed: Option<Feed>,
     measures: Vec<Measure>,
-    /// Most steps of a submit, by the width of a log line.
+    /// Most batches of a submit, by the width of a log line.
     most_steps: usize,
     pub(super) epoch: usize,
     /// Steps of this epoch that were reported.
@@ -88,30 +89,51 @@ pub struct Trainer<'a> {
     pub(super) stopped: bool,
     pub(super) run: Run,
     spikes: Spikes,
-    /// The program of full batches that looks at the layers too.
+    /// The program of an update's first batch that looks at the layers too.
     probe: Option<(Handle, Vec<Probed>)>,
 }
 
-/// Steps of one call, queued and seen.
+/// Batches of one call, queued and seen.
 struct Flight {
     want: usize,
-    /// The first of them: of the epoch, of all updates, of all batches.
-    first_step: usize,
+    /// The first of them: of the epoch, of all batches; and the update that it begins.
+    first: usize,
     first_update: u64,
     first_batch: u64,
     queued: usize,
     under_way: VecDeque<usize>,
-    lines: Vec<LogLine>,
+    /// Batches of whole updates that were seen.
+    seen: usize,
+    /// The lines of an update of which some batches were seen.
+    open: Vec<LogLine>,
+    /// The loss of each update, and the last one's norm.
+    losses: Vec<f32>,
+    grad_norm: f32,
     mean: Mean,
     rows: usize,
+    diagnostics: Vec<LayerReport>,
     /// What kept further steps from being queued.
     failed: Option<Error>,
 }
 
 impl Flight {
-    fn new(want: usize, first_step: usize, first_update: u64, first_batch: u64) -> Self {
-        let (under_way, lines, mean) = (VecDeque::new(), Vec::with_capacity(want.min(LOG_ROWS)), Mean::default());
-        Flight { want, first_step, first_update, first_batch, queued: 0, under_way, lines, mean, rows: 0, failed: None }
+    fn new(want: usize, first: usize, first_update: u64, first_batch: u64) -> Self {
+        Flight {
+            want,
+            first,
+            first_update,
+            first_batch,
+            queued: 0,
+            under_way: VecDeque::new(),
+            seen: 0,
+            open: Vec::new(),
+            losses: Vec::with_capacity(want.min(LOG_ROWS)),
+            grad_norm: 0.0,
+            mean: Mean::default(),
+            rows: 0,
+            diagnostics: vec![],
+            failed: None,
+        }
     }
 }
 
@@ -121,20 +143,21 @@ impl<'a> Trainer<'a> {
         model.check_trains()?;
         let n = data.len();
         let keep = fit.snapshot_every > 0.0;
+        let windows = Windows { rows: n, batch: fit.batch_size, accumulate: fit.accumulate };
         let mut run = Trainer {
             data: data.clone(),
             rows: n,
-            full: None,
-            ragged: None,
+            windows,
+            handles: vec![],
             feed: None,
             made: 0,
             measures: vec![],
             most_steps: 1,
             epoch: 0,
             done: 0,
+            learning_rate: Rate::default(),
             spikes: Spikes::default(),
             probe: None,
-            learning_rate: Rate::default(),
             stopped: false,
             run: Run::default(),
             model,
@@ -145,29 +168,29 @@ impl<'a> Trainer<'a> {
             m.keep_copies(keep)
         })?;
         // what the data and the model make impossible comes before anything is changed
-        run.model.program(data, Purpose::Train, run.fit.batch_size.min(n))?;
+        let (part, rows) = windows.program(0);
+        run.model.program_part(data, Purpose::Train, part, rows)?;
         match checkpoint::find(run.model, data, &run.fit)? {
             Some(found) => run.go_on(found)?,
             None => run.model.set_train_state(0, n, run.fit.shuffle)?,
         }
-        run.attach(run.done)?;
+        run.attach(windows.first(run.done))?;
         run.measures = run.model.measures();
         Ok(run)
     }
 
-    /// Makes the programs of full batches and of the ragged one ready, and what feeds them from this step of the epoch on.
-    fn attach(&mut self, step: usize) -> Result<()> {
-        let (n, batch) = (self.rows, self.fit.batch_size);
-        let order = self.order(step);
+    /// Makes the programs of full batches and of the ragged one ready, and what feeds them from this batch of the epoch on.
+    fn attach(&mut self, batch: usize) -> Result<()> {
+        let (windows, order) = (self.windows, self.order(batch));
         let again = self.feed.take().is_some();
         let data = &self.data;
-        let look = self.fit.diagnostics.is_some() && n >= batch;
-        (self.full, self.ragged, self.probe, self.most_steps, self.feed) = self.model.healed(|m| {
-            let full = (n >= batch).then(|| m.handle(data, Purpose::Train, batch)).transpose()?;
-            let ragged = (!n.is_multiple_of(batch)).then(|| m.handle(data, Purpose::Train, n % batch)).transpose()?;
-            let probe = look.then(|| m.probe_handle(data, batch)).transpose()?;
-            let program = m.program(data, Purpose::Train, batch.min(n))?;
-            Ok((full, ragged, probe, program.log().most_steps(), Some(Feed::start(m, data, &program, batch.min(n), order)?)))
+        let look = self.fit.diagnostics.is_some();
+        (self.handles, self.probe, self.most_steps, self.feed) = self.model.healed(|m| {
+            let handles = m.loop_handles(data, &windows)?;
+            let (part, rows) = windows.program(0);
+            let probe = look.then(|| m.probe_handle(data, part, rows)).transpose()?;
+            let program = m.program_part(data, Purpose::Train, part, rows)?;
+            Ok((handles, probe, program.log().most_steps(), Some(Feed::start(m, data, &program, rows, order)?)))
         })?;
         if again {
             // the state on the device may be another loop's: it is written before the next step
@@ -177,15 +200,15 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// The order of rows from this step of the epoch on.
-    fn order(&self, step: usize) -> Order {
+    /// The order of rows from this batch of the epoch on.
+    fn order(&self, batch: usize) -> Order {
         let (shuffle, epochs) = (self.fit.shuffle, (self.fit.epochs - self.epoch).max(1));
-        Order { shuffle, epoch: self.model.epochs as u32, row: step * self.fit.batch_size, epochs }
+        Order { shuffle, epoch: self.model.epochs as u32, row: batch * self.fit.batch_size, epochs }
     }
 
-    /// Steps of an epoch.
+    /// Steps of an epoch: updates.
     pub fn steps_per_epoch(&self) -> usize {
-        self.rows.div_ceil(self.fit.batch_size)
+        self.windows.updates()
     }
 
     /// The metrics, in the order of the log.
@@ -239,23 +262,19 @@ impl<'a> Trainer<'a> {
             return Ok(None);
         }
         self.model.check_trains()?;
-        let want = k.min(self.steps_per_epoch() - self.done);
-        let mut f = Flight::new(want, self.done, self.model.updates, self.model.batches);
+        let steps = k.min(self.steps_per_epoch() - self.done);
+        let first = self.windows.first(self.done);
+        let want = self.windows.first(self.done + steps) - first;
+        let mut f = Flight::new(want, first, self.model.updates, self.model.batches);
         let (mut losses, mut since) = (0, 0);
-        while f.lines.len() < f.want {
-            let seen = f.lines.len();
-            let advanced = self.advance(&mut f);
-            for (i, line) in f.lines.iter().enumerate().skip(seen) {
-                let rows = self.rows_of(f.first_step + i);
-                self.run.sums.add(line, rows, &self.measures);
-                self.run.rows += rows;
-            }
-            match advanced {
+        while f.seen < f.want {
+            let seen = f.seen;
+            match self.advance(&mut f) {
                 Ok(()) => {}
                 Err(lost @ Error::DeviceLost { .. }) => {
                     self.take_back(&mut f);
-                    losses = if f.lines.len() > since { 1 } else { losses + 1 };
-                    since = f.lines.len();
+                    losses = if f.seen > since { 1 } else { losses + 1 };
+                    since = f.seen;
                     let again = if losses > LOSSES { Err(lost) } else { self.model.recover(lost) };
                     again.inspect_err(|_| self.fail())?;
                 }
@@ -264,26 +283,26 @@ impl<'a> Trainer<'a> {
                     return Err(e);
                 }
             }
-            if f.lines.len() > seen {
-                tell(Progress { done: self.done + f.lines.len(), rows: self.run.rows, mean: &self.run.sums });
+            if f.seen > seen {
+                tell(Progress { done: self.done + f.losses.len(), rows: self.run.rows, mean: &self.run.sums });
             }
             if self.run.interrupted() {
-                f.want = f.queued.max(1).min(f.want); // what is under way is finished
+                // what is under way is finished, to the end of its update
+                f.want = f.want.min(self.windows.end_of(f.first + f.queued.max(1)) - f.first);
             }
         }
-        let Flight { lines, mean, rows, want, first_update, .. } = f;
-        let diagnostics = self.looks(&lines, first_update);
+        let Flight { losses, grad_norm, mean, rows, first_update, diagnostics, .. } = f;
         self.run.history.push_diagnostics(&diagnostics);
-        let spikes = self.spikes.see(&lines, first_update, self.fit.loss_spike);
-        self.done += want;
+        let spikes = self.spikes.see(&losses, first_update, self.fit.loss_spike);
+        self.done += losses.len();
         let epoch_ended = self.done == self.steps_per_epoch();
         let metrics = mean.evaluation(&self.measures);
         let report = StepReport {
             step: self.model.updates,
             epoch: self.epoch + 1,
             loss: metrics["loss"] as f32,
-            losses: lines.iter().map(|l| l.loss).collect(),
-            grad_norm: lines.last().map_or(0.0, |l| l.grad_norm),
+            losses,
+            grad_norm,
             learning_rate: self.rate(self.model.updates.saturating_sub(1)),
             metrics,
             rows,
@@ -304,20 +323,16 @@ impl<'a> Trainer<'a> {
     ///
     /// Gives how many can follow each other too: at most `steps`, at least one.
     pub(super) fn ready(&mut self, steps: usize) -> Result<(Handle, usize)> {
-        let steps = self.feed(self.done, steps)?;
-        self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
+        let steps = self.feed(self.windows.first(self.done), steps)?;
+        self.model.upload_rates(self.model.updates, &vec![1.0; steps], self.learning_rate)?;
         let none = || Error::NotFound { what: "program".into(), name: "training".into(), at: "the trainer".into(), known: vec![] };
-        self.full.or(self.ragged).map(|h| (h, steps)).ok_or_else(none)
+        self.handles.first().map(|h| (h.1, steps)).ok_or_else(none)
     }
 
-    /// How many of the steps from this one of the epoch on have their rows on the device; waits for the first.
-    fn feed(&mut self, step: usize, most: usize) -> Result<usize> {
-        let row = step * self.fit.batch_size;
+    /// How many of the batches from this one of the epoch on have their rows on the device; waits for the first.
+    fn feed(&mut self, batch: usize, most: usize) -> Result<usize> {
+        let row = batch * self.fit.batch_size;
         self.feed.as_mut().map_or(Ok(most), |f| f.ready(self.model, row, most))
-    }
-
-    fn rows_of(&self, step: usize) -> usize {
-        (self.rows - step * self.fit.batch_size).min(self.fit.batch_size)
     }
 
     fn rate(&self, update: u64) -> f64 {
@@ -327,17 +342,25 @@ impl<'a> Trainer<'a> {
     /// Queues what may be under way, and takes the log of the oldest.
     fn advance(&mut self, f: &mut Flight) -> Result<()> {
         if self.made != self.model.recoveries() {
-            self.attach(f.first_step + f.queued)?;
+            self.attach(f.first + f.queued)?;
         }
+        // a copy holds no sum of gradients: it is made between updates
         let due = self.fit.snapshot_every > 0.0 && self.model.copy_due(self.fit.snapshot_every);
-        if due && f.under_way.is_empty() {
+        let whole = self.windows.begins(f.first + f.queued);
+        if due && f.under_way.is_empty() && whole {
             return self.model.copy();
         }
-        while !due && f.queued < f.want && f.under_way.len() < IN_FLIGHT && f.failed.is_none() {
-            match self.submit(f.first_step + f.queued, f.want - f.queued) {
-                Ok(steps) => {
-                    f.under_way.push_back(steps);
-                    f.queued += steps;
+        while f.queued < f.want && f.under_way.len() < IN_FLIGHT && f.failed.is_none() {
+            let at = f.first + f.queued;
+            let most = match (due, self.windows.begins(at)) {
+                (false, _) => f.want - f.queued,
+                (true, false) => self.windows.first(self.windows.update_of(at) + 1) - at,
+                (true, true) => break,
+            };
+            match self.submit(at, most) {
+                Ok(batches) => {
+                    f.under_way.push_back(batches);
+                    f.queued += batches;
                 }
                 Err(e) => f.failed = Some(e),
             }
@@ -351,97 +374,126 @@ impl<'a> Trainer<'a> {
         let new = self.model.session.poll(Lane::Train, true)?.unwrap_or_default();
         let expected = f.under_way.pop_front().unwrap_or(0);
         let bad = new.iter().find(|l| l.halted).cloned();
-        let halted = new.len() < expected || bad.is_some();
-        self.remember(f, new.len() - usize::from(bad.is_some()));
-        if halted {
-            let error = self.halted(bad, f.first_update, f.lines.len() + new.len());
-            return Err(self.explained(error, f));
-        }
-        for l in &new {
-            let n = self.rows_of(f.first_step + f.lines.len());
-            f.mean.add(l, n, &self.measures);
-            f.rows += n;
-            f.lines.push(l.clone());
+        let (before, seen) = (f.seen, new.len());
+        new.into_iter().filter(|l| !l.halted).for_each(|l| self.see(f, l));
+        self.remember(f, before);
+        if seen < expected || bad.is_some() {
+            let at = f.first + f.seen + f.open.len();
+            let error = self.halted(bad, f);
+            return Err(self.explained(error, at));
         }
         Ok(())
     }
 
-    /// Notes steps of one submit, the ones after those that were seen, for the case that the device is lost.
-    fn remember(&mut self, f: &Flight, steps: usize) {
-        let seen = f.lines.len();
-        let (update, batch) = (f.first_update + seen as u64, f.first_batch + seen as u64);
-        let rows = self.rows_of(f.first_step + seen);
-        let order = Some(self.order(f.first_step + seen));
-        self.model.recovery.trained(Steps { data: self.data.clone(), rows, steps, update, batch, rate: self.learning_rate, order });
+    /// Takes note of a batch; of an update once all of its batches were seen.
+    fn see(&mut self, f: &mut Flight, line: LogLine) {
+        let (loss, norm) = (line.loss, line.grad_norm);
+        f.open.push(line);
+        let (w, first) = (self.windows, f.first + f.seen);
+        if !w.begins(first + f.open.len()) {
+            return;
+        }
+        let (mut sum, mut rows) = (0.0, 0);
+        for (i, l) in f.open.iter().enumerate() {
+            let n = w.rows_of(first + i);
+            f.mean.add(l, n, &self.measures);
+            self.run.sums.add(l, n, &self.measures);
+            (sum, rows) = (sum + n as f64 * f64::from(l.loss), rows + n);
+        }
+        let step = f.first_update + f.losses.len() as u64 + 1;
+        f.diagnostics.extend(f.open.iter().filter_map(|l| self.look(l, step)));
+        f.losses.push(if f.open.len() == 1 { loss } else { (sum / rows.max(1) as f64) as f32 });
+        (f.rows, f.grad_norm) = (f.rows + rows, norm);
+        self.run.rows += rows;
+        f.seen += f.open.len();
+        f.open.clear();
     }
 
-    /// Steps whose log was not seen are as if they had not been queued.
+    /// Notes the updates that were seen after these batches, for the case that the device is lost.
+    fn remember(&mut self, f: &Flight, before: usize) {
+        let (data, windows, steps) = (self.data.clone(), self.windows, f.seen - before);
+        let updates = windows.ended(f.first + before, steps);
+        let update = f.first_update + windows.ended(f.first, before) as u64;
+        let (batch, order) = (f.first_batch + before as u64, Some(self.order(f.first + before)));
+        self.model.recovery.trained(Steps { data, windows, steps, updates, update, batch, rate: self.learning_rate, order });
+    }
+
+    /// Batches of updates that were not seen whole are as if they had not been queued.
     fn take_back(&mut self, f: &mut Flight) {
-        let unseen = f.queued - f.lines.len();
-        self.model.updates -= unseen as u64;
-        self.model.batches -= unseen as u64;
-        f.queued = f.lines.len();
+        self.model.updates = f.first_update + self.windows.ended(f.first, f.seen) as u64;
+        self.model.batches = f.first_batch + f.seen as u64;
+        f.queued = f.seen;
+        f.open.clear();
         f.under_way.clear();
     }
 
-    /// Queues steps from this one of the epoch on; gives how many.
-    fn submit(&mut self, step: usize, most: usize) -> Result<usize> {
-        let chosen = if self.fit.steps_per_submit == 0 { STEPS_PER_SUBMIT } else { self.fit.steps_per_submit };
-        let full_left = (self.rows / self.fit.batch_size).saturating_sub(step);
-        let steps = most.min(chosen).min(self.most_steps).min(full_left.max(1));
-        let (look, steps) = self.until_look(full_left, steps);
-        let mut steps = self.feed(step, steps)?;
+    /// Queues batches from this one of the epoch on; gives how many.
+    fn submit(&mut self, batch: usize, most: usize) -> Result<usize> {
+        let n = self.fit.accumulate;
+        let chosen = match self.fit.steps_per_submit {
+            0 => STEPS_PER_SUBMIT.max(n),
+            steps => steps.saturating_mul(n),
+        };
+        let mut batches = most.min(chosen).min(self.most_steps);
+        if n == 1 {
+            batches = batches.min((self.rows / self.fit.batch_size).saturating_sub(batch).max(1));
+        }
+        let (look, queued) = self.until_look(batch, batches);
+        batches = self.feed(batch, queued)?;
         while self.made != self.model.recoveries() {
             // the device was lost and opened again in there: programs and feed were those of the one before
-            self.attach(step)?;
-            steps = self.feed(step, steps)?;
+            if !self.windows.begins(batch) {
+                // the sum of gradients went with it: back to the update's first batch
+                return Err(Error::DeviceLost { device: self.model.device.name(), reason: "between two batches of an update".into() });
+            }
+            self.attach(batch)?;
+            batches = self.feed(batch, queued)?;
         }
-        let probe = self.probe.as_ref().filter(|_| look).map(|(h, _)| *h);
-        let handle = probe.or(if full_left > 0 { self.full } else { self.ragged });
-        let Some(handle) = handle else { return Ok(0) };
-        self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
-        self.model.session.submit(handle, steps, self.model.batches as u32)?;
-        self.feed.iter_mut().for_each(|f| f.used(steps));
+        let runs = match &self.probe {
+            Some((handle, _)) if look => vec![(*handle, 1)],
+            _ => self.windows.runs_of(&self.handles, batch, batches),
+        };
+        self.model.upload_rates(self.model.updates, &self.windows.scales(batch, batches), self.learning_rate)?;
+        self.model.session.submit_runs(&runs, self.model.batches as u32)?;
+        self.feed.iter_mut().for_each(|f| f.used(batches));
         self.model.has_gradients = true;
-        self.model.batches += steps as u64;
-        self.model.updates += steps as u64;
-        Ok(steps)
+        self.model.batches += batches as u64;
+        self.model.updates += self.windows.ended(batch, batches) as u64;
+        Ok(batches)
     }
 
-    /// What these lines say of the layers.
-    fn looks(&self, lines: &[LogLine], first_update: u64) -> Vec<LayerReport> {
-        let Some((_, probed)) = &self.probe else { return vec![] };
+    /// What this line says of the layers.
+    fn look(&self, line: &LogLine, step: u64) -> Option<LayerReport> {
+        let (_, probed) = self.probe.as_ref()?;
         let own: usize = self.measures.iter().map(|m| m.columns).sum();
-        let seen = lines.iter().enumerate().filter(|(_, l)| l.metrics.len() > own);
-        seen.map(|(i, l)| diagnose::read(probed, &l.metrics[own..], first_update + i as u64 + 1)).collect()
+        (line.metrics.len() > own).then(|| diagnose::read(probed, &line.metrics[own..], step))
     }
 
-    /// Whether the layers are looked at in the next step, which then goes alone; else how many steps go before that.
-    fn until_look(&self, full_left: usize, steps: usize) -> (bool, usize) {
-        let Some(d) = self.fit.diagnostics.as_ref().filter(|_| full_left > 0) else { return (false, steps) };
+    /// Whether the layers are looked at in the next batch, which then goes alone; else how many batches go before that.
+    fn until_look(&self, batch: usize, most: usize) -> (bool, usize) {
+        let (Some(d), w) = (&self.fit.diagnostics, self.windows) else { return (false, most) };
         let since = (self.model.updates % d.every as u64) as usize;
-        if since == 0 { (true, steps.min(1)) } else { (false, steps.min(d.every - since)) }
+        if since == 0 && w.begins(batch) && w.program(batch) == w.program(0) {
+            return (true, most.min(1));
+        }
+        (false, most.min(w.first(w.update_of(batch) + d.every - since) - batch))
     }
 
-    /// The error of a halt with its cause, if the user asked for that.
-    fn explained(&mut self, error: Error, f: &Flight) -> Error {
+    /// The error of a halt at this batch of the epoch with its cause, if the user asked for that.
+    fn explained(&mut self, error: Error, batch: usize) -> Error {
         if !self.fit.detect_anomaly {
             return error;
         }
-        let step = f.first_step + (self.model.updates - f.first_update) as usize;
-        let first = step * self.fit.batch_size;
-        let found = self.model.find_non_finite_at(&self.data, self.fit.shuffle, first..first + self.rows_of(step));
+        let first = batch * self.fit.batch_size;
+        let found = self.model.find_non_finite_at(&self.data, self.fit.shuffle, first..first + self.windows.rows_of(batch));
         with_cause(error, found)
     }
 
     /// The device has stopped at a bad step: takes the counters back to it.
-    fn halted(&mut self, bad: Option<LogLine>, first_update: u64, seen: usize) -> Error {
+    fn halted(&mut self, bad: Option<LogLine>, f: &mut Flight) -> Error {
         self.stopped = true;
         while let Ok(Some(_)) = self.model.session.poll(Lane::Train, true) {}
-        let good = seen - usize::from(bad.is_some());
-        let ahead = self.model.updates - (first_update + good as u64);
-        self.model.updates -= ahead;
-        self.model.batches -= ahead;
+        self.take_back(f);
         let (step, epoch) = (self.model.updates + 1, self.epoch as u64 + 1);
         self.model.halt_error(bad.as_ref().map(|l| l.loss), bad.as_ref().map_or(f32::NAN, |l| l.grad_norm), step, epoch)
     }

@@ -2,7 +2,7 @@
 
 use super::{Compile, Model};
 use crate::error::{Error, Faults, Result};
-use crate::kernels::words::RATE_WIDTH;
+use crate::kernels::words::RATE_SCALE;
 use crate::plan::{BufferId, Rule};
 use crate::tensor::HostTensor;
 
@@ -84,10 +84,13 @@ impl Model {
         (0..self.rule.own_moments()).try_for_each(|m| self.write_words(BufferId::Moment(m), 0, &words))
     }
 
-    /// Words of one update's rates: of all groups.
-    pub(super) fn rate_words(&self, update: u64, lr: f64) -> impl Iterator<Item = u32> {
+    /// Words of one update's rates: of all groups; with what a sum of gradients is multiplied by.
+    pub(super) fn rate_words(&self, update: u64, lr: f64, scale: f64) -> impl Iterator<Item = u32> {
         let all = self.settings.optimizer.group_rates(update, lr);
-        all.flat_map(|r: [f32; RATE_WIDTH]| r.map(f32::to_bits))
+        all.flat_map(move |mut r| {
+            r[RATE_SCALE] = scale as f32;
+            r.map(f32::to_bits)
+        })
     }
 
     /// The arena of the average, if there is one.
@@ -160,22 +163,22 @@ impl Model {
     /// The error of a step that halted: a loss that is not finite, or a gradient. Nothing may be under way.
     pub(super) fn halt_error(&mut self, loss: Option<f32>, norm: f32, step: u64, epoch: u64) -> Error {
         match loss {
-            Some(loss) if loss.is_finite() => Error::NonFiniteGradient {
-                step,
-                epoch,
-                norm,
-                parameter: self.bad_gradient().unwrap_or_else(|| "all together".into()),
-                cause: None,
-            },
+            Some(loss) if loss.is_finite() => {
+                let parameter = self.bad_gradient().unwrap_or_else(|| "all together".into());
+                Error::NonFiniteGradient { step, epoch, norm, parameter, cause: None }
+            }
             loss => Error::NonFiniteLoss { step, epoch, loss: loss.unwrap_or(f32::NAN), cause: None },
         }
     }
 
     /// The first parameter whose gradient is not finite.
     fn bad_gradient(&mut self) -> Option<String> {
-        let words = self.session.read(BufferId::Gradients, 0, self.arena.size).ok()?;
         let bad = |w: &u32| !f32::from_bits(*w).is_finite();
-        let entry = self.arena.entries.iter().filter(|e| !e.frozen).find(|e| words[e.offset..e.offset + e.shape.size()].iter().any(bad))?;
-        Some(entry.name.clone())
+        // where gradients are accumulated the bad one may lie in the sum alone
+        [BufferId::Gradients, BufferId::Sums].into_iter().find_map(|id| {
+            let words = self.session.read(id, 0, self.arena.size).ok()?;
+            let mut trained = self.arena.entries.iter().filter(|e| !e.frozen);
+            trained.find(|e| words[e.offset..e.offset + e.shape.size()].iter().any(bad)).map(|e| e.name.clone())
+        })
     }
 }

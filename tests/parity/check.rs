@@ -7,7 +7,7 @@ use crate::planted::Planted;
 use crate::tolerance::Known;
 use gradus::kernels::Profile;
 use gradus::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
-use gradus::plan::{BufferId, LogLine, Program, Purpose, Rule, Session};
+use gradus::plan::{BufferId, LogLine, Part, Program, Purpose, Rule, Session};
 use gradus::tensor::DType;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,7 +35,12 @@ impl std::fmt::Display for Site<'_> {
 impl Site<'_> {
     /// The planned step, with an error in its kernels where one is planted.
     pub fn program(&self, built: &Built, rule: &Rule) -> Result<Arc<Program>, Fail> {
-        let mut program = built.program(self.profile, rule).map_err(Fail::Refused)?;
+        self.part(built, rule, Part::Whole)
+    }
+
+    /// As [`Site::program`], for this part of an update.
+    pub fn part(&self, built: &Built, rule: &Rule, part: Part) -> Result<Arc<Program>, Fail> {
+        let mut program = built.part(self.profile, rule, part).map_err(Fail::Refused)?;
         if let Some(p) = self.planted {
             program.launches.iter_mut().for_each(|l| p.edit(&mut l.kernel));
         }

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accumulate;
 mod beyond;
 mod cases;
 mod check;
@@ -96,6 +97,7 @@ tests! {
     integers = rows(movement::integers());
     corners = rows(corners::all());
     optimizers = rows(optimizers::all());
+    accumulated = rows(accumulate::all());
     updates = rows(updates::all());
     steps = rows(steps::all());
     planted_in_kernels = planted::in_kernels();

@@ -3,7 +3,7 @@
 use gradus::expr::Expr;
 use gradus::graph::{Builder, Field, Graph, Op, Var, gradients};
 use gradus::kernels::Profile;
-use gradus::plan::{Arena, Program, Purpose, Request, Rule, Step, plan};
+use gradus::plan::{Arena, Part, Program, Purpose, Request, Rule, Step, plan};
 use gradus::reference::{Data, evaluate_all};
 use gradus::rng::Philox;
 use gradus::tensor::{DType, Shape};
@@ -290,8 +290,13 @@ pub fn no_rule() -> Rule {
 
 impl Built {
     pub fn program(&self, profile: Profile, rule: &Rule) -> Result<Program, String> {
+        self.part(profile, rule, Part::Whole)
+    }
+
+    /// The training program for this part of an update.
+    pub fn part(&self, profile: Profile, rule: &Rule, part: Part) -> Result<Program, String> {
         let (purpose, batch) = (self.purpose, self.order.batch);
-        plan(&Request { step: &self.step, purpose, batch, arena: &self.arena, rule, profile }).map_err(|e| e.to_string())
+        plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, profile }).map_err(|e| e.to_string())
     }
 
     fn feed(&self, op: &Op) -> Option<Data<f64>> {

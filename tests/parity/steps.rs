@@ -19,8 +19,8 @@ pub const UPDATE: u32 = RATE_ROWS as u32 - 2;
 pub struct Run {
     pub session: Box<dyn Session>,
     pub handle: Handle,
-    lane: Lane,
-    batch: u32,
+    pub lane: Lane,
+    pub batch: u32,
     /// Every line of the log so far.
     pub lines: Vec<LogLine>,
 }
@@ -111,16 +111,17 @@ const BAD: usize = 2;
 
 /// A loss that is not finite stops parameters, moments, counters and cursor to the bit, though later losses are fine.
 fn halts(name: &'static str, value: f64) -> Row {
-    halts_under(format!("a loss of {name} halts"), value, descent())
+    halts_under(format!("a loss of {name} halts"), value, descent(), 0)
 }
 
-/// As [`halts`], under another rule.
-fn halts_under(name: impl Into<String>, value: f64, rule: Rule) -> Row {
+/// As [`halts`], under another rule; by this field of the data: the second has no part in the gradient.
+fn halts_under(name: impl Into<String>, value: f64, rule: Rule, field: usize) -> Row {
     let name = name.into();
     Row::new(name.clone(), move || {
         let rule = rule.clone();
-        let mut built = linear(300, ROWS).build()?;
-        built.fields[0].spoil(BAD, value);
+        let body = |m: &crate::make::Make| (m.p([300]) * m.batch([300]).reshape([300])).sum() + m.batch([1]).sum();
+        let mut built = Case::new("linear 300", body).over(Order { rows: ROWS, ..Order::all(1) }).build()?;
+        built.fields[field].spoil(BAD, value);
         let lines: Vec<f64> = (0..=BAD).flat_map(|i| [f64::from(BATCH) + i as f64, f64::from(u8::from(i == BAD))]).collect();
         let after = state_after(&built, BAD, BAD, true);
         let mut moved_on = after.clone();
@@ -332,17 +333,19 @@ pub fn all() -> Vec<Row> {
         wide_lines(),
     ];
     let clipped = || descent().clip_norm(1.0);
-    out.push(halts_under("a loss of NaN halts where norms are clipped", f64::NAN, clipped()));
-    out.push(halts_under("a loss of infinity halts where norms are clipped", f64::INFINITY, clipped()));
+    out.push(halts_under("a loss of NaN halts where norms are clipped", f64::NAN, clipped(), 0));
+    out.push(halts_under("a loss of NaN with good gradients halts where norms are clipped", f64::NAN, clipped(), 1));
+    out.push(halts_under("a loss of infinity halts where norms are clipped", f64::INFINITY, clipped(), 0));
     // the loss is finite, the squares of its gradient are not
-    out.push(halts_under("a norm that is infinite halts", 1e30, clipped()));
+    out.push(halts_under("a norm that is infinite halts", 1e30, clipped(), 0));
     let tensors = || {
         let direction = gradus::expr::Expr::of(3, |x| vec![0.125 * &x[1], &x[2] + &x[1]]);
         Rule::by_tensor(direction, 1, gradus::expr::Expr::of(2, |x| vec![&x[0] - &x[1]]))
     };
-    out.push(halts_under("a loss of NaN halts where tensors have norms", f64::NAN, tensors()));
-    out.push(halts_under("a norm that is infinite halts where tensors have norms", 1e30, tensors().clip_norm(1.0)));
-    out.push(halts_under("a norm that is infinite halts an average", 1e30, clipped().average(0.5)));
+    out.push(halts_under("a loss of NaN halts where tensors have norms", f64::NAN, tensors(), 0));
+    out.push(halts_under("a loss of NaN with good gradients halts where tensors have norms", f64::NAN, tensors(), 1));
+    out.push(halts_under("a norm that is infinite halts where tensors have norms", 1e30, tensors().clip_norm(1.0), 0));
+    out.push(halts_under("a norm that is infinite halts an average", 1e30, clipped().average(0.5), 0));
     out.push(overflows());
     for (rows, batch) in [(1, 1), (7, 3), (64, 32), (257, 33)] {
         out.extend([epochs(rows, batch, 3, true), epochs(rows, batch, 3, false)]);

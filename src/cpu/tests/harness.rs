@@ -6,7 +6,7 @@ use crate::expr::{Expr, Scalar};
 use crate::graph::{Builder, Field, Graph, Op, Value, Var, gradients};
 use crate::kernels::Profile;
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_ROWS, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
-use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Program, Purpose, Request, Rule, Session, Step, plan};
+use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Step, plan};
 use crate::reference::{Data, evaluate};
 use crate::rng::Philox;
 use crate::tensor::DType;
@@ -99,7 +99,7 @@ impl Model {
             Purpose::Predict
         };
         step.graph = graph;
-        let program = plan(&Request { step: &step, purpose, batch, arena: &arena, rule: &adam(), profile })?;
+        let program = plan(&Request { step: &step, purpose, part: Part::Whole, batch, arena: &arena, rule: &adam(), profile })?;
         Ok(Planned { step, program: Arc::new(program) })
     }
 }

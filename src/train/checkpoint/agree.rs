@@ -37,6 +37,7 @@ impl Agreement {
             ("compile.metrics", serde_json::to_value(&c.metrics).unwrap_or_default()),
             ("compile.seed", json!(c.seed)),
             ("fit.batch_size", json!(fit.batch_size)),
+            ("fit.accumulate", json!(fit.accumulate)),
             ("fit.shuffle", json!(fit.shuffle)),
             ("data, rows", json!(data.len())),
             ("data, fields", json!(fields)),

@@ -1,5 +1,6 @@
 use super::super::file::remove_leftovers;
 use super::super::weights::{FORMAT, META, bad_file, check_format, parse};
+use super::super::windows::Windows;
 use super::super::{Fit, Model, Resume, Trainer};
 use super::agree::Agreement;
 use super::saved::{Read, Saved};
@@ -57,7 +58,7 @@ fn read(model: &Model, data: &Dataset, fit: &Fit, path: &Path, bytes: &[u8]) -> 
     let saved = meta.run;
     Agreement::of(model, data, fit)?.meet(&saved.agreement, path, same_version)?;
 
-    let steps = data.len().div_ceil(fit.batch_size);
+    let steps = Windows { rows: data.len(), batch: fit.batch_size, accumulate: fit.accumulate }.updates();
     let sound = saved.step < steps && saved.rows <= data.len() && saved.rate.sound() && saved.seconds.is_finite();
     let counters = [meta.updates, meta.batches, meta.epochs, saved.epoch as u64].iter().all(|c| *c < MOST);
     if !sound || !counters {
@@ -98,7 +99,7 @@ impl Trainer<'_> {
         (run.sums, run.rows, run.seconds, run.history, run.kept) = (saved.sums, saved.rows, saved.seconds, saved.history, kept);
         (run.callbacks, run.resumed) = (saved.callbacks, true);
         tracing::info!(epoch = self.epoch, step = self.done, updates, "going on from a checkpoint");
-        let now = self.model.train_state(self.done * self.fit.batch_size, self.rows, self.fit.shuffle);
+        let now = self.model.train_state(self.windows.first(self.done) * self.fit.batch_size, self.rows, self.fit.shuffle);
         self.model.write_words(BufferId::State(Lane::Train), 0, &state_after(&held, &now))
     }
 }

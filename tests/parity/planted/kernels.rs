@@ -95,15 +95,18 @@ const LINES: &[Line] = &[
     ("optimizer", "a wrong rule", edit!(Optimizer, k => k.rule = Expr::of(2, |x| vec![&x[0] - Scalar::rate(1) * &x[1]])), &["sgd [128]"]),
     ("optimizer", "another's loss", edit!(Optimizer, k => k.gate = Gate::Loss(1)), &["a loss of NaN halts"]),
     ("optimizer", "parameters all alike", edit!(Optimizer, k => k.rates.blocks = 0), &["adamw in groups [257] [300]"]),
+    ("accumulate", "a short arena", edit!(Accumulate, k => k.size -= 128), &["3 batches an update [257]"]),
+    ("accumulate", "a row too many", edit!(Accumulate, k => k.rows += 1), &["3 batches an update [257]"]),
     ("squares", "a short arena", edit!(Squares, k => k.size -= 128), &["sgd, clipped [257] [300]"]),
-    ("squares", "another's loss", edit!(Squares, k => k.loss += 1), &["a loss of NaN halts where norms are clipped"]),
+    ("squares", "another's loss", edit!(Squares, k => k.loss += 1), &["a loss of NaN with good gradients halts where norms are clipped"]),
     ("direction", "a short arena", edit!(Direction, k => k.size -= 128), &["lamb [257] [300]"]),
     ("direction", "a wrong rule", edit!(Direction, k => k.rule = Expr::of(4, |x| x[1..].to_vec())), &["lamb [257] [300]"]),
     ("ratios", "a tensor too few", edit!(Ratios, k => k.rates.tensors -= 1), &["lamb [257] [300]"]),
     ("tick", "a norm that halts nothing", edit!(Tick, k => k.norm_halts = false), &["a norm that is infinite halts"]),
     ("tick", "a batch of another size", edit!(Tick, k => k.batch += 1), &["3 epochs of 7 rows by 3, shuffled"]),
     ("tick", "partial sums dropped", edit!(Tick, k => k.partials = 1), &["sgd [5000]"]),
-    ("tick", "an evaluation for a training step", edit!(Tick, k => k.train = false), &["sgd [128]"]),
+    ("tick", "an update that is not counted", edit!(Tick, k => k.updates = false), &["sgd [128]"]),
+    ("tick", "an evaluation for a training step", edit!(Tick, k => k.train = false), &["a loss of NaN halts"]),
 ];
 
 /// Two results of one buffer at one place; false where no two share a buffer.

@@ -285,7 +285,7 @@ const OPTIMIZER: &[Line] = &[
     ("no ring of rates", S, &[(" % RATE_ROWS", "")], &["sgd [128]"]),
     ("a moment that is not kept", S, &[("    moment0[i] = ", "    let lost = ")], &["momentum [128]"]),
     ("a moment that is not kept", S, &[("    moment1[i] = ", "    let lost = ")], &["adam [128]"]),
-    ("a clipped norm that halts nothing", S, &[("|| !is_finite(squares)", "")], &["a norm that is infinite halts"]),
+    ("a clipped norm that halts nothing", S, &[("|| !is_finite(squares)", "")], &["a norm that is infinite halts an average"]),
     (
         "the clipped norm of a lane",
         G,
@@ -298,15 +298,34 @@ const OPTIMIZER: &[Line] = &[
     ("a group's rates beside", S, &[("* GROUPS * RATE_WIDTH;", "* RATE_WIDTH;")], &["adamw in groups [257] [300]"]),
     ("the first tensor's ratio for all", S, &[("return ratios[tensor]", "return ratios[0]")], &["lamb [257] [300]"]),
     ("norms taken for directions", S, &[("i + i / (BLOCK / 4u)", "i")], &["lamb [257] [300]"]),
-    ("a partial sum of another group", G, &[("partials[id.x / GROUP]", "partials[id.x / GROUP / 2u]")], &["sgd [5000]"]),
+    ("a partial sum of another group", G, &[("leave(id.x / GROUP", "leave(id.x / GROUP / 2u")], &["sgd [5000]"]),
 ];
 
 const SQUARES: &[Line] = &[
     ("a stale tail", S, &[("i < dim(0u)", "i + 1u < dim(0u)")], &["sgd, clipped [1] [128]"]),
     ("one pass alone", S, &[("i += dim(1u)", "i = dim(0u)")], &["sgd, clipped [5000] [129]"]),
     ("squares of the last pass alone", S, &[("squares += dot(g, g)", "squares = dot(g, g)")], &["sgd, clipped [5000] [129]"]),
-    ("a bad loss ignored", S, &[("is_finite(loss[dim(2u)])", "true")], &["a loss of NaN halts where norms are clipped"]),
+    (
+        "a bad loss ignored",
+        S,
+        &[("is_finite(loss[dim(2u)])", "true")],
+        &["a loss of NaN with good gradients halts where norms are clipped"],
+    ),
     ("a partial sum of another group", G, &[("partials[id.x / GROUP]", "partials[id.x / GROUP / 2u]")], &["sgd, clipped [5000] [129]"]),
+];
+
+const ACCUMULATE: &[Line] = &[
+    ("a stale tail", S, &[("i >= dim(0u)", "i + 1u >= dim(0u)")], &["3 batches an update [128]"]),
+    ("batches of one weight", S, &[("* V(bitcast<f32>(dim(1u)))", "")], &["3 batches an update [257]"]),
+    ("the last update's sum added", S, &[("state_word(STATE_MICRO) == 0u", "false")], &["3 batches an update [257]"]),
+    ("the last batch alone but one", S, &[("sums[i] = sums[i] + g", "sums[i] = g")], &["3 batches an update [257]"]),
+    ("a sum for a mean", S, &[("* V(scale())", "")], &["3 batches an update [257]"]),
+    (
+        "another update's rows",
+        S,
+        &[("(state_word(STATE_UPDATE) % 4096u)", "(state_word(STATE_UPDATE) % 4096u + 1u)")],
+        &["3 batches an update [257]"],
+    ),
 ];
 
 const DIRECTION: &[Line] = &[
@@ -340,6 +359,19 @@ const RATIOS: &[Line] = &[
 const TICK: &[Line] = &[
     ("a norm that halts nothing", S, &[("NORM_HALTS && ", "false && ")], &["a norm that is infinite halts"]),
     ("a norm that always halts", S, &[("NORM_HALTS && ", "")], &["a norm that is infinite and not clipped"]),
+    (
+        "an update counted for each batch of it",
+        S,
+        &[("if (UPDATES) { state[STATE_UPDATE]", "if (TRAIN) { state[STATE_UPDATE]")],
+        &["3 batches an update [257]"],
+    ),
+    ("batches of an update not counted", S, &[("select(state[STATE_MICRO] + 1u, 0u, UPDATES)", "0u")], &["3 batches an update [257]"]),
+    (
+        "batches of an update counted on",
+        S,
+        &[("select(state[STATE_MICRO] + 1u, 0u, UPDATES)", "state[STATE_MICRO] + 1u")],
+        &["3 batches an update [257]"],
+    ),
     ("the cursor does not move", S, &[("state[STATE_CURSOR] = cursor;", "")], &["sgd [128]"]),
     ("the cursor by one row", S, &[("state[STATE_CURSOR] + dim(0u)", "state[STATE_CURSOR] + 1u")], &["3 epochs of 7 rows by 3, shuffled"]),
     ("an epoch a row too long", S, &[("cursor >= state[STATE_ROWS]", "cursor > state[STATE_ROWS]")], &["sgd [128]"]),
@@ -350,7 +382,7 @@ const TICK: &[Line] = &[
     (
         "an update counted in evaluation",
         S,
-        &[("if (TRAIN) { state[STATE_UPDATE]", "if (true) { state[STATE_UPDATE]")],
+        &[("if (UPDATES) { state[STATE_UPDATE]", "if (true) { state[STATE_UPDATE]")],
         &["an evaluation does not halt"],
     ),
     ("the halt not kept", S, &[("state[STATE_HALT] = 1u;", "")], &["a loss of infinity halts"]),
@@ -402,6 +434,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("scatter_add", SCATTER_ADD),
     ("gemm_direct", GEMM_DIRECT),
     ("gemm_tile", GEMM_TILE),
+    ("accumulate", ACCUMULATE),
     ("squares", SQUARES),
     ("direction", DIRECTION),
     ("ratios", RATIOS),
