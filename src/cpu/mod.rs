@@ -6,6 +6,7 @@
 //!
 //! To add a kernel: its twin in a file of its own (`spans`: the words that each binding touches; `run`), and its two lines in `launch`.
 
+mod commit;
 mod custom;
 mod fork;
 mod gather;
@@ -35,7 +36,7 @@ use table::Table;
 /// ```
 /// use gradus::cpu::CpuSession;
 /// use gradus::plan::{BufferId, Layout, Session};
-/// let mut s = CpuSession::new(Layout { parameters: 128, frozen: 0, moments: 2 }, 2)?;
+/// let mut s = CpuSession::new(Layout { parameters: 128, moments: 2, ..Layout::default() }, 2)?;
 /// s.write(BufferId::Parameters, 0, &[1.5f32.to_bits()])?;
 /// assert_eq!(f32::from_bits(s.read(BufferId::Parameters, 0, 1)?[0]), 1.5);
 /// # Ok::<(), gradus::Error>(())

@@ -4,7 +4,7 @@ use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, RATE_ROWS, RATE_WIDTH
 use crate::plan::{BufferId, DataId, Lane, Layout};
 
 /// Buffers in front of the moments and slots.
-const FIXED: usize = 9;
+const FIXED: usize = 10;
 
 /// A buffer's place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Table {
     pub(super) fn new(layout: Layout) -> Result<Self> {
         let log = LOG_ROWS * LOG_WIDTH;
         let n = layout.parameters;
-        let lengths = [n, n, STATE_WORDS, STATE_WORDS, log, log, RATE_ROWS * RATE_WIDTH, PARTIALS, layout.frozen];
+        let lengths = [n, n, STATE_WORDS, STATE_WORDS, log, log, RATE_ROWS * RATE_WIDTH, PARTIALS, layout.frozen, layout.buffers];
         let all = lengths.into_iter().chain(std::iter::repeat_n(n, layout.moments));
         let own = all.map(zeros).collect::<Result<Vec<_>>>()?;
         let mut table = Table { own, data: Vec::new(), moments: layout.moments };
@@ -50,6 +50,7 @@ impl Table {
             BufferId::Rates => Some(6),
             BufferId::Partials => Some(7),
             BufferId::Frozen => Some(8),
+            BufferId::Buffers => Some(9),
             BufferId::Moment(i) => (i < self.moments).then_some(FIXED + i),
             BufferId::Slot(i) => FIXED.checked_add(self.moments).and_then(|first| first.checked_add(i)),
             BufferId::Data(_) => None,

@@ -40,6 +40,13 @@ pub enum Op {
         /// Its shape.
         shape: Shape,
     },
+    /// State that is not trained, as it was when the step began: f32.
+    Buffer {
+        /// Its full name.
+        name: String,
+        /// Its shape.
+        shape: Shape,
+    },
     /// One f32 everywhere.
     Constant {
         /// The number.
@@ -142,6 +149,7 @@ impl Op {
         match self {
             Op::Batch { .. } => "batch",
             Op::Parameter { .. } => "parameter",
+            Op::Buffer { .. } => "buffer",
             Op::Constant { .. } => "constant",
             Op::Map(f) => match f.nodes() {
                 [.., Node::Binary(b, ..)] if f.flops() == 1 => match b {
@@ -190,7 +198,7 @@ impl Op {
     pub(super) fn infer(&self, inputs: &[&Type]) -> Inferred {
         match self {
             Op::Batch { batch, field } => Ok(vec![Type { shape: field.out_row().batched(*batch), dtype: field.out_dtype() }]),
-            Op::Parameter { shape, .. } | Op::Constant { shape, .. } => Ok(vec![Type::f32(shape.clone())]),
+            Op::Parameter { shape, .. } | Op::Buffer { shape, .. } | Op::Constant { shape, .. } => Ok(vec![Type::f32(shape.clone())]),
             Op::Map(f) => {
                 all_f32(inputs)?;
                 debug_assert_eq!(f.arity(), inputs.len());

@@ -74,6 +74,12 @@ impl Builder {
         self.node(Op::Parameter { name: name.into(), shape }, &[])
     }
 
+    /// State that is not trained.
+    #[track_caller]
+    pub fn buffer(&self, name: &str, shape: Shape) -> Var {
+        self.node(Op::Buffer { name: name.into(), shape }, &[])
+    }
+
     /// One f32 everywhere.
     #[track_caller]
     pub fn constant(&self, value: f64, shape: impl Into<Shape>) -> Var {

@@ -4,6 +4,7 @@
 //! (extents, offsets, strides: one row of the `dims` buffer, so that training, ragged and evaluation launches share pipelines).
 //! Its twin in `cpu/` reads the same values.
 
+mod commit;
 mod custom;
 mod gather;
 mod gemm;
@@ -16,6 +17,7 @@ mod take;
 mod tick;
 pub mod words;
 
+pub use commit::{Commit, Part};
 pub use custom::Custom;
 pub use gather::{Gather, GatherField};
 pub use gemm::{Gemm, GemmSpec, Matrix, Plane, Tile};
@@ -93,6 +95,8 @@ pub enum Kernel {
     ScatterAdd(ScatterAdd),
     /// An operation of the user's own.
     Custom(Custom),
+    /// New values of state that is not trained.
+    Commit(Commit),
     /// The update of all parameters.
     Optimizer(Optimizer),
     /// The end of a step.
@@ -115,6 +119,7 @@ macro_rules! each {
             Kernel::ScatterLinks($k) => $e,
             Kernel::ScatterAdd($k) => $e,
             Kernel::Custom($k) => $e,
+            Kernel::Commit($k) => $e,
             Kernel::Optimizer($k) => $e,
             Kernel::Tick($k) => $e,
         }
@@ -138,6 +143,7 @@ impl Kernel {
             Kernel::ScatterLinks(_) => "scatter_links".into(),
             Kernel::ScatterAdd(_) => "scatter_add".into(),
             Kernel::Custom(c) => c.op.op().name().into(),
+            Kernel::Commit(_) => "commit".into(),
             Kernel::Optimizer(_) => "optimizer".into(),
             Kernel::Tick(_) => "tick".into(),
         }

@@ -3,6 +3,7 @@
 //! A layer is a [`Module`]; there is no second way to write one. Names come from [`Scope`], input sizes are inferred.
 
 mod activations;
+mod batch_norm;
 mod closure;
 mod embedding;
 mod init;
@@ -10,12 +11,14 @@ mod layers;
 pub mod loss;
 pub mod metric;
 mod module;
+mod norm;
 mod scope;
 mod sequential;
 
 pub use activations::{
     Elu, Gelu, Hardsigmoid, Hardswish, LeakyRelu, LogSigmoid, Mish, Relu, Relu6, Selu, Sigmoid, Silu, Softplus, Softsign, Tanh,
 };
+pub use batch_norm::BatchNorm1d;
 pub use closure::Custom;
 pub use embedding::Embedding;
 pub use init::{Fan, Gain, Init};
@@ -23,5 +26,6 @@ pub use layers::{Flatten, Linear, LogSoftmax, Softmax};
 pub use loss::{CrossEntropy, Loss, Mse};
 pub use metric::{Accuracy, Metric};
 pub use module::{FnModule, Module, module};
-pub use scope::{LayerRow, ParameterSpec, Scope};
+pub use norm::{GroupNorm, LayerNorm, RMSNorm};
+pub use scope::{BufferSpec, LayerRow, ParameterSpec, Scope};
 pub use sequential::{Layer, Sequential};

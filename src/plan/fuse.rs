@@ -147,7 +147,7 @@ pub fn fuse(step: &Step) -> Result<Groups> {
         let shape = |of: Value| g.shape(of).clone();
         let new = |core, maps, shape| Group { core, maps, row_sum: None, shape };
         let group = match n.op {
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Reshape(_) => continue,
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::Reshape(_) => continue,
             _ if f.views.contains(&id) => continue,
             Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => new(Core::Maps, vec![id], shape(id.into())),
             Op::Map(_) | Op::Broadcast(_) | Op::Constant { .. } => match f.host_for_map(g, id) {

@@ -19,10 +19,10 @@ use std::ops::Range;
 pub(super) struct Lowering<'a> {
     pub(super) r: &'a Request<'a>,
     pub(super) g: &'a Graph,
-    groups: &'a Groups,
-    places: HashMap<Value, Place>,
-    /// Gradients that are written to their arena at once.
-    direct: HashMap<Value, usize>,
+    pub(super) groups: &'a Groups,
+    pub(super) places: HashMap<Value, Place>,
+    /// Gradients and new values of buffers that are written to their place at once.
+    pub(super) direct: HashMap<Value, Place>,
     draft: Draft,
 }
 
@@ -37,6 +37,7 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     }
     let direct = direct_gradients(r, step, groups);
     let mut l = Lowering { r, g: &step.graph, groups, places: HashMap::new(), direct, draft: Draft::default() };
+    let updates = l.place_updates(step);
     l.begin(Phase::Batch);
     l.gather();
     let batches = (0..l.g.nodes.len()).filter(|&n| matches!(step.graph.nodes[n].op, Op::Batch { .. }));
@@ -64,13 +65,14 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
         let place = l.settled(*v, name);
         l.draft.outputs.push((name.clone(), place, l.g.ty(*v).clone()));
     }
+    l.commit(&updates, loss);
     l.draft.metrics = step.metrics.iter().map(|(n, _)| n.clone()).collect();
     l.finish(loss, &metrics);
     Ok(l.draft)
 }
 
 /// Values that are one parameter's gradient and nothing else.
-fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Value, usize> {
+fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Value, Place> {
     let g = &step.graph;
     let bases: Vec<Value> = step.roots().into_iter().map(|v| base(g, v)).collect();
     let mut out = HashMap::new();
@@ -80,7 +82,7 @@ fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Va
         let made = groups.owner.contains_key(&b.node) && (b.output == 0 || !matches!(g.nodes[b.node].op, Op::Custom(_)));
         let once = bases.iter().filter(|x| **x == b).count() == 1 && !groups.readers.contains_key(&b);
         if let (true, true, Some(e)) = (made, once, r.arena.find(name)) {
-            out.insert(b, e.offset);
+            out.insert(b, (Symbol::Fixed(BufferId::Gradients), e.offset));
         }
     }
     out
@@ -108,7 +110,7 @@ impl Lowering<'_> {
     /// Gives a value that a launch makes its place.
     pub(super) fn assign(&mut self, v: Value) -> Place {
         let place = match self.direct.get(&v) {
-            Some(&offset) => (Symbol::Fixed(BufferId::Gradients), offset),
+            Some(&place) => place,
             None => (self.temporary(self.g.shape(v).size()), 0),
         };
         self.places.insert(v, place);
@@ -120,6 +122,10 @@ impl Lowering<'_> {
         if let Op::Parameter { name, .. } = &self.g.nodes[b.node].op {
             let entry = self.r.arena.find(name);
             return entry.map_or((Symbol::Fixed(BufferId::Parameters), 0), |e| (Symbol::Fixed(e.buffer()), e.offset));
+        }
+        if let Op::Buffer { name, .. } = &self.g.nodes[b.node].op {
+            let offset = self.r.arena.find_buffer(name).map_or(0, |e| e.offset);
+            return (Symbol::Fixed(BufferId::Buffers), offset);
         }
         self.places[&b]
     }
@@ -431,7 +437,7 @@ impl Lowering<'_> {
     }
 
     /// Copies a value.
-    fn copy(&mut self, v: Value, to: Place, name: &str) {
+    pub(super) fn copy(&mut self, v: Value, to: Place, name: &str) {
         let (from, offset) = self.place(v);
         let n = self.size(v);
         let map = Map::new(Expr::identity(), &[n], vec![Strided::new(offset, vec![1])], vec![to.1]);

@@ -89,7 +89,7 @@ impl Program {
     /// Bytes that a model with this program alone holds on a GPU, data sets aside, from `prepare` to its end: arenas, slots, state, log,
     /// rates, the launches' sizes, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less.
     pub fn peak_bytes(&self) -> u64 {
-        let (train, frozen) = (self.arena.size, self.arena.frozen);
+        let (train, frozen) = (self.arena.size, self.arena.frozen + self.arena.buffered);
         let lanes = 2 * (STATE_WORDS + LOG_ROWS * LOG_WIDTH);
         let staging = STAGED * LOG_ROWS / 4 * LOG_WIDTH;
         let words = train * (2 + self.moments) + frozen + lanes + RATE_ROWS * RATE_WIDTH + PARTIALS + staging + DIMS * self.launches.len();

@@ -4,7 +4,7 @@ use crate::kernels::words::{LOG_WIDTH, MAX_METRICS};
 use std::sync::Arc;
 
 /// The arenas that a session holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Layout {
     /// Elements of the trainable arena, of its gradients and of each moment.
     pub parameters: usize,
@@ -12,12 +12,14 @@ pub struct Layout {
     pub frozen: usize,
     /// Moments that the optimizer keeps.
     pub moments: usize,
+    /// Elements of the arena of state that is not trained.
+    pub buffers: usize,
 }
 
 impl Layout {
     /// The arenas of these parameters, with so many moments.
     pub fn of(arena: &Arena, moments: usize) -> Self {
-        Layout { parameters: arena.size, frozen: arena.frozen, moments }
+        Layout { parameters: arena.size, frozen: arena.frozen, moments, buffers: arena.buffered }
     }
 }
 

@@ -70,7 +70,7 @@ impl<T: Real> Data<T> {
     }
 }
 
-/// The wanted values. `feed` gives the elements of every `Op::Batch` and `Op::Parameter` that they need: a missing one is
+/// The wanted values. `feed` gives the elements of every `Op::Batch`, `Op::Parameter` and `Op::Buffer` that they need: a missing one is
 /// [`Error::NotFound`], one of the wrong size [`Error::ShapeMismatch`], one of the wrong kind [`Error::DTypeMismatch`].
 pub fn evaluate<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, wanted: &[Value]) -> Result<Vec<Data<T>>> {
     let all = evaluate_all(g, feed, wanted)?;
@@ -88,7 +88,7 @@ pub fn evaluate_all<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, w
         let node = &g.nodes[id];
         let outputs = match &node.op {
             _ if !live => None,
-            Op::Batch { .. } | Op::Parameter { .. } => Some(vec![fed(node, feed)?]),
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } => Some(vec![fed(node, feed)?]),
             _ => {
                 let operands: Vec<&Data<T>> = node.inputs.iter().filter_map(|v| all.get(v.node)?.as_ref()?.get(v.output)).collect();
                 Some(evaluate_node(g, id, &operands)?)
@@ -115,7 +115,7 @@ pub fn evaluate_node<T: Real>(g: &Graph, id: NodeId, operands: &[&Data<T>]) -> R
 fn fed<T: Real>(node: &Node, feed: &dyn Fn(&Op) -> Option<Data<T>>) -> Result<Data<T>> {
     let name = match &node.op {
         Op::Batch { field, .. } => &field.name,
-        Op::Parameter { name, .. } => name,
+        Op::Parameter { name, .. } | Op::Buffer { name, .. } => name,
         _ => "",
     };
     let data = feed(&node.op).ok_or_else(|| Error::NotFound {

@@ -64,7 +64,7 @@ fn run(g: &Graph, exact: &Values, nodes: &[NodeId], draw: u64, sign: f64) -> Res
             .filter_map(|v| moved.get(&v.node).or(exact[v.node].as_ref()).and_then(|outputs| outputs.get(v.output)))
             .collect();
         let mut outputs = match &node.op {
-            Op::Batch { .. } | Op::Parameter { .. } => own.clone(),
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } => own.clone(),
             _ => evaluate_node(g, id, &operands)?,
         };
         if disturbed {
@@ -87,7 +87,7 @@ fn amplitude(g: &Graph, node: &Node, x: &[&Data<f64>], own: &[f64]) -> impl Fn(f
     let largest = |v: &[f64]| v.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     let operand = |i: usize| x.get(i).map_or(0.0, |d| largest(&d.to_f64()));
     let (absolute, relative) = match &node.op {
-        Op::Parameter { .. } | Op::Reshape(_) | Op::Broadcast(_) => (0.0, 0.0),
+        Op::Parameter { .. } | Op::Buffer { .. } | Op::Reshape(_) | Op::Broadcast(_) => (0.0, 0.0),
         Op::Constant { .. } => (0.0, f64::from(f32::EPSILON)),
         // only `v * scale + shift` rounds
         Op::Batch { field, .. } => {

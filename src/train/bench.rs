@@ -56,6 +56,10 @@ impl Bench {
                 let e = model.arena.find(name)?;
                 Some(Data::Real(words.get(e).iter().map(|w| f32::from_bits(*w).into()).collect()))
             }
+            Op::Buffer { name, .. } => {
+                let e = model.arena.find_buffer(name)?;
+                Some(Data::Real(words.buffer(e).iter().map(|w| f32::from_bits(*w).into()).collect()))
+            }
             _ => None,
         };
         let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
@@ -71,6 +75,9 @@ impl Bench {
         for e in &model.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
         }
+        for e in &model.arena.buffers {
+            session.write(BufferId::Buffers, e.offset, words.buffer(e))?;
+        }
         let mut ids = Vec::new();
         for f in &program.fields {
             let at = fields.iter().position(|own| own.name == f.name).unwrap_or(0);
@@ -80,6 +87,7 @@ impl Bench {
         for (what, list) in [("gradient of ", &step.gradients), ("metric ", &step.metrics), ("output ", &step.outputs)] {
             named.extend(list.iter().map(|(n, v)| (*v, format!("{what}{n}"))));
         }
+        named.extend(step.updates.iter().map(|(n, v)| (*v, format!("new value of {n}"))));
         named.extend(step.loss.map(|v| (v, "loss".to_string())));
         Ok(Bench { program, graph: step.graph, named, exact, tolerance, session, data: ids, lane })
     }

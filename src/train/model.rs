@@ -69,10 +69,12 @@ impl Model {
         };
         let Built { layers, face, .. } = build(&*module, &settings, Purpose::Predict, 2, &input_fields(&settings))?;
         let mut faults = Faults::default();
-        Group::check(settings.optimizer.groups(), &face.parameters.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), &mut faults);
+        let names = face.parameters.iter().map(|p| p.name.as_str()).chain(face.buffers.iter().map(|b| b.name.as_str()));
+        Group::check(settings.optimizer.groups(), &names.collect::<Vec<_>>(), &mut faults);
         faults.finish()?;
         let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
-        let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))));
+        let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))))
+            .with_buffers(face.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
         let rule = settings.optimizer.rule();
         let names = || arena.largest(5);
         let session = device.session(Layout::of(&arena, rule.moments)).map_err(|e| e.with_biggest(names))?;
@@ -104,6 +106,9 @@ impl Model {
         let mut drawn = ParameterWords::zeros(&model.arena);
         for (p, e) in model.face.parameters.iter().zip(&model.arena.entries) {
             drawn.set(e, p.init.draw(seed, &p.name, &p.shape));
+        }
+        for (b, e) in model.face.buffers.iter().zip(&model.arena.buffers) {
+            drawn.set_buffer(e, b.init.draw(seed, &b.name, &b.shape));
         }
         model.write_parameters(&drawn)?;
         Ok(model)
@@ -223,6 +228,9 @@ impl Model {
         let _ = write!(out, "{} parameters", count(self.arena.count()));
         if self.arena.frozen > 0 {
             let _ = write!(out, " ({} trainable, {} frozen)", count(self.arena.trainable_count()), count(self.arena.frozen_count()));
+        }
+        if !self.arena.buffers.is_empty() {
+            let _ = write!(out, ", {} values that are not trained", count(self.arena.buffer_count()));
         }
         let _ = write!(out, ", {} KiB", self.arena.count() * 4 / 1024);
         out

@@ -4,7 +4,7 @@ use super::Compile;
 use super::general::{Batch, Describe, Named};
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Graph, Value, Var, gradients};
-use crate::nn::{LayerRow, ParameterSpec, Scope};
+use crate::nn::{BufferSpec, LayerRow, ParameterSpec, Scope};
 use crate::plan::{Purpose, Step};
 use crate::tensor::{DType, Shape};
 use std::panic::Location;
@@ -20,6 +20,7 @@ pub(super) struct Built {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Face {
     pub parameters: Vec<ParameterSpec>,
+    pub buffers: Vec<BufferSpec>,
     /// Name and shape of what the model gives, without the batch axis.
     pub outputs: Vec<(String, Shape)>,
     /// None where there is no loss.
@@ -30,7 +31,7 @@ impl Face {
     /// Fails unless another build has the same face; its metrics hold where there were none so far.
     pub fn meet(&mut self, now: Face, at: impl Fn() -> String) -> Result<()> {
         let metrics = now.metrics.is_none() || self.metrics.is_none() || self.metrics == now.metrics;
-        if self.parameters == now.parameters && self.outputs == now.outputs && metrics {
+        if self.parameters == now.parameters && self.buffers == now.buffers && self.outputs == now.outputs && metrics {
             self.metrics = self.metrics.take().or(now.metrics);
             return Ok(());
         }
@@ -39,16 +40,18 @@ impl Face {
 
     fn names(&self) -> String {
         let parameters = self.parameters.iter().map(|p| format!("{} {}", p.name, p.shape));
+        let buffers = self.buffers.iter().map(|b| format!("buffer {} {}", b.name, b.shape));
         let outputs = self.outputs.iter().map(|(n, s)| format!("output {n} {s}"));
         let metrics = self.metrics.iter().flatten().map(|n| format!("metric {n}"));
-        parameters.chain(outputs).chain(metrics).collect::<Vec<_>>().join(", ")
+        parameters.chain(buffers).chain(outputs).chain(metrics).collect::<Vec<_>>().join(", ")
     }
 }
 
 /// Builds the step for this purpose and batch size.
 pub(super) fn build(module: &dyn Describe, settings: &Compile, purpose: Purpose, batch: usize, fields: &[Field]) -> Result<Built> {
     let builder = Builder::new();
-    let scope = Scope::root(&builder, purpose == Purpose::Train);
+    let optimizer = settings.optimizer.clone();
+    let scope = Scope::root_with(&builder, purpose == Purpose::Train, move |name| optimizer.freezes(name));
     let given = Batch::new(&builder, purpose, batch, fields);
     let out = module.step(settings, &scope, &given);
     let made = scope.parameters();
@@ -57,13 +60,16 @@ pub(super) fn build(module: &dyn Describe, settings: &Compile, purpose: Purpose,
     unique("output", &out.outputs, None)?;
     unique("metric", &out.metrics, Some("loss"))?;
     let outputs = out.outputs.iter().map(|named| look.output(named)).collect::<Result<Vec<_>>>()?;
-    let mut step = Step { graph: Graph::default(), loss: None, gradients: vec![], metrics: vec![], outputs: vec![] };
+    let mut step = Step { graph: Graph::default(), loss: None, gradients: vec![], metrics: vec![], outputs: vec![], updates: vec![] };
     let loss = out.loss.as_ref().map(|l| look.scalar("loss", l, None)).transpose()?.flatten();
     let metrics = out.metrics.iter().map(|(n, v, at)| Ok((n.clone(), look.scalar(n, v, Some(*at))?)));
     let metrics = metrics.collect::<Result<Vec<(String, Option<Value>)>>>()?;
+    let updates = scope.updates().into_iter().map(|(name, v)| Ok(look.value(&v)?.map(|v| (name, v))));
+    step.updates = updates.filter_map(Result::transpose).collect::<Result<_>>()?;
     let rows = |(n, v): &(String, Value)| (n.clone(), Shape::from(&graph.shape(*v).dims()[1..]));
     let face = Face {
         parameters: made.iter().map(|(p, _)| p.clone()).collect(),
+        buffers: scope.buffers(),
         outputs: outputs.iter().map(rows).collect(),
         metrics: (purpose != Purpose::Predict).then(|| metrics.iter().map(|(n, _)| n.clone()).collect()),
     };

@@ -278,7 +278,7 @@ impl Case {
             found = leaves.iter().zip(all).filter_map(|(l, g)| Some((l.name.clone(), g?))).collect();
         }
         let arena = Arena::new(leaves.iter().map(|l| (l.name.clone(), l.shape.clone())));
-        let step = Step { graph, loss, gradients: found, metrics, outputs };
+        let step = Step { graph, loss, gradients: found, metrics, outputs, updates: vec![] };
         Ok(Built { step, forward, purpose: self.purpose, order: self.order, arena, leaves, fields })
     }
 }

@@ -50,7 +50,7 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
     let y0 = &y[0];
     let shape = &node.outputs[0].shape;
     vec![match &node.op {
-        Op::Parameter { .. } => vec![0.0; y0.len()],
+        Op::Parameter { .. } | Op::Buffer { .. } => vec![0.0; y0.len()],
         // only `v * scale + shift` rounds
         Op::Batch { field, .. } if field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0) => {
             vec![0.0; y0.len()]
