@@ -6,6 +6,7 @@ mod formulas;
 mod gradients;
 mod indices;
 mod models;
+mod norms;
 mod movement;
 
 use super::{Data, evaluate, evaluate_all, evaluate_node};

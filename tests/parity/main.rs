@@ -22,6 +22,7 @@ mod optimizers;
 mod planted;
 mod random;
 mod shader;
+mod state;
 mod steps;
 mod tolerance;
 
@@ -96,6 +97,7 @@ tests! {
     corners = rows(corners::all());
     optimizers = rows(optimizers::all());
     steps = rows(steps::all());
+    state = rows(state::all());
     planted_in_kernels = planted::in_kernels();
     planted_in_shaders = planted::in_shaders();
     random = random::jobs();

@@ -124,7 +124,7 @@ fn run(g: &Graph, values: &Feed, wanted: &[Value]) -> crate::Result<Vec<Vec<f64>
 
 fn leaf(op: &Op) -> Option<&str> {
     match op {
-        Op::Parameter { name, .. } => Some(name),
+        Op::Parameter { name, .. } | Op::Buffer { name, .. } => Some(name),
         Op::Batch { field, .. } => Some(&field.name),
         _ => None,
     }
@@ -165,6 +165,8 @@ fn draw(name: &str, g: &Graph) -> Feed {
                 let rows = p.chunks(node.outputs[0].shape.last());
                 Data::Real(rows.flat_map(|r| r.iter().map(|p| p / r.iter().sum::<f64>())).collect())
             }
+            // among them variances
+            Op::Buffer { .. } => Data::Real((0..size).map(|_| 0.3 + rng.uniform()).collect()),
             Op::Batch { .. } => Data::Real((0..size).map(|_| rng.normal()).collect()),
             _ => Data::Real((0..size).map(|_| (0.3 + rng.uniform()) * if rng.uniform() < 0.5 { -1.0 } else { 1.0 }).collect()),
         };
