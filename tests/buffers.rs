@@ -22,7 +22,13 @@ fn settings(device: &Device) -> Compile {
 
 fn net() -> Sequential {
     let middle = Sequential::new().add(Linear::new(5)).add(BatchNorm1d::new().momentum(0.3)).add(Tanh);
-    Sequential::new().add(Linear::new(6).bias(false)).add(BatchNorm1d::new()).add(Relu).add(middle).add(LayerNorm::new()).add(Linear::new(1))
+    Sequential::new()
+        .add(Linear::new(6).bias(false))
+        .add(BatchNorm1d::new())
+        .add(Relu)
+        .add(middle)
+        .add(LayerNorm::new())
+        .add(Linear::new(1))
 }
 
 /// Parameters, buffers, and predictions, to the bit.

@@ -6,8 +6,8 @@ mod formulas;
 mod gradients;
 mod indices;
 mod models;
-mod norms;
 mod movement;
+mod norms;
 
 use super::{Data, evaluate, evaluate_all, evaluate_node};
 use crate::error::{Error, Result};

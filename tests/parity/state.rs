@@ -66,7 +66,9 @@ fn row(n: usize) -> Row {
         };
         let mut truth: Vec<_> = buffers.into_iter().enumerate().map(|(i, v)| near(format!("b{i}"), v)).collect();
         truth.push(near("gradient".into(), gradient));
-        let run = move |site: &Site<'_>| Some(Run::new(site, &built, &still(), &[])?.and_then(|mut r| stepped(&mut r, &built).map_err(Fail::from)));
+        let run = move |site: &Site<'_>| {
+            Some(Run::new(site, &built, &still(), &[])?.and_then(|mut r| stepped(&mut r, &built).map_err(Fail::from)))
+        };
         Ok(Ready { truth, run: Box::new(run), facts: Facts::of("buffer", "kinds", n.to_string()) })
     })
 }
