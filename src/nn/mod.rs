@@ -5,6 +5,7 @@
 mod activations;
 mod batch_norm;
 mod closure;
+mod dropout;
 mod embedding;
 mod init;
 mod layers;
@@ -20,6 +21,7 @@ pub use activations::{
 };
 pub use batch_norm::BatchNorm1d;
 pub use closure::Custom;
+pub use dropout::{Dropout, GaussianNoise};
 pub use embedding::Embedding;
 pub use init::{Fan, Gain, Init};
 pub use layers::{Flatten, Linear, LogSoftmax, Softmax};

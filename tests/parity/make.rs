@@ -301,6 +301,7 @@ impl Built {
                 let leaf = self.leaves.iter().find(|l| l.name == *name)?;
                 Some(Data::Real(leaf.values.iter().map(|&v| v.into()).collect()))
             }
+            Op::Random(d) => Some(draw(d, self.order.seed, BATCH)),
             _ => None,
         }
     }
