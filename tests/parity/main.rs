@@ -12,6 +12,7 @@ mod check;
 mod corners;
 mod counts;
 mod custom;
+mod draws;
 mod edges;
 mod formulas;
 mod gather;
@@ -94,6 +95,7 @@ tests! {
     batched = rows(movement::batched());
     integers = rows(movement::integers());
     corners = rows(corners::all());
+    draws = rows(draws::draws());
     optimizers = rows(optimizers::all());
     steps = rows(steps::all());
     planted_in_kernels = planted::in_kernels();
