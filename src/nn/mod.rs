@@ -13,6 +13,7 @@ pub mod loss;
 pub mod metric;
 mod module;
 mod norm;
+mod penalty;
 mod scope;
 mod sequential;
 
@@ -29,5 +30,6 @@ pub use loss::{CrossEntropy, Loss, Mse};
 pub use metric::{Accuracy, Metric};
 pub use module::{FnModule, Module, module};
 pub use norm::{GroupNorm, LayerNorm, RMSNorm};
+pub use penalty::{Penalized, Penalty};
 pub use scope::{BufferSpec, LayerRow, ParameterSpec, Scope};
 pub use sequential::{Layer, Sequential};

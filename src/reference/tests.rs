@@ -5,6 +5,7 @@ mod custom;
 mod formulas;
 mod gradients;
 mod indices;
+mod layers;
 mod models;
 mod movement;
 

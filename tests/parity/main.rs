@@ -7,6 +7,7 @@
 mod common;
 
 mod beyond;
+mod buffers;
 mod cases;
 mod check;
 mod corners;
@@ -97,6 +98,7 @@ tests! {
     corners = rows(corners::all());
     draws = rows(draws::draws());
     optimizers = rows(optimizers::all());
+    buffers = rows(buffers::all());
     steps = rows(steps::all());
     planted_in_kernels = planted::in_kernels();
     planted_in_shaders = planted::in_shaders();

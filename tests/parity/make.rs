@@ -160,6 +160,8 @@ struct Parts {
     fields: Vec<Stored>,
     metrics: Vec<(String, Var)>,
     outputs: Vec<(String, Var)>,
+    buffers: Vec<(String, Shape)>,
+    updates: Vec<(String, Var)>,
 }
 
 /// What a case's body makes its graph with.
@@ -198,6 +200,18 @@ impl Make {
 
     pub fn constant(&self, value: f64, shape: impl Into<Shape>) -> Var {
         self.builder.constant(value, shape)
+    }
+
+    /// State that is not trained.
+    pub fn buffer(&self, name: &str, shape: impl Into<Shape>) -> Var {
+        let shape = shape.into();
+        self.parts.borrow_mut().buffers.push((name.into(), shape.clone()));
+        self.builder.buffer(name, shape)
+    }
+
+    /// What becomes of it.
+    pub fn update(&self, name: &str, v: &Var) {
+        self.parts.borrow_mut().updates.push((name.into(), v.clone()));
     }
 
     /// Random numbers of this stream.
@@ -269,9 +283,9 @@ impl Case {
         let random = RefCell::new(Philox::new(1, &self.name));
         let m = Make { order: self.order, builder: Builder::new(), random, parts: RefCell::default() };
         let loss = (self.body)(&m);
-        let Parts { leaves, fields, metrics, outputs } = m.parts.into_inner();
+        let Parts { leaves, fields, metrics, outputs, buffers, updates } = m.parts.into_inner();
         let values = |list: Vec<(String, Var)>| list.into_iter().filter_map(|(n, v)| Some((n, v.value()?))).collect();
-        let (metrics, outputs) = (values(metrics), values(outputs));
+        let (metrics, outputs, updates) = (values(metrics), values(outputs), values(updates));
         let wrt: Vec<_> = leaves.iter().filter_map(|(_, v)| v.value()).collect();
         let leaves: Vec<Leaf> = leaves.into_iter().map(|(l, _)| l).collect();
         let loss = loss.and_then(|l| l.value());
@@ -282,8 +296,8 @@ impl Case {
             let all = gradients(&mut graph, loss, &wrt).map_err(|e| e.to_string())?;
             found = leaves.iter().zip(all).filter_map(|(l, g)| Some((l.name.clone(), g?))).collect();
         }
-        let arena = Arena::new(leaves.iter().map(|l| (l.name.clone(), l.shape.clone())));
-        let step = Step { graph, loss, gradients: found, metrics, outputs, updates: vec![] };
+        let arena = Arena::new(leaves.iter().map(|l| (l.name.clone(), l.shape.clone()))).with_buffers(buffers.into_iter());
+        let step = Step { graph, loss, gradients: found, metrics, outputs, updates };
         Ok(Built { step, forward, purpose: self.purpose, order: self.order, arena, leaves, fields })
     }
 }

@@ -340,6 +340,16 @@ const TICK: &[Line] = &[
     ("metrics one word on", S, &[("at + 4u", "at + 5u")], &["accuracy [32, 10], classes"]),
 ];
 
+const COMMIT: &[Line] = &[
+    ("a step that halts moves them", S, &[("|| !is_finite(loss[dim(0u)])", "")], &["buffers, a step that halts"]),
+    ("an earlier halt ignored", S, &[("state_word(STATE_HALT) != 0u || ", "")], &["buffers, steps after a halt"]),
+    ("a dropped last element", S, &[("rest < len", "rest + 1u < len")], &["buffers, 6 steps"]),
+    ("a dropped last part", S, &[("part < dim(1u)", "part + 1u < dim(1u)")], &["buffers, 6 steps"]),
+    ("all parts in the first one's place", S, &[("buffers[dim(4u + 3u * part) + rest]", "buffers[dim(4u) + rest]")], &["buffers, 6 steps"]),
+    ("all parts the first", S, &[("values[dim(3u + 3u * part) + rest]", "values[dim(3u) + rest]")], &["buffers, 6 steps"]),
+    ("each group the first", S, &[("id.y * groups.x * WG + id.x", "id.x % 64u")], &["buffers, 6 steps"]),
+];
+
 const ALL: &[(&str, &[Line])] = &[
     ("gather", GATHER),
     ("lib/order", ORDER),
@@ -360,6 +370,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("scatter_add", SCATTER_ADD),
     ("gemm_direct", GEMM_DIRECT),
     ("gemm_tile", GEMM_TILE),
+    ("commit", COMMIT),
     ("optimizer", OPTIMIZER),
     ("tick", TICK),
 ];
