@@ -86,7 +86,8 @@ fn submits_may_be_cut_anywhere() {
     let devices = SUITE.devices();
     for device in &devices {
         let run = |per_submit: usize| {
-            let net = Sequential::new().add(Linear::new(16)).add(Relu).add(Dropout::new(0.3)).add(GaussianNoise::new(0.1)).add(Linear::new(1));
+            let net =
+                Sequential::new().add(Linear::new(16)).add(Relu).add(Dropout::new(0.3)).add(GaussianNoise::new(0.1)).add(Linear::new(1));
             let mut model = net.compile(Compile::new(Adam::new(1e-2), Mse::new()).input([WIDTH]).seed(5).device(device.clone())).unwrap();
             let fit = Fit::new().epochs(3).batch_size(5).steps_per_submit(per_submit).verbose(0);
             model.fit(&ones(), fit).unwrap();
@@ -124,7 +125,10 @@ fn noise_is_normal() {
         let n = m.len() as f64;
         let mean = m.iter().map(|v| f64::from(*v) - 1.0).sum::<f64>() / n;
         let deviation = (m.iter().map(|v| (f64::from(*v) - 1.0 - mean).powi(2)).sum::<f64>() / n).sqrt();
-        assert!(mean.abs() < 6.0 * 0.5 / n.sqrt() && (deviation - 0.5).abs() < 6.0 * 0.5 / (2.0 * n).sqrt(), "{device}: {mean} {deviation}");
+        assert!(
+            mean.abs() < 6.0 * 0.5 / n.sqrt() && (deviation - 0.5).abs() < 6.0 * 0.5 / (2.0 * n).sqrt(),
+            "{device}: {mean} {deviation}"
+        );
     }
     SUITE.ran(devices.len());
 }

@@ -102,14 +102,18 @@ fn layer_as_in_pytorch(device: &Device, case: &Value, training: bool) {
         let want = if training { &case["steps"][i as usize] } else { &case["start"] };
         for e in &arena.buffers {
             let got = s.read(BufferId::Buffers, e.offset, e.shape.size()).unwrap();
-            near(device, &format!("{name}: {} after step {i}", e.name), &got.into_iter().map(f32::from_bits).collect::<Vec<_>>(), &want[&e.name]);
+            near(
+                device,
+                &format!("{name}: {} after step {i}", e.name),
+                &got.into_iter().map(f32::from_bits).collect::<Vec<_>>(),
+                &want[&e.name],
+            );
         }
         assert_eq!(want.as_object().unwrap().len(), arena.buffers.len(), "{name}");
     }
     let want = &case[if training { "train" } else { "eval" }];
     for e in &arena.entries {
-        let got: Vec<f32> =
-            s.read(BufferId::Gradients, e.offset, e.shape.size()).unwrap().into_iter().map(f32::from_bits).collect();
+        let got: Vec<f32> = s.read(BufferId::Gradients, e.offset, e.shape.size()).unwrap().into_iter().map(f32::from_bits).collect();
         // the loss is sum(g * y): the gradient of g is y
         let key = if e.name == "g" { "y".to_string() } else { format!("grad_{}", e.name) };
         near(device, &format!("{name}: {key}"), &got, &want[&key]);

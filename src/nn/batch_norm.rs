@@ -103,10 +103,9 @@ impl Module for BatchNorm1d {
             return refuse(s, "BatchNorm1d", format!("the input is {shape}"), "give [batch, channels] or [batch, channels, length]");
         }
         let part = self.momentum.unwrap_or(0.0);
-        for (good, key, value) in [
-            (self.eps.is_finite() && self.eps >= 0.0, "eps", self.eps),
-            ((0.0..=1.0).contains(&part), "momentum", part),
-        ] {
+        for (good, key, value) in
+            [(self.eps.is_finite() && self.eps >= 0.0, "eps", self.eps), ((0.0..=1.0).contains(&part), "momentum", part)]
+        {
             if !good {
                 return refuse_setting(s, "BatchNorm1d", key, value, "give an eps of 0 or above, and a momentum from 0 to 1");
             }

@@ -111,7 +111,12 @@ fn last_axes(s: &Scope, layer: &str, x: &Var, axes: usize, eps: f64) -> Result<V
     }
     // the first axis is the batch
     if axes == 0 || axes >= rank {
-        return Err(refuse(s, layer, format!("the last {axes} axes of {}", x.shape()), "give at least one axis, and leave the batch's out"));
+        return Err(refuse(
+            s,
+            layer,
+            format!("the last {axes} axes of {}", x.shape()),
+            "give at least one axis, and leave the batch's out",
+        ));
     }
     Ok((rank - axes..rank).collect())
 }

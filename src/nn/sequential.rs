@@ -1,4 +1,7 @@
-use super::{BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GroupNorm, LayerNorm, LeakyRelu, Linear, LogSoftmax, Module, RMSNorm, Scope, Softmax};
+use super::{
+    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GroupNorm, LayerNorm, LeakyRelu, Linear, LogSoftmax, Module, RMSNorm,
+    Scope, Softmax,
+};
 use crate::expr::Activation;
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};

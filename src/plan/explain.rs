@@ -58,7 +58,8 @@ impl Program {
         }
         let buffers = 4 * self.arena.buffered as u64;
         if buffers > 0 {
-            let _ = writeln!(out, "  buffers   {} ({} values that are not trained)", bytes(buffers), group(self.arena.buffer_count() as u64));
+            let _ =
+                writeln!(out, "  buffers   {} ({} values that are not trained)", bytes(buffers), group(self.arena.buffer_count() as u64));
         }
         let _ = writeln!(out, "  peak      {} without the data set", bytes(self.peak_bytes()));
         out

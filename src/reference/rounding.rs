@@ -89,7 +89,13 @@ fn amplitude(g: &Graph, node: &Node, x: &[&Data<f64>], own: &[f64]) -> impl Fn(f
     let (absolute, relative) = match &node.op {
         Op::Parameter { .. } | Op::Buffer { .. } | Op::Reshape(_) | Op::Broadcast(_) => (0.0, 0.0),
         Op::Constant { .. } => (0.0, f64::from(f32::EPSILON)),
-        Op::Random(d) => if d.distribution == Distribution::Normal { (ATOL, RTOL) } else { (0.0, 0.0) },
+        Op::Random(d) => {
+            if d.distribution == Distribution::Normal {
+                (ATOL, RTOL)
+            } else {
+                (0.0, 0.0)
+            }
+        }
         // only `v * scale + shift` rounds
         Op::Batch { field, .. } => {
             let plain = field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0);

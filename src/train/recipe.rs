@@ -81,7 +81,19 @@ impl Recipe {
             });
         };
         let (input, input_dtype) = (c.input, c.input_dtype);
-        Ok(Recipe { version: RECIPE_VERSION, seed: c.seed, input, input_dtype, data, optimizer, loss, metrics, penalties, fit: fit.clone(), layers })
+        Ok(Recipe {
+            version: RECIPE_VERSION,
+            seed: c.seed,
+            input,
+            input_dtype,
+            data,
+            optimizer,
+            loss,
+            metrics,
+            penalties,
+            fit: fit.clone(),
+            layers,
+        })
     }
 
     /// Reads a recipe in JSON. Unknown keys are refused, as are newer versions.

@@ -263,7 +263,8 @@ impl Model {
             }
             report.loaded.push(name);
         }
-        let absent: Vec<String> = self.parameter_names().chain(self.buffer_names()).map(String::from).filter(|n| !report.loaded.contains(n)).collect();
+        let absent: Vec<String> =
+            self.parameter_names().chain(self.buffer_names()).map(String::from).filter(|n| !report.loaded.contains(n)).collect();
         let (fresh, missing): (Vec<_>, Vec<_>) = absent.into_iter().partition(|n| how.allow_missing.iter().any(|p| covers(p, n)));
         let missing: Vec<String> = missing.into_iter().filter(|n| !wrong_shape.iter().any(|w| w.name == *n)).collect();
         if !(missing.is_empty() && unexpected.is_empty() && wrong_shape.is_empty()) {

@@ -70,5 +70,9 @@ fn row(name: &'static str, bad: Option<(usize, f64)>, steps: usize, after_halt: 
 }
 
 pub fn all() -> Vec<Row> {
-    vec![row("6 steps", None, 6, 0, 6), row("a step that halts", Some((2, f64::NAN)), 3, 0, 2), row("steps after a halt", Some((1, f64::INFINITY)), 2, 2, 1)]
+    vec![
+        row("6 steps", None, 6, 0, 6),
+        row("a step that halts", Some((2, f64::NAN)), 3, 0, 2),
+        row("steps after a halt", Some((1, f64::INFINITY)), 2, 2, 1),
+    ]
 }

@@ -4,10 +4,10 @@ use crate::check::{Fail, Found, Ready, Row, Site, floats, load, state};
 use crate::counts::Facts;
 use crate::make::{Built, Case, Order, Truth, field, permuted};
 use crate::tolerance::Known;
+use gradus::graph::Distribution;
 use gradus::kernels::words::{
     LOG_ROWS, RATE_ROWS, RATE_WIDTH, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_UPDATE, STATE_WORDS,
 };
-use gradus::graph::Distribution;
 use gradus::plan::{BufferId, Handle, Lane, LogLine, Purpose, Rule, Session};
 use gradus::tensor::DType;
 use std::sync::Arc;
@@ -281,7 +281,13 @@ fn draws_of_batches() -> Row {
 }
 
 pub fn all() -> Vec<Row> {
-    let mut out = vec![draws_of_batches(), halts("NaN", f64::NAN), halts("infinity", f64::INFINITY), halts("minus infinity", f64::NEG_INFINITY), evaluates()];
+    let mut out = vec![
+        draws_of_batches(),
+        halts("NaN", f64::NAN),
+        halts("infinity", f64::INFINITY),
+        halts("minus infinity", f64::NEG_INFINITY),
+        evaluates(),
+    ];
     for (rows, batch) in [(1, 1), (7, 3), (64, 32), (257, 33)] {
         out.extend([epochs(rows, batch, 3, true), epochs(rows, batch, 3, false)]);
     }
