@@ -5,9 +5,10 @@ mod custom;
 mod formulas;
 mod gradients;
 mod indices;
-mod layers;
 mod models;
 mod movement;
+mod norms;
+mod random;
 
 use super::{Data, evaluate, evaluate_all, evaluate_node};
 use crate::error::{Error, Result};

@@ -7,7 +7,6 @@
 mod common;
 
 mod beyond;
-mod buffers;
 mod cases;
 mod check;
 mod corners;
@@ -24,6 +23,7 @@ mod optimizers;
 mod planted;
 mod random;
 mod shader;
+mod state;
 mod steps;
 mod tolerance;
 
@@ -98,8 +98,8 @@ tests! {
     corners = rows(corners::all());
     draws = rows(draws::draws());
     optimizers = rows(optimizers::all());
-    buffers = rows(buffers::all());
     steps = rows(steps::all());
+    state = rows(state::all());
     planted_in_kernels = planted::in_kernels();
     planted_in_shaders = planted::in_shaders();
     random = random::jobs();

@@ -160,7 +160,7 @@ struct Parts {
     fields: Vec<Stored>,
     metrics: Vec<(String, Var)>,
     outputs: Vec<(String, Var)>,
-    buffers: Vec<(String, Shape)>,
+    buffers: Vec<Leaf>,
     updates: Vec<(String, Var)>,
 }
 
@@ -198,20 +198,22 @@ impl Make {
         var
     }
 
+    /// State that is not trained, drawn from [-2, 2).
+    pub fn buffer(&self, shape: impl Into<Shape>) -> Var {
+        let shape = shape.into();
+        let values = (0..shape.size()).map(|_| (4.0 * self.random.borrow_mut().uniform() - 2.0) as f32).collect();
+        let name = format!("b{}", self.parts.borrow().buffers.len());
+        self.parts.borrow_mut().buffers.push(Leaf { name: name.clone(), shape: shape.clone(), values });
+        self.builder.buffer(&name, shape)
+    }
+
+    /// What the buffer of this number becomes.
+    pub fn update(&self, buffer: usize, value: &Var) {
+        self.parts.borrow_mut().updates.push((format!("b{buffer}"), value.clone()));
+    }
+
     pub fn constant(&self, value: f64, shape: impl Into<Shape>) -> Var {
         self.builder.constant(value, shape)
-    }
-
-    /// State that is not trained.
-    pub fn buffer(&self, name: &str, shape: impl Into<Shape>) -> Var {
-        let shape = shape.into();
-        self.parts.borrow_mut().buffers.push((name.into(), shape.clone()));
-        self.builder.buffer(name, shape)
-    }
-
-    /// What becomes of it.
-    pub fn update(&self, name: &str, v: &Var) {
-        self.parts.borrow_mut().updates.push((name.into(), v.clone()));
     }
 
     /// Random numbers of this stream.
@@ -273,6 +275,7 @@ pub struct Built {
     pub arena: Arena,
     pub leaves: Vec<Leaf>,
     pub fields: Vec<Stored>,
+    pub buffers: Vec<Leaf>,
 }
 
 /// Named results with their tolerances: the loss, the gradient's norm, metrics, gradients, outputs.
@@ -296,9 +299,10 @@ impl Case {
             let all = gradients(&mut graph, loss, &wrt).map_err(|e| e.to_string())?;
             found = leaves.iter().zip(all).filter_map(|(l, g)| Some((l.name.clone(), g?))).collect();
         }
-        let arena = Arena::new(leaves.iter().map(|l| (l.name.clone(), l.shape.clone()))).with_buffers(buffers.into_iter());
+        let named = |l: &Leaf| (l.name.clone(), l.shape.clone());
+        let arena = Arena::new(leaves.iter().map(named)).with_buffers(buffers.iter().map(named));
         let step = Step { graph, loss, gradients: found, metrics, outputs, updates };
-        Ok(Built { step, forward, purpose: self.purpose, order: self.order, arena, leaves, fields })
+        Ok(Built { step, forward, purpose: self.purpose, order: self.order, arena, leaves, fields, buffers })
     }
 }
 
@@ -316,8 +320,8 @@ impl Built {
     fn feed(&self, op: &Op, batch: u32) -> Option<Data<f64>> {
         match op {
             Op::Batch { field, .. } => self.fields.iter().find(|f| f.field.name == field.name).map(|f| f.gathered(&self.order)),
-            Op::Parameter { name, .. } => {
-                let leaf = self.leaves.iter().find(|l| l.name == *name)?;
+            Op::Parameter { name, .. } | Op::Buffer { name, .. } => {
+                let leaf = self.leaves.iter().chain(&self.buffers).find(|l| l.name == *name)?;
                 Some(Data::Real(leaf.values.iter().map(|&v| v.into()).collect()))
             }
             Op::Random(d) => Some(draw(d, self.order.seed, batch)),

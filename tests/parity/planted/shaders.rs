@@ -137,6 +137,16 @@ const REDUCE: &[Line] = &[
     ("a sum for the largest", S, &[("return safe_max(a, b)", "return a + b")], &["max of [7, 33] over [1]"]),
 ];
 
+const COMMIT: &[Line] = &[
+    ("an earlier halt ignored", S, &[("state_word(STATE_HALT) != 0u ||", "")], &["a loss of NaN leaves buffers"]),
+    ("a bad loss ignored", S, &[("|| !is_finite(loss[dim(0u)])", "")], &["a loss of infinity leaves buffers"]),
+    ("every part to the first one's place", S, &[("dim(4u + 3u * part)", "dim(4u)")], &["buffers of [33]"]),
+    ("every part from the first one's place", S, &[("dim(3u + 3u * part)", "dim(3u)")], &["buffers of [33]"]),
+    ("every part as long as the first", S, &[("dim(2u + 3u * part)", "dim(2u)")], &["more buffers than one launch takes"]),
+    ("parts before it not counted", S, &[("rest -= len;", "")], &["buffers of [33]"]),
+    ("a last part that is stale", S, &[("part < dim(1u)", "part + 1u < dim(1u)")], &["buffers of [33]"]),
+];
+
 const CUMSUM: &[Line] = &[
     (
         "one late",
@@ -350,16 +360,6 @@ const TICK: &[Line] = &[
     ("metrics one word on", S, &[("at + 4u", "at + 5u")], &["accuracy [32, 10], classes"]),
 ];
 
-const COMMIT: &[Line] = &[
-    ("a step that halts moves them", S, &[("|| !is_finite(loss[dim(0u)])", "")], &["buffers, a step that halts"]),
-    ("an earlier halt ignored", S, &[("state_word(STATE_HALT) != 0u || ", "")], &["buffers, steps after a halt"]),
-    ("a dropped last element", S, &[("rest < len", "rest + 1u < len")], &["buffers, 6 steps"]),
-    ("a dropped last part", S, &[("part < dim(1u)", "part + 1u < dim(1u)")], &["buffers, 6 steps"]),
-    ("all parts in the first one's place", S, &[("buffers[dim(4u + 3u * part) + rest]", "buffers[dim(4u) + rest]")], &["buffers, 6 steps"]),
-    ("all parts the first", S, &[("values[dim(3u + 3u * part) + rest]", "values[dim(3u) + rest]")], &["buffers, 6 steps"]),
-    ("each group the first", S, &[("id.y * groups.x * WG + id.x", "id.x % 64u")], &["buffers, 6 steps"]),
-];
-
 const ALL: &[(&str, &[Line])] = &[
     ("gather", GATHER),
     ("lib/order", ORDER),
@@ -372,6 +372,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("reduce", REDUCE),
     ("argmax", ARGMAX),
     ("cumsum", CUMSUM),
+    ("commit", COMMIT),
     ("softmax", SOFTMAX),
     ("cross_entropy", CROSS_ENTROPY),
     ("accuracy", ACCURACY),
@@ -380,7 +381,6 @@ const ALL: &[(&str, &[Line])] = &[
     ("scatter_add", SCATTER_ADD),
     ("gemm_direct", GEMM_DIRECT),
     ("gemm_tile", GEMM_TILE),
-    ("commit", COMMIT),
     ("optimizer", OPTIMIZER),
     ("tick", TICK),
 ];
