@@ -9,7 +9,7 @@ use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use need::Suite;
 
-static SUITE: Suite = Suite::new("dropout", 11);
+static SUITE: Suite = Suite::new("dropout", 13);
 
 const WIDTH: usize = 1001;
 const ROWS: usize = 12;
@@ -129,6 +129,25 @@ fn noise_is_normal() {
             mean.abs() < 6.0 * 0.5 / n.sqrt() && (deviation - 0.5).abs() < 6.0 * 0.5 / (2.0 * n).sqrt(),
             "{device}: {mean} {deviation}"
         );
+    }
+    SUITE.ran(devices.len());
+}
+
+/// A step with draws in it is bisected as any other; no launch is there for the draws alone.
+#[test]
+fn draws_cost_no_launch_of_their_own() {
+    let devices = SUITE.devices();
+    for device in &devices {
+        let made = |p: f64| {
+            let net = Sequential::new().add(Linear::new(16)).add(Tanh).add(Dropout::new(p)).add(Linear::new(1));
+            net.compile(Compile::new(Adam::new(1e-2), Mse::new()).input([WIDTH]).seed(9).device(device.clone())).unwrap()
+        };
+        let (mut with, mut without) = (made(0.4), made(0.0));
+        let found = with.bisect(&ones(), 4).unwrap();
+        assert!(found.agrees(), "{found}");
+        let launches = |m: &mut Model| m.prepare(&ones(), 4).unwrap().launches.len();
+        let (a, b) = (launches(&mut with), launches(&mut without));
+        assert!(a <= b + 2, "one in forward, one in backward: {a} for {b}");
     }
     SUITE.ran(devices.len());
 }
