@@ -27,8 +27,8 @@ pub mod prelude {
     pub use crate::data::{self, Dataset};
     pub use crate::graph::Var;
     pub use crate::nn::{
-        Accuracy, BatchNorm1d, CrossEntropy, Embedding, Flatten, Gelu, Init, Linear, Module, Mse, Relu, Scope, Sequential, Sigmoid, Silu,
-        Softmax, Tanh, loss, metric, module,
+        Accuracy, BatchNorm1d, CrossEntropy, Dropout, Embedding, Flatten, Gelu, Init, Linear, Module, Mse, Relu, Scope, Sequential,
+        Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
     };
     pub use crate::optim::{Adam, AdamW, Group, Optimizer, Schedule, Sgd};
     pub use crate::train::{Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Trainer};

@@ -11,6 +11,8 @@ mod common;
 mod corners;
 #[path = "parity/custom.rs"]
 mod custom;
+#[path = "parity/draws.rs"]
+mod draws;
 #[path = "parity/formulas.rs"]
 mod formulas;
 #[path = "parity/gather.rs"]
@@ -57,6 +59,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         movement::batched,
         movement::integers,
         corners::all,
+        draws::draws,
         custom::cases,
     ];
     let mut out = BTreeMap::new();

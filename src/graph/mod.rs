@@ -8,6 +8,7 @@ mod grad;
 mod movement;
 mod op;
 mod print;
+mod random;
 mod simplify;
 mod take;
 mod var;
@@ -16,6 +17,7 @@ pub use custom::{Custom, CustomKernel, CustomOp};
 pub use field::Field;
 pub use grad::gradients;
 pub use op::{Labels, Op, ReduceKind};
+pub use random::{Distribution, Draws};
 pub use simplify::simplify;
 pub use var::{Builder, Var};
 

@@ -32,6 +32,7 @@ impl Graph {
             Op::Parameter { name, .. } => format!("parameter {name}"),
             Op::Buffer { name, .. } => format!("buffer {name}"),
             Op::Constant { value, .. } => format!("constant {value}"),
+            Op::Random(d) => format!("{} of {}", d.distribution.name(), d.stream),
             Op::MatMul { ta, tb } => format!("matmul_{}{}", if *ta { 't' } else { 'n' }, if *tb { 't' } else { 'n' }),
             Op::Reduce { axes, .. } => format!("{} {axes:?}", self.nodes[id].op.name()),
             op => op.name().to_string(),

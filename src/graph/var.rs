@@ -1,7 +1,7 @@
 mod elementwise;
 mod movement;
 
-use super::{Field, Graph, Labels, NodeId, Op, ReduceKind, Type, Value};
+use super::{Draws, Field, Graph, Labels, NodeId, Op, ReduceKind, Type, Value};
 use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::tensor::{DType, Shape};
@@ -78,6 +78,12 @@ impl Builder {
     #[track_caller]
     pub fn buffer(&self, name: &str, shape: Shape) -> Var {
         self.node(Op::Buffer { name: name.into(), shape }, &[])
+    }
+
+    /// Random numbers, other ones in every step.
+    #[track_caller]
+    pub fn random(&self, draws: Draws) -> Var {
+        self.node(Op::Random(draws), &[])
     }
 
     /// One f32 everywhere.

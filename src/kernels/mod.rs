@@ -21,7 +21,7 @@ pub use commit::{Commit, Part};
 pub use custom::Custom;
 pub use gather::{Gather, GatherField};
 pub use gemm::{Gemm, GemmSpec, Matrix, Plane, Tile};
-pub use map::{Map, MapSpec, Read, Strided, Window};
+pub use map::{Draw, Map, MapSpec, Read, Strided, Window};
 pub use optimizer::Optimizer;
 pub use reduce::{Reduce, ReduceSpec, Term};
 pub use rows::{Accuracy, ArgMax, CrossEntropy, CumSum, Softmax};

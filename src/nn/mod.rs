@@ -5,6 +5,7 @@
 mod activations;
 mod batch_norm;
 mod closure;
+mod dropout;
 mod embedding;
 mod init;
 mod layers;
@@ -12,6 +13,7 @@ pub mod loss;
 pub mod metric;
 mod module;
 mod norm;
+mod penalty;
 mod scope;
 mod sequential;
 
@@ -20,6 +22,7 @@ pub use activations::{
 };
 pub use batch_norm::BatchNorm1d;
 pub use closure::Custom;
+pub use dropout::{Dropout, GaussianNoise};
 pub use embedding::Embedding;
 pub use init::{Fan, Gain, Init};
 pub use layers::{Flatten, Linear, LogSoftmax, Softmax};
@@ -27,5 +30,6 @@ pub use loss::{CrossEntropy, Loss, Mse};
 pub use metric::{Accuracy, Metric};
 pub use module::{FnModule, Module, module};
 pub use norm::{GroupNorm, LayerNorm, RMSNorm};
+pub use penalty::{Penalized, Penalty};
 pub use scope::{BufferSpec, LayerRow, ParameterSpec, Scope};
 pub use sequential::{Layer, Sequential};

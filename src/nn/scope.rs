@@ -1,8 +1,9 @@
 use super::{Init, Module};
 use crate::error::{Error, Fault, place};
-use crate::graph::{Builder, Value, Var};
+use crate::graph::{Builder, Distribution, Draws, Value, Var};
 use crate::tensor::Shape;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::panic::Location;
 use std::rc::Rc;
@@ -66,6 +67,8 @@ struct Shared {
     /// New values of buffers: the buffer's name, the value, the line.
     updates: RefCell<Vec<(String, Var, String)>>,
     frozen: Frozen,
+    /// How often each place has drawn.
+    draws: RefCell<HashMap<String, usize>>,
 }
 
 /// Which names the optimizer leaves alone.
@@ -93,6 +96,7 @@ impl Scope {
             buffers: RefCell::default(),
             updates: RefCell::default(),
             frozen: Frozen(Box::new(frozen)),
+            draws: RefCell::default(),
         };
         Scope { shared: Rc::new(shared), path: String::new() }
     }
@@ -264,6 +268,61 @@ impl Scope {
                 self.shared.builder.poisoned()
             }
         }
+    }
+
+    /// Random numbers of a training step, uniform in [0, 1): others in every step, at every call and for every seed, the same on every device
+    /// and however steps are cut into submits. A stream's name is the path of this place and how often it has drawn before. Backward draws
+    /// them again; nothing is stored. Outside of training nothing is drawn: asking for it is an error, so ask [`Scope::training`] first.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// // DropConnect: a weight is left out, not a value
+    /// let layer = module(|s, x| {
+    ///     let w = s.param("weight", [4, 8], Init::KaimingUniform { a: 5f64.sqrt() });
+    ///     let w = if s.training() { &w * s.bernoulli(0.5, [4, 8]) * 2.0 } else { w };
+    ///     x.matmul(&w.transpose())
+    /// });
+    /// # layer.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([8]).device(Device::cpu()))?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn uniform(&self, shape: impl Into<Shape>) -> Var {
+        self.drawn(Distribution::Uniform, shape.into(), place(Location::caller()))
+    }
+
+    /// As [`Scope::uniform`], from the standard normal distribution.
+    #[track_caller]
+    pub fn normal(&self, shape: impl Into<Shape>) -> Var {
+        self.drawn(Distribution::Normal, shape.into(), place(Location::caller()))
+    }
+
+    /// As [`Scope::uniform`]: 1 with the probability `p` (to the next of 2^24 steps), else 0.
+    #[track_caller]
+    pub fn bernoulli(&self, p: f64, shape: impl Into<Shape>) -> Var {
+        let at = place(Location::caller());
+        if !(0.0..=1.0).contains(&p) {
+            let fault = Fault { key: format!("bernoulli, {at}"), problem: p.to_string(), help: "give a probability from 0 to 1".into() };
+            self.shared.builder.fail(Error::InvalidConfig { faults: vec![fault] });
+            return self.shared.builder.poisoned();
+        }
+        self.drawn(Distribution::bernoulli(p), shape.into(), at)
+    }
+
+    #[track_caller]
+    fn drawn(&self, distribution: Distribution, shape: Shape, at: String) -> Var {
+        let refuse = |e: Error| {
+            self.shared.builder.fail(e);
+            self.shared.builder.poisoned()
+        };
+        if !self.training() {
+            let help = "ask `s.training()` first: evaluation and inference draw nothing".into();
+            return refuse(Error::Unsupported { what: "a random number outside of training".into(), at, help });
+        }
+        let mut draws = self.shared.draws.borrow_mut();
+        let count = draws.entry(self.path.clone()).or_default();
+        let stream = format!("{}#{count}", self.path);
+        *count += 1;
+        self.shared.builder.random(Draws { distribution, shape, stream })
     }
 
     /// Whether the step is one of training.

@@ -1,4 +1,7 @@
-use super::{BatchNorm1d, Elu, Embedding, Flatten, GroupNorm, LayerNorm, LeakyRelu, Linear, LogSoftmax, Module, RMSNorm, Scope, Softmax};
+use super::{
+    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GroupNorm, LayerNorm, LeakyRelu, Linear, LogSoftmax, Module, RMSNorm,
+    Scope, Softmax,
+};
 use crate::expr::Activation;
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
@@ -32,6 +35,10 @@ pub enum Layer {
     RMSNorm(RMSNorm),
     /// [`GroupNorm`].
     GroupNorm(GroupNorm),
+    /// [`Dropout`].
+    Dropout(Dropout),
+    /// [`GaussianNoise`].
+    GaussianNoise(GaussianNoise),
     /// [`Softmax`].
     Softmax {},
     /// [`LogSoftmax`].
@@ -58,6 +65,8 @@ impl Layer {
             Layer::LayerNorm(l) => Box::new(*l),
             Layer::RMSNorm(l) => Box::new(*l),
             Layer::GroupNorm(l) => Box::new(*l),
+            Layer::Dropout(l) => Box::new(*l),
+            Layer::GaussianNoise(l) => Box::new(*l),
             Layer::Softmax {} => Box::new(Softmax),
             Layer::LogSoftmax {} => Box::new(LogSoftmax),
             Layer::Flatten {} => Box::new(Flatten),

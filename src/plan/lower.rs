@@ -9,8 +9,8 @@ use crate::expr::{Activation, Binary, Expr, Tape};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
 use crate::kernels::words::{BOUND_METRICS, MAX_METRICS};
 use crate::kernels::{
-    Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Plane, Reduce, ReduceSpec, Softmax, Strided, Term,
-    Tile,
+    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmSpec, Kernel, Map, Matrix, Plane, Reduce, ReduceSpec, Softmax, Strided,
+    Term, Tile,
 };
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -221,6 +221,11 @@ impl Lowering<'_> {
         let (f, inputs) = self.formula(group, None, &outputs);
         let mut reads = Vec::new();
         let mut buffers = Vec::new();
+        let (drawn, inputs): (Vec<Operand>, Vec<Operand>) = inputs.into_iter().partition(|o| self.groups.is_drawn(self.g, group, *o));
+        let draws: Vec<Draw> = drawn.iter().filter_map(|o| self.draw(*o)).collect();
+        if !draws.is_empty() {
+            buffers.push(Symbol::Fixed(BufferId::State(self.r.purpose.lane())));
+        }
         for o in &inputs {
             let (from, offset) = self.place(o.value);
             reads.push(strided(self.g, *o, offset, &shape));
@@ -231,9 +236,14 @@ impl Lowering<'_> {
         let elements = inputs.iter().map(|o| o.value).chain(outputs.iter().copied()).map(|v| self.size(v)).sum();
         let flops = (f.flops() * shape.size()) as u64;
         let label = self.label(group.maps[0], &shape, &group.maps);
-        let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect());
+        let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect()).drawing(draws);
         map.spec.via = via;
         self.push(Kernel::Map(map), buffers, label, flops, elements);
+    }
+
+    fn draw(&self, o: Operand) -> Option<Draw> {
+        let Op::Random(d) = &self.g.nodes[base(self.g, o.value).node].op else { return None };
+        Some(Draw { distribution: d.distribution, stream: d.key() })
     }
 
     fn gemm(&mut self, group: &Group, node: NodeId) {

@@ -6,9 +6,10 @@ use super::step::{Built, build};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::{Field, Graph, NodeId, Op, Value};
-use crate::kernels::words::{STATE_ROWS, STATE_WORDS};
+use crate::kernels::words::{STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
 use crate::plan::{BufferId, DataId, Lane, Layout, Program, Purpose, Request, Session, Step, plan};
-use crate::reference::{Data, evaluate, evaluate_all, rounding};
+use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
+use crate::rng::split;
 use crate::tensor::DType;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -60,6 +61,7 @@ impl Bench {
                 let e = model.arena.find_buffer(name)?;
                 Some(Data::Real(words.buffer(e).iter().map(|w| f32::from_bits(*w).into()).collect()))
             }
+            Op::Random(d) => Some(draw(d, model.settings.seed, 0)),
             _ => None,
         };
         let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
@@ -70,6 +72,8 @@ impl Bench {
         let mut session = model.device.session(Layout::of(&model.arena, 0))?;
         let lane = purpose.lane();
         let mut state = [0u32; STATE_WORDS];
+        let [lo, hi] = split(model.settings.seed);
+        (state[STATE_SEED_LO], state[STATE_SEED_HI]) = (lo, hi);
         state[STATE_ROWS] = rows.len() as u32;
         session.write(BufferId::State(lane), 0, &state)?;
         for e in &model.arena.entries {

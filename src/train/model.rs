@@ -7,7 +7,7 @@ use super::{Compile, Device, Fit, History, Trainer};
 use crate::data::{Dataset, Limit};
 use crate::error::{Faults, Result};
 use crate::graph::Field;
-use crate::nn::{LayerRow, Module, ParameterSpec};
+use crate::nn::{LayerRow, Module, ParameterSpec, Penalized};
 use crate::optim::Group;
 use crate::plan::{Arena, DataId, Handle, Layout, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
 use crate::tensor::Shape;
@@ -71,6 +71,8 @@ impl Model {
         let mut faults = Faults::default();
         let names = face.parameters.iter().map(|p| p.name.as_str()).chain(face.buffers.iter().map(|b| b.name.as_str()));
         Group::check(settings.optimizer.groups(), &names.collect::<Vec<_>>(), &mut faults);
+        let trained: Vec<&str> = face.parameters.iter().map(|p| p.name.as_str()).collect();
+        Penalized::check_names(&settings.penalties, &trained, &mut faults);
         faults.finish()?;
         let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
         let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))))

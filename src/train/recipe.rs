@@ -1,6 +1,6 @@
 use super::{Compile, Device, Fit, Model, ModuleExt};
 use crate::error::{Error, Faults, Result};
-use crate::nn::{Layer, Loss, Metric, Sequential};
+use crate::nn::{Layer, Loss, Metric, Penalized, Sequential};
 use crate::optim::Optimizer;
 use crate::tensor::{DType, Shape};
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,9 @@ pub struct Recipe {
     /// The metrics.
     #[serde(default)]
     pub metrics: Vec<Metric>,
+    /// What the size of parameters adds to the loss.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub penalties: Vec<Penalized>,
     /// Epochs, batch size, order.
     pub fit: Fit,
     /// The layers, in order.
@@ -69,7 +72,7 @@ impl Recipe {
             });
         };
         let c = compile.clone();
-        let (optimizer, metrics) = (c.optimizer, c.metrics);
+        let (optimizer, metrics, penalties) = (c.optimizer, c.metrics, c.penalties);
         let Some(loss) = c.loss.filter(|_| c.inputs.is_empty()) else {
             return Err(Error::Unsupported {
                 what: "a recipe of a general step".into(),
@@ -78,7 +81,19 @@ impl Recipe {
             });
         };
         let (input, input_dtype) = (c.input, c.input_dtype);
-        Ok(Recipe { version: RECIPE_VERSION, seed: c.seed, input, input_dtype, data, optimizer, loss, metrics, fit: fit.clone(), layers })
+        Ok(Recipe {
+            version: RECIPE_VERSION,
+            seed: c.seed,
+            input,
+            input_dtype,
+            data,
+            optimizer,
+            loss,
+            metrics,
+            penalties,
+            fit: fit.clone(),
+            layers,
+        })
     }
 
     /// Reads a recipe in JSON. Unknown keys are refused, as are newer versions.
@@ -122,6 +137,7 @@ impl Recipe {
         let mut c = Compile::new(self.optimizer.clone(), self.loss.clone()).input(self.input.clone()).seed(self.seed);
         c.input_dtype = self.input_dtype;
         c.metrics = self.metrics.clone();
+        c.penalties = self.penalties.clone();
         c
     }
 

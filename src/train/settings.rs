@@ -1,7 +1,7 @@
 use super::{Device, Input};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
-use crate::nn::{Loss, Metric};
+use crate::nn::{Loss, Metric, Penalized, Penalty};
 use crate::optim::Optimizer;
 use crate::tensor::{DType, Shape};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct Compile {
     /// Computed on the device at every step.
     #[serde(default)]
     pub metrics: Vec<Metric>,
+    /// What the size of parameters adds to the loss.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub penalties: Vec<Penalized>,
     /// Where to train; [`Device::best`] by default.
     #[serde(default)]
     pub device: Option<Device>,
@@ -56,6 +59,7 @@ impl Compile {
             input_dtype: DType::F32,
             inputs: vec![],
             metrics: vec![],
+            penalties: vec![],
             device: None,
             seed: 0,
         }
@@ -73,6 +77,21 @@ impl Compile {
     /// Adds a metric.
     pub fn metric(mut self, metric: impl Into<Metric>) -> Self {
         self.metrics.push(metric.into());
+        self
+    }
+    /// Adds `l1 * sum |w|` and `l2 * sum w^2` of the parameters that a glob covers to the loss, in training and evaluation: Keras'
+    /// regularizers. The loss that is reported includes it. Frozen parameters cost nothing; one that several patterns cover costs what
+    /// each says. A pattern that covers no parameter is an `Err` of `compile`.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus::nn::Penalty;
+    /// let settings = Compile::new(Adam::default(), Mse::new()).input([4]).penalty("*.weight", Penalty::l2(1e-4)).device(Device::cpu());
+    /// Sequential::new().add(Linear::new(1)).compile(settings)?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn penalty(mut self, pattern: impl Into<String>, penalty: Penalty) -> Self {
+        self.penalties.push(Penalized::new(pattern, penalty));
         self
     }
     /// Where to train.
@@ -98,6 +117,7 @@ impl Compile {
         self.check_inputs(f);
         self.optimizer.check(f);
         self.loss.iter().for_each(|l| l.check(f));
+        Penalized::check(&self.penalties, f);
         let names: Vec<&str> = self.metrics.iter().map(Metric::name).collect();
         for (i, name) in names.iter().enumerate() {
             let free = *name != "loss" && !names[..i].contains(name);

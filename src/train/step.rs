@@ -4,7 +4,7 @@ use super::Compile;
 use super::general::{Batch, Describe, Named};
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Graph, Value, Var, gradients};
-use crate::nn::{BufferSpec, LayerRow, ParameterSpec, Scope};
+use crate::nn::{BufferSpec, LayerRow, ParameterSpec, Penalized, Scope};
 use crate::plan::{Purpose, Step};
 use crate::tensor::{DType, Shape};
 use std::panic::Location;
@@ -53,8 +53,14 @@ pub(super) fn build(module: &dyn Describe, settings: &Compile, purpose: Purpose,
     let optimizer = settings.optimizer.clone();
     let scope = Scope::root_with(&builder, purpose == Purpose::Train, move |name| optimizer.freezes(name));
     let given = Batch::new(&builder, purpose, batch, fields);
-    let out = module.step(settings, &scope, &given);
+    let mut out = module.step(settings, &scope, &given);
     let made = scope.parameters();
+    if purpose != Purpose::Predict && !settings.penalties.is_empty() {
+        let before = builder.enter("penalty");
+        let free = made.iter().filter(|(p, _)| !settings.optimizer.freezes(&p.name)).map(|(p, v)| (p.name.as_str(), v));
+        out.loss = out.loss.map(|loss| Penalized::add(&settings.penalties, loss, free));
+        builder.enter(&before);
+    }
     let mut graph = builder.clone().finish()?;
     let look = Look { builder: &builder, batch: &given, graph: &graph };
     unique("output", &out.outputs, None)?;

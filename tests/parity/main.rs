@@ -12,6 +12,7 @@ mod check;
 mod corners;
 mod counts;
 mod custom;
+mod draws;
 mod edges;
 mod formulas;
 mod gather;
@@ -95,6 +96,7 @@ tests! {
     batched = rows(movement::batched());
     integers = rows(movement::integers());
     corners = rows(corners::all());
+    draws = rows(draws::draws());
     optimizers = rows(optimizers::all());
     steps = rows(steps::all());
     state = rows(state::all());

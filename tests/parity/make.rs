@@ -1,10 +1,10 @@
 //! A case: a small graph with its data, as a row of a table makes it.
 
 use gradus::expr::Expr;
-use gradus::graph::{Builder, Field, Graph, Op, Var, gradients};
+use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Var, gradients};
 use gradus::kernels::Profile;
 use gradus::plan::{Arena, Program, Purpose, Request, Rule, Step, plan};
-use gradus::reference::{Data, evaluate_all};
+use gradus::reference::{Data, draw, evaluate_all};
 use gradus::rng::Philox;
 use gradus::tensor::{DType, Shape};
 use std::cell::RefCell;
@@ -216,6 +216,11 @@ impl Make {
         self.builder.constant(value, shape)
     }
 
+    /// Random numbers of this stream.
+    pub fn draw(&self, distribution: Distribution, shape: impl Into<Shape>, stream: &str) -> Var {
+        self.builder.random(Draws { distribution, shape: shape.into(), stream: stream.into() })
+    }
+
     /// A field of the batch; `f(u)` draws what is stored.
     pub fn field(&self, field: Field, f: impl Fn(f64) -> f64) -> Var {
         let n = self.order.rows * field.row.size();
@@ -312,13 +317,14 @@ impl Built {
         plan(&Request { step: &self.step, purpose, batch, arena: &self.arena, rule, profile }).map_err(|e| e.to_string())
     }
 
-    fn feed(&self, op: &Op) -> Option<Data<f64>> {
+    fn feed(&self, op: &Op, batch: u32) -> Option<Data<f64>> {
         match op {
             Op::Batch { field, .. } => self.fields.iter().find(|f| f.field.name == field.name).map(|f| f.gathered(&self.order)),
             Op::Parameter { name, .. } | Op::Buffer { name, .. } => {
                 let leaf = self.leaves.iter().chain(&self.buffers).find(|l| l.name == *name)?;
                 Some(Data::Real(leaf.values.iter().map(|&v| v.into()).collect()))
             }
+            Op::Random(d) => Some(draw(d, self.order.seed, batch)),
             _ => None,
         }
     }
@@ -329,8 +335,13 @@ impl Built {
 
     /// The reference's results in f64 on the graph as it was written, not as it was simplified.
     pub fn truth(&self) -> Result<Truth, String> {
+        self.truth_at(0)
+    }
+
+    /// As [`Built::truth`], when this many batches have begun before.
+    pub fn truth_at(&self, batch: u32) -> Result<Truth, String> {
         let (s, g) = (&self.step, self.graph());
-        let all = evaluate_all::<f64>(g, &|op| self.feed(op), &s.roots()).map_err(|e| e.to_string())?;
+        let all = evaluate_all::<f64>(g, &|op| self.feed(op, batch), &s.roots()).map_err(|e| e.to_string())?;
         let known = tolerance::known(g, &all);
         let get = |v: gradus::graph::Value| known[v.node][v.output].clone();
         let mut out: Truth = Vec::new();

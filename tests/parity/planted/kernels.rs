@@ -54,6 +54,7 @@ const LINES: &[Line] = &[
         &["tanh [*"],
     ),
     ("map", "a wrong stride", edit!(Map, k => k.inputs.iter_mut().flat_map(|i| &mut i.strides).for_each(|s| *s = 0)), &["[7, 33] * [33]"]),
+    ("map", "another stream", edit!(Map, k => k.draws.iter_mut().for_each(|d| d.stream ^= 1)), &["uniform [257]"]),
     ("map", "a dropped last row", edit!(Map, k => if let Some(n) = k.shape.first_mut() { *n -= 1 }), &["relu [33]", "[7, 33] * [33]"]),
     (
         "gemm",
