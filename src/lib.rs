@@ -27,8 +27,8 @@ pub mod prelude {
     pub use crate::data::{self, Dataset};
     pub use crate::graph::Var;
     pub use crate::nn::{
-        Accuracy, BinaryCrossEntropy, CrossEntropy, Embedding, Flatten, Gelu, Huber, Init, Linear, Mae, Module, Mse, Relu, Scope,
-        Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
+        Accuracy, BatchNorm1d, BinaryCrossEntropy, CrossEntropy, Dropout, Embedding, Flatten, Gelu, Huber, Init, Linear, Mae, Module, Mse,
+        Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
     };
     pub use crate::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Schedule, Sgd};
     pub use crate::train::callbacks::EarlyStopping;

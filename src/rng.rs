@@ -78,6 +78,42 @@ pub fn block(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     c
 }
 
+/// The words of elements `4 * of` to `4 * of + 3` of what a stream draws at a batch: the twin of `draw_words` in
+/// `shaders/lib/random.wgsl`.
+///
+/// ```
+/// use gradus::rng::{stream, words};
+/// let dropout = stream("blocks.0.drop#0");
+/// assert_eq!(words(7, dropout, 12, 0), words(7, dropout, 12, 0));
+/// assert_ne!(words(7, dropout, 12, 0), words(7, dropout, 13, 0));
+/// ```
+pub fn words(seed: u64, stream: u64, batch: u32, of: u32) -> [u32; 4] {
+    let [lo, hi] = split(stream);
+    block([of, batch, lo, hi], split(seed))
+}
+
+/// The uniform number of a word: its top 24 bits.
+pub(crate) fn unit(word: u32) -> f32 {
+    (word >> 8) as f32 / (1u32 << 24) as f32
+}
+
+/// The four normal numbers of four words (Box and Muller's rule, in f64).
+pub(crate) fn normals(w: [u32; 4]) -> [f32; 4] {
+    let pair = |a: u32, b: u32| {
+        let r = libm::sqrt(-2.0 * libm::log(1.0 - f64::from(unit(a))));
+        let (sin, cos) = libm::sincos(2.0 * std::f64::consts::PI * f64::from(unit(b)));
+        [(r * cos) as f32, (r * sin) as f32]
+    };
+    let ([a, b], [c, d]) = (pair(w[0], w[1]), pair(w[2], w[3]));
+    [a, b, c, d]
+}
+
+/// The number of the stream of this name.
+pub fn stream(name: &str) -> u64 {
+    // not the stream that draws a parameter of this name
+    fnv1a(format!("draw:{name}").as_bytes())
+}
+
 pub(crate) fn split(x: u64) -> [u32; 2] {
     [x as u32, (x >> 32) as u32]
 }

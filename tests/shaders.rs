@@ -11,6 +11,8 @@ mod common;
 mod corners;
 #[path = "parity/custom.rs"]
 mod custom;
+#[path = "parity/draws.rs"]
+mod draws;
 #[path = "parity/formulas.rs"]
 mod formulas;
 #[path = "parity/gather.rs"]
@@ -25,7 +27,7 @@ mod movement;
 mod tolerance;
 
 use common::{Job, Suite};
-use gradus::kernels::{Access, Kernel, Profile};
+use gradus::kernels::{Access, Commit, Kernel, Part as Piece, Profile};
 use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
 use gradus::plan::{Launch, Part};
 use make::{Case, no_rule};
@@ -57,6 +59,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         movement::batched,
         movement::integers,
         corners::all,
+        draws::draws,
         custom::cases,
     ];
     let mut out = BTreeMap::new();
@@ -97,6 +100,9 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
             }
         }
     }
+    // stands in no table of cases: its rows make several steps
+    let commit = Kernel::Commit(Commit { parts: vec![Piece { from: 0, to: 0, len: 3 }], loss: 0 });
+    out.insert(commit.source(), commit);
     Ok(out)
 }
 

@@ -1,6 +1,6 @@
 use super::fork::{WRITES, Writes, cost, parts};
 use super::table::{Place, Table};
-use super::{accumulate, custom, direction, fault, gather, gemm, map, optimizer, reduce, rows, take as by_index, tick};
+use super::{accumulate, commit, custom, direction, fault, gather, gemm, map, optimizer, reduce, rows, take as by_index, tick};
 use crate::error::Result;
 use crate::expr::{Evaluator, Expr, Node};
 use crate::kernels::words::RATE_WIDTH;
@@ -132,6 +132,7 @@ impl Ready {
             Kernel::ScatterLinks(k) => by_index::links(k, reads, writes),
             Kernel::ScatterAdd(k) => by_index::add(k, threads, reads, writes),
             Kernel::Custom(k) => custom::run(k, reads, writes)?,
+            Kernel::Commit(k) => commit::run(k, reads, writes),
             Kernel::Accumulate(k) => accumulate::run(k, threads, reads, writes),
             Kernel::Squares(k) => optimizer::run_squares(k, threads, reads, writes),
             Kernel::Direction(k) => direction::run(k, workers, reads, writes),
@@ -171,6 +172,7 @@ fn spans(kernel: &Kernel) -> Vec<Range<usize>> {
         Kernel::ScatterLinks(k) => by_index::links_spans(k),
         Kernel::ScatterAdd(k) => by_index::add_spans(k),
         Kernel::Custom(k) => custom::spans(k),
+        Kernel::Commit(k) => commit::spans(k),
         Kernel::Accumulate(k) => accumulate::spans(k),
         Kernel::Squares(k) => optimizer::squares_spans(k),
         Kernel::Direction(k) => direction::spans(k),

@@ -1,6 +1,9 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork};
 use crate::expr::{CHUNK, Evaluator};
-use crate::kernels::{Map, Read, Strided};
+use crate::graph::Distribution;
+use crate::kernels::words::{STATE_BATCH, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
+use crate::kernels::{Draw, Map, Read, Strided};
+use crate::rng;
 use std::ops::Range;
 
 /// The words of each binding that it touches.
@@ -11,15 +14,21 @@ pub(super) fn spans(k: &Map) -> Vec<Range<usize>> {
         extents.iter().zip(&s.strides).map(|(&d, &s)| d.saturating_sub(1) * s).sum::<usize>()
     };
     let inputs = k.inputs.iter().map(|s| s.offset..s.offset + if n == 0 { 0 } else { last(s) + 1 });
-    inputs.chain(k.outputs.iter().map(|&o| o..o + n)).collect()
+    let state = (!k.draws.is_empty()).then_some(0..STATE_WORDS);
+    state.into_iter().chain(inputs).chain(k.outputs.iter().map(|&o| o..o + n)).collect()
 }
 
 /// The twin of `shaders/map.wgsl`.
 pub(super) fn run(k: &Map, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
+    // the state comes first where anything is drawn
+    let (state, reads) = reads.split_at(usize::from(!k.draws.is_empty()));
     fork(workers, 0..k.size(), CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
         for first in units.clone().step_by(CHUNK) {
             let len = CHUNK.min(units.end - first);
             e.chunk(|i, row| {
+                if let Some(draw) = i.checked_sub(k.inputs.len()) {
+                    return drawn(&mut row[..len], &k.draws[draw], state[0], first);
+                }
                 let (from, s) = (f32s(reads[i]), &k.inputs[i]);
                 match k.spec.reads[i] {
                     Read::Flat => row[..len].copy_from_slice(&from[s.offset + first..][..len]),
@@ -32,6 +41,24 @@ pub(super) fn run(k: &Map, workers: &mut [Evaluator], reads: &[&[u32]], writes: 
             }
         }
     });
+}
+
+/// Elements `first..` of what is drawn; the twin of `shaders/lib/random.wgsl`.
+fn drawn(row: &mut [f32], d: &Draw, state: &[u32], first: usize) {
+    let seed = u64::from(state[STATE_SEED_HI]) << 32 | u64::from(state[STATE_SEED_LO]);
+    let mut done = 0;
+    while done < row.len() {
+        let (block, lane) = ((first + done) / 4, (first + done) % 4);
+        let words = rng::words(seed, d.stream, state[STATE_BATCH], block as u32);
+        let four = match d.distribution {
+            Distribution::Uniform => words.map(rng::unit),
+            Distribution::Normal => rng::normals(words),
+            Distribution::Bernoulli { below } => words.map(|w| if w >> 8 < below { 1.0 } else { 0.0 }),
+        };
+        let n = (4 - lane).min(row.len() - done);
+        row[done..done + n].copy_from_slice(&four[lane..lane + n]);
+        done += n;
+    }
 }
 
 /// Elements `first..` of the output's order, read along strides: a division for each run along the innermost axis.

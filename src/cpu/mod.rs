@@ -7,6 +7,7 @@
 //! To add a kernel: its twin in a file of its own (`spans`: the words that each binding touches; `run`), and its two lines in `launch`.
 
 mod accumulate;
+mod commit;
 mod custom;
 mod direction;
 mod fork;

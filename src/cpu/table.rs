@@ -4,7 +4,7 @@ use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, STATE_WORDS};
 use crate::plan::{BufferId, DataId, Lane, Layout};
 
 /// Buffers in front of the moments and slots.
-const FIXED: usize = 10;
+const FIXED: usize = 11;
 
 /// The sums of gradients, which have no words until a program uses them.
 const SUMS: usize = 9;
@@ -31,7 +31,7 @@ impl Table {
     pub(super) fn new(layout: Layout) -> Result<Self> {
         let log = LOG_ROWS * LOG_WIDTH;
         let n = layout.parameters;
-        let lengths = [n, n, STATE_WORDS, STATE_WORDS, log, log, layout.rates.words(), PARTIALS, layout.frozen, 0];
+        let lengths = [n, n, STATE_WORDS, STATE_WORDS, log, log, layout.rates.words(), PARTIALS, layout.frozen, 0, layout.buffers];
         let all = lengths.into_iter().chain(std::iter::repeat_n(n, layout.moments));
         let own = all.map(zeros).collect::<Result<Vec<_>>>()?;
         let mut table = Table { own, data: Vec::new(), moments: layout.moments };
@@ -50,6 +50,7 @@ impl Table {
             BufferId::Partials => Some(7),
             BufferId::Frozen => Some(8),
             BufferId::Sums => Some(SUMS),
+            BufferId::Buffers => Some(10),
             BufferId::Moment(i) => (i < self.moments).then_some(FIXED + i),
             BufferId::Slot(i) => FIXED.checked_add(self.moments).and_then(|first| first.checked_add(i)),
             BufferId::Data(_) => None,

@@ -28,7 +28,7 @@ fn faulty<T>(r: Result<T>) {
 
 #[test]
 fn buffers_are_checked() -> Result<()> {
-    let mut s = CpuSession::new(Layout { parameters: 128, frozen: 0, moments: 1, ..Layout::default() }, 3)?;
+    let mut s = CpuSession::new(Layout { parameters: 128, moments: 1, ..Layout::default() }, 3)?;
     assert_eq!(s.threads(), 3);
     faulty(s.read(BufferId::Moment(1), 0, 1));
     faulty(s.read(BufferId::Slot(0), 0, 1));
@@ -55,7 +55,7 @@ fn programs_are_checked() -> Result<()> {
     faulty(s.write(BufferId::Slot(0), 0, &[0]));
     s.submit(h, 2, 0)?;
     // a layout of another model
-    let mut other = CpuSession::new(Layout { parameters: 64, frozen: 0, moments: 2, ..Layout::default() }, 1)?;
+    let mut other = CpuSession::new(Layout { parameters: 64, moments: 2, ..Layout::default() }, 1)?;
     let d2 = other.add_data(&[0; 48])?;
     faulty(other.prepare(&p.program, &[d2]));
     let mut fewer = CpuSession::new(Layout::of(&p.program.arena, 1), 1)?;

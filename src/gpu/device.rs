@@ -269,7 +269,7 @@ mod tests {
         let count = gpu.pipeline_count();
         assert!(gpu.compiled("good".into(), WHOLE.into(), &[Access::Write], true).is_ok() && gpu.pipeline_count() == count);
         // as the driver's refusal arrives
-        let layout = Layout { parameters: 128, frozen: 0, moments: 0, ..Layout::default() };
+        let layout = Layout { parameters: 128, ..Layout::default() };
         let mut session = GpuSession::new(gpu.clone(), layout, true).unwrap();
         *lock(&gpu.failure) = Some(Failure::OutOfMemory("Not enough memory left.".into()));
         let e = crate::plan::Session::add_data(&mut session, &[7; 1000]).unwrap_err();

@@ -74,7 +74,7 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
         return Err(unsupported(&node, "a gradient through the second output of this op"));
     };
     match &node.op {
-        Op::Batch { .. } | Op::Parameter { .. } | Op::Constant { .. } => {}
+        Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::Constant { .. } | Op::Random(_) => {}
         Op::Map(f) => {
             for (i, &input) in node.inputs.iter().enumerate().filter(|(_, v)| wants(v)) {
                 let Some(d) = f.gradient(i) else { continue };

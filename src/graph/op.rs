@@ -1,4 +1,4 @@
-use super::{Custom, Field, OpFault, Type, custom, movement, take};
+use super::{Custom, Draws, Field, OpFault, Type, custom, movement, take};
 use crate::expr::{Binary, Expr, Node};
 use crate::tensor::{DType, Shape};
 
@@ -40,6 +40,13 @@ pub enum Op {
         /// Its shape.
         shape: Shape,
     },
+    /// State that is not trained, as it was when the step began: f32.
+    Buffer {
+        /// Its full name.
+        name: String,
+        /// Its shape.
+        shape: Shape,
+    },
     /// One f32 everywhere.
     Constant {
         /// The number.
@@ -47,6 +54,8 @@ pub enum Op {
         /// Its shape.
         shape: Shape,
     },
+    /// Random numbers, other ones in every step. No gradient flows to them.
+    Random(Draws),
     /// A formula over broadcast inputs (NumPy's rule).
     Map(Expr),
     /// The input repeated to a larger shape (NumPy's rule).
@@ -142,7 +151,9 @@ impl Op {
         match self {
             Op::Batch { .. } => "batch",
             Op::Parameter { .. } => "parameter",
+            Op::Buffer { .. } => "buffer",
             Op::Constant { .. } => "constant",
+            Op::Random(d) => d.distribution.name(),
             Op::Map(f) => match f.nodes() {
                 [.., Node::Binary(b, ..)] if f.flops() == 1 => match b {
                     Binary::Add => "add",
@@ -191,7 +202,8 @@ impl Op {
     pub(super) fn infer(&self, inputs: &[&Type]) -> Inferred {
         match self {
             Op::Batch { batch, field } => Ok(vec![Type { shape: field.out_row().batched(*batch), dtype: field.out_dtype() }]),
-            Op::Parameter { shape, .. } | Op::Constant { shape, .. } => Ok(vec![Type::f32(shape.clone())]),
+            Op::Parameter { shape, .. } | Op::Buffer { shape, .. } | Op::Constant { shape, .. } => Ok(vec![Type::f32(shape.clone())]),
+            Op::Random(d) => Ok(vec![Type::f32(d.shape.clone())]),
             Op::Map(f) => {
                 all_f32(inputs)?;
                 debug_assert_eq!(f.arity(), inputs.len());

@@ -30,7 +30,9 @@ impl Graph {
         match &self.nodes[id].op {
             Op::Batch { field, .. } => format!("batch {}", field.name),
             Op::Parameter { name, .. } => format!("parameter {name}"),
+            Op::Buffer { name, .. } => format!("buffer {name}"),
             Op::Constant { value, .. } => format!("constant {value}"),
+            Op::Random(d) => format!("{} of {}", d.distribution.name(), d.stream),
             Op::MatMul { ta, tb } => format!("matmul_{}{}", if *ta { 't' } else { 'n' }, if *tb { 't' } else { 'n' }),
             Op::Reduce { axes, .. } => format!("{} {axes:?}", self.nodes[id].op.name()),
             op => op.name().to_string(),
@@ -43,6 +45,7 @@ impl Graph {
         for (id, n) in self.nodes.iter().enumerate() {
             let color = match n.op {
                 Op::Parameter { .. } => "lightblue",
+                Op::Buffer { .. } => "lightgreen",
                 Op::Batch { .. } => "lightyellow",
                 _ => "white",
             };

@@ -1,7 +1,7 @@
 mod elementwise;
 mod movement;
 
-use super::{Field, Graph, Labels, NodeId, Op, ReduceKind, Type, Value};
+use super::{Draws, Field, Graph, Labels, NodeId, Op, ReduceKind, Type, Value};
 use crate::error::{Error, Result};
 use crate::expr::{Activation, Expr};
 use crate::tensor::{DType, Shape};
@@ -72,6 +72,18 @@ impl Builder {
     #[track_caller]
     pub fn parameter(&self, name: &str, shape: Shape) -> Var {
         self.node(Op::Parameter { name: name.into(), shape }, &[])
+    }
+
+    /// State that is not trained.
+    #[track_caller]
+    pub fn buffer(&self, name: &str, shape: Shape) -> Var {
+        self.node(Op::Buffer { name: name.into(), shape }, &[])
+    }
+
+    /// Random numbers, other ones in every step.
+    #[track_caller]
+    pub fn random(&self, draws: Draws) -> Var {
+        self.node(Op::Random(draws), &[])
     }
 
     /// One f32 everywhere.

@@ -1,6 +1,7 @@
-use super::source::{MATH, Source};
+use super::source::{MATH, RANDOM, Source};
 use super::{Access, fold, owners, to_words};
 use crate::expr::Expr;
+use crate::graph::Distribution;
 
 const WG: usize = 64;
 
@@ -46,6 +47,15 @@ pub struct Window {
     pub fill: u32,
 }
 
+/// Random numbers that a map draws, one for each element of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// From what.
+    pub distribution: Distribution,
+    /// The stream's number.
+    pub stream: u64,
+}
+
 /// What makes a map's pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MapSpec {
@@ -53,6 +63,8 @@ pub struct MapSpec {
     pub f: Expr,
     /// How each input is read.
     pub reads: Vec<Read>,
+    /// What is drawn: the formula's operands behind the inputs. A Bernoulli's probability is no part of the pipeline.
+    pub draws: Vec<Distribution>,
     /// Axes of the output, after those that can be were merged.
     pub rank: usize,
     /// Four elements a thread.
@@ -63,7 +75,7 @@ pub struct MapSpec {
     pub integer: bool,
 }
 
-/// A formula at every element. Buffers: inputs, outputs.
+/// A formula at every element. Buffers: the state if anything is drawn, inputs, outputs.
 #[derive(Debug, Clone)]
 pub struct Map {
     /// Its pipeline.
@@ -72,6 +84,8 @@ pub struct Map {
     pub shape: Vec<usize>,
     /// The inputs, one stride for each axis.
     pub inputs: Vec<Strided>,
+    /// What is drawn.
+    pub draws: Vec<Draw>,
     /// The first element of each output.
     pub outputs: Vec<usize>,
 }
@@ -99,7 +113,18 @@ impl Map {
         });
         let vector = aligned && n.is_multiple_of(4) && outputs.iter().all(|o| o % 4 == 0);
         let via = (0..outputs.len()).collect();
-        Map { spec: MapSpec { f, reads, rank, vector, via, integer: false }, shape, inputs, outputs }
+        Map { spec: MapSpec { f, reads, draws: vec![], rank, vector, via, integer: false }, shape, inputs, draws: vec![], outputs }
+    }
+
+    /// With random numbers as further operands.
+    pub fn drawing(mut self, draws: Vec<Draw>) -> Self {
+        let kind = |d: &Draw| match d.distribution {
+            Distribution::Bernoulli { .. } => Distribution::Bernoulli { below: 0 },
+            other => other,
+        };
+        self.spec.draws = draws.iter().map(kind).collect();
+        self.draws = draws;
+        self
     }
 
     /// As [`Map::new`] for the move of u32 elements.
@@ -110,8 +135,8 @@ impl Map {
     }
 
     /// Words of `dims` that it needs at most, before axes are merged.
-    pub(crate) fn words(rank: usize, plain: usize, windows: usize, outputs: usize) -> usize {
-        1 + rank + plain * (1 + rank) + windows * (2 + 3 * rank) + outputs
+    pub(crate) fn words(rank: usize, plain: usize, windows: usize, draws: usize, outputs: usize) -> usize {
+        1 + rank + plain * (1 + rank) + windows * (2 + 3 * rank) + draws * 3 + outputs
     }
 
     /// Elements of the output.
@@ -125,7 +150,7 @@ impl Map {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let MapSpec { f, reads, rank, vector, via, integer } = &self.spec;
+        let MapSpec { f, reads, draws, rank, vector, via, integer } = &self.spec;
         let v = match (vector, integer) {
             (true, false) => "vec4<f32>",
             (false, false) => "f32",
@@ -135,6 +160,9 @@ impl Map {
         let one = if *integer { "u32" } else { "f32" };
         let mut s = Source::new(v);
         s.number("WG", WG);
+        if !draws.is_empty() {
+            s.state();
+        }
         for (i, r) in reads.iter().enumerate() {
             s.buffer(&format!("in{i}"), Access::Read, if *r == Read::One { one } else { v });
         }
@@ -143,6 +171,9 @@ impl Map {
         }
         if !integer {
             s.line(MATH);
+        }
+        if !draws.is_empty() {
+            s.line(RANDOM);
         }
         s.line("fn element(e: u32) {");
         if reads.iter().any(|r| matches!(r, Read::Strided | Read::Window)) {
@@ -170,7 +201,11 @@ impl Map {
             s.line(format!("    let x{i} = {place};"));
             at += 1 + rank;
         }
-        let names: Vec<String> = (0..reads.len()).map(|i| format!("x{i}")).collect();
+        for (i, d) in (reads.len()..).zip(draws) {
+            s.line(format!("    let x{i} = {};", drawn(*d, at, *vector)));
+            at += 3;
+        }
+        let names: Vec<String> = (0..reads.len() + draws.len()).map(|i| format!("x{i}")).collect();
         let printed = f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end());
         for (o, name) in printed.outputs.iter().enumerate() {
@@ -180,15 +215,15 @@ impl Map {
         s.finish(include_str!("../../shaders/map.wgsl"))
     }
 
-    /// Inputs, outputs.
+    /// The state if anything is drawn, inputs, outputs.
     pub fn accesses(&self) -> Vec<Access> {
-        let mut a = vec![Access::Read; self.inputs.len()];
-        a.resize(self.inputs.len() + owners(&self.spec.via), Access::Write);
-        a
+        let state = (!self.draws.is_empty()).then_some(Access::Uniform);
+        let inputs = std::iter::repeat_n(Access::Read, self.inputs.len());
+        state.into_iter().chain(inputs).chain(std::iter::repeat_n(Access::Write, owners(&self.spec.via))).collect()
     }
 
-    /// Count, axes, then offset and strides of each input (a window's: offset, fill, strides, first indices, extents), then the
-    /// outputs' offsets.
+    /// Count, axes, then offset and strides of each input (a window's: offset, fill, strides, first indices, extents), stream
+    /// and bound of each draw, then the outputs' offsets.
     pub fn dims(&self) -> Vec<u32> {
         let q = self.lanes();
         let mut d = vec![self.size() / q];
@@ -199,13 +234,29 @@ impl Map {
             d.extend(&i.strides);
             d.extend(i.window.iter().flat_map(|w| w.before.iter().chain(&w.size)));
         }
-        d.extend(self.outputs.iter().map(|o| o / q));
-        to_words(d)
+        let mut d = to_words(d);
+        for draw in &self.draws {
+            d.extend(crate::rng::split(draw.stream));
+            d.push(if let Distribution::Bernoulli { below } = draw.distribution { below } else { 0 });
+        }
+        d.extend(to_words(self.outputs.iter().map(|o| o / q)));
+        d
     }
 
     /// A thread for every element or four.
     pub fn grid(&self) -> [u32; 3] {
         fold((self.size() / self.lanes()).div_ceil(WG))
+    }
+}
+
+/// The numbers that an element, or four, draws: stream and bound stand at `at`.
+fn drawn(d: Distribution, at: usize, vector: bool) -> String {
+    let (block, lane) = if vector { ("e", "") } else { ("e / 4u", "[e % 4u]") };
+    let words = format!("draw_words({block}, dim({at}u), dim({}u))", at + 1);
+    match d {
+        Distribution::Uniform => format!("uniforms({words}){lane}"),
+        Distribution::Normal => format!("normals({words}){lane}"),
+        Distribution::Bernoulli { .. } => format!("coins({words}, dim({}u)){lane}", at + 2),
     }
 }
 

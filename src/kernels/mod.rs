@@ -5,6 +5,7 @@
 //! Its twin in `cpu/` reads the same values.
 
 mod accumulate;
+mod commit;
 mod custom;
 mod direction;
 mod gate;
@@ -23,13 +24,14 @@ mod tick;
 pub mod words;
 
 pub use accumulate::Accumulate;
+pub use commit::{Commit, Part};
 pub use custom::Custom;
 pub use direction::{Direction, Ratios};
 pub use gate::Gate;
 pub use gather::{Gather, GatherField};
 pub use gemm::{Gemm, GemmSpec, Matrix, Plane, Tile};
 pub use log::{LOG_HEAD, LogShape, MAX_COLUMNS};
-pub use map::{Map, MapSpec, Read, Strided, Window};
+pub use map::{Draw, Map, MapSpec, Read, Strided, Window};
 pub use optimizer::Optimizer;
 pub use rates::RateTable;
 pub use reduce::{Reduce, ReduceSpec, Term};
@@ -105,6 +107,8 @@ pub enum Kernel {
     ScatterAdd(ScatterAdd),
     /// An operation of the user's own.
     Custom(Custom),
+    /// New values of state that is not trained.
+    Commit(Commit),
     /// Sums of the gradients of several batches.
     Accumulate(Accumulate),
     /// Sums of squares of all gradients.
@@ -135,6 +139,7 @@ macro_rules! each {
             Kernel::ScatterLinks($k) => $e,
             Kernel::ScatterAdd($k) => $e,
             Kernel::Custom($k) => $e,
+            Kernel::Commit($k) => $e,
             Kernel::Accumulate($k) => $e,
             Kernel::Squares($k) => $e,
             Kernel::Direction($k) => $e,
@@ -162,6 +167,7 @@ impl Kernel {
             Kernel::ScatterLinks(_) => "scatter_links".into(),
             Kernel::ScatterAdd(_) => "scatter_add".into(),
             Kernel::Custom(c) => c.op.op().name().into(),
+            Kernel::Commit(_) => "commit".into(),
             Kernel::Accumulate(_) => "accumulate".into(),
             Kernel::Squares(_) => "squares".into(),
             Kernel::Direction(_) => "direction".into(),

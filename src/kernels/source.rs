@@ -3,6 +3,7 @@ use super::words;
 use std::fmt::Write;
 
 pub(super) const MATH: &str = include_str!("../../shaders/lib/math.wgsl");
+pub(super) const RANDOM: &str = include_str!("../../shaders/lib/random.wgsl");
 pub(super) const FINITE: &str = include_str!("../../shaders/lib/finite.wgsl");
 pub(super) const ORDER: &str = include_str!("../../shaders/lib/order.wgsl");
 const TREE: &str = include_str!("../../shaders/lib/tree.wgsl");

@@ -3,7 +3,9 @@
 //! A layer is a [`Module`]; there is no second way to write one. Names come from [`Scope`], input sizes are inferred.
 
 mod activations;
+mod batch_norm;
 mod closure;
+mod dropout;
 mod embedding;
 mod finish;
 mod init;
@@ -14,13 +16,17 @@ mod losses;
 pub mod metric;
 mod metrics;
 mod module;
+mod norm;
+mod penalty;
 mod scope;
 mod sequential;
 
 pub use activations::{
     Elu, Gelu, Hardsigmoid, Hardswish, LeakyRelu, LogSigmoid, Mish, Relu, Relu6, Selu, Sigmoid, Silu, Softplus, Softsign, Tanh,
 };
+pub use batch_norm::BatchNorm1d;
 pub use closure::Custom;
+pub use dropout::{Dropout, GaussianNoise};
 pub use embedding::Embedding;
 pub use finish::Matrix;
 pub(crate) use finish::{Finish, Finished};
@@ -31,5 +37,7 @@ pub use losses::{BinaryCrossEntropy, FocalLoss, Huber, KlDivergence, LogCosh, Ma
 pub use metric::{Accuracy, Metric};
 pub use metrics::{Auc, Average, BinaryAccuracy, ConfusionMatrix, F1, Precision, R2, Recall, Rmse, TopKAccuracy};
 pub use module::{FnModule, Module, module};
-pub use scope::{LayerRow, ParameterSpec, Scope};
+pub use norm::{GroupNorm, LayerNorm, RMSNorm};
+pub use penalty::{Penalized, Penalty};
+pub use scope::{BufferSpec, LayerRow, ParameterSpec, Scope};
 pub use sequential::{Layer, Sequential};

@@ -1,8 +1,9 @@
 use super::{Init, Module};
 use crate::error::{Error, Fault, place};
-use crate::graph::{Builder, Value, Var};
+use crate::graph::{Builder, Distribution, Draws, Value, Var};
 use crate::tensor::Shape;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::panic::Location;
 use std::rc::Rc;
@@ -19,6 +20,19 @@ pub struct ParameterSpec {
     pub shape: Shape,
     /// How it starts.
     pub init: Init,
+}
+
+/// State that a model keeps from step to step and does not train.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BufferSpec {
+    /// Its full name, dots between the layers.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// How it starts.
+    pub init: Init,
+    /// It counts: files hold it as a whole number (i64).
+    pub counter: bool,
 }
 
 /// A layer as `summary` lists it.
@@ -49,12 +63,41 @@ struct Shared {
     training: bool,
     parameters: RefCell<Vec<(ParameterSpec, Var, String)>>,
     layers: RefCell<Vec<LayerRow>>,
+    buffers: RefCell<Vec<(BufferSpec, Var, String)>>,
+    /// New values of buffers: the buffer's name, the value, the line.
+    updates: RefCell<Vec<(String, Var, String)>>,
+    frozen: Frozen,
+    /// How often each place has drawn.
+    draws: RefCell<HashMap<String, usize>>,
+}
+
+/// Which names the optimizer leaves alone.
+struct Frozen(Box<dyn Fn(&str) -> bool>);
+
+impl std::fmt::Debug for Frozen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Frozen(..)")
+    }
 }
 
 impl Scope {
     /// The root of a model.
     pub fn root(builder: &Builder, training: bool) -> Self {
-        let shared = Shared { builder: builder.clone(), training, parameters: RefCell::default(), layers: RefCell::default() };
+        Self::root_with(builder, training, |_| false)
+    }
+
+    /// As [`Scope::root`]; `frozen` tells which full names an optimizer leaves alone.
+    pub fn root_with(builder: &Builder, training: bool, frozen: impl Fn(&str) -> bool + 'static) -> Self {
+        let shared = Shared {
+            builder: builder.clone(),
+            training,
+            parameters: RefCell::default(),
+            layers: RefCell::default(),
+            buffers: RefCell::default(),
+            updates: RefCell::default(),
+            frozen: Frozen(Box::new(frozen)),
+            draws: RefCell::default(),
+        };
         Scope { shared: Rc::new(shared), path: String::new() }
     }
 
@@ -84,25 +127,120 @@ impl Scope {
     #[track_caller]
     pub fn param(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Var {
         let (name, shape, at) = (self.full(name), shape.into(), place(Location::caller()));
-        let taken = self.shared.parameters.borrow().iter().find(|(p, _, _)| p.name == name).map(|(_, _, at)| at.clone());
-        if let Some(first) = taken {
-            self.shared.builder.fail(Error::DuplicateName { name, first, second: at });
-            return self.shared.builder.poisoned();
-        }
-        if shape.size() == 0 || shape.size() > MOST {
-            let problem = format!("the parameter `{name}` would have the shape {shape}");
-            let help = format!("every size of a layer must be at least 1, and no parameter has more than {MOST} elements");
-            self.shared.builder.fail(Error::ShapeMismatch { op: "param".into(), problem, at, help });
-            return self.shared.builder.poisoned();
-        }
-        if let Some((problem, help)) = init.fault(&shape) {
-            let fault = Fault { key: format!("the parameter `{name}`, {at}"), problem, help: help.into() };
-            self.shared.builder.fail(Error::InvalidConfig { faults: vec![fault] });
+        if let Some(e) = self.refused("parameter", "param", &name, &shape, init, &at) {
+            self.shared.builder.fail(e);
             return self.shared.builder.poisoned();
         }
         let var = self.shared.builder.parameter(&name, shape.clone());
         self.shared.parameters.borrow_mut().push((ParameterSpec { name, shape, init }, var.clone(), at));
         var
+    }
+
+    /// Why a tensor of this name, shape and start cannot be.
+    fn refused(&self, what: &str, op: &str, name: &str, shape: &Shape, init: Init, at: &str) -> Option<Error> {
+        let (name, at) = (name.to_string(), at.to_string());
+        let parameter = self.shared.parameters.borrow().iter().find(|(p, _, _)| p.name == name).map(|(_, _, at)| at.clone());
+        let buffer = || self.shared.buffers.borrow().iter().find(|(b, _, _)| b.name == name).map(|(_, _, at)| at.clone());
+        if let Some(first) = parameter.or_else(buffer) {
+            return Some(Error::DuplicateName { name, first, second: at });
+        }
+        if shape.size() == 0 || shape.size() > MOST {
+            let problem = format!("the {what} `{name}` would have the shape {shape}");
+            let help = format!("every size of a layer must be at least 1, and no {what} has more than {MOST} elements");
+            return Some(Error::ShapeMismatch { op: op.into(), problem, at, help });
+        }
+        let (problem, help) = init.fault(shape)?;
+        Some(Error::InvalidConfig { faults: vec![Fault { key: format!("the {what} `{name}`, {at}"), problem, help: help.into() }] })
+    }
+
+    /// State of this layer that is not trained: f32, kept from step to step, as a running mean. [`Scope::update`] says what becomes of it.
+    /// It is saved and loaded with the weights, under its full name. The same full name twice is an error that names both lines.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// // the largest value that training has met
+    /// let net = module(|s, x| {
+    ///     let largest = s.buffer("largest", [1], Init::Zeros);
+    ///     s.update(&largest, &largest.maximum(&x.abs().max()));
+    ///     s.at("fc").call(&Linear::new(1), x)
+    /// });
+    /// # use gradus::tensor::HostTensor;
+    /// # let data = Dataset::new(HostTensor::f32([8, 2], (0..16).map(|i| i as f32).collect())?, HostTensor::f32([8, 1], vec![1.0; 8])?)?;
+    /// let mut model = net.compile(Compile::new(Sgd::new(1e-3), Mse::new()).input([2]).device(Device::cpu()))?;
+    /// model.fit(&data, Fit::new().batch_size(4).verbose(0))?;
+    /// assert_eq!(model.buffer("largest")?.as_f32(), Some(&[15.0][..]));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn buffer(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Var {
+        self.state(name, shape.into(), init, false, place(Location::caller()))
+    }
+
+    /// A buffer `[]` that counts from 0. It is kept in f32, where it stops at 16,777,216; files hold it as i64, as PyTorch's do.
+    #[track_caller]
+    pub fn counter(&self, name: &str) -> Var {
+        self.state(name, Shape::default(), Init::Zeros, true, place(Location::caller()))
+    }
+
+    #[track_caller]
+    fn state(&self, name: &str, shape: Shape, init: Init, counter: bool, at: String) -> Var {
+        let name = self.full(name);
+        if let Some(e) = self.refused("buffer", "buffer", &name, &shape, init, &at) {
+            self.shared.builder.fail(e);
+            return self.shared.builder.poisoned();
+        }
+        let var = self.shared.builder.buffer(&name, shape.clone());
+        self.shared.buffers.borrow_mut().push((BufferSpec { name, shape, init, counter }, var.clone(), at));
+        var
+    }
+
+    /// Says what a buffer becomes at the end of a training step: a value of its shape, once for each buffer. All of the step reads the old
+    /// value; no gradient flows through the new one. A step that halts (its loss is not finite) leaves it as it is. Outside of training
+    /// nothing changes, and this does nothing.
+    #[track_caller]
+    pub fn update(&self, buffer: &Var, value: &Var) {
+        let at = place(Location::caller());
+        let (Some(_), Some(of)) = (value.value(), buffer.value()) else { return };
+        let buffers = self.shared.buffers.borrow();
+        let Some((spec, ..)) = buffers.iter().find(|(_, v, _)| v.value() == Some(of)) else {
+            let what = "an update of what is no buffer".into();
+            self.shared.builder.fail(Error::Unsupported { what, at, help: "give a Var that `s.buffer(..)` made".into() });
+            return;
+        };
+        let name = spec.name.clone();
+        if value.shape() != spec.shape {
+            let problem = format!("the buffer `{name}` is {} and its new value {}", spec.shape, value.shape());
+            let help = "give a value of the buffer's shape".into();
+            self.shared.builder.fail(Error::ShapeMismatch { op: "update".into(), problem, at, help });
+            return;
+        }
+        let mut updates = self.shared.updates.borrow_mut();
+        if let Some((_, _, first)) = updates.iter().find(|(n, ..)| *n == name) {
+            self.shared.builder.fail(Error::Unsupported {
+                what: format!("a second update of the buffer `{name}`"),
+                at: format!("first {first}, again {at}"),
+                help: "a buffer changes once a step: say its last value".into(),
+            });
+            return;
+        }
+        if self.training() {
+            updates.push((name, value.clone(), at));
+        }
+    }
+
+    /// Whether a frozen group of the optimizer covers this name of this layer: a parameter's, or a buffer's.
+    pub fn frozen(&self, name: &str) -> bool {
+        (self.shared.frozen.0)(&self.full(name))
+    }
+
+    /// The buffers so far, in the order they were made.
+    pub fn buffers(&self) -> Vec<BufferSpec> {
+        self.shared.buffers.borrow().iter().map(|(b, ..)| b.clone()).collect()
+    }
+
+    /// What becomes of buffers, by name.
+    pub fn updates(&self) -> Vec<(String, Var)> {
+        self.shared.updates.borrow().iter().map(|(n, v, _)| (n.clone(), v.clone())).collect()
     }
 
     /// A parameter that a layer before this one made, by its full name: one tensor in two places (tied weights). Its gradient is the
@@ -130,6 +268,61 @@ impl Scope {
                 self.shared.builder.poisoned()
             }
         }
+    }
+
+    /// Random numbers of a training step, uniform in [0, 1): others in every step, at every call and for every seed, the same on every device
+    /// and however steps are cut into submits. A stream's name is the path of this place and how often it has drawn before. Backward draws
+    /// them again; nothing is stored. Outside of training nothing is drawn: asking for it is an error, so ask [`Scope::training`] first.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// // DropConnect: a weight is left out, not a value
+    /// let layer = module(|s, x| {
+    ///     let w = s.param("weight", [4, 8], Init::KaimingUniform { a: 5f64.sqrt() });
+    ///     let w = if s.training() { &w * s.bernoulli(0.5, [4, 8]) * 2.0 } else { w };
+    ///     x.matmul(&w.transpose())
+    /// });
+    /// # layer.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([8]).device(Device::cpu()))?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn uniform(&self, shape: impl Into<Shape>) -> Var {
+        self.drawn(Distribution::Uniform, shape.into(), place(Location::caller()))
+    }
+
+    /// As [`Scope::uniform`], from the standard normal distribution.
+    #[track_caller]
+    pub fn normal(&self, shape: impl Into<Shape>) -> Var {
+        self.drawn(Distribution::Normal, shape.into(), place(Location::caller()))
+    }
+
+    /// As [`Scope::uniform`]: 1 with the probability `p` (to the next of 2^24 steps), else 0.
+    #[track_caller]
+    pub fn bernoulli(&self, p: f64, shape: impl Into<Shape>) -> Var {
+        let at = place(Location::caller());
+        if !(0.0..=1.0).contains(&p) {
+            let fault = Fault { key: format!("bernoulli, {at}"), problem: p.to_string(), help: "give a probability from 0 to 1".into() };
+            self.shared.builder.fail(Error::InvalidConfig { faults: vec![fault] });
+            return self.shared.builder.poisoned();
+        }
+        self.drawn(Distribution::bernoulli(p), shape.into(), at)
+    }
+
+    #[track_caller]
+    fn drawn(&self, distribution: Distribution, shape: Shape, at: String) -> Var {
+        let refuse = |e: Error| {
+            self.shared.builder.fail(e);
+            self.shared.builder.poisoned()
+        };
+        if !self.training() {
+            let help = "ask `s.training()` first: evaluation and inference draw nothing".into();
+            return refuse(Error::Unsupported { what: "a random number outside of training".into(), at, help });
+        }
+        let mut draws = self.shared.draws.borrow_mut();
+        let count = draws.entry(self.path.clone()).or_default();
+        let stream = format!("{}#{count}", self.path);
+        *count += 1;
+        self.shared.builder.random(Draws { distribution, shape, stream })
     }
 
     /// Whether the step is one of training.

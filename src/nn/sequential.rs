@@ -1,4 +1,7 @@
-use super::{Elu, Embedding, Flatten, LeakyRelu, Linear, LogSoftmax, Module, Scope, Softmax};
+use super::{
+    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GroupNorm, LayerNorm, LeakyRelu, Linear, LogSoftmax, Module, RMSNorm,
+    Scope, Softmax,
+};
 use crate::expr::Activation;
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
@@ -22,6 +25,20 @@ pub enum Layer {
     LeakyRelu(LeakyRelu),
     /// [`Elu`].
     Elu(Elu),
+    /// [`BatchNorm1d`].
+    #[serde(rename = "batch_norm_1d")]
+    BatchNorm1d(BatchNorm1d),
+    /// [`LayerNorm`].
+    LayerNorm(LayerNorm),
+    /// [`RMSNorm`].
+    #[serde(rename = "rms_norm")]
+    RMSNorm(RMSNorm),
+    /// [`GroupNorm`].
+    GroupNorm(GroupNorm),
+    /// [`Dropout`].
+    Dropout(Dropout),
+    /// [`GaussianNoise`].
+    GaussianNoise(GaussianNoise),
     /// [`Softmax`].
     Softmax {},
     /// [`LogSoftmax`].
@@ -44,6 +61,12 @@ impl Layer {
             Layer::Activation { function } => Box::new(*function),
             Layer::LeakyRelu(l) => Box::new(*l),
             Layer::Elu(l) => Box::new(*l),
+            Layer::BatchNorm1d(l) => Box::new(*l),
+            Layer::LayerNorm(l) => Box::new(*l),
+            Layer::RMSNorm(l) => Box::new(*l),
+            Layer::GroupNorm(l) => Box::new(*l),
+            Layer::Dropout(l) => Box::new(*l),
+            Layer::GaussianNoise(l) => Box::new(*l),
             Layer::Softmax {} => Box::new(Softmax),
             Layer::LogSoftmax {} => Box::new(LogSoftmax),
             Layer::Flatten {} => Box::new(Flatten),

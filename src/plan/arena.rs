@@ -24,7 +24,19 @@ impl ArenaEntry {
     }
 }
 
+/// Where a piece of state lies that is not trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BufferEntry {
+    /// Its full name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its first element in the arena of buffers.
+    pub offset: usize,
+}
+
 /// Two flat f32 buffers over all parameters: those that train, whose gradients and moments use the same offsets, and the frozen ones.
+/// A third holds the state that is not trained.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Arena {
     /// The parameters, in the order they were made.
@@ -33,6 +45,10 @@ pub struct Arena {
     pub size: usize,
     /// Elements of the frozen arena, gaps included; 0 where nothing is frozen.
     pub frozen: usize,
+    /// State that is not trained, in the order it was made.
+    pub buffers: Vec<BufferEntry>,
+    /// Elements of its arena, gaps included; 0 where there is none.
+    pub buffered: usize,
 }
 
 impl Arena {
@@ -52,6 +68,27 @@ impl Arena {
         }
         arena.size = arena.size.max(ALIGN);
         arena
+    }
+
+    /// With state that is not trained, laid out as the parameters are.
+    #[must_use]
+    pub fn with_buffers(mut self, buffers: impl IntoIterator<Item = (String, Shape)>) -> Self {
+        for (name, shape) in buffers {
+            let offset = self.buffered;
+            self.buffered += shape.size().next_multiple_of(ALIGN);
+            self.buffers.push(BufferEntry { name, shape, offset });
+        }
+        self
+    }
+
+    /// The buffer of this name.
+    pub fn find_buffer(&self, name: &str) -> Option<&BufferEntry> {
+        self.buffers.iter().find(|e| e.name == name)
+    }
+
+    /// Elements of all state that is not trained, without gaps.
+    pub fn buffer_count(&self) -> usize {
+        self.buffers.iter().map(|e| e.shape.size()).sum()
     }
 
     /// The parameter of this name.

@@ -56,6 +56,11 @@ impl Program {
         if frozen > 0 {
             let _ = writeln!(out, "  frozen    {} ({} parameters)", bytes(frozen), group(self.arena.frozen_count() as u64));
         }
+        let buffers = 4 * self.arena.buffered as u64;
+        if buffers > 0 {
+            let _ =
+                writeln!(out, "  buffers   {} ({} values that are not trained)", bytes(buffers), group(self.arena.buffer_count() as u64));
+        }
         let _ = writeln!(out, "  peak      {} without the data set", bytes(self.peak_bytes()));
         out
     }

@@ -59,6 +59,8 @@ pub struct Groups {
     pub roots: HashSet<Value>,
     /// Movements that cost no launch: the maps that read them step through their operand.
     pub views: HashSet<NodeId>,
+    /// Random numbers that cost no launch: every map that reads them draws them.
+    pub drawn: HashSet<NodeId>,
 }
 
 /// What a map reads: a value, and the movement through which it is seen, with the number of the operand there.
@@ -93,20 +95,32 @@ impl Groups {
         core.into_iter().chain(group.maps.iter().copied()).map(Value::from).filter(needed).collect()
     }
 
-    /// The operands that a group's maps read from outside, each once.
+    /// The operands that a group's maps read from outside, each once; then those that they draw.
     pub fn map_inputs(&self, g: &Graph, group: &Group) -> Vec<Operand> {
         let inside: HashSet<NodeId> = group.nodes().collect();
         let mut out = Vec::new();
         for o in group.maps.iter().flat_map(|&m| self.operands(g, m)) {
-            if !inside.contains(&base(g, o.value).node) && !out.contains(&o) {
+            if (!inside.contains(&base(g, o.value).node) || self.is_drawn(g, group, o)) && !out.contains(&o) {
                 out.push(o);
             }
         }
+        // in their order otherwise
+        out.sort_by_key(|o| self.is_drawn(g, group, *o));
         out
     }
 
-    /// What a node of a group reads, in its order.
+    /// Whether a group's kernel draws an operand: it does so to leave the numbers for others, too.
+    pub fn is_drawn(&self, g: &Graph, group: &Group, o: Operand) -> bool {
+        let node = base(g, o.value).node;
+        let random = o.through.is_none() && matches!(g.nodes[node].op, Op::Random(_));
+        random && (self.drawn.contains(&node) || group.maps.contains(&node))
+    }
+
+    /// What a node of a group reads, in its order. Random numbers read themselves.
     pub fn operands(&self, g: &Graph, node: NodeId) -> Vec<Operand> {
+        if let Op::Random(_) = g.nodes[node].op {
+            return vec![Value::from(node).into()];
+        }
         let moves = g.nodes[node].op.is_movement();
         let seen = |(i, &v): (usize, &Value)| match (moves, self.views.contains(&v.node)) {
             (true, _) => Operand { value: v, through: Some((node, i)) },
@@ -132,11 +146,23 @@ fn views(g: &Graph, step: &Step) -> HashSet<NodeId> {
     free
 }
 
+/// The random numbers that only maps of their own size read, element for element.
+fn drawn(g: &Graph, step: &Step) -> HashSet<NodeId> {
+    let mut free: HashSet<NodeId> = (0..g.nodes.len()).filter(|&i| matches!(g.nodes[i].op, Op::Random(_))).collect();
+    for n in g.nodes.iter().filter(|n| !matches!(n.op, Op::Reshape(_))) {
+        let alike = |v: &Value| matches!(n.op, Op::Map(_)) && g.shape(*v).size() == n.outputs[0].shape.size();
+        n.inputs.iter().filter(|v| !alike(v)).for_each(|v| _ = free.remove(&base(g, *v).node));
+    }
+    step.roots().iter().for_each(|v| _ = free.remove(&base(g, *v).node));
+    free
+}
+
 /// Groups the nodes of a step.
 pub fn fuse(step: &Step) -> Result<Groups> {
     let g = &step.graph;
     let roots = step.roots().into_iter().map(|v| base(g, v)).collect();
-    let mut f = Groups { groups: Vec::new(), owner: HashMap::new(), readers: HashMap::new(), roots, views: views(g, step) };
+    let (views, drawn) = (views(g, step), drawn(g, step));
+    let mut f = Groups { groups: Vec::new(), owner: HashMap::new(), readers: HashMap::new(), roots, views, drawn };
     for (id, n) in g.nodes.iter().enumerate().filter(|(id, n)| !matches!(n.op, Op::Reshape(_)) && !f.views.contains(id)) {
         for v in &n.inputs {
             let from = f.source(g, *v);
@@ -147,8 +173,9 @@ pub fn fuse(step: &Step) -> Result<Groups> {
         let shape = |of: Value| g.shape(of).clone();
         let new = |core, maps, shape| Group { core, maps, row_sum: None, shape };
         let group = match n.op {
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Reshape(_) => continue,
-            _ if f.views.contains(&id) => continue,
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::Reshape(_) => continue,
+            _ if f.views.contains(&id) || f.drawn.contains(&id) => continue,
+            Op::Random(_) => new(Core::Maps, vec![id], shape(id.into())),
             Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => new(Core::Maps, vec![id], shape(id.into())),
             Op::Map(_) | Op::Broadcast(_) | Op::Constant { .. } => match f.host_for_map(g, id) {
                 Some(host) => {
@@ -241,8 +268,11 @@ impl Groups {
         let core = if let Core::Gemm(_) = group.core { 3 } else { 0 };
         let (inputs, outputs) = (self.map_inputs(g, &trial), self.outputs(&trial).len());
         let windows = inputs.iter().filter(|o| o.through.is_some()).count();
-        let words = Map::words(shape.rank(), inputs.len() - windows, windows, outputs);
-        core + inputs.len() + outputs <= MAX_BUFFERS && words <= DIMS
+        let draws = inputs.iter().filter(|o| self.is_drawn(g, &trial, **o)).count();
+        let stored = inputs.len() - draws;
+        let words = Map::words(shape.rank(), stored - windows, windows, draws, outputs);
+        // only a map's own kernel draws
+        (core == 0 || draws == 0) && core + stored + outputs <= MAX_BUFFERS && words <= DIMS
     }
 
     /// The group of maps whose one result only this reduction reads.
@@ -253,7 +283,8 @@ impl Groups {
         let alone = !self.roots.contains(&v) && self.readers[&v] == [reduce] && self.outputs(group) == [v];
         let shape = g.shape(g.nodes[reduce].inputs[0]);
         let inputs = self.map_inputs(g, group);
-        let plain = inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
+        let drawn = inputs.iter().any(|i| self.is_drawn(g, group, *i));
+        let plain = !drawn && inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
         (group.core == Core::Maps && alone && plain && group.shape == *shape && inputs.len() < MAX_BUFFERS).then_some(host)
     }
 

@@ -9,8 +9,8 @@ use crate::expr::{Activation, Binary, Expr, Tape};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
 use crate::kernels::words::BOUND_METRICS;
 use crate::kernels::{
-    Accuracy, CrossEntropy, Gather, GatherField, Gemm, GemmSpec, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce, ReduceSpec, Softmax,
-    Strided, Term, Tile,
+    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmSpec, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce, ReduceSpec,
+    Softmax, Strided, Term, Tile,
 };
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -19,10 +19,10 @@ use std::ops::Range;
 pub(super) struct Lowering<'a> {
     pub(super) r: &'a Request<'a>,
     pub(super) g: &'a Graph,
-    groups: &'a Groups,
-    places: HashMap<Value, Place>,
-    /// Gradients that are written to their arena at once, and metrics to the buffer that they share.
-    direct: HashMap<Value, Place>,
+    pub(super) groups: &'a Groups,
+    pub(super) places: HashMap<Value, Place>,
+    /// Gradients, new values of buffers and metrics that are written to their place at once.
+    pub(super) direct: HashMap<Value, Place>,
     draft: Draft,
 }
 
@@ -44,6 +44,7 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     }
     let mut l = Lowering { r, g: &step.graph, groups, places: HashMap::new(), direct: HashMap::new(), draft: Draft::default() };
     l.direct = direct_gradients(r, step, groups);
+    let updates = l.place_updates(step);
     let together = (logged.len() > BOUND_METRICS).then(|| l.temporary(columns));
     together.iter().for_each(|&to| l.direct_metrics(step, to));
     l.begin(Phase::Batch);
@@ -73,6 +74,7 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
         let place = l.settled(*v, name);
         l.draft.outputs.push((name.clone(), place, l.g.ty(*v).clone()));
     }
+    l.commit(&updates, loss);
     l.draft.metrics = logged;
     l.finish(loss, &metrics);
     Ok(l.draft)
@@ -129,6 +131,10 @@ impl Lowering<'_> {
         if let Op::Parameter { name, .. } = &self.g.nodes[b.node].op {
             let entry = self.r.arena.find(name);
             return entry.map_or((Symbol::Fixed(BufferId::Parameters), 0), |e| (Symbol::Fixed(e.buffer()), e.offset));
+        }
+        if let Op::Buffer { name, .. } = &self.g.nodes[b.node].op {
+            let offset = self.r.arena.find_buffer(name).map_or(0, |e| e.offset);
+            return (Symbol::Fixed(BufferId::Buffers), offset);
         }
         self.places[&b]
     }
@@ -224,6 +230,11 @@ impl Lowering<'_> {
         let (f, inputs) = self.formula(group, None, &outputs);
         let mut reads = Vec::new();
         let mut buffers = Vec::new();
+        let (drawn, inputs): (Vec<Operand>, Vec<Operand>) = inputs.into_iter().partition(|o| self.groups.is_drawn(self.g, group, *o));
+        let draws: Vec<Draw> = drawn.iter().filter_map(|o| self.draw(*o)).collect();
+        if !draws.is_empty() {
+            buffers.push(Symbol::Fixed(BufferId::State(self.r.purpose.lane())));
+        }
         for o in &inputs {
             let (from, offset) = self.place(o.value);
             reads.push(strided(self.g, *o, offset, &shape));
@@ -234,9 +245,14 @@ impl Lowering<'_> {
         let elements = inputs.iter().map(|o| o.value).chain(outputs.iter().copied()).map(|v| self.size(v)).sum();
         let flops = (f.flops() * shape.size()) as u64;
         let label = self.label(group.maps[0], &shape, &group.maps);
-        let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect());
+        let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect()).drawing(draws);
         map.spec.via = via;
         self.push(Kernel::Map(map), buffers, label, flops, elements);
+    }
+
+    fn draw(&self, o: Operand) -> Option<Draw> {
+        let Op::Random(d) = &self.g.nodes[base(self.g, o.value).node].op else { return None };
+        Some(Draw { distribution: d.distribution, stream: d.key() })
     }
 
     fn gemm(&mut self, group: &Group, node: NodeId) {
@@ -440,7 +456,7 @@ impl Lowering<'_> {
     }
 
     /// Copies a value.
-    fn copy(&mut self, v: Value, to: Place, name: &str) {
+    pub(super) fn copy(&mut self, v: Value, to: Place, name: &str) {
         let (from, offset) = self.place(v);
         let n = self.size(v);
         let map = Map::new(Expr::identity(), &[n], vec![Strided::new(offset, vec![1])], vec![to.1]);

@@ -92,7 +92,7 @@ impl Program {
     /// Bytes that a model with this program alone holds on a GPU, data sets aside, from `prepare` to its end: arenas, slots, state, log,
     /// rates, the launches' sizes, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less.
     pub fn peak_bytes(&self) -> u64 {
-        let (train, frozen) = (self.arena.size, self.arena.frozen);
+        let (train, frozen) = (self.arena.size, self.arena.frozen + self.arena.buffered);
         // the other lane's log is of the least size
         let (log, least) = (self.log(), LogShape::of(0));
         let lanes = 2 * STATE_WORDS + log.words().max(least.words()) + least.words();

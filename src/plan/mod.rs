@@ -16,9 +16,10 @@ mod profile;
 mod rule;
 mod session;
 mod units;
+mod updates;
 mod view;
 
-pub use arena::{ALIGN, Arena, ArenaEntry};
+pub use arena::{ALIGN, Arena, ArenaEntry, BufferEntry};
 pub(crate) use explain::bytes as human_bytes;
 pub(crate) use explain::group as human_count;
 pub use limits::{IndexLimit, LabelLimit};
@@ -83,7 +84,9 @@ pub enum BufferId {
     Parameters,
     /// All frozen parameters: read by launches, written by none.
     Frozen,
-    /// Their gradients, at the same offsets.
+    /// State that is not trained: written at the end of a training step's forward and backward, and by nothing else.
+    Buffers,
+    /// The gradients of the trainable ones, at the same offsets.
     Gradients,
     /// A moment of the optimizer, at the same offsets.
     Moment(usize),
@@ -209,12 +212,14 @@ pub struct Step {
     pub metrics: Vec<(String, Value)>,
     /// What `predict` returns.
     pub outputs: Vec<(String, Value)>,
+    /// New values of state that is not trained, by name: the only side effect that a graph has.
+    pub updates: Vec<(String, Value)>,
 }
 
 impl Step {
     /// Every value that must be computed.
     pub fn roots(&self) -> Vec<Value> {
-        let named = self.gradients.iter().chain(&self.metrics).chain(&self.outputs).map(|(_, v)| *v);
+        let named = self.gradients.iter().chain(&self.metrics).chain(&self.outputs).chain(&self.updates).map(|(_, v)| *v);
         self.loss.into_iter().chain(named).collect()
     }
 
@@ -228,8 +233,9 @@ impl Step {
         let loss = self.loss.and_then(|_| roots.next());
         let gradients = rename(&self.gradients, &mut roots.by_ref().take(self.gradients.len()));
         let metrics = rename(&self.metrics, &mut roots.by_ref().take(self.metrics.len()));
-        let outputs = rename(&self.outputs, &mut roots);
-        Ok(Step { graph, loss, gradients, metrics, outputs })
+        let outputs = rename(&self.outputs, &mut roots.by_ref().take(self.outputs.len()));
+        let updates = rename(&self.updates, &mut roots);
+        Ok(Step { graph, loss, gradients, metrics, outputs, updates })
     }
 }
 

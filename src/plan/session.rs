@@ -14,12 +14,14 @@ pub struct Layout {
     pub moments: usize,
     /// What the rates' buffer holds.
     pub rates: RateTable,
+    /// Elements of the arena of state that is not trained.
+    pub buffers: usize,
 }
 
 impl Layout {
     /// The arenas of these parameters, with so many moments.
     pub fn of(arena: &Arena, moments: usize) -> Self {
-        Layout { parameters: arena.size, frozen: arena.frozen, moments, ..Layout::default() }
+        Layout { parameters: arena.size, frozen: arena.frozen, moments, buffers: arena.buffered, ..Layout::default() }
     }
 
     /// The arenas of these parameters under this rule.

@@ -7,7 +7,7 @@
 use super::{Data, evaluate_node};
 use crate::error::Result;
 use crate::expr;
-use crate::graph::{Graph, Node, NodeId, Op};
+use crate::graph::{Distribution, Graph, Node, NodeId, Op};
 use std::collections::{HashMap, HashSet};
 
 /// Absolute part of an element's tolerance, and of each term's share in a sum at scale 1.
@@ -64,7 +64,7 @@ fn run(g: &Graph, exact: &Values, nodes: &[NodeId], draw: u64, sign: f64) -> Res
             .filter_map(|v| moved.get(&v.node).or(exact[v.node].as_ref()).and_then(|outputs| outputs.get(v.output)))
             .collect();
         let mut outputs = match &node.op {
-            Op::Batch { .. } | Op::Parameter { .. } => own.clone(),
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::Random(_) => own.clone(),
             _ => evaluate_node(g, id, &operands)?,
         };
         if disturbed {
@@ -87,8 +87,15 @@ fn amplitude(g: &Graph, node: &Node, x: &[&Data<f64>], own: &[f64]) -> impl Fn(f
     let largest = |v: &[f64]| v.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     let operand = |i: usize| x.get(i).map_or(0.0, |d| largest(&d.to_f64()));
     let (absolute, relative) = match &node.op {
-        Op::Parameter { .. } | Op::Reshape(_) | Op::Broadcast(_) => (0.0, 0.0),
+        Op::Parameter { .. } | Op::Buffer { .. } | Op::Reshape(_) | Op::Broadcast(_) => (0.0, 0.0),
         Op::Constant { .. } => (0.0, f64::from(f32::EPSILON)),
+        Op::Random(d) => {
+            if d.distribution == Distribution::Normal {
+                (ATOL, RTOL)
+            } else {
+                (0.0, 0.0)
+            }
+        }
         // only `v * scale + shift` rounds
         Op::Batch { field, .. } => {
             let plain = field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0);

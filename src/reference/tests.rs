@@ -7,6 +7,8 @@ mod gradients;
 mod indices;
 mod models;
 mod movement;
+mod norms;
+mod random;
 
 use super::{Data, evaluate, evaluate_all, evaluate_node};
 use crate::error::{Error, Result};

@@ -1,7 +1,7 @@
 //! Where a loss that is not finite comes from: the bad step again, on the reference, node by node.
 
 use super::Model;
-use super::bench::{batch_of, feed};
+use super::bench::{Leaves, batch_of};
 use super::step::build;
 use crate::data::Dataset;
 use crate::error::{Culprit, Error, OperandRange, Result, place};
@@ -37,25 +37,33 @@ impl Model {
         rows.check()?;
         self.check_data(rows, Purpose::Train)?;
         let words = (0..rows.fields().len()).map(|i| rows.words(i)).collect::<Result<Vec<_>>>()?;
-        self.trace(rows, rows.len(), &words)
+        self.trace(rows, rows.len(), &words, self.batches as u32)
     }
 
-    /// As [`Model::find_non_finite`], for these positions of an epoch's order.
-    pub(super) fn find_non_finite_at(&mut self, data: &Dataset, shuffle: bool, at: std::ops::Range<usize>) -> Result<Option<Culprit>> {
+    /// As [`Model::find_non_finite`], for these positions of an epoch's order, of the batch of this number.
+    pub(super) fn find_non_finite_at(
+        &mut self,
+        data: &Dataset,
+        shuffle: bool,
+        at: std::ops::Range<usize>,
+        batch: u32,
+    ) -> Result<Option<Culprit>> {
         let order = shuffle.then(|| Permutation::new(data.len() as u32, self.settings.seed, self.epochs as u32));
         let first = data.rows().start as u32;
         let rows: Vec<u32> = at.map(|i| first + order.map_or(i as u32, |o| o.at(i as u32))).collect();
         let words = (0..data.fields().len()).map(|i| data.words_of(i, &rows)).collect::<Result<Vec<_>>>()?;
-        self.trace(data, rows.len(), &words)
+        self.trace(data, rows.len(), &words, batch)
     }
 
-    fn trace(&mut self, data: &Dataset, batch: usize, words: &[Vec<u32>]) -> Result<Option<Culprit>> {
+    /// `number` is the batch counter, which keys what is drawn.
+    fn trace(&mut self, data: &Dataset, batch: usize, words: &[Vec<u32>], number: u32) -> Result<Option<Culprit>> {
         let fields = data.fields();
         let built = build(&*self.module, &self.settings, Purpose::Train, batch, &fields)?;
         let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
         let parameters = self.read_parameters()?;
         let graph = &built.step.graph;
-        let all = evaluate_all::<f32>(graph, &|op: &Op| feed(op, &fed, &self.arena, &parameters), &built.step.roots())?;
+        let leaves = Leaves { fields: &fed, arena: &self.arena, words: &parameters, seed: self.settings.seed, batch: number };
+        let all = evaluate_all::<f32>(graph, &|op: &Op| leaves.of(op), &built.step.roots())?;
         let finite = |v: &Value| all[v.node].as_ref().and_then(|o| o.get(v.output)).is_none_or(|d| range(d, "").bad == 0);
         let bad = (0..graph.nodes.len()).find(|&n| {
             let made = |output| Value { node: n, output };

@@ -8,9 +8,10 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::expr::Real;
 use crate::graph::{Field, Graph, NodeId, Op, Value};
-use crate::kernels::words::{STATE_ROWS, STATE_WORDS};
+use crate::kernels::words::{STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
 use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
-use crate::reference::{Data, evaluate, evaluate_all, rounding};
+use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
+use crate::rng::split;
 use crate::tensor::DType;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -52,7 +53,8 @@ impl Bench {
         for (i, f) in fields.iter().enumerate() {
             fed.insert(f.name.clone(), batch_of(f, &rows.words(i)?));
         }
-        let feed = |op: &Op| feed(op, &fed, &model.arena, &words);
+        let leaves = Leaves { fields: &fed, arena: &model.arena, words: &words, seed: model.settings.seed, batch: 0 };
+        let feed = |op: &Op| leaves.of(op);
         let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
         simplified_well(&written, &step, &exact, &evaluate::<f64>(&written.graph, &feed, &written.roots())?)?;
         let all: Vec<NodeId> = (0..step.graph.nodes.len()).collect();
@@ -61,10 +63,15 @@ impl Bench {
         let mut session = model.device.session(Layout::of(&model.arena, 0))?;
         let lane = purpose.lane();
         let mut state = [0u32; STATE_WORDS];
+        let [lo, hi] = split(model.settings.seed);
+        (state[STATE_SEED_LO], state[STATE_SEED_HI]) = (lo, hi);
         state[STATE_ROWS] = rows.len() as u32;
         session.write(BufferId::State(lane), 0, &state)?;
         for e in &model.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
+        }
+        for e in &model.arena.buffers {
+            session.write(BufferId::Buffers, e.offset, words.buffer(e))?;
         }
         let mut ids = Vec::new();
         for f in &program.fields {
@@ -75,6 +82,7 @@ impl Bench {
         for (what, list) in [("gradient of ", &step.gradients), ("metric ", &step.metrics), ("output ", &step.outputs)] {
             named.extend(list.iter().map(|(n, v)| (*v, format!("{what}{n}"))));
         }
+        named.extend(step.updates.iter().map(|(n, v)| (*v, format!("new value of {n}"))));
         named.extend(step.loss.map(|v| (v, "loss".to_string())));
         Ok(Bench { program, graph: step.graph, named, exact, tolerance, session, data: ids, lane })
     }
@@ -178,15 +186,26 @@ impl Bench {
     }
 }
 
-/// What a leaf of the graph holds: a field of the batch, or a parameter.
-pub(super) fn feed<T: Real>(op: &Op, fields: &HashMap<String, Data<T>>, arena: &Arena, words: &ParameterWords) -> Option<Data<T>> {
-    match op {
-        Op::Batch { field, .. } => fields.get(&field.name).cloned(),
-        Op::Parameter { name, .. } => {
-            let e = arena.find(name)?;
-            Some(Data::Real(words.get(e).iter().map(|w| T::from_f64(f32::from_bits(*w).into())).collect()))
+/// What the leaves of a graph hold.
+pub(super) struct Leaves<'a, T> {
+    pub fields: &'a HashMap<String, Data<T>>,
+    pub arena: &'a Arena,
+    pub words: &'a ParameterWords,
+    /// What random numbers are drawn by.
+    pub seed: u64,
+    pub batch: u32,
+}
+
+impl<T: Real> Leaves<'_, T> {
+    pub fn of(&self, op: &Op) -> Option<Data<T>> {
+        let reals = |words: &[u32]| Data::Real(words.iter().map(|w| T::from_f64(f32::from_bits(*w).into())).collect());
+        match op {
+            Op::Batch { field, .. } => self.fields.get(&field.name).cloned(),
+            Op::Parameter { name, .. } => Some(reals(self.words.get(self.arena.find(name)?))),
+            Op::Buffer { name, .. } => Some(reals(self.words.buffer(self.arena.find_buffer(name)?))),
+            Op::Random(d) => Some(draw(d, self.seed, self.batch)),
+            _ => None,
         }
-        _ => None,
     }
 }
 

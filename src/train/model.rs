@@ -9,7 +9,7 @@ use super::{Compile, Device, Fit, History, Trainer};
 use crate::data::{Dataset, Limit};
 use crate::error::{Faults, Result};
 use crate::graph::Field;
-use crate::nn::{LayerRow, Module, ParameterSpec};
+use crate::nn::{LayerRow, Module, ParameterSpec, Penalized};
 use crate::optim::Group;
 use crate::plan::{Arena, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
 use crate::tensor::Shape;
@@ -73,10 +73,14 @@ impl Model {
         };
         let Built { layers, face, .. } = build(&*module, &settings, Purpose::Predict, 2, &input_fields(&settings))?;
         let mut faults = Faults::default();
-        Group::check(settings.optimizer.groups(), &face.parameters.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), &mut faults);
+        let names = face.parameters.iter().map(|p| p.name.as_str()).chain(face.buffers.iter().map(|b| b.name.as_str()));
+        Group::check(settings.optimizer.groups(), &names.collect::<Vec<_>>(), &mut faults);
+        let trained: Vec<&str> = face.parameters.iter().map(|p| p.name.as_str()).collect();
+        Penalized::check_names(&settings.penalties, &trained, &mut faults);
         faults.finish()?;
         let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
-        let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))));
+        let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))))
+            .with_buffers(face.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
         let rule = settings.rule();
         let names = || arena.largest(5);
         let session = device.session(Layout::under(&arena, &rule)).map_err(|e| e.with_biggest(names))?;
@@ -109,6 +113,9 @@ impl Model {
         let mut drawn = ParameterWords::zeros(&model.arena);
         for (p, e) in model.face.parameters.iter().zip(&model.arena.entries) {
             drawn.set(e, p.init.draw(seed, &p.name, &p.shape));
+        }
+        for (b, e) in model.face.buffers.iter().zip(&model.arena.buffers) {
+            drawn.set_buffer(e, b.init.draw(seed, &b.name, &b.shape));
         }
         model.write_rate_table()?;
         model.write_parameters(&drawn)?;
@@ -230,6 +237,9 @@ impl Model {
         let _ = write!(out, "{} parameters", count(self.arena.count()));
         if self.arena.frozen > 0 {
             let _ = write!(out, " ({} trainable, {} frozen)", count(self.arena.trainable_count()), count(self.arena.frozen_count()));
+        }
+        if !self.arena.buffers.is_empty() {
+            let _ = write!(out, ", {} values that are not trained", count(self.arena.buffer_count()));
         }
         let _ = write!(out, ", {} KiB", self.arena.count() * 4 / 1024);
         out

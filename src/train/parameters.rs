@@ -1,20 +1,21 @@
-//! A model's parameters from and to the host, whichever arena they lie in.
+//! A model's parameters and buffers from and to the host, whichever arena they lie in.
 
 use super::Model;
 use crate::error::{Error, Result};
-use crate::plan::{Arena, ArenaEntry, BufferId};
+use crate::plan::{Arena, ArenaEntry, BufferEntry, BufferId};
 use crate::tensor::HostTensor;
 
-/// The words of both arenas, on the host.
+/// The words of all arenas of values, on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ParameterWords {
     trainable: Vec<u32>,
     frozen: Vec<u32>,
+    buffers: Vec<u32>,
 }
 
 impl ParameterWords {
     pub fn zeros(arena: &Arena) -> Self {
-        ParameterWords { trainable: vec![0; arena.size], frozen: vec![0; arena.frozen] }
+        ParameterWords { trainable: vec![0; arena.size], frozen: vec![0; arena.frozen], buffers: vec![0; arena.buffered] }
     }
 
     /// The words of a parameter.
@@ -27,6 +28,16 @@ impl ParameterWords {
     pub fn set(&mut self, e: &ArenaEntry, values: impl IntoIterator<Item = f32>) {
         let all = if e.frozen { &mut self.frozen } else { &mut self.trainable };
         all[e.offset..e.offset + e.shape.size()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+    }
+
+    /// The words of a buffer.
+    pub fn buffer(&self, e: &BufferEntry) -> &[u32] {
+        &self.buffers[e.offset..e.offset + e.shape.size()]
+    }
+
+    /// Sets a buffer's values; as many as its shape has elements.
+    pub fn set_buffer(&mut self, e: &BufferEntry, values: impl IntoIterator<Item = f32>) {
+        self.buffers[e.offset..e.offset + e.shape.size()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
     }
 }
 
@@ -67,19 +78,61 @@ impl Model {
         })
     }
 
-    /// All parameters as they are now.
+    /// The values of a buffer: state that is kept from step to step and not trained, as `0.running_mean`.
+    pub fn buffer(&mut self, name: &str) -> Result<HostTensor> {
+        let e = self.buffer_entry(name)?;
+        let words = self.read_words(BufferId::Buffers, e.offset, e.shape.size())?;
+        HostTensor::f32(e.shape, words.into_iter().map(f32::from_bits).collect())
+    }
+
+    /// Sets the values of a buffer: f32 of its shape.
+    pub fn set_buffer(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+        let e = self.buffer_entry(name)?;
+        match values.as_f32() {
+            Some(v) if *values.shape() == e.shape => {
+                let words: Vec<u32> = v.iter().map(|x| x.to_bits()).collect();
+                self.write_words(BufferId::Buffers, e.offset, &words)
+            }
+            _ => Err(Error::ShapeMismatch {
+                op: "set_buffer".into(),
+                problem: format!("`{name}` is f32 {}, the values are {} {}", e.shape, values.dtype(), values.shape()),
+                at: name.into(),
+                help: "give f32 values of the buffer's shape".into(),
+            }),
+        }
+    }
+
+    /// The buffers' names, in the order they were made.
+    pub fn buffer_names(&self) -> impl Iterator<Item = &str> {
+        self.arena.buffers.iter().map(|e| e.name.as_str())
+    }
+
+    fn buffer_entry(&self, name: &str) -> Result<BufferEntry> {
+        self.arena.find_buffer(name).cloned().ok_or_else(|| Error::NotFound {
+            what: "buffer".into(),
+            name: name.into(),
+            at: "the model".into(),
+            known: self.buffer_names().map(String::from).collect(),
+        })
+    }
+
+    /// All parameters and buffers as they are now.
     pub(super) fn read_parameters(&mut self) -> Result<ParameterWords> {
         let trainable = self.read_words(BufferId::Parameters, 0, self.arena.size)?;
         let frozen = if self.arena.frozen > 0 { self.read_words(BufferId::Frozen, 0, self.arena.frozen)? } else { vec![] };
-        Ok(ParameterWords { trainable, frozen })
+        let buffers = if self.arena.buffered > 0 { self.read_words(BufferId::Buffers, 0, self.arena.buffered)? } else { vec![] };
+        Ok(ParameterWords { trainable, frozen, buffers })
     }
 
-    /// Sets all parameters, and their average where one is kept.
+    /// Sets all parameters and buffers, and the parameters' average where one is kept.
     pub(super) fn write_parameters(&mut self, words: &ParameterWords) -> Result<()> {
         self.write_words(BufferId::Parameters, 0, &words.trainable)?;
         if let Some(average) = self.average() {
             self.write_words(average, 0, &words.trainable)?;
         }
-        if words.frozen.is_empty() { Ok(()) } else { self.write_words(BufferId::Frozen, 0, &words.frozen) }
+        if !words.frozen.is_empty() {
+            self.write_words(BufferId::Frozen, 0, &words.frozen)?;
+        }
+        if words.buffers.is_empty() { Ok(()) } else { self.write_words(BufferId::Buffers, 0, &words.buffers) }
     }
 }

@@ -278,6 +278,7 @@ fn kept(program: &Program) -> Vec<(BufferId, usize)> {
                 BufferId::Slot(_) | BufferId::Data(_) | BufferId::Rates => continue,
                 BufferId::Parameters | BufferId::Gradients | BufferId::Moment(_) | BufferId::Sums => program.arena.size,
                 BufferId::Frozen => program.arena.frozen,
+                BufferId::Buffers => program.arena.buffered,
                 BufferId::State(_) => STATE_WORDS,
                 BufferId::Log(_) => program.log().words(),
                 BufferId::Partials => PARTIALS,

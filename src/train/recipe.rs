@@ -1,6 +1,6 @@
 use super::{Compile, Device, Fit, Model, ModuleExt};
 use crate::error::{Error, Faults, Result};
-use crate::nn::{Layer, Loss, Metric, Sequential};
+use crate::nn::{Layer, Loss, Metric, Penalized, Sequential};
 use crate::optim::Optimizer;
 use crate::tensor::{DType, Shape};
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,9 @@ pub struct Recipe {
     /// The decay of an average of the weights; none is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
+    /// What the size of parameters adds to the loss.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub penalties: Vec<Penalized>,
     /// Epochs, batch size, order.
     pub fit: Fit,
     /// The layers, in order.
@@ -78,7 +81,7 @@ impl Recipe {
             });
         };
         let c = compile.clone();
-        let (optimizer, metrics) = (c.optimizer, c.metrics);
+        let (optimizer, metrics, penalties) = (c.optimizer, c.metrics, c.penalties);
         let Some(loss) = c.loss.filter(|_| c.inputs.is_empty()) else {
             return Err(Error::Unsupported {
                 what: "a recipe of a general step".into(),
@@ -100,6 +103,7 @@ impl Recipe {
             clip_norm,
             clip_value,
             ema,
+            penalties,
             fit: fit.clone(),
             layers,
         })
@@ -147,6 +151,7 @@ impl Recipe {
         c.input_dtype = self.input_dtype;
         c.metrics = self.metrics.clone();
         (c.clip_norm, c.clip_value, c.ema) = (self.clip_norm, self.clip_value, self.ema);
+        c.penalties = self.penalties.clone();
         c
     }
 

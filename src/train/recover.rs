@@ -205,10 +205,11 @@ impl Model {
 
     /// What outlives a step, with its words.
     pub(super) fn lasting(&self) -> Vec<(BufferId, usize)> {
-        let Arena { size, frozen, .. } = self.arena;
+        let Arena { size, frozen, buffered, .. } = self.arena;
         let mut all = vec![(BufferId::Parameters, size), (BufferId::State(Lane::Train), STATE_WORDS)];
         all.extend((0..self.rule.moments).map(|m| (BufferId::Moment(m), size)));
         all.extend((frozen > 0).then_some((BufferId::Frozen, frozen)));
+        all.extend((buffered > 0).then_some((BufferId::Buffers, buffered)));
         all
     }
 

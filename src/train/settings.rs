@@ -2,7 +2,7 @@ use super::callbacks::CallbackKind;
 use super::{Checkpoint, Device, Diagnostics, Input, Resume};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
-use crate::nn::{Loss, Metric};
+use crate::nn::{Loss, Metric, Penalized, Penalty};
 use crate::optim::Optimizer;
 use crate::tensor::{DType, Shape};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,9 @@ pub struct Compile {
     /// The decay of an average of the weights; none is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
+    /// What the size of parameters adds to the loss.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub penalties: Vec<Penalized>,
     /// Where to train; [`Device::best`] by default.
     #[serde(default)]
     pub device: Option<Device>,
@@ -69,6 +72,7 @@ impl Compile {
             clip_norm: None,
             clip_value: None,
             ema: None,
+            penalties: vec![],
             device: None,
             seed: 0,
         }
@@ -86,6 +90,21 @@ impl Compile {
     /// Adds a metric.
     pub fn metric(mut self, metric: impl Into<Metric>) -> Self {
         self.metrics.push(metric.into());
+        self
+    }
+    /// Adds `l1 * sum |w|` and `l2 * sum w^2` of the parameters that a glob covers to the loss, in training and evaluation: Keras'
+    /// regularizers. The loss that is reported includes it. Frozen parameters cost nothing; one that several patterns cover costs what
+    /// each says. A pattern that covers no parameter is an `Err` of `compile`.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus::nn::Penalty;
+    /// let settings = Compile::new(Adam::default(), Mse::new()).input([4]).penalty("*.weight", Penalty::l2(1e-4)).device(Device::cpu());
+    /// Sequential::new().add(Linear::new(1)).compile(settings)?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn penalty(mut self, pattern: impl Into<String>, penalty: Penalty) -> Self {
+        self.penalties.push(Penalized::new(pattern, penalty));
         self
     }
     /// Where to train.
@@ -113,6 +132,7 @@ impl Compile {
         self.check_update(f);
         self.loss.iter().for_each(|l| l.check(f));
         self.metrics.iter().for_each(|m| m.check(f));
+        Penalized::check(&self.penalties, f);
         let names: Vec<_> = self.metrics.iter().map(Metric::name).collect();
         for (i, name) in names.iter().enumerate() {
             let free = *name != "loss" && !names[..i].contains(name);

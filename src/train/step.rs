@@ -6,7 +6,7 @@ use super::evaluate::Measure;
 use super::general::{Batch, Describe, Named};
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Graph, Value, Var, gradients};
-use crate::nn::{Finish, LayerRow, ParameterSpec, Scope};
+use crate::nn::{BufferSpec, Finish, LayerRow, ParameterSpec, Penalized, Scope};
 use crate::plan::{Purpose, Step};
 use crate::tensor::{DType, Shape};
 use std::panic::Location;
@@ -24,6 +24,7 @@ pub(super) struct Built {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Face {
     pub parameters: Vec<ParameterSpec>,
+    pub buffers: Vec<BufferSpec>,
     /// Name and shape of what the model gives, without the batch axis.
     pub outputs: Vec<(String, Shape)>,
     /// None where there is no loss.
@@ -34,7 +35,7 @@ impl Face {
     /// Fails unless another build has the same face; its metrics hold where there were none so far.
     pub fn meet(&mut self, now: Face, at: impl Fn() -> String) -> Result<()> {
         let metrics = now.metrics.is_none() || self.metrics.is_none() || self.metrics == now.metrics;
-        if self.parameters == now.parameters && self.outputs == now.outputs && metrics {
+        if self.parameters == now.parameters && self.buffers == now.buffers && self.outputs == now.outputs && metrics {
             self.metrics = self.metrics.take().or(now.metrics);
             return Ok(());
         }
@@ -43,12 +44,13 @@ impl Face {
 
     fn names(&self) -> String {
         let parameters = self.parameters.iter().map(|p| format!("{} {}", p.name, p.shape));
+        let buffers = self.buffers.iter().map(|b| format!("buffer {} {}", b.name, b.shape));
         let outputs = self.outputs.iter().map(|(n, s)| format!("output {n} {s}"));
         let metrics = self.metrics.iter().flatten().map(|m| match m.columns {
             1 => format!("metric {}", m.name),
             n => format!("metric {} [{n}]", m.name),
         });
-        parameters.chain(outputs).chain(metrics).collect::<Vec<_>>().join(", ")
+        parameters.chain(buffers).chain(outputs).chain(metrics).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -68,16 +70,23 @@ pub(super) fn build_with(
 ) -> Result<Built> {
     let mut probed = Vec::new();
     let builder = Builder::new();
-    let scope = Scope::root(&builder, purpose == Purpose::Train);
+    let optimizer = settings.optimizer.clone();
+    let scope = Scope::root_with(&builder, purpose == Purpose::Train, move |name| optimizer.freezes(name));
     let given = Batch::new(&builder, purpose, batch, fields);
-    let out = module.step(settings, &scope, &given);
+    let mut out = module.step(settings, &scope, &given);
     let made = scope.parameters();
+    if purpose != Purpose::Predict && !settings.penalties.is_empty() {
+        let before = builder.enter("penalty");
+        let free = made.iter().filter(|(p, _)| !settings.optimizer.freezes(&p.name)).map(|(p, v)| (p.name.as_str(), v));
+        out.loss = out.loss.map(|loss| Penalized::add(&settings.penalties, loss, free));
+        builder.enter(&before);
+    }
     let mut graph = builder.clone().finish()?;
     let look = Look { builder: &builder, batch: &given, graph: &graph };
     unique("output", &out.outputs, None)?;
     unique("metric", &out.metrics, Some("loss"))?;
     let outputs = out.outputs.iter().map(|named| look.output(named)).collect::<Result<Vec<_>>>()?;
-    let mut step = Step { graph: Graph::default(), loss: None, gradients: vec![], metrics: vec![], outputs: vec![] };
+    let mut step = Step { graph: Graph::default(), loss: None, gradients: vec![], metrics: vec![], outputs: vec![], updates: vec![] };
     let loss = out.loss.as_ref().map(|l| look.loss(l)).transpose()?.flatten();
     let mut metrics = Vec::new();
     let mut measures = Vec::new();
@@ -86,9 +95,12 @@ pub(super) fn build_with(
         metrics.extend(value.map(|v| (name.clone(), v)));
         measures.push(Measure { name: name.clone(), columns: value.map_or(0, |v| graph.shape(v).size()), finish: finish.clone() });
     }
+    let updates = scope.updates().into_iter().map(|(name, v)| Ok(look.value(&v)?.map(|v| (name, v))));
+    step.updates = updates.filter_map(Result::transpose).collect::<Result<_>>()?;
     let rows = |(n, v): &(String, Value)| (n.clone(), Shape::from(&graph.shape(*v).dims()[1..]));
     let face = Face {
         parameters: made.iter().map(|(p, _)| p.clone()).collect(),
+        buffers: scope.buffers(),
         outputs: outputs.iter().map(rows).collect(),
         metrics: (purpose != Purpose::Predict).then_some(measures),
     };

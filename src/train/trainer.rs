@@ -380,7 +380,7 @@ impl<'a> Trainer<'a> {
         if seen < expected || bad.is_some() {
             let at = f.first + f.seen + f.open.len();
             let error = self.halted(bad, f);
-            return Err(self.explained(error, at));
+            return Err(self.explained(error, at, (f.first_batch + (at - f.first) as u64) as u32));
         }
         Ok(())
     }
@@ -480,12 +480,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// The error of a halt at this batch of the epoch with its cause, if the user asked for that.
-    fn explained(&mut self, error: Error, batch: usize) -> Error {
+    fn explained(&mut self, error: Error, batch: usize, number: u32) -> Error {
         if !self.fit.detect_anomaly {
             return error;
         }
         let first = batch * self.fit.batch_size;
-        let found = self.model.find_non_finite_at(&self.data, self.fit.shuffle, first..first + self.windows.rows_of(batch));
+        let found = self.model.find_non_finite_at(&self.data, self.fit.shuffle, first..first + self.windows.rows_of(batch), number);
         with_cause(error, found)
     }
 

@@ -4,7 +4,7 @@ use super::step::{build, input_fields};
 use super::{Compile, Device, Model};
 use crate::error::{Error, Result, WrongShape};
 use crate::glob::covers;
-use crate::nn::{Layer, Module};
+use crate::nn::{BufferSpec, Layer, Module};
 use crate::plan::{ArenaEntry, BufferId, Purpose};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
@@ -17,8 +17,8 @@ pub(super) const META: &str = "gradus";
 /// What is written, and the newest that is read: 1 had models, 2 has runs too.
 pub(super) const FORMAT: u32 = 2;
 
-/// Name, shape, little-endian values.
-type Tensor = (String, Vec<usize>, Vec<u8>);
+/// Name, shape, little-endian values, their dtype.
+type Tensor = (String, Vec<usize>, Vec<u8>, Dtype);
 
 /// How to load weights: strictly, unless told otherwise. Patterns are globs over full names: `*` any text, `?` one character.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -196,10 +196,12 @@ impl Model {
         Ok(model)
     }
 
-    /// All parameters as little-endian bytes.
+    /// All parameters and buffers as little-endian bytes.
     fn parameter_tensors(&mut self) -> Result<Vec<Tensor>> {
         let words = self.read_parameters()?;
-        Ok(self.arena.entries.iter().map(|e| tensor(&e.name, e, words.get(e))).collect())
+        let parameters = self.arena.entries.iter().map(|e| tensor(&e.name, e, words.get(e)));
+        let buffers = self.face.buffers.iter().zip(&self.arena.buffers).map(|(b, e)| buffer_tensor(b, words.buffer(e)));
+        Ok(parameters.chain(buffers).collect())
     }
 
     /// What stands before a parameter's name in a file.
@@ -246,18 +248,24 @@ impl Model {
                 report.ignored.push(name);
                 continue;
             }
-            let Some(e) = self.arena.find(&name) else {
+            let (e, b) = (self.arena.find(&name), self.arena.find_buffer(&name));
+            let Some(shape) = e.map(|e| &e.shape).or(b.map(|b| &b.shape)) else {
                 unexpected.push(name);
                 continue;
             };
-            if tensor.shape() != e.shape.dims() {
-                wrong_shape.push(WrongShape { name, expected: e.shape.dims().to_vec(), found: tensor.shape().to_vec() });
+            if tensor.shape() != shape.dims() {
+                wrong_shape.push(WrongShape { name, expected: shape.dims().to_vec(), found: tensor.shape().to_vec() });
                 continue;
             }
-            words.set(e, to_f32(path, &name, &tensor)?);
+            match (e, b) {
+                (Some(e), _) => words.set(e, to_f32(path, &name, &tensor)?),
+                (None, Some(b)) => words.set_buffer(b, whole_or_f32(path, &name, &tensor)?),
+                (None, None) => {}
+            }
             report.loaded.push(name);
         }
-        let absent: Vec<String> = self.arena.entries.iter().map(|e| e.name.clone()).filter(|n| !report.loaded.contains(n)).collect();
+        let absent: Vec<String> =
+            self.parameter_names().chain(self.buffer_names()).map(String::from).filter(|n| !report.loaded.contains(n)).collect();
         let (fresh, missing): (Vec<_>, Vec<_>) = absent.into_iter().partition(|n| how.allow_missing.iter().any(|p| covers(p, n)));
         let missing: Vec<String> = missing.into_iter().filter(|n| !wrong_shape.iter().any(|w| w.name == *n)).collect();
         if !(missing.is_empty() && unexpected.is_empty() && wrong_shape.is_empty()) {
@@ -287,11 +295,12 @@ pub(super) fn check_format(path: &Path, meta: &serde_json::Value) -> Result<()> 
 fn check_shapes(path: &Path, file: &SafeTensors<'_>, module: &dyn Describe, settings: &Compile) -> Result<()> {
     let built = build(module, settings, Purpose::Predict, 2, &input_fields(settings))?;
     let (mut missing, mut wrong_shape) = (Vec::new(), Vec::new());
-    for p in built.face.parameters {
-        match file.tensor(&p.name) {
-            Ok(t) if t.shape() == p.shape.dims() => {}
-            Ok(t) => wrong_shape.push(WrongShape { name: p.name, expected: p.shape.dims().to_vec(), found: t.shape().to_vec() }),
-            Err(_) => missing.push(p.name),
+    let parameters = built.face.parameters.into_iter().map(|p| (p.name, p.shape));
+    for (name, shape) in parameters.chain(built.face.buffers.into_iter().map(|b| (b.name, b.shape))) {
+        match file.tensor(&name) {
+            Ok(t) if t.shape() == shape.dims() => {}
+            Ok(t) => wrong_shape.push(WrongShape { name, expected: shape.dims().to_vec(), found: t.shape().to_vec() }),
+            Err(_) => missing.push(name),
         }
     }
     if missing.is_empty() && wrong_shape.is_empty() {
@@ -312,7 +321,26 @@ fn renamed(name: &str, how: &Load) -> String {
 }
 
 fn tensor(name: &str, e: &ArenaEntry, words: &[u32]) -> Tensor {
-    (name.into(), e.shape.dims().to_vec(), words.iter().flat_map(|w| w.to_le_bytes()).collect())
+    (name.into(), e.shape.dims().to_vec(), words.iter().flat_map(|w| w.to_le_bytes()).collect(), Dtype::F32)
+}
+
+/// A counter is a whole number in PyTorch's state dicts.
+fn buffer_tensor(b: &BufferSpec, words: &[u32]) -> Tensor {
+    let whole = |w: &u32| (f32::from_bits(*w) as i64).to_le_bytes();
+    let (bytes, dtype) = match b.counter {
+        true => (words.iter().flat_map(whole).collect(), Dtype::I64),
+        false => (words.iter().flat_map(|w| w.to_le_bytes()).collect(), Dtype::F32),
+    };
+    (b.name.clone(), b.shape.dims().to_vec(), bytes, dtype)
+}
+
+/// As [`to_f32`], whole numbers too.
+fn whole_or_f32(path: &Path, name: &str, t: &TensorView<'_>) -> Result<Vec<f32>> {
+    if t.dtype() != Dtype::I64 {
+        return to_f32(path, name, t);
+    }
+    let whole = |c: &[u8]| i64::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]) as f32;
+    Ok(t.data().chunks_exact(8).map(whole).collect())
 }
 
 pub(super) fn bad_file(path: &Path, problem: &str, at: &str, help: &str) -> Error {
@@ -344,8 +372,8 @@ fn to_f32(path: &Path, name: &str, t: &TensorView<'_>) -> Result<Vec<f32>> {
 /// Writes the file whole, or not at all.
 fn write_file(path: &Path, tensors: &[Tensor], meta: Option<String>) -> Result<()> {
     let mut views = Vec::new();
-    for (name, shape, data) in tensors {
-        let v = TensorView::new(Dtype::F32, shape.clone(), data).map_err(|e| bad_file(path, &e.to_string(), name, "report this"))?;
+    for (name, shape, data, dtype) in tensors {
+        let v = TensorView::new(*dtype, shape.clone(), data).map_err(|e| bad_file(path, &e.to_string(), name, "report this"))?;
         views.push((name.clone(), v));
     }
     let meta = meta.map(|m| HashMap::from([(META.to_string(), m)]));

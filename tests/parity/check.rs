@@ -137,6 +137,10 @@ pub fn load(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradu
         let words: Vec<u32> = leaf.values.iter().map(|v| v.to_bits()).collect();
         s.write(BufferId::Parameters, entry.offset, &words)?;
     }
+    for (leaf, entry) in built.buffers.iter().zip(&built.arena.buffers) {
+        let words: Vec<u32> = leaf.values.iter().map(|v| v.to_bits()).collect();
+        s.write(BufferId::Buffers, entry.offset, &words)?;
+    }
     let mut ids = Vec::new();
     for field in &program.fields {
         if let Some(stored) = built.fields.iter().find(|f| f.field.name == field.name) {

@@ -37,7 +37,7 @@ pub fn facts(built: &Built) -> Facts {
         let n = &g.nodes[id];
         let ranks: Vec<usize> = n.inputs.iter().map(|v| g.shape(*v).rank()).collect();
         let attributes = match &n.op {
-            Op::Parameter { .. } | Op::Constant { .. } => return None,
+            Op::Parameter { .. } | Op::Buffer { .. } | Op::Constant { .. } => return None,
             Op::Batch { field, .. } => {
                 format!("{} {:?} {} {}", field.stored, field.one_hot.is_some(), field.keep_integer, field.shift != 0.0)
             }

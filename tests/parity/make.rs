@@ -1,10 +1,10 @@
 //! A case: a small graph with its data, as a row of a table makes it.
 
 use gradus::expr::Expr;
-use gradus::graph::{Builder, Field, Graph, Op, Var, gradients};
+use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Var, gradients};
 use gradus::kernels::Profile;
 use gradus::plan::{Arena, Part, Program, Purpose, Request, Rule, Step, plan};
-use gradus::reference::{Data, evaluate_all};
+use gradus::reference::{Data, draw, evaluate_all};
 use gradus::rng::Philox;
 use gradus::tensor::{DType, Shape};
 use std::cell::RefCell;
@@ -160,6 +160,8 @@ struct Parts {
     fields: Vec<Stored>,
     metrics: Vec<(String, Var)>,
     outputs: Vec<(String, Var)>,
+    buffers: Vec<Leaf>,
+    updates: Vec<(String, Var)>,
 }
 
 /// What a case's body makes its graph with.
@@ -196,8 +198,27 @@ impl Make {
         var
     }
 
+    /// State that is not trained, drawn from [-2, 2).
+    pub fn buffer(&self, shape: impl Into<Shape>) -> Var {
+        let shape = shape.into();
+        let values = (0..shape.size()).map(|_| (4.0 * self.random.borrow_mut().uniform() - 2.0) as f32).collect();
+        let name = format!("b{}", self.parts.borrow().buffers.len());
+        self.parts.borrow_mut().buffers.push(Leaf { name: name.clone(), shape: shape.clone(), values });
+        self.builder.buffer(&name, shape)
+    }
+
+    /// What the buffer of this number becomes.
+    pub fn update(&self, buffer: usize, value: &Var) {
+        self.parts.borrow_mut().updates.push((format!("b{buffer}"), value.clone()));
+    }
+
     pub fn constant(&self, value: f64, shape: impl Into<Shape>) -> Var {
         self.builder.constant(value, shape)
+    }
+
+    /// Random numbers of this stream.
+    pub fn draw(&self, distribution: Distribution, shape: impl Into<Shape>, stream: &str) -> Var {
+        self.builder.random(Draws { distribution, shape: shape.into(), stream: stream.into() })
     }
 
     /// A field of the batch; `f(u)` draws what is stored.
@@ -254,6 +275,7 @@ pub struct Built {
     pub arena: Arena,
     pub leaves: Vec<Leaf>,
     pub fields: Vec<Stored>,
+    pub buffers: Vec<Leaf>,
 }
 
 /// Named results with their tolerances: the loss, the gradient's norm, metrics, gradients, outputs.
@@ -264,9 +286,9 @@ impl Case {
         let random = RefCell::new(Philox::new(1, &self.name));
         let m = Make { order: self.order, builder: Builder::new(), random, parts: RefCell::default() };
         let loss = (self.body)(&m);
-        let Parts { leaves, fields, metrics, outputs } = m.parts.into_inner();
+        let Parts { leaves, fields, metrics, outputs, buffers, updates } = m.parts.into_inner();
         let values = |list: Vec<(String, Var)>| list.into_iter().filter_map(|(n, v)| Some((n, v.value()?))).collect();
-        let (metrics, outputs) = (values(metrics), values(outputs));
+        let (metrics, outputs, updates) = (values(metrics), values(outputs), values(updates));
         let wrt: Vec<_> = leaves.iter().filter_map(|(_, v)| v.value()).collect();
         let leaves: Vec<Leaf> = leaves.into_iter().map(|(l, _)| l).collect();
         let loss = loss.and_then(|l| l.value());
@@ -277,9 +299,10 @@ impl Case {
             let all = gradients(&mut graph, loss, &wrt).map_err(|e| e.to_string())?;
             found = leaves.iter().zip(all).filter_map(|(l, g)| Some((l.name.clone(), g?))).collect();
         }
-        let arena = Arena::new(leaves.iter().map(|l| (l.name.clone(), l.shape.clone())));
-        let step = Step { graph, loss, gradients: found, metrics, outputs };
-        Ok(Built { step, forward, purpose: self.purpose, order: self.order, arena, leaves, fields })
+        let named = |l: &Leaf| (l.name.clone(), l.shape.clone());
+        let arena = Arena::new(leaves.iter().map(named)).with_buffers(buffers.iter().map(named));
+        let step = Step { graph, loss, gradients: found, metrics, outputs, updates };
+        Ok(Built { step, forward, purpose: self.purpose, order: self.order, arena, leaves, fields, buffers })
     }
 }
 
@@ -299,13 +322,14 @@ impl Built {
         plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, profile }).map_err(|e| e.to_string())
     }
 
-    fn feed(&self, op: &Op) -> Option<Data<f64>> {
+    fn feed(&self, op: &Op, batch: u32) -> Option<Data<f64>> {
         match op {
             Op::Batch { field, .. } => self.fields.iter().find(|f| f.field.name == field.name).map(|f| f.gathered(&self.order)),
-            Op::Parameter { name, .. } => {
-                let leaf = self.leaves.iter().find(|l| l.name == *name)?;
+            Op::Parameter { name, .. } | Op::Buffer { name, .. } => {
+                let leaf = self.leaves.iter().chain(&self.buffers).find(|l| l.name == *name)?;
                 Some(Data::Real(leaf.values.iter().map(|&v| v.into()).collect()))
             }
+            Op::Random(d) => Some(draw(d, self.order.seed, batch)),
             _ => None,
         }
     }
@@ -316,8 +340,13 @@ impl Built {
 
     /// The reference's results in f64 on the graph as it was written, not as it was simplified.
     pub fn truth(&self) -> Result<Truth, String> {
+        self.truth_at(0)
+    }
+
+    /// As [`Built::truth`], when this many batches have begun before.
+    pub fn truth_at(&self, batch: u32) -> Result<Truth, String> {
         let (s, g) = (&self.step, self.graph());
-        let all = evaluate_all::<f64>(g, &|op| self.feed(op), &s.roots()).map_err(|e| e.to_string())?;
+        let all = evaluate_all::<f64>(g, &|op| self.feed(op, batch), &s.roots()).map_err(|e| e.to_string())?;
         let known = tolerance::known(g, &all);
         let get = |v: gradus::graph::Value| known[v.node][v.output].clone();
         let mut out: Truth = Vec::new();

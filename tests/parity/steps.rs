@@ -4,6 +4,7 @@ use crate::check::{Fail, Found, Ready, Row, Site, floats, load, state};
 use crate::counts::Facts;
 use crate::make::{Built, Case, Order, Truth, field, permuted};
 use crate::tolerance::Known;
+use gradus::graph::Distribution;
 use gradus::kernels::words::{
     LOG_ROWS, RATE_ROWS, RATE_WIDTH, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_UPDATE, STATE_WORDS,
 };
@@ -324,8 +325,48 @@ fn listed(run: &mut Run, site: &Site<'_>, full: &Built, ragged: Option<&Built>, 
     Ok(vec![("rows in their order".into(), seen), ("state".into(), state)])
 }
 
+/// What several batches draw, by one submit each; each batch its own.
+fn draws_of_batches() -> Row {
+    const STEPS: u32 = 5;
+    Row::new("draws of several batches", || {
+        let body = |m: &crate::make::Make| {
+            let (a, b) = (m.draw(Distribution::Uniform, [33], "a#0"), m.draw(Distribution::bernoulli(0.5), [64], "a#1"));
+            m.output("uniform", &a);
+            m.output("coins", &b);
+            (m.p([33]) * a).sum() + b.sum()
+        };
+        let built = Case::new("draws", body).over(Order { seed: 0x0123_4567_89ab_cdef, ..Order::all(1) }).build()?;
+        let mut truth: Truth = Vec::new();
+        for i in 0..STEPS {
+            let outputs = built.truth_at(BATCH + i)?.into_iter().filter(|(n, _)| n.starts_with("output"));
+            truth.extend(outputs.map(|(n, k)| (format!("{n} of batch {i}"), k)));
+        }
+        let run = move |site: &Site<'_>| {
+            let mut run = match Run::new(site, &built, &descent(), &[])? {
+                Ok(r) => r,
+                Err(e) => return Some(Err(e)),
+            };
+            let program = match site.program(&built, &descent()) {
+                Ok(p) => p,
+                Err(e) => return Some(Err(e)),
+            };
+            let one = |run: &mut Run, i: u32| -> gradus::Result<Found> {
+                run.submit(run.handle, 1)?;
+                let read = |o: &gradus::plan::Output| {
+                    Ok((format!("output {} of batch {i}", o.name), floats(run.session.read(o.buffer, o.offset, o.shape.size())?)))
+                };
+                program.outputs.iter().map(read).collect()
+            };
+            let all: gradus::Result<Vec<Found>> = (0..STEPS).map(|i| one(&mut run, i)).collect();
+            Some(all.map(|a| a.concat()).map_err(Fail::from))
+        };
+        Ok(Ready { truth, run: Box::new(run), facts: Facts::of("draws", "batches", "33 64") })
+    })
+}
+
 pub fn all() -> Vec<Row> {
     let mut out = vec![
+        draws_of_batches(),
         halts("NaN", f64::NAN),
         halts("infinity", f64::INFINITY),
         halts("minus infinity", f64::NEG_INFINITY),

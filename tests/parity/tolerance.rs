@@ -4,7 +4,7 @@
 //! composite case adds up what it contains, and nothing has to be tuned.
 
 use gradus::expr::{Binary, Expr, Node as ExprNode, Unary};
-use gradus::graph::{CustomOp, Graph, Node, Op, ReduceKind, Type, Value};
+use gradus::graph::{CustomOp, Distribution, Graph, Node, Op, ReduceKind, Type, Value};
 use gradus::reference::Data;
 use gradus::tensor::{DType, Shape};
 
@@ -50,13 +50,15 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
     let y0 = &y[0];
     let shape = &node.outputs[0].shape;
     vec![match &node.op {
-        Op::Parameter { .. } => vec![0.0; y0.len()],
+        Op::Parameter { .. } | Op::Buffer { .. } => vec![0.0; y0.len()],
         // only `v * scale + shift` rounds
         Op::Batch { field, .. } if field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0) => {
             vec![0.0; y0.len()]
         }
         Op::Batch { .. } => y0.iter().map(|&y| elementwise(y)).collect(),
         Op::Constant { value, .. } => vec![value.abs() * f64::from(f32::EPSILON); y0.len()],
+        // bits make the others
+        Op::Random(d) => y0.iter().map(|&y| if d.distribution == Distribution::Normal { elementwise(y) } else { 0.0 }).collect(),
         Op::Map(f) => map(f, x, shape, y0),
         Op::Broadcast(_) => {
             let at = strides(&x[0].1.shape, shape);

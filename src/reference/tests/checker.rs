@@ -1,6 +1,7 @@
 //! Central differences in f64 through a whole graph, against the gradients that the graph computes; and `simplify` against both.
 
 use super::super::{Data, evaluate};
+use crate::expr::Real;
 use crate::graph::{Builder, Field, Graph, Labels, NodeId, Op, Value, Var, gradients, simplify};
 use crate::rng::Philox;
 use crate::tensor::{DType, Shape};
@@ -50,7 +51,7 @@ pub fn check_graph(name: &str, mut g: Graph, loss: Value, differentiate: Differe
     let exact = run(&g, &values, &roots).map_err(err)?;
     let nodes = check_simplified(name, &g, &values, &roots, &exact)?;
     let narrow: HashMap<String, Data<f32>> = values.iter().map(|(k, v)| (k.clone(), super::narrowed(v))).collect();
-    let narrow = evaluate(&forward, &|op| narrow.get(leaf(op)?).cloned(), &[loss]).map_err(err)?[0].to_f64()[0];
+    let narrow = evaluate(&forward, &|op| feed(op, &narrow), &[loss]).map_err(err)?[0].to_f64()[0];
     let wide = exact[roots.len() - 1][0];
     if (narrow - wide).abs() > 1e-5 * (1.0 + wide.abs()) {
         return Err(format!("{name}: the loss is {narrow} in f32 and {wide} in f64"));
@@ -118,13 +119,18 @@ fn launches(g: &Graph, live: &[bool]) -> usize {
 type Feed = HashMap<String, Data<f64>>;
 
 fn run(g: &Graph, values: &Feed, wanted: &[Value]) -> crate::Result<Vec<Vec<f64>>> {
-    let out = evaluate(g, &|op| values.get(leaf(op)?).cloned(), wanted)?;
+    let out = evaluate(g, &|op| feed(op, values), wanted)?;
     Ok(out.iter().map(Data::to_f64).collect())
+}
+
+/// A leaf's values; random numbers are those of one batch, the same each time.
+fn feed<T: Real>(op: &Op, values: &HashMap<String, Data<T>>) -> Option<Data<T>> {
+    if let Op::Random(d) = op { Some(super::super::draw(d, 7, 3)) } else { values.get(leaf(op)?).cloned() }
 }
 
 fn leaf(op: &Op) -> Option<&str> {
     match op {
-        Op::Parameter { name, .. } => Some(name),
+        Op::Parameter { name, .. } | Op::Buffer { name, .. } => Some(name),
         Op::Batch { field, .. } => Some(&field.name),
         _ => None,
     }
@@ -165,6 +171,8 @@ fn draw(name: &str, g: &Graph) -> Feed {
                 let rows = p.chunks(node.outputs[0].shape.last());
                 Data::Real(rows.flat_map(|r| r.iter().map(|p| p / r.iter().sum::<f64>())).collect())
             }
+            // among them variances
+            Op::Buffer { .. } => Data::Real((0..size).map(|_| 0.3 + rng.uniform()).collect()),
             Op::Batch { .. } => Data::Real((0..size).map(|_| rng.normal()).collect()),
             _ => Data::Real((0..size).map(|_| (0.3 + rng.uniform()) * if rng.uniform() < 0.5 { -1.0 } else { 1.0 }).collect()),
         };

@@ -3,7 +3,7 @@
 use super::super::Model;
 use super::super::file::Words;
 use crate::error::{Error, Result};
-use crate::plan::BufferId;
+use crate::plan::{BufferEntry, BufferId};
 use safetensors::tensor::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,6 +38,12 @@ impl Model {
     pub(super) fn parts(&self) -> Vec<Part> {
         let mut all = Vec::new();
         for (buffer, len) in self.lasting() {
+            if buffer == BufferId::Buffers {
+                let part = |e: &BufferEntry| (e.name.clone(), e.shape.dims().to_vec(), e.offset);
+                let named = self.arena.buffers.iter().map(part);
+                all.extend(named.map(|(name, shape, offset)| Part { buffer, name, dtype: Dtype::F32, shape, offset }));
+                continue;
+            }
             let named = match buffer {
                 BufferId::Parameters => Some((String::new(), false)),
                 BufferId::Frozen => Some((String::new(), true)),

@@ -54,6 +54,7 @@ const LINES: &[Line] = &[
         &["tanh [*"],
     ),
     ("map", "a wrong stride", edit!(Map, k => k.inputs.iter_mut().flat_map(|i| &mut i.strides).for_each(|s| *s = 0)), &["[7, 33] * [33]"]),
+    ("map", "another stream", edit!(Map, k => k.draws.iter_mut().for_each(|d| d.stream ^= 1)), &["uniform [257]"]),
     ("map", "a dropped last row", edit!(Map, k => if let Some(n) = k.shape.first_mut() { *n -= 1 }), &["relu [33]", "[7, 33] * [33]"]),
     (
         "gemm",
@@ -91,6 +92,9 @@ const LINES: &[Line] = &[
         edit!(Accuracy, k => k.rows -= 1),
         &["accuracy [3, 7], classes", "accuracy [3, 7], probabilities", "accuracy [1, 2], classes"],
     ),
+    ("commit", "a last buffer dropped", edit!(Commit, k => k.parts.pop()), &["buffers of [33]"]),
+    ("commit", "a neighbour's place", edit!(Commit, k => k.parts[0].to += 1), &["buffers of [33]"]),
+    ("commit", "another's loss", edit!(Commit, k => k.loss += 1), &["a loss of NaN leaves buffers"]),
     ("optimizer", "a short arena", edit!(Optimizer, k => k.size -= 4), &["adam [128]"]),
     ("optimizer", "a wrong rule", edit!(Optimizer, k => k.rule = Expr::of(2, |x| vec![&x[0] - Scalar::rate(1) * &x[1]])), &["sgd [128]"]),
     ("optimizer", "another's loss", edit!(Optimizer, k => k.gate = Gate::Loss(1)), &["a loss of NaN halts"]),

@@ -39,7 +39,38 @@ const MAP: &[Line] = &[
     ("a window that begins one late", S, &[("c0 - dim(5u) < dim(6u)", "c0 - dim(5u) - 1u < dim(6u)")], &["pad [255] by [(0, 2)]"]),
     ("a window that never ends", S, &[("c0 - dim(5u) < dim(6u)", "c0 >= dim(5u)")], &["pad [255] by [(0, 2)]"]),
     ("read from the frame's corner on", S, &[("(c0 - dim(5u)) * dim(4u)", "c0 * dim(4u)")], &["pad [1] by [(3, 0)]"]),
+    ("one draw for four elements", S, &[("[e % 4u]", "[0u]")], &["uniform [257]"]),
+    ("each thread the first block", S, &[("draw_words(e / 4u", "draw_words(0u")], &["uniform [257]"]),
     ("a frame of zeros", S, &[("bitcast<f32>(dim(3u))", "0.0")], &["pad [1] by [(3, 0)]"]),
+];
+
+const RANDOM: &[Line] = &[
+    ("a round dropped", S, &[("i < 10u", "i < 9u")], &["uniform [257]"]),
+    ("a wrong constant", S, &[("0xbb67ae85u", "0xbb67ae86u")], &["uniform [257]"]),
+    ("a carry dropped", S, &[("ah * bh + (t >> 16u) + (m >> 16u)", "ah * bh + (t >> 16u)")], &["uniform [257]"]),
+    (
+        "words in another order",
+        S,
+        &[("vec4<u32>(b ^ c.y ^ k.x, 0xcd9e8d57u * c.z, a", "vec4<u32>(0xcd9e8d57u * c.z, b ^ c.y ^ k.x, a")],
+        &["uniform [257]"],
+    ),
+    ("half of the seed", S, &[("state_word(STATE_SEED_HI)", "0u")], &["uniform [257]"]),
+    ("half of the stream", S, &[("stream_lo, stream_hi)", "stream_lo, 0u)")], &["uniform [257]"]),
+    ("the batch ignored", S, &[("state_word(STATE_BATCH)", "0u")], &["draws of several batches"]),
+    (
+        "more bits than 24",
+        S,
+        &[("vec4<f32>(w >> vec4<u32>(8u)) * 5.9604644775390625e-8", "vec4<f32>(w) * 2.3283064e-10")],
+        &["uniform [257], stored"],
+    ),
+    ("heads for tails", S, &[("< vec4<u32>(below)", ">= vec4<u32>(below)")], &["bernoulli [257]"]),
+    ("log: a wrong coefficient", S, &[("+ 0.3333333)", "+ 0.3343333)")], &["normal [257]"]),
+    ("log: a wrong power of 2", S, &[("select(126.0, 127.0, low)", "126.0")], &["normal [257]"]),
+    ("sine: a wrong coefficient", S, &[("-0.16666655", "-0.16766655")], &["normal [257]"]),
+    ("cosine: a wrong coefficient", S, &[("0.041666646", "0.042666646")], &["normal [257]"]),
+    ("a quarter's sign", S, &[("select(v, -v, turned)", "v")], &["normal [257]"]),
+    ("no quarters", S, &[("vec2<f32>(-s, c), odd", "vec2<f32>(c, s), odd")], &["normal [257]"]),
+    ("one radius for both pairs", S, &[("normal_pair(u.z, u.w)", "normal_pair(u.x, u.w)")], &["normal [257]"]),
 ];
 
 const MATH: &[Line] = &[
@@ -104,6 +135,16 @@ const REDUCE: &[Line] = &[
     ("the result's offset dropped", S, &[("out[dim(6u) + item]", "out[item]")], &["[7, 33] + [33]"]),
     ("the smallest", S, &[("return safe_max(a, b)", "return safe_min(a, b)")], &["max of [7, 33] over [1]"]),
     ("a sum for the largest", S, &[("return safe_max(a, b)", "return a + b")], &["max of [7, 33] over [1]"]),
+];
+
+const COMMIT: &[Line] = &[
+    ("an earlier halt ignored", S, &[("state_word(STATE_HALT) != 0u ||", "")], &["a loss of NaN leaves buffers"]),
+    ("a bad loss ignored", S, &[("|| !is_finite(loss[dim(0u)])", "")], &["a loss of infinity leaves buffers"]),
+    ("every part to the first one's place", S, &[("dim(4u + 3u * part)", "dim(4u)")], &["buffers of [33]"]),
+    ("every part from the first one's place", S, &[("dim(3u + 3u * part)", "dim(3u)")], &["buffers of [33]"]),
+    ("every part as long as the first", S, &[("dim(2u + 3u * part)", "dim(2u)")], &["more buffers than one launch takes"]),
+    ("parts before it not counted", S, &[("rest -= len;", "")], &["buffers of [33]"]),
+    ("a last part that is stale", S, &[("part < dim(1u)", "part + 1u < dim(1u)")], &["buffers of [33]"]),
 ];
 
 const CUMSUM: &[Line] = &[
@@ -420,12 +461,14 @@ const ALL: &[(&str, &[Line])] = &[
     ("lib/order", ORDER),
     ("map", MAP),
     ("lib/math", MATH),
+    ("lib/random", RANDOM),
     ("lib/tree", TREE),
     ("lib/serial", SERIAL),
     ("lib/finite", FINITE),
     ("reduce", REDUCE),
     ("argmax", ARGMAX),
     ("cumsum", CUMSUM),
+    ("commit", COMMIT),
     ("softmax", SOFTMAX),
     ("cross_entropy", CROSS_ENTROPY),
     ("accuracy", ACCURACY),

@@ -1,0 +1,58 @@
+use super::source::{FINITE, Source};
+use super::{Access, fold, to_words};
+
+const WG: usize = 64;
+
+/// A piece of state on its way from a slot to the arena of buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// First element in the slot.
+    pub from: usize,
+    /// First element in the arena.
+    pub to: usize,
+    /// Elements.
+    pub len: usize,
+}
+
+/// New values of state that is not trained, to their arena; nothing moves when the step halts. Buffers: state, arena, new values, loss.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// What is copied, at most [`Commit::MOST`].
+    pub parts: Vec<Part>,
+    /// First element of the loss.
+    pub loss: usize,
+}
+
+impl Commit {
+    /// Parts that fit in a launch's sizes.
+    pub const MOST: usize = 20;
+
+    /// Elements that are copied.
+    pub fn size(&self) -> usize {
+        self.parts.iter().map(|p| p.len).sum()
+    }
+
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("f32");
+        s.number("WG", WG).state();
+        s.buffer("buffers", Access::Write, "f32").buffer("values", Access::Read, "f32").buffer("loss", Access::Read, "f32").line(FINITE);
+        s.finish(include_str!("../../shaders/commit.wgsl"))
+    }
+
+    /// State, arena, new values, loss.
+    pub fn accesses(&self) -> Vec<Access> {
+        vec![Access::Uniform, Access::Write, Access::Read, Access::Read]
+    }
+
+    /// Loss, parts, then of each: elements, place in the slot, place in the arena.
+    pub fn dims(&self) -> Vec<u32> {
+        let parts = self.parts.iter().flat_map(|p| [p.len, p.from, p.to]);
+        to_words([self.loss, self.parts.len()].into_iter().chain(parts))
+    }
+
+    /// A thread for every element.
+    pub fn grid(&self) -> [u32; 3] {
+        fold(self.size().div_ceil(WG))
+    }
+}
