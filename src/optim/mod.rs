@@ -5,7 +5,7 @@
 
 mod adam;
 mod group;
-mod schedule;
+pub mod schedule;
 mod sgd;
 
 pub use adam::{Adam, AdamW};
