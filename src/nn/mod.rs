@@ -18,7 +18,7 @@ pub use activations::{
 };
 pub use closure::Custom;
 pub use embedding::Embedding;
-pub use init::{Fan, Gain, Init};
+pub use init::{Fan, Gain, Init, InitScheme};
 pub use layers::{Flatten, Linear, LogSoftmax, Softmax};
 pub use loss::{CrossEntropy, Loss, Mse};
 pub use metric::{Accuracy, Metric};
