@@ -13,6 +13,9 @@ mod inputs;
 mod inspect;
 mod model;
 mod parameters;
+#[cfg(feature = "plot")]
+#[cfg_attr(docsrs, doc(cfg(feature = "plot")))]
+pub mod plot;
 mod profile;
 mod progress;
 mod recipe;
