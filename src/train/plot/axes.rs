@@ -38,7 +38,9 @@ fn even(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
     let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough * (1.0 - 1e-9)).unwrap_or(10.0 * power);
     let (first, last) = ((low / step).ceil(), (high / step).floor());
     let count = (last - first).clamp(0.0, 100.0) as usize;
-    (0..=count).map(|i| (first + i as f64) * step).map(|v| (v, label(v, step))).collect()
+    let ticks: Vec<f64> = (0..=count).map(|i| (first + i as f64) * step).collect();
+    let most = ticks.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    ticks.into_iter().map(|v| (v, label(v, step, most))).collect()
 }
 
 /// Powers of ten; between them 2 and 5 where the span is short.
@@ -51,13 +53,16 @@ fn decades(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
     }
     let (a, b) = (low.floor() as i32, high.ceil() as i32);
     let values = (a..=b).flat_map(|p| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(p)));
-    values.filter(|v| (low..=high).contains(&v.log10())).map(|v| (v.log10(), label(v, v))).collect()
+    values.filter(|v| (low..=high).contains(&v.log10())).map(|v| (v.log10(), label(v, v, v))).collect()
 }
 
-/// A number to the digits that a step of this size shows.
-fn label(value: f64, step: f64) -> String {
+/// A number to the digits that a step of this size shows, in the form that suits the greatest of its axis.
+fn label(value: f64, step: f64, most: f64) -> String {
     let value = if value.abs() < 1e-9 * step { 0.0 } else { value };
-    if value != 0.0 && !(1e-3..1e5).contains(&value.abs()) {
+    if !(1e-2..1e5).contains(&most) {
+        if value == 0.0 {
+            return "0".into();
+        }
         let digits = (value.abs().log10().floor() - step.log10().floor()).clamp(0.0, 4.0) as usize;
         return format!("{value:.digits$e}");
     }
@@ -81,6 +86,7 @@ mod tests {
         assert_eq!(labels(&[0.9, 0.981], false), "0.90 0.92 0.94 0.96 0.98");
         assert_eq!(labels(&[-1.0, 1.0], false), "-1.0 -0.5 0.0 0.5 1.0");
         assert_eq!(labels(&[5.0], false), "4.6 4.8 5.0 5.2 5.4");
+        assert_eq!(labels(&[0.0, 1e-3], false), "0 2e-4 4e-4 6e-4 8e-4 1.0e-3");
         assert_eq!(labels(&[1e-6, 3e-6], false), "1.0e-6 1.5e-6 2.0e-6 2.5e-6 3.0e-6");
         assert_eq!(labels(&[-12.0, 3.0], true), "1e-12 1e-9 1e-6 1e-3 1e0 1e3");
         assert_eq!(labels(&[-1.0, 0.0], true), "0.1 0.2 0.5 1");
