@@ -5,7 +5,7 @@ use std::str::FromStr;
 /// The base rate of a schedule in words: that of every optimizer's default.
 const RATE: f64 = 1e-3;
 
-const CHOICES: [&str; 9] = [
+const CHOICES: [&str; 8] = [
     "constant",
     "step:SIZE:GAMMA",
     "multi_step:UPDATE,UPDATE,..:GAMMA",
@@ -14,14 +14,13 @@ const CHOICES: [&str; 9] = [
     "cosine:TOTAL:END",
     "cosine_restarts:FIRST:TIMES:END",
     "one_cycle:TOTAL",
-    "a number, a constant rate",
 ];
 
 /// A schedule in words, for flags: its name, and its numbers after colons, lengths in updates.
 ///
 /// `constant`, `step:SIZE:GAMMA`, `multi_step:UPDATE,UPDATE,..:GAMMA`, `exponential:GAMMA`, `polynomial:TOTAL:POWER`, `cosine:TOTAL:END`,
 /// `cosine_restarts:FIRST:TIMES:END`, `one_cycle:TOTAL`. What follows the first number may be left out and is then the schedule's default;
-/// the base rate is 1e-3, or what [`Schedule::with_rate`] sets. A number alone is a constant rate. The error lists the choices.
+/// the base rate is 1e-3, or what [`Schedule::with_rate`] sets. The error lists the choices.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -55,7 +54,7 @@ fn read(text: &str) -> Option<Schedule> {
             CosineRestarts::new(RATE, number(words.next())?).t_mult(or(words.next(), 1)?).eta_min(or(words.next(), 0.0)?).into()
         }
         "one_cycle" => OneCycle::new(RATE, number(words.next())?).into(),
-        rate => Schedule::Constant(number(Some(rate))?),
+        _ => return None,
     };
     words.peek().is_none().then_some(schedule)
 }
