@@ -80,10 +80,10 @@ pub fn set_hidden(r: &mut Recipe, widths: &[usize]) {
 pub fn suit(r: &mut Recipe, data: &Dataset) {
     r.input = data.input_shape().size().into();
     let top = data.labels().and_then(|l| l.as_u8()).and_then(|l| l.iter().max()).copied().unwrap_or(0);
-    if let Some(i) = last_linear(r) {
-        if let Layer::Linear(l) = &mut r.layers[i] {
-            l.out_features = (usize::from(top) + 1).max(10);
-        }
+    if let Some(i) = last_linear(r)
+        && let Layer::Linear(l) = &mut r.layers[i]
+    {
+        l.out_features = (usize::from(top) + 1).max(10);
     }
 }
 
