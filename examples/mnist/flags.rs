@@ -1,11 +1,12 @@
 //! The flags, and what they make of a run.
 
 use crate::digits::Digits;
-use crate::{digits, recipe, report};
+use crate::{digits, plot, recipe, report};
 use anyhow::{Context, Result};
 use clap::Parser;
 use gradus::expr::Activation;
-use gradus::optim::Optimizer;
+use gradus::nn::InitScheme;
+use gradus::optim::{Optimizer, Schedule};
 use gradus::prelude::{Dataset, Device, Model};
 use gradus::train::{DeviceChoice, Recipe};
 use std::path::{Path, PathBuf};
@@ -66,6 +67,26 @@ pub struct Flags {
     #[arg(long, value_name = "RATE", allow_negative_numbers = true, help_heading = "The run")]
     lr: Option<f64>,
 
+    /// The learning rate over the updates, from --lr: constant, step:SIZE:GAMMA, multi_step:UPDATE,..:GAMMA, exponential:GAMMA,
+    /// polynomial:TOTAL:POWER, cosine:TOTAL:END, cosine_restarts:FIRST:TIMES:END, one_cycle:TOTAL. An epoch of MNIST in batches of
+    /// 32 has 1875 updates [default: constant]
+    #[arg(long, value_name = "SCHEDULE", help_heading = "The run", verbatim_doc_comment)]
+    schedule: Option<Schedule>,
+
+    /// Updates before the schedule, in which the rate rises to where that begins [default: 0]
+    #[arg(long, value_name = "UPDATES", help_heading = "The run")]
+    warmup: Option<u64>,
+
+    /// Weight decay, in the optimizer's own way: L2 in sgd, momentum and adam, decoupled in adamw [default: 0; adamw 0.01]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true, help_heading = "The run")]
+    weight_decay: Option<f64>,
+
+    /// How the layers start: pytorch, keras, or the weights by xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal,
+    /// lecun_uniform, lecun_normal, orthogonal (each with :GAIN), normal:STD, truncated_normal:STD, uniform:BOUND, .. and biases
+    /// of 0 [default: pytorch]
+    #[arg(long, value_name = "INIT", help_heading = "The run", verbatim_doc_comment)]
+    init: Option<InitScheme>,
+
     /// Of the initial weights and of the order [default: 0]
     #[arg(long, value_name = "N", help_heading = "The run")]
     seed: Option<u64>,
@@ -97,6 +118,10 @@ pub struct Flags {
     /// Write what was run and seen as one JSON object
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub metrics_json: Option<PathBuf>,
+
+    /// Draw loss and accuracy over the epochs (.svg or .png); needs `--features plot`
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    pub plot: Option<PathBuf>,
 
     /// Write the graph of a step for Graphviz: dot -Tsvg FILE.dot
     #[arg(long, value_name = "FILE.dot", help_heading = "Files")]
@@ -180,16 +205,37 @@ impl Flags {
         if let Some(Chosen(optimizer)) = &self.optimizer {
             r.optimizer = optimizer.clone();
         }
-        if let Some(lr) = self.lr {
-            r.optimizer = r.optimizer.with_schedule(lr);
-        }
+        self.set_rates(&mut r)?;
         if let Some(widths) = &self.hidden {
             recipe::set_hidden(&mut r, widths);
         }
         if let Some(function) = self.activation {
             recipe::set_activation(&mut r, function);
         }
+        if let Some(scheme) = self.init {
+            recipe::set_init(&mut r, scheme);
+        }
         Ok(r.checked()?)
+    }
+
+    /// `--lr`, `--schedule`, `--warmup` and `--weight-decay`: each changes its part, whatever the others are.
+    fn set_rates(&self, r: &mut Recipe) -> Result<()> {
+        let now = r.optimizer.schedule().clone();
+        let rate = self.lr.unwrap_or(now.rate());
+        let mut schedule = self.schedule.clone().unwrap_or(now).with_rate(rate);
+        if let Some(updates) = self.warmup {
+            schedule = schedule.warmup(updates);
+        }
+        r.optimizer = r.optimizer.clone().with_schedule(schedule);
+        if let Some(decay) = self.weight_decay {
+            match &mut r.optimizer {
+                Optimizer::Sgd(o) => o.weight_decay = decay,
+                Optimizer::Adam(o) => o.weight_decay = decay,
+                Optimizer::AdamW(o) => o.weight_decay = decay,
+                other => anyhow::bail!("--weight-decay does not know this optimizer: {other:?}"),
+            }
+        }
+        Ok(())
     }
 
     /// The article's network takes the size and the classes of other data; a recipe's stays as it is written.
@@ -237,7 +283,10 @@ impl Flags {
 
     /// A folder that is not there should be told before the training, not after it.
     fn check_files(&self) -> Result<()> {
-        for file in [&self.save, &self.metrics_json, &self.graph].into_iter().flatten() {
+        if let Some(file) = &self.plot {
+            plot::check(file)?;
+        }
+        for file in [&self.save, &self.metrics_json, &self.graph, &self.plot].into_iter().flatten() {
             let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
             anyhow::ensure!(folder.is_dir(), "could not write {}: there is no folder {}", file.display(), folder.display());
         }
@@ -262,6 +311,28 @@ mod tests {
         assert_eq!((r.optimizer.schedule().at(0), r.fit.batch_size, r.fit.epochs, r.fit.shuffle), (0.5, 8, 10, false));
     }
 
+    /// Rate, schedule and warm-up each change their part; the file of a recipe holds them all.
+    #[test]
+    fn rates_and_starts() {
+        let article = crate::article().unwrap();
+        let words = "--schedule cosine:900:1e-5 --warmup 100 --lr 0.01 --init kaiming_normal:relu --weight-decay 0.1 --hidden 5";
+        let r = flags(words).recipe(article.clone()).unwrap();
+        assert!((r.optimizer.schedule().at(100) - 0.01).abs() < 1e-15 && (r.optimizer.schedule().at(2000) - 1e-5).abs() < 1e-15);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("run.toml");
+        let text = recipe::write(&r).unwrap();
+        assert!(text.contains("weight_decay = 0.1") && text.contains("kaiming_normal") && text.contains("warmup"), "{text}");
+        std::fs::write(&file, text).unwrap();
+        let from = format!("--recipe {}", file.display());
+        assert_eq!(flags(&from).recipe(article.clone()).unwrap(), r);
+        let other = flags(&format!("{from} --lr 0.5 --warmup 10")).recipe(article.clone()).unwrap();
+        assert_eq!((other.optimizer.schedule().at(10), other.optimizer.schedule().at(910)), (0.5, 1e-5));
+        let keras = flags("--init keras").recipe(article.clone()).unwrap();
+        assert_eq!(flags("--init pytorch").recipe(keras).unwrap(), article);
+        let e = flags("--schedule cosine:0 --weight-decay -1").recipe(article).unwrap_err().to_string();
+        assert!(e.contains("optimizer.lr.t_max") && e.contains("optimizer.weight_decay"), "{e}");
+    }
+
     #[test]
     fn flags_win_over_a_recipe() {
         let dir = tempfile::tempdir().unwrap();
@@ -283,6 +354,8 @@ mod tests {
             ("--activation swish", "choose one of relu, tanh"),
             ("--optimizer adamax", "choose one of sgd, momentum, adam, adamw"),
             ("--hidden 64,,32", "widths of 1 or more"),
+            ("--schedule sine:3", "choose one of constant, step:SIZE:GAMMA"),
+            ("--init best", "choose one of pytorch, keras, zeros"),
         ] {
             let e = Flags::try_parse_from(std::iter::once("mnist").chain(words.split_whitespace())).unwrap_err();
             assert!(e.to_string().contains(says) && e.exit_code() == 2, "{e}");

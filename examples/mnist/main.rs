@@ -5,6 +5,7 @@
 mod digits;
 mod flags;
 mod log;
+mod plot;
 mod recipe;
 mod report;
 
@@ -52,6 +53,9 @@ fn run(flags: &Flags, started: Instant) -> Result<()> {
     };
     if let Some(file) = &flags.save {
         model.save_weights(file)?;
+    }
+    if let Some(file) = &flags.plot {
+        plot::draw(&log, file)?;
     }
     report.end(&recipe, &model, &program, &train, &log, flags.metrics_json.as_deref())
 }

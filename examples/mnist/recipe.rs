@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use gradus::Error;
 use gradus::expr::Activation;
-use gradus::nn::Layer;
+use gradus::nn::{InitScheme, Layer};
 use gradus::prelude::{Dataset, Linear};
 use gradus::train::Recipe;
 use std::path::Path;
@@ -60,6 +60,15 @@ pub fn set_activation(r: &mut Recipe, to: Activation) {
     }
 }
 
+/// Sets how every linear layer starts.
+pub fn set_init(r: &mut Recipe, scheme: InitScheme) {
+    for layer in &mut r.layers {
+        if let Layer::Linear(l) = layer {
+            *l = l.init(scheme);
+        }
+    }
+}
+
 /// Replaces all before the last linear layer by such layers of these widths, each with the activation that there was.
 pub fn set_hidden(r: &mut Recipe, widths: &[usize]) {
     let function = activation(r).unwrap_or(Activation::Relu);
@@ -71,8 +80,10 @@ pub fn set_hidden(r: &mut Recipe, widths: &[usize]) {
 pub fn suit(r: &mut Recipe, data: &Dataset) {
     r.input = data.input_shape().size().into();
     let top = data.labels().and_then(|l| l.as_u8()).and_then(|l| l.iter().max()).copied().unwrap_or(0);
-    if let Some(i) = last_linear(r) {
-        r.layers[i] = Layer::Linear(Linear::new((usize::from(top) + 1).max(10)));
+    if let Some(i) = last_linear(r)
+        && let Layer::Linear(l) = &mut r.layers[i]
+    {
+        l.out_features = (usize::from(top) + 1).max(10);
     }
 }
 

@@ -1,4 +1,5 @@
-use super::{Init, Layer, Module, Scope};
+use super::{Init, InitScheme, Layer, Module, Scope};
+use crate::error::{Error, Fault};
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 /// assert!(history.last("loss").unwrap() < 0.1);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 #[must_use]
@@ -35,12 +36,15 @@ pub struct Embedding {
     /// A row that starts as zeros and is not trained, for places that hold nothing; none by default.
     #[serde(default)]
     pub padding_idx: Option<usize>,
+    /// How the table starts; PyTorch's N(0, 1) where it is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_init: Option<Init>,
 }
 
 impl Embedding {
     /// A table of this many vectors of this size.
     pub fn new(num_embeddings: usize, embedding_dim: usize) -> Self {
-        Embedding { num_embeddings, embedding_dim, padding_idx: None }
+        Embedding { num_embeddings, embedding_dim, padding_idx: None, weight_init: None }
     }
 
     /// The number that stands for nothing: its row starts as zeros and gets no gradient. (An optimizer with weight decay still pulls it towards 0.)
@@ -48,14 +52,38 @@ impl Embedding {
         self.padding_idx = Some(row);
         self
     }
+
+    /// How the table starts. With a padding row it must be `Init::Normal` or `Init::Uniform`.
+    pub fn weight_init(mut self, init: Init) -> Self {
+        self.weight_init = Some(init);
+        self
+    }
+
+    /// How the table starts, by PyTorch's scheme or by Keras' (uniform within 0.05). An initialiser of weights says nothing of a table.
+    pub fn init(mut self, scheme: impl Into<InitScheme>) -> Self {
+        match scheme.into() {
+            InitScheme::Pytorch => self.weight_init = None,
+            InitScheme::Keras => self.weight_init = Some(Init::Uniform(0.05)),
+            InitScheme::Weights(_) => {}
+        }
+        self
+    }
 }
 
 impl Module for Embedding {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         let table = |init| s.param("weight", [self.num_embeddings, self.embedding_dim], init);
-        match self.padding_idx {
-            None => table(Init::Normal(1.0)).take(x),
-            Some(padding) => table(Init::NormalPadded { std: 1.0, padding }).take_padded(x, padding),
+        let init = self.weight_init.unwrap_or(Init::Normal(1.0));
+        match self.padding_idx.map(|padding| (padding, init.padded(padding))) {
+            None => table(init).take(x),
+            Some((padding, Some(padded))) => table(padded).take_padded(x, padding),
+            Some((_, None)) => {
+                let key = format!("the table `{}.weight`", s.path());
+                let problem = format!("a padding row in a table that starts as {init:?}");
+                let help = "give `Init::Normal` or `Init::Uniform`, or no padding row".into();
+                s.builder().fail(Error::InvalidConfig { faults: vec![Fault { key, problem, help }] });
+                s.builder().poisoned()
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-use super::{Init, Layer, Module, Scope};
+use super::{Init, InitScheme, Layer, Module, Scope};
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,12 @@ impl Linear {
     /// With or without a bias.
     pub fn bias(mut self, bias: bool) -> Self {
         self.bias = bias;
+        self
+    }
+
+    /// How weight and bias start, by a scheme or by the weight's initialiser with a bias of 0: [`InitScheme`].
+    pub fn init(mut self, scheme: impl Into<InitScheme>) -> Self {
+        (self.weight_init, self.bias_init) = scheme.into().linear();
         self
     }
 

@@ -30,7 +30,7 @@ pub use dropout::{Dropout, GaussianNoise};
 pub use embedding::Embedding;
 pub use finish::Matrix;
 pub(crate) use finish::{Finish, Finished};
-pub use init::{Fan, Gain, Init};
+pub use init::{Fan, Gain, Init, InitScheme};
 pub use layers::{Flatten, Linear, LogSoftmax, Softmax};
 pub use loss::{CrossEntropy, Loss, Mse};
 pub use losses::{BinaryCrossEntropy, FocalLoss, Huber, KlDivergence, LogCosh, Mae, Nll};

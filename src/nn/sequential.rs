@@ -1,6 +1,6 @@
 use super::{
-    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GroupNorm, LayerNorm, LeakyRelu, Linear, LogSoftmax, Module, RMSNorm,
-    Scope, Softmax,
+    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear, LogSoftmax, Module,
+    RMSNorm, Scope, Softmax,
 };
 use crate::expr::Activation;
 use crate::graph::Var;
@@ -53,6 +53,19 @@ pub enum Layer {
 }
 
 impl Layer {
+    /// The same layer with the starting values of a scheme; `None` if a scheme says nothing of it.
+    fn with_init(&self, scheme: InitScheme) -> Option<Layer> {
+        match self {
+            Layer::Linear(l) => Some(Layer::Linear(l.init(scheme))),
+            Layer::Embedding(l) => Some(Layer::Embedding(l.init(scheme))),
+            Layer::Sequential { layers } => {
+                let layers = layers.iter().map(|l| l.with_init(scheme).unwrap_or_else(|| l.clone())).collect();
+                Some(Layer::Sequential { layers })
+            }
+            _ => None,
+        }
+    }
+
     /// The layer itself.
     pub fn build(&self) -> Box<dyn Module> {
         match self {
@@ -103,6 +116,18 @@ impl Sequential {
     #[allow(clippy::should_implement_trait)] // Keras' and PyTorch's word
     pub fn add(mut self, layer: impl Module) -> Self {
         self.layers.push(Arc::new(layer));
+        self
+    }
+
+    /// How the layers that are there by now start, inner ones too: all [`Linear`] and [`Embedding`] take this scheme, or this initialiser with
+    /// biases of 0, in place of what they said. Layers of one's own are left as they are, with what they hold.
+    pub fn init(mut self, scheme: impl Into<InitScheme>) -> Self {
+        let scheme = scheme.into();
+        for layer in &mut self.layers {
+            if let Some(other) = layer.config().and_then(|l| l.with_init(scheme)) {
+                *layer = Arc::from(other.build());
+            }
+        }
         self
     }
 

@@ -10,7 +10,7 @@ mod group;
 mod lamb;
 mod lion;
 mod rmsprop;
-mod schedule;
+pub mod schedule;
 mod sgd;
 
 pub use adagrad::Adagrad;

@@ -21,6 +21,9 @@ mod inspect;
 mod interrupt;
 mod model;
 mod parameters;
+#[cfg(feature = "plot")]
+#[cfg_attr(docsrs, doc(cfg(feature = "plot")))]
+pub mod plot;
 mod profile;
 mod progress;
 mod rate;

@@ -1,0 +1,106 @@
+use super::{check_rate, check_updates};
+use crate::error::Faults;
+use serde::{Deserialize, Serialize};
+
+/// Down along half a cosine: `eta_min + (lr - eta_min) * (1 + cos(pi * t / t_max)) / 2`, and `eta_min` from update `t_max` on
+/// (Loshchilov & Hutter 2017). PyTorch's `CosineAnnealingLR` until `t_max`, where that one turns and rises again; Keras' `CosineDecay`
+/// stays, as this does.
+#[doc(alias = "CosineAnnealingLR")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Cosine {
+    /// The rate of update 0.
+    pub lr: f64,
+    /// Updates until the end.
+    pub t_max: u64,
+    /// The rate at the end; 0.
+    #[serde(default)]
+    pub eta_min: f64,
+}
+
+impl Cosine {
+    /// To 0 in so many updates.
+    pub fn new(lr: f64, t_max: u64) -> Self {
+        Cosine { lr, t_max, eta_min: 0.0 }
+    }
+    /// Sets the rate at the end.
+    pub fn eta_min(mut self, eta_min: f64) -> Self {
+        self.eta_min = eta_min;
+        self
+    }
+    pub(super) fn at(&self, t: u64) -> f64 {
+        let t_max = self.t_max.max(1);
+        half(self.lr, self.eta_min, t.min(t_max) as f64 / t_max as f64)
+    }
+    pub(super) fn check(&self, f: &mut Faults) {
+        check_rate(f, "lr", self.lr);
+        check_updates(f, "t_max", self.t_max);
+        check_rate(f, "eta_min", self.eta_min);
+    }
+}
+
+/// Half cosines from `lr` down to `eta_min`, again and again: the first takes `t_0` updates, each other `t_mult` times as many as the one
+/// before (SGDR, Loshchilov & Hutter 2017). PyTorch's `CosineAnnealingWarmRestarts`, under its names.
+#[doc(alias = "CosineAnnealingWarmRestarts")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct CosineRestarts {
+    /// The rate where each cosine begins.
+    pub lr: f64,
+    /// Updates of the first.
+    pub t_0: u64,
+    /// How many times as long the next is; 1.
+    #[serde(default = "same")]
+    pub t_mult: u64,
+    /// The rate that each nears; 0.
+    #[serde(default)]
+    pub eta_min: f64,
+}
+
+fn same() -> u64 {
+    1
+}
+
+impl CosineRestarts {
+    /// Each of so many updates, towards 0.
+    pub fn new(lr: f64, t_0: u64) -> Self {
+        CosineRestarts { lr, t_0, t_mult: 1, eta_min: 0.0 }
+    }
+    /// How many times as long the next is.
+    pub fn t_mult(mut self, t_mult: u64) -> Self {
+        self.t_mult = t_mult;
+        self
+    }
+    /// The rate that each nears.
+    pub fn eta_min(mut self, eta_min: f64) -> Self {
+        self.eta_min = eta_min;
+        self
+    }
+    pub(super) fn at(&self, t: u64) -> f64 {
+        let (mut since, mut length) = (t, self.t_0.max(1));
+        if self.t_mult <= 1 {
+            since %= length;
+        }
+        // at most 64 turns: the length doubles at least
+        while since >= length {
+            since -= length;
+            length = length.saturating_mul(self.t_mult);
+        }
+        half(self.lr, self.eta_min, since as f64 / length as f64)
+    }
+    pub(super) fn check(&self, f: &mut Faults) {
+        check_rate(f, "lr", self.lr);
+        check_updates(f, "t_0", self.t_0);
+        f.check(self.t_mult > 0, "optimizer.lr.t_mult", self.t_mult, "give at least 1");
+        check_rate(f, "eta_min", self.eta_min);
+    }
+}
+
+/// Along half a cosine, `part` of the way from `start` to `end`.
+pub(super) fn half(start: f64, end: f64, part: f64) -> f64 {
+    end + (start - end) * (1.0 + libm::cos(std::f64::consts::PI * part)) / 2.0
+}

@@ -1,0 +1,153 @@
+use super::{check_gamma, check_rate, check_updates};
+use crate::error::Faults;
+use serde::{Deserialize, Serialize};
+
+/// Times `gamma` every `step_size` updates: `lr * gamma^floor(t / step_size)`. PyTorch's `StepLR`.
+#[doc(alias = "StepLR")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Step {
+    /// The rate of update 0.
+    pub lr: f64,
+    /// Updates at one rate.
+    pub step_size: u64,
+    /// The factor; 0.1.
+    #[serde(default = "tenth")]
+    pub gamma: f64,
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+impl Step {
+    /// A tenth every so many updates.
+    pub fn new(lr: f64, step_size: u64) -> Self {
+        Step { lr, step_size, gamma: 0.1 }
+    }
+    /// Sets the factor.
+    pub fn gamma(mut self, gamma: f64) -> Self {
+        self.gamma = gamma;
+        self
+    }
+    pub(super) fn at(&self, t: u64) -> f64 {
+        self.lr * power(self.gamma, t / self.step_size.max(1))
+    }
+    pub(super) fn check(&self, f: &mut Faults) {
+        check_rate(f, "lr", self.lr);
+        check_updates(f, "step_size", self.step_size);
+        check_gamma(f, self.gamma);
+    }
+}
+
+/// Times `gamma` at each of the updates `milestones`, the first update that the lower rate holds for. One that stands there twice counts
+/// twice. PyTorch's `MultiStepLR`; Keras' `PiecewiseConstantDecay`.
+#[doc(alias = "MultiStepLR")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct MultiStep {
+    /// The rate of update 0.
+    pub lr: f64,
+    /// The updates at which the rate falls, in any order.
+    pub milestones: Vec<u64>,
+    /// The factor; 0.1.
+    #[serde(default = "tenth")]
+    pub gamma: f64,
+}
+
+impl MultiStep {
+    /// A tenth at each of these updates.
+    pub fn new(lr: f64, milestones: impl Into<Vec<u64>>) -> Self {
+        MultiStep { lr, milestones: milestones.into(), gamma: 0.1 }
+    }
+    /// Sets the factor.
+    pub fn gamma(mut self, gamma: f64) -> Self {
+        self.gamma = gamma;
+        self
+    }
+    pub(super) fn at(&self, t: u64) -> f64 {
+        self.lr * power(self.gamma, self.milestones.iter().filter(|m| **m <= t).count() as u64)
+    }
+    pub(super) fn check(&self, f: &mut Faults) {
+        check_rate(f, "lr", self.lr);
+        f.check(!self.milestones.is_empty(), "optimizer.lr.milestones", "there is none", "give the updates at which the rate falls");
+        check_gamma(f, self.gamma);
+    }
+}
+
+/// Times `gamma` at every update: `lr * gamma^t`. PyTorch's `ExponentialLR`.
+#[doc(alias = "ExponentialLR")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Exponential {
+    /// The rate of update 0.
+    pub lr: f64,
+    /// The factor of each update: a little below 1, as 0.9995.
+    pub gamma: f64,
+}
+
+impl Exponential {
+    /// From this rate, by this factor.
+    pub fn new(lr: f64, gamma: f64) -> Self {
+        Exponential { lr, gamma }
+    }
+    pub(super) fn at(&self, t: u64) -> f64 {
+        self.lr * power(self.gamma, t)
+    }
+    pub(super) fn check(&self, f: &mut Faults) {
+        check_rate(f, "lr", self.lr);
+        let falls = self.gamma.is_finite() && (0.0..=1.0).contains(&self.gamma);
+        f.check(falls, "optimizer.lr.gamma", self.gamma, "give a factor from 0 to 1; above 1 the rate would grow without end");
+    }
+}
+
+/// `lr * (1 - t / total)^power`, and 0 from update `total` on. PyTorch's `PolynomialLR`.
+#[doc(alias = "PolynomialLR")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Polynomial {
+    /// The rate of update 0.
+    pub lr: f64,
+    /// Updates until the rate is 0 (PyTorch's `total_iters`).
+    pub total: u64,
+    /// The power; 1, a straight line.
+    #[serde(default = "line")]
+    pub power: f64,
+}
+
+fn line() -> f64 {
+    1.0
+}
+
+impl Polynomial {
+    /// A straight line to 0.
+    pub fn new(lr: f64, total: u64) -> Self {
+        Polynomial { lr, total, power: 1.0 }
+    }
+    /// Sets the power.
+    pub fn power(mut self, power: f64) -> Self {
+        self.power = power;
+        self
+    }
+    pub(super) fn at(&self, t: u64) -> f64 {
+        let total = self.total.max(1);
+        self.lr * libm::pow(1.0 - t.min(total) as f64 / total as f64, self.power)
+    }
+    pub(super) fn check(&self, f: &mut Faults) {
+        check_rate(f, "lr", self.lr);
+        check_updates(f, "total", self.total);
+        f.check(self.power.is_finite() && self.power > 0.0, "optimizer.lr.power", self.power, "give a finite number above 0");
+    }
+}
+
+fn power(gamma: f64, times: u64) -> f64 {
+    libm::pow(gamma, times as f64)
+}

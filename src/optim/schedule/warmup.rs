@@ -1,0 +1,58 @@
+use super::{Schedule, check_updates};
+use crate::error::Faults;
+use serde::{Deserialize, Serialize};
+
+/// Linearly up to where another schedule begins, which then runs from its own update 0 (Goyal et al. 2017).
+///
+/// Of `n` updates of warm-up, update `t` takes `(t + 1) / (n + 1)` of the first rate of what follows: the first is no lost one at rate 0, and
+/// update `n` is the first at the full rate. With `start_factor(s)` it is `s + (1 - s) * t / n`: PyTorch's `SequentialLR([LinearLR(start_factor=s,
+/// total_iters=n), ..], milestones=[n])`. A run thus has `n` updates more than the schedule alone.
+#[doc(alias = "LinearLR")]
+#[doc(alias = "SequentialLR")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Warmup {
+    /// Updates on the way up.
+    pub updates: u64,
+    /// The part that update 0 takes; `1 / (updates + 1)` where it is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_factor: Option<f64>,
+    /// What follows.
+    pub then: Box<Schedule>,
+}
+
+impl Warmup {
+    /// So many updates before this schedule.
+    pub fn new(updates: u64, then: impl Into<Schedule>) -> Self {
+        Warmup { updates, start_factor: None, then: Box::new(then.into()) }
+    }
+    /// The part of the rate that update 0 takes.
+    pub fn start_factor(mut self, start_factor: f64) -> Self {
+        self.start_factor = Some(start_factor);
+        self
+    }
+    pub(super) fn at(&self, t: u64) -> f64 {
+        if t >= self.updates {
+            return self.then.at(t - self.updates);
+        }
+        let (t, n) = (t as f64, self.updates as f64);
+        let part = match self.start_factor {
+            None => (t + 1.0) / (n + 1.0),
+            Some(s) => s + (1.0 - s) * (t / n),
+        };
+        self.then.at(0) * part
+    }
+    pub(super) fn check(&self, f: &mut Faults) {
+        check_updates(f, "updates", self.updates);
+        if let Some(s) = self.start_factor {
+            f.check((0.0..=1.0).contains(&s), "optimizer.lr.start_factor", s, "give a part from 0 to 1");
+        }
+        let twice = matches!(*self.then, Schedule::Warmup(_));
+        f.check(!twice, "optimizer.lr.then", "a warm-up before a warm-up", "give one warm-up, before any other schedule");
+        if !twice {
+            self.then.check(f);
+        }
+    }
+}
