@@ -87,6 +87,34 @@ fn robust(net: impl Module, train: &Dataset, val: &Dataset) -> gradus::Result<Hi
     )
 }
 
+/// (e) as far as its parts exist: without augmentation and precision, on flat digits.
+fn robust_so_far(net: impl Module, train: &Dataset, val: &Dataset, file: &std::path::Path) -> gradus::Result<History> {
+    let rate = Schedule::cosine(1e-3, 20_000).warmup(500);
+    let mut m = net.compile(
+        Compile::new(AdamW::new(rate), CrossEntropy::new().label_smoothing(0.1)).input([784]).device(Device::cpu()).clip_norm(1.0),
+    )?;
+    m.fit(
+        train,
+        Fit::new()
+            .epochs(2)
+            .batch_size(128)
+            .validation(val)
+            .verbose(0)
+            .callback(EarlyStopping::new("val_loss").patience(3).restore_best_weights(true))
+            .checkpoint(Checkpoint::new(file).every_steps(500))
+            .resume(Resume::IfPresent),
+    )
+}
+
+#[test]
+fn program_e_so_far() {
+    let (train, val) = digits();
+    let folder = tempfile::tempdir().unwrap();
+    let net = || Sequential::new().add(Linear::new(16)).add(BatchNorm1d::new()).add(Relu).add(Dropout::new(0.1)).add(Linear::new(10));
+    let first = robust_so_far(net(), &train, &val, &folder.path().join("run.gradus")).unwrap();
+    assert_eq!(robust_so_far(net(), &train, &val, &folder.path().join("run.gradus")).unwrap(), first); // it is over
+}
+
 fn digits() -> (Dataset, Dataset) {
     let (train, test) = data::synthetic_digits(0, 2000, 500).unwrap();
     (train.flatten().scale(1.0 / 255.0), test.flatten().scale(1.0 / 255.0))

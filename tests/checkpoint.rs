@@ -3,6 +3,7 @@
 #[path = "common/need.rs"]
 mod need;
 
+use gradus::nn::{GaussianNoise, Penalty};
 use gradus::prelude::*;
 use gradus::rng::Philox;
 use gradus::tensor::HostTensor;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 static SUITE: Suite = Suite::new("checkpoint", 11);
 
 const CHILD: &str = "GRADUS_TEST_CHILD";
-/// Steps of an epoch, the ragged one too.
+/// Steps of an epoch of [`fit`]: of two batches each, the ragged one too.
 const STEPS: usize = 11;
 
 /// 10 batches of 32 and a ragged one.
@@ -28,9 +29,17 @@ fn digits() -> (Dataset, Dataset) {
 
 /// All that a run can be made of: whatever a model gains is a line here.
 fn compiled(device: &Device) -> Model {
-    let net = Sequential::new().add(Linear::new(24)).add(Relu).add(Linear::new(10));
-    let optimizer = AdamW::new(2e-3).group("0.bias", Group::new().frozen());
+    let net = Sequential::new()
+        .add(Linear::new(24))
+        .add(BatchNorm1d::new())
+        .add(Relu)
+        .add(Dropout::new(0.2))
+        .add(GaussianNoise::new(0.01))
+        .add(Linear::new(10));
+    let rate = Schedule::cosine(4e-3, 60).warmup(8);
+    let optimizer = AdamW::new(rate).amsgrad(true).group("0.bias", Group::new().frozen()).group("*.bias", Group::new().weight_decay(0.0));
     let settings = Compile::new(optimizer, CrossEntropy::new().label_smoothing(0.1)).input([784]).metric(Accuracy::new()).seed(5);
+    let settings = settings.clip_norm(1.0).ema(0.97).penalty("*.weight", Penalty::l2(1e-4));
     net.compile(settings.device(device.clone())).unwrap()
 }
 
@@ -38,7 +47,8 @@ fn compiled(device: &Device) -> Model {
 fn fit(epochs: usize, per_submit: usize) -> Fit {
     Fit::new()
         .epochs(epochs)
-        .batch_size(32)
+        .batch_size(16)
+        .accumulate(2)
         .verbose(0)
         .steps_per_submit(per_submit)
         .validation(&digits().1)

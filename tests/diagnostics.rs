@@ -7,7 +7,7 @@ use gradus::prelude::*;
 use gradus::train::{Diagnostics, TensorStats};
 use need::Suite;
 
-static SUITE: Suite = Suite::new("diagnostics", 4);
+static SUITE: Suite = Suite::new("diagnostics", 5);
 
 const ROWS: usize = 70;
 
@@ -85,4 +85,19 @@ fn they_change_nothing() {
         assert_eq!(a.prepare(&data, 16).unwrap().launches.len(), b.prepare(&data, 16).unwrap().launches.len());
         SUITE.ran(1);
     }
+}
+
+/// TensorBoard gets them, a run of its own.
+#[test]
+fn tensorboard_shows_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = gradus::train::callbacks::TensorBoard::new(folder.path());
+    let mut model = model(&Device::cpu());
+    model.fit(&rows(), plain().diagnostics(Diagnostics::per_layer(4)).callback(board)).unwrap();
+    let file = std::fs::read_dir(folder.path().join("layers")).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(file).unwrap();
+    let count = |tag: &str| bytes.windows(tag.len()).filter(|w| *w == tag.as_bytes()).count();
+    // of the steps 1, 5, 9 and 13 the second is an epoch's ragged one
+    assert_eq!((count("0/activation_std"), count("2/gradient_norm"), count("3/gradient_norm")), (3, 3, 0));
+    SUITE.ran(1);
 }

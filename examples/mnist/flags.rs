@@ -7,7 +7,8 @@ use clap::Parser;
 use gradus::expr::Activation;
 use gradus::nn::InitScheme;
 use gradus::optim::{Optimizer, Schedule};
-use gradus::prelude::{Dataset, Device, Model};
+use gradus::prelude::{Checkpoint, Dataset, Device, EarlyStopping, Model, Resume};
+use gradus::train::callbacks::TensorBoard;
 use gradus::train::{DeviceChoice, Recipe};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,8 @@ Examples (after `cargo run --release --example mnist --`):
   --data fashion-mnist                 a folder with the four files of Fashion-MNIST
   --save digits.safetensors            then: --weights digits.safetensors --steps 0
   --print-recipe > run.toml            then: --recipe run.toml
+  --dropout 0.1 --weight-decay 0.01 --optimizer adamw --schedule cosine:18750 --warmup 500 --ema 0.999
+  --checkpoint run.gradus --resume --early-stopping 3 --tensorboard runs/first
   --explain --graph step.dot --steps 1
   --profile --steps 0                  where the time of a step goes
   --bisect --steps 0                   whether the device computes what it should
@@ -59,7 +62,7 @@ pub struct Flags {
     #[arg(long, value_name = "NAME", help_heading = "The run")]
     activation: Option<Activation>,
 
-    /// sgd, momentum (SGD with 0.9), adam, adamw [default: adam]
+    /// sgd, momentum (SGD with 0.9), adam, adamw, rmsprop, adagrad, lion, lamb [default: adam]
     #[arg(long, value_name = "NAME", help_heading = "The run")]
     optimizer: Option<Chosen>,
 
@@ -77,7 +80,8 @@ pub struct Flags {
     #[arg(long, value_name = "UPDATES", help_heading = "The run")]
     warmup: Option<u64>,
 
-    /// Weight decay, in the optimizer's own way: L2 in sgd, momentum and adam, decoupled in adamw [default: 0; adamw 0.01]
+    /// Weight decay, in the optimizer's own way: L2 in sgd, momentum and adam, decoupled in
+    /// adamw, lion and lamb [default: 0; adamw 0.01]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true, help_heading = "The run")]
     weight_decay: Option<f64>,
 
@@ -86,6 +90,26 @@ pub struct Flags {
     /// of 0 [default: pytorch]
     #[arg(long, value_name = "INIT", help_heading = "The run", verbatim_doc_comment)]
     init: Option<InitScheme>,
+
+    /// Drop this part of each hidden layer's outputs while training [default: 0]
+    #[arg(long, value_name = "P", help_heading = "The run")]
+    dropout: Option<f64>,
+
+    /// The largest L2 norm of all gradients together: longer ones are shortened to it [default: none]
+    #[arg(long, value_name = "NORM", help_heading = "The run")]
+    clip_norm: Option<f64>,
+
+    /// Batches whose gradients make one update [default: 1]
+    #[arg(long, value_name = "N", help_heading = "The run")]
+    accumulate: Option<usize>,
+
+    /// Keep an average of the weights that decays by this at each update, and test and save that [default: none]
+    #[arg(long, value_name = "DECAY", help_heading = "The run")]
+    ema: Option<f64>,
+
+    /// Stop when the loss on the test images has not fallen for so many epochs, and take the best weights
+    #[arg(long, value_name = "EPOCHS", num_args = 0..=1, default_missing_value = "3", conflicts_with = "steps", help_heading = "The run")]
+    early_stopping: Option<usize>,
 
     /// Of the initial weights and of the order [default: 0]
     #[arg(long, value_name = "N", help_heading = "The run")]
@@ -118,6 +142,22 @@ pub struct Flags {
     /// Write what was run and seen as one JSON object
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub metrics_json: Option<PathBuf>,
+
+    /// Write the whole run to this file after each epoch; Ctrl-C writes it too
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    checkpoint: Option<PathBuf>,
+
+    /// And every so many steps
+    #[arg(long, value_name = "N", requires = "checkpoint", help_heading = "Files")]
+    checkpoint_every: Option<usize>,
+
+    /// Go on from the checkpoint's file, at the very step, if it is there
+    #[arg(long, requires = "checkpoint", help_heading = "Files")]
+    resume: bool,
+
+    /// Write loss and accuracy for TensorBoard to this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "steps", help_heading = "Files")]
+    tensorboard: Option<PathBuf>,
 
     /// Draw loss and accuracy over the epochs (.svg or .png); needs `--features plot`
     #[arg(long, value_name = "FILE", help_heading = "Files")]
@@ -205,13 +245,20 @@ impl Flags {
         if let Some(Chosen(optimizer)) = &self.optimizer {
             r.optimizer = optimizer.clone();
         }
-        self.set_rates(&mut r)?;
+        self.set_rates(&mut r);
         if let Some(widths) = &self.hidden {
             recipe::set_hidden(&mut r, widths);
         }
         if let Some(function) = self.activation {
             recipe::set_activation(&mut r, function);
         }
+        if let Some(p) = self.dropout {
+            recipe::set_dropout(&mut r, p);
+        }
+        r.clip_norm = self.clip_norm.or(r.clip_norm);
+        r.ema = self.ema.or(r.ema);
+        set(&mut r.fit.accumulate, self.accumulate);
+        self.set_callbacks(&mut r);
         if let Some(scheme) = self.init {
             recipe::set_init(&mut r, scheme);
         }
@@ -219,7 +266,7 @@ impl Flags {
     }
 
     /// `--lr`, `--schedule`, `--warmup` and `--weight-decay`: each changes its part, whatever the others are.
-    fn set_rates(&self, r: &mut Recipe) -> Result<()> {
+    fn set_rates(&self, r: &mut Recipe) {
         let now = r.optimizer.schedule().clone();
         let rate = self.lr.unwrap_or(now.rate());
         let mut schedule = self.schedule.clone().unwrap_or(now).with_rate(rate);
@@ -228,14 +275,26 @@ impl Flags {
         }
         r.optimizer = r.optimizer.clone().with_schedule(schedule);
         if let Some(decay) = self.weight_decay {
-            match &mut r.optimizer {
-                Optimizer::Sgd(o) => o.weight_decay = decay,
-                Optimizer::Adam(o) => o.weight_decay = decay,
-                Optimizer::AdamW(o) => o.weight_decay = decay,
-                other => anyhow::bail!("--weight-decay does not know this optimizer: {other:?}"),
+            r.optimizer = r.optimizer.clone().with_weight_decay(decay);
+        }
+    }
+
+    /// `--early-stopping`, `--tensorboard`, `--checkpoint` and what belongs to it.
+    fn set_callbacks(&self, r: &mut Recipe) {
+        if let Some(patience) = self.early_stopping {
+            let stop = EarlyStopping::new("val_loss").patience(patience).restore_best_weights(true);
+            r.fit = r.fit.clone().callback(stop);
+        }
+        if let Some(folder) = &self.tensorboard {
+            r.fit = r.fit.clone().callback(TensorBoard::new(folder));
+        }
+        if let Some(file) = &self.checkpoint {
+            let every = self.checkpoint_every.unwrap_or(0);
+            r.fit = r.fit.clone().checkpoint(Checkpoint::new(file).every_steps(every));
+            if self.resume {
+                r.fit = r.fit.clone().resume(Resume::IfPresent);
             }
         }
-        Ok(())
     }
 
     /// The article's network takes the size and the classes of other data; a recipe's stays as it is written.
@@ -286,7 +345,7 @@ impl Flags {
         if let Some(file) = &self.plot {
             plot::check(file)?;
         }
-        for file in [&self.save, &self.metrics_json, &self.graph, &self.plot].into_iter().flatten() {
+        for file in [&self.save, &self.metrics_json, &self.graph, &self.plot, &self.checkpoint].into_iter().flatten() {
             let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
             anyhow::ensure!(folder.is_dir(), "could not write {}: there is no folder {}", file.display(), folder.display());
         }
@@ -331,6 +390,30 @@ mod tests {
         assert_eq!(flags("--init pytorch").recipe(keras).unwrap(), article);
         let e = flags("--schedule cosine:0 --weight-decay -1").recipe(article).unwrap_err().to_string();
         assert!(e.contains("optimizer.lr.t_max") && e.contains("optimizer.weight_decay"), "{e}");
+    }
+
+    /// What stabilises a run reaches the recipe, and its file.
+    #[test]
+    fn robust_training() {
+        let article = crate::article().unwrap();
+        let words = "--dropout 0.25 --clip-norm 1 --accumulate 4 --ema 0.99 --early-stopping --tensorboard runs --checkpoint run.gradus \
+                     --checkpoint-every 50 --resume --optimizer lion --weight-decay 0.2";
+        let r = flags(words).recipe(article.clone()).unwrap();
+        assert_eq!(
+            (r.clip_norm, r.ema, r.fit.accumulate, r.fit.callbacks.len(), r.fit.resume),
+            (Some(1.0), Some(0.99), 4, 2, Resume::IfPresent)
+        );
+        assert_eq!(r.fit.checkpoint, Some(Checkpoint::new("run.gradus").every_steps(50)));
+        assert_eq!(r.layers.iter().filter(|l| matches!(l, gradus::nn::Layer::Dropout(_))).count(), 2);
+        let text = recipe::write(&r).unwrap();
+        for part in ["accumulate = 4", "early_stopping", "dropout", "run.gradus", "lion", "weight_decay = 0.2"] {
+            assert!(text.to_lowercase().contains(part), "no `{part}` in:\n{text}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("run.toml");
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(flags(&format!("--recipe {}", file.display())).recipe(article).unwrap(), r);
+        assert!(Flags::try_parse_from(["mnist", "--resume"]).is_err()); // from what?
     }
 
     #[test]

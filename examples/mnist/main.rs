@@ -51,6 +51,10 @@ fn run(flags: &Flags, started: Instant) -> Result<()> {
         None => Log::of_fit(Instant::now(), model.fit(&train, fit)?),
         Some(most) => some_steps(&mut model, &train, &test, fit, most)?,
     };
+    if recipe.ema.is_some() {
+        model.swap_ema()?;
+        report::print(&format!("averaged weights: {}\n", model.evaluate(&test, 256)?))?;
+    }
     if let Some(file) = &flags.save {
         model.save_weights(file)?;
     }

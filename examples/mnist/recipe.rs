@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use gradus::Error;
 use gradus::expr::Activation;
 use gradus::nn::{InitScheme, Layer};
-use gradus::prelude::{Dataset, Linear};
+use gradus::prelude::{Dataset, Dropout, Linear};
 use gradus::train::Recipe;
 use std::path::Path;
 
@@ -67,6 +67,13 @@ pub fn set_init(r: &mut Recipe, scheme: InitScheme) {
             *l = l.init(scheme);
         }
     }
+}
+
+/// Drops a part of what each activation gives.
+pub fn set_dropout(r: &mut Recipe, p: f64) {
+    let kept = r.layers.drain(..).filter(|l| !matches!(l, Layer::Dropout(_)));
+    r.layers =
+        kept.flat_map(|l| if matches!(l, Layer::Activation { .. }) { vec![l, Layer::Dropout(Dropout::new(p))] } else { vec![l] }).collect();
 }
 
 /// Replaces all before the last linear layer by such layers of these widths, each with the activation that there was.

@@ -147,6 +147,13 @@ impl Optimizer {
         self
     }
 
+    /// The same optimizer with this weight decay: an L2 penalty where its `weight_decay` is one, else decoupled.
+    #[must_use]
+    pub fn with_weight_decay(mut self, weight_decay: f64) -> Self {
+        each!(&mut self, o => o.weight_decay = weight_decay);
+        self
+    }
+
     /// Parameters that are treated otherwise; the first whose pattern covers a name holds.
     pub fn groups(&self) -> &[Group] {
         each!(self, o => &o.groups)

@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Event files that TensorBoard opens (`tensorboard --logdir DIR`): Keras' `TensorBoard`, its scalars. Runs and tags are Keras':
 /// `epoch_loss`, `epoch_accuracy`, .., `epoch_learning_rate` and `epoch_grad_norm` over the epochs in `DIR/train`, those of the validation set in
-/// `DIR/validation`; and, where it is asked for, `batch_loss` and so on over the steps, in `DIR/steps`.
+/// `DIR/validation`; and, where it is asked for, `batch_loss` and so on over the steps, in `DIR/steps`. What
+/// [`Fit::diagnostics`](crate::train::Fit::diagnostics) tells of the layers goes to `DIR/layers`, as `0/activation_std` and so on.
 ///
 /// A run that goes on from a checkpoint writes further files, and tells TensorBoard to forget what came after that point.
 ///
@@ -48,11 +49,13 @@ pub(super) struct Running {
     files: Vec<(&'static str, LogFile)>,
     /// Where a run that goes on starts again: the epoch and the step after those that are done.
     start: Option<(i64, i64)>,
+    /// Looks at the layers that were written.
+    looks: usize,
 }
 
 impl Running {
     pub fn new(set: TensorBoard) -> Self {
-        Running { set, files: vec![], start: None }
+        Running { set, files: vec![], start: None, looks: 0 }
     }
 
     fn write(&mut self, run: &'static str, step: i64, values: &[(String, f64)]) -> Result<()> {
@@ -64,7 +67,7 @@ impl Running {
         }
         let mut head = record(now, &Event::Version);
         if let Some((epoch, step)) = self.start {
-            head.extend(record(now, &Event::Start(if run == "steps" { step } else { epoch })));
+            head.extend(record(now, &Event::Start(if matches!(run, "steps" | "layers") { step } else { epoch })));
         }
         head.append(&mut bytes);
         // TensorBoard reads a folder's files by their names: the time comes first
@@ -72,6 +75,24 @@ impl Running {
         let mut file = LogFile::open(&self.set.log_dir.join(run).join(name), true)?;
         file.write(&head)?;
         self.files.push((run, file));
+        Ok(())
+    }
+
+    /// What was seen of the layers since.
+    fn write_layers(&mut self, run: &Trainer<'_>) -> Result<()> {
+        let all = run.history().diagnostics();
+        for report in &all[self.looks.min(all.len())..] {
+            let mut values = Values::new();
+            for l in &report.layers {
+                let tensors = [("activation", Some(l.activation)), ("gradient", l.gradient)];
+                for (what, s) in tensors.into_iter().filter_map(|(what, s)| Some((what, s?))) {
+                    let numbers = [("mean", s.mean), ("std", s.std), ("norm", s.norm)];
+                    values.extend(numbers.map(|(n, v)| (format!("{}/{what}_{n}", l.layer), v)));
+                }
+            }
+            self.write("layers", report.step as i64, &values)?;
+        }
+        self.looks = all.len();
         Ok(())
     }
 }
@@ -97,14 +118,17 @@ impl Callback for Running {
     fn on_train_begin(&mut self, run: &mut Trainer<'_>) -> Result<()> {
         let (epoch, step) = (run.epochs_done() as i64 + 1, run.model().updates as i64 + 1);
         self.start = run.is_resumed().then_some((epoch, step));
+        self.looks = run.history().diagnostics().len();
         Ok(())
     }
 
-    fn on_steps_end(&mut self, _: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
+    fn on_steps_end(&mut self, run: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
+        self.write_layers(run)?;
         self.write("steps", logs.step as i64, &split(logs, "batch").0)
     }
 
-    fn on_epoch_end(&mut self, _: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
+    fn on_epoch_end(&mut self, run: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
+        self.write_layers(run)?;
         let (train, validation) = split(logs, "epoch");
         self.write("train", logs.epoch as i64, &train)?;
         if validation.is_empty() { Ok(()) } else { self.write("validation", logs.epoch as i64, &validation) }
