@@ -43,6 +43,14 @@ fn compiled(device: &Device) -> Model {
     net.compile(settings.device(device.clone())).unwrap()
 }
 
+/// A run of few parts: its file is looked at.
+fn simple(device: &Device) -> Model {
+    let net = Sequential::new().add(Linear::new(24)).add(Relu).add(Linear::new(10));
+    let optimizer = AdamW::new(2e-3).group("0.bias", Group::new().frozen());
+    let settings = Compile::new(optimizer, CrossEntropy::new().label_smoothing(0.1)).input([784]).metric(Accuracy::new()).seed(5);
+    net.compile(settings.device(device.clone())).unwrap()
+}
+
 /// And of a loop.
 fn fit(epochs: usize, per_submit: usize) -> Fit {
     Fit::new()
@@ -344,7 +352,7 @@ fn ctrl_c() {
 /// A checkpoint in mid-epoch, as bytes, and what reads it.
 fn checkpoint_of(fit: &Fit, path: &Path) -> Vec<u8> {
     let fit = fit.clone().callback(callbacks::custom("stop", StopAt(STEPS + 3))).checkpoint(Checkpoint::new(path).every_epochs(0));
-    compiled(&Device::cpu()).fit(&digits().0, fit).unwrap();
+    simple(&Device::cpu()).fit(&digits().0, fit).unwrap();
     std::fs::read(path).unwrap()
 }
 
@@ -366,7 +374,7 @@ fn damaged_newer_and_other_files() {
     let path = folder.path().join("run.gradus");
     let plain = Fit::new().epochs(3).batch_size(32).verbose(0).callback(EarlyStopping::new("loss").restore_best_weights(true));
     let whole = checkpoint_of(&plain, &path);
-    let mut model = compiled(&Device::cpu());
+    let mut model = simple(&Device::cpu());
     let fit = plain.checkpoint(Checkpoint::new(&path)).resume(Resume::Required);
     let mut refused = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
@@ -449,7 +457,7 @@ fn another_run() {
     let sgd = Compile::new(Sgd::new(0.1).group("0.bias", Group::new().frozen()), Mse::new()).seed(5);
     let text = refused(make(sgd, net(24)), &train.clone().one_hot(10), plain());
     assert!(text.contains("compile.optimizer: \"sgd\"") && text.contains("compile.loss") && text.contains("data, fields"), "{text}");
-    let text = refused(compiled(&Device::cpu()), &train, plain().epochs(1));
+    let text = refused(simple(&Device::cpu()), &train, plain().epochs(1));
     assert!(text.contains("fit.epochs: 1") && text.contains("give at least 2"), "{text}");
     // another rate, more epochs, other callbacks, how often: all of that may change
     let mut m = make(settings(1e-3).seed(5), net(24));
