@@ -178,6 +178,8 @@ impl Gpu {
         if let Some(p) = lock(&self.pipelines).get(&key) {
             return Ok(p.clone());
         }
+        // of this thread alone: another's work on the same device shall not be told of this text's faults
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(key.0.as_str().into()) };
         let module = if checked {
             self.device.create_shader_module(descriptor)
@@ -214,6 +216,13 @@ impl Gpu {
             compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: checked },
             cache: None,
         });
+        if let Some(e) = pollster::block_on(scope.pop()) {
+            let problem = match e {
+                wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => description,
+                wgpu::Error::OutOfMemory { source } => source.to_string(),
+            };
+            return Err(Error::DeviceFault { what: format!("the kernel {name}"), problem, device: self.summary.name.clone() });
+        }
         self.check(&format!("the kernel {name}"))?;
         tracing::debug!(kernel = name, checked, "made a pipeline");
         let made = Arc::new(Pipeline { pipeline, layout });

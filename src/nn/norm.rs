@@ -41,6 +41,7 @@ const EPS: &str = "give an eps of 0 or above";
 /// PyTorch's `LayerNorm([c, h])` is `LayerNorm::new().axes(2)` here: sizes are inferred.
 ///
 /// ```
+/// use gradus::nn::LayerNorm;
 /// use gradus::prelude::*;
 /// let net = Sequential::new().add(Linear::new(16)).add(LayerNorm::new()).add(Gelu).add(Linear::new(1));
 /// let model = net.compile(Compile::new(Adam::default(), Mse::new()).input([8]).device(Device::cpu()))?;

@@ -278,9 +278,9 @@ impl Scope {
     /// use gradus::prelude::*;
     /// // DropConnect: a weight is left out, not a value
     /// let layer = module(|s, x| {
-    ///     let w = s.param("weight", [4, 8], Init::KaimingUniform { a: 5f64.sqrt() });
+    ///     let w = s.param("weight", [4, 8], Init::Normal(0.1));
     ///     let w = if s.training() { &w * s.bernoulli(0.5, [4, 8]) * 2.0 } else { w };
-    ///     x.matmul(&w.transpose())
+    ///     x.matmul(&w.t())
     /// });
     /// # layer.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([8]).device(Device::cpu()))?;
     /// # Ok::<(), gradus::Error>(())
