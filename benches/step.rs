@@ -201,7 +201,10 @@ fn bench(o: &Options) -> gradus::Result<()> {
         }
     }
     let [control_median, control_min, control_max] = spread(&fixed).map(|t| t * 1e3);
-    println!("{:<10}{:>12}{:>12}{:>12}{:>12}{:>12}{:>10}{:>15}", "", "median ms", "min ms", "max ms", "busy ms", "steps/s", "launches", "first step s");
+    println!(
+        "{:<10}{:>12}{:>12}{:>12}{:>12}{:>12}{:>10}{:>15}",
+        "", "median ms", "min ms", "max ms", "busy ms", "steps/s", "launches", "first step s"
+    );
     println!("{:<10}{control_median:>12.4}{control_min:>12.4}{control_max:>12.4}", "control");
     for r in &runners {
         let [median, min, max] = spread(&r.times).map(|t| t * 1e3);
