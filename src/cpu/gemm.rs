@@ -408,7 +408,7 @@ mod tests {
                     tb,
                     va: false,
                     vb: false,
-                    tile: Tile::Direct { vectors: 1 },
+                    tile: Tile::Direct { rows: 8, vectors: 1 },
                     epilogue: Expr::identity(),
                     row_sum: true,
                     via: vec![0, 1],

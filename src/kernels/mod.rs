@@ -7,6 +7,7 @@
 mod custom;
 mod gather;
 mod gemm;
+mod gemm_tile;
 mod map;
 mod optimizer;
 mod reduce;
@@ -18,7 +19,8 @@ pub mod words;
 
 pub use custom::Custom;
 pub use gather::{Gather, GatherField};
-pub use gemm::{Gemm, GemmSpec, Matrix, Plane, Tile};
+pub use gemm::{Gemm, GemmSpec, Matrix, Plane};
+pub use gemm_tile::Tile;
 pub use map::{Map, MapSpec, Read, Strided, Window};
 pub use optimizer::Optimizer;
 pub use reduce::{Reduce, ReduceSpec, Term};
