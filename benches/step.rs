@@ -18,7 +18,7 @@ use std::time::Instant;
 const PIXELS: usize = 28 * 28;
 const CLASSES: usize = 10;
 const USAGE: &str = "usage: cargo bench --bench step -- [--device auto|gpu|gpu:INDEX|gpu:NAME|software|cpu|list] [--threads N (cpu)]
-       [--seconds S a row (2)] [--repeats N (5)] [--only article,wide,tiny (article,wide)]";
+       [--seconds S a row (2)] [--repeats N (5)] [--only article,wide,tiny (article,wide)] [--profile (a table of launches instead)]";
 
 /// A network and a batch.
 struct Case {
@@ -42,15 +42,20 @@ struct Options {
     seconds: f64,
     repeats: usize,
     only: Vec<String>,
+    profile: bool,
 }
 
 fn options() -> Result<Options, String> {
     let device = std::env::var("GRADUS_DEVICE").unwrap_or("auto".into());
-    let mut o = Options { device, threads: 0, seconds: 2.0, repeats: 5, only: vec!["article".into(), "wide".into()] };
+    let mut o = Options { device, threads: 0, seconds: 2.0, repeats: 5, only: vec!["article".into(), "wide".into()], profile: false };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
         if flag == "--bench" {
             continue; // cargo says it
+        }
+        if flag == "--profile" {
+            o.profile = true;
+            continue;
         }
         let value = args.next().ok_or_else(|| format!("{flag}: a value is missing, or it is unknown"))?;
         let bad = || format!("{flag} {value}: not a number that can be used");
@@ -102,6 +107,19 @@ fn control() -> f64 {
     began.elapsed().as_secs_f64()
 }
 
+/// Seconds that this process has computed, all threads together; by the wall clock where the system does not tell. Unlike the wall clock
+/// it counts nothing that others did on the machine meanwhile.
+fn busy(since: Instant) -> f64 {
+    let of = |task: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    match std::fs::read_dir("/proc/self/task").map(|tasks| tasks.filter_map(of).sum::<f64>()) {
+        Ok(nanoseconds) if nanoseconds > 0.0 => nanoseconds * 1e-9,
+        _ => since.elapsed().as_secs_f64(),
+    }
+}
+
 /// A training loop that goes on for ever.
 struct Runner<'a> {
     case: &'a Case,
@@ -110,26 +128,28 @@ struct Runner<'a> {
     steps: usize,
     first_step: f64,
     times: Vec<f64>,
+    busy: Vec<f64>,
 }
 
 impl Runner<'_> {
-    /// At least this many steps; seconds a step.
-    fn time(&mut self, steps: usize) -> gradus::Result<f64> {
+    /// At least this many steps; seconds a step, and of them how many it computed on any thread.
+    fn time(&mut self, steps: usize) -> gradus::Result<[f64; 2]> {
         let (began, mut done) = (Instant::now(), 0);
+        let computed = busy(began);
         while done < steps {
             let Some(report) = self.run.steps(steps - done)? else { break };
             done += report.losses.len();
         }
-        Ok(began.elapsed().as_secs_f64() / done as f64)
+        Ok([began.elapsed().as_secs_f64(), busy(began) - computed].map(|t| t / done as f64))
     }
 
     /// The first step, then as many as a repeat has time for.
     fn warm_up(&mut self, began: Instant, seconds: f64) -> gradus::Result<()> {
         self.time(1)?;
         self.first_step += began.elapsed().as_secs_f64();
-        let (mut step, warm) = (self.time(1)?, Instant::now());
+        let ([mut step, _], warm) = (self.time(1)?, Instant::now());
         while warm.elapsed().as_secs_f64() + step < seconds {
-            step = self.time(((seconds / 4.0 / step) as usize).max(1))?;
+            [step, _] = self.time(((seconds / 4.0 / step) as usize).max(1))?;
         }
         self.steps = ((seconds / step) as usize).max(1);
         Ok(())
@@ -156,12 +176,18 @@ fn bench(o: &Options) -> gradus::Result<()> {
         let compile = Compile::new(Adam::default(), CrossEntropy::new()).input([case.inputs]).metric(Accuracy::new());
         models.push((net.compile(compile.device(device.clone()))?, began.elapsed().as_secs_f64()));
     }
+    if o.profile {
+        for ((case, (model, _)), data) in cases.iter().zip(&mut models).zip(&data) {
+            println!("\n{}: {}", case.name, model.profile(data, case.batch)?);
+        }
+        return Ok(());
+    }
     let mut runners = Vec::new();
     for ((case, (model, compiled)), data) in cases.iter().zip(&mut models).zip(&data) {
         let began = Instant::now();
         let launches = model.prepare(data, case.batch)?.launches.len();
         let run = model.trainer(data, Fit::new().epochs(usize::MAX).batch_size(case.batch).verbose(0))?;
-        let mut r = Runner { case, run, launches, steps: 0, first_step: *compiled, times: vec![] };
+        let mut r = Runner { case, run, launches, steps: 0, first_step: *compiled, times: vec![], busy: vec![] };
         r.warm_up(began, o.seconds / o.repeats as f64)?;
         runners.push(r);
     }
@@ -169,17 +195,21 @@ fn bench(o: &Options) -> gradus::Result<()> {
     for _ in 0..o.repeats {
         fixed.push(control());
         for r in &mut runners {
-            let t = r.time(r.steps)?;
+            let [t, computed] = r.time(r.steps)?;
             r.times.push(t);
+            r.busy.push(computed);
         }
     }
     let [control_median, control_min, control_max] = spread(&fixed).map(|t| t * 1e3);
-    println!("{:<10}{:>12}{:>12}{:>12}{:>12}{:>10}{:>15}", "", "median ms", "min ms", "max ms", "steps/s", "launches", "first step s");
+    println!(
+        "{:<10}{:>12}{:>12}{:>12}{:>12}{:>12}{:>10}{:>15}",
+        "", "median ms", "min ms", "max ms", "busy ms", "steps/s", "launches", "first step s"
+    );
     println!("{:<10}{control_median:>12.4}{control_min:>12.4}{control_max:>12.4}", "control");
     for r in &runners {
         let [median, min, max] = spread(&r.times).map(|t| t * 1e3);
-        let (rate, name) = (1e3 / median, r.case.name);
-        println!("{name:<10}{median:>12.4}{min:>12.4}{max:>12.4}{rate:>12.1}{:>10}{:>15.2}", r.launches, r.first_step);
+        let (rate, name, [computed, ..]) = (1e3 / median, r.case.name, spread(&r.busy).map(|t| t * 1e3));
+        println!("{name:<10}{median:>12.4}{min:>12.4}{max:>12.4}{computed:>12.4}{rate:>12.1}{:>10}{:>15.2}", r.launches, r.first_step);
     }
     let moved = control_max / control_min - 1.0;
     if moved > 0.1 {
@@ -191,7 +221,7 @@ fn bench(o: &Options) -> gradus::Result<()> {
         let line = json!({
             "peer": "gradus", "version": env!("CARGO_PKG_VERSION"), "case": r.case.name, "device": device.kind(), "adapter": device.name(),
             "driver": device.driver(), "threads": o.threads, "layers": widths, "batch": r.case.batch, "steps": r.steps, "repeat": o.repeats,
-            "ms_per_step": median, "min": min, "max": max, "launches": r.launches, "first_step_s": r.first_step,
+            "ms_per_step": median, "min": min, "max": max, "busy_ms": spread(&r.busy)[0] * 1e3, "launches": r.launches, "first_step_s": r.first_step,
             "control_ms": control_median, "control_moved": moved,
         });
         println!("{line}");

@@ -58,6 +58,18 @@ where
     rayon::join(|| fork(first, units.start..at, grain, widths, left, work), || fork(second, at..units.end, grain, widths, right, work));
 }
 
+/// Runs `work` once for each worker, on as many threads as are awake: it takes its units from where all of them do.
+pub(super) fn share<W: Send>(workers: &mut [W], work: &(impl Fn(&mut W) + Sync)) {
+    match workers {
+        [] => {}
+        [one] => work(one),
+        many => {
+            let (first, second) = many.split_at_mut(many.len() / 2);
+            rayon::join(|| share(first, work), || share(second, work));
+        }
+    }
+}
+
 /// Runs with the machine's widest vectors. A struct and not a closure: what the compiler leaves uninlined keeps the narrow ones.
 pub(super) fn wide<T: pulp::NullaryFnOnce>(work: T) -> T::Output {
     pulp::Arch::new().dispatch(work)

@@ -1,13 +1,15 @@
-use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, total, wide};
+use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
 use super::map::copy_run;
 use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::{Gemm, Matrix, Plane};
 use gemm_common::Parallelism;
 use gemm_common::cache::CACHE_INFO;
+use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Nanoseconds of one multiply-add.
-const TERM: f64 = 0.02;
+/// Nanoseconds of one multiply-add, on a core with AVX-512.
+const TERM: f64 = 0.014;
 
 /// The words of each binding that it touches.
 pub(super) fn spans(k: &Gemm) -> Vec<Range<usize>> {
@@ -33,17 +35,174 @@ pub(super) fn plain(k: &Gemm) -> bool {
 }
 
 /// The twin of `shaders/gemm_direct.wgsl` and `shaders/gemm_tile.wgsl`.
-pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
+pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>) {
     let (a, b) = (f32s(reads[0]), f32s(reads[1]));
     if k.spec.row_sum {
-        let out = f32s_mut(writes[k.outputs.len()]);
-        wide(RowSums { k, a, out });
+        row_sums(k, threads, a, std::mem::take(&mut writes[k.outputs.len()]));
+    }
+    let (extras, all) = (&reads[2..], 0..k.batch * k.m * k.n);
+    if let Some(cut) = Cut::of(k) {
+        let mut outs: [Shared<'_>; WRITES] = Default::default();
+        outs.iter_mut().zip(&mut writes).for_each(|(o, w)| *o = Shared::new(f32s_mut(w)));
+        let next = AtomicUsize::new(0);
+        if plain(k) {
+            let mut idle = vec![(); parts(work(k), threads)];
+            return share(&mut idle, &|_: &mut ()| blocks(k, &cut, &next, a, b, &outs, |_| {}));
+        }
+        return share(workers, &|e: &mut Evaluator| {
+            blocks(k, &cut, &next, a, b, &outs, |block| finish_block(k, e, extras, block, &outs));
+        });
     }
     // the product goes where the first output goes, and the epilogue works in place
     products(k, threads, a, b, f32s_mut(writes[0]));
     if !plain(k) {
-        let (extras, all) = (&reads[2..], 0..k.batch * k.m * k.n);
         fork(workers, all, CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, units, w| epilogue(k, e, extras, units, w));
+    }
+}
+
+/// A guess at the nanoseconds of the products alone.
+pub(super) fn work(k: &Gemm) -> f64 {
+    TERM * (k.batch * k.m * k.n * k.k) as f64
+}
+
+/// Elements that many threads write, each its own.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    at: *mut f32,
+    len: usize,
+    of: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it stands for a `&mut [f32]`, and `part` leaves it to its caller that no two threads hold the same element.
+unsafe impl Send for Shared<'_> {}
+unsafe impl Sync for Shared<'_> {}
+
+impl Default for Shared<'_> {
+    fn default() -> Self {
+        Shared::new(&mut [])
+    }
+}
+
+impl<'a> Shared<'a> {
+    fn new(x: &'a mut [f32]) -> Self {
+        Shared { at: x.as_mut_ptr(), len: x.len(), of: PhantomData }
+    }
+
+    /// # Safety
+    /// Nobody else may hold any of these elements while the part lives.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn part(&self, range: Range<usize>) -> &mut [f32] {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: within the slice that this was made of; the caller answers for the rest
+        unsafe { std::slice::from_raw_parts_mut(self.at.add(range.start), range.len()) }
+    }
+}
+
+/// How C is cut into blocks that know nothing of each other. By its shape alone, so that any number of threads gives the same bits. The
+/// crate's own threads share one packed copy of a factor, which only one of them makes: here each packs what its block needs,
+/// and the epilogue finds the block in the cache.
+struct Cut {
+    rows: usize,
+    columns: usize,
+    /// Blocks along each axis.
+    down: usize,
+    across: usize,
+}
+
+impl Cut {
+    fn of(k: &Gemm) -> Option<Cut> {
+        // where the crate's own threads did better: an A that lies transposed would be packed again for every block of columns, and a B
+        // that does not needs no packing
+        if k.spec.ta || !k.spec.tb && k.k > SHALLOW || k.batch * k.m * k.n * k.k == 0 || CACHE_INFO[1].cache_bytes == 0 {
+            return None;
+        }
+        let (rows, columns) = match k.n {
+            n if !k.spec.tb => ((BLOCK / n).clamp(8, 512), n),
+            // as many elements as the crate takes for dot products, which pack nothing
+            n @ ..=NARROW => (DOTS / n / 4 * 4, n),
+            n @ ..=192 => (256, n),
+            _ => (512, 128),
+        };
+        Some(Cut { rows, columns, down: k.m.div_ceil(rows), across: k.n.div_ceil(columns) })
+    }
+}
+
+/// Terms up to which a product is little work beside its epilogue.
+const SHALLOW: usize = 64;
+/// Elements of such a product's block: a quarter of a megabyte.
+const BLOCK: usize = 65_536;
+/// Columns of C up to which the crate's dot products win over packing.
+const NARROW: usize = 16;
+/// Elements of C up to which the crate computes dot products.
+const DOTS: usize = 256;
+
+/// A part of C: rows and columns of one product of the batch.
+struct Block {
+    batch: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+/// Blocks for as long as there are any, and what follows on each.
+fn blocks(k: &Gemm, cut: &Cut, next: &AtomicUsize, a: &[f32], b: &[f32], outs: &[Shared<'_>; WRITES], mut then: impl FnMut(&Block)) {
+    loop {
+        let i = next.fetch_add(1, Ordering::Relaxed);
+        let (batch, i) = (i / (cut.down * cut.across), i % (cut.down * cut.across));
+        if batch >= k.batch {
+            return;
+        }
+        let (row, column) = (i / cut.across * cut.rows, i % cut.across * cut.columns);
+        let block = Block { batch, rows: row..k.m.min(row + cut.rows), columns: column..k.n.min(column + cut.columns) };
+        one_block(k, &block, &a[k.a.offset + batch * k.a.batch..], &b[k.b.offset + batch * k.b.batch..], &outs[0]);
+        then(&block);
+    }
+}
+
+/// The product of A's rows and B's columns.
+fn one_block(k: &Gemm, block: &Block, a: &[f32], b: &[f32], c: &Shared<'_>) {
+    let (m, n, depth) = (block.rows.len(), block.columns.len(), k.k);
+    let a = factor(&a[block.rows.start * k.a.pitch..], m, depth, k.a.pitch, false);
+    let b = factor(&b[block.columns.start * if k.spec.tb { k.b.pitch } else { 1 }..], depth, n, k.b.pitch, k.spec.tb);
+    let first = (block.batch * k.m + block.rows.start) * k.n + block.columns.start;
+    let c = (c, first, k.n, 1);
+    if k.spec.tb && (m <= FEW && m < n || n <= NARROW) {
+        multiply([m, n, depth], a, b, c, 1);
+    } else {
+        let turned = |(x, row, column)| (x, column, row);
+        multiply([n, m, depth], turned(b), turned(a), (c.0, first, 1, k.n), 1);
+    }
+}
+
+/// The formula over a block whose product stands in the first output.
+fn finish_block(k: &Gemm, e: &mut Evaluator, extras: &[&[u32]], block: &Block, outs: &[Shared<'_>; WRITES]) {
+    let first = (block.batch * k.m + block.rows.start) * k.n + block.columns.start;
+    // runs of neighbours: all rows are one where they are whole
+    let (runs, len) = match (block.rows.len(), block.columns.len()) {
+        (rows, columns) if columns == k.n => (1, rows * columns),
+        (rows, columns) => (rows, columns),
+    };
+    let together = (CHUNK / len).clamp(1, runs);
+    let piece = len.min(CHUNK);
+    for run in (0..runs).step_by(together) {
+        for at in (0..len).step_by(piece) {
+            let (count, piece) = (together.min(runs - run), piece.min(len - at));
+            let start = |j: usize| first + (run + j) * k.n + at;
+            e.chunk(|i, row| {
+                for (j, part) in row.chunks_exact_mut(piece).take(count).enumerate() {
+                    match i {
+                        // SAFETY: these elements are this block's, and the block is this thread's
+                        0 => part.copy_from_slice(unsafe { outs[0].part(start(j)..start(j) + piece) }),
+                        _ => plane(k, &k.extras[i - 1], f32s(extras[i - 1]), start(j), part),
+                    }
+                }
+            });
+            for (o, out) in outs.iter().enumerate().take(k.outputs.len()) {
+                for (j, part) in e.output(o).chunks_exact(piece).take(count).enumerate() {
+                    // SAFETY: as above
+                    unsafe { out.part(start(j)..start(j) + piece) }.copy_from_slice(part);
+                }
+            }
+        }
     }
 }
 
@@ -69,8 +228,8 @@ const FEW: usize = 32;
 
 /// `C = A B`, row-major.
 ///
-/// The crate's kernels like columns, so they are given `C^T = B^T A^T`; but few rows against a B that lies transposed as they are, since
-/// then A is packed and not B. Their threads share out whole tiles and never a sum: any number gives the same bits (a test holds them to it).
+/// The crate's kernels like columns, so they are given `C^T = B^T A^T`. Their threads share out whole tiles and never a sum: any number
+/// gives the same bits (a test holds them to it).
 fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     let (m, n, depth) = (k.m, k.n, k.k);
     if m * n == 0 {
@@ -84,11 +243,9 @@ fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     // where the processor hides the size of this cache (some virtual machines) the crate would never return
     if CACHE_INFO[1].cache_bytes == 0 {
         plainly([n, depth], a, b, c);
-    } else if k.spec.tb && m <= FEW && m < n {
-        multiply([m, n, depth], a, b, (c, n, 1), threads);
     } else {
         let turned = |(x, row, column)| (x, column, row);
-        multiply([n, m, depth], turned(b), turned(a), (c, 1, n), threads);
+        multiply([n, m, depth], turned(b), turned(a), (&Shared::new(c), 0, 1, n), threads);
     }
 }
 
@@ -99,21 +256,27 @@ fn factor(x: &[f32], rows: usize, columns: usize, pitch: usize, transposed: bool
     if transposed { (x, 1, pitch as isize) } else { (x, pitch as isize, 1) }
 }
 
-/// `C = A B` for any strides; `c` with the steps along its rows and columns, one of which is 1.
-fn multiply([m, n, k]: [usize; 3], a: Factor<'_>, b: Factor<'_>, (c, row, column): (&mut [f32], usize, usize), threads: usize) {
+/// `C = A B` for any strides; `c` from this element on, with the steps along its rows and columns, one of which is 1.
+fn multiply(
+    [m, n, k]: [usize; 3],
+    a: Factor<'_>,
+    b: Factor<'_>,
+    (c, first, row, column): (&Shared<'_>, usize, usize, usize),
+    threads: usize,
+) {
     let reach = |x: Factor<'_>, rows: usize, columns: usize| (rows - 1) * x.1 as usize + (columns - 1) * x.2 as usize + 1;
-    assert!(reach(a, m, k) <= a.0.len() && reach(b, k, n) <= b.0.len() && (m - 1) * row + (n - 1) * column < c.len());
+    assert!(reach(a, m, k) <= a.0.len() && reach(b, k, n) <= b.0.len() && first + (m - 1) * row + (n - 1) * column < c.len);
     let threads = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
     let gemm = gemm_f32::gemm::f32::get_gemm_fn();
     // SAFETY: the function reads A at i * a.1 + p * a.2 and B at p * b.1 + j * b.2, and writes C at i * row + j * column, for i < m, j < n,
-    // p < k. None of the three is 0, no step is negative, and the largest of each index was just checked. C is borrowed
-    // mutably, so that it overlaps neither factor. `read_dst` is false: C need hold nothing.
+    // p < k. None of the three is 0, no step is negative, and the largest of each index was just checked. C was
+    // borrowed mutably, so that it overlaps neither factor, and its elements here are the caller's. `read_dst` is false: C need hold nothing.
     unsafe {
         gemm(
             m,
             n,
             k,
-            c.as_mut_ptr(),
+            c.at.add(first),
             column as isize,
             row as isize,
             false,
@@ -146,10 +309,23 @@ fn plainly([n, k]: [usize; 2], a: Factor<'_>, b: Factor<'_>, c: &mut [f32]) {
     }
 }
 
-/// The sum of A over k, in index order, in f64.
+/// Nanoseconds of one term of a row sum.
+const SUMMED: f64 = 0.25;
+
+fn row_sums(k: &Gemm, threads: usize, a: &[f32], out: &mut [u32]) {
+    let mut idle = vec![(); parts(SUMMED * (k.m * k.k) as f64, threads)];
+    let mut writes = Writes::default();
+    writes[0] = out;
+    fork(&mut idle, 0..k.m, CHUNK, [1; WRITES], writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
+        wide(RowSums { k, a, first: rows.start, out: f32s_mut(w[0]) });
+    });
+}
+
+/// The sums of A's rows over k from row `first` on, in index order, in f64.
 struct RowSums<'a> {
     k: &'a Gemm,
     a: &'a [f32],
+    first: usize,
     out: &'a mut [f32],
 }
 
@@ -157,15 +333,15 @@ impl pulp::NullaryFnOnce for RowSums<'_> {
     type Output = ();
     #[inline(always)]
     fn call(self) {
-        let RowSums { k, a, out } = self;
+        let RowSums { k, a, first, out } = self;
         let a = &a[k.a.offset..];
         if !k.spec.ta {
-            return out.iter_mut().enumerate().for_each(|(i, o)| *o = total(&a[i * k.a.pitch..][..k.k], |v| v) as f32);
+            return out.iter_mut().enumerate().for_each(|(i, o)| *o = total(&a[(first + i) * k.a.pitch..][..k.k], |v| v) as f32);
         }
         for (i, out) in out.chunks_mut(CHUNK).enumerate() {
             let mut sums = [0.0f64; CHUNK];
             for p in 0..k.k {
-                let row = &a[p * k.a.pitch + i * CHUNK..][..out.len()];
+                let row = &a[p * k.a.pitch + first + i * CHUNK..][..out.len()];
                 sums.iter_mut().zip(row).for_each(|(s, &v)| *s += f64::from(v));
             }
             out.iter_mut().zip(&sums).for_each(|(o, &s)| *o = s as f32);
@@ -223,6 +399,8 @@ mod tests {
             [300, 301, 1500],
             [1, 2000, 900],
             [2000, 1, 900],
+            [700, 300, 40],
+            [600, 10, 1100],
         ] {
             for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
                 let spec = GemmSpec {
@@ -230,7 +408,7 @@ mod tests {
                     tb,
                     va: false,
                     vb: false,
-                    tile: Tile::Direct { vectors: 1 },
+                    tile: Tile::Direct { rows: 8, vectors: 1 },
                     epilogue: Expr::identity(),
                     row_sum: true,
                     via: vec![0, 1],
@@ -240,9 +418,14 @@ mod tests {
                 let gemm = Gemm { spec, m, n, k, batch: 1, a, b, extras: vec![], outputs: vec![0], row_sum: 0 };
                 let (x, y) = (draw("x", m * k), draw("y", k * n));
                 let results = [1, 2, 3, 5].map(|threads| {
-                    let mut c = vec![f32::NAN; m * n];
+                    let (mut c, mut sums) = (vec![f32::NAN; m * n], vec![f32::NAN; m]);
+                    let mut writes = Writes::default();
+                    writes[0] = bytemuck::cast_slice_mut(&mut c);
+                    writes[1] = bytemuck::cast_slice_mut(&mut sums);
+                    let reads = [bytemuck::cast_slice(&x), bytemuck::cast_slice(&y)];
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                    pool.install(|| product(&gemm, threads, &x, &y, &mut c));
+                    pool.install(|| run(&gemm, threads, &mut [], &reads, writes));
+                    c.extend(sums);
                     c
                 });
                 assert!(
@@ -252,10 +435,30 @@ mod tests {
                 let (a, b) = (factor(&x, m, k, a.pitch, ta), factor(&y, k, n, b.pitch, tb));
                 let mut plain = vec![f32::NAN; m * n];
                 plainly([n, k], a, b, &mut plain);
+                // the same with an epilogue, whose operand lies along the rows and whose second output is the product
+                let f = Expr::of(2, |x| vec![(&x[0] + &x[1]).relu(), x[0].clone()]);
+                let spec = GemmSpec { epilogue: f.clone(), row_sum: false, ..gemm.spec.clone() };
+                let bias = Plane { offset: 1, row: 0, column: 1, batch: 0 };
+                let gemm = Gemm { spec, extras: vec![bias], outputs: vec![0, 0], ..gemm };
+                let extra = draw("bias", n + 1);
+                for threads in [1, 2, 5] {
+                    let (mut c, mut d) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
+                    let mut writes = Writes::default();
+                    writes[0] = bytemuck::cast_slice_mut(&mut c);
+                    writes[1] = bytemuck::cast_slice_mut(&mut d);
+                    let reads = [bytemuck::cast_slice(&x), bytemuck::cast_slice(&y), bytemuck::cast_slice(&extra)];
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let mut workers = vec![Evaluator::new(&f); threads];
+                    pool.install(|| run(&gemm, threads, &mut workers, &reads, writes));
+                    for (i, (c, d)) in c.iter().zip(&d).enumerate() {
+                        let (product, bias) = (results[0][i], extra[1 + i % n]);
+                        assert!(d.to_bits() == product.to_bits(), "{m}x{n}x{k} {ta} {tb} at {i}");
+                        let want = if product + bias < 0.0 { 0.0 } else { product + bias };
+                        assert!(c.to_bits() == want.to_bits(), "{m}x{n}x{k} {ta} {tb} at {i}");
+                    }
+                }
                 assert!(results[0].iter().zip(&plain).all(|(p, q)| (p - q).abs() < 1e-4), "{m}x{n}x{k} {ta} {tb}");
-                let mut sums = vec![f32::NAN; m];
-                wide(RowSums { k: &gemm, a: &x, out: &mut sums });
-                for (i, s) in sums.iter().enumerate() {
+                for (i, s) in results[0][m * n..].iter().enumerate() {
                     let want: f64 = (0..k).map(|p| f64::from(x[i * a.1 as usize + p * a.2 as usize])).sum();
                     assert!((f64::from(*s) - want).abs() < 1e-5, "{m}x{k} {ta}");
                 }

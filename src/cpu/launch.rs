@@ -188,7 +188,10 @@ fn formula(kernel: &Kernel, threads: usize) -> Option<(&Expr, usize)> {
         Kernel::Map(k) => (&k.spec.f, k.size()),
         Kernel::Reduce(k) => (&k.spec.f, k.rows * k.length),
         Kernel::Gemm(k) if gemm::plain(k) => return None,
-        Kernel::Gemm(k) => (&k.spec.epilogue, k.batch * k.m * k.n),
+        Kernel::Gemm(k) => {
+            let f = &k.spec.epilogue;
+            return Some((f, parts(gemm::work(k) + cost(f) * (k.batch * k.m * k.n) as f64, threads)));
+        }
         Kernel::Direction(k) => (&k.rule, k.size),
         Kernel::Optimizer(k) => (&k.rule, k.size),
         _ => return None,

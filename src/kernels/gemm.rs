@@ -1,45 +1,6 @@
 use super::source::{MATH, Source};
-use super::{Access, Profile, owners, to_words};
+use super::{Access, Tile, owners, to_words};
 use crate::expr::Expr;
-
-/// How the work is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Tile {
-    /// No workgroup memory: a thread makes 8 rows of `4 * vectors` columns. For software adapters.
-    Direct {
-        /// Vectors of four columns a thread.
-        vectors: usize,
-    },
-    /// A workgroup makes `side x side` from slices in workgroup memory. For GPUs.
-    Square {
-        /// Rows and columns of the tile.
-        side: usize,
-    },
-}
-
-impl Tile {
-    /// The rule, in one place. (Measured ladders come with `benches/gemm.rs`.)
-    pub fn choose(profile: Profile, m: usize, n: usize) -> Tile {
-        match profile {
-            Profile::Software => Tile::Direct { vectors: if n >= 64 { 2 } else { 1 } },
-            Profile::Gpu => Tile::Square { side: if m.min(n) >= 128 { 64 } else { 32 } },
-        }
-    }
-
-    fn rows(self) -> usize {
-        match self {
-            Tile::Direct { .. } => 8,
-            Tile::Square { side } => side,
-        }
-    }
-
-    fn columns(self) -> usize {
-        match self {
-            Tile::Direct { vectors } => 32 * vectors,
-            Tile::Square { side } => side,
-        }
-    }
-}
 
 /// A stored matrix: `major` rows of `minor` contiguous elements, `pitch` apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +95,7 @@ impl Gemm {
         }
         s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).line(MATH);
         match tile {
-            Tile::Direct { vectors } => s.number("NV", *vectors),
+            Tile::Direct { rows, vectors } => s.number("ROWS", *rows).number("NV", *vectors),
             Tile::Square { side } => s.number("BM", *side).number("BN", *side).number("BK", 16),
         };
         // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail

@@ -248,10 +248,15 @@ const GEMM_DIRECT: &[Line] = &[
     ("a dropped last term", S, &[("k < k_all; k++", "k + 1u < k_all; k++")], &["nn 3 x 7 x 5"]),
     ("a stale tail", S, &[("k < k_all; k++", "k < k_main; k++")], &["nn 7 x 31 x 4", "nt 33 x 65 x 31"]),
     ("fours of terms dropped", S, &[("k < k_main; k += 4u", "k + 4u < k_main; k += 4u")], &["nn 7 x 31 x 4"]),
-    ("a dropped accumulation", S, &[("b[2u * u + v], acc[2u * i + v])", "b[2u * u + v], vec4<f32>(0.0))")], &["nn 8 x 32 x 16"]),
-    ("the tail does not accumulate", S, &[("y, acc[2u * i + v])", "y, vec4<f32>(0.0))")], &["nn 3 x 7 x 5"]),
-    ("a wrong column of B transposed", S, &[("min(c + 1u, n - 1u)", "min(c, n - 1u)")], &["nt 8 x 32 x 16"]),
-    ("a wrong half of A transposed", S, &[("a4(batch, k + u, row0 + 4u)", "a4(batch, k + u, row0)")], &["tn 8 x 32 x 16"]),
+    ("a dropped accumulation", S, &[("b[0], sum)", "b[0], vec4<f32>(0.0))")], &["nn 8 x 32 x 16"]),
+    ("the tail does not accumulate", S, &[("y, sums[2u * i + v])", "y, vec4<f32>(0.0))")], &["nn 3 x 7 x 5"]),
+    ("a wrong column of B transposed", S, &[("min(col + 1u, n - 1u)", "min(col, n - 1u)")], &["nt 8 x 32 x 16"]),
+    ("a wrong row of A transposed", S, &[("a4(batch, k + 1u, row),", "a4(batch, k, row),")], &["tn 8 x 32 x 16"]),
+    ("a wrong half of A", S, &[("a_block(batch, k, row0 + 4u, m)", "a_block(batch, k, row0, m)")], &["tn 8 x 32 x 16", "nn 8 x 32 x 16"]),
+    ("a wrong quarter of A", S, &[("a_block(batch, k, row0 + 12u, m)", "a_block(batch, k, row0 + 8u, m)")], &["nt 33 x 65 x 31"]),
+    ("rows of another tile", S, &[("group.y * ROWS", "group.y * 8u")], &["nt 33 x 65 x 31"]),
+    ("a wrong half of B", S, &[("b_block(batch, k, col0 + 4u, n)", "b_block(batch, k, col0, n)")], &["nt 33 x 65 x 31"]),
+    ("a term at another's place", S, &[("fma(vec4<f32>(a.z), b[2]", "fma(vec4<f32>(a.z), b[1]")], &["nn 8 x 32 x 16"]),
     ("A's rows and columns swapped in the tail", S, &[("x = a1(batch, row, k)", "x = a1(batch, k, row)")], &["nn 9 x 36 x 15"]),
     ("every batch the first, of A", S, &[("dim(3u) + batch * dim(5u)", "dim(3u)")], &["nn of rank 3"]),
     ("every batch the first, of B", S, &[("dim(6u) + batch * dim(8u)", "dim(6u)")], &["nn of rank 4"]),
@@ -273,7 +278,7 @@ const GEMM_DIRECT: &[Line] = &[
     ),
     ("row sums where the product is", S, &[("dim(10u) + row]", "dim(11u) + row]")], &["layers with relu"]),
     ("the row sum's tail dropped", S, &[("if (ROW_SUM) { row_sum[i] += x; }\n            for", "for")], &["layers with relu"]),
-    ("the row sum's fours dropped", S, &[("if (ROW_SUM) { row_sum[i] += x; }\n            }", "}")], &["layers with relu"]),
+    ("the row sum's fours dropped", S, &[("(((sum + a.x) + a.y) + a.z) + a.w", "sum")], &["layers with relu"]),
 ];
 
 const GEMM_TILE: &[Line] = &[
