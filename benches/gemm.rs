@@ -194,7 +194,7 @@ fn spread(times: &[f64]) -> [f64; 3] {
 }
 
 fn open(o: &Options) -> Result<(Box<dyn Session>, Profile, String, Option<usize>), String> {
-    let layout = Layout { parameters: 128, frozen: 0, moments: 0 };
+    let layout = Layout { parameters: 128, ..Layout::default() };
     if o.device == "cpu" {
         let s = CpuSession::new(layout, o.threads).map_err(|e| e.to_string())?;
         let threads = s.threads();
