@@ -7,7 +7,7 @@ use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use need::Suite;
 
-static SUITE: Suite = Suite::new("anomaly", 6);
+static SUITE: Suite = Suite::new("anomaly", 10);
 
 const ROWS: usize = 50;
 const BAD: usize = 37;
@@ -51,6 +51,47 @@ fn the_operation_and_its_operands_are_named() {
             assert_eq!((c.operands.len(), c.operands[0].least, c.operands[0].largest), (1, -400.0, 400.0), "{c}");
             assert!(c.operands[0].name.ends_with("in fc") && c.place.contains("tests/anomaly.rs"), "{c}");
         }
+        SUITE.ran(1);
+    }
+}
+
+/// The reference draws what the device drew: a value is only too large where dropout has kept and doubled it.
+#[test]
+fn draws_are_those_of_the_bad_step() {
+    for device in SUITE.devices() {
+        let net = module(|s, x| {
+            let h = s.at("drop").call(&Dropout::new(0.5), &(x * s.param("w", [1], Init::Ones)));
+            let kept = s.at("norm").call(&BatchNorm1d::new(), &h) * 0.0 + &h;
+            s.at("grow").call(&module(|_, h| h.exp()), &kept)
+        });
+        let mut model = net.compile(Compile::new(Sgd::new(0.0), Mse::new()).input([1]).seed(4).device(device.clone())).unwrap();
+        let data = Dataset::new(HostTensor::f32([8, 1], vec![60.0; 8]).unwrap(), HostTensor::f32([8, 1], vec![0.0; 8]).unwrap()).unwrap();
+        // exp(120) overflows, exp(0) does not: of 4 rows the step fails once one was kept
+        let fit = Fit::new().epochs(100).batch_size(4).verbose(0).detect_anomaly(true);
+        let (_, c) = cause(model.fit(&data, fit).unwrap_err());
+        assert_eq!((c.op.as_str(), c.operands[0].largest), ("exp", 120.0), "{c}");
+        SUITE.ran(1);
+    }
+}
+
+/// State that is not trained stands still when the norm of the gradients halts the step, as when the loss does.
+#[test]
+fn buffers_stand_still() {
+    for device in SUITE.devices() {
+        let net = module(|s, x| {
+            let seen = s.buffer("seen", [1], Init::Zeros);
+            if s.training() {
+                s.update(&seen, &(&seen + 1.0));
+            }
+            x * s.param("w", [1], Init::Ones)
+        });
+        let loss = loss::custom("mean", |y, _| y.mean());
+        let mut model = net.compile(Compile::new(Sgd::new(0.0), loss).input([1]).clip_norm(1.0).device(device.clone())).unwrap();
+        let rows = |x: f32| Dataset::new(HostTensor::f32([2, 1], vec![x; 2]).unwrap(), HostTensor::f32([2, 1], vec![0.0; 2]).unwrap()).unwrap();
+        model.fit(&rows(1.0), Fit::new().epochs(3).verbose(0)).unwrap();
+        let e = model.fit(&rows(1e30), Fit::new().verbose(0)).unwrap_err(); // its square is infinite
+        assert_eq!(e.code(), "non-finite-gradient");
+        assert_eq!(model.buffer("seen").unwrap().as_f32(), Some(&[3.0][..]), "{device}");
         SUITE.ran(1);
     }
 }
