@@ -87,7 +87,8 @@ fn buffers_stand_still() {
         });
         let loss = loss::custom("mean", |y, _| y.mean());
         let mut model = net.compile(Compile::new(Sgd::new(0.0), loss).input([1]).clip_norm(1.0).device(device.clone())).unwrap();
-        let rows = |x: f32| Dataset::new(HostTensor::f32([2, 1], vec![x; 2]).unwrap(), HostTensor::f32([2, 1], vec![0.0; 2]).unwrap()).unwrap();
+        let rows =
+            |x: f32| Dataset::new(HostTensor::f32([2, 1], vec![x; 2]).unwrap(), HostTensor::f32([2, 1], vec![0.0; 2]).unwrap()).unwrap();
         model.fit(&rows(1.0), Fit::new().epochs(3).verbose(0)).unwrap();
         let e = model.fit(&rows(1e30), Fit::new().verbose(0)).unwrap_err(); // its square is infinite
         assert_eq!(e.code(), "non-finite-gradient");

@@ -12,6 +12,7 @@ mod fuse;
 mod limits;
 mod lower;
 mod memory;
+mod metrics;
 mod profile;
 mod rule;
 mod session;
