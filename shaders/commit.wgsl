@@ -1,13 +1,13 @@
-// commit: new values of state that is not trained, from their slot to their arena. A loss that is not finite, or an earlier one, leaves
-// everything as it is. Generated: WG.
+// commit: new values of state that is not trained, from their slot to their arena. A step that the tick has
+// halted leaves everything as it is. Generated: WG.
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    if (state_word(STATE_HALT) != 0u || !is_finite(loss[dim(0u)])) { return; }
+    if (state_word(STATE_HALT) != 0u) { return; }
     var rest = id.y * groups.x * WG + id.x;
-    for (var part = 0u; part < dim(1u); part++) {
-        let len = dim(2u + 3u * part);
+    for (var part = 0u; part < dim(0u); part++) {
+        let len = dim(1u + 3u * part);
         if (rest < len) {
-            buffers[dim(4u + 3u * part) + rest] = values[dim(3u + 3u * part) + rest];
+            buffers[dim(3u + 3u * part) + rest] = values[dim(2u + 3u * part) + rest];
             return;
         }
         rest -= len;

@@ -1,4 +1,4 @@
-use super::fork::{Writes, f32s};
+use super::fork::Writes;
 use crate::kernels::Commit;
 use crate::kernels::words::{STATE_HALT, STATE_WORDS};
 use std::ops::Range;
@@ -6,13 +6,13 @@ use std::ops::Range;
 /// The words of each binding that it touches.
 pub(super) fn spans(k: &Commit) -> Vec<Range<usize>> {
     let end = |end: &dyn Fn(&crate::kernels::Part) -> usize| k.parts.iter().map(end).max().unwrap_or(0);
-    vec![0..STATE_WORDS, 0..end(&|p| p.to + p.len), 0..end(&|p| p.from + p.len), k.loss..k.loss + 1]
+    vec![0..STATE_WORDS, 0..end(&|p| p.to + p.len), 0..end(&|p| p.from + p.len)]
 }
 
 /// The twin of `shaders/commit.wgsl`.
 pub(super) fn run(k: &Commit, reads: &[&[u32]], writes: Writes<'_>) {
-    let (&[state, values, loss], [buffers, ..]) = (reads, writes) else { return };
-    if state[STATE_HALT] != 0 || !f32s(loss)[k.loss].is_finite() {
+    let (&[state, values], [buffers, ..]) = (reads, writes) else { return };
+    if state[STATE_HALT] != 0 {
         return;
     }
     for p in &k.parts {

@@ -1,4 +1,4 @@
-use super::source::{FINITE, Source};
+use super::source::Source;
 use super::{Access, fold, to_words};
 
 const WG: usize = 64;
@@ -14,13 +14,12 @@ pub struct Part {
     pub len: usize,
 }
 
-/// New values of state that is not trained, to their arena; nothing moves when the step halts. Buffers: state, arena, new values, loss.
+/// New values of state that is not trained, to their arena, behind the tick: nothing moves if that has halted the step. Buffers: state,
+/// arena, new values.
 #[derive(Debug, Clone)]
 pub struct Commit {
     /// What is copied, at most [`Commit::MOST`].
     pub parts: Vec<Part>,
-    /// First element of the loss.
-    pub loss: usize,
 }
 
 impl Commit {
@@ -36,19 +35,19 @@ impl Commit {
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
         s.number("WG", WG).state();
-        s.buffer("buffers", Access::Write, "f32").buffer("values", Access::Read, "f32").buffer("loss", Access::Read, "f32").line(FINITE);
+        s.buffer("buffers", Access::Write, "f32").buffer("values", Access::Read, "f32");
         s.finish(include_str!("../../shaders/commit.wgsl"))
     }
 
-    /// State, arena, new values, loss.
+    /// State, arena, new values.
     pub fn accesses(&self) -> Vec<Access> {
-        vec![Access::Uniform, Access::Write, Access::Read, Access::Read]
+        vec![Access::Uniform, Access::Write, Access::Read]
     }
 
-    /// Loss, parts, then of each: elements, place in the slot, place in the arena.
+    /// Parts, then of each: elements, place in the slot, place in the arena.
     pub fn dims(&self) -> Vec<u32> {
         let parts = self.parts.iter().flat_map(|p| [p.len, p.from, p.to]);
-        to_words([self.loss, self.parts.len()].into_iter().chain(parts))
+        to_words([self.parts.len()].into_iter().chain(parts))
     }
 
     /// A thread for every element.

@@ -74,10 +74,10 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
         let place = l.settled(*v, name);
         l.draft.outputs.push((name.clone(), place, l.g.ty(*v).clone()));
     }
+    l.gather_updates(&updates);
     l.draft.metrics = logged;
     l.finish(loss, &metrics);
-    // the tick knows whether the step halts, be it by its loss or by the norm of its gradients
-    l.commit(&updates, loss);
+    l.commit(&updates);
     Ok(l.draft)
 }
 

@@ -1,6 +1,6 @@
 //! State that is not trained: its new values wait in one slot until all have read the old ones, then go to their arena together.
 
-use super::draft::{Place, Symbol};
+use super::draft::Symbol;
 use super::fuse::base;
 use super::lower::Lowering;
 use super::{BufferId, Step};
@@ -47,20 +47,25 @@ impl Lowering<'_> {
         out
     }
 
-    /// Brings what was made elsewhere to the slot, and all of it to the arena, unless the step halts.
-    pub(super) fn commit(&mut self, updates: &Updates, loss: Option<Place>) {
-        let (Some(slot), Some(loss)) = (updates.slot, loss) else { return };
+    /// Brings what was made elsewhere to the slot.
+    pub(super) fn gather_updates(&mut self, updates: &Updates) {
         for (name, v, part) in &updates.parts {
-            if self.place(*v) != (slot, part.from) {
-                self.copy(*v, (slot, part.from), name);
+            let to = updates.slot.map(|slot| (slot, part.from));
+            if let Some(to) = to.filter(|to| self.place(*v) != *to) {
+                self.copy(*v, to, name);
             }
         }
+    }
+
+    /// Brings all of the slot to the arena, unless the step halts: the tick knows that, be it by the loss or by the norm of its gradients.
+    pub(super) fn commit(&mut self, updates: &Updates) {
+        let Some(slot) = updates.slot else { return };
         let state = Symbol::Fixed(BufferId::State(self.r.purpose.lane()));
         for parts in updates.parts.chunks(Commit::MOST) {
             let parts: Vec<Part> = parts.iter().map(|(.., p)| *p).collect();
-            let kernel = Commit { parts, loss: loss.1 };
+            let kernel = Commit { parts };
             let (label, n) = (format!("{} buffers", kernel.parts.len()), kernel.size());
-            let buffers = vec![state, Symbol::Fixed(BufferId::Buffers), slot, loss.0];
+            let buffers = vec![state, Symbol::Fixed(BufferId::Buffers), slot];
             self.push(Kernel::Commit(kernel), buffers, label, 0, 2 * n);
         }
     }

@@ -94,7 +94,6 @@ const LINES: &[Line] = &[
     ),
     ("commit", "a last buffer dropped", edit!(Commit, k => k.parts.pop()), &["buffers of [33]"]),
     ("commit", "a neighbour's place", edit!(Commit, k => k.parts[0].to += 1), &["buffers of [33]"]),
-    ("commit", "another's loss", edit!(Commit, k => k.loss += 1), &["a loss of NaN leaves buffers"]),
     ("optimizer", "a short arena", edit!(Optimizer, k => k.size -= 4), &["adam [128]"]),
     ("optimizer", "a wrong rule", edit!(Optimizer, k => k.rule = Expr::of(2, |x| vec![&x[0] - Scalar::rate(1) * &x[1]])), &["sgd [128]"]),
     ("optimizer", "another's loss", edit!(Optimizer, k => k.gate = Gate::Loss(1)), &["a loss of NaN halts"]),

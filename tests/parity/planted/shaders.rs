@@ -138,13 +138,13 @@ const REDUCE: &[Line] = &[
 ];
 
 const COMMIT: &[Line] = &[
-    ("an earlier halt ignored", S, &[("state_word(STATE_HALT) != 0u ||", "")], &["a loss of NaN leaves buffers"]),
-    ("a bad loss ignored", S, &[("|| !is_finite(loss[dim(0u)])", "")], &["a loss of infinity leaves buffers"]),
-    ("every part to the first one's place", S, &[("dim(4u + 3u * part)", "dim(4u)")], &["buffers of [33]"]),
-    ("every part from the first one's place", S, &[("dim(3u + 3u * part)", "dim(3u)")], &["buffers of [33]"]),
-    ("every part as long as the first", S, &[("dim(2u + 3u * part)", "dim(2u)")], &["more buffers than one launch takes"]),
+    ("a halt ignored", S, &[("state_word(STATE_HALT) != 0u", "false")], &["a loss of NaN leaves buffers"]),
+    ("a halt ignored", S, &[("state_word(STATE_HALT) != 0u", "false")], &["a loss of infinity leaves buffers"]),
+    ("every part to the first one's place", S, &[("dim(3u + 3u * part)", "dim(3u)")], &["buffers of [33]"]),
+    ("every part from the first one's place", S, &[("dim(2u + 3u * part)", "dim(2u)")], &["buffers of [33]"]),
+    ("every part as long as the first", S, &[("dim(1u + 3u * part)", "dim(1u)")], &["more buffers than one launch takes"]),
     ("parts before it not counted", S, &[("rest -= len;", "")], &["buffers of [33]"]),
-    ("a last part that is stale", S, &[("part < dim(1u)", "part + 1u < dim(1u)")], &["buffers of [33]"]),
+    ("a last part that is stale", S, &[("part < dim(0u)", "part + 1u < dim(0u)")], &["buffers of [33]"]),
 ];
 
 const CUMSUM: &[Line] = &[
