@@ -9,7 +9,7 @@ use gradus::tensor::Shape;
 use need::Suite;
 use serde_json::Value;
 
-static SUITE: Suite = Suite::new("golden initialisers", 19);
+static SUITE: Suite = Suite::new("golden_initialisers", 19);
 
 /// Mean, deviation, fourth moment over the square of the second, greatest magnitude.
 fn moments(v: &[f64]) -> [f64; 4] {

@@ -7,7 +7,7 @@ use gradus::optim::Schedule;
 use need::Suite;
 use serde_json::Value;
 
-static SUITE: Suite = Suite::new("golden schedules", 18);
+static SUITE: Suite = Suite::new("golden_schedules", 18);
 
 /// PyTorch computes most rates from the rate before and so adds up its roundings: 200 of them, about 1e-14 of the base rate each at worst.
 /// The closed form has one. Hence 1e-12 of the rate itself, and below a thousandth of the base rate of that thousandth.

@@ -10,7 +10,7 @@ use need::Suite;
 use std::sync::Mutex;
 use std::time::Duration;
 
-static SUITE: Suite = Suite::new("lost", 10);
+static SUITE: Suite = Suite::new("lost", 11);
 
 /// One at a time: they end the device that all of them share.
 static ALONE: Mutex<()> = Mutex::new(());
