@@ -148,7 +148,8 @@ fn check(r: &Row, a: &[f32], b: &[f32], c: &[f32]) -> Result<(), String> {
         };
         let (want, got) = ((0..g.k).map(at).sum::<f64>(), f64::from(c[i * g.n + j]));
         // also where it is NaN
-        if !((want - got).abs() <= 1e-6 * (g.k as f64).sqrt() + 1e-6) {
+        let off = (want - got).abs();
+        if off.is_nan() || off > 1e-6 * (g.k as f64).sqrt() + 1e-6 {
             return Err(format!("{} {:?}: C[{i}, {j}] is {got} for {want}", r.name, g.spec.tile));
         }
     }
