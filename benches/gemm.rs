@@ -194,7 +194,10 @@ fn spread(times: &[f64]) -> [f64; 3] {
     [(t[(t.len() - 1) / 2] + t[t.len() / 2]) / 2.0, t[0], t[t.len() - 1]]
 }
 
-fn open(o: &Options) -> Result<(Box<dyn Session>, Profile, String, Option<usize>), String> {
+/// A session, how its kernels are shaped, its name, and its threads.
+type Opened = (Box<dyn Session>, Profile, String, Option<usize>);
+
+fn open(o: &Options) -> Result<Opened, String> {
     let layout = Layout { parameters: 128, ..Layout::default() };
     if o.device == "cpu" {
         let s = CpuSession::new(layout, o.threads).map_err(|e| e.to_string())?;
