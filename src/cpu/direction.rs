@@ -52,7 +52,7 @@ pub(super) fn run(k: &Direction, workers: &mut [Evaluator], reads: &[&[u32]], wr
                 out[..BLOCK].copy_from_slice(u);
                 out[BLOCK..].copy_from_slice(&[squares(&p[all]), squares(u), 0.0, 0.0]);
                 for (m, moment) in w.iter_mut().enumerate().take(if stop { 0 } else { k.moments }) {
-                    f32s_mut(moment)[at.clone()].copy_from_slice(&e.output(1 + m)[..BLOCK]);
+                    e.store(1 + m, &mut f32s_mut(moment)[at.clone()]);
                 }
             }
         }

@@ -85,18 +85,20 @@ pub(super) fn f32s_mut(words: &mut [u32]) -> &mut [f32] {
     bytemuck::cast_slice_mut(words)
 }
 
-/// The sum of `f(x)`: blocks of 256 in 16 lanes, the blocks in f64. The same bits at any vector width.
+/// The sum of `f(x)`: blocks of 256 in 32 lanes, the blocks in f64. The same bits at any vector width.
 #[inline(always)]
 pub(super) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
-    let mut sum = 0.0;
+    let mut sums = [0.0f64; LANES];
     for block in x.chunks(256) {
-        let mut lanes = [0.0f32; 16];
-        let (fours, rest) = block.as_chunks::<16>();
-        for four in fours {
-            lanes.iter_mut().zip(four).for_each(|(l, &v)| *l += f(v));
+        let mut lanes = [0.0f32; LANES];
+        let (whole, rest) = block.as_chunks::<LANES>();
+        for part in whole {
+            lanes.iter_mut().zip(part).for_each(|(l, &v)| *l += f(v));
         }
         lanes.iter_mut().zip(rest).for_each(|(l, &v)| *l += f(v));
-        sum += lanes.iter().map(|&l| f64::from(l)).sum::<f64>();
+        sums.iter_mut().zip(lanes).for_each(|(s, l)| *s += f64::from(l));
     }
-    sum
+    sums.iter().sum()
 }
+
+const LANES: usize = 32;

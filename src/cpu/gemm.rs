@@ -1,6 +1,6 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
 use super::map::copy_run;
-use crate::expr::{CHUNK, Evaluator};
+use crate::expr::{CHUNK, Evaluator, whole};
 use crate::kernels::{Gemm, Matrix, Plane};
 use gemm_common::Parallelism;
 use gemm_common::cache::CACHE_INFO;
@@ -187,6 +187,22 @@ fn finish_block(k: &Gemm, e: &mut Evaluator, extras: &[&[u32]], block: &Block, o
         for at in (0..len).step_by(piece) {
             let (count, piece) = (together.min(runs - run), piece.min(len - at));
             let start = |j: usize| first + (run + j) * k.n + at;
+            if piece == CHUNK {
+                let all = start(0)..start(0) + piece;
+                e.chunk_of(|i, row| {
+                    if i == 0 {
+                        // SAFETY: these elements are this block's, and the block is this thread's
+                        return whole(unsafe { outs[0].part(all.clone()) });
+                    }
+                    plane(k, &k.extras[i - 1], f32s(extras[i - 1]), start(0), row);
+                    None
+                });
+                for (o, out) in outs.iter().enumerate().take(k.outputs.len()) {
+                    // SAFETY: as above, and what was lent has been read
+                    e.store(o, unsafe { out.part(all.clone()) });
+                }
+                continue;
+            }
             e.chunk(|i, row| {
                 for (j, part) in row.chunks_exact_mut(piece).take(count).enumerate() {
                     match i {
@@ -360,7 +376,7 @@ fn epilogue(k: &Gemm, e: &mut Evaluator, extras: &[&[u32]], units: Range<usize>,
             _ => plane(k, &k.extras[i - 1], f32s(extras[i - 1]), first, &mut row[..len]),
         });
         for (o, out) in w.iter_mut().enumerate().take(k.outputs.len()) {
-            f32s_mut(out)[here.clone()].copy_from_slice(&e.output(o)[..len]);
+            e.store(o, &mut f32s_mut(out)[here.clone()]);
         }
     }
 }

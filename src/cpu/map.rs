@@ -1,4 +1,5 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork};
+use super::optimizer::lend;
 use crate::expr::{CHUNK, Evaluator};
 use crate::graph::Distribution;
 use crate::kernels::words::{STATE_BATCH, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
@@ -25,19 +26,21 @@ pub(super) fn run(k: &Map, workers: &mut [Evaluator], reads: &[&[u32]], writes: 
     fork(workers, 0..k.size(), CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
         for first in units.clone().step_by(CHUNK) {
             let len = CHUNK.min(units.end - first);
-            e.chunk(|i, row| {
+            e.chunk_of(|i, row| {
                 if let Some(draw) = i.checked_sub(k.inputs.len()) {
-                    return drawn(&mut row[..len], &k.draws[draw], state[0], first);
+                    drawn(&mut row[..len], &k.draws[draw], state[0], first);
+                    return None;
                 }
                 let (from, s) = (f32s(reads[i]), &k.inputs[i]);
                 match k.spec.reads[i] {
-                    Read::Flat => row[..len].copy_from_slice(&from[s.offset + first..][..len]),
+                    Read::Flat => return lend(row, &from[s.offset + first..][..len]),
                     Read::One => row.fill(from[s.offset]),
                     Read::Strided | Read::Window => strided(&mut row[..len], from, s, &k.shape, first),
                 }
+                None
             });
             for (o, out) in w.iter_mut().enumerate().take(k.outputs.len()) {
-                f32s_mut(out)[first - units.start..][..len].copy_from_slice(&e.output(o)[..len]);
+                e.store(o, &mut f32s_mut(out)[first - units.start..][..len]);
             }
         }
     });

@@ -1,6 +1,6 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, total, wide};
 use super::rates::{View, stopped};
-use crate::expr::{CHUNK, Evaluator};
+use crate::expr::{CHUNK, Evaluator, Row, whole};
 use crate::kernels::words::{BLOCK, STATE_WORDS};
 use crate::kernels::{Direction, Optimizer, Squares};
 use std::ops::Range;
@@ -64,21 +64,30 @@ fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Ran
         let n = chunk.len();
         let at = own + first - all.start..own + first - all.start + n;
         view.turn_to(e, first, &mut last);
-        e.chunk(|i, row| match i {
-            0 => row[..n].copy_from_slice(&f32s(w[0])[at.clone()]),
+        e.chunk_of(|i, row| match i {
+            0 => lend(row, &f32s(w[0])[at.clone()]),
             // a block of directions is followed by its norms
             1 if k.applies => {
                 let from = g[first / BLOCK * Direction::STRIDE..].chunks(Direction::STRIDE);
                 row[..n].chunks_mut(BLOCK).zip(from).for_each(|(r, u)| r.copy_from_slice(&u[..r.len()]));
+                None
             }
-            1 => row[..n].copy_from_slice(&g[chunk.clone()]),
-            _ => row[..n].copy_from_slice(&f32s(w[i - 1])[at.clone()]),
+            1 => lend(row, &g[chunk.clone()]),
+            _ => lend(row, &f32s(w[i - 1])[at.clone()]),
         });
         for (o, out) in w.iter_mut().enumerate().take(1 + k.moments) {
-            f32s_mut(out)[at.clone()].copy_from_slice(&e.output(o)[..n]);
+            e.store(o, &mut f32s_mut(out)[at.clone()]);
         }
         first = chunk.end;
     }
+}
+
+/// A whole row where it lies; a part of one is copied.
+pub(super) fn lend<'a>(row: &mut Row, from: &'a [f32]) -> Option<&'a Row> {
+    whole(from).or_else(|| {
+        row[..from.len()].copy_from_slice(from);
+        None
+    })
 }
 
 pub(super) fn squares_spans(k: &Squares) -> Vec<Range<usize>> {

@@ -3,7 +3,8 @@ use super::{Binary, Expr, Node, Unary};
 /// Values computed at a time: small enough that a formula's intermediates stay in the first-level cache.
 pub const CHUNK: usize = 256;
 
-type Row = [f32; CHUNK];
+/// One value for each place of a chunk.
+pub type Row = [f32; CHUNK];
 
 /// Evaluates a formula over slices, [`CHUNK`] values at a time, with the machine's widest vectors. Keeps its scratch memory between calls.
 ///
@@ -31,49 +32,111 @@ impl Evaluator {
         }
     }
 
-    /// One chunk: `load(i, row)` fills input `i`; the outputs are then read with [`Evaluator::output`].
+    /// One chunk: `load(i, row)` fills input `i`. Then [`Evaluator::store`] or [`Evaluator::output`] gives the outputs.
     pub fn chunk(&mut self, mut load: impl FnMut(usize, &mut Row)) {
-        for (row, n) in self.rows.iter_mut().zip(self.expr.nodes()) {
-            if let Node::Input(i) = n {
-                load(*i, row);
-            }
-        }
-        let (nodes, outputs, rows) = (self.expr.nodes(), self.expr.outputs(), &mut self.rows);
-        pulp::Arch::new().dispatch(|| {
-            compute(nodes, rows);
-            for &o in outputs {
-                if matches!(nodes[o], Node::Unary(..) | Node::Binary(..)) {
-                    flush(&mut rows[o]);
-                }
-            }
+        self.chunk_of(|i, row| {
+            load(i, row);
+            None
         });
     }
 
-    /// Output `i` of the last chunk.
-    pub fn output(&self, i: usize) -> &Row {
-        &self.rows[self.expr.outputs()[i]]
+    /// As [`Evaluator::chunk`], where `load` may say where a whole row lies ([`whole`]) in place of filling one.
+    pub fn chunk_of<'a>(&mut self, mut load: impl FnMut(usize, &mut Row) -> Option<&'a Row>) {
+        let mut lent = [None; LENT];
+        for (at, n) in self.expr.nodes().iter().enumerate() {
+            let Node::Input(i) = *n else { continue };
+            let row = &mut self.rows[at];
+            let found = load(i, row);
+            match lent.get_mut(i) {
+                // what is an output as it came is read in its own row
+                Some(place) if !self.expr.outputs().contains(&at) => *place = found,
+                _ => found.into_iter().for_each(|r| *row = *r),
+            }
+        }
+        pulp::Arch::new().dispatch(Compute { nodes: self.expr.nodes(), rows: &mut self.rows, lent });
+    }
+
+    /// The first values of output `o` of the last chunk, to `out`.
+    pub fn store(&mut self, o: usize, out: &mut [f32]) {
+        let (from, normal) = (&self.rows[self.expr.outputs()[o]], self.computed(o));
+        pulp::Arch::new().dispatch(Store { from, normal, to: out });
+    }
+
+    /// Output `o` of the last chunk.
+    pub fn output(&mut self, o: usize) -> &Row {
+        let computed = self.computed(o);
+        let row = &mut self.rows[self.expr.outputs()[o]];
+        if computed {
+            row.iter_mut().for_each(|v| *v = normal(*v));
+        }
+        row
+    }
+
+    fn computed(&self, o: usize) -> bool {
+        matches!(self.expr.nodes()[self.expr.outputs()[o]], Node::Unary(..) | Node::Binary(..))
     }
 }
 
-#[inline(always)]
-fn compute(nodes: &[Node], rows: &mut [Row]) {
-    for (i, n) in nodes.iter().enumerate() {
-        let (before, rest) = rows.split_at_mut(i);
-        let out = &mut rest[0];
-        match *n {
-            Node::Unary(u, a) => unary(u, &before[a], out),
-            Node::Binary(b, x, y) => binary(b, &before[x], &before[y], out),
-            Node::Select(c, a, b) => select(&before[c], &before[a], &before[b], out),
-            _ => {}
+/// Inputs whose rows can be read where they lie.
+const LENT: usize = 8;
+
+/// The row, where a slice is a whole one: what the `load` of [`Evaluator::chunk_of`] lends.
+pub fn whole(x: &[f32]) -> Option<&Row> {
+    x.try_into().ok()
+}
+
+// structs and not closures: what the compiler leaves uninlined keeps narrow vectors
+
+struct Compute<'a> {
+    nodes: &'a [Node],
+    rows: &'a mut [Row],
+    lent: [Option<&'a Row>; LENT],
+}
+
+impl pulp::NullaryFnOnce for Compute<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        for (i, n) in self.nodes.iter().enumerate() {
+            let (before, rest) = self.rows.split_at_mut(i);
+            let out = &mut rest[0];
+            let at = |j: usize| match self.nodes[j] {
+                Node::Input(i) => self.lent.get(i).copied().flatten().unwrap_or(&before[j]),
+                _ => &before[j],
+            };
+            match *n {
+                Node::Unary(u, a) => unary(u, at(a), out),
+                Node::Binary(b, x, y) => binary(b, at(x), at(y), out),
+                Node::Select(c, a, b) => select(at(c), at(a), at(b), out),
+                _ => {}
+            }
         }
     }
 }
 
-#[inline(always)]
-fn flush(row: &mut Row) {
-    for v in row {
-        *v = if v.abs() < f32::MIN_POSITIVE { f32::from_bits(v.to_bits() & 0x8000_0000) } else { *v };
+struct Store<'a> {
+    from: &'a Row,
+    normal: bool,
+    to: &'a mut [f32],
+}
+
+impl pulp::NullaryFnOnce for Store<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        let pairs = self.to.iter_mut().zip(self.from);
+        if self.normal {
+            pairs.for_each(|(o, &v)| *o = normal(v));
+        } else {
+            pairs.for_each(|(o, &v)| *o = v);
+        }
     }
+}
+
+/// 0 with its sign for what is below the normal range.
+#[inline(always)]
+fn normal(v: f32) -> f32 {
+    if v.abs() < f32::MIN_POSITIVE { f32::from_bits(v.to_bits() & 0x8000_0000) } else { v }
 }
 
 #[inline(always)]

@@ -22,7 +22,7 @@ mod wgsl;
 #[cfg(test)]
 mod tests;
 
-pub use eval::{CHUNK, Evaluator};
+pub use eval::{CHUNK, Evaluator, Row, whole};
 pub use primitive::{Binary, Unary};
 pub use real::Real;
 pub use scalar::Scalar;

@@ -100,8 +100,8 @@ macro_rules! moments {
 moments!(Adam);
 moments!(AdamW);
 
-// the learning rate stands over the first correction; this is the root of the second
-const ROOT: usize = 1;
+// PyTorch's `lr / c1 * m / (sqrt(v) / root + eps)`, times `root` above and below: one division in place of two
+const EPS: usize = 1;
 
 impl Adam {
     /// Sets the L1 penalty.
@@ -116,11 +116,11 @@ impl Adam {
 
     pub(super) fn formulas(&self) -> Formulas {
         let penalties = Penalties::of(self.decay(), &self.groups);
-        Formulas::new(direction(self.betas, self.eps, self.amsgrad, Some(penalties)), |p, u| p - Scalar::rate(LR) * u)
+        Formulas::new(direction(self.betas, self.amsgrad, Some(penalties)), |p, u| p - Scalar::rate(LR) * u)
     }
 
     pub(super) fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
-        let mut r = corrected(self.betas, t, lr);
+        let mut r = corrected(self.betas, self.eps, t, lr);
         decay.coupled(&mut r);
         r
     }
@@ -137,12 +137,12 @@ impl AdamW {
     }
 
     pub(super) fn formulas(&self) -> Formulas {
-        let direction = direction(self.betas, self.eps, self.amsgrad, None);
+        let direction = direction(self.betas, self.amsgrad, None);
         Formulas::new(direction, |p, u| p * Scalar::rate(KEEP) - Scalar::rate(LR) * u)
     }
 
     pub(super) fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
-        let mut r = corrected(self.betas, t, lr);
+        let mut r = corrected(self.betas, self.eps, t, lr);
         decay.decoupled(lr, &mut r);
         r
     }
@@ -153,20 +153,20 @@ impl AdamW {
     }
 }
 
-fn direction((b1, b2): (f64, f64), eps: f64, amsgrad: bool, penalties: Option<Penalties>) -> Expr {
+fn direction((b1, b2): (f64, f64), amsgrad: bool, penalties: Option<Penalties>) -> Expr {
     Expr::of(if amsgrad { 5 } else { 4 }, |x| {
         let g = penalties.map_or(x[1].clone(), |p| p.add(&x[0], &x[1]));
         let m = b1 * &x[2] + (1.0 - b1) * &g;
         let v = b2 * &x[3] + (1.0 - b2) * (&g * &g);
         let largest = amsgrad.then(|| x[4].maximum(&v));
-        let u = &m / (largest.as_ref().unwrap_or(&v).sqrt() / Scalar::rate(ROOT) + eps);
+        let u = &m / (largest.as_ref().unwrap_or(&v).sqrt() + Scalar::rate(EPS));
         [u, m, v].into_iter().chain(largest).collect()
     })
 }
 
-fn corrected((b1, b2): (f64, f64), t: f64, lr: f64) -> Rates {
-    let mut r = Rates::default();
-    r[LR] = (lr / correction(b1, t)) as f32;
-    r[ROOT] = libm::sqrt(correction(b2, t)) as f32;
+fn corrected((b1, b2): (f64, f64), eps: f64, t: f64, lr: f64) -> Rates {
+    let (mut r, root) = (Rates::default(), libm::sqrt(correction(b2, t)));
+    r[LR] = (lr * root / correction(b1, t)) as f32;
+    r[EPS] = (eps * root) as f32;
     r
 }
