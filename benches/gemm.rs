@@ -83,7 +83,7 @@ fn row(layout: &'static str, [m, n, k]: [usize; 3], tile: Tile, chosen: bool) ->
     let (ta, tb) = (layout.starts_with('t'), layout.ends_with('t'));
     let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
     let (a, b) = (matrix(if ta { m } else { k }), matrix(if tb { k } else { n }));
-    let fours = |x: &Matrix| matches!(tile, Tile::Direct { .. }) && x.pitch.is_multiple_of(4);
+    let fours = |x: &Matrix| x.pitch.is_multiple_of(4);
     let (va, vb) = (fours(&a), fours(&b));
     let spec = GemmSpec { ta, tb, va, vb, tile, epilogue: Expr::identity(), row_sum: false, via: vec![0] };
     let gemm = Gemm { spec, m, n, k, batch: 1, a, b, extras: vec![], outputs: vec![0], row_sum: 0 };
@@ -94,8 +94,8 @@ fn rows(o: &Options, profile: Profile) -> Vec<Row> {
     let cubes = o.sizes.iter().flat_map(|&s| LAYOUTS.map(|l| (l, [s; 3])));
     let mut all = Vec::new();
     for (layout, shape) in cubes.chain(STEPS) {
-        let [m, n, _] = shape;
-        let tile = Tile::choose(profile, m, n);
+        let [m, n, k] = shape;
+        let tile = Tile::choose(profile, m, n, k);
         all.push(row(layout, shape, tile, true));
         if o.tiles {
             all.extend(Tile::all(profile).into_iter().filter(|t| *t != tile).map(|t| row(layout, shape, t, false)));

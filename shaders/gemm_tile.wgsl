@@ -1,9 +1,15 @@
-// gemm for GPUs: a workgroup makes a BM x BN tile from slices of BK staged in workgroup memory, a thread 4 x 4 of it.
-// Generated: TA, TB, BM, BN, BK, ROW_SUM, a1/b1 (one element from (major, minor) of the stored matrix), store.
-const THREADS = (BM / 4u) * (BN / 4u);
-const PITCH = BM + 4u;
-var<workgroup> tile_a: array<f32, PITCH * BK>;
-var<workgroup> tile_b: array<vec4<f32>, BN / 4u * BK>;
+// gemm for GPUs: a workgroup makes a BM x BN tile from slices of BK staged in workgroup memory, a thread RM x RN of it: vectors of four rows
+// and of four columns, a tile's width apart, so that neighbours read neighbours.
+// Generated: TA, TB, BM, BN, BK, RM, RN, ROW_SUM, a4/b4 (four elements from (major, minor) of the stored matrix), store; lib/block: a_rows, b_columns.
+const TX = BN / RN;
+const TY = BM / RM;
+const THREADS = TX * TY;
+const FOURS = RM / 4u;
+const WIDE = RN / 4u;
+const PITCH_A = BM / 4u + 1u;
+const PITCH_B = BN / 4u;
+var<workgroup> tile_a: array<vec4<f32>, PITCH_A * BK>;
+var<workgroup> tile_b: array<vec4<f32>, PITCH_B * BK>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -13,48 +19,53 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let batch = group.z;
     let row0 = group.y * BM;
     let col0 = group.x * BN;
-    let tx = lane % (BN / 4u);
-    let ty = lane / (BN / 4u);
-    var acc: array<vec4<f32>, 4>;
-    var row_sum: vec4<f32>;
+    let tx = lane % TX;
+    let ty = lane / TX;
+    var acc: array<vec4<f32>, RM * WIDE>;
+    var row_sum: array<vec4<f32>, FOURS>;
     for (var k0 = 0u; k0 < k_all; k0 += BK) {
-        // neighbours read neighbours in memory
-        for (var i = lane; i < BM * BK; i += THREADS) {
-            let r = select(i / BK, i % BM, TA);
-            let k = select(i % BK, i / BM, TA);
-            var x = 0.0;
-            if (row0 + r < m && k0 + k < k_all) {
-                if (TA) { x = a1(batch, k0 + k, row0 + r); } else { x = a1(batch, row0 + r, k0 + k); }
-            }
-            tile_a[k * PITCH + r] = x;
+        // blocks of 4 x 4; neighbours read neighbours in memory
+        for (var i = lane; i < BM / 4u * (BK / 4u); i += THREADS) {
+            let r = select(i / (BK / 4u), i % (BM / 4u), TA);
+            let k = select(i % (BK / 4u), i / (BM / 4u), TA);
+            let x = a_rows(batch, k0 + 4u * k, row0 + 4u * r);
+            for (var j = 0u; j < 4u; j++) { tile_a[(4u * k + j) * PITCH_A + r] = x[j]; }
         }
-        for (var i = lane; i < BN * BK; i += THREADS) {
-            let c = select(i % BN, i / BK, TB);
-            let k = select(i / BN, i % BK, TB);
-            var x = 0.0;
-            if (col0 + c < n && k0 + k < k_all) {
-                if (TB) { x = b1(batch, col0 + c, k0 + k); } else { x = b1(batch, k0 + k, col0 + c); }
-            }
-            tile_b[k * (BN / 4u) + c / 4u][c % 4u] = x;
+        for (var i = lane; i < BN / 4u * (BK / 4u); i += THREADS) {
+            let c = select(i % (BN / 4u), i / (BK / 4u), TB);
+            let k = select(i / (BN / 4u), i % (BK / 4u), TB);
+            let x = b_columns(batch, k0 + 4u * k, col0 + 4u * c);
+            for (var j = 0u; j < 4u; j++) { tile_b[(4u * k + j) * PITCH_B + c] = x[j]; }
         }
         workgroupBarrier();
         for (var k = 0u; k < BK; k++) {
-            let at = k * PITCH + ty * 4u;
-            let a = vec4<f32>(tile_a[at], tile_a[at + 1u], tile_a[at + 2u], tile_a[at + 3u]);
-            let b = tile_b[k * (BN / 4u) + tx];
-            for (var i = 0u; i < 4u; i++) { acc[i] = fma(vec4<f32>(a[i]), b, acc[i]); }
-            if (ROW_SUM) { row_sum += a; }
+            var b: array<vec4<f32>, WIDE>;
+            for (var v = 0u; v < WIDE; v++) { b[v] = tile_b[k * PITCH_B + tx + v * TX]; }
+            for (var u = 0u; u < FOURS; u++) {
+                let a = tile_a[k * PITCH_A + ty + u * TY];
+                for (var i = 0u; i < 4u; i++) {
+                    for (var v = 0u; v < WIDE; v++) {
+                        let at = (4u * u + i) * WIDE + v;
+                        acc[at] = fma(vec4<f32>(a[i]), b[v], acc[at]);
+                    }
+                }
+                if (ROW_SUM) { row_sum[u] += a; }
+            }
         }
         workgroupBarrier();
     }
-    for (var i = 0u; i < 4u; i++) {
-        let row = row0 + ty * 4u + i;
-        if (row < m) {
-            for (var j = 0u; j < 4u; j++) {
-                let col = col0 + tx * 4u + j;
-                if (col < n) { store(batch, row, col, acc[i][j]); }
+    for (var u = 0u; u < FOURS; u++) {
+        for (var i = 0u; i < 4u; i++) {
+            let row = row0 + 4u * (ty + u * TY) + i;
+            if (row < m) {
+                for (var v = 0u; v < WIDE; v++) {
+                    for (var j = 0u; j < 4u; j++) {
+                        let col = col0 + 4u * (tx + v * TX) + j;
+                        if (col < n) { store(batch, row, col, acc[(4u * u + i) * WIDE + v][j]); }
+                    }
+                }
+                if (ROW_SUM && col0 + tx == 0u) { store_row_sum(row, row_sum[u][i]); }
             }
-            if (ROW_SUM && col0 + tx == 0u) { store_row_sum(row, row_sum[i]); }
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::source::{MATH, Source};
+use super::source::{BLOCK, MATH, Source};
 use super::{Access, Tile, owners, to_words};
 use crate::expr::Expr;
 
@@ -96,7 +96,10 @@ impl Gemm {
         s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).line(MATH);
         match tile {
             Tile::Direct { rows, vectors } => s.number("ROWS", *rows).number("NV", *vectors),
-            Tile::Square { side } => s.number("BM", *side).number("BN", *side).number("BK", 16),
+            Tile::Staged { rows, columns, depth, each: [rm, rn] } => {
+                s.number("BM", *rows).number("BN", *columns).number("BK", *depth).number("RM", *rm).number("RN", *rn).line(BLOCK)
+            }
+            Tile::Split => s.line(BLOCK),
         };
         // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
         load(&mut s, "a", 3, *va, if *ta { "dim(0u)" } else { "dim(2u)" });
@@ -124,7 +127,8 @@ impl Gemm {
         s.line(format!("fn store_row_sum(row: u32, value: f32) {{ {sum} }}"));
         s.finish(match tile {
             Tile::Direct { .. } => include_str!("../../shaders/gemm_direct.wgsl"),
-            Tile::Square { .. } => include_str!("../../shaders/gemm_tile.wgsl"),
+            Tile::Staged { .. } => include_str!("../../shaders/gemm_tile.wgsl"),
+            Tile::Split => include_str!("../../shaders/gemm_split.wgsl"),
         })
     }
 

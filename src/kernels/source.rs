@@ -6,6 +6,7 @@ pub(super) const MATH: &str = include_str!("../../shaders/lib/math.wgsl");
 pub(super) const RANDOM: &str = include_str!("../../shaders/lib/random.wgsl");
 pub(super) const FINITE: &str = include_str!("../../shaders/lib/finite.wgsl");
 pub(super) const ORDER: &str = include_str!("../../shaders/lib/order.wgsl");
+pub(super) const BLOCK: &str = include_str!("../../shaders/lib/block.wgsl");
 const TREE: &str = include_str!("../../shaders/lib/tree.wgsl");
 const SERIAL: &str = include_str!("../../shaders/lib/serial.wgsl");
 

@@ -265,7 +265,7 @@ impl Lowering<'_> {
         let (rows, columns) = (out[r - 2], out[r - 1]);
         let k = sa[r - if ta { 2 } else { 1 }];
         let batch = out.size() / (rows * columns);
-        let tile = Tile::choose(self.r.profile, rows, columns);
+        let tile = Tile::choose(self.r.profile, rows, columns, k);
         let matrix = |l: &Self, v: Value| {
             let s = l.g.shape(v);
             let (from, offset) = l.place(v);
@@ -274,8 +274,8 @@ impl Lowering<'_> {
             (from, Matrix { offset, pitch: s[r - 1], batch: if s.size() == one { 0 } else { one } })
         };
         let ((from_a, a), (from_b, b)) = (matrix(self, va), matrix(self, vb));
-        // one row of fours at a time, where rows start at fours; the workgroup tile stages single elements
-        let fours = |m: &Matrix| matches!(tile, Tile::Direct { .. }) && m.pitch.is_multiple_of(4) && m.offset.is_multiple_of(4);
+        // one row of fours at a time, where rows start at fours
+        let fours = |m: &Matrix| m.pitch.is_multiple_of(4) && m.offset.is_multiple_of(4);
         let outputs = self.groups.outputs(group);
         let (epilogue, inputs) = self.formula(group, Some(node.into()), &outputs);
         let mut buffers = vec![from_a, from_b];

@@ -166,7 +166,11 @@ const PRODUCTS: &[(usize, usize, usize)] = &[
     (2, 1000, 3),
     (3, 2, 1000),
     (130, 129, 33),
+    (9, 33, 200),
 ];
+
+/// Too large to be tried in every layout: where a GPU takes its largest tile.
+const LARGE: &[(&str, usize, usize, usize)] = &[("nn", 2049, 1025, 9), ("nt", 1030, 2050, 7)];
 
 fn stored(transposed: bool, rows: usize, columns: usize) -> [usize; 2] {
     if transposed { [columns, rows] } else { [rows, columns] }
@@ -187,6 +191,18 @@ pub fn products() -> Vec<Case> {
             }));
         }
     }
+    for &(layout, m, n, k) in LARGE {
+        let tb = layout == "nt";
+        let b = stored(tb, k, n);
+        out.push(Case::new(format!("{layout} {m} x {n} x {k}"), move |make| {
+            make.weigh(&make.p([m, k]).matmul_with(&make.p(b), false, tb))
+        }));
+    }
+    out.push(Case::new("a long product of rank 3", |m| m.weigh(&m.p([3, 9, 300]).matmul(&m.p([3, 300, 17])))));
+    out.push(Case::new("a long row sum", |m| {
+        let (x, y) = (m.p([203, 24]), m.p([203, 20]));
+        m.weigh(&x.matmul_with(&y, true, false)) + m.weigh(&x.sum_axes(&[0]))
+    }));
     out.push(Case::new("x times x transposed", |m| {
         let x = m.p([33, 7]);
         m.weigh(&x.matmul_with(&x, false, true))

@@ -284,7 +284,7 @@ const GEMM_DIRECT: &[Line] = &[
 const GEMM_TILE: &[Line] = &[
     ("a stale tail", G, &[("k0 < k_all; k0 += BK", "k0 + BK <= k_all; k0 += BK")], &["nn 9 x 36 x 15", "nn 33 x 65 x 31"]),
     ("a dropped last term of a slice", G, &[("k < BK; k++", "k + 1u < BK; k++")], &["nn 8 x 32 x 16"]),
-    ("a dropped accumulation", G, &[("fma(vec4<f32>(a[i]), b, acc[i])", "vec4<f32>(a[i]) * b")], &["nn 33 x 65 x 31"]),
+    ("a dropped accumulation", G, &[("fma(vec4<f32>(a[i]), b[v], acc[at])", "vec4<f32>(a[i]) * b[v]")], &["nn 33 x 65 x 31"]),
     (
         "no barrier before the tile is read",
         G,
@@ -294,29 +294,60 @@ const GEMM_TILE: &[Line] = &[
     (
         "no barrier before the tile is written",
         G,
-        &[("row_sum += a; }\n        }\n        workgroupBarrier();", "row_sum += a; }\n        }")],
+        &[("            }\n        }\n        workgroupBarrier();", "            }\n        }")],
         &["nn 33 x 65 x 31"],
     ),
-    ("half of the tile of A loaded", G, &[("i < BM * BK; i += THREADS", "i < BM * BK / 2u; i += THREADS")], &["nn 33 x 65 x 31"]),
-    ("half of the tile of B loaded", G, &[("i < BN * BK; i += THREADS", "i < BN * BK / 2u; i += THREADS")], &["nn 33 x 65 x 31"]),
+    ("half of the tile of A loaded", G, &[("i < BM / 4u * (BK / 4u)", "i < BM / 8u * (BK / 4u)")], &["nn 33 x 65 x 31"]),
+    ("half of the tile of B loaded", G, &[("i < BN / 4u * (BK / 4u)", "i < BN / 8u * (BK / 4u)")], &["nn 33 x 65 x 31"]),
     (
-        "no edge of the terms",
+        "A's terms in another order",
         G,
-        &[("row0 + r < m && k0 + k < k_all", "row0 + r < m"), ("col0 + c < n && k0 + k < k_all", "col0 + c < n")],
+        &[("tile_a[(4u * k + j) * PITCH_A + r] = x[j]", "tile_a[(4u * k + j) * PITCH_A + r] = x[3u - j]")],
         &["nn 3 x 7 x 5"],
     ),
-    ("a row of A too few", G, &[("row0 + r < m &&", "row0 + r + 1u < m &&")], &["nn 3 x 7 x 5"]),
-    ("A's rows and columns swapped", G, &[("x = a1(batch, row0 + r, k0 + k)", "x = a1(batch, k0 + k, row0 + r)")], &["nn 3 x 7 x 5"]),
-    ("B's rows and columns swapped", G, &[("x = b1(batch, k0 + k, col0 + c)", "x = b1(batch, col0 + c, k0 + k)")], &["nn 3 x 7 x 5"]),
-    ("a wrong pitch of the tile", G, &[("k * PITCH + ty * 4u", "k * BM + ty * 4u")], &["nn 8 x 32 x 16"]),
+    ("a wrong pitch of the tile", G, &[("let a = tile_a[k * PITCH_A", "let a = tile_a[k * (PITCH_A - 1u)")], &["nn 8 x 32 x 16"]),
+    ("a thread's second rows as its first", G, &[("PITCH_A + ty + u * TY", "PITCH_A + ty")], &["nn 130 x 129 x 33"]),
+    ("a thread's second columns as its first", G, &[("PITCH_B + tx + v * TX", "PITCH_B + tx")], &["nn 2049 x 1025 x 9"]),
     ("every batch the first, of A", G, &[("dim(3u) + batch * dim(5u)", "dim(3u)")], &["nn of rank 3"]),
     ("every batch the first, of the result", G, &[("(batch * dim(0u) + row) * dim(1u)", "row * dim(1u)")], &["nn of rank 3"]),
     ("columns that are stale", G, &[("if (col < n)", "if (col + 1u < n)")], &["nn 3 x 7 x 5"]),
     ("rows that are stale", G, &[("if (row < m)", "if (row + 1u < m)")], &["nn 3 x 7 x 5"]),
     ("no edge of the rows", G, &[("if (row < m)", "if (true)")], &["rows beyond the edge"]),
     ("no edge of the columns", G, &[("if (col < n)", "if (true)")], &["nn 33 x 65 x 31"]),
-    ("the row sum of the last slice alone", G, &[("row_sum += a", "row_sum = a")], &["layers with relu"]),
-    ("the row sum's edge of the terms", G, &[("row0 + r < m && k0 + k < k_all", "row0 + r < m")], &["a row sum beside another parameter"]),
+    ("the row sum of the last slice alone", G, &[("row_sum[u] += a", "row_sum[u] = a")], &["layers with relu"]),
+];
+
+const LIB_BLOCK: &[Line] = &[
+    ("no edge of the terms", G, &[("if (k + 3u < k_all) { return x; }", "return x;")], &["nn 3 x 7 x 5"]),
+    ("A not turned", G, &[("x = transpose(mat4x4<f32>(\n            a4(", "x = (mat4x4<f32>(\n            a4(")], &["nn 3 x 7 x 5"]),
+    ("B not turned", G, &[("x = transpose(mat4x4<f32>(\n            b4(", "x = (mat4x4<f32>(\n            b4(")], &["nt 33 x 65 x 31"]),
+    ("a row of A too few", G, &[("a4(batch, min(row + 3u, last), k)", "a4(batch, min(row + 2u, last), k)")], &["nn 8 x 32 x 16"]),
+    ("the row sum's edge of the terms", G, &[("if (k + 3u < k_all) { return x; }", "return x;")], &["a row sum beside another parameter"]),
+    ("no edge of the terms", G, &[("if (k + 3u < k_all) { return x; }", "return x;")], &["nn 257 x 3 x 255"]),
+];
+
+const GEMM_SPLIT: &[Line] = &[
+    ("a slice that is left out", G, &[("s < SLICES; s++) { sum", "s + 1u < SLICES; s++) { sum")], &["nn 3 x 2 x 1000"]),
+    ("slices that overlap", G, &[("k += 4u * SLICES", "k += 2u * SLICES")], &["nn 3 x 2 x 1000"]),
+    (
+        "no barrier before the parts are read",
+        G,
+        &[("    workgroupBarrier();\n    // an element", "    // an element")],
+        &["nn 3 x 2 x 1000"],
+    ),
+    ("another cell's rows", G, &[("row0 + cell / 4u * 4u", "row0")], &["nn 257 x 3 x 255"]),
+    ("another cell's columns", G, &[("r / 4u * 4u + c / 4u) * 4u", "r / 4u * 4u) * 4u")], &["tn 9 x 33 x 200"]),
+    ("a row within its vector", G, &[("* 4u + r % 4u][c % 4u]", "* 4u][c % 4u]")], &["nn 3 x 2 x 1000"]),
+    ("every batch the first, of B", G, &[("dim(6u) + batch * dim(8u)", "dim(6u)")], &["a long product of rank 3"]),
+    ("rows that are stale", G, &[("row0 + r < m && col0", "row0 + r + 1u < m && col0")], &["nn 257 x 3 x 255"]),
+    ("columns that are stale", G, &[("col0 + c < n)", "col0 + c + 1u < n)")], &["nn 257 x 3 x 255"]),
+    ("the row sum of the last slice alone", G, &[("total += parts", "total = parts")], &["a long row sum"]),
+    (
+        "the row sum before the parts are read",
+        G,
+        &[("    if (ROW_SUM) {\n        workgroupBarrier();", "    if (ROW_SUM) {")],
+        &["a long row sum"],
+    ),
 ];
 
 const OPTIMIZER: &[Line] = &[
@@ -481,7 +512,9 @@ const ALL: &[(&str, &[Line])] = &[
     ("scatter_links", SCATTER_LINKS),
     ("scatter_add", SCATTER_ADD),
     ("gemm_direct", GEMM_DIRECT),
+    ("lib/block", LIB_BLOCK),
     ("gemm_tile", GEMM_TILE),
+    ("gemm_split", GEMM_SPLIT),
     ("accumulate", ACCUMULATE),
     ("squares", SQUARES),
     ("direction", DIRECTION),
