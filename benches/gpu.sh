@@ -11,6 +11,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 gl=$PWD/.gl
 # The loader, and what NVIDIA's Vulkan driver links.
 packages="libvulkan1 libegl1 libglvnd0 libopengl0 libgl1 libglx0 libgles2"
+programs=(step gemm dispatch mnist)
+# Seconds from the start after which nothing new is begun.
+most=570
 
 executable() { # NAME CARGO-ARGS..: builds and prints the path
     local name=$1
@@ -24,10 +27,12 @@ pack() {
     mkdir -p "$gl"
     git check-ignore -q .gl || echo "/.gl/" >>"$(git rev-parse --git-path info/exclude)"
     rm -f "$gl"/*
-    local step mnist
-    step=$(executable step bench --bench step --no-run) && mnist=$(executable mnist build --release --example mnist) || return 1
-    [ -x "$step" ] && [ -x "$mnist" ] || { echo "cargo named no executable"; return 1; }
-    strip -o "$gl/step" "$step" && strip -o "$gl/mnist" "$mnist" || return 1
+    local name built
+    for name in "${programs[@]}"; do
+        if [ "$name" = mnist ]; then built=$(executable mnist build --release --example mnist); else built=$(executable "$name" bench --bench "$name" --no-run); fi
+        [ -x "$built" ] || { echo "cargo named no executable for $name"; return 1; }
+        strip -o "$gl/$name" "$built" || return 1
+    done
     local lists
     lists=$(mktemp -d)
     mkdir -p "$lists/partial"
@@ -35,7 +40,7 @@ pack() {
     apt-get -q $o update && (cd "$gl" && apt-get -q $o download $packages) ||
         echo "no packages: apt-get could not fetch them. The other machine must have its own Vulkan loader."
     rm -rf "$lists"
-    (cd "$gl" && sha256sum step mnist) && du -sh "$gl"
+    (cd "$gl" && sha256sum "${programs[@]}") && du -sh "$gl"
     [ "$(du -sm "$gl" | cut -f1)" -lt 60 ] || { echo "larger than 60 MiB"; return 1; }
     echo "now: copy the repository with .gl/ to the GPU machine and run there: benches/gpu.sh run"
 }
@@ -73,10 +78,20 @@ manifest() {
 
 title() { printf '\n--- %s\n' "$*"; }
 
+limited() { # SECONDS COMMAND..: at most so long, and never past the script's own end
+    local seconds=$1 left=$((most - SECONDS))
+    shift
+    [ "$left" -ge 5 ] || { echo "left out, no time: $*"; return 1; }
+    timeout "$((seconds < left ? seconds : left))" "$@"
+}
+
 run() {
-    [ -x "$gl/step" ] && [ -x "$gl/mnist" ] || { echo "nothing is packed in .gl: $0 pack"; return 1; }
-    local lines status=0 python=${PYTHON:-python3} device=${GRADUS_DEVICE:-gpu}
-    lines=$(mktemp)
+    local name
+    for name in "${programs[@]}"; do
+        [ -x "$gl/$name" ] || { echo "$name is not packed in .gl: $0 pack"; return 1; }
+    done
+    local lines errors status=0 python=${PYTHON:-python3} device=${GRADUS_DEVICE:-gpu}
+    lines=$(mktemp) errors=$(mktemp)
     XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$(mktemp -d)}
     export XDG_RUNTIME_DIR
     unset GRADUS_DEVICE
@@ -87,33 +102,44 @@ run() {
     loader || return 1
     manifest
     title "mnist --device list"
-    timeout 60 "$gl/mnist" --device list || status=1
-    title "mnist --device $device, 3 epochs (synthetic digits where there is no data)"
-    timeout 120 "$gl/mnist" --device "$device" --epochs 3 || status=1
-    local peers=0
+    limited 60 "$gl/mnist" --device list || status=1
+    title "where the time of a step goes: step --profile on $device"
+    limited 60 "$gl/step" --device "$device" --only article,wide --profile || status=1
+    local peers=0 case
     "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null && peers=1
     for round in 1 2; do # taking turns
         title "round $round: step on $device and cpu, PyTorch on cuda"
-        timeout 100 "$gl/step" --device "$device" --only article,wide,tiny | tee -a "$lines" || status=1
-        timeout 100 "$gl/step" --device cpu --threads 2 --only article,wide | tee -a "$lines" || status=1
+        limited 60 "$gl/step" --device "$device" --only article,wide,tiny | tee -a "$lines" || status=1
+        limited 60 "$gl/step" --device cpu --threads 2 --only article,wide | tee -a "$lines" || status=1
         [ $peers = 1 ] || continue
-        timeout 60 "$python" benches/peers/pytorch_step.py --device cuda | tee -a "$lines" || status=1
-        timeout 60 "$python" benches/peers/pytorch_step.py --device cuda --fused | tee -a "$lines" || status=1
-        timeout 60 "$python" benches/peers/pytorch_step.py --device cuda --hidden 1024,1024 --batch 512 | tee -a "$lines" || status=1
+        for case in "--hidden 64,32 --batch 32" "--hidden 1024,1024 --batch 512"; do
+            limited 40 "$python" benches/peers/pytorch_step.py --device cuda $case | tee -a "$lines" || status=1
+            limited 40 "$python" benches/peers/pytorch_step.py --device cuda $case --fused | tee -a "$lines" || status=1
+            limited 40 "$python" benches/peers/pytorch_step.py --device cuda $case --graph | tee -a "$lines" || status=1
+            # needs a C++ compiler and Triton there: its absence is no fault of ours
+            limited 90 "$python" benches/peers/pytorch_step.py --device cuda $case --compile --fused 2>"$errors" | tee -a "$lines" ||
+                echo "PyTorch compiled: left out, $(tail -n 1 "$errors")"
+        done
     done
     [ $peers = 1 ] || echo "no PyTorch with CUDA for $python: no peer"
+    title "gemm on $device"
+    limited 60 "$gl/gemm" --device "$device" --sizes 512,1024,2048,4096 || status=1
+    title "dispatch on $device"
+    limited 30 "$gl/dispatch" --device "$device" || status=1
+    title "mnist --device $device, 3 epochs (synthetic digits where there is no data)"
+    limited 90 "$gl/mnist" --device "$device" --epochs 3 || status=1
     title "table: medians in ms a step, the first and the second round"
     grep '^{' "$lines" | sed 's/"torch"/"version"/' | awk '
         function get(key,   s) { # the value of a flat key
             if (!match($0, "\"" key "\": ?(\\[[^]]*\\]|\"[^\"]*\"|[^,}]*)")) return ""
             s = substr($0, RSTART, RLENGTH); sub("^\"" key "\": ?", "", s); gsub(/"/, "", s); gsub(/ /, "", s); return s
         }
-        { key = get("peer") (get("fused") == "true" ? " fused" : "") "|" get("device") "|" get("layers") "|" get("batch")
+        { key = get("peer") (get("fused") == "true" ? " fused" : "") (get("compile") == "true" ? " compiled" : "") (get("graph") == "true" ? " graph" : "") "|" get("device") "|" get("layers") "|" get("batch")
           if (!(key in row)) order[++n] = key
           row[key] = row[key] sprintf("%12.4f", get("ms_per_step")); launches[key] = get("launches") }
         END { for (i = 1; i <= n; i++) { split(order[i], f, "|")
-              printf "%-14s %-22s %-22s %6s %s   %s\n", f[1], f[2], f[3], f[4], row[order[i]], launches[order[i]] ? launches[order[i]] " launches" : "" } }'
-    rm -f "$lines"
+              printf "%-22s %-22s %-22s %6s %s   %s\n", f[1], f[2], f[3], f[4], row[order[i]], launches[order[i]] ? launches[order[i]] " launches" : "" } }'
+    rm -f "$lines" "$errors"
     return $status
 }
 

@@ -38,10 +38,11 @@ impl Program {
         let slots: usize = self.slots.iter().sum();
         let _ = writeln!(
             out,
-            "  slots     {} of {} in all, live at most {}",
+            "  slots     {} of {} in all, live at most {}: {:.2} times the least that any plan needs",
             self.slots.len(),
             bytes(slots as u64),
-            bytes(self.live_bytes as u64)
+            bytes(self.live_bytes as u64),
+            slots as f64 / self.live_bytes.max(1) as f64
         );
         let arena = 4 * self.arena.size as u64;
         let arenas = if self.purpose == Purpose::Train { 2 + self.moments as u64 } else { 1 };

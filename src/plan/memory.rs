@@ -1,6 +1,7 @@
 //! Slots: values that do not live at the same time share a buffer.
 
 use super::draft::{Draft, Symbol};
+use super::slots::{self, Life};
 use super::{Arena, BufferId, Launch, Output, Program, Request, human_bytes};
 use crate::kernels::words::{PARTIALS, STATE_WORDS};
 use crate::kernels::{DIMS, LogShape};
@@ -11,7 +12,7 @@ const NAMED: usize = 4;
 /// Slots start and end at this many bytes.
 const GRAIN: usize = 256;
 
-/// Gives every virtual buffer a slot: the smallest free one that holds it, else the largest free one, grown.
+/// Gives every virtual buffer a slot. The slots come with the largest first.
 pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
     let n = draft.virtuals.len();
     let end = draft.launches.len();
@@ -26,30 +27,17 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
     }
     draft.kept.iter().for_each(|&v| dies[v] = end);
     let bytes: Vec<usize> = draft.virtuals.iter().map(|b| b.next_multiple_of(GRAIN)).collect();
-    let mut slots: Vec<usize> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
+    // what no launch touches takes no slot
+    let used: Vec<usize> = (0..n).filter(|&v| born[v] < end).collect();
+    let lives: Vec<Life> = used.iter().map(|&v| Life { born: born[v], dies: dies[v], bytes: bytes[v] }).collect();
+    let (live_bytes, coloured) = (slots::bound(&lives), slots::colour(&lives));
     let mut slot_of = vec![usize::MAX; n];
-    let mut live_bytes = 0;
-    for i in 0..end {
-        for v in (0..n).filter(|&v| born[v] == i) {
-            let fits = free.iter().copied().filter(|&s| slots[s] >= bytes[v]).min_by_key(|&s| slots[s]);
-            let slot = fits.or_else(|| free.iter().copied().max_by_key(|&s| slots[s])).unwrap_or_else(|| {
-                slots.push(0);
-                slots.len() - 1
-            });
-            slots[slot] = slots[slot].max(bytes[v]);
-            free.retain(|&s| s != slot);
-            slot_of[v] = slot;
-        }
-        let live = (0..n).filter(|&v| born[v] <= i && dies[v] >= i).map(|v| bytes[v]).sum();
-        live_bytes = live_bytes.max(live);
-        free.extend((0..n).filter(|&v| dies[v] == i && born[v] <= i).map(|v| slot_of[v]));
-    }
+    used.iter().zip(&coloured.of).for_each(|(&v, &slot)| slot_of[v] = slot);
     let id = |s: Symbol| match s {
         Symbol::Fixed(b) => b,
         Symbol::Virtual(v) => BufferId::Slot(slot_of[v]),
     };
-    let mut by_size: Vec<usize> = (0..n).filter(|&v| born[v] < end).collect();
+    let mut by_size = used;
     by_size.sort_by_key(|&v| std::cmp::Reverse(bytes[v]));
     let largest = by_size.iter().take(NAMED).map(|&v| (draft.launches[born[v]].label.clone(), bytes[v])).collect();
     let launches = draft.launches.into_iter().map(|l| Launch {
@@ -72,7 +60,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         batch: r.batch,
         launches: launches.collect(),
         phases: draft.phases,
-        slots,
+        slots: coloured.bytes,
         live_bytes,
         largest,
         elements: 0,

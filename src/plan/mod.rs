@@ -16,6 +16,7 @@ mod metrics;
 mod profile;
 mod rule;
 mod session;
+mod slots;
 mod units;
 mod updates;
 mod view;
@@ -172,7 +173,7 @@ pub struct Program {
     pub launches: Vec<Launch>,
     /// The launches of each phase.
     pub phases: Vec<(Phase, Range<usize>)>,
-    /// Bytes of each slot that it needs.
+    /// Bytes of each slot that it needs, the largest first: slots are shared by all programs of a model.
     pub slots: Vec<usize>,
     /// Largest sum of slot bytes that are live at one launch: the least that any plan needs.
     pub live_bytes: usize,

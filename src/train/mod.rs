@@ -31,6 +31,8 @@ mod recipe;
 mod recover;
 mod run;
 mod settings;
+#[cfg(test)]
+mod slot_tests;
 mod spikes;
 mod step;
 mod trainer;
