@@ -44,19 +44,25 @@ impl PipelineCache {
 
     fn over(device: &wgpu::Device, file: CacheFile) -> Option<Self> {
         let data = file.load();
-        let filters = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation];
-        let scopes = filters.map(|filter| device.push_error_scope(filter));
-        let descriptor = wgpu::PipelineCacheDescriptor { label: Some("gradus"), data: data.as_deref(), fallback: true };
-        // SAFETY: the bytes are none, or those that `get_data` gave for this adapter, driver and version: the file's name and header tell
-        // whose they are, its sum that they are whole. wgpu compares the adapter and the driver's own key once more and takes none instead.
-        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
-        let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
-        if let Some(e) = errors.fold(None, Option::or) {
-            tracing::debug!("no pipeline cache: {e}");
-            return None;
-        }
+        let with = |data: Option<&[u8]>| {
+            let filters = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation];
+            let scopes = filters.map(|filter| device.push_error_scope(filter));
+            let descriptor = wgpu::PipelineCacheDescriptor { label: Some("gradus"), data, fallback: true };
+            // SAFETY: the bytes are none, or those that `get_data` gave for this adapter, driver and version: the file's name and header
+            // tell whose they are, its sum that they are whole. wgpu compares the adapter and the driver's own key once more.
+            let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+            let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
+            errors.fold(None, Option::or).map_or(Ok(cache), Err)
+        };
+        // wgpu refuses what says that it is another adapter's, and takes the rest of what it does not know for nothing
+        let refused = |e| tracing::warn!("pipelines are made anew: the driver does not take {}: {e}", file.path().display());
+        let made = data.as_deref().and_then(|d| with(Some(d)).map_err(refused).ok());
+        let cache = match made {
+            Some(cache) => cache,
+            None => with(None).map_err(|e| tracing::debug!("no pipeline cache: {e}")).ok()?,
+        };
         // what a new cache holds is nothing, and not worth a file
-        let kept = sum(&[&data.or_else(|| cache.get_data()).unwrap_or_default()]);
+        let kept = sum(&[&cache.get_data().unwrap_or_default()]);
         Some(PipelineCache { cache, file, kept: Mutex::new(kept) })
     }
 

@@ -73,6 +73,9 @@ fn each<T: Sync, R: Send>(all: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expr::Expr;
+    use crate::gpu::adapters;
+    use crate::kernels::Map;
 
     /// Whatever the threads do, answers come in order, each thing done once.
     #[test]
@@ -86,6 +89,104 @@ mod tests {
             });
             assert_eq!(out, all.iter().map(|i| i * i).collect::<Vec<_>>());
             assert_eq!(done.into_inner(), n);
+        }
+    }
+
+    /// A map that adds `n`; distinct for each `n`.
+    fn add(n: usize) -> Kernel {
+        let formula = Expr::of(0, |_| vec![(n as f64).into()]);
+        Kernel::Map(Map::new(formula, &[64], vec![], vec![0]))
+    }
+
+    /// Pipelines made at once from several threads, while the device computes with others: all are what their texts say, and each text's fault
+    /// is told of that text. `GRADUS_STRESS=50` makes it a long run.
+    #[test]
+    fn pipelines_at_once_are_each_their_own() {
+        let Some(gpu) = adapters().last().and_then(|a| Gpu::open(a).ok()) else {
+            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "no adapter");
+            return eprintln!("skipped: no adapter");
+        };
+        let rounds = std::env::var("GRADUS_STRESS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+        for round in 0..rounds {
+            let kernels: Vec<Kernel> = (0..24).map(|i| add(1000 + 24 * round + i)).collect();
+            let wanted = |k: &Kernel| k.source();
+            let before = gpu.pipeline_count();
+            let made = std::thread::scope(|s| {
+                // two models at once, which want the same
+                let all = || gpu.pipelines(kernels.iter().map(|k| (k, wanted(k))).collect(), round % 2 == 0).unwrap();
+                let other = s.spawn(all);
+                let ours = all();
+                // those are used while others are made
+                for (i, p) in ours.iter().enumerate() {
+                    assert_eq!(gpu.run_once(p), [(1000 + 24 * round + i) as f32; 64], "{i} of round {round}");
+                }
+                (ours, other.join().unwrap())
+            });
+            assert_eq!((made.0.len(), made.1.len(), gpu.pipeline_count()), (24, 24, before + 24));
+        }
+    }
+
+    #[test]
+    fn of_several_faults_the_first_is_told() {
+        let Some(gpu) = adapters().last().and_then(|a| Gpu::open(a).ok()) else {
+            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "no adapter");
+            return eprintln!("skipped: no adapter");
+        };
+        let kernels: Vec<Kernel> = (0..8).map(|i| add(90 + i)).collect();
+        for round in 0..5 {
+            let text = |i: usize, k: &Kernel| match i {
+                3 | 6 => format!("{}\n// {round}\nfn fault_{i}() {{ missing_{i}(); }}", k.source()),
+                _ => format!("{}\n// {round}", k.source()),
+            };
+            let wanted = || kernels.iter().enumerate().map(|(i, k)| (k, text(i, k))).collect::<Vec<_>>();
+            let e = gpu.pipelines(wanted(), true).map(drop).unwrap_err().to_string();
+            assert!(e.contains("missing_3") && !e.contains("missing_6"), "{e}");
+            // the others were made, and the device goes on
+            let good = wanted().into_iter().enumerate().filter(|(i, _)| *i != 3 && *i != 6).map(|(_, w)| w).collect();
+            let before = gpu.pipeline_count();
+            assert_eq!(gpu.pipelines(good, true).unwrap().len(), 6);
+            assert_eq!(gpu.pipeline_count(), before);
+        }
+        assert!(!gpu.is_lost());
+    }
+
+    impl Gpu {
+        /// What a pipeline without inputs writes to 64 elements.
+        fn run_once(&self, p: &Pipeline) -> Vec<f32> {
+            let buffer =
+                |size, usage| self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
+            let dims = buffer(256, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST);
+            let out = buffer(256, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
+            let back = buffer(256, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+            let mut row = add(0).dims();
+            row.resize(64, 0);
+            self.queue.write_buffer(&dims, 0, bytemuck::cast_slice(&row));
+            let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &p.layout,
+                entries: &[
+                    wgpu::BindGroupEntry { binding: 0, resource: dims.as_entire_binding() },
+                    wgpu::BindGroupEntry { binding: 1, resource: out.as_entire_binding() },
+                ],
+            });
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                let grid = add(0).grid();
+                pass.set_pipeline(&p.pipeline);
+                pass.set_bind_group(0, &group, &[]);
+                pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+            }
+            encoder.copy_buffer_to_buffer(&out, 0, &back, 0, 256);
+            self.queue.submit([encoder.finish()]);
+            let mapped = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let note = mapped.clone();
+            back.map_async(wgpu::MapMode::Read, .., move |r| note.store(r.is_ok(), std::sync::atomic::Ordering::Release));
+            while !mapped.load(std::sync::atomic::Ordering::Acquire) {
+                self.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+            }
+            let view = back.slice(..).get_mapped_range().unwrap();
+            bytemuck::pod_collect_to_vec(&view)
         }
     }
 }

@@ -162,7 +162,7 @@ fn compile(gpu: &Gpu, cache: &wgpu::PipelineCache) {
     let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
     let source = wgpu::ShaderSource::Wgsl("@compute @workgroup_size(1) fn main() {}".into());
     let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
-    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+    let _ = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: None,
         layout: None,
         module: &module,
