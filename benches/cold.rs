@@ -7,7 +7,8 @@
 //! Each row is a state of the caches; its processes run one after the other, rows taking turns. Milliseconds, medians of the repeats: `device`
 //! finds and opens it, `compile` checks the model and puts its weights there, `plan` builds and plans the step, `data` moves 47 MB of rows,
 //! `pipelines` makes what the step needs, `first step` runs one and waits (software adapters translate their shaders here), `all` is their sum,
-//! and `process` is the whole process as its parent saw it, with the drawing of the data that no other column counts.
+//! `alone` that less what the main thread waited for a core that other programs had, and `process` is the whole process as its parent saw it,
+//! with the drawing of the data that no other column counts.
 
 use gradus::prelude::*;
 use gradus::rng::Philox;
@@ -90,12 +91,18 @@ fn random_data() -> gradus::Result<Dataset> {
     Ok(Dataset::new(x, y)?.named("random").scale(1.0 / 255.0).one_hot(10))
 }
 
+/// Seconds that this thread has waited for a core; none where the system does not tell.
+fn queued() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).map_or(0.0, |n| n * 1e-9)
+}
+
 /// One start, in this process: prints the milliseconds of each phase.
 fn child(device: &str) -> gradus::Result<()> {
     let marks = Marks::default();
     let _ = tracing::subscriber::set_global_default(marks.clone());
     let data = random_data()?;
-    let mut times = vec![Instant::now()];
+    let (mut times, before) = (vec![Instant::now()], queued());
     let device = Device::select(device)?;
     times.push(Instant::now());
     let net = Sequential::new().add(Linear::new(64)).add(Relu).add(Linear::new(32)).add(Relu).add(Linear::new(10)).add(Softmax);
@@ -110,8 +117,9 @@ fn child(device: &str) -> gradus::Result<()> {
     let mut run = model.trainer(&data, Fit::new().batch_size(32).verbose(0))?;
     run.steps(1)?;
     times.push(Instant::now());
+    let queued = (queued() - before) * 1e3;
     let ms: Vec<String> = times.windows(2).map(|t| format!("{:.3}", (t[1] - t[0]).as_secs_f64() * 1e3)).collect();
-    println!("{}", ms.join(" "));
+    println!("{} {queued:.3}", ms.join(" "));
     if std::env::var_os("GRADUS_BENCH_MARKS").is_some() {
         let mut last = times[0];
         for (text, at) in marks.0.lock().iter().flat_map(|m| m.iter()) {
@@ -122,7 +130,7 @@ fn child(device: &str) -> gradus::Result<()> {
     Ok(())
 }
 
-/// A process with these caches; the milliseconds of its phases, of all, and of the process.
+/// A process with these caches; the milliseconds of its phases, of all, of all alone, and of the process.
 fn start(device: &str, caches: &Caches, driver: &std::path::Path, ours: &std::path::Path) -> Result<Vec<f64>, String> {
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
     let clear = |keep: bool, dir: &std::path::Path| if keep { Ok(()) } else { empty(dir) };
@@ -137,10 +145,12 @@ fn start(device: &str, caches: &Caches, driver: &std::path::Path, ours: &std::pa
     let process = began.elapsed().as_secs_f64() * 1e3;
     let text = String::from_utf8_lossy(&out.stdout);
     let mut ms: Vec<f64> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-    if !out.status.success() || ms.len() != PHASES.len() {
+    if !out.status.success() || ms.len() != PHASES.len() + 1 {
         return Err(format!("a process ended with {}: {text}", out.status));
     }
-    ms.extend([ms.iter().sum(), process]);
+    let queued = ms.pop().unwrap_or(0.0);
+    let all: f64 = ms.iter().sum();
+    ms.extend([all, all - queued, process]);
     Ok(ms)
 }
 
@@ -178,11 +188,11 @@ fn bench(device: &str, repeats: usize, only: &[String]) -> Result<(), String> {
         }
     }
     print!("{:<16}", "ms");
-    PHASES.iter().chain(&["all", "process"]).for_each(|p| print!("{p:>12}"));
+    PHASES.iter().chain(&["all", "alone", "process"]).for_each(|p| print!("{p:>12}"));
     println!();
     for (c, .., times) in &found {
         print!("{:<16}", c.name);
-        (0..PHASES.len() + 2).for_each(|i| print!("{:>12.1}", median(times.iter().map(|t| t[i]).collect())));
+        (0..PHASES.len() + 3).for_each(|i| print!("{:>12.1}", median(times.iter().map(|t| t[i]).collect())));
         println!();
     }
     Ok(())

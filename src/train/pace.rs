@@ -8,6 +8,9 @@ use std::time::Instant;
 
 /// Seconds that a submit should last.
 const TARGET: f64 = 0.008;
+/// A submit costs the host as much as dozens of launches: so many steps share that, where they end within so many seconds.
+const SHARED: f64 = 16.0;
+const LONGEST: f64 = 0.05;
 /// A submit has at most so many times the steps of the one before: the first is one step, which tells little of the others.
 const GROWTH: usize = 4;
 /// Steps where there is no clock.
@@ -44,7 +47,9 @@ impl Pace {
         // of two the faster: a hiccup, or the first step's shaders, shall not count
         let fair = each.min(self.last.replace(each).unwrap_or(each));
         let most = self.steps().saturating_mul(GROWTH);
-        self.chosen = Some(((TARGET / fair.max(1e-9)) as usize).clamp(1, most));
+        let fair = fair.max(1e-9);
+        let steps = (TARGET / fair).max(SHARED.min(LONGEST / fair));
+        self.chosen = Some((steps as usize).clamp(1, most));
     }
 }
 
@@ -105,7 +110,9 @@ mod tests {
         assert_eq!(steps(10.0, 0.25e-3, 6), [1, 1, 4, 16, 32, 32]);
         // a step that is too long already goes alone
         assert_eq!(steps(0.3, 0.3, 5), [1; 5]);
-        assert_eq!(steps(0.002, 0.002, 4), [1, 4, 4, 4]);
+        // between the two, many enough to share the cost of a submit, within 50 ms
+        assert_eq!(steps(0.002, 0.002, 5), [1, 4, 16, 16, 16]);
+        assert_eq!(steps(0.012, 0.012, 4), [1, 4, 4, 4]);
         // steps of next to nothing: the caller knows what its rings hold
         assert_eq!(steps(0.0, 0.0, 4), [1, 4, 16, 64]);
     }
@@ -114,10 +121,10 @@ mod tests {
     fn one_hiccup_is_forgiven_and_two_are_not() {
         let mut pace = Pace::default();
         (0..9).for_each(|_| pace.took(pace.steps(), pace.steps() as f64 * 1e-3));
-        assert_eq!(pace.steps(), 8);
-        pace.took(8, 1.0);
-        assert_eq!(pace.steps(), 8);
-        pace.took(8, 1.0);
+        assert_eq!(pace.steps(), 16);
+        pace.took(16, 2.0);
+        assert_eq!(pace.steps(), 16);
+        pace.took(16, 2.0);
         assert_eq!(pace.steps(), 1);
     }
 
