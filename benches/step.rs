@@ -5,13 +5,17 @@
 //! ```
 //!
 //! The rows of the table take turns, `--repeats` times over, so that a machine that slows down slows all of them; `control` is a fixed
-//! piece of arithmetic on every CPU core, without gradus, and must not move. Each repeat is the mean over its steps. After the table comes
-//! one JSON object a line, with the keys of `peers/pytorch_step.py`. `RESULTS.md` says how to read it.
+//! piece of arithmetic on every CPU core, without gradus, and must not move. Each repeat is the mean over its steps. `busy` is what all
+//! threads computed for a step; `host` what the main thread did: rates, encoding, submits, logs, and the driver's part of them. `device/wall` is
+//! how much of the time the device computed: by its timestamps, or, of a software adapter (with `LP_NUM_THREADS=0`), by the time of its own
+//! thread, less what other programs took from it. After the table comes one JSON object a line, with the keys of `peers/pytorch_step.py`.
+//! `RESULTS.md` says how to read it.
 
 use gradus::prelude::*;
 use gradus::rng::Philox;
 use gradus::tensor::HostTensor;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -107,16 +111,40 @@ fn control() -> f64 {
     began.elapsed().as_secs_f64()
 }
 
-/// Seconds that this process has computed, all threads together; by the wall clock where the system does not tell. Unlike the wall clock
-/// it counts nothing that others did on the machine meanwhile.
-fn busy(since: Instant) -> f64 {
-    let of = |task: std::io::Result<std::fs::DirEntry>| {
-        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    match std::fs::read_dir("/proc/self/task").map(|tasks| tasks.filter_map(of).sum::<f64>()) {
-        Ok(nanoseconds) if nanoseconds > 0.0 => nanoseconds * 1e-9,
-        _ => since.elapsed().as_secs_f64(),
+/// What each thread has done: seconds that it computed, and that it waited for a core which others had. Unlike the wall clock the first counts
+/// nothing that others did on the machine meanwhile. Nothing where the system does not tell.
+#[derive(Clone, Default)]
+struct Threads(BTreeMap<std::ffi::OsString, [f64; 2]>);
+
+impl Threads {
+    fn now() -> Self {
+        let times = |dir: &std::path::Path| {
+            let text = std::fs::read_to_string(dir.join("schedstat")).ok()?;
+            let mut numbers = text.split_whitespace().map(|n| n.parse::<f64>().map(|n| n * 1e-9));
+            Some([numbers.next()?.ok()?, numbers.next()?.ok()?])
+        };
+        let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        Threads(tasks.filter_map(|t| Some((t.file_name(), times(&t.path())?))).collect())
+    }
+
+    /// Since then.
+    fn since(&self, then: &Threads) -> Self {
+        let before = |id| then.0.get(id).copied().unwrap_or_default();
+        Threads(self.0.iter().map(|(id, t)| (id.clone(), [t[0] - before(id)[0], t[1] - before(id)[1]])).collect())
+    }
+
+    /// Seconds that all computed together; so long by the clock where that is not known.
+    fn busy(&self, wall: f64) -> f64 {
+        let all: f64 = self.0.values().map(|t| t[0]).sum();
+        if all > 0.0 { all } else { wall }
+    }
+
+    /// The main thread, and the busiest of the others: on a software adapter that one is the device.
+    fn pair(&self) -> ([f64; 2], [f64; 2]) {
+        let main = std::ffi::OsString::from(std::process::id().to_string());
+        let others = self.0.iter().filter(|(id, _)| **id != main).map(|(_, t)| *t);
+        let first = self.0.get(&main).copied().unwrap_or([f64::NAN; 2]);
+        (first, others.max_by(|a, b| a[0].total_cmp(&b[0])).unwrap_or([f64::NAN; 2]))
     }
 }
 
@@ -129,27 +157,46 @@ struct Runner<'a> {
     first_step: f64,
     times: Vec<f64>,
     busy: Vec<f64>,
+    host: Vec<f64>,
+    device: Vec<f64>,
+    /// Seconds of a step's launches by the GPU's own clock.
+    launched: Option<f64>,
+    per_submit: f64,
 }
 
+/// Seconds of a step: by the clock, computed on all threads, computed on the main one; and the share of the time that the device computed.
+type Times = [f64; 4];
+
 impl Runner<'_> {
-    /// At least this many steps; seconds a step, and of them how many it computed on any thread.
-    fn time(&mut self, steps: usize) -> gradus::Result<[f64; 2]> {
-        let (began, mut done) = (Instant::now(), 0);
-        let computed = busy(began);
+    /// At least this many steps.
+    fn time(&mut self, steps: usize) -> gradus::Result<Times> {
+        let traffic = self.run.model().traffic();
+        let (before, began, mut done) = (Threads::now(), Instant::now(), 0);
         while done < steps {
             let Some(report) = self.run.steps(steps - done)? else { break };
             done += report.losses.len();
         }
-        Ok([began.elapsed().as_secs_f64(), busy(began) - computed].map(|t| t / done as f64))
+        let wall = began.elapsed().as_secs_f64();
+        let did = Threads::now().since(&before);
+        let now = self.run.model().traffic();
+        self.per_submit = (now.steps - traffic.steps) as f64 / (now.submits - traffic.submits).max(1) as f64;
+        let (host, [device, queued]) = did.pair();
+        let each = 1.0 / done as f64;
+        let share = match self.launched {
+            Some(seconds) => seconds / (wall * each),
+            // what others took from it is none of the host's fault
+            None => device / (wall - queued),
+        };
+        Ok([wall * each, did.busy(wall) * each, host[0] * each, share])
     }
 
     /// The first step, then as many as a repeat has time for.
     fn warm_up(&mut self, began: Instant, seconds: f64) -> gradus::Result<()> {
         self.time(1)?;
         self.first_step += began.elapsed().as_secs_f64();
-        let ([mut step, _], warm) = (self.time(1)?, Instant::now());
+        let ([mut step, ..], warm) = (self.time(1)?, Instant::now());
         while warm.elapsed().as_secs_f64() + step < seconds {
-            [step, _] = self.time(((seconds / 4.0 / step) as usize).max(1))?;
+            [step, ..] = self.time(((seconds / 4.0 / step) as usize).max(1))?;
         }
         self.steps = ((seconds / step) as usize).max(1);
         Ok(())
@@ -186,8 +233,21 @@ fn bench(o: &Options) -> gradus::Result<()> {
     for ((case, (model, compiled)), data) in cases.iter().zip(&mut models).zip(&data) {
         let began = Instant::now();
         let launches = model.prepare(data, case.batch)?.launches.len();
+        let launched = if device.kind() == "gpu" { Some(model.profile(data, case.batch)?.total()) } else { None };
         let run = model.trainer(data, Fit::new().epochs(usize::MAX).batch_size(case.batch).verbose(0))?;
-        let mut r = Runner { case, run, launches, steps: 0, first_step: *compiled, times: vec![], busy: vec![] };
+        let mut r = Runner {
+            case,
+            run,
+            launches,
+            steps: 0,
+            first_step: *compiled,
+            times: vec![],
+            busy: vec![],
+            host: vec![],
+            device: vec![],
+            launched,
+            per_submit: 0.0,
+        };
         r.warm_up(began, o.seconds / o.repeats as f64)?;
         runners.push(r);
     }
@@ -195,21 +255,29 @@ fn bench(o: &Options) -> gradus::Result<()> {
     for _ in 0..o.repeats {
         fixed.push(control());
         for r in &mut runners {
-            let [t, computed] = r.time(r.steps)?;
+            let [t, computed, host, share] = r.time(r.steps)?;
             r.times.push(t);
             r.busy.push(computed);
+            r.host.push(host);
+            r.device.push(share);
         }
     }
     let [control_median, control_min, control_max] = spread(&fixed).map(|t| t * 1e3);
     println!(
-        "{:<10}{:>12}{:>12}{:>12}{:>12}{:>12}{:>10}{:>15}",
-        "", "median ms", "min ms", "max ms", "busy ms", "steps/s", "launches", "first step s"
+        "{:<10}{:>12}{:>12}{:>12}{:>12}{:>12}{:>10}{:>15}{:>12}{:>12}{:>14}",
+        "", "median ms", "min ms", "max ms", "busy ms", "steps/s", "launches", "first step s", "host us", "device/wall", "steps/submit"
     );
     println!("{:<10}{control_median:>12.4}{control_min:>12.4}{control_max:>12.4}", "control");
     for r in &runners {
         let [median, min, max] = spread(&r.times).map(|t| t * 1e3);
         let (rate, name, [computed, ..]) = (1e3 / median, r.case.name, spread(&r.busy).map(|t| t * 1e3));
-        println!("{name:<10}{median:>12.4}{min:>12.4}{max:>12.4}{computed:>12.4}{rate:>12.1}{:>10}{:>15.2}", r.launches, r.first_step);
+        print!("{name:<10}{median:>12.4}{min:>12.4}{max:>12.4}{computed:>12.4}{rate:>12.1}{:>10}{:>15.2}", r.launches, r.first_step);
+        // the CPU device is its own host
+        if device.kind() == "cpu" {
+            println!();
+        } else {
+            println!("{:>12.2}{:>12.3}{:>14.1}", spread(&r.host)[0] * 1e6, spread(&r.device)[0], r.per_submit);
+        }
     }
     let moved = control_max / control_min - 1.0;
     if moved > 0.1 {
@@ -222,6 +290,7 @@ fn bench(o: &Options) -> gradus::Result<()> {
             "peer": "gradus", "version": env!("CARGO_PKG_VERSION"), "case": r.case.name, "device": device.kind(), "adapter": device.name(),
             "driver": device.driver(), "threads": o.threads, "layers": widths, "batch": r.case.batch, "steps": r.steps, "repeat": o.repeats,
             "ms_per_step": median, "min": min, "max": max, "busy_ms": spread(&r.busy)[0] * 1e3, "launches": r.launches, "first_step_s": r.first_step,
+            "host_us": (device.kind() != "cpu").then(|| spread(&r.host)[0] * 1e6), "device_over_wall": (device.kind() != "cpu").then(|| spread(&r.device)[0]),
             "control_ms": control_median, "control_moved": moved,
         });
         println!("{line}");

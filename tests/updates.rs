@@ -268,7 +268,7 @@ fn no_read_back_per_step() {
     let c = settings(Lamb::default().group("*.bias", Group::new().weight_decay(0.0)), &device).clip_norm(1.0).ema(0.9);
     let mut model = net().compile(c).unwrap();
     let data = table(640);
-    let mut run = model.trainer(&data, Fit::new().batch_size(8).accumulate(4).snapshot_every(0.0)).unwrap();
+    let mut run = model.trainer(&data, Fit::new().batch_size(8).accumulate(4).steps_per_submit(8).snapshot_every(0.0)).unwrap();
     run.steps(2).unwrap();
     let before = run.model().traffic();
     run.steps(16).unwrap();

@@ -2,9 +2,9 @@
 
 use super::folder::{BY_HAND, File, assemble, folder_name, load_folder};
 use super::pinned::{MNIST, Pinned, in_cache, verified};
+use crate::cache::{self, Env};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -139,10 +139,8 @@ pub fn mnist() -> Result<(Dataset, Dataset)> {
 /// # Ok::<(), gradus::Error>(())
 /// ```
 pub fn mnist_with(options: &MnistOptions) -> Result<Found> {
-    search(options, &|key| std::env::var_os(key).filter(|v| !v.is_empty()), &MNIST)
+    search(options, &cache::environment, &MNIST)
 }
-
-type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 fn search(options: &MnistOptions, env: Env<'_>, pins: &[Pinned; 4]) -> Result<Found> {
     if let Some(dir) = &options.dir {
@@ -182,7 +180,7 @@ fn open(dir: &Path, env: Env<'_>, pins: &[Pinned; 4]) -> Result<Found> {
 }
 
 fn cached(options: &MnistOptions, env: Env<'_>, pins: &[Pinned; 4], mut looked: Vec<String>) -> Result<Found> {
-    let cache = options.cache.clone().or_else(|| cache_folder(env));
+    let cache = options.cache.clone().or_else(|| Some(cache::folder(env)?.join("mnist")));
     let mut whence = cache.as_ref().map_or("memory".into(), |dir| tidy(dir, env));
     let find = |pin| cache.as_ref().and_then(|dir| in_cache(dir, pin, options.offline));
     let mut files = pins.each_ref().map(find);
@@ -249,17 +247,6 @@ fn fetch(
 
 fn not_found(problem: &str, looked: Vec<String>) -> Error {
     Error::DataNotFound { problem: problem.into(), looked, help: BY_HAND.into() }
-}
-
-fn cache_folder(env: Env<'_>) -> Option<PathBuf> {
-    let home = || env("HOME").map(PathBuf::from);
-    let user = match env("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute()) {
-        Some(dir) => dir,
-        None if cfg!(windows) => env("LOCALAPPDATA")?.into(),
-        None if cfg!(target_os = "macos") => home()?.join("Library/Caches"),
-        None => home()?.join(".cache"),
-    };
-    Some(user.join("gradus").join("mnist"))
 }
 
 /// A path for the eye: the home folder as `~`.

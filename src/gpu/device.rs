@@ -12,6 +12,8 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pipelines: Mutex<HashMap<(String, bool), Arc<Pipeline>>>,
     failure: Arc<Mutex<Option<Failure>>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) cache: Option<super::pipeline_cache::PipelineCache>,
 }
 
 pub(super) struct Pipeline {
@@ -23,6 +25,15 @@ enum Failure {
     Lost(String),
     OutOfMemory(String),
     Fault(String),
+}
+
+impl From<wgpu::Error> for Failure {
+    fn from(e: wgpu::Error) -> Self {
+        match e {
+            wgpu::Error::OutOfMemory { source } => Failure::OutOfMemory(source.to_string()),
+            wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => Failure::Fault(description),
+        }
+    }
 }
 
 impl std::fmt::Debug for Gpu {
@@ -56,7 +67,7 @@ impl Gpu {
 
     /// Opens the adapter with all its limits.
     pub async fn open_async(summary: &AdapterSummary) -> Result<Gpu> {
-        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | super::profile::WANTED;
+        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE | super::profile::WANTED;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
             required_features: summary.adapter.features() & wanted,
@@ -85,10 +96,7 @@ impl Gpu {
         };
         let on_error = note(&failure);
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
-            on_error(match e {
-                wgpu::Error::OutOfMemory { source } => Failure::OutOfMemory(source.to_string()),
-                wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => Failure::Fault(description),
-            });
+            on_error(e.into());
         }));
         let on_loss = note(&failure);
         device.set_device_lost_callback(move |reason, message| {
@@ -97,7 +105,15 @@ impl Gpu {
                 on_loss(Failure::Lost(format!("{reason:?}: {message}")));
             }
         });
-        Ok(Gpu { summary: summary.clone(), device, queue, pipelines: Mutex::default(), failure })
+        Ok(Gpu {
+            #[cfg(not(target_arch = "wasm32"))]
+            cache: super::pipeline_cache::PipelineCache::open(&device, summary),
+            summary: summary.clone(),
+            device,
+            queue,
+            pipelines: Mutex::default(),
+            failure,
+        })
     }
 
     /// How kernels are shaped for it.
@@ -135,32 +151,42 @@ impl Gpu {
     /// The first failure since the last look, while doing `what`.
     pub(super) fn check(&self, what: &str) -> Result<()> {
         let mut slot = lock(&self.failure);
-        let device = self.summary.name.clone();
         match slot.take() {
             None => Ok(()),
-            Some(Failure::Lost(reason)) => {
-                *slot = Some(Failure::Lost(reason.clone())); // it stays lost
-                Err(Error::DeviceLost { device, reason })
+            Some(failure) => {
+                if let Failure::Lost(reason) = &failure {
+                    *slot = Some(Failure::Lost(reason.clone())); // it stays lost
+                }
+                Err(self.told(failure, what))
             }
-            Some(Failure::OutOfMemory(problem)) => Err(Error::OutOfMemory {
+        }
+    }
+
+    /// The error of a failure while doing `what`.
+    fn told(&self, failure: Failure, what: &str) -> Error {
+        let device = self.summary.name.clone();
+        match failure {
+            Failure::Lost(reason) => Error::DeviceLost { device, reason },
+            Failure::OutOfMemory(problem) => Error::OutOfMemory {
                 what: what.into(),
                 needed: 0,
                 available: 0,
                 biggest: vec![problem],
                 help: "take a smaller batch, a smaller model, or another device".into(),
-            }),
-            Some(Failure::Fault(problem)) => Err(Error::DeviceFault { what: what.into(), problem, device }),
+            },
+            Failure::Fault(problem) => Error::DeviceFault { what: what.into(), problem, device },
         }
     }
 
-    /// The kernel's pipeline, made once for each source text.
-    ///
-    /// `checked` keeps wgpu's bounds and loop checks in the shader: tests run both; training runs without, for speed.
-    pub(super) fn pipeline(&self, kernel: &Kernel, checked: bool) -> Result<Arc<Pipeline>> {
-        self.pipeline_from(kernel, kernel.source(), checked)
+    /// Whether this kernel's pipeline was made from this text.
+    pub(super) fn has_pipeline(&self, kernel: &Kernel, source: &str, checked: bool) -> bool {
+        let checked = checked || matches!(kernel, Kernel::Custom(_));
+        lock(&self.pipelines).contains_key(&(source.to_string(), checked))
     }
 
-    /// The kernel's pipeline with this text in the place of its own.
+    /// The kernel's pipeline with this text, which is made once.
+    ///
+    /// `checked` keeps wgpu's bounds and loop checks in the shader: tests run both; training runs without, for speed.
     pub(super) fn pipeline_from(&self, kernel: &Kernel, source: String, checked: bool) -> Result<Arc<Pipeline>> {
         // a user's text is never trusted
         let checked = checked || matches!(kernel, Kernel::Custom(_));
@@ -178,8 +204,9 @@ impl Gpu {
         if let Some(p) = lock(&self.pipelines).get(&key) {
             return Ok(p.clone());
         }
-        // of this thread alone: another's work on the same device shall not be told of this text's faults
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        // of this thread alone: another's work on the same device shall not be told of this text's faults, of whatever kind
+        let scopes = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation]
+            .map(|filter| self.device.push_error_scope(filter));
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(key.0.as_str().into()) };
         let module = if checked {
             self.device.create_shader_module(descriptor)
@@ -214,16 +241,20 @@ impl Gpu {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: checked },
+            #[cfg(not(target_arch = "wasm32"))]
+            cache: self.cache.as_ref().map(|c| &c.cache),
+            #[cfg(target_arch = "wasm32")]
             cache: None,
         });
-        if let Some(e) = pollster::block_on(scope.pop()) {
-            let problem = match e {
-                wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => description,
-                wgpu::Error::OutOfMemory { source } => source.to_string(),
-            };
-            return Err(Error::DeviceFault { what: format!("the kernel {name}"), problem, device: self.summary.name.clone() });
+        // the innermost first; every one is left
+        let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
+        let what = format!("the kernel {name}");
+        let error = errors.fold(None, Option::or);
+        // what fails after a loss fails because of it
+        self.check(&what)?;
+        if let Some(e) = error {
+            return Err(self.told(e.into(), &what));
         }
-        self.check(&format!("the kernel {name}"))?;
         tracing::debug!(kernel = name, checked, "made a pipeline");
         let made = Arc::new(Pipeline { pipeline, layout });
         lock(&self.pipelines).insert(key, made.clone());

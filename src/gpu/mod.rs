@@ -2,6 +2,9 @@
 
 mod adapter;
 mod device;
+#[cfg(not(target_arch = "wasm32"))]
+mod pipeline_cache;
+mod pipelines;
 mod plant;
 mod profile;
 mod session;

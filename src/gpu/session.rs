@@ -1,7 +1,7 @@
 use super::device::{Gpu, Pipeline, lock};
 use crate::error::{Error, Result};
 use crate::kernels::words::{PARTIALS, STATE_WORDS};
-use crate::kernels::{DIMS, LogShape};
+use crate::kernels::{DIMS, Kernel, LogShape};
 use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, STAGED, Session, Timing, Traffic};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -286,13 +286,12 @@ impl Session for GpuSession {
             let buffer = self.buffer("Sums", 4 * program.arena.size as u64, wgpu::BufferUsages::empty())?;
             self.fixed.insert(BufferId::Sums, buffer);
         }
-        let mut pipelines = Vec::new();
-        for l in &program.launches {
-            pipelines.push(match &self.planted {
-                None => self.gpu.pipeline(&l.kernel, self.checked)?,
-                Some(rewrite) => self.gpu.pipeline_from(&l.kernel, rewrite(&l.kernel, l.kernel.source()), self.checked)?,
-            });
-        }
+        let text = |kernel: &Kernel| match &self.planted {
+            None => kernel.source(),
+            Some(rewrite) => rewrite(kernel, kernel.source()),
+        };
+        let wanted = program.launches.iter().map(|l| (&l.kernel, text(&l.kernel))).collect();
+        let pipelines = self.gpu.pipelines(wanted, self.checked)?;
         let mut words = vec![0u32; DIMS * program.launches.len()];
         for (row, l) in words.chunks_mut(DIMS).zip(&program.launches) {
             let d = l.kernel.dims();

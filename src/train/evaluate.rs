@@ -1,4 +1,5 @@
 use super::feed::{Feed, Order};
+use super::pace::Pace;
 use super::{Model, exact};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -119,15 +120,19 @@ impl Model {
         let mut mean = Mean::default();
         let (parts, mut feed) = self.look(data, Purpose::Evaluate, batch_size)?;
         let measures = self.measures();
+        let mut pace = Pace::default();
         for (mut left, rows, handle) in parts {
             let most = self.program(data, Purpose::Evaluate, rows)?.log().most_steps();
             while left > 0 {
-                let now = feed.ready(self, 0, left.min(super::trainer::STEPS_PER_SUBMIT).min(most))?;
+                let now = feed.ready(self, 0, left.min(pace.steps()).min(most))?;
+                let at = Pace::now();
                 self.session.submit(handle, now, self.looked)?;
+                pace.queued(now, at);
                 feed.used(now);
                 self.looked = self.looked.wrapping_add(now as u32);
                 left -= now;
                 let lines = self.session.poll(Lane::Look, true)?.unwrap_or_default();
+                pace.ended();
                 lines.iter().for_each(|l| mean.add(l, rows, &measures));
             }
         }

@@ -123,6 +123,9 @@ impl Model {
                 return Err(e.with_biggest(name));
             }
         }
+        if place == Place::Whole {
+            tracing::debug!(data = data.name(), "the data set is on the device");
+        }
         let key = self.next_resident;
         self.next_resident += 1;
         self.resident.push(Resident { key, place, data: data.clone(), rows, ids, pin: Arc::new(()) });

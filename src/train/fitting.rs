@@ -76,7 +76,7 @@ impl Fitting<'_> {
         let measures = self.run.measures().to_vec();
         let mut show = |p: Progress<'_>| {
             self.first_submit.get_or_insert_with(|| self.began.elapsed().as_secs_f64());
-            self.bar.draw(p.done, steps, &p.mean.evaluation(&measures).to_string(), p.rows);
+            self.bar.draw(p.done, steps, || p.mean.evaluation(&measures).to_string(), p.rows);
         };
         match self.run.run(most, &mut show) {
             Err(e) if self.callbacks.error(&mut self.run, &e)? => {

@@ -20,6 +20,7 @@ mod inputs;
 mod inspect;
 mod interrupt;
 mod model;
+mod pace;
 mod parameters;
 #[cfg(feature = "plot")]
 #[cfg_attr(docsrs, doc(cfg(feature = "plot")))]

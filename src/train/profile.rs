@@ -197,7 +197,7 @@ impl Model {
         saved: &[(BufferId, Vec<u32>)],
     ) -> Result<StepProfile> {
         let batch = program.batch;
-        let most = (data.len() / batch).clamp(1, super::trainer::STEPS_PER_SUBMIT);
+        let most = (data.len() / batch).clamp(1, super::pace::STEPS);
         let (handle, most) = Trainer::new(self, data, Fit::new().batch_size(batch).snapshot_every(0.0))?.ready(most)?;
         let state = self.session.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
         let again = |m: &mut Model| -> Result<()> {

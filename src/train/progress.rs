@@ -62,7 +62,7 @@ impl Bar {
         format!("epoch {:>digits$}/{:<digits$} {bar}", self.epoch, self.epochs)
     }
 
-    pub fn draw(&mut self, done: usize, steps: usize, values: &str, rows: usize) {
+    pub fn draw(&mut self, done: usize, steps: usize, values: impl FnOnce() -> String, rows: usize) {
         if !self.on || !self.moves || self.drawn.elapsed() < REDRAW {
             return;
         }
@@ -70,7 +70,7 @@ impl Bar {
         let (share, seconds) = (done as f64 / steps as f64, self.seconds());
         let left = seconds / share.max(1e-9) - seconds;
         let rate = human_count((rows as f64 / seconds.max(1e-9)) as u64);
-        self.write(&format!("\r\x1b[2K{}  {values}  {rate} samples/s  {left:.0} s left{}", self.head(share), self.source));
+        self.write(&format!("\r\x1b[2K{}  {}  {rate} samples/s  {left:.0} s left{}", self.head(share), values(), self.source));
     }
 
     pub fn end(&self, values: &str, rows: usize, seconds: f64) {

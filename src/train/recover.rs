@@ -3,6 +3,7 @@
 
 use super::Model;
 use super::feed::{Feed, Order};
+use super::pace::{self, Pace};
 use super::rate::Rate;
 use super::windows::Windows;
 use crate::data::Dataset;
@@ -283,18 +284,21 @@ impl Model {
                 (handles, Some(feed), order.row / w.batch)
             }
         };
-        let (mut done, mut update) = (0, s.update);
+        let (mut done, mut update, mut pace) = (0, s.update, Pace::default());
         while done < s.steps {
             at = if at >= w.batches() { 0 } else { at };
-            let mut now = (s.steps - done).min(super::trainer::STEPS_PER_SUBMIT).min(w.batches() - at);
+            let mut now = (s.steps - done).min(pace.steps()).min(pace::STEPS).min(w.batches() - at);
             if let Some(feed) = &mut feed {
                 now = feed.ready(self, 0, now)?;
                 feed.used(now);
             }
             let runs = w.runs_of(&handles, at, now);
             self.upload_rates(update, &w.scales(at, now), s.rate)?;
+            let queued = Pace::now();
             self.session.submit_runs(&runs, (s.batch + done as u64) as u32)?;
+            pace.queued(now, queued);
             let lines = self.session.poll(Lane::Train, true)?.unwrap_or_default();
+            pace.ended();
             if lines.len() != now || lines.iter().any(|l| l.halted) {
                 return Err(Error::DeviceFault {
                     what: "steps that it had done before".into(),

@@ -171,7 +171,7 @@ pub struct Fit {
     pub validation: Option<Dataset>,
     /// 0 prints nothing, 1 a line for each epoch on stderr; 1.
     pub verbose: u8,
-    /// Steps that one submit to the device carries; 0 lets gradus choose. Changes speed and nothing else.
+    /// Steps that one submit to the device carries; 0 lets gradus choose, by the time that they take. Changes speed and nothing else.
     pub steps_per_submit: usize,
     /// Seconds between two copies of the parameters and moments to the host; 10. See [`Fit::snapshot_every`].
     pub snapshot_every: f64,

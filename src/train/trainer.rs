@@ -2,6 +2,7 @@ use super::anomaly::with_cause;
 use super::diagnose::{self, LayerReport, Probed};
 use super::evaluate::{Evaluation, Mean, Measure};
 use super::feed::{Feed, Order};
+use super::pace::Pace;
 use super::rate::Rate;
 use super::recover::{LOSSES, Steps};
 use super::run::Run;
@@ -14,8 +15,6 @@ use crate::kernels::words::LOG_ROWS;
 use crate::plan::{Handle, Lane, LogLine, Part, Purpose};
 use std::collections::VecDeque;
 
-/// Steps of a submit where the user leaves the choice to us.
-pub(super) const STEPS_PER_SUBMIT: usize = 32;
 /// Submits that the device has before the host waits for the oldest.
 const IN_FLIGHT: usize = 2;
 
@@ -82,6 +81,7 @@ pub struct Trainer<'a> {
     measures: Vec<Measure>,
     /// Most batches of a submit, by the width of a log line.
     most_steps: usize,
+    pace: Pace,
     pub(super) epoch: usize,
     /// Steps of this epoch that were reported.
     pub(super) done: usize,
@@ -153,6 +153,7 @@ impl<'a> Trainer<'a> {
             made: 0,
             measures: vec![],
             most_steps: 1,
+            pace: Pace::default(),
             epoch: 0,
             done: 0,
             learning_rate: Rate::default(),
@@ -372,6 +373,7 @@ impl<'a> Trainer<'a> {
             return Err(e);
         }
         let new = self.model.session.poll(Lane::Train, true)?.unwrap_or_default();
+        self.pace.ended();
         let expected = f.under_way.pop_front().unwrap_or(0);
         let bad = new.iter().find(|l| l.halted).cloned();
         let (before, seen) = (f.seen, new.len());
@@ -425,13 +427,18 @@ impl<'a> Trainer<'a> {
         f.queued = f.seen;
         f.open.clear();
         f.under_way.clear();
+        self.pace.forget();
     }
 
     /// Queues batches from this one of the epoch on; gives how many.
     fn submit(&mut self, batch: usize, most: usize) -> Result<usize> {
         let n = self.fit.accumulate;
         let chosen = match self.fit.steps_per_submit {
-            0 => STEPS_PER_SUBMIT.max(n),
+            0 => match self.pace.steps() {
+                // whole updates, where there is time for one
+                steps if steps > n => steps - steps % n,
+                steps => steps,
+            },
             steps => steps.saturating_mul(n),
         };
         let mut batches = most.min(chosen).min(self.most_steps);
@@ -454,7 +461,9 @@ impl<'a> Trainer<'a> {
             _ => self.windows.runs_of(&self.handles, batch, batches),
         };
         self.model.upload_rates(self.model.updates, &self.windows.scales(batch, batches), self.learning_rate)?;
+        let now = Pace::now();
         self.model.session.submit_runs(&runs, self.model.batches as u32)?;
+        self.pace.queued(batches, now);
         self.feed.iter_mut().for_each(|f| f.used(batches));
         self.model.has_gradients = true;
         self.model.batches += batches as u64;

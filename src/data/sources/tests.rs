@@ -1,5 +1,6 @@
 use super::*;
 use crate::data::idx_folder;
+use std::ffi::OsString;
 use std::fs;
 use tempfile::{TempDir, tempdir};
 
