@@ -1,6 +1,8 @@
 use super::fork::{f32s, total};
 use crate::expr::Evaluator;
-use crate::kernels::words::{BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_UNSCALE, RATE_WIDTH, SKIP_PENDING, STATE_HALT, STATE_LOSS_SCALE, STATE_SKIP, STATE_UPDATE};
+use crate::kernels::words::{
+    BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_UNSCALE, RATE_WIDTH, SKIP_PENDING, STATE_HALT, STATE_LOSS_SCALE, STATE_SKIP, STATE_UPDATE,
+};
 use crate::kernels::{Gate, RateTable, inverse};
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-use super::source::Source;
 use super::scaling::INVERSE;
+use super::source::Source;
 use super::{Access, words};
 
 /// What an update must know before the first parameter is touched.

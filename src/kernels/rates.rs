@@ -1,7 +1,7 @@
 use super::gate::unscale;
-use super::{Access, Gate};
 use super::source::Source;
 use super::words::{BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_UNSCALE, RATE_WIDTH};
+use super::{Access, Gate};
 
 /// What the rates' buffer holds: a ring of rows, each with the rates of every group; and, where parameters are not all treated alike, a table
 /// over blocks of [`BLOCK`] elements of the arena that tells each one's group and tensor, then the first block of each tensor.

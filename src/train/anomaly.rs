@@ -62,7 +62,14 @@ impl Model {
         let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
         let parameters = self.read_parameters()?;
         let graph = &built.step.graph;
-        let leaves = Leaves { fields: &fed, arena: &self.arena, words: &parameters, seed: self.settings.seed, batch: number, scale: self.scaler.map_or(1.0, |s| s.scale) };
+        let leaves = Leaves {
+            fields: &fed,
+            arena: &self.arena,
+            words: &parameters,
+            seed: self.settings.seed,
+            batch: number,
+            scale: self.scaler.map_or(1.0, |s| s.scale),
+        };
         let all = evaluate_all::<f32>(graph, &|op: &Op| leaves.of(op), &built.step.roots())?;
         let finite = |v: &Value| all[v.node].as_ref().and_then(|o| o.get(v.output)).is_none_or(|d| range(d, "").bad == 0);
         let bad = (0..graph.nodes.len()).find(|&n| {

@@ -109,8 +109,21 @@ impl Trainer<'_> {
 
 /// The state of training that a checkpoint held, with these counters: the ones that it held count within a block where rows are streamed.
 fn state_after(held: &[u32], now: &[u32; STATE_WORDS]) -> [u32; STATE_WORDS] {
-    let set = [STATE_BATCH, STATE_UPDATE, STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SHUFFLE, STATE_SEED_LO, STATE_SEED_HI, STATE_HALT,
-        STATE_LOSS_SCALE, STATE_GROWTH, STATE_SKIPPED, STATE_SKIP];
+    let set = [
+        STATE_BATCH,
+        STATE_UPDATE,
+        STATE_CURSOR,
+        STATE_EPOCH,
+        STATE_ROWS,
+        STATE_SHUFFLE,
+        STATE_SEED_LO,
+        STATE_SEED_HI,
+        STATE_HALT,
+        STATE_LOSS_SCALE,
+        STATE_GROWTH,
+        STATE_SKIPPED,
+        STATE_SKIP,
+    ];
     let mut state = *now;
     for (i, (to, from)) in state.iter_mut().zip(held).enumerate() {
         if !set.contains(&i) {
