@@ -19,6 +19,7 @@ mod history;
 mod inputs;
 mod inspect;
 mod interrupt;
+mod memory_limit;
 mod model;
 mod parameters;
 #[cfg(feature = "plot")]
