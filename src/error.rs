@@ -142,7 +142,8 @@ pub enum Error {
     )]
     NonFiniteLoss { step: u64, epoch: u64, loss: f32, scale: Option<f32>, cause: Option<Box<Culprit>> },
 
-    /// The norm of the gradients became NaN or infinite where it is clipped: that step and all later ones changed nothing.
+    /// The norm of the gradients became NaN or infinite where it is clipped, or where no loss scale cured that: that step and all later ones
+    /// changed nothing.
     #[error(
         "the norm of the gradients is not finite ({norm}) at step {step}, though the loss is{}{}\n  where: the gradient of `{parameter}`, epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, look for divisions by 0 and roots of 0 in the model, or let `Fit::detect_anomaly` name the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default(), incurable(*scale)
     )]

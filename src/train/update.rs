@@ -10,7 +10,7 @@ impl Compile {
     /// same place. The norm that is logged is the one before. One launch a step.
     ///
     /// A norm that is not finite stops training as a loss does that is not: the parameters stay as they were, and the error
-    /// (`non-finite-gradient`) names a parameter.
+    /// (`non-finite-gradient`) names a parameter. With a [`Compile::loss_scale`] it skips the update.
     pub fn clip_norm(mut self, max: f64) -> Self {
         self.clip_norm = Some(max);
         self

@@ -23,6 +23,7 @@ mod movement;
 mod optimizers;
 mod planted;
 mod random;
+mod scaled;
 mod scaling;
 mod shader;
 mod state;
@@ -105,7 +106,7 @@ tests! {
     updates = rows(updates::all());
     steps = rows(steps::all());
     state = rows(state::all());
-    scaled_gradients = rows(scaling::gradients());
+    scaled_gradients = rows(scaled::cases());
     scaled_updates = rows(scaling::all());
     planted_in_kernels = planted::in_kernels();
     planted_in_shaders = planted::in_shaders();
