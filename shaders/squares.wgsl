@@ -1,10 +1,10 @@
 // squares: partial sums of the squares of all gradients, which the update adds. A loss that is not finite makes them infinite, so that the
-// update need not look at it. Generated: WG, GROUP, V = vec4<f32>.
+// update need not look at it. Generated: WG, GROUP, V = vec4<f32>, unscale().
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     var squares = 0.0;
     for (var i = id.x; i < dim(0u); i += dim(1u)) {
-        let g = gradients[i];
+        let g = gradients[i] * V(unscale());
         squares += dot(g, g);
     }
     let lane = local % GROUP;

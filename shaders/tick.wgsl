@@ -1,6 +1,31 @@
-// tick: the end of a step. Writes the step's line of the log, moves the counters and the cursor, or halts on a loss (or norm) that
-// is not finite. One workgroup. Generated: GROUP, HAS_LOSS, TRAIN, UPDATES, NORM_HALTS, LONG, LOG_ROWS, LOG_WIDTH, loss_value(),
-// log_metrics(at) for metrics of one word, log_long(at, lane) for the others, meet().
+// tick: the end of a step. Writes the step's line of the log, moves the counters, the cursor and the loss scale. A loss (or norm) that is
+// not finite halts; where the loss is scaled it skips the update, and halts where no scale has cured it. One workgroup. Generated: GROUP,
+// HAS_LOSS, TRAIN, UPDATES, NORM_HALTS, SCALES, DYNAMIC, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at) for metrics of one word,
+// log_long(at, lane) for the others, meet(), least(), most(), growth(), backoff(), interval().
+
+// Whether another skipped update is one too many: the scale has fallen as far as it goes, or a fixed one has skipped many in a row.
+fn hopeless() -> bool {
+    if (DYNAMIC) { return bitcast<f32>(state[STATE_LOSS_SCALE]) * backoff() < least(); }
+    return state[STATE_GROWTH] + 1u >= PATIENCE;
+}
+
+// The scale after an update, as PyTorch's GradScaler moves it.
+fn rescale(skip: bool) {
+    let scale = bitcast<f32>(state[STATE_LOSS_SCALE]);
+    let count = state[STATE_GROWTH] + 1u;
+    if (!DYNAMIC) {
+        state[STATE_GROWTH] = select(0u, count, skip);
+    } else if (skip) {
+        state[STATE_LOSS_SCALE] = bitcast<u32>(scale * backoff());
+        state[STATE_GROWTH] = 0u;
+    } else if (count >= interval()) {
+        if (scale * growth() <= most()) { state[STATE_LOSS_SCALE] = bitcast<u32>(scale * growth()); }
+        state[STATE_GROWTH] = 0u;
+    } else {
+        state[STATE_GROWTH] = count;
+    }
+}
+
 @compute @workgroup_size(GROUP)
 fn main(@builtin(local_invocation_index) lane: u32) {
     var squares = 0.0;
@@ -16,22 +41,42 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     let batch = state[STATE_BATCH];
     let at = (batch % LOG_ROWS) * LOG_WIDTH;
     var halt = false;
+    var skip = false;
     if (HAS_LOSS) {
         let loss = loss_value();
         halt = TRAIN && (!is_finite(loss) || (NORM_HALTS && !is_finite(squares)));
+        if (SCALES) {
+            // a batch that went wrong takes its whole update with it
+            skip = halt || state[STATE_SKIP] == SKIP_PENDING;
+            halt = UPDATES && skip && hopeless();
+        }
         log_words[at + 1u] = bitcast<u32>(loss);
         log_words[at + 2u] = bitcast<u32>(sqrt(squares));
         log_metrics(at + 4u);
     }
     log_words[at] = batch;
-    log_words[at + 3u] = select(0u, 1u, halt);
+    var became = select(0u, LOG_HALTED, halt);
+    if (SCALES) {
+        became |= select(0u, LOG_SKIPPED, UPDATES && skip && !halt) | ((state[STATE_LOSS_SCALE] >> 23u) << LOG_SCALE);
+    }
+    log_words[at + 3u] = became;
     if (halt) {
         state[STATE_HALT] = 1u;
         return;
     }
     state[STATE_BATCH] = batch + 1u;
-    if (UPDATES) { state[STATE_UPDATE] = state[STATE_UPDATE] + 1u; }
-    if (TRAIN) { state[STATE_MICRO] = select(state[STATE_MICRO] + 1u, 0u, UPDATES); }
+    if (UPDATES && !skip) { state[STATE_UPDATE] = state[STATE_UPDATE] + 1u; }
+    if (TRAIN) {
+        state[STATE_MICRO] = select(state[STATE_MICRO] + 1u, 0u, UPDATES);
+        state[STATE_SUMMED] = select(state[STATE_SUMMED] + dim(0u), 0u, UPDATES);
+    }
+    if (SCALES) {
+        state[STATE_SKIP] = select(SKIP_NONE, select(SKIP_PENDING, SKIP_DONE, UPDATES), skip);
+        if (UPDATES) {
+            rescale(skip);
+            if (skip) { state[STATE_SKIPPED] = state[STATE_SKIPPED] + 1u; }
+        }
+    }
     let cursor = state[STATE_CURSOR] + dim(0u);
     if (cursor >= state[STATE_ROWS]) {
         state[STATE_CURSOR] = 0u;

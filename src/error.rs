@@ -136,17 +136,18 @@ pub enum Error {
     )]
     BadShader { op: String, problem: String, at: String },
 
-    /// The loss became NaN or infinite: that step and all later ones changed nothing.
+    /// The loss became NaN or infinite: that step and all later ones changed nothing. Where the loss is scaled many updates were skipped before.
     #[error(
-        "the loss is not finite ({loss}) at step {step}{}\n  where: epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate or check the data for NaN or huge values; `Fit::detect_anomaly` names the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default()
+        "the loss is not finite ({loss}) at step {step}{}{}\n  where: epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate or check the data for NaN or huge values; `Fit::detect_anomaly` names the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default(), incurable(*scale)
     )]
-    NonFiniteLoss { step: u64, epoch: u64, loss: f32, cause: Option<Box<Culprit>> },
+    NonFiniteLoss { step: u64, epoch: u64, loss: f32, scale: Option<f32>, cause: Option<Box<Culprit>> },
 
-    /// The norm of the gradients became NaN or infinite where it is clipped: that step and all later ones changed nothing.
+    /// The norm of the gradients became NaN or infinite where it is clipped, or where no loss scale cured that: that step and all later ones
+    /// changed nothing.
     #[error(
-        "the norm of the gradients is not finite ({norm}) at step {step}, though the loss is{}\n  where: the gradient of `{parameter}`, epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, look for divisions by 0 and roots of 0 in the model, or let `Fit::detect_anomaly` name the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default()
+        "the norm of the gradients is not finite ({norm}) at step {step}, though the loss is{}{}\n  where: the gradient of `{parameter}`, epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, look for divisions by 0 and roots of 0 in the model, or let `Fit::detect_anomaly` name the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default(), incurable(*scale)
     )]
-    NonFiniteGradient { step: u64, epoch: u64, norm: f32, parameter: String, cause: Option<Box<Culprit>> },
+    NonFiniteGradient { step: u64, epoch: u64, norm: f32, parameter: String, scale: Option<f32>, cause: Option<Box<Culprit>> },
 
     /// Something that was asked for by name and is not there.
     #[error("there is no {what} `{name}`\n  where: {at}\n  help: {}", if known.is_empty() { "nothing of this kind is there; `Model::summary` lists what a model has".to_string() } else { format!("there is {}", known.join(", ")) })]
@@ -262,6 +263,11 @@ pub(crate) fn place(l: &Location<'_>) -> String {
 
 fn gives(available: u64) -> String {
     if available == 0 { "the device gave none".into() } else { format!("the device gives {available}") }
+}
+
+fn incurable(scale: Option<f32>) -> String {
+    let text = |s| format!("; many updates before it were skipped, the last under the loss scale {s:e}: no scale cures that");
+    scale.map(text).unwrap_or_default()
 }
 
 fn list_faults(faults: &[Fault]) -> String {

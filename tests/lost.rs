@@ -10,7 +10,7 @@ use need::Suite;
 use std::sync::Mutex;
 use std::time::Duration;
 
-static SUITE: Suite = Suite::new("lost", 11);
+static SUITE: Suite = Suite::new("lost", 12);
 
 /// One at a time: they end the device that all of them share.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -376,6 +376,43 @@ fn updates_of_several_batches() {
                 assert!(work(&set, every, at, false) == whole, "lost at {at:?}, a copy every {every} s");
                 assert!(work(&set, every, at, true) == whole, "lost soon after {at:?}, a copy every {every} s");
             }
+        }
+    }
+    SUITE.ran(1);
+}
+
+/// Updates that were skipped before the loss and after it: the scale, its count and the counters come back with the rest.
+#[test]
+fn skipped_updates() {
+    use gradus::optim::LossScale;
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let rows = 203;
+    let x: Vec<f32> = (0..4 * rows).map(|i| if i % 97 == 5 { f32::INFINITY } else { (i * 37 % 101) as f32 / 101.0 }).collect();
+    let y = x.chunks(4).map(|r| r[0] - r[1]).collect();
+    let data = Dataset::new(HostTensor::f32([rows, 4], x).unwrap(), HostTensor::f32([rows, 1], y).unwrap()).unwrap();
+    let work = |accumulate: usize, every: f64, lose_at: &[usize]| {
+        let net = Sequential::new().add(Linear::new(8)).add(Tanh).add(Linear::new(1));
+        let scale = LossScale::dynamic().growth_interval(3);
+        let settings = Compile::new(Adam::new(Schedule::cosine(0.05, 60)), Mse::new()).input([4]).seed(5).loss_scale(scale).ema(0.9);
+        let mut model = net.compile(settings.device(device.clone())).unwrap();
+        let fit = Fit::new().epochs(3).batch_size(8).accumulate(accumulate).snapshot_every(every).steps_per_submit(2);
+        let mut run = model.trainer(&data, fit).unwrap();
+        let mut seen = Vec::new();
+        while let Some(r) = run.steps(5).unwrap() {
+            seen.push(format!("{r:?}"));
+            if lose_at.contains(&run.steps_done()) {
+                lose(run.model());
+            }
+        }
+        let skipped = run.history().skipped().len();
+        (seen, skipped, format!("{:?}", model.loss_scale()), bytes(&mut model))
+    };
+    for accumulate in [1, 2] {
+        let whole = work(accumulate, 10.0, &[]);
+        assert!(whole.1 > 3 && whole.1 < 60, "{} skipped", whole.1);
+        for (every, at) in [(10.0, &[5][..]), (10.0, &[10, 26]), (1e-9, &[13, 15, 31])] {
+            assert!(work(accumulate, every, at) == whole, "{accumulate} batches an update, lost at {at:?}, a copy every {every} s");
         }
     }
     SUITE.ran(1);

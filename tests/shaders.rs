@@ -23,11 +23,13 @@ mod indices;
 mod make;
 #[path = "parity/movement.rs"]
 mod movement;
+#[path = "parity/scaled.rs"]
+mod scaled;
 #[path = "parity/tolerance.rs"]
 mod tolerance;
 
 use common::{Job, Suite};
-use gradus::kernels::{Access, Commit, Kernel, Part as Piece, Profile};
+use gradus::kernels::{Access, Commit, Kernel, Part as Piece, Profile, Scaling};
 use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
 use gradus::plan::{Launch, Part};
 use make::{Case, no_rule};
@@ -61,6 +63,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         corners::all,
         draws::draws,
         custom::cases,
+        scaled::cases,
     ];
     let mut out = BTreeMap::new();
     let mut add = |case: &Case, rule: &gradus::plan::Rule, part: Part| -> Result<(), String> {
@@ -96,6 +99,12 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
                 add(&all[0], &rule, Part::Inner)?;
                 add(&all[0], &rule, Part::Last)?;
                 add(&all[0], &rule, Part::Whole)?;
+                for scaling in [Scaling::Fixed, Scaling::Dynamic { growth: 2.0, backoff: 0.5, interval: 2000 }] {
+                    let rule = rule.clone().scaled(scaling);
+                    add(&all[0], &rule, Part::Inner)?;
+                    add(&all[0], &rule, Part::Last)?;
+                    add(&all[0], &rule.average(0.9), Part::Whole)?;
+                }
                 add(&all[0], &rule.average(0.9), Part::Whole)?;
             }
         }

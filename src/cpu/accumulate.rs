@@ -1,25 +1,22 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
 use crate::expr::CHUNK;
 use crate::kernels::Accumulate;
-use crate::kernels::words::{RATE_ROWS, RATE_SCALE, STATE_HALT, STATE_MICRO, STATE_UPDATE, STATE_WORDS};
+use crate::kernels::words::{STATE_HALT, STATE_MICRO, STATE_SUMMED, STATE_WORDS};
 use std::ops::Range;
 
 /// The words of each binding that it touches.
 pub(super) fn spans(k: &Accumulate) -> Vec<Range<usize>> {
-    let mut all = vec![0..STATE_WORDS, 0..k.size, 0..k.size];
-    all.extend(k.last.then(|| 0..k.rates.table()));
-    all
+    vec![0..STATE_WORDS, 0..k.size, 0..k.size]
 }
 
 /// The twin of `shaders/accumulate.wgsl`.
 pub(super) fn run(k: &Accumulate, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
-    let [state, other, rates @ ..] = reads else { return };
+    let &[state, other] = reads else { return };
     if state[STATE_HALT] != 0 {
         return;
     }
     let (other, rows, first) = (f32s(other), k.rows as f32, state[STATE_MICRO] == 0);
-    let row = (state[STATE_UPDATE] as usize % RATE_ROWS) * k.rates.width();
-    let scale = rates.first().map_or(1.0, |r| f32::from_bits(r[row + RATE_SCALE]));
+    let scale = 1.0 / (state[STATE_SUMMED] as f32 + rows);
     let mut widths = [0; WRITES];
     widths[0] = 1;
     let mut workers = vec![(); parts(0.2 * k.size as f64, threads)];

@@ -1,6 +1,6 @@
 use super::fork::Writes;
 use crate::kernels::Commit;
-use crate::kernels::words::{STATE_HALT, STATE_WORDS};
+use crate::kernels::words::{STATE_HALT, STATE_SKIP, STATE_WORDS};
 use std::ops::Range;
 
 /// The words of each binding that it touches.
@@ -12,7 +12,7 @@ pub(super) fn spans(k: &Commit) -> Vec<Range<usize>> {
 /// The twin of `shaders/commit.wgsl`.
 pub(super) fn run(k: &Commit, reads: &[&[u32]], writes: Writes<'_>) {
     let (&[state, values], [buffers, ..]) = (reads, writes) else { return };
-    if state[STATE_HALT] != 0 {
+    if state[STATE_HALT] != 0 || state[STATE_SKIP] != 0 {
         return;
     }
     for p in &k.parts {

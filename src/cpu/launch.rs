@@ -123,7 +123,7 @@ impl Ready {
             Kernel::Reduce(k) => reduce::run(k, workers, reads, writes),
             Kernel::Gemm(k) => gemm::run(k, threads, workers, reads, writes),
             Kernel::Softmax(k) => rows::softmax(k, threads, reads, writes),
-            Kernel::CrossEntropy(k) => rows::cross_entropy(k, threads, reads, writes),
+            Kernel::CrossEntropy(k) => rows::cross_entropy(k, threads, workers, reads, writes),
             Kernel::Accuracy(k) => rows::accuracy(k, reads, writes),
             Kernel::CumSum(k) => rows::cumsum(k, threads, reads, writes),
             Kernel::ArgMax(k) => rows::argmax(k, threads, reads, writes),
@@ -192,6 +192,7 @@ fn formula(kernel: &Kernel, threads: usize) -> Option<(&Expr, usize)> {
             let f = &k.spec.epilogue;
             return Some((f, parts(gemm::work(k) + cost(f) * (k.batch * k.m * k.n) as f64, threads)));
         }
+        Kernel::CrossEntropy(k) => (&k.epilogue.as_ref()?.0, k.rows * k.classes),
         Kernel::Direction(k) => (&k.rule, k.size),
         Kernel::Optimizer(k) => (&k.rule, k.size),
         _ => return None,

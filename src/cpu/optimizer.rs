@@ -1,8 +1,8 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, total, wide};
 use super::rates::{View, stopped};
 use crate::expr::{CHUNK, Evaluator, Row, whole};
-use crate::kernels::words::{BLOCK, STATE_WORDS};
-use crate::kernels::{Direction, Optimizer, Squares};
+use crate::kernels::words::{BLOCK, STATE_LOSS_SCALE, STATE_WORDS};
+use crate::kernels::{Direction, Optimizer, Squares, inverse};
 use std::ops::Range;
 
 /// The words of each binding that it touches.
@@ -43,16 +43,21 @@ pub(super) fn run(k: &Optimizer, workers: &mut [Evaluator], reads: &[&[u32]], wr
 }
 
 pub(super) fn squares(x: &[f32]) -> f32 {
-    wide(Sum(x)) as f32
+    squares_of(x, 1.0)
 }
 
-struct Sum<'a>(&'a [f32]);
+/// The squares of these times a factor.
+fn squares_of(x: &[f32], factor: f32) -> f32 {
+    wide(Sum(x, factor)) as f32
+}
+
+struct Sum<'a>(&'a [f32], f32);
 
 impl pulp::NullaryFnOnce for Sum<'_> {
     type Output = f64;
     #[inline(always)]
     fn call(self) -> f64 {
-        total(self.0, |v| v * v)
+        total(self.0, |v| (v * self.1) * (v * self.1))
     }
 }
 
@@ -91,12 +96,15 @@ pub(super) fn lend<'a>(row: &mut Row, from: &'a [f32]) -> Option<&'a Row> {
 }
 
 pub(super) fn squares_spans(k: &Squares) -> Vec<Range<usize>> {
-    vec![0..k.size, k.loss..k.loss + 1, 0..k.partials()]
+    let state = k.scaled.then_some(0..STATE_WORDS);
+    state.into_iter().chain([0..k.size, k.loss..k.loss + 1, 0..k.partials()]).collect()
 }
 
 /// The twin of `shaders/squares.wgsl`.
 pub(super) fn run_squares(k: &Squares, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
+    let (state, reads) = reads.split_at(usize::from(k.scaled));
     let &[gradients, loss] = reads else { return };
+    let unscale = state.first().map_or(1.0, |s| inverse(s[STATE_LOSS_SCALE]));
     let (g, good) = (f32s(gradients), f32s(loss)[k.loss].is_finite());
     let each = k.size.div_ceil(k.partials().max(1)).next_multiple_of(CHUNK);
     let used = k.size.div_ceil(each);
@@ -106,7 +114,7 @@ pub(super) fn run_squares(k: &Squares, threads: usize, reads: &[&[u32]], writes:
     let mut workers = vec![(); super::fork::parts(0.1 * k.size as f64, threads)];
     fork(&mut workers, 0..used, 1, widths, writes, &|_: &mut (), units: Range<usize>, w: Writes<'_>| {
         for (out, unit) in f32s_mut(w[0]).iter_mut().zip(units) {
-            let sum = squares(&g[unit * each..k.size.min((unit + 1) * each)]);
+            let sum = squares_of(&g[unit * each..k.size.min((unit + 1) * each)], unscale);
             *out = if good { sum } else { f32::INFINITY };
         }
     });

@@ -1,7 +1,9 @@
 use super::fork::{f32s, total};
 use crate::expr::Evaluator;
-use crate::kernels::words::{BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_WIDTH, STATE_HALT, STATE_UPDATE};
-use crate::kernels::{Gate, RateTable};
+use crate::kernels::words::{
+    BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_UNSCALE, RATE_WIDTH, SKIP_PENDING, STATE_HALT, STATE_LOSS_SCALE, STATE_SKIP, STATE_UPDATE,
+};
+use crate::kernels::{Gate, RateTable, inverse};
 use std::ops::Range;
 
 /// The rates of one update, for whichever parameters: the twin of `turn_to` and `rate` in `kernels/rates.rs`.
@@ -10,13 +12,14 @@ pub(super) struct View<'a> {
     words: &'a [u32],
     row: usize,
     clip: f32,
+    unscale: f32,
     ratios: &'a [f32],
 }
 
 impl<'a> View<'a> {
     pub fn new(table: RateTable, words: &'a [u32], state: &[u32], clip: f32, ratios: &'a [f32]) -> Self {
         let row = (state[STATE_UPDATE] as usize % RATE_ROWS) * table.width();
-        View { table, words, row, clip, ratios }
+        View { table, words, row, clip, unscale: inverse(state[STATE_LOSS_SCALE]), ratios }
     }
 
     /// Group and tensor of the block that this element lies in.
@@ -44,7 +47,7 @@ impl<'a> View<'a> {
         let at = self.row + (owner >> 24) as usize * RATE_WIDTH;
         let mut rates = [0.0; RATE_WIDTH];
         rates.copy_from_slice(f32s(&self.words[at..at + RATE_WIDTH]));
-        rates[RATE_CLIP] = self.clip;
+        (rates[RATE_CLIP], rates[RATE_UNSCALE]) = (self.clip, self.unscale);
         if let Some(ratio) = self.ratios.get((owner & 0xff_ffff) as usize) {
             rates[RATE_RATIO] = *ratio;
         }
@@ -57,10 +60,10 @@ pub(super) fn stopped(gate: &Gate, state: &[u32], words: &[u32]) -> (bool, f32) 
     let halted = state[STATE_HALT] != 0;
     match *gate {
         Gate::Loss(loss) => (halted || !f32s(words)[loss].is_finite(), 1.0),
-        Gate::Norm { clip, .. } => {
+        Gate::Norm { clip, scaled, .. } => {
             let squares = total(&f32s(words)[gate.span()], |v| v) as f32;
             let share = clip.map_or(1.0, |max| max / (squares.sqrt() + 1e-6));
-            (halted || !squares.is_finite(), if share > 1.0 { 1.0 } else { share })
+            (halted || !squares.is_finite() || (scaled && state[STATE_SKIP] == SKIP_PENDING), if share > 1.0 { 1.0 } else { share })
         }
     }
 }

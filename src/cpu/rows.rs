@@ -1,4 +1,5 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
+use crate::expr::{CHUNK, Evaluator};
 use crate::graph::Labels;
 use crate::kernels::{Accuracy, ArgMax, CrossEntropy, CumSum, Softmax};
 use std::ops::Range;
@@ -105,11 +106,26 @@ pub(super) fn cross_entropy_spans(k: &CrossEntropy) -> Vec<Range<usize>> {
     let each = if k.single { 1 } else { k.rows };
     let lengths = [k.rows * k.classes, Targets::words(k.labels, k.rows, k.classes), each, each, k.rows * k.classes];
     let all = k.offsets.iter().zip(lengths).map(|(&o, n)| o..o + n);
-    all.take(4 + usize::from(k.gradient)).collect()
+    let factor = k.epilogue.iter().filter(|_| k.gradient).map(|e| e.1..e.1 + 1);
+    all.take(4 + usize::from(k.gradient)).chain(factor).collect()
 }
 
 /// The twin of `shaders/cross_entropy.wgsl`.
-pub(super) fn cross_entropy(k: &CrossEntropy, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
+pub(super) fn cross_entropy(k: &CrossEntropy, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>) {
+    losses(k, threads, reads, writes.each_mut().map(|w| &mut **w));
+    let (Some((_, at)), Some(factor)) = (&k.epilogue, reads.get(2)) else { return };
+    let (factor, [_, _, slopes, ..]) = (f32s(factor)[*at], writes);
+    let mut writes = Writes::default();
+    writes[0] = slopes;
+    fork(workers, 0..k.rows * k.classes, CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, _: Range<usize>, w: Writes<'_>| {
+        for row in f32s_mut(w[0]).chunks_mut(CHUNK) {
+            e.chunk(|i, to| if i == 0 { to[..row.len()].copy_from_slice(row) } else { to.fill(factor) });
+            row.copy_from_slice(&e.output(0)[..row.len()]);
+        }
+    });
+}
+
+fn losses(k: &CrossEntropy, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
     let n = k.classes;
     let x = &f32s(reads[0])[k.offsets[0]..];
     let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n, smoothing: k.smoothing };

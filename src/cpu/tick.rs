@@ -1,5 +1,5 @@
 use super::fork::{Writes, f32s, total};
-use crate::kernels::words::{STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_MICRO, STATE_ROWS, STATE_UPDATE, STATE_WORDS};
+use crate::kernels::words::*;
 use crate::kernels::{LOG_HEAD, Tick};
 use std::ops::Range;
 
@@ -22,12 +22,20 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
     }
     let batch = state[STATE_BATCH];
     let line = &mut log[k.log.line(batch)..][..k.log.width];
-    let mut halt = false;
+    let (mut halt, mut skip) = (false, false);
+    let scale = state[STATE_LOSS_SCALE];
+    let mut scaled = None;
     if let Some(at) = k.loss {
         let loss = f32s(reads[0])[at];
         let partials = reads.last().filter(|_| k.updates).map_or(&[][..], |p| &f32s(p)[..k.partials]);
         let squares = total(partials, |v| v) as f32;
         halt = k.train && (!loss.is_finite() || (k.norm_halts && !squares.is_finite()));
+        if let Some(scaling) = k.scaling {
+            // a batch that went wrong takes its whole update with it
+            skip = halt || state[STATE_SKIP] == SKIP_PENDING;
+            scaled = scaling.after(f32::from_bits(scale), state[STATE_GROWTH], skip).filter(|_| k.updates);
+            halt = k.updates && scaled.is_none();
+        }
         line[1] = loss.to_bits();
         line[2] = squares.sqrt().to_bits();
         let mut columns = &mut line[LOG_HEAD..];
@@ -38,17 +46,32 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
         }
     }
     line[0] = batch;
-    line[3] = u32::from(halt);
+    line[3] = if halt { LOG_HALTED } else { 0 };
+    if k.scaling.is_some() {
+        line[3] |= if k.updates && skip && !halt { LOG_SKIPPED } else { 0 } | (scale >> 23) << LOG_SCALE;
+    }
     if halt {
         state[STATE_HALT] = 1;
         return;
     }
     state[STATE_BATCH] = batch.wrapping_add(1);
-    if k.updates {
+    if k.updates && !skip {
         state[STATE_UPDATE] = state[STATE_UPDATE].wrapping_add(1);
     }
     if k.train {
         state[STATE_MICRO] = if k.updates { 0 } else { state[STATE_MICRO].wrapping_add(1) };
+        state[STATE_SUMMED] = if k.updates { 0 } else { state[STATE_SUMMED].wrapping_add(k.batch as u32) };
+    }
+    if k.scaling.is_some() {
+        state[STATE_SKIP] = match (skip, k.updates) {
+            (false, _) => SKIP_NONE,
+            (true, false) => SKIP_PENDING,
+            (true, true) => SKIP_DONE,
+        };
+        state[STATE_SKIPPED] = state[STATE_SKIPPED].wrapping_add(u32::from(skip && k.updates));
+    }
+    if let Some((scale, count)) = scaled {
+        (state[STATE_LOSS_SCALE], state[STATE_GROWTH]) = (scale.to_bits(), count);
     }
     let cursor = state[STATE_CURSOR].wrapping_add(k.batch as u32);
     if cursor >= state[STATE_ROWS] {

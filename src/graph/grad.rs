@@ -1,4 +1,4 @@
-use super::{Graph, NodeId, Op, ReduceKind, Value, custom, movement};
+use super::{Graph, NodeId, Op, ReduceKind, StateField, Value, custom, movement};
 use crate::error::{Error, Result, place};
 use crate::expr::Expr;
 use crate::tensor::Shape;
@@ -8,6 +8,15 @@ use crate::tensor::Shape;
 /// Graph to graph: each op's vector-Jacobian product is made of ops of the same graph, so backward is fused, planned and checked
 /// by the same machinery as forward.
 pub fn gradients(g: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Option<Value>>> {
+    backward(g, loss, wrt, false)
+}
+
+/// As [`gradients`], of the loss times the loss scale: [`StateField::LossScale`] of the device's state, by which whoever uses them divides.
+pub fn scaled_gradients(g: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Option<Value>>> {
+    backward(g, loss, wrt, true)
+}
+
+fn backward(g: &mut Graph, loss: Value, wrt: &[Value], scaled: bool) -> Result<Vec<Option<Value>>> {
     let node = &g.nodes[loss.node];
     if g.shape(loss).size() != 1 {
         return Err(Error::ShapeMismatch {
@@ -20,8 +29,14 @@ pub fn gradients(g: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Option
     let forward = g.nodes.len();
     let needs = depends(g, wrt);
     let mut adjoint: Vec<Vec<Option<Value>>> = g.nodes.iter().map(|n| vec![None; n.outputs.len()]).collect();
-    let seed = Op::Constant { value: 1.0, shape: g.shape(loss).clone() };
-    adjoint[loss.node][loss.output] = Some(g.derived(loss.node, seed, &[])?);
+    let shape = g.shape(loss).clone();
+    let seed = if scaled {
+        let scale = g.derived(loss.node, Op::State(StateField::LossScale), &[])?;
+        if shape.rank() == 0 { scale } else { g.derived(loss.node, Op::Reshape(shape), &[scale])? }
+    } else {
+        g.derived(loss.node, Op::Constant { value: 1.0, shape }, &[])?
+    };
+    adjoint[loss.node][loss.output] = Some(seed);
     for id in (0..forward).rev() {
         if !needs[id] || adjoint[id].iter().all(Option::is_none) {
             continue;
@@ -74,7 +89,7 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
         return Err(unsupported(&node, "a gradient through the second output of this op"));
     };
     match &node.op {
-        Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::Constant { .. } | Op::Random(_) => {}
+        Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::Constant { .. } | Op::State(_) | Op::Random(_) => {}
         Op::Map(f) => {
             for (i, &input) in node.inputs.iter().enumerate().filter(|(_, v)| wants(v)) {
                 let Some(d) = f.gradient(i) else { continue };

@@ -10,16 +10,18 @@ mod op;
 mod print;
 mod random;
 mod simplify;
+mod state;
 mod table;
 mod take;
 mod var;
 
 pub use custom::{Custom, CustomKernel, CustomOp};
 pub use field::Field;
-pub use grad::gradients;
+pub use grad::{gradients, scaled_gradients};
 pub use op::{Labels, Op, ReduceKind};
 pub use random::{Distribution, Draws};
 pub use simplify::simplify;
+pub use state::StateField;
 pub(crate) use table::is_ordinals;
 pub use var::{Builder, Var};
 

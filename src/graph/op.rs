@@ -1,4 +1,4 @@
-use super::{Custom, Draws, Field, OpFault, Type, custom, movement, take};
+use super::{Custom, Draws, Field, OpFault, StateField, Type, custom, movement, take};
 use crate::expr::{Binary, Expr, Node};
 use crate::tensor::{DType, Shape};
 
@@ -54,6 +54,8 @@ pub enum Op {
         /// Its shape.
         shape: Shape,
     },
+    /// A number of the device's state `[]`, f32, as it was when the step began. No gradient flows to it.
+    State(StateField),
     /// Random numbers, other ones in every step. No gradient flows to them.
     Random(Draws),
     /// A formula over broadcast inputs (NumPy's rule).
@@ -153,6 +155,7 @@ impl Op {
             Op::Parameter { .. } => "parameter",
             Op::Buffer { .. } => "buffer",
             Op::Constant { .. } => "constant",
+            Op::State(field) => field.name(),
             Op::Random(d) => d.distribution.name(),
             Op::Map(f) => match f.nodes() {
                 [.., Node::Binary(b, ..)] if f.flops() == 1 => match b {
@@ -203,6 +206,7 @@ impl Op {
         match self {
             Op::Batch { batch, field } => Ok(vec![Type { shape: field.out_row().batched(*batch), dtype: field.out_dtype() }]),
             Op::Parameter { shape, .. } | Op::Buffer { shape, .. } | Op::Constant { shape, .. } => Ok(vec![Type::f32(shape.clone())]),
+            Op::State(_) => Ok(vec![Type::f32([])]),
             Op::Random(d) => Ok(vec![Type::f32(d.shape.clone())]),
             Op::Map(f) => {
                 all_f32(inputs)?;

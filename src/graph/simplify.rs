@@ -1,3 +1,4 @@
+use super::state::{multiple, times};
 use super::{Graph, Node, Op, Value};
 use crate::error::Result;
 use crate::expr::Tape;
@@ -57,11 +58,13 @@ fn place_node(g: &mut Graph, node: &Node, inputs: &[Value]) -> Result<Value> {
                     continue;
                 }
                 let v = if let Op::Broadcast(_) = source.op { source.inputs[0] } else { v };
+                let (v, factor) = multiple(g, v).unwrap_or((v, 1.0));
                 let at = reads.iter().position(|r| *r == v).unwrap_or_else(|| {
                     reads.push(v);
                     reads.len() - 1
                 });
-                args.push(tape.input(at));
+                let x = tape.input(at);
+                args.push(times(&mut tape, x, factor));
             }
             let outputs = tape.inline(f, &args);
             let (f, kept) = tape.finish(reads.len(), &outputs).prune();

@@ -1,9 +1,8 @@
 use super::source::Source;
-use super::words::{RATE_ROWS, RATE_SCALE};
-use super::{Access, RateTable, fold, to_words};
+use super::{Access, fold, to_words};
 
 /// Adds a batch's gradient, times its rows, to the sum of the others of one update; after the last of them the mean over all rows stands in the
-/// gradient's place. Buffers: state, gradients, sums; after the last: rates.
+/// gradient's place. Buffers: state, gradients, sums.
 #[derive(Debug, Clone)]
 pub struct Accumulate {
     /// Elements of the arena, a multiple of 4.
@@ -12,8 +11,6 @@ pub struct Accumulate {
     pub rows: usize,
     /// The update's last batch.
     pub last: bool,
-    /// Where the rates are: one over the rows of all is among them.
-    pub rates: RateTable,
 }
 
 impl Accumulate {
@@ -26,11 +23,7 @@ impl Accumulate {
         let (gradients, sums) = if self.last { (Access::Write, Access::Read) } else { (Access::Read, Access::Write) };
         s.buffer("gradients", gradients, "V").buffer("sums", sums, "V");
         if self.last {
-            s.buffer("rates", Access::Read, "u32");
-            let (width, rows) = (self.rates.width(), RATE_ROWS);
-            s.line(format!(
-                "fn scale() -> f32 {{ return bitcast<f32>(rates[(state_word(STATE_UPDATE) % {rows}u) * {width}u + {RATE_SCALE}u]); }}"
-            ));
+            s.line("fn scale() -> f32 { return 1.0 / (f32(state_word(STATE_SUMMED)) + bitcast<f32>(dim(1u))); }");
             s.line("fn put(i: u32, g: V) { gradients[i] = (sums[i] + g) * V(scale()); }");
         } else {
             s.line("fn put(i: u32, g: V) {\n    if (state_word(STATE_MICRO) == 0u) { sums[i] = g; } else { sums[i] = sums[i] + g; }\n}");
@@ -38,10 +31,10 @@ impl Accumulate {
         s.finish(include_str!("../../shaders/accumulate.wgsl"))
     }
 
-    /// State, gradients, sums, rates.
+    /// State, gradients, sums.
     pub fn accesses(&self) -> Vec<Access> {
         match self.last {
-            true => vec![Access::Uniform, Access::Write, Access::Read, Access::Read],
+            true => vec![Access::Uniform, Access::Write, Access::Read],
             false => vec![Access::Uniform, Access::Read, Access::Write],
         }
     }

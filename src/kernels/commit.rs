@@ -14,7 +14,7 @@ pub struct Part {
     pub len: usize,
 }
 
-/// New values of state that is not trained, to their arena, behind the tick: nothing moves if that has halted the step. Buffers: state,
+/// New values of state that is not trained, to their arena, behind the tick: nothing moves if that has halted or skipped the step. Buffers: state,
 /// arena, new values.
 #[derive(Debug, Clone)]
 pub struct Commit {

@@ -1,3 +1,4 @@
+use super::scaling::INVERSE;
 use super::source::Source;
 use super::{Access, words};
 
@@ -13,7 +14,15 @@ pub enum Gate {
         partials: usize,
         /// The largest norm; longer gradients are scaled down to it.
         clip: Option<f32>,
+        /// Whether the loss was scaled: then an earlier batch of the same update stops it, too, where several are accumulated.
+        scaled: bool,
     },
+}
+
+/// `unscale()`: one over the loss scale, or 1. The caller binds the state before, if it is one over the scale.
+pub(super) fn unscale(s: &mut Source, scaled: bool) {
+    let value = if scaled { format!("bitcast<f32>({INVERSE}u - state_word(STATE_LOSS_SCALE))") } else { "1.0".into() };
+    s.line(format!("fn unscale() -> f32 {{ return {value}; }}"));
 }
 
 impl Gate {
@@ -25,7 +34,7 @@ impl Gate {
                     "fn stopped(lane: u32) -> bool {{ return state_word(STATE_HALT) != 0u || !is_finite(loss[dim({at}u)]); }}"
                 ));
             }
-            Gate::Norm { clip, .. } => {
+            Gate::Norm { clip, scaled, .. } => {
                 // as torch.nn.utils.clip_grad_norm_ has it, the small number too
                 let scale = if clip.is_some() {
                     format!(
@@ -35,10 +44,12 @@ impl Gate {
                 } else {
                     String::new()
                 };
+                let pending = format!(" || state_word(STATE_SKIP) == {}u", words::SKIP_PENDING);
+                let pending = if *scaled { &pending } else { "" };
                 s.buffer("norms", Access::Read, "f32").line(format!(
                     "fn stopped(lane: u32) -> bool {{\n    var squares = 0.0;\n    for (var k = lane; k < dim({at}u); k += GROUP) {{ \
                      squares += norms[k]; }}\n    squares = group_sum(squares, lane);\n{scale}    \
-                     return state_word(STATE_HALT) != 0u || !is_finite(squares);\n}}"
+                     return state_word(STATE_HALT) != 0u || !is_finite(squares){pending};\n}}"
                 ));
             }
         }
@@ -48,11 +59,15 @@ impl Gate {
         matches!(self, Gate::Norm { clip: Some(_), .. })
     }
 
+    pub(super) fn scaled(&self) -> bool {
+        matches!(self, Gate::Norm { scaled: true, .. })
+    }
+
     /// Its numbers, two.
     pub(super) fn dims(&self) -> [usize; 2] {
         match *self {
             Gate::Loss(loss) => [loss, 0],
-            Gate::Norm { partials, clip } => [partials, clip.unwrap_or(0.0).to_bits() as usize],
+            Gate::Norm { partials, clip, .. } => [partials, clip.unwrap_or(0.0).to_bits() as usize],
         }
     }
 

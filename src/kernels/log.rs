@@ -2,7 +2,7 @@
 
 use super::words::{LOG_ROWS, LOG_WIDTH};
 
-/// Words in front of a line's metrics: batch, loss, gradient norm, halted.
+/// Words in front of a line's metrics: batch, loss, gradient norm, what became of the step.
 pub const LOG_HEAD: usize = 4;
 /// Words that the rings of wide lines stay below: 4 MiB.
 const LOG_WORDS: usize = 1 << 20;

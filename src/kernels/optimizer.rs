@@ -52,7 +52,7 @@ impl Optimizer {
     pub fn source(&self) -> String {
         let mut s = Source::new("vec4<f32>");
         s.number("WG", self.wg()).group(self.group).state();
-        self.rates.source(&mut s, self.gate.clips(), self.applies);
+        self.rates.source(&mut s, &self.gate, self.applies);
         s.buffer("parameters", Access::Write, "V").buffer("gradients", Access::Read, "V");
         for m in 0..self.moments {
             s.buffer(&format!("moment{m}"), Access::Write, "V");

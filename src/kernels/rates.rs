@@ -1,6 +1,7 @@
-use super::Access;
+use super::gate::unscale;
 use super::source::Source;
-use super::words::{BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_WIDTH};
+use super::words::{BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_UNSCALE, RATE_WIDTH};
+use super::{Access, Gate};
 
 /// What the rates' buffer holds: a ring of rows, each with the rates of every group; and, where parameters are not all treated alike, a table
 /// over blocks of [`BLOCK`] elements of the arena that tells each one's group and tensor, then the first block of each tensor.
@@ -42,7 +43,7 @@ impl RateTable {
     }
 
     /// The buffer, and `rate(i)` for the block that `turn_to(block)` was last called with. The caller binds the state before.
-    pub(super) fn source(&self, s: &mut Source, clip: bool, ratios: bool) {
+    pub(super) fn source(&self, s: &mut Source, gate: &Gate, ratios: bool) {
         s.number("RATE_ROWS", RATE_ROWS).number("RATE_WIDTH", RATE_WIDTH).number("GROUPS", self.groups).number("BLOCK", BLOCK);
         s.buffer("rates", Access::Read, "u32");
         s.line("var<private> rate_row: u32;\nvar<private> clip_scale: f32;\nvar<private> tensor: u32;");
@@ -55,8 +56,10 @@ impl RateTable {
         s.line(format!(
             "fn turn_to(block: u32) {{\n    rate_row = (state_word(STATE_UPDATE) % RATE_ROWS) * GROUPS * RATE_WIDTH;\n{owner}}}"
         ));
-        let clip = if clip { format!("    if (i == {RATE_CLIP}u) {{ return clip_scale; }}\n") } else { String::new() };
+        let clip = if gate.clips() { format!("    if (i == {RATE_CLIP}u) {{ return clip_scale; }}\n") } else { String::new() };
         let ratio = if ratios { format!("    if (i == {RATE_RATIO}u) {{ return ratios[tensor]; }}\n") } else { String::new() };
-        s.line(format!("fn rate(i: u32) -> f32 {{\n{clip}{ratio}    return bitcast<f32>(rates[rate_row + i]);\n}}"));
+        let scale = if gate.scaled() { format!("    if (i == {RATE_UNSCALE}u) {{ return unscale(); }}\n") } else { String::new() };
+        unscale(s, gate.scaled());
+        s.line(format!("fn rate(i: u32) -> f32 {{\n{clip}{ratio}{scale}    return bitcast<f32>(rates[rate_row + i]);\n}}"));
     }
 }

@@ -1,7 +1,8 @@
 //! Kernels that look at whole rows: softmax, cross-entropy, accuracy, argmax, cumsum.
 
-use super::source::Source;
+use super::source::{MATH, Source};
 use super::{Access, Profile, fold, to_words};
+use crate::expr::Expr;
 use crate::graph::Labels;
 
 const WG: usize = 64;
@@ -40,7 +41,7 @@ impl Softmax {
     }
 }
 
-/// Softmax cross-entropy. Buffers: logits, labels, loss, hits, and the gradient where it is asked for.
+/// Softmax cross-entropy. Buffers: logits, labels, loss, hits, the gradient where it is asked for, and the number that its epilogue reads.
 ///
 /// Where `single` is set one workgroup makes the means of the whole batch; else loss and hits are one value a row.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub struct CrossEntropy {
     pub classes: usize,
     /// First element of logits, labels, loss, hits, gradient.
     pub offsets: [usize; 5],
+    /// What becomes of each element of the gradient: a formula over that and one number, with the number's place.
+    pub epilogue: Option<(Expr, usize)>,
 }
 
 impl CrossEntropy {
@@ -85,28 +88,36 @@ impl CrossEntropy {
         s.buffer("logits", Access::Read, "f32");
         labels(&mut s, self.labels);
         s.buffer("losses", Access::Write, "f32").buffer("hits", Access::Write, "f32");
-        let store = if self.gradient {
+        let mut store = String::new();
+        if self.gradient {
             s.buffer("gradients", Access::Write, "f32");
-            "gradients[dim(6u) + row * dim(1u) + c] = value;"
-        } else {
-            ""
-        };
-        s.line(format!("fn store_gradient(row: u32, c: u32, value: f32) {{ {store} }}"));
+            let mut made = "value".to_string();
+            if let Some((f, _)) = &self.epilogue {
+                s.buffer("factor", Access::Read, "f32").line(MATH);
+                let printed = f.wgsl(&["value", "factor[dim(9u)]"]);
+                store += &printed.statements;
+                made.clone_from(&printed.outputs[0]);
+            }
+            store += &format!("    gradients[dim(6u) + row * dim(1u) + c] = {made};\n");
+        }
+        s.line(format!("fn store_gradient(row: u32, c: u32, value: f32) {{\n{store}}}"));
         s.line("fn store(row: u32, loss: f32, hit: f32) {\n    losses[dim(4u) + row] = loss;\n    hits[dim(5u) + row] = hit;\n}");
         s.finish(include_str!("../../shaders/cross_entropy.wgsl"))
     }
 
-    /// Logits, labels, loss, hits, gradient.
+    /// Logits, labels, loss, hits, gradient, the epilogue's number.
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Read, Access::Read, Access::Write, Access::Write];
         a.resize(4 + usize::from(self.gradient), Access::Write);
+        a.extend((self.gradient && self.epilogue.is_some()).then_some(Access::Read));
         a
     }
 
-    /// Rows, classes, offsets, the bits of the smoothing and of a NaN.
+    /// Rows, classes, offsets, the bits of the smoothing and of a NaN, the place of the epilogue's number.
     pub fn dims(&self) -> Vec<u32> {
         let mut d = to_words([self.rows, self.classes].into_iter().chain(self.offsets));
         d.extend([self.smoothing.to_bits(), f32::NAN.to_bits()]);
+        d.extend(self.epilogue.iter().map(|e| e.1 as u32));
         d
     }
 

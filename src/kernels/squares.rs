@@ -1,8 +1,9 @@
+use super::gate::unscale;
 use super::source::{FINITE, MATH, Source};
 use super::{Access, to_words, words};
 
 /// Partial sums of the gradient's squares, before the first parameter is touched: infinite ones where the loss is not finite.
-/// Buffers: gradients, loss, partial sums.
+/// Buffers: the state where the loss was scaled, gradients, loss, partial sums.
 #[derive(Debug, Clone)]
 pub struct Squares {
     /// Elements of the arena, a multiple of 4.
@@ -11,6 +12,8 @@ pub struct Squares {
     pub group: usize,
     /// First element of the loss.
     pub loss: usize,
+    /// Whether the loss was scaled: the norm is that without the scale.
+    pub scaled: bool,
 }
 
 impl Squares {
@@ -36,14 +39,19 @@ impl Squares {
     pub fn source(&self) -> String {
         let mut s = Source::new("vec4<f32>");
         s.number("WG", self.wg()).group(self.group);
+        if self.scaled {
+            s.state();
+        }
         s.buffer("gradients", Access::Read, "V").buffer("loss", Access::Read, "f32").buffer("partials", Access::Write, "f32");
         s.line(MATH).line(FINITE);
+        unscale(&mut s, self.scaled);
         s.finish(include_str!("../../shaders/squares.wgsl"))
     }
 
-    /// Gradients, loss, partial sums.
+    /// The state, gradients, loss, partial sums.
     pub fn accesses(&self) -> Vec<Access> {
-        vec![Access::Read, Access::Read, Access::Write]
+        let state = self.scaled.then_some(Access::Uniform);
+        state.into_iter().chain([Access::Read, Access::Read, Access::Write]).collect()
     }
 
     /// Vectors, threads, loss.

@@ -1,5 +1,5 @@
 use super::source::{FINITE, Source};
-use super::{Access, LogShape, to_words};
+use super::{Access, LogShape, Scaling, to_words, words};
 
 /// The end of a step: log, counters, cursor, halt.
 /// Buffers: state, log; where there is a loss: loss, metrics; where there was an update: partial sums of the gradient's squares.
@@ -23,6 +23,8 @@ pub struct Tick {
     pub metrics: Vec<(usize, usize)>,
     /// Where lines lie.
     pub log: LogShape,
+    /// How the loss scale moves, if the loss is scaled: then what is not finite skips the update and does not halt.
+    pub scaling: Option<Scaling>,
 }
 
 impl Tick {
@@ -31,6 +33,7 @@ impl Tick {
         let mut s = Source::new("f32");
         s.number("LOG_ROWS", self.log.rows).number("LOG_WIDTH", self.log.width).group(self.group).state_names();
         s.flag("TRAIN", self.train).flag("UPDATES", self.updates).flag("NORM_HALTS", self.norm_halts).flag("HAS_LOSS", self.loss.is_some());
+        self.scaling(&mut s);
         s.buffer("state", Access::Write, "u32").buffer("log_words", Access::Write, "u32");
         let (mut short, mut long, mut column) = (String::new(), String::new(), 0);
         if self.loss.is_some() {
@@ -65,6 +68,23 @@ impl Tick {
         s.finish(include_str!("../../shaders/tick.wgsl"))
     }
 
+    /// What the scale does, and its numbers from `dim(AT)` on.
+    fn scaling(&self, s: &mut Source) {
+        s.flag("SCALES", self.scaling.is_some()).flag("DYNAMIC", matches!(self.scaling, Some(Scaling::Dynamic { .. })));
+        s.number("LOG_HALTED", words::LOG_HALTED as usize).number("LOG_SKIPPED", words::LOG_SKIPPED as usize);
+        s.number("LOG_SCALE", words::LOG_SCALE as usize).number("PATIENCE", Scaling::PATIENCE as usize);
+        s.number("SKIP_NONE", words::SKIP_NONE as usize).number("SKIP_PENDING", words::SKIP_PENDING as usize);
+        s.number("SKIP_DONE", words::SKIP_DONE as usize);
+        let bound = |name: &str, x: f32| format!("fn {name}() -> f32 {{ return bitcast<f32>({}u); }}", x.to_bits());
+        s.line(bound("least", Scaling::LEAST)).line(bound("most", Scaling::MOST));
+        let number = |at: usize| format!("bitcast<f32>(dim({}u))", Self::NUMBERS + at);
+        s.line(format!("fn growth() -> f32 {{ return {}; }}\nfn backoff() -> f32 {{ return {}; }}", number(0), number(1)));
+        s.line(format!("fn interval() -> u32 {{ return dim({}u); }}", Self::NUMBERS + 2));
+    }
+
+    /// Where a dynamic scale's numbers stand among the sizes: behind the metrics.
+    const NUMBERS: usize = 3 + words::BOUND_METRICS;
+
     /// State, log, loss, metrics, partial sums.
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Write, Access::Write];
@@ -75,9 +95,14 @@ impl Tick {
         a
     }
 
-    /// Batch, partial sums, loss, metrics.
+    /// Batch, partial sums, loss, metrics; growth, backoff, interval of a dynamic scale.
     pub fn dims(&self) -> Vec<u32> {
-        to_words([self.batch, self.partials, self.loss.unwrap_or(0)].into_iter().chain(self.metrics.iter().map(|m| m.0)))
+        let mut d = to_words([self.batch, self.partials, self.loss.unwrap_or(0)].into_iter().chain(self.metrics.iter().map(|m| m.0)));
+        if let Some(Scaling::Dynamic { growth, backoff, interval }) = self.scaling {
+            d.resize(Self::NUMBERS, 0);
+            d.extend([growth.to_bits(), backoff.to_bits(), interval]);
+        }
+        d
     }
 
     /// One workgroup.

@@ -22,6 +22,23 @@ pub const STATE_SEED_HI: usize = 7;
 pub const STATE_HALT: usize = 8;
 /// Batches whose gradients are summed for the next update; 0 where each has an update of its own.
 pub const STATE_MICRO: usize = 9;
+/// Rows of those batches.
+pub const STATE_SUMMED: usize = 10;
+/// What the loss is multiplied by before its gradients are made, as the bits of an f32: a power of two. See [`Scaling`](super::Scaling).
+pub const STATE_LOSS_SCALE: usize = 11;
+/// Good updates in a row since the scale last moved; under a fixed scale skipped ones in a row.
+pub const STATE_GROWTH: usize = 12;
+/// Updates skipped so far.
+pub const STATE_SKIPPED: usize = 13;
+/// Whether a batch of the open update has gone wrong, or the last update was skipped: [`SKIP_NONE`] and so on.
+pub const STATE_SKIP: usize = 14;
+
+/// All went well.
+pub const SKIP_NONE: u32 = 0;
+/// The update that is open will be skipped.
+pub const SKIP_PENDING: u32 = 1;
+/// The last update was skipped.
+pub const SKIP_DONE: u32 = 2;
 
 /// The names that shaders use.
 pub const STATE_NAMES: &[(&str, usize)] = &[
@@ -35,11 +52,23 @@ pub const STATE_NAMES: &[(&str, usize)] = &[
     ("STATE_SEED_HI", STATE_SEED_HI),
     ("STATE_HALT", STATE_HALT),
     ("STATE_MICRO", STATE_MICRO),
+    ("STATE_SUMMED", STATE_SUMMED),
+    ("STATE_LOSS_SCALE", STATE_LOSS_SCALE),
+    ("STATE_GROWTH", STATE_GROWTH),
+    ("STATE_SKIPPED", STATE_SKIPPED),
+    ("STATE_SKIP", STATE_SKIP),
 ];
+
+/// A bit of a line's last head word: the step has halted.
+pub const LOG_HALTED: u32 = 1;
+/// Another: its update was skipped.
+pub const LOG_SKIPPED: u32 = 2;
+/// From this bit on stand eight of the loss scale's exponent; 0 where the loss is not scaled.
+pub const LOG_SCALE: u32 = 8;
 
 /// Most lines of the log, a ring over the batches: see [`LogShape`](super::LogShape) for wide lines.
 pub const LOG_ROWS: usize = 4096;
-/// Words of the narrowest line: batch, loss, gradient norm, halted, then the metrics.
+/// Words of the narrowest line: batch, loss, gradient norm, what became of the step, then the metrics.
 pub const LOG_WIDTH: usize = 16;
 /// Metrics that the tick binds one by one: browsers promise 8 buffers. More lie in one buffer.
 pub const BOUND_METRICS: usize = 4;
@@ -52,8 +81,8 @@ pub const RATE_WIDTH: usize = 8;
 pub const RATE_CLIP: usize = 5;
 /// Another: the norm of a tensor's parameters over that of its direction.
 pub const RATE_RATIO: usize = 6;
-/// One over the rows of the update's batches, where several are accumulated.
-pub const RATE_SCALE: usize = 7;
+/// Another: one over the loss scale.
+pub const RATE_UNSCALE: usize = 7;
 /// Elements of the arena that share a word of the table behind the rates: what tensors are aligned to.
 pub const BLOCK: usize = 128;
 

@@ -44,16 +44,16 @@ impl Lowering<'_> {
             loss: loss.map(|l| l.1),
             metrics: metrics.iter().map(|&((_, at), n)| (at, n)).collect(),
             log: LogShape::of(metrics.iter().map(|m| m.1).sum()),
+            scaling: self.r.rule.scaling.filter(|_| train),
         };
         self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into(), 0, partials);
     }
 
     /// Adds the batch's gradient to those before it.
     fn accumulate(&mut self) {
-        let (n, last, rates) = (self.r.arena.size, self.r.part == Part::Last, self.r.rule.rates(self.r.arena));
-        let kernel = Accumulate { size: n, rows: self.r.batch, last, rates };
-        let mut ids = vec![BufferId::State(self.r.purpose.lane()), BufferId::Gradients, BufferId::Sums];
-        ids.extend(last.then_some(BufferId::Rates));
+        let (n, last) = (self.r.arena.size, self.r.part == Part::Last);
+        let kernel = Accumulate { size: n, rows: self.r.batch, last };
+        let ids = [BufferId::State(self.r.purpose.lane()), BufferId::Gradients, BufferId::Sums];
         let label = if last { "mean over the update's batches" } else { "sum over the update's batches" };
         self.push(Kernel::Accumulate(kernel), ids.into_iter().map(Symbol::Fixed).collect(), label.into(), 2 * n as u64, 3 * n);
     }
@@ -64,9 +64,12 @@ impl Lowering<'_> {
         if !rule.needs_norm() {
             return (Gate::Loss(loss.1), loss.0);
         }
-        let kernel = Squares { size: self.r.arena.size, group: self.r.profile.group(), loss: loss.1 };
-        let gate = Gate::Norm { partials: kernel.partials(), clip: rule.clip_norm };
-        let buffers = [BufferId::Gradients].map(Symbol::Fixed).into_iter().chain([loss.0, Symbol::Fixed(BufferId::Partials)]).collect();
+        let scaled = rule.scaling.is_some();
+        let kernel = Squares { size: self.r.arena.size, group: self.r.profile.group(), loss: loss.1, scaled };
+        let gate = Gate::Norm { partials: kernel.partials(), clip: rule.clip_norm, scaled };
+        let state = scaled.then_some(BufferId::State(self.r.purpose.lane()));
+        let mut buffers: Vec<Symbol> = state.into_iter().chain([BufferId::Gradients]).map(Symbol::Fixed).collect();
+        buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
         let n = self.r.arena.size;
         self.push(Kernel::Squares(kernel), buffers, "norm of all gradients".into(), 2 * n as u64, n);
         (gate, Symbol::Fixed(BufferId::Partials))

@@ -19,7 +19,7 @@ pub enum Core {
     Gemm(NodeId),
     /// A reduction with maps before it.
     Reduce(NodeId),
-    /// Softmax, cross-entropy, accuracy, take, scatter_add, a custom op: alone.
+    /// Softmax, cross-entropy, accuracy, take, scatter_add, a custom op: alone, but for a map on the gradient of a cross-entropy.
     Rows(NodeId),
 }
 
@@ -173,7 +173,7 @@ pub fn fuse(step: &Step) -> Result<Groups> {
         let shape = |of: Value| g.shape(of).clone();
         let new = |core, maps, shape| Group { core, maps, row_sum: None, shape };
         let group = match n.op {
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::Reshape(_) => continue,
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Reshape(_) => continue,
             _ if f.views.contains(&id) || f.drawn.contains(&id) => continue,
             Op::Random(_) => new(Core::Maps, vec![id], shape(id.into())),
             Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => new(Core::Maps, vec![id], shape(id.into())),
@@ -245,7 +245,10 @@ impl Groups {
     fn fits(&self, g: &Graph, host: usize, map: NodeId) -> bool {
         let group = &self.groups[host];
         let (shape, own) = (&group.shape, g.shape(map.into()));
-        if matches!(group.core, Core::Reduce(_) | Core::Rows(_)) || shape.size() != own.size() {
+        if let Core::Rows(core) = group.core {
+            return group.maps.is_empty() && self.rides_on_loss(g, core, map);
+        }
+        if matches!(group.core, Core::Reduce(_)) || shape.size() != own.size() {
             return false;
         }
         for v in &g.nodes[map].inputs {
@@ -273,6 +276,18 @@ impl Groups {
         let words = Map::words(shape.rank(), stored - windows, windows, draws, outputs);
         // only a map's own kernel draws
         (core == 0 || draws == 0) && core + stored + outputs <= MAX_BUFFERS && words <= DIMS
+    }
+
+    /// Whether a map takes the gradient that a cross-entropy makes, of which nobody else reads, and beside it one number of the state.
+    fn rides_on_loss(&self, g: &Graph, loss: NodeId, map: NodeId) -> bool {
+        let slope = Value { node: loss, output: 1 };
+        let inputs = &g.nodes[map].inputs;
+        let number = |v: &Value| matches!(g.nodes[v.node].op, Op::State(_));
+        let alone = self.readers.get(&slope).is_some_and(|r| r.iter().all(|n| *n == map)) && !self.roots.contains(&slope);
+        let numbers = inputs.iter().filter(|v| number(v)).count();
+        let slopes = inputs.iter().filter(|v| base(g, **v) == slope).count();
+        let ops = matches!((&g.nodes[loss].op, &g.nodes[map].op), (Op::CrossEntropy { .. }, Op::Map(_)));
+        ops && alone && (numbers, slopes) == (1, 1) && inputs.len() == 2
     }
 
     /// The group of maps whose one result only this reduction reads.

@@ -6,8 +6,8 @@ use super::view::strided;
 use super::{BufferId, LogMetric, Phase, Request, Step};
 use crate::error::{Error, Result};
 use crate::expr::{Activation, Binary, Expr, Tape};
-use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
-use crate::kernels::words::BOUND_METRICS;
+use crate::graph::{Graph, NodeId, Op, ReduceKind, StateField, Value};
+use crate::kernels::words::{BOUND_METRICS, STATE_LOSS_SCALE};
 use crate::kernels::{
     Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmSpec, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce, ReduceSpec,
     Softmax, Strided, Term, Tile,
@@ -58,7 +58,7 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
             Core::Maps => l.maps(group),
             Core::Gemm(n) => l.gemm(group, n),
             Core::Reduce(n) => l.reduce(group, n),
-            Core::Rows(n) => l.rows(n),
+            Core::Rows(n) => l.rows(n, group),
         }
         l.draft.unit(first, l.g, group.nodes(), &l.places);
     }
@@ -136,6 +136,9 @@ impl Lowering<'_> {
         if let Op::Buffer { name, .. } = &self.g.nodes[b.node].op {
             let offset = self.r.arena.find_buffer(name).map_or(0, |e| e.offset);
             return (Symbol::Fixed(BufferId::Buffers), offset);
+        }
+        if let Op::State(StateField::LossScale) = self.g.nodes[b.node].op {
+            return (Symbol::Fixed(BufferId::State(self.r.purpose.lane())), STATE_LOSS_SCALE);
         }
         self.places[&b]
     }
@@ -396,14 +399,14 @@ impl Lowering<'_> {
         self.sum(Expr::identity(), vec![term], vec![from], to, [1, rows, 1], ReduceKind::Mean, label);
     }
 
-    fn rows(&mut self, node: NodeId) {
+    fn rows(&mut self, node: NodeId, group: &Group) {
         let n = &self.g.nodes[node];
         let (x, offset) = self.place(n.inputs[0]);
         let shape = self.g.shape(n.inputs[0]).clone();
         let (width, rows) = (shape.last(), shape.size() / shape.last());
         let flops = self.g.flops(node);
         let elements = shape.size();
-        let label = self.label(node, &shape, &[]);
+        let label = self.label(node, &shape, &group.maps);
         match n.op {
             Op::Softmax { log } => {
                 let to = self.assign(node.into());
@@ -417,7 +420,12 @@ impl Lowering<'_> {
                 let gradient = needed(part(1));
                 let single = CrossEntropy::is_single(self.r.profile, rows, width);
                 let (loss, hits) = (self.assign(part(0)), self.assign(part(2)));
-                let slope = gradient.then(|| self.assign(part(1)));
+                // what rides on the gradient takes its place
+                let outputs = self.groups.outputs(group);
+                let slope = gradient.then(|| self.assign(outputs.first().copied().unwrap_or(part(1))));
+                let epilogue = outputs.first().map(|_| self.formula(group, Some(part(1)), &outputs));
+                let epilogue = epilogue.map(|(f, inputs)| (f, inputs.first().map(|o| self.place(o.value))));
+                let factor = epilogue.as_ref().and_then(|e| e.1);
                 let (to_loss, to_hits) = if single { (loss, hits) } else { ((self.temporary(rows), 0), (self.temporary(rows), 0)) };
                 let kernel = CrossEntropy {
                     labels,
@@ -428,9 +436,10 @@ impl Lowering<'_> {
                     rows,
                     classes: width,
                     offsets: [offset, y_offset, to_loss.1, to_hits.1, slope.map_or(0, |p| p.1)],
+                    epilogue: epilogue.map(|(f, factor)| (f, factor.map_or(0, |p| p.1))),
                 };
                 let mut buffers = vec![x, y, to_loss.0, to_hits.0];
-                buffers.extend(slope.map(|p| p.0));
+                buffers.extend(slope.into_iter().chain(factor).map(|p| p.0));
                 self.push(Kernel::CrossEntropy(kernel), buffers, label, flops, 2 * elements);
                 if !single {
                     self.mean_of_rows(to_loss.0, rows, loss, "mean loss");

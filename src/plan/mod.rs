@@ -9,6 +9,7 @@ mod draft;
 mod ending;
 mod explain;
 mod fuse;
+mod ledger;
 mod limits;
 mod lower;
 mod memory;
@@ -24,6 +25,7 @@ mod view;
 pub use arena::{ALIGN, Arena, ArenaEntry, BufferEntry};
 pub(crate) use explain::bytes as human_bytes;
 pub(crate) use explain::group as human_count;
+pub(crate) use ledger::{Ledger, dims as program_dims};
 pub use limits::{IndexLimit, LabelLimit};
 #[cfg(feature = "gpu")]
 pub(crate) use memory::STAGED;
@@ -71,6 +73,15 @@ pub enum Lane {
 }
 
 impl Purpose {
+    /// What such a program does, in a word.
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Purpose::Train => "training",
+            Purpose::Evaluate => "evaluation",
+            Purpose::Predict => "prediction",
+        }
+    }
+
     /// The state that programs of this purpose move.
     pub fn lane(self) -> Lane {
         if self == Purpose::Train { Lane::Train } else { Lane::Look }

@@ -2,8 +2,8 @@
 
 use super::{ALIGN, Arena};
 use crate::expr::{Expr, Scalar, Tape};
-use crate::kernels::RateTable;
-use crate::kernels::words::RATE_CLIP;
+use crate::kernels::words::{RATE_CLIP, RATE_UNSCALE};
+use crate::kernels::{RateTable, Scaling};
 
 /// An optimizer as the plan sees it: (parameter, gradient, moments..) to (parameter, moments..), with what stands around it.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,12 +20,14 @@ pub struct Rule {
     pub clip_norm: Option<f32>,
     /// Rows of rates: one for each group of parameters.
     pub groups: usize,
+    /// How the loss scale moves, if the loss is scaled: the gradients are divided by it before anything else is done with them.
+    pub scaling: Option<Scaling>,
 }
 
 impl Rule {
     /// A formula over (parameter, gradient, moments..), for one launch.
     pub fn new(f: Expr, moments: usize) -> Self {
-        Rule { f, moments, apply: None, average: false, clip_norm: None, groups: 1 }
+        Rule { f, moments, apply: None, average: false, clip_norm: None, groups: 1, scaling: None }
     }
 
     /// A direction, and how it is applied once the norms of each tensor are known: then `apply` may read the rate `RATE_RATIO`, the norm of
@@ -52,6 +54,13 @@ impl Rule {
     #[must_use]
     pub fn clip_value(self, max: f64) -> Self {
         self.on_gradient(|g| g.maximum(-max).minimum(max))
+    }
+
+    /// On gradients of a loss that is multiplied by a scale. Comes last: the others are to see gradients without it.
+    #[must_use]
+    pub fn scaled(mut self, scaling: Scaling) -> Self {
+        self.scaling = Some(scaling);
+        self.on_gradient(|g| g * Scalar::rate(RATE_UNSCALE))
     }
 
     /// With an average of the weights, `decay * average + (1 - decay) * parameter` after each update: the last of the moments.
@@ -86,10 +95,11 @@ impl Rule {
         self.moments - usize::from(self.average)
     }
 
-    /// Whether a launch of its own must know the norm of all gradients before the first parameter is touched: for clipping, and where the
+    /// Whether a launch of its own must know the norm of all gradients before the first parameter is touched: for clipping, where a gradient
+    /// that is not finite skips the update, and where the
     /// update would bind more buffers than browsers allow.
     pub(super) fn needs_norm(&self) -> bool {
-        self.clip_norm.is_some() || (self.apply.is_none() && self.moments > 3)
+        self.clip_norm.is_some() || self.scaling.is_some() || (self.apply.is_none() && self.moments > 3)
     }
 
     /// How the kernels read the rates.

@@ -1,6 +1,7 @@
 use super::{Arena, BufferId, Clock, Lane, Program, Rule, Timing};
 use crate::error::Result;
-use crate::kernels::{LOG_HEAD, RateTable};
+use crate::kernels::words::{LOG_HALTED, LOG_SKIPPED};
+use crate::kernels::{LOG_HEAD, RateTable, scale_of_line};
 use std::sync::Arc;
 
 /// The arenas that a session holds.
@@ -49,6 +50,10 @@ pub struct LogLine {
     pub grad_norm: f32,
     /// The loss was not finite: the step changed nothing.
     pub halted: bool,
+    /// The gradients of a scaled loss were not finite: the update was skipped.
+    pub skipped: bool,
+    /// What the loss was multiplied by, if it was.
+    pub scale: Option<f32>,
     /// The columns of all metrics, in the program's order.
     pub metrics: Box<[f32]>,
 }
@@ -58,7 +63,8 @@ impl LogLine {
     pub fn from_words(w: &[u32], columns: usize) -> Self {
         let f = |i: usize| f32::from_bits(w[i]);
         let metrics = w[LOG_HEAD..][..columns].iter().map(|&w| f32::from_bits(w)).collect();
-        LogLine { batch: w[0], loss: f(1), grad_norm: f(2), halted: w[3] != 0, metrics }
+        let (halted, skipped) = (w[3] & LOG_HALTED != 0, w[3] & LOG_SKIPPED != 0);
+        LogLine { batch: w[0], loss: f(1), grad_norm: f(2), halted, skipped, scale: scale_of_line(w[3]), metrics }
     }
 }
 

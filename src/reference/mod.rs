@@ -73,7 +73,7 @@ impl<T: Real> Data<T> {
     }
 }
 
-/// The wanted values. `feed` gives the elements of every `Op::Batch`, `Op::Parameter`, `Op::Buffer` and `Op::Random` (see [`draw`]) that they need: a missing one is
+/// The wanted values. `feed` gives the elements of every `Op::Batch`, `Op::Parameter`, `Op::Buffer`, `Op::State` and `Op::Random` (see [`draw`]) that they need: a missing one is
 /// [`Error::NotFound`], one of the wrong size [`Error::ShapeMismatch`], one of the wrong kind [`Error::DTypeMismatch`].
 pub fn evaluate<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, wanted: &[Value]) -> Result<Vec<Data<T>>> {
     let all = evaluate_all(g, feed, wanted)?;
@@ -91,7 +91,7 @@ pub fn evaluate_all<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, w
         let node = &g.nodes[id];
         let outputs = match &node.op {
             _ if !live => None,
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::Random(_) => Some(vec![fed(node, feed)?]),
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => Some(vec![fed(node, feed)?]),
             _ => {
                 let operands: Vec<&Data<T>> = node.inputs.iter().filter_map(|v| all.get(v.node)?.as_ref()?.get(v.output)).collect();
                 Some(evaluate_node(g, id, &operands)?)
@@ -120,6 +120,7 @@ fn fed<T: Real>(node: &Node, feed: &dyn Fn(&Op) -> Option<Data<T>>) -> Result<Da
         Op::Batch { field, .. } => &field.name,
         Op::Parameter { name, .. } | Op::Buffer { name, .. } => name,
         Op::Random(d) => &d.stream,
+        Op::State(field) => field.name(),
         _ => "",
     };
     let data = feed(&node.op).ok_or_else(|| Error::NotFound {

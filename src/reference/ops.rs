@@ -10,7 +10,7 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
     let shape = |i: usize| g.shape(node.inputs[i]);
     let out = &node.outputs[0].shape;
     let one = match &node.op {
-        Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::Random(_) => {
+        Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => {
             return Err(Error::Unsupported {
                 what: format!("computing a {} from operands", node.op.name()),
                 at: site(node),

@@ -64,7 +64,7 @@ fn run(g: &Graph, exact: &Values, nodes: &[NodeId], draw: u64, sign: f64) -> Res
             .filter_map(|v| moved.get(&v.node).or(exact[v.node].as_ref()).and_then(|outputs| outputs.get(v.output)))
             .collect();
         let mut outputs = match &node.op {
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::Random(_) => own.clone(),
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => own.clone(),
             _ => evaluate_node(g, id, &operands)?,
         };
         if disturbed {

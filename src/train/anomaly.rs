@@ -62,7 +62,14 @@ impl Model {
         let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
         let parameters = self.read_parameters()?;
         let graph = &built.step.graph;
-        let leaves = Leaves { fields: &fed, arena: &self.arena, words: &parameters, seed: self.settings.seed, batch: number };
+        let leaves = Leaves {
+            fields: &fed,
+            arena: &self.arena,
+            words: &parameters,
+            seed: self.settings.seed,
+            batch: number,
+            scale: self.scaler.map_or(1.0, |s| s.scale),
+        };
         let all = evaluate_all::<f32>(graph, &|op: &Op| leaves.of(op), &built.step.roots())?;
         let finite = |v: &Value| all[v.node].as_ref().and_then(|o| o.get(v.output)).is_none_or(|d| range(d, "").bad == 0);
         let bad = (0..graph.nodes.len()).find(|&n| {
@@ -123,11 +130,11 @@ fn range(d: &Data<f32>, name: &str) -> OperandRange {
 /// The error of a halt, with its cause where the user asked for that.
 pub(super) fn with_cause(error: Error, found: Result<Option<Culprit>>) -> Error {
     match (error, found) {
-        (Error::NonFiniteLoss { step, epoch, loss, .. }, Ok(Some(c))) => {
-            Error::NonFiniteLoss { step, epoch, loss, cause: Some(Box::new(c)) }
+        (Error::NonFiniteLoss { step, epoch, loss, scale, .. }, Ok(Some(c))) => {
+            Error::NonFiniteLoss { step, epoch, loss, scale, cause: Some(Box::new(c)) }
         }
-        (Error::NonFiniteGradient { step, epoch, norm, parameter, .. }, Ok(Some(c))) => {
-            Error::NonFiniteGradient { step, epoch, norm, parameter, cause: Some(Box::new(c)) }
+        (Error::NonFiniteGradient { step, epoch, norm, parameter, scale, .. }, Ok(Some(c))) => {
+            Error::NonFiniteGradient { step, epoch, norm, parameter, scale, cause: Some(Box::new(c)) }
         }
         (error, Ok(_)) => {
             tracing::warn!("the reference finds only finite numbers in that step: `Model::bisect` looks for a kernel that computes wrong");

@@ -8,7 +8,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::expr::Real;
 use crate::graph::{Field, Graph, NodeId, Op, Value};
-use crate::kernels::words::{STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
+use crate::kernels::words::{STATE_LOSS_SCALE, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
 use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
 use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
 use crate::rng::split;
@@ -53,7 +53,8 @@ impl Bench {
         for (i, f) in fields.iter().enumerate() {
             fed.insert(f.name.clone(), batch_of(f, &rows.words(i)?));
         }
-        let leaves = Leaves { fields: &fed, arena: &model.arena, words: &words, seed: model.settings.seed, batch: 0 };
+        let scale = model.scaler.map_or(1.0, |s| s.scale);
+        let leaves = Leaves { fields: &fed, arena: &model.arena, words: &words, seed: model.settings.seed, batch: 0, scale };
         let feed = |op: &Op| leaves.of(op);
         let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
         simplified_well(&written, &step, &exact, &evaluate::<f64>(&written.graph, &feed, &written.roots())?)?;
@@ -66,6 +67,7 @@ impl Bench {
         let [lo, hi] = split(model.settings.seed);
         (state[STATE_SEED_LO], state[STATE_SEED_HI]) = (lo, hi);
         state[STATE_ROWS] = rows.len() as u32;
+        state[STATE_LOSS_SCALE] = scale.to_bits();
         session.write(BufferId::State(lane), 0, &state)?;
         for e in &model.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
@@ -194,6 +196,8 @@ pub(super) struct Leaves<'a, T> {
     /// What random numbers are drawn by.
     pub seed: u64,
     pub batch: u32,
+    /// The loss scale.
+    pub scale: f32,
 }
 
 impl<T: Real> Leaves<'_, T> {
@@ -203,6 +207,7 @@ impl<T: Real> Leaves<'_, T> {
             Op::Batch { field, .. } => self.fields.get(&field.name).cloned(),
             Op::Parameter { name, .. } => Some(reals(self.words.get(self.arena.find(name)?))),
             Op::Buffer { name, .. } => Some(reals(self.words.buffer(self.arena.find_buffer(name)?))),
+            Op::State(_) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
             Op::Random(d) => Some(draw(d, self.seed, self.batch)),
             _ => None,
         }

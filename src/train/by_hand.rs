@@ -113,7 +113,7 @@ impl Model {
         self.set_train_state(0, n, false)?;
         let line = self.healed(|m| {
             let handle = m.by_hand(&data, Purpose::Train)?;
-            m.upload_rates(m.updates, &[1.0], Rate::default())?;
+            m.upload_rates(m.updates, 1, Rate::default())?;
             m.session.submit(handle, 1, m.batches as u32)?;
             Ok(m.session.poll(Lane::Train, true)?.unwrap_or_default().into_iter().next())
         })?;
@@ -124,9 +124,10 @@ impl Model {
             return Err(self.halt_error(seen.0, seen.1, step, epoch));
         };
         let rate = self.settings.optimizer.schedule().at(self.updates);
-        self.remember_by_hand(data)?;
+        self.remember_by_hand(data, !line.skipped)?;
         self.has_gradients = true;
         self.updates += 1;
+        self.saw_update(&line);
         self.batches += 1;
         let metrics = self.one_line(&line, n);
         Ok(StepReport {
@@ -140,6 +141,8 @@ impl Model {
             rows: n,
             epoch_ended: false,
             spikes: vec![],
+            loss_scale: self.scaler.map(|s| s.scale),
+            skipped: if line.skipped { vec![0] } else { vec![] },
             diagnostics: vec![],
         })
     }

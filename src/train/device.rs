@@ -1,3 +1,4 @@
+use super::memory_limit::MemoryLimit;
 use crate::cpu::CpuSession;
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
@@ -83,6 +84,7 @@ pub struct Device {
     machine: Machine,
     checked: bool,
     note: String,
+    pub(super) limit: Option<MemoryLimit>,
 }
 
 #[derive(Debug, Clone)]
@@ -116,7 +118,7 @@ impl Device {
 
     /// The CPU with this many threads; 0 for all. The number never changes a result.
     pub fn cpu_threads(threads: usize) -> Self {
-        Device { choice: DeviceChoice::Cpu, machine: Machine::Cpu { threads }, checked: false, note: String::new() }
+        Device { choice: DeviceChoice::Cpu, machine: Machine::Cpu { threads }, checked: false, note: String::new(), limit: None }
     }
 
     /// Keeps wgpu's bounds checks in the shaders; off by default. The CPU always checks.
@@ -162,7 +164,7 @@ impl Device {
         let mut tried = Vec::new();
         for a in all.iter().filter(wanted) {
             match Gpu::open(a) {
-                Ok(gpu) => return Ok(Device { choice, machine: Machine::Gpu(gpu), checked: false, note: String::new() }),
+                Ok(gpu) => return Ok(Device { choice, machine: Machine::Gpu(gpu), checked: false, note: String::new(), limit: None }),
                 Err(e) => tried.push(e.to_string()),
             }
         }
@@ -241,6 +243,13 @@ impl Device {
     }
 
     pub(crate) fn session(&self, layout: Layout) -> Result<Box<dyn Session>> {
+        match &self.limit {
+            Some(limit) => limit.session(layout, || self.open(layout)),
+            None => self.open(layout),
+        }
+    }
+
+    fn open(&self, layout: Layout) -> Result<Box<dyn Session>> {
         Ok(match &self.machine {
             Machine::Cpu { threads } => Box::new(CpuSession::new(layout, *threads)?),
             #[cfg(feature = "gpu")]
@@ -283,10 +292,13 @@ impl fmt::Display for Device {
     }
 }
 
-/// Two devices are equal if the same choice gave them.
+/// Two devices are equal if the same choice gave them, with the same memory limit.
 impl PartialEq for Device {
     fn eq(&self, other: &Self) -> bool {
-        self.choice == other.choice && self.checked == other.checked && self.name() == other.name()
+        self.choice == other.choice
+            && self.checked == other.checked
+            && self.memory_limit() == other.memory_limit()
+            && self.name() == other.name()
     }
 }
 

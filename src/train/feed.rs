@@ -165,6 +165,7 @@ impl Model {
         ] {
             state[at] = word;
         }
+        self.scaler.iter().for_each(|s| s.write(&mut state));
         state
     }
 

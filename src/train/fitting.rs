@@ -52,13 +52,14 @@ impl Fitting<'_> {
             if report.epoch_ended {
                 let seconds = before + self.bar.seconds();
                 self.run.run.history.push_times(seconds, self.first_submit);
-                self.callbacks.steps_end(&mut self.run, |run| logs(epoch, &report, &run.run.ended))?;
+                self.callbacks.steps_end(&mut self.run, |run| logs(epoch, &report, &run.run.ended, run.run.ended_scale))?;
                 self.epoch_end(epoch, &report, seconds)?;
                 self.write_if_due()?;
                 return Ok(!self.over());
             }
             self.run.run.seconds = before + self.bar.seconds();
-            self.callbacks.steps_end(&mut self.run, |run| logs(epoch, &report, &run.so_far()))?;
+            let scale = report.loss_scale.map(|s| (s, self.run.run.skipped));
+            self.callbacks.steps_end(&mut self.run, |run| logs(epoch, &report, &run.so_far(), scale))?;
             self.write_if_due()?;
         }
         Ok(false)
@@ -89,7 +90,7 @@ impl Fitting<'_> {
 
     fn epoch_end(&mut self, epoch: usize, report: &StepReport, seconds: f64) -> Result<()> {
         let run = &mut self.run;
-        let mut logs = logs(epoch, report, &run.run.ended);
+        let mut logs = logs(epoch, report, &run.run.ended, run.run.ended_scale);
         let mut text = run.run.ended.to_string();
         if let Some(data) = &self.fit.validation {
             let seen = run.evaluate(data, self.fit.batch_size.max(256).min(data.len()))?;
@@ -99,6 +100,9 @@ impl Fitting<'_> {
                 logs.push(name, v);
             }
             text += &validation_text(&seen);
+        }
+        if let Some((_, skipped)) = run.run.ended_scale.filter(|s| s.1 > 0) {
+            text += &format!("  skipped {skipped}");
         }
         if self.callbacks.rate {
             run.run.history.push("learning_rate", report.learning_rate);
@@ -127,8 +131,12 @@ impl Fitting<'_> {
 }
 
 /// What callbacks are told after these steps.
-fn logs(epoch: usize, report: &StepReport, values: &Evaluation) -> Logs {
+fn logs(epoch: usize, report: &StepReport, values: &Evaluation, scale: Option<(f32, usize)>) -> Logs {
     let mut logs = Logs::new(epoch, values.iter());
+    if let Some((scale, skipped)) = scale {
+        logs.push("loss_scale", scale.into());
+        logs.push("skipped", skipped as f64);
+    }
     (logs.step, logs.learning_rate, logs.grad_norm) = (report.step, report.learning_rate, report.grad_norm);
     logs
 }

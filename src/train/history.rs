@@ -11,6 +11,8 @@ pub struct History {
     #[serde(default)]
     first_submit: f64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     diagnostics: Vec<LayerReport>,
 }
 
@@ -36,6 +38,17 @@ impl History {
 
     pub(super) fn push_diagnostics(&mut self, seen: &[LayerReport]) {
         self.diagnostics.extend_from_slice(seen);
+    }
+
+    pub(super) fn push_skipped(&mut self, steps: &[u64]) {
+        self.skipped.extend_from_slice(steps);
+    }
+
+    /// The steps whose update was skipped, counted from 1 over the whole run, good ones and others: see
+    /// [`Compile::loss_scale`](super::Compile::loss_scale), with which there are the columns `loss_scale`, at the end of each epoch, and
+    /// `skipped`, how many of its updates were.
+    pub fn skipped(&self) -> &[u64] {
+        &self.skipped
     }
 
     /// What was seen of the layers, a look after the other: see [`Fit::diagnostics`](super::Fit::diagnostics).

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 impl Model {
     /// A parameter's gradient in the last training step, of the parameter's shape: for the mean loss of that batch, before the
-    /// optimizer (weight decay and the like are no part of it).
+    /// optimizer (weight decay and the like are no part of it), without the loss scale.
     ///
     /// Fails for a name that is not there or is frozen, with the names that train, and before the first training step of this model in
     /// this process: gradients are not saved.
@@ -48,7 +48,8 @@ impl Model {
             }
             m.session.read(BufferId::Gradients, e.offset, e.shape.size())
         })?;
-        HostTensor::f32(e.shape.clone(), words.into_iter().map(f32::from_bits).collect())
+        let unscale = self.scaler.map_or(1.0, |s| 1.0 / s.last);
+        HostTensor::f32(e.shape.clone(), words.into_iter().map(|w| f32::from_bits(w) * unscale).collect())
     }
 
     /// What the layer of this full name gives for these rows `[rows, ..]`, as `predict` would run it: with the weights as they are now, in

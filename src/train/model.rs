@@ -4,6 +4,7 @@ use super::feed::{Place, Resident};
 use super::general::{Describe, Supervised};
 use super::parameters::ParameterWords;
 use super::recover::Recovery;
+use super::scaling::Scaler;
 use super::step::{Built, Face, build, build_with, input_fields};
 use super::{Compile, Device, Fit, History, Trainer};
 use crate::data::{Dataset, Limit};
@@ -43,6 +44,8 @@ pub struct Model {
     pub(super) looked: u32,
     /// A training step has run: the gradient arena holds something.
     pub(super) has_gradients: bool,
+    /// The loss scale, if there is one.
+    pub(super) scaler: Option<Scaler>,
     pub(super) recovery: Recovery,
     /// The average of the weights stands in their place.
     pub(super) swapped: bool,
@@ -86,6 +89,7 @@ impl Model {
         let session = device.session(Layout::under(&arena, &rule)).map_err(|e| e.with_biggest(names))?;
         let recovery = Recovery::new(device.kind() != "cpu");
         let data_limit = session.data_limit();
+        let scaler = settings.scaling().map(Scaler::new);
         let mut model = Model {
             module,
             settings,
@@ -99,6 +103,7 @@ impl Model {
             epochs: 0,
             looked: 0,
             has_gradients: false,
+            scaler,
             recovery,
             swapped: false,
             layers,

@@ -142,7 +142,7 @@ impl Model {
     }
 
     /// Notes the next update's batch, which nobody else has; and makes a copy where many were noted.
-    pub(super) fn remember_by_hand(&mut self, data: Dataset) -> Result<()> {
+    pub(super) fn remember_by_hand(&mut self, data: Dataset, applied: bool) -> Result<()> {
         let r = &mut self.recovery;
         if r.kept.is_none() {
             return Ok(());
@@ -151,7 +151,8 @@ impl Model {
         let rows = data.len();
         r.by_hand += rows as u64 * (0..data.fields().len()).map(|i| 4 * data.row_words(i) as u64).sum::<u64>();
         let (windows, rate) = (Windows::single(rows), Rate::default());
-        r.trained(Steps { data, windows, steps: 1, updates: 1, update: self.updates, batch: self.batches, rate, order: None });
+        let updates = usize::from(applied);
+        r.trained(Steps { data, windows, steps: 1, updates, update: self.updates, batch: self.batches, rate, order: None });
         if r.by_hand > BY_HAND || self.copy_due(super::Fit::new().snapshot_every) {
             return self.healed(Self::copy);
         }
@@ -293,7 +294,7 @@ impl Model {
                 feed.used(now);
             }
             let runs = w.runs_of(&handles, at, now);
-            self.upload_rates(update, &w.scales(at, now), s.rate)?;
+            self.upload_rates(update, w.touched(at, now), s.rate)?;
             let queued = Pace::now();
             self.session.submit_runs(&runs, (s.batch + done as u64) as u32)?;
             pace.queued(now, queued);
@@ -306,20 +307,20 @@ impl Model {
                     device: self.device.name(),
                 });
             }
-            update += w.ended(at, now) as u64;
+            update += (w.ended(at, now) - lines.iter().filter(|l| l.skipped).count()) as u64;
             (done, at) = (done + now, at + now);
         }
         Ok(done)
     }
 
-    /// The rates of updates from this one on, to their rows of the ring: one for each of `scales`, which sums of gradients are multiplied by.
-    pub(super) fn upload_rates(&mut self, first: u64, scales: &[f64], rate: Rate) -> Result<()> {
-        let steps = scales.len();
+    /// The rates of so many updates from this one on, to their rows of the ring. Where updates that are under way are skipped the device is
+    /// behind: its rows were written before, with the same rates.
+    pub(super) fn upload_rates(&mut self, first: u64, steps: usize, rate: Rate) -> Result<()> {
         let width = self.rule.groups * RATE_WIDTH;
         let mut words = Vec::with_capacity(steps * width);
-        for (u, scale) in (first..).zip(scales) {
+        for u in first..first + steps as u64 {
             let lr = rate.at(self.settings.optimizer.schedule(), u);
-            words.extend(self.rate_words(u, lr, *scale));
+            words.extend(self.rate_words(u, lr));
         }
         // the device indexes by a 32-bit counter
         let row = first as u32 as usize % RATE_ROWS;

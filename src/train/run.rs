@@ -13,11 +13,15 @@ pub(super) struct Run {
     /// Over the open epoch, in the order of its steps: the same bits however it is cut.
     pub sums: Mean,
     pub rows: usize,
+    /// Updates of the open epoch that were skipped.
+    pub skipped: usize,
     /// Seconds that the open epoch took.
     pub seconds: f64,
     /// Of the epoch that ended last.
     pub ended: Evaluation,
     pub ended_rows: usize,
+    /// The loss scale at its end, where there is one, and its updates that were skipped.
+    pub ended_scale: Option<(f32, usize)>,
     pub history: History,
     /// Weights that were kept, by name.
     pub kept: BTreeMap<String, Arenas>,
@@ -46,11 +50,17 @@ impl Run {
         self.interruptible && interrupt::asked()
     }
 
-    /// Closes the sums of an epoch.
-    pub fn end_epoch(&mut self, metrics: &[Measure]) {
+    /// Closes the sums of an epoch, which ends with this loss scale.
+    pub fn end_epoch(&mut self, metrics: &[Measure], scale: Option<f32>) {
         self.ended = std::mem::take(&mut self.sums).evaluation(metrics);
         self.ended_rows = std::mem::take(&mut self.rows);
         self.ended.iter().for_each(|(n, v)| self.history.push(n, v));
+        let skipped = std::mem::take(&mut self.skipped);
+        self.ended_scale = scale.map(|s| (s, skipped));
+        if let Some((scale, skipped)) = self.ended_scale {
+            self.history.push("loss_scale", scale.into());
+            self.history.push("skipped", skipped as f64);
+        }
     }
 }
 

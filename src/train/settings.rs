@@ -3,7 +3,7 @@ use super::{Checkpoint, Device, Diagnostics, Input, Resume};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::nn::{Loss, Metric, Penalized, Penalty};
-use crate::optim::Optimizer;
+use crate::optim::{LossScale, Optimizer};
 use crate::tensor::{DType, Shape};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,9 @@ pub struct Compile {
     /// The decay of an average of the weights; none is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
+    /// What the loss is multiplied by before its gradients are made; nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     /// What the size of parameters adds to the loss.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub penalties: Vec<Penalized>,
@@ -72,6 +75,7 @@ impl Compile {
             clip_norm: None,
             clip_value: None,
             ema: None,
+            loss_scale: None,
             penalties: vec![],
             device: None,
             seed: 0,
@@ -130,6 +134,7 @@ impl Compile {
         self.check_inputs(f);
         self.optimizer.check(f);
         self.check_update(f);
+        self.loss_scale.iter().for_each(|s| s.check(f));
         self.loss.iter().for_each(|l| l.check(f));
         self.metrics.iter().for_each(|m| m.check(f));
         Penalized::check(&self.penalties, f);

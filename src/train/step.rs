@@ -5,7 +5,7 @@ use super::diagnose::{self, Probed};
 use super::evaluate::Measure;
 use super::general::{Batch, Describe, Named};
 use crate::error::{Error, Result, place};
-use crate::graph::{Builder, Field, Graph, Value, Var, gradients};
+use crate::graph::{Builder, Field, Graph, Value, Var, gradients, scaled_gradients};
 use crate::nn::{BufferSpec, Finish, LayerRow, ParameterSpec, Penalized, Scope};
 use crate::plan::{Purpose, Step};
 use crate::tensor::{DType, Shape};
@@ -131,7 +131,11 @@ pub(super) fn build_with(
         let mut wrt = trained.iter().filter_map(|(_, v)| v.value()).collect::<Vec<_>>();
         let own = wrt.len();
         wrt.extend(looked_at.iter().map(|(_, v)| *v));
-        let grads = gradients(&mut graph, loss, &wrt)?;
+        let scaled = settings.scaling().is_some();
+        let mut grads = if scaled { scaled_gradients(&mut graph, loss, &wrt)? } else { gradients(&mut graph, loss, &wrt)? };
+        for g in grads[own..].iter_mut().flatten().filter(|_| scaled) {
+            *g = graph.unscaled(*g)?; // for people
+        }
         step.gradients = trained.iter().zip(&grads[..own]).filter_map(|((p, _), g)| Some((p.name.clone(), (*g)?))).collect();
         let (layers, columns) = diagnose::probe(&mut graph, &looked_at, &grads[own..])?;
         probed = layers;

@@ -22,13 +22,13 @@ const IN_FLIGHT: usize = 2;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct StepReport {
-    /// Updates applied so far, since the weights were drawn.
+    /// Updates applied so far, since the weights were drawn. One that was skipped is none.
     pub step: u64,
     /// The epoch that these steps belong to, from 1.
     pub epoch: usize,
     /// The mean loss over the rows of these steps.
     pub loss: f32,
-    /// The loss of each step.
+    /// The loss of each step, skipped ones too.
     pub losses: Vec<f32>,
     /// The L2 norm of all gradients at the last of them.
     pub grad_norm: f32,
@@ -42,6 +42,10 @@ pub struct StepReport {
     pub epoch_ended: bool,
     /// The steps among them whose loss jumped: see [`Fit::loss_spike`].
     pub spikes: Vec<u64>,
+    /// The loss scale after these steps, where there is one: see [`Compile::loss_scale`](super::Compile::loss_scale).
+    pub loss_scale: Option<f32>,
+    /// Which of these steps were skipped, the first of them being 0: a gradient was not finite.
+    pub skipped: Vec<usize>,
     /// What was seen of the layers in them: see [`Fit::diagnostics`].
     pub diagnostics: Vec<LayerReport>,
 }
@@ -109,6 +113,8 @@ struct Flight {
     /// The loss of each update, and the last one's norm.
     losses: Vec<f32>,
     grad_norm: f32,
+    /// Which updates were skipped.
+    skipped: Vec<usize>,
     mean: Mean,
     rows: usize,
     diagnostics: Vec<LayerReport>,
@@ -129,6 +135,7 @@ impl Flight {
             open: Vec::new(),
             losses: Vec::with_capacity(want.min(LOG_ROWS)),
             grad_norm: 0.0,
+            skipped: vec![],
             mean: Mean::default(),
             rows: 0,
             diagnostics: vec![],
@@ -292,9 +299,14 @@ impl<'a> Trainer<'a> {
                 f.want = f.want.min(self.windows.end_of(f.first + f.queued.max(1)) - f.first);
             }
         }
-        let Flight { losses, grad_norm, mean, rows, first_update, diagnostics, .. } = f;
+        let Flight { losses, grad_norm, skipped, mean, rows, first_update, diagnostics, .. } = f;
         self.run.history.push_diagnostics(&diagnostics);
-        let spikes = self.spikes.see(&losses, first_update, self.fit.loss_spike);
+        let before = self.steps_done() as u64 + 1;
+        self.run.history.push_skipped(&skipped.iter().map(|s| before + *s as u64).collect::<Vec<_>>());
+        self.run.skipped += skipped.len();
+        let applied = losses.iter().enumerate().filter(|(i, _)| !skipped.contains(i)).map(|(_, l)| *l);
+        let spikes = self.spikes.see(&applied.collect::<Vec<f32>>(), first_update, self.fit.loss_spike);
+        let loss_scale = self.model.scaler.map(|s| s.scale);
         self.done += losses.len();
         let epoch_ended = self.done == self.steps_per_epoch();
         let metrics = mean.evaluation(&self.measures);
@@ -309,13 +321,15 @@ impl<'a> Trainer<'a> {
             rows,
             epoch_ended,
             spikes,
+            loss_scale,
+            skipped,
             diagnostics,
         };
         if epoch_ended {
             self.done = 0;
             self.epoch += 1;
             self.model.epochs += 1;
-            self.run.end_epoch(&self.measures);
+            self.run.end_epoch(&self.measures, loss_scale);
         }
         Ok(Some(report))
     }
@@ -325,7 +339,7 @@ impl<'a> Trainer<'a> {
     /// Gives how many can follow each other too: at most `steps`, at least one.
     pub(super) fn ready(&mut self, steps: usize) -> Result<(Handle, usize)> {
         let steps = self.feed(self.windows.first(self.done), steps)?;
-        self.model.upload_rates(self.model.updates, &vec![1.0; steps], self.learning_rate)?;
+        self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
         let none = || Error::NotFound { what: "program".into(), name: "training".into(), at: "the trainer".into(), known: vec![] };
         self.handles.first().map(|h| (h.1, steps)).ok_or_else(none)
     }
@@ -376,9 +390,9 @@ impl<'a> Trainer<'a> {
         self.pace.ended();
         let expected = f.under_way.pop_front().unwrap_or(0);
         let bad = new.iter().find(|l| l.halted).cloned();
-        let (before, seen) = (f.seen, new.len());
+        let (before, seen, skipped) = (f.seen, new.len(), f.skipped.len());
         new.into_iter().filter(|l| !l.halted).for_each(|l| self.see(f, l));
-        self.remember(f, before);
+        self.remember(f, before, skipped);
         if seen < expected || bad.is_some() {
             let at = f.first + f.seen + f.open.len();
             let error = self.halted(bad, f);
@@ -389,20 +403,25 @@ impl<'a> Trainer<'a> {
 
     /// Takes note of a batch; of an update once all of its batches were seen.
     fn see(&mut self, f: &mut Flight, line: LogLine) {
-        let (loss, norm) = (line.loss, line.grad_norm);
+        let (loss, norm, skipped) = (line.loss, line.grad_norm, line.skipped);
         f.open.push(line);
         let (w, first) = (self.windows, f.first + f.seen);
         if !w.begins(first + f.open.len()) {
             return;
         }
         let (mut sum, mut rows) = (0.0, 0);
+        f.open.last().into_iter().for_each(|l| self.model.saw_update(l));
         for (i, l) in f.open.iter().enumerate() {
             let n = w.rows_of(first + i);
-            f.mean.add(l, n, &self.measures);
-            self.run.sums.add(l, n, &self.measures);
+            // under a loss scale training goes on after a loss that is not finite: it would hide all others
+            if l.loss.is_finite() {
+                f.mean.add(l, n, &self.measures);
+                self.run.sums.add(l, n, &self.measures);
+            }
             (sum, rows) = (sum + n as f64 * f64::from(l.loss), rows + n);
         }
-        let step = f.first_update + f.losses.len() as u64 + 1;
+        let step = f.first_update + (f.losses.len() - f.skipped.len()) as u64 + 1;
+        f.skipped.extend(skipped.then_some(f.losses.len()));
         f.diagnostics.extend(f.open.iter().filter_map(|l| self.look(l, step)));
         f.losses.push(if f.open.len() == 1 { loss } else { (sum / rows.max(1) as f64) as f32 });
         (f.rows, f.grad_norm) = (f.rows + rows, norm);
@@ -412,17 +431,17 @@ impl<'a> Trainer<'a> {
     }
 
     /// Notes the updates that were seen after these batches, for the case that the device is lost.
-    fn remember(&mut self, f: &Flight, before: usize) {
+    fn remember(&mut self, f: &Flight, before: usize, skipped: usize) {
         let (data, windows, steps) = (self.data.clone(), self.windows, f.seen - before);
-        let updates = windows.ended(f.first + before, steps);
-        let update = f.first_update + windows.ended(f.first, before) as u64;
+        let updates = windows.ended(f.first + before, steps) - (f.skipped.len() - skipped);
+        let update = f.first_update + (windows.ended(f.first, before) - skipped) as u64;
         let (batch, order) = (f.first_batch + before as u64, Some(self.order(f.first + before)));
         self.model.recovery.trained(Steps { data, windows, steps, updates, update, batch, rate: self.learning_rate, order });
     }
 
     /// Batches of updates that were not seen whole are as if they had not been queued.
     fn take_back(&mut self, f: &mut Flight) {
-        self.model.updates = f.first_update + self.windows.ended(f.first, f.seen) as u64;
+        self.model.updates = f.first_update + (self.windows.ended(f.first, f.seen) - f.skipped.len()) as u64;
         self.model.batches = f.first_batch + f.seen as u64;
         f.queued = f.seen;
         f.open.clear();
@@ -460,7 +479,7 @@ impl<'a> Trainer<'a> {
             Some((handle, _)) if look => vec![(*handle, 1)],
             _ => self.windows.runs_of(&self.handles, batch, batches),
         };
-        self.model.upload_rates(self.model.updates, &self.windows.scales(batch, batches), self.learning_rate)?;
+        self.model.upload_rates(self.model.updates, self.windows.touched(batch, batches), self.learning_rate)?;
         let now = Pace::now();
         self.model.session.submit_runs(&runs, self.model.batches as u32)?;
         self.pace.queued(batches, now);
@@ -481,7 +500,8 @@ impl<'a> Trainer<'a> {
     /// Whether the layers are looked at in the next batch, which then goes alone; else how many batches go before that.
     fn until_look(&self, batch: usize, most: usize) -> (bool, usize) {
         let (Some(d), w) = (&self.fit.diagnostics, self.windows) else { return (false, most) };
-        let since = (self.model.updates % d.every as u64) as usize;
+        // by the updates tried: how many of those under way are skipped is not known yet
+        let since = (self.model.tried() % d.every as u64) as usize;
         if since == 0 && w.begins(batch) && w.program(batch) == w.program(0) {
             return (true, most.min(1));
         }

@@ -2,7 +2,6 @@
 
 use super::{Compile, Model};
 use crate::error::{Error, Faults, Result};
-use crate::kernels::words::RATE_SCALE;
 use crate::plan::{BufferId, Rule};
 use crate::tensor::HostTensor;
 
@@ -11,7 +10,7 @@ impl Compile {
     /// same place. The norm that is logged is the one before. One launch a step.
     ///
     /// A norm that is not finite stops training as a loss does that is not: the parameters stay as they were, and the error
-    /// (`non-finite-gradient`) names a parameter.
+    /// (`non-finite-gradient`) names a parameter. With a [`Compile::loss_scale`] it skips the update.
     pub fn clip_norm(mut self, max: f64) -> Self {
         self.clip_norm = Some(max);
         self
@@ -57,6 +56,9 @@ impl Compile {
         if let Some(max) = self.clip_norm {
             rule = rule.clip_norm(max as f32);
         }
+        if let Some((scaling, _)) = self.scaling() {
+            rule = rule.scaled(scaling);
+        }
         if let Some(decay) = self.ema {
             rule = rule.average(decay);
         }
@@ -84,13 +86,9 @@ impl Model {
         (0..self.rule.own_moments()).try_for_each(|m| self.write_words(BufferId::Moment(m), 0, &words))
     }
 
-    /// Words of one update's rates: of all groups; with what a sum of gradients is multiplied by.
-    pub(super) fn rate_words(&self, update: u64, lr: f64, scale: f64) -> impl Iterator<Item = u32> {
-        let all = self.settings.optimizer.group_rates(update, lr);
-        all.flat_map(move |mut r| {
-            r[RATE_SCALE] = scale as f32;
-            r.map(f32::to_bits)
-        })
+    /// Words of one update's rates: of all groups.
+    pub(super) fn rate_words(&self, update: u64, lr: f64) -> impl Iterator<Item = u32> {
+        self.settings.optimizer.group_rates(update, lr).flat_map(|r| r.map(f32::to_bits))
     }
 
     /// The arena of the average, if there is one.
@@ -160,14 +158,16 @@ impl Model {
         })
     }
 
-    /// The error of a step that halted: a loss that is not finite, or a gradient. Nothing may be under way.
+    /// The error of a step that halted: a loss that is not finite, or a gradient. Where the loss is scaled no scale has cured that. Nothing
+    /// may be under way.
     pub(super) fn halt_error(&mut self, loss: Option<f32>, norm: f32, step: u64, epoch: u64) -> Error {
+        let scale = self.scaler.map(|s| s.scale);
         match loss {
             Some(loss) if loss.is_finite() => {
                 let parameter = self.bad_gradient().unwrap_or_else(|| "all together".into());
-                Error::NonFiniteGradient { step, epoch, norm, parameter, cause: None }
+                Error::NonFiniteGradient { step, epoch, norm, parameter, scale, cause: None }
             }
-            loss => Error::NonFiniteLoss { step, epoch, loss: loss.unwrap_or(f32::NAN), cause: None },
+            loss => Error::NonFiniteLoss { step, epoch, loss: loss.unwrap_or(f32::NAN), scale, cause: None },
         }
     }
 

@@ -1,5 +1,6 @@
 use super::general::{Describe, Supervised};
 use super::parameters::ParameterWords;
+use super::scaling::SavedScale;
 use super::step::{build, input_fields};
 use super::{Compile, Device, Model};
 use crate::error::{Error, Result, WrongShape};
@@ -88,6 +89,9 @@ struct Meta {
     updates: u64,
     batches: u64,
     epochs: u64,
+    /// Where the loss scale stands, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss_scale: Option<SavedScale>,
     /// The average of the weights stands in their place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     swapped: bool,
@@ -126,6 +130,7 @@ impl Model {
             updates: self.updates,
             batches: self.batches,
             epochs: self.epochs,
+            loss_scale: self.scaler.map(|s| s.saved()),
             swapped: self.swapped,
         };
         let meta = serde_json::to_string(&meta).map_err(|e| bad_file(path.as_ref(), &e.to_string(), "settings", "report this"))?;
@@ -192,6 +197,9 @@ impl Model {
             model.write_words(BufferId::Moment(m), 0, &words)?;
         }
         (model.updates, model.batches, model.epochs) = (meta.updates, meta.batches, meta.epochs);
+        if let (Some(s), Some(saved)) = (&mut model.scaler, meta.loss_scale) {
+            s.go_on(saved);
+        }
         model.swapped = meta.swapped && model.average().is_some();
         Ok(model)
     }

@@ -63,16 +63,9 @@ impl Windows {
         self.rows.saturating_sub(batch * self.batch).min(self.batch)
     }
 
-    /// Rows of an update.
-    pub fn rows_in(&self, update: usize) -> usize {
-        let row = |update: usize| (self.first(update) * self.batch).min(self.rows);
-        row(update + 1) - row(update)
-    }
-
-    /// One over the rows of so many updates from this batch's on: what their sums of gradients are multiplied by.
-    pub fn scales(&self, batch: usize, count: usize) -> Vec<f64> {
-        let last = self.update_of(batch + count.max(1) - 1);
-        (self.update_of(batch)..=last).map(|u| 1.0 / self.rows_in(u).max(1) as f64).collect()
+    /// Updates that so many batches from this one on belong to.
+    pub fn touched(&self, batch: usize, count: usize) -> usize {
+        self.update_of(batch + count.max(1) - 1) - self.update_of(batch) + 1
     }
 
     /// Which program a batch needs: its part of the update, its rows.
@@ -140,7 +133,6 @@ mod tests {
             let all: Vec<_> = (0..w.batches()).map(|b| w.program(b)).collect();
             assert_eq!(all.iter().map(|p| p.1).sum::<usize>(), rows);
             assert_eq!(all.iter().filter(|p| p.0 != Part::Inner).count(), w.updates(), "{w:?}");
-            assert_eq!((0..w.updates()).map(|u| w.rows_in(u)).sum::<usize>(), rows);
             assert_eq!(w.ended(0, w.batches()), w.updates());
             let mut programs = all.clone();
             programs.sort();
@@ -152,6 +144,6 @@ mod tests {
         }
         let w = Windows { rows: 10, batch: 3, accumulate: 2 };
         assert_eq!(w.runs(0, 4), [((Part::Inner, 3), 1), ((Part::Last, 3), 1), ((Part::Inner, 3), 1), ((Part::Last, 1), 1)]);
-        assert_eq!(w.scales(1, 2), [1.0 / 6.0, 1.0 / 4.0]);
+        assert_eq!([w.touched(1, 2), w.touched(0, 2), w.touched(0, 4), w.touched(1, 1)], [2, 1, 2, 1]);
     }
 }

@@ -5,7 +5,7 @@ use crate::counts::Facts;
 use crate::make::{Built, Case, Make, Order};
 use crate::steps::{BATCH, Run, UPDATE, exact};
 use crate::tolerance::{Known, elementwise};
-use gradus::kernels::words::{RATE_SCALE, RATE_WIDTH, STATE_BATCH, STATE_EPOCH, STATE_MICRO, STATE_UPDATE};
+use gradus::kernels::words::{RATE_WIDTH, STATE_BATCH, STATE_EPOCH, STATE_MICRO, STATE_UPDATE};
 use gradus::optim::{Optimizer, Sgd};
 use gradus::plan::{BufferId, Part, Rule};
 
@@ -57,12 +57,7 @@ fn row(n: usize, clip: Option<f64>) -> Row {
             exact("batch, update, epoch, open", [BATCH + 8, UPDATE + 3, 2, 0].map(f64::from).to_vec()),
         ];
         let run = move |site: &Site<'_>| {
-            let rates = |u: u64, rows: usize| {
-                let mut r = optimizer.rates(u, RATE);
-                r[RATE_SCALE] = 1.0 / rows as f32;
-                r.map(f32::to_bits).to_vec()
-            };
-            let rates: Vec<Vec<u32>> = vec![rates(0, ROWS), rates(1, ROWS), rates(2, 2 * FULL)];
+            let rates: Vec<Vec<u32>> = (0..3).map(|u| optimizer.rates(u, RATE).map(f32::to_bits).to_vec()).collect();
             assert_eq!(rates[0].len(), RATE_WIDTH);
             let run = Run::with(site, &full, &rule, &rates, &[])?;
             Some(run.and_then(|mut r| stepped(&mut r, site, &full, &ragged, &rule)))

@@ -6,7 +6,9 @@ use crate::make::{Built, Case, Truth, no_rule};
 use crate::planted::Planted;
 use crate::tolerance::Known;
 use gradus::kernels::Profile;
-use gradus::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
+use gradus::kernels::words::{
+    STATE_CURSOR, STATE_EPOCH, STATE_LOSS_SCALE, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS,
+};
 use gradus::plan::{BufferId, LogLine, Part, Program, Purpose, Rule, Session};
 use gradus::tensor::DType;
 use std::rc::Rc;
@@ -127,6 +129,7 @@ pub fn state(built: &Built) -> [u32; STATE_WORDS] {
     let o = &built.order;
     let mut words = [0; STATE_WORDS];
     (words[STATE_CURSOR], words[STATE_EPOCH], words[STATE_ROWS]) = (o.cursor as u32, o.epoch, o.rows as u32);
+    words[STATE_LOSS_SCALE] = built.scale.unwrap_or(0.0).to_bits();
     (words[STATE_SHUFFLE], words[STATE_SEED_LO], words[STATE_SEED_HI]) = (o.shuffle.into(), o.seed as u32, (o.seed >> 32) as u32);
     words
 }

@@ -23,6 +23,8 @@ mod movement;
 mod optimizers;
 mod planted;
 mod random;
+mod scaled;
+mod scaling;
 mod shader;
 mod state;
 mod steps;
@@ -104,6 +106,8 @@ tests! {
     updates = rows(updates::all());
     steps = rows(steps::all());
     state = rows(state::all());
+    scaled_gradients = rows(scaled::cases());
+    scaled_updates = rows(scaling::all());
     planted_in_kernels = planted::in_kernels();
     planted_in_shaders = planted::in_shaders();
     random = random::jobs();

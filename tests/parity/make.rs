@@ -1,7 +1,7 @@
 //! A case: a small graph with its data, as a row of a table makes it.
 
 use gradus::expr::Expr;
-use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Var, gradients};
+use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Var, gradients, scaled_gradients};
 use gradus::kernels::Profile;
 use gradus::plan::{Arena, Part, Program, Purpose, Request, Rule, Step, plan};
 use gradus::reference::{Data, draw, evaluate_all};
@@ -74,13 +74,15 @@ pub struct Case {
     pub name: String,
     pub purpose: Purpose,
     pub order: Order,
+    /// The loss scale, if gradients are to have one.
+    pub scale: Option<f32>,
     pub body: Rc<Body>,
 }
 
 impl Case {
     /// A training step whose loss the body gives.
     pub fn new(name: impl Into<String>, body: impl Fn(&Make) -> Var + 'static) -> Self {
-        Case { name: name.into(), purpose: Purpose::Train, order: Order::all(1), body: Rc::new(move |m| Some(body(m))) }
+        Case { name: name.into(), purpose: Purpose::Train, order: Order::all(1), scale: None, body: Rc::new(move |m| Some(body(m))) }
     }
 
     /// No loss: outputs alone.
@@ -89,11 +91,17 @@ impl Case {
             body(m);
             None
         };
-        Case { name: name.into(), purpose: Purpose::Predict, order: Order::all(1), body: Rc::new(body) }
+        Case { name: name.into(), purpose: Purpose::Predict, order: Order::all(1), scale: None, body: Rc::new(body) }
     }
 
     pub fn over(mut self, order: Order) -> Self {
         self.order = order;
+        self
+    }
+
+    /// With gradients of the loss times this.
+    pub fn scaled(mut self, scale: f32) -> Self {
+        self.scale = Some(scale);
         self
     }
 
@@ -272,6 +280,7 @@ pub struct Built {
     pub forward: usize,
     pub purpose: Purpose,
     pub order: Order,
+    pub scale: Option<f32>,
     pub arena: Arena,
     pub leaves: Vec<Leaf>,
     pub fields: Vec<Stored>,
@@ -296,13 +305,14 @@ impl Case {
         let forward = graph.nodes.len();
         let mut found = Vec::new();
         if let (Purpose::Train, Some(loss)) = (self.purpose, loss) {
-            let all = gradients(&mut graph, loss, &wrt).map_err(|e| e.to_string())?;
+            let made = if self.scale.is_some() { scaled_gradients } else { gradients };
+            let all = made(&mut graph, loss, &wrt).map_err(|e| e.to_string())?;
             found = leaves.iter().zip(all).filter_map(|(l, g)| Some((l.name.clone(), g?))).collect();
         }
         let named = |l: &Leaf| (l.name.clone(), l.shape.clone());
         let arena = Arena::new(leaves.iter().map(named)).with_buffers(buffers.iter().map(named));
         let step = Step { graph, loss, gradients: found, metrics, outputs, updates };
-        Ok(Built { step, forward, purpose: self.purpose, order: self.order, arena, leaves, fields, buffers })
+        Ok(Built { step, forward, purpose: self.purpose, order: self.order, scale: self.scale, arena, leaves, fields, buffers })
     }
 }
 
@@ -329,6 +339,7 @@ impl Built {
                 let leaf = self.leaves.iter().chain(&self.buffers).find(|l| l.name == *name)?;
                 Some(Data::Real(leaf.values.iter().map(|&v| v.into()).collect()))
             }
+            Op::State(_) => self.scale.map(|s| Data::Real(vec![s.into()])),
             Op::Random(d) => Some(draw(d, self.order.seed, batch)),
             _ => None,
         }

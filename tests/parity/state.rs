@@ -20,7 +20,7 @@ fn still() -> Rule {
 }
 
 /// Every kind of new value: of a map, a sum, a product, a constant; read by others; another buffer's; a metric's.
-fn kinds(m: &Make, n: usize) -> gradus::graph::Var {
+pub fn kinds(m: &Make, n: usize) -> gradus::graph::Var {
     let x = m.batch([n]);
     let buffers: Vec<_> = [&[n][..], &[n], &[], &[1], &[1, 1], &[3], &[]].into_iter().map(|s| m.buffer(s)).collect();
     let row = x.reshape([n]);

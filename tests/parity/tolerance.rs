@@ -58,6 +58,7 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
         Op::Batch { .. } => y0.iter().map(|&y| elementwise(y)).collect(),
         Op::Constant { value, .. } => vec![value.abs() * f64::from(f32::EPSILON); y0.len()],
         // bits make the others
+        Op::State(_) => vec![0.0],
         Op::Random(d) => y0.iter().map(|&y| if d.distribution == Distribution::Normal { elementwise(y) } else { 0.0 }).collect(),
         Op::Map(f) => map(f, x, shape, y0),
         Op::Broadcast(_) => {

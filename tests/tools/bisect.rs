@@ -136,6 +136,8 @@ fn bisection_finds_no_difference_in_healthy_models() {
             assert_eq!(bits(&mut residual), before);
             residual.fit(&points(40), Fit::new().epochs(20).verbose(0)).unwrap();
         }
+        let mut scaled = self::gated().compile(settings().input([6]).loss_scale(gradus::optim::LossScale::dynamic())).unwrap();
+        healthy(scaled.bisect(&bytes(40).one_hot(3), 33).unwrap());
         let y = HostTensor::f32([40], (0..40).map(|i| i as f32).collect()).unwrap();
         let real = Dataset::new(points(40).features().unwrap().clone(), y).unwrap();
         let net = Sequential::new().add(Linear::new(9)).add(Tanh).add(Linear::new(1));

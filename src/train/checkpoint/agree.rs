@@ -36,6 +36,7 @@ impl Agreement {
             ("compile.loss", serde_json::to_value(&c.loss).unwrap_or_default()),
             ("compile.metrics", serde_json::to_value(&c.metrics).unwrap_or_default()),
             ("compile.seed", json!(c.seed)),
+            ("compile.loss_scale", json!(c.scaling().map(|s| s.0.name()))),
             ("fit.batch_size", json!(fit.batch_size)),
             ("fit.accumulate", json!(fit.accumulate)),
             ("fit.shuffle", json!(fit.shuffle)),

@@ -97,8 +97,11 @@ impl Trainer<'_> {
         (self.epoch, self.done, self.learning_rate) = (saved.epoch, saved.step, saved.rate);
         let run = &mut self.run;
         (run.sums, run.rows, run.seconds, run.history, run.kept) = (saved.sums, saved.rows, saved.seconds, saved.history, kept);
-        (run.callbacks, run.resumed) = (saved.callbacks, true);
+        (run.callbacks, run.resumed, run.skipped) = (saved.callbacks, true, saved.skipped);
         tracing::info!(epoch = self.epoch, step = self.done, updates, "going on from a checkpoint");
+        if let Some(s) = &mut self.model.scaler {
+            s.read(&held);
+        }
         let now = self.model.train_state(self.windows.first(self.done) * self.fit.batch_size, self.rows, self.fit.shuffle);
         self.model.write_words(BufferId::State(Lane::Train), 0, &state_after(&held, &now))
     }
@@ -106,7 +109,21 @@ impl Trainer<'_> {
 
 /// The state of training that a checkpoint held, with these counters: the ones that it held count within a block where rows are streamed.
 fn state_after(held: &[u32], now: &[u32; STATE_WORDS]) -> [u32; STATE_WORDS] {
-    let set = [STATE_BATCH, STATE_UPDATE, STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SHUFFLE, STATE_SEED_LO, STATE_SEED_HI, STATE_HALT];
+    let set = [
+        STATE_BATCH,
+        STATE_UPDATE,
+        STATE_CURSOR,
+        STATE_EPOCH,
+        STATE_ROWS,
+        STATE_SHUFFLE,
+        STATE_SEED_LO,
+        STATE_SEED_HI,
+        STATE_HALT,
+        STATE_LOSS_SCALE,
+        STATE_GROWTH,
+        STATE_SKIPPED,
+        STATE_SKIP,
+    ];
     let mut state = *now;
     for (i, (to, from)) in state.iter_mut().zip(held).enumerate() {
         if !set.contains(&i) {

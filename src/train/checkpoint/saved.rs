@@ -1,5 +1,6 @@
 use super::super::evaluate::Mean;
 use super::super::rate::Rate;
+use super::super::scaling::SavedScale;
 use super::super::{Compile, Fit, History};
 use super::agree::Agreement;
 use crate::nn::Layer;
@@ -16,6 +17,8 @@ pub(super) struct Written<'a> {
     pub updates: u64,
     pub batches: u64,
     pub epochs: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<SavedScale>,
     pub fit: &'a Fit,
     pub run: &'a Saved,
 }
@@ -40,6 +43,9 @@ pub(super) struct Saved {
     /// Sums over the open epoch, and its rows.
     pub sums: Mean,
     pub rows: usize,
+    /// Updates of it that were skipped.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: usize,
     /// Seconds that the open epoch took so far.
     pub seconds: f64,
     pub history: History,
@@ -50,6 +56,10 @@ pub(super) struct Saved {
     pub kept: Vec<String>,
     pub callbacks: Vec<CallbackState>,
     pub agreement: Agreement,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// What a callback wants to know again.

@@ -57,6 +57,7 @@ impl Trainer<'_> {
             step: self.done,
             sums: self.run.sums.clone(),
             rows: self.run.rows,
+            skipped: self.run.skipped,
             seconds: self.run.seconds,
             history: self.run.history.clone(),
             rate: self.learning_rate,
@@ -78,6 +79,7 @@ impl Trainer<'_> {
             updates: model.updates,
             batches: model.batches,
             epochs: model.epochs,
+            loss_scale: model.scaler.map(|s| s.saved()),
             fit: &self.fit,
             run: &saved,
         };

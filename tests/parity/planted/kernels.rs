@@ -2,7 +2,7 @@
 
 use super::{Edit, Spec};
 use gradus::expr::{Expr, Scalar};
-use gradus::kernels::{Gate, Kernel};
+use gradus::kernels::{Gate, Kernel, Scaling};
 
 type Line = (&'static str, &'static str, Edit, &'static [&'static str]);
 
@@ -85,6 +85,18 @@ const LINES: &[Line] = &[
     ("softmax", "a dropped last row", edit!(Softmax, k => k.rows -= 1), &["softmax [65, 10]"]),
     ("cross_entropy", "a class too few", edit!(CrossEntropy, k => k.classes -= 1), &["cross_entropy [32, 10], classes"]),
     ("cross_entropy", "a dropped last row", edit!(CrossEntropy, k => k.rows -= 1), &["cross_entropy [32, 10], classes"]),
+    (
+        "cross_entropy",
+        "no epilogue",
+        edit!(CrossEntropy, k => k.epilogue.iter_mut().for_each(|e| e.0 = Expr::of(2, |x| vec![x[0].clone()]))),
+        &["cross_entropy [31, 7], scaled"],
+    ),
+    (
+        "cross_entropy",
+        "another's number",
+        edit!(CrossEntropy, k => k.epilogue.iter_mut().for_each(|e| e.1 += 1)),
+        &["cross_entropy [31, 7], scaled"],
+    ),
     ("accuracy", "a class too few", edit!(Accuracy, k => k.classes -= 1), &["accuracy [257, 10], classes"]),
     (
         "accuracy",
@@ -106,6 +118,8 @@ const LINES: &[Line] = &[
     ("direction", "a wrong rule", edit!(Direction, k => k.rule = Expr::of(4, |x| x[1..].to_vec())), &["lamb [257] [300]"]),
     ("ratios", "a tensor too few", edit!(Ratios, k => k.rates.tensors -= 1), &["lamb [257] [300]"]),
     ("tick", "a norm that halts nothing", edit!(Tick, k => k.norm_halts = false), &["a norm that is infinite halts"]),
+    ("tick", "a bad update that halts", edit!(Tick, k => k.scaling = None), &["a scale that moves"]),
+    ("tick", "a scale that stays", edit!(Tick, k => k.scaling = k.scaling.map(|_| Scaling::Fixed)), &["a scale that moves"]),
     ("tick", "a batch of another size", edit!(Tick, k => k.batch += 1), &["3 epochs of 7 rows by 3, shuffled"]),
     ("tick", "partial sums dropped", edit!(Tick, k => k.partials = 1), &["sgd [5000]"]),
     ("tick", "an update that is not counted", edit!(Tick, k => k.updates = false), &["sgd [128]"]),

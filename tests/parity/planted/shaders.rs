@@ -140,6 +140,7 @@ const REDUCE: &[Line] = &[
 const COMMIT: &[Line] = &[
     ("a halt ignored", S, &[("state_word(STATE_HALT) != 0u", "false")], &["a loss of NaN leaves buffers"]),
     ("a halt ignored", S, &[("state_word(STATE_HALT) != 0u", "false")], &["a loss of infinity leaves buffers"]),
+    ("a skip ignored", S, &[(" || state_word(STATE_SKIP) != 0u", "")], &["a skipped step leaves buffers"]),
     ("every part to the first one's place", S, &[("dim(3u + 3u * part)", "dim(3u)")], &["buffers of [33]"]),
     ("every part from the first one's place", S, &[("dim(2u + 3u * part)", "dim(2u)")], &["buffers of [33]"]),
     ("every part as long as the first", S, &[("dim(1u + 3u * part)", "dim(1u)")], &["more buffers than one launch takes"]),
@@ -202,6 +203,8 @@ const CROSS_ENTROPY: &[Line] = &[
     ),
     ("a masked class counted", S, &[("if (p != 0.0)", "if (p >= 0.0)")], &["cross_entropy with a masked class, probabilities"]),
     ("the last of equals", S, &[("> top) {", ">= top) {")], &["cross_entropy with equal scores, classes"]),
+    ("a gradient without its scale", S, &[("factor[dim(9u)]", "1.0")], &["cross_entropy [31, 7], scaled"]),
+    ("a gradient with another's scale", S, &[("factor[dim(9u)]", "factor[dim(9u) - 1u]")], &["cross_entropy [32, 10], scaled"]),
     ("a label's row dropped", S, &[("labels[dim(3u) + row]", "labels[dim(3u)]")], &["cross_entropy [32, 10], classes"]),
 ];
 
@@ -371,6 +374,9 @@ const OPTIMIZER: &[Line] = &[
     ),
     ("partial sums of the norm dropped", S, &[("k < dim(2u); k += GROUP", "k < 1u; k += GROUP")], &["sgd, clipped [5000] [129]"]),
     ("scaled up to the norm", S, &[("select(share, 1.0, share > 1.0)", "share")], &["sgd, hardly clipped [257] [300]"]),
+    ("the scale left in the gradient", S, &[("return unscale();", "return 1.0;")], &["a scale that moves"]),
+    ("half a scale taken off", S, &[("2130706432u - ", "2122317824u - ")], &["a fixed scale"]),
+    ("a bad batch ignored", S, &[(" || state_word(STATE_SKIP) == 1u", "")], &["a bad batch of an update, scaled"]),
     ("the first group for all", S, &[("rate_row += (owner >> 24u) * RATE_WIDTH", "rate_row += 0u")], &["adamw in groups [257] [300]"]),
     ("a group's rates beside", S, &[("* GROUPS * RATE_WIDTH;", "* RATE_WIDTH;")], &["adamw in groups [257] [300]"]),
     ("the first tensor's ratio for all", S, &[("return ratios[tensor]", "return ratios[0]")], &["lamb [257] [300]"]),
@@ -388,6 +394,7 @@ const SQUARES: &[Line] = &[
         &[("is_finite(loss[dim(2u)])", "true")],
         &["a loss of NaN with good gradients halts where norms are clipped"],
     ),
+    ("the scale left in the norm", S, &[(" * V(unscale())", "")], &["a scale that moves", "a scale that moves, clipped"]),
     ("a partial sum of another group", G, &[("partials[id.x / GROUP]", "partials[id.x / GROUP / 2u]")], &["sgd, clipped [5000] [129]"]),
 ];
 
@@ -397,12 +404,7 @@ const ACCUMULATE: &[Line] = &[
     ("the last update's sum added", S, &[("state_word(STATE_MICRO) == 0u", "false")], &["3 batches an update [257]"]),
     ("the last batch alone but one", S, &[("sums[i] = sums[i] + g", "sums[i] = g")], &["3 batches an update [257]"]),
     ("a sum for a mean", S, &[("* V(scale())", "")], &["3 batches an update [257]"]),
-    (
-        "another update's rows",
-        S,
-        &[("(state_word(STATE_UPDATE) % 4096u)", "(state_word(STATE_UPDATE) % 4096u + 1u)")],
-        &["3 batches an update [257]"],
-    ),
+    ("the rows of the last batch alone", S, &[("f32(state_word(STATE_SUMMED)) + ", "")], &["3 batches an update [257]"]),
 ];
 
 const DIRECTION: &[Line] = &[
@@ -439,7 +441,7 @@ const TICK: &[Line] = &[
     (
         "an update counted for each batch of it",
         S,
-        &[("if (UPDATES) { state[STATE_UPDATE]", "if (TRAIN) { state[STATE_UPDATE]")],
+        &[("if (UPDATES && !skip) { state[STATE_UPDATE]", "if (TRAIN) { state[STATE_UPDATE]")],
         &["3 batches an update [257]"],
     ),
     ("batches of an update not counted", S, &[("select(state[STATE_MICRO] + 1u, 0u, UPDATES)", "0u")], &["3 batches an update [257]"]),
@@ -459,7 +461,7 @@ const TICK: &[Line] = &[
     (
         "an update counted in evaluation",
         S,
-        &[("if (UPDATES) { state[STATE_UPDATE]", "if (true) { state[STATE_UPDATE]")],
+        &[("if (UPDATES && !skip) { state[STATE_UPDATE]", "if (true) { state[STATE_UPDATE]")],
         &["an evaluation does not halt"],
     ),
     ("the halt not kept", S, &[("state[STATE_HALT] = 1u;", "")], &["a loss of infinity halts"]),
@@ -471,11 +473,43 @@ const TICK: &[Line] = &[
         &["a loss of minus infinity halts"],
     ),
     ("evaluation halts", S, &[("TRAIN && (!is_finite(loss)", "(!is_finite(loss)")], &["an evaluation does not halt"]),
-    ("the halt not logged", S, &[("select(0u, 1u, halt)", "0u")], &["a loss of NaN halts"]),
+    ("the halt not logged", S, &[("select(0u, LOG_HALTED, halt)", "0u")], &["a loss of NaN halts"]),
     ("no ring of lines", S, &[("(batch % LOG_ROWS)", "batch")], &["sgd [128]"]),
     ("the square of the norm", S, &[("sqrt(squares)", "squares")], &["sgd [128]"]),
     ("partial sums dropped", G, &[("i < dim(1u); i += GROUP", "i < 1u; i += GROUP")], &["sgd [5000]"]),
     ("partial sums dropped", S, &[("i < dim(1u); i += GROUP", "i < 1u; i += GROUP")], &["sgd [128]"]),
+    ("rows of an update's batches not summed", S, &[("state[STATE_SUMMED] + dim(0u)", "dim(0u)")], &["3 batches an update [257]"]),
+    ("a skipped update counted", S, &[("UPDATES && !skip", "UPDATES")], &["a scale that moves"]),
+    ("a scale that does not fall", S, &[("bitcast<u32>(scale * backoff())", "bitcast<u32>(scale)")], &["a scale that moves"]),
+    ("a scale that does not rise", S, &[("bitcast<u32>(scale * growth())", "bitcast<u32>(scale)")], &["a scale that moves"]),
+    ("a scale that rises an update late", S, &[("count >= interval()", "count > interval()")], &["a scale that moves fast [5000]"]),
+    ("a scale beyond its top", S, &[("scale * growth() <= most()", "true")], &["a scale at its top"]),
+    (
+        "good updates that a skipped one does not end",
+        S,
+        &[("backoff());\n        state[STATE_GROWTH] = 0u;", "backoff());")],
+        &["a scale that moves, clipped"],
+    ),
+    ("a fixed scale that forgets", S, &[("select(0u, count, skip)", "0u")], &["a fixed scale that cures nothing"]),
+    ("a fixed scale that never forgets", S, &[("select(0u, count, skip)", "count")], &["a fixed scale"]),
+    ("a fixed scale's patience", S, &[("+ 1u >= PATIENCE", ">= PATIENCE")], &["a fixed scale that cures nothing"]),
+    ("a scale that falls for ever", S, &[("* backoff() < least()", "* backoff() < 0.0")], &["a scale that falls to its end"]),
+    (
+        "a scale that falls to its end and halts early",
+        S,
+        &[("* backoff() < least()", "* backoff() <= least()")],
+        &["a scale that falls to its end"],
+    ),
+    ("a bad batch forgotten", S, &[("|| state[STATE_SKIP] == SKIP_PENDING", "")], &["a bad batch of an update, scaled"]),
+    (
+        "a bad batch never forgotten",
+        S,
+        &[("select(SKIP_PENDING, SKIP_DONE, UPDATES)", "SKIP_PENDING")],
+        &["a bad batch of an update, scaled"],
+    ),
+    ("a skip not logged", S, &[("select(0u, LOG_SKIPPED,", "select(0u, 0u,")], &["a scale that moves"]),
+    ("a scale not logged", S, &[("(state[STATE_LOSS_SCALE] >> 23u)", "127u")], &["a scale that moves"]),
+    ("skipped updates not counted", S, &[("state[STATE_SKIPPED] + 1u", "state[STATE_SKIPPED]")], &["a scale that moves"]),
     ("metrics one word on", S, &[("at + 4u", "at + 5u")], &["accuracy [32, 10], classes"]),
     ("wide metrics one word on", S, &[("LOG_WIDTH + 4u, lane", "LOG_WIDTH + 5u, lane")], &["lines of 300 columns, over the ring's end"]),
     (

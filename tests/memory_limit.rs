@@ -1,0 +1,126 @@
+//! A device with less memory than it has: refused to the byte, alike on every device.
+
+#[path = "common/need.rs"]
+mod need;
+
+use gradus::prelude::*;
+use need::Suite;
+
+static SUITE: Suite = Suite::new("memory_limit", 8);
+
+fn refused<T: std::fmt::Debug>(r: gradus::Result<T>, parts: &[&str]) -> (u64, u64) {
+    let e = r.expect_err("it fits");
+    let text = e.to_string();
+    assert_eq!(e.code(), "out-of-memory", "{text}");
+    let gradus::Error::OutOfMemory { needed, available, .. } = e else { panic!("{text}") };
+    for part in parts.iter().copied().chain(["where: the biggest:", "help:", &needed.to_string(), &available.to_string()]) {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    (needed, available)
+}
+
+fn digits(train: usize) -> (Dataset, Dataset) {
+    let (train, test) = data::synthetic_digits(0, train, 30).unwrap();
+    (train.flatten().scale(1.0 / 255.0), test.flatten().scale(1.0 / 255.0))
+}
+
+fn small(device: Device) -> gradus::Result<Model> {
+    let net = Sequential::new().add(Linear::new(33)).add(Relu).add(Linear::new(10));
+    net.compile(Compile::new(Adam::default(), CrossEntropy::new()).input([784]).metric(Accuracy::new()).device(device))
+}
+
+/// The wide network with a batch of 4,096: the error names bytes wanted and allowed, and the largest activations.
+#[test]
+fn the_wide_network() {
+    let (train, _) = digits(4096);
+    for device in SUITE.devices() {
+        let wide = |device: Device| {
+            let net = Sequential::new().add(Linear::new(1024)).add(Relu).add(Linear::new(1024)).add(Relu).add(Linear::new(10));
+            net.compile(Compile::new(Adam::default(), CrossEntropy::new()).input([784]).device(device)).unwrap()
+        };
+        let limit = 90 << 20;
+        let mut model = wide(device.clone().with_memory_limit(limit));
+        let weights = model.parameter("2.weight").unwrap();
+        let (needed, available) = refused(model.prepare(&train, 4096), &["training with a batch of 4096", "[4096, 1024]"]);
+        let peak = wide(device.clone()).prepare(&train, 4096).unwrap().peak_bytes();
+        assert_eq!((needed, available), (peak + 4096 * (784 + 4), limit), "{device}");
+        assert_eq!(refused(model.fit(&train, Fit::new().batch_size(4096).verbose(0)), &[]).1, limit);
+        // it stays as it was, and takes a smaller batch
+        assert_eq!(model.parameter("2.weight").unwrap(), weights);
+        model.prepare(&train, 512).unwrap();
+        assert_eq!(model.device().memory_limit(), Some(limit));
+        SUITE.ran(1);
+    }
+}
+
+/// Several programs and data sets: the limit that all of them need is enough, and a byte less is not.
+#[test]
+fn to_the_byte() {
+    let (train, test) = digits(100);
+    for device in SUITE.devices() {
+        let all = |device: Device| -> gradus::Result<Model> {
+            let mut m = small(device)?;
+            m.prepare(&train, 25)?;
+            m.prepare(&train, 32)?;
+            m.prepare_evaluation(&test, 30)?;
+            let mut run = m.trainer(&train, Fit::new().batch_size(8).accumulate(3))?;
+            while run.steps(100)?.is_some() {}
+            m.evaluate(&test, 16)?;
+            Ok(m)
+        };
+        let gpu = Device::select("software").ok().filter(|_| device.kind() != "cpu");
+        let (mut least, mut most) = (1u64 << 10, 1u64 << 30);
+        while most - least > 1 {
+            let at = (least + most) / 2;
+            if all(device.clone().with_memory_limit(at)).is_ok() { most = at } else { least = at }
+        }
+        refused(all(device.clone().with_memory_limit(least)), &[]);
+        let held = all(device.clone()).unwrap().device_bytes();
+        match gpu {
+            Some(_) => assert_eq!(most, held, "{device}"),
+            None => assert!(most >= held && most < held + (held >> 3), "{device}: {most}, and {held} are held"),
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// Models on clones of one handle share its memory, and give back what they had.
+#[test]
+fn models_share_it() {
+    let (train, _) = digits(100);
+    for device in SUITE.devices() {
+        let one = small(device.clone()).unwrap().prepare(&train, 25).unwrap().peak_bytes() + 100 * (784 + 4);
+        let device = device.with_memory_limit(one + one / 2);
+        let mut first = small(device.clone()).unwrap();
+        first.prepare(&train, 25).unwrap();
+        let beside = |r: gradus::Result<Model>| refused(r, &[&format!("beside {one} bytes of other models")]);
+        beside(small(device.clone()).and_then(|mut m| m.prepare(&train, 25).map(|_| m)));
+        drop(first);
+        small(device.clone()).unwrap().prepare(&train, 25).unwrap();
+        // another handle is another count
+        let again = device.clone().with_memory_limit(one);
+        let _both = (small(again.clone()).unwrap(), small(device.clone()).unwrap());
+        assert_ne!(again, device);
+        assert_eq!(device.clone(), device);
+        SUITE.ran(1);
+    }
+}
+
+/// Data sets count: one that no longer fits is streamed or refused, and those that go give their room back.
+#[test]
+fn data_counts() {
+    for device in SUITE.devices() {
+        let (train, test) = digits(1000);
+        let program = small(device.clone()).unwrap().prepare(&train, 25).unwrap().peak_bytes();
+        let device = device.with_memory_limit(program + 1000 * (784 + 4) + 1000);
+        let mut model = small(device.clone()).unwrap();
+        model.prepare(&train, 25).unwrap();
+        refused(model.evaluate(&test, 30), &["a field of a data set"]);
+        // a budget of its own makes it fit
+        let (large, _) = digits(1500);
+        let mut model = small(device.clone().with_memory_limit(program + 200_000)).unwrap();
+        refused(model.prepare(&large, 25), &[]);
+        model.prepare(&large.memory_budget(400_000), 25).unwrap();
+        SUITE.ran(1);
+    }
+}
