@@ -1,6 +1,7 @@
 //! Kernels that look at whole rows: softmax, cross-entropy, accuracy, argmax, cumsum.
 
 use super::source::Source;
+use super::halves::{element, rounded};
 use super::{Access, Profile, fold, to_words};
 use crate::graph::Labels;
 
@@ -17,13 +18,15 @@ pub struct Softmax {
     pub width: usize,
     /// First element of the input and of the output.
     pub offsets: [usize; 2],
+    /// The input is f16.
+    pub half: bool,
 }
 
 impl Softmax {
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
-        s.number("WG", WG).flag("LOG", self.log).buffer("x", Access::Read, "f32").buffer("out", Access::Write, "f32");
+        s.number("WG", WG).flag("LOG", self.log).buffer("x", Access::Read, element(self.half, false)).buffer("out", Access::Write, "f32");
         s.finish(include_str!("../../shaders/softmax.wgsl"))
     }
     /// Input, output.
@@ -61,6 +64,10 @@ pub struct CrossEntropy {
     pub classes: usize,
     /// First element of logits, labels, loss, hits, gradient.
     pub offsets: [usize; 5],
+    /// The logits are f16.
+    pub half: bool,
+    /// The gradient is f16.
+    pub half_gradient: bool,
 }
 
 impl CrossEntropy {
@@ -82,14 +89,14 @@ impl CrossEntropy {
         let mut s = Source::new("f32");
         s.number("WG", self.lanes()).group(if self.single { self.group } else { 1 });
         s.flag("SINGLE", self.single).flag("GRADIENT", self.gradient);
-        s.buffer("logits", Access::Read, "f32");
+        s.buffer("logits", Access::Read, element(self.half, false));
         labels(&mut s, self.labels);
         s.buffer("losses", Access::Write, "f32").buffer("hits", Access::Write, "f32");
         let store = if self.gradient {
-            s.buffer("gradients", Access::Write, "f32");
-            "gradients[dim(6u) + row * dim(1u) + c] = value;"
+            s.buffer("gradients", Access::Write, element(self.half_gradient, false));
+            format!("gradients[dim(6u) + row * dim(1u) + c] = {};", rounded(self.half_gradient, false, "value".into()))
         } else {
-            ""
+            String::new()
         };
         s.line(format!("fn store_gradient(row: u32, c: u32, value: f32) {{ {store} }}"));
         s.line("fn store(row: u32, loss: f32, hit: f32) {\n    losses[dim(4u) + row] = loss;\n    hits[dim(5u) + row] = hit;\n}");
@@ -127,13 +134,15 @@ pub struct Accuracy {
     pub classes: usize,
     /// First element of scores, labels, hits.
     pub offsets: [usize; 3],
+    /// The scores are f16.
+    pub half: bool,
 }
 
 impl Accuracy {
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
-        s.number("WG", WG).buffer("logits", Access::Read, "f32");
+        s.number("WG", WG).buffer("logits", Access::Read, element(self.half, false));
         labels(&mut s, self.labels);
         s.buffer("hits", Access::Write, "f32");
         s.finish(include_str!("../../shaders/accuracy.wgsl"))

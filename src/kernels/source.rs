@@ -13,6 +13,8 @@ const SERIAL: &str = include_str!("../../shaders/lib/serial.wgsl");
 pub(super) struct Source {
     text: String,
     bindings: usize,
+    /// A binding of f16 needs it to be enabled in front of all.
+    half: bool,
 }
 
 impl Source {
@@ -23,7 +25,7 @@ impl Source {
              fn dim(i: u32) -> u32 {{ return dims[i / 4u][i % 4u]; }}\n",
             v.replace("f32", "u32")
         );
-        Source { text, bindings: 1 }
+        Source { text, bindings: 1, half: false }
     }
 
     pub(super) fn line(&mut self, text: impl AsRef<str>) -> &mut Self {
@@ -45,6 +47,7 @@ impl Source {
         let mode = if access == Access::Write { "read_write" } else { "read" };
         let _ = writeln!(self.text, "@group(0) @binding({}) var<storage, {mode}> {name}: array<{element}>;", self.bindings);
         self.bindings += 1;
+        self.half |= element.contains("f16");
         self
     }
 
@@ -76,6 +79,6 @@ impl Source {
 
     pub(super) fn finish(mut self, body: &str) -> String {
         self.text.push_str(body);
-        self.text
+        if self.half { format!("enable f16;\n{}", self.text) } else { self.text }
     }
 }

@@ -11,21 +11,9 @@ const NAMED: usize = 4;
 /// Slots start and end at this many bytes.
 const GRAIN: usize = 256;
 
-/// Gives every virtual buffer a slot: the smallest free one that holds it, else the largest free one, grown.
-pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
-    let n = draft.virtuals.len();
-    let end = draft.launches.len();
-    let (mut born, mut dies) = (vec![end; n], vec![0; n]);
-    for (i, l) in draft.launches.iter().enumerate() {
-        for s in &l.buffers {
-            if let Symbol::Virtual(v) = s {
-                born[*v] = born[*v].min(i);
-                dies[*v] = dies[*v].max(i);
-            }
-        }
-    }
-    draft.kept.iter().for_each(|&v| dies[v] = end);
-    let bytes: Vec<usize> = draft.virtuals.iter().map(|b| b.next_multiple_of(GRAIN)).collect();
+/// Slots, the slot of each value, and the largest sum of bytes that live at once.
+fn assign(bytes: &[usize], born: &[usize], dies: &[usize], end: usize) -> (Vec<usize>, Vec<usize>, usize) {
+    let n = bytes.len();
     let mut slots: Vec<usize> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
     let mut slot_of = vec![usize::MAX; n];
@@ -45,6 +33,27 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         live_bytes = live_bytes.max(live);
         free.extend((0..n).filter(|&v| dies[v] == i && born[v] <= i).map(|v| slot_of[v]));
     }
+    (slots, slot_of, live_bytes)
+}
+
+/// Gives every virtual buffer a slot: the smallest free one that holds it, else the largest free one, grown.
+pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
+    let n = draft.virtuals.len();
+    let end = draft.launches.len();
+    let (mut born, mut dies) = (vec![end; n], vec![0; n]);
+    for (i, l) in draft.launches.iter().enumerate() {
+        for s in &l.buffers {
+            if let Symbol::Virtual(v) = s {
+                born[*v] = born[*v].min(i);
+                dies[*v] = dies[*v].max(i);
+            }
+        }
+    }
+    draft.kept.iter().for_each(|&v| dies[v] = end);
+    let bytes: Vec<usize> = draft.virtuals.iter().map(|b| b.next_multiple_of(GRAIN)).collect();
+    let full: Vec<usize> = draft.full.iter().map(|b| b.next_multiple_of(GRAIN)).collect();
+    let (slots, slot_of, live_bytes) = assign(&bytes, &born, &dies, end);
+    let full_slots = if full == bytes { slots.iter().sum() } else { assign(&full, &born, &dies, end).0.iter().sum() };
     let id = |s: Symbol| match s {
         Symbol::Fixed(b) => b,
         Symbol::Virtual(v) => BufferId::Slot(slot_of[v]),
@@ -73,6 +82,8 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         launches: launches.collect(),
         phases: draft.phases,
         slots,
+        full_slots,
+        stored: Vec::new(),
         live_bytes,
         largest,
         elements: 0,
@@ -98,6 +109,7 @@ impl Program {
         let lanes = 2 * STATE_WORDS + log.words().max(least.words()) + least.words();
         let staging = STAGED * (log.words() / 4).max(least.words() / 4);
         let arenas = train * (2 + self.moments + usize::from(self.accumulates())) + frozen;
+        let arenas = arenas + self.arena.working / 2;
         let words = arenas + lanes + self.rates.words() + PARTIALS + staging + DIMS * self.launches.len();
         4 * words as u64 + self.slots.iter().sum::<usize>() as u64
     }

@@ -232,6 +232,15 @@ impl Device {
         if let Machine::Gpu(g) = &self.machine { Some(g) } else { None }
     }
 
+    /// Whether it can store f16: the CPU always, a GPU with `SHADER_F16`.
+    pub fn has_f16(&self) -> bool {
+        match &self.machine {
+            Machine::Cpu { .. } => true,
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) => g.summary.f16,
+        }
+    }
+
     pub(crate) fn profile(&self) -> Profile {
         match &self.machine {
             Machine::Cpu { .. } => Profile::Software,

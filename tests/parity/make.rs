@@ -301,7 +301,7 @@ impl Case {
         }
         let named = |l: &Leaf| (l.name.clone(), l.shape.clone());
         let arena = Arena::new(leaves.iter().map(named)).with_buffers(buffers.iter().map(named));
-        let step = Step { graph, loss, gradients: found, metrics, outputs, updates };
+        let step = Step { graph, loss, gradients: found, metrics, outputs, updates, precision: Default::default() };
         Ok(Built { step, forward, purpose: self.purpose, order: self.order, arena, leaves, fields, buffers })
     }
 }

@@ -175,7 +175,7 @@ const SOFTMAX: &[Line] = &[
     ("a dropped first term", S, &[("c = 0u; c < n; c++) { sum", "c = 1u; c < n; c++) { sum")], &["softmax [65, 10]"]),
     ("a dropped last term", S, &[("c < n; c++) { sum", "c + 1u < n; c++) { sum")], &["softmax [65, 10]"]),
     ("the division dropped", S, &[(" / sum; }", "; }")], &["softmax [65, 10]"]),
-    ("the largest not taken off", S, &[("exp(x[first + c] - top)", "exp(x[first + c])")], &["softmax of large scores"]),
+    ("the largest not taken off", S, &[("exp(f32(x[first + c]) - top)", "exp(f32(x[first + c]))")], &["softmax of large scores"]),
 ];
 
 const CROSS_ENTROPY: &[Line] = &[
@@ -195,8 +195,8 @@ const CROSS_ENTROPY: &[Line] = &[
         "the largest not taken off",
         S,
         &[
-            ("exp(logits[first + c] - top)", "exp(logits[first + c])"),
-            ("log_sum - (logits[first + c] - top)", "log_sum - logits[first + c]"),
+            ("exp(f32(logits[first + c]) - top)", "exp(f32(logits[first + c]))"),
+            ("log_sum - (f32(logits[first + c]) - top)", "log_sum - f32(logits[first + c])"),
         ],
         &["cross_entropy of large scores, classes"],
     ),
@@ -226,14 +226,14 @@ const SCATTER_ADD: &[Line] = &[
 ];
 
 const ACCURACY: &[Line] = &[
-    ("the last of equals", S, &[("> logits[first + best]", ">= logits[first + best]")], &["accuracy with equal scores, classes"]),
+    ("the last of equals", S, &[("> f32(logits[first + best])", ">= f32(logits[first + best])")], &["accuracy with equal scores, classes"]),
     (
         "a class never looked at",
         S,
-        &[("var c = 1u; c < n; c++) { if (logits", "var c = 2u; c < n; c++) { if (logits")],
+        &[("var c = 1u; c < n; c++) { if (f32(logits", "var c = 2u; c < n; c++) { if (f32(logits")],
         &["accuracy [257, 10], classes"],
     ),
-    ("a dropped last class", S, &[("c < n; c++) { if (logits", "c + 1u < n; c++) { if (logits")], &["accuracy [1000, 10], classes"]),
+    ("a dropped last class", S, &[("c < n; c++) { if (f32(logits", "c + 1u < n; c++) { if (f32(logits")], &["accuracy [1000, 10], classes"]),
     ("a wrong stride", S, &[("dim(2u) + row * n", "dim(2u) + row * (n - 1u)")], &["accuracy [257, 10], classes"]),
     (
         "a last row that is stale",
