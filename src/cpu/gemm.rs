@@ -412,6 +412,7 @@ mod tests {
                     epilogue: Expr::identity(),
                     row_sum: true,
                     via: vec![0, 1],
+                    halves: Default::default(),
                 };
                 let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
                 let (a, b) = (matrix(if ta { m } else { k }), matrix(if tb { k } else { n }));

@@ -294,6 +294,8 @@ pub fn classes(g: &Graph, wanted: &Wanted<'_>) -> HashMap<Value, Class> {
                 Class::Full
             } else {
                 match &node.op {
+                    // logits and the like: what the loss or the user sees
+                    op if is_product(op) && forward[id] && !before[id] => Class::Loss,
                     op if is_product(op) => Class::Product,
                     op if is_between(op) => {
                         let within = if forward[id] { before[id] } else { behind[id] };

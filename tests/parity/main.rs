@@ -19,6 +19,7 @@ mod formulas;
 mod gather;
 mod indices;
 mod make;
+mod mixed;
 mod movement;
 mod optimizers;
 mod planted;
@@ -96,6 +97,8 @@ tests! {
     largest = rows(movement::largest());
     row_kernels = rows(movement::row_kernels());
     batched = rows(movement::batched());
+    mixed = rows(mixed::cases());
+    mixed_stores_f16 = mixed::cases().into_iter().map(|c| Job::new(c.name.clone(), move || mixed::stores_f16(&c))).collect();
     integers = rows(movement::integers());
     corners = rows(corners::all());
     draws = rows(draws::draws());

@@ -1,7 +1,7 @@
 //! A case: a small graph with its data, as a row of a table makes it.
 
 use gradus::expr::Expr;
-use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Var, gradients};
+use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Precision, Var, gradients};
 use gradus::kernels::Profile;
 use gradus::plan::{Arena, Part, Program, Purpose, Request, Rule, Step, plan};
 use gradus::reference::{Data, draw, evaluate_all};
@@ -75,12 +75,13 @@ pub struct Case {
     pub purpose: Purpose,
     pub order: Order,
     pub body: Rc<Body>,
+    pub precision: Precision,
 }
 
 impl Case {
     /// A training step whose loss the body gives.
     pub fn new(name: impl Into<String>, body: impl Fn(&Make) -> Var + 'static) -> Self {
-        Case { name: name.into(), purpose: Purpose::Train, order: Order::all(1), body: Rc::new(move |m| Some(body(m))) }
+        Case { name: name.into(), purpose: Purpose::Train, order: Order::all(1), body: Rc::new(move |m| Some(body(m))), precision: Precision::F32 }
     }
 
     /// No loss: outputs alone.
@@ -89,11 +90,21 @@ impl Case {
             body(m);
             None
         };
-        Case { name: name.into(), purpose: Purpose::Predict, order: Order::all(1), body: Rc::new(body) }
+        Case { name: name.into(), purpose: Purpose::Predict, order: Order::all(1), body: Rc::new(body), precision: Precision::F32 }
     }
 
     pub fn over(mut self, order: Order) -> Self {
         self.order = order;
+        self
+    }
+
+    /// In mixed precision.
+    pub fn mixed(self) -> Self {
+        self.precision(Precision::mixed())
+    }
+
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 
@@ -167,7 +178,7 @@ struct Parts {
 /// What a case's body makes its graph with.
 pub struct Make {
     pub order: Order,
-    builder: Builder,
+    pub builder: Builder,
     random: RefCell<Philox>,
     parts: RefCell<Parts>,
 }
@@ -301,7 +312,9 @@ impl Case {
         }
         let named = |l: &Leaf| (l.name.clone(), l.shape.clone());
         let arena = Arena::new(leaves.iter().map(named)).with_buffers(buffers.iter().map(named));
-        let step = Step { graph, loss, gradients: found, metrics, outputs, updates, precision: Default::default() };
+        let precision = self.precision.clone();
+        let arena = if precision.is_mixed() { arena.with_working() } else { arena };
+        let step = Step { graph, loss, gradients: found, metrics, outputs, updates, precision };
         Ok(Built { step, forward, purpose: self.purpose, order: self.order, arena, leaves, fields, buffers })
     }
 }
@@ -338,14 +351,17 @@ impl Built {
         &self.step.graph
     }
 
-    /// The reference's results in f64 on the graph as it was written, not as it was simplified.
+    /// The reference's results in f64 on the graph as it was written, not as it was simplified; in mixed precision on the one that says what is
+    /// stored as f16.
     pub fn truth(&self) -> Result<Truth, String> {
         self.truth_at(0)
     }
 
     /// As [`Built::truth`], when this many batches have begun before.
     pub fn truth_at(&self, batch: u32) -> Result<Truth, String> {
-        let (s, g) = (&self.step, self.graph());
+        let typed = if self.step.precision.is_mixed() { Some(self.step.simplified().map_err(|e| e.to_string())?) } else { None };
+        let s = typed.as_ref().unwrap_or(&self.step);
+        let g = &s.graph;
         let all = evaluate_all::<f64>(g, &|op| self.feed(op, batch), &s.roots()).map_err(|e| e.to_string())?;
         let known = tolerance::known(g, &all);
         let get = |v: gradus::graph::Value| known[v.node][v.output].clone();

@@ -5,7 +5,7 @@
 
 use gradus::expr::{Binary, Expr, Node as ExprNode, Unary};
 use gradus::graph::{CustomOp, Distribution, Graph, Node, Op, ReduceKind, Type, Value};
-use gradus::reference::Data;
+use gradus::reference::{Data, evaluate_node};
 use gradus::tensor::{DType, Shape};
 
 /// Absolute part of an elementwise operation, and of each term's share in a sum at scale 1: GPUs' tanh is off by 1.5e-7, the rational erf by 1e-6.
@@ -33,17 +33,52 @@ pub struct Known {
 /// Tolerances for the outputs of every node that the reference computed.
 pub fn known(g: &Graph, all: &[Option<Vec<Data<f64>>>]) -> Vec<Vec<Known>> {
     let mut out: Vec<Vec<Known>> = Vec::with_capacity(all.len());
-    for (node, data) in g.nodes.iter().zip(all) {
+    let plain = unrounded(g);
+    for (id, (node, data)) in g.nodes.iter().zip(all).enumerate() {
         let Some(data) = data else {
             out.push(vec![]);
             continue;
         };
         let values: Vec<Vec<f64>> = data.iter().map(Data::to_f64).collect();
         let inputs: Vec<(&Known, &Type)> = node.inputs.iter().map(|v: &Value| (&out[v.node][v.output], g.ty(*v))).collect();
-        let tols = outputs(node, &inputs, &values);
+        let mut tols = outputs(node, &inputs, &values);
+        if plain.is_some() {
+            stored(plain.as_ref(), node, id, all, &values, &mut tols);
+        }
         out.push(values.into_iter().zip(tols).map(|(value, tol)| Known { value, tol }).collect());
     }
     out
+}
+
+/// The graph with nothing stored as f16, if anything is.
+fn unrounded(g: &Graph) -> Option<Graph> {
+    let mut plain = g.clone();
+    let types = plain.nodes.iter_mut().flat_map(|n| &mut n.outputs).filter(|t| t.dtype == DType::F16);
+    (types.map(|t| t.dtype = DType::F32).count() > 0).then_some(plain)
+}
+
+/// What is stored as f16 is off by a step of f16 where its rounding may turn over, and by nothing elsewhere.
+fn stored(plain: Option<&Graph>, node: &Node, id: usize, all: &[Option<Vec<Data<f64>>>], values: &[Vec<f64>], tols: &mut Vec<Vec<f64>>) {
+    // a parameter's second output is its copy
+    tols.resize_with(node.outputs.len().max(tols.len()), || vec![0.0; values[0].len()]);
+    let operands: Vec<&Data<f64>> = node.inputs.iter().filter_map(|v| all[v.node].as_ref()?.get(v.output)).collect();
+    let leaf = node.inputs.is_empty();
+    let exact = plain.filter(|_| !leaf).and_then(|g| evaluate_node(g, id, &operands).ok());
+    let round = |v: f64| half::f16::from_f64(v).to_f64();
+    for (i, ty) in node.outputs.iter().enumerate().filter(|(_, t)| t.dtype == DType::F16) {
+        let before = exact.as_ref().map_or_else(|| values[i].clone(), |e| e[i].to_f64());
+        for ((tol, y), stored) in tols[i].iter_mut().zip(before).zip(&values[i]) {
+            *tol = [y - *tol, y + *tol].map(|v| (round(v) - stored).abs()).into_iter().fold(0.0, f64::max);
+        }
+        // a batch's values before they were rounded are not known here
+        if leaf && matches!(node.op, Op::Batch { .. }) && !ty.shape.dims().is_empty() {
+            let off = |v: f64| (half::f16::from_f64(v).to_f64().abs() * 2.0f64.powi(-10)).max(2.0f64.powi(-24));
+            let Op::Batch { field, .. } = &node.op else { continue };
+            if (field.scale, field.shift) != (1.0, 0.0) && field.one_hot.is_none() {
+                tols[i].iter_mut().zip(&values[i]).for_each(|(t, v)| *t = off(*v));
+            }
+        }
+    }
 }
 
 fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> {
