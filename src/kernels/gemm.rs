@@ -1,4 +1,4 @@
-use super::source::{MATH, Source};
+use super::source::Source;
 use super::halves::{element, rounded, widened};
 use super::{Access, Halves, Tile, owners, to_words};
 use crate::expr::Expr;
@@ -95,7 +95,7 @@ impl Gemm {
         for o in (0..via.len()).filter(|&o| via[o] == o) {
             s.buffer(&format!("out{o}"), Access::Write, element(halves.output(o), false));
         }
-        s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).line(MATH);
+        s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).math(epilogue);
         match tile {
             Tile::Direct { rows, vectors } => s.number("ROWS", *rows).number("NV", *vectors),
             Tile::Square { side } => s.number("BM", *side).number("BN", *side).number("BK", 16),

@@ -1,4 +1,4 @@
-use super::source::{MATH, RANDOM, Source};
+use super::source::{RANDOM, Source};
 use super::halves::{element, rounded, widened};
 use super::{Access, Halves, fold, owners, to_words};
 use crate::expr::Expr;
@@ -182,7 +182,7 @@ impl Map {
             s.buffer(&format!("out{o}"), Access::Write, if halves.output(o) { element(true, *vector) } else { v });
         }
         if !integer {
-            s.line(MATH);
+            s.math(f);
         }
         if !draws.is_empty() {
             s.line(RANDOM);

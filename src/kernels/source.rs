@@ -1,8 +1,10 @@
 use super::Access;
 use super::words;
+use crate::expr::Expr;
 use std::fmt::Write;
 
 pub(super) const MATH: &str = include_str!("../../shaders/lib/math.wgsl");
+const HALF: &str = include_str!("../../shaders/lib/half.wgsl");
 pub(super) const RANDOM: &str = include_str!("../../shaders/lib/random.wgsl");
 pub(super) const FINITE: &str = include_str!("../../shaders/lib/finite.wgsl");
 pub(super) const ORDER: &str = include_str!("../../shaders/lib/order.wgsl");
@@ -32,6 +34,12 @@ impl Source {
         self.text.push_str(text.as_ref());
         self.text.push('\n');
         self
+    }
+
+    /// The functions that a formula calls.
+    pub(super) fn math(&mut self, f: &Expr) -> &mut Self {
+        self.line(MATH);
+        if f.rounds() { self.line(HALF) } else { self }
     }
 
     pub(super) fn number(&mut self, name: &str, value: usize) -> &mut Self {

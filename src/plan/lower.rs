@@ -5,7 +5,7 @@ use super::fuse::{Core, Group, Groups, Operand, base};
 use super::view::strided;
 use super::{BufferId, LogMetric, Phase, Request, Step};
 use crate::error::{Error, Result};
-use crate::expr::{Activation, Binary, Expr, Tape};
+use crate::expr::{Activation, Binary, Expr, Tape, Unary};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
 use crate::kernels::words::BOUND_METRICS;
 use crate::kernels::{
@@ -195,7 +195,8 @@ impl Lowering<'_> {
         let mut tape = Tape::default();
         let mut made: HashMap<Value, usize> = HashMap::new();
         if let Some(v) = core {
-            made.insert(v, tape.input(0));
+            let id = tape.input(0);
+            made.insert(v, self.as_stored(&mut tape, group, v, id));
         }
         for &m in &group.maps {
             let node = &self.g.nodes[m];
@@ -215,10 +216,17 @@ impl Lowering<'_> {
                 Op::Concat { .. } => args[1..].iter().fold(args[0], |sum, &a| tape.binary(Binary::Add, sum, a)),
                 _ => args[0],
             };
+            let id = self.as_stored(&mut tape, group, m.into(), id);
             made.insert(m.into(), id);
         }
         let ids: Vec<usize> = outputs.iter().map(|v| made[v]).collect();
         (tape.finish(first + inputs.len(), &ids), inputs)
+    }
+
+    /// A value of a group's own: rounded where it is stored as f16 and the group reads it, so that all readers see the same.
+    fn as_stored(&self, tape: &mut Tape, group: &Group, v: Value, id: usize) -> usize {
+        let reads = |&m: &NodeId| self.groups.operands(self.g, m).iter().any(|o| o.through.is_none() && base(self.g, o.value) == v);
+        if self.half(v) && group.maps.iter().any(reads) { tape.unary(Unary::Half, id) } else { id }
     }
 
     fn gather(&mut self) {

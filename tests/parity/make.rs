@@ -371,7 +371,7 @@ impl Built {
         }
         let gradients: Truth = s.gradients.iter().map(|(n, v)| (format!("gradient of {n}"), get(*v))).collect();
         if s.loss.is_some() && self.purpose == Purpose::Train {
-            out.push(("gradient norm".into(), norm(&gradients)));
+            out.push(("gradient norm".into(), norm(&gradients, s.precision.is_mixed())));
         }
         out.extend(s.metrics.iter().map(|(n, v)| (format!("metric {n}"), get(*v))));
         out.extend(gradients);
@@ -381,9 +381,11 @@ impl Built {
 }
 
 /// The L2 norm of all, which moves by its parts' tolerances along them.
-fn norm(gradients: &Truth) -> Known {
+fn norm(gradients: &Truth, mixed: bool) -> Known {
     let all = || gradients.iter().flat_map(|(_, k)| k.value.iter().zip(&k.tol));
     let n = all().map(|(v, _)| v * v).sum::<f64>().sqrt();
-    let moved = all().map(|(v, t)| v.abs() * t).sum::<f64>() / n.max(f64::MIN_POSITIVE);
+    let sum = all().map(|(v, t)| v.abs() * t).sum::<f64>();
+    let squares = all().map(|(v, t)| (v * t).powi(2)).sum::<f64>().sqrt();
+    let moved = if mixed { sum.min(4.0 * squares) } else { sum } / n.max(f64::MIN_POSITIVE);
     Known { value: vec![n], tol: vec![tolerance::elementwise(n) + moved] }
 }

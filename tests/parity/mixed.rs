@@ -29,8 +29,9 @@ fn products() -> Vec<Case> {
         for (m, n, k) in [(9, 37, 15), (8, 68, 16)] {
             let t = |t| if t { 't' } else { 'n' };
             out.push(Case::new(format!("f16 {}{} {m} x {n} x {k}", t(ta), t(tb)), move |s| {
-                let a = if ta { half(s, k, m) } else { half(s, m, k) };
-                let b = if tb { half(s, n, k) } else { half(s, k, n) };
+                // working copies, f16 too
+                let a = if ta { s.p([k, m]) } else { s.p([m, k]) };
+                let b = if tb { s.p([n, k]) } else { s.p([k, n]) };
                 let y = swapped(&a, ta).matmul(&swapped(&b, tb));
                 end(s, &(y * 0.3).tanh())
             }));

@@ -41,7 +41,7 @@ pub fn known(g: &Graph, all: &[Option<Vec<Data<f64>>>]) -> Vec<Vec<Known>> {
         };
         let values: Vec<Vec<f64>> = data.iter().map(Data::to_f64).collect();
         let inputs: Vec<(&Known, &Type)> = node.inputs.iter().map(|v: &Value| (&out[v.node][v.output], g.ty(*v))).collect();
-        let mut tols = outputs(node, &inputs, &values);
+        let mut tols = outputs(node, &inputs, &values, plain.is_some());
         if plain.is_some() {
             stored(plain.as_ref(), node, id, all, &values, &mut tols);
         }
@@ -81,7 +81,28 @@ fn stored(plain: Option<&Graph>, node: &Node, id: usize, all: &[Option<Vec<Data<
     }
 }
 
-fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> {
+/// What the terms' tolerances move a sum by. Roundings to f16 that turn over know nothing of each other and are of either sign: they add up as
+/// squares do; [`TURNED`] times that.
+#[derive(Default)]
+struct Moved {
+    sum: f64,
+    squares: f64,
+}
+
+/// Times the root of the squares: a sum of independent steps is beyond it once in ten thousand times.
+const TURNED: f64 = 4.0;
+
+impl Moved {
+    fn add(&mut self, t: f64) {
+        (self.sum, self.squares) = (self.sum + t, self.squares + t * t);
+    }
+
+    fn total(&self, mixed: bool) -> f64 {
+        if mixed { self.sum.min(TURNED * self.squares.sqrt()) } else { self.sum }
+    }
+}
+
+fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>], mixed: bool) -> Vec<Vec<f64>> {
     let y0 = &y[0];
     let shape = &node.outputs[0].shape;
     vec![match &node.op {
@@ -100,8 +121,8 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
             (0..y0.len()).map(|e| x[0].0.tol[index(e, shape, &at)]).collect()
         }
         Op::Reshape(_) => x[0].0.tol.clone(),
-        Op::Reduce { kind, axes, .. } => reduce(*kind, axes, x[0], y0),
-        Op::MatMul { ta, tb } => matmul((x[0], *ta), (x[1], *tb), shape, y0),
+        Op::Reduce { kind, axes, .. } => reduce(*kind, axes, x[0], y0, mixed),
+        Op::MatMul { ta, tb } => matmul((x[0], *ta), (x[1], *tb), shape, y0, mixed),
         Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => {
             (0..y0.len()).map(|e| moved(&node.op, x, shape, e)).collect()
         }
@@ -146,15 +167,16 @@ fn map(f: &Expr, x: &[(&Known, &Type)], shape: &Shape, y: &[f64]) -> Vec<f64> {
     y.iter().enumerate().map(element).collect()
 }
 
-fn reduce(kind: ReduceKind, axes: &[usize], (x, ty): (&Known, &Type), y: &[f64]) -> Vec<f64> {
+fn reduce(kind: ReduceKind, axes: &[usize], (x, ty): (&Known, &Type), y: &[f64], mixed: bool) -> Vec<f64> {
     let s = &ty.shape;
     let kept: Vec<usize> = (0..s.rank()).map(|i| if axes.contains(&i) { 1 } else { s[i] }).collect();
     let at = strides(&kept.into(), s);
-    let (mut scale, mut moved) = (vec![0.0f64; y.len()], vec![0.0; y.len()]);
+    let mut scale = vec![0.0f64; y.len()];
+    let mut moved: Vec<Moved> = y.iter().map(|_| Moved::default()).collect();
     for (e, (v, t)) in x.value.iter().zip(&x.tol).enumerate() {
         let to = index(e, s, &at);
         scale[to] = scale[to].max(v.abs());
-        moved[to] += t;
+        moved[to].add(*t);
     }
     if kind == ReduceKind::Max {
         // picking one rounds nothing; it moves no further than any of them
@@ -164,24 +186,31 @@ fn reduce(kind: ReduceKind, axes: &[usize], (x, ty): (&Known, &Type), y: &[f64])
     }
     let terms = x.value.len() / y.len();
     let share = if kind == ReduceKind::Mean { 1.0 / terms as f64 } else { 1.0 };
-    (0..y.len()).map(|i| share * (sum(terms, scale[i], y[i] / share) + moved[i])).collect()
+    (0..y.len()).map(|i| share * (sum(terms, scale[i], y[i] / share) + moved[i].total(mixed))).collect()
 }
 
-fn matmul(((a, a_ty), ta): ((&Known, &Type), bool), ((b, _), tb): ((&Known, &Type), bool), shape: &Shape, y: &[f64]) -> Vec<f64> {
+fn matmul(
+    ((a, a_ty), ta): ((&Known, &Type), bool),
+    ((b, _), tb): ((&Known, &Type), bool),
+    shape: &Shape,
+    y: &[f64],
+    mixed: bool,
+) -> Vec<f64> {
     let r = shape.rank();
     let (rows, cols, inner) = (shape[r - 2], shape[r - 1], a_ty.shape[if ta { r - 2 } else { r - 1 }]);
     let element = |(e, &y): (usize, &f64)| {
         let (l, i, j) = (e / (rows * cols), e / cols % rows, e % cols);
         let one = |v: &Known, n: usize| if v.value.len() == n { 0 } else { l };
         let (la, lb) = (one(a, rows * inner), one(b, inner * cols));
-        let (mut scale, mut moved) = (0.0f64, 0.0);
+        let (mut scale, mut moved) = (0.0f64, Moved::default());
         for k in 0..inner {
             let p = if ta { (la * inner + k) * rows + i } else { (la * rows + i) * inner + k };
             let q = if tb { (lb * cols + j) * inner + k } else { (lb * inner + k) * cols + j };
             scale = scale.max((a.value[p] * b.value[q]).abs());
-            moved += a.value[p].abs() * b.tol[q] + b.value[q].abs() * a.tol[p];
+            moved.add(a.value[p].abs() * b.tol[q]);
+            moved.add(b.value[q].abs() * a.tol[p]);
         }
-        sum(inner, scale, y) + moved
+        sum(inner, scale, y) + moved.total(mixed)
     };
     y.iter().enumerate().map(element).collect()
 }
