@@ -21,6 +21,55 @@ pub(super) fn f16s_mut(words: &mut [u32]) -> &mut [f16] {
     bytemuck::cast_slice_mut(words)
 }
 
+/// The elements of an operand, as they are stored.
+#[derive(Clone, Copy)]
+pub(super) enum Elements<'a> {
+    Whole(&'a [f32]),
+    Half(&'a [f16]),
+}
+
+impl<'a> Elements<'a> {
+    pub(super) fn new(words: &'a [u32], half: bool) -> Self {
+        if half { Elements::Half(f16s(words)) } else { Elements::Whole(f32s(words)) }
+    }
+
+    pub(super) fn one(&self, at: usize) -> f32 {
+        match self {
+            Elements::Whole(x) => x[at],
+            Elements::Half(x) => x[at].to_f32(),
+        }
+    }
+
+    /// `row[j] = self[at + j * step]`
+    pub(super) fn run(&self, row: &mut [f32], at: usize, step: usize) {
+        match (self, step) {
+            (_, 0) => row.fill(self.one(at)),
+            (Elements::Whole(x), 1) => row.copy_from_slice(&x[at..][..row.len()]),
+            (Elements::Half(x), 1) => x[at..][..row.len()].convert_to_f32_slice(row),
+            (Elements::Whole(x), _) => row.iter_mut().zip(x[at..].iter().step_by(step)).for_each(|(r, &v)| *r = v),
+            (Elements::Half(x), _) => row.iter_mut().zip(x[at..].iter().step_by(step)).for_each(|(r, v)| *r = v.to_f32()),
+        }
+    }
+}
+
+/// Puts f32 from element `at` of a result on, as it is stored.
+pub(super) fn put(to: &mut [u32], half: bool, at: usize, row: &[f32]) {
+    if half {
+        f16s_mut(to)[at..][..row.len()].convert_from_f32_slice(row);
+    } else {
+        f32s_mut(to)[at..][..row.len()].copy_from_slice(row);
+    }
+}
+
+/// Whether the twin reads and writes this one as it is stored, and needs no f32 beside.
+pub(super) fn native(kernel: &Kernel, binding: usize) -> bool {
+    match kernel {
+        Kernel::Map(_) | Kernel::Reduce(_) => true,
+        Kernel::Gemm(g) => (2..2 + g.extras.len()).contains(&binding),
+        _ => false,
+    }
+}
+
 /// The words that hold these halves.
 pub(super) fn words_of(elements: &Range<usize>) -> Range<usize> {
     elements.start / 2..elements.end.div_ceil(2)

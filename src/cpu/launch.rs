@@ -67,7 +67,8 @@ impl Ready {
             if halved.get(i).copied().unwrap_or(false) {
                 let elements = span.clone();
                 span = halves::words_of(&elements);
-                if access == Access::Write {
+                if halves::native(&l.kernel, i) {
+                } else if access == Access::Write {
                     r.rounded.push((r.cuts.len(), elements.len()));
                     table.make_wide(READS + r.cuts.len(), elements.len())?;
                 } else {

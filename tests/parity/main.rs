@@ -105,6 +105,7 @@ tests! {
     optimizers = rows(optimizers::all());
     accumulated = rows(accumulate::all());
     updates = rows(updates::all());
+    mixed_updates = rows(updates::copied());
     steps = rows(steps::all());
     state = rows(state::all());
     planted_in_kernels = planted::in_kernels();

@@ -92,6 +92,14 @@ fn rows() -> Vec<Case> {
         let x = half(s, 70, 33);
         end(s, &(x.sum_axes(&[0]) * 0.1 + &x).tanh())
     }));
+    out.push(
+        Case::new("f16 accuracy [32, 10]", |s| {
+            let x = (s.batch([6]).matmul(&s.p([6, 10])) * 0.3).tanh();
+            s.metric("accuracy", &x.accuracy(&s.classes(10)));
+            end(s, &x)
+        })
+        .over(Order::all(32)),
+    );
     for (smoothed, name) in [(0.0, ""), (0.1, ", smoothed")] {
         for (rows, classes) in [(32, 10), (9, 7), (1000, 10)] {
             out.push(

@@ -461,11 +461,18 @@ const TICK: &[Line] = &[
     ),
 ];
 
+const HALF: &[Line] = &[
+    ("rounded to zero", S, &[("(a + U(0xfffu) + ((a >> U(13u)) & U(1u)))", "a")], &["f16 layers [7, 33]"]),
+    ("the sign lost", S, &[("r | (bits & U(0x80000000u))", "r")], &["f16 chain [7, 33]"]),
+    ("not rounded", G, &[("return select(bitcast<V>(r | (bits & U(0x80000000u))), x, a > U(0x7f800000u));", "return x;")], &["f16 layers [7, 33]"]),
+];
+
 const ALL: &[(&str, &[Line])] = &[
     ("gather", GATHER),
     ("lib/order", ORDER),
     ("map", MAP),
     ("lib/math", MATH),
+    ("lib/half", HALF),
     ("lib/random", RANDOM),
     ("lib/tree", TREE),
     ("lib/serial", SERIAL),
