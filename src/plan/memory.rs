@@ -101,7 +101,8 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
 
 impl Program {
     /// Bytes that a model with this program alone holds on a GPU, data sets aside, from `prepare` to its end: arenas, slots, state, log,
-    /// rates, the launches' sizes, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less.
+    /// rates, the launches' sizes, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less; in mixed
+    /// precision it keeps some operands of products in f32 beside.
     pub fn peak_bytes(&self) -> u64 {
         let (train, frozen) = (self.arena.size, self.arena.frozen + self.arena.buffered);
         // the other lane's log is of the least size

@@ -47,8 +47,8 @@ fn products() -> Vec<Case> {
     }
     // below 2^-14 the steps of f16 are 2^-24, on every machine: nothing is flushed to 0
     out.push(Case::new("f16 below the normal range", |s| {
-        let x = s.p([7, 20]).matmul(&s.p([20, 33])) * 1e-5;
-        end(s, &(&x + x.square()))
+        let x = s.p([7, 20]).matmul(&s.p([20, 33])) * 3e-5;
+        end(s, &x.abs())
     }));
     // beyond 65504 it is infinite, in memory and for the kernel's own readers
     out.push(
@@ -117,7 +117,7 @@ fn rows() -> Vec<Case> {
         .over(Order::all(32)),
     );
     for (smoothed, name) in [(0.0, ""), (0.1, ", smoothed")] {
-        for (rows, classes) in [(32, 10), (9, 7), (257, 65)] {
+        for (rows, classes) in [(32, 10), (9, 7), (65, 10)] {
             out.push(
                 Case::new(format!("f16 cross_entropy [{rows}, {classes}]{name}"), move |s| {
                     let x = (s.batch([6]).matmul(&s.p([6, classes])) * 0.3).tanh();
