@@ -6,6 +6,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let n = dim(1u);
     let first = dim(2u) + row * n;
     var best = 0u;
-    for (var c = 1u; c < n; c++) { if (logits[first + c] > logits[first + best]) { best = c; } }
+    for (var c = 1u; c < n; c++) { if (f32(logits[first + c]) > f32(logits[first + best])) { best = c; } }
     hits[dim(4u) + row] = select(0.0, 1.0, best == target_class(row));
 }

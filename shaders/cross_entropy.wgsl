@@ -9,26 +9,26 @@ fn smoothed(row: u32, c: u32, part: f32) -> f32 { return target_p(row, c) * (1.0
 fn one_row(row: u32) -> Row {
     let n = dim(1u);
     let first = dim(2u) + row * n;
-    var top = logits[first];
+    var top = f32(logits[first]);
     var best = 0u;
     for (var c = 1u; c < n; c++) {
-        if (logits[first + c] > top) { top = logits[first + c]; best = c; }
+        if (f32(logits[first + c]) > top) { top = f32(logits[first + c]); best = c; }
     }
     var sum = 0.0;
-    for (var c = 0u; c < n; c++) { sum += exp(logits[first + c] - top); }
+    for (var c = 0u; c < n; c++) { sum += exp(f32(logits[first + c]) - top); }
     let log_sum = log(sum);
     let part = bitcast<f32>(dim(7u));
     var loss = 0.0;
     for (var c = 0u; c < n; c++) {
         let p = smoothed(row, c, part);
         // a class of probability 0 adds nothing, even where its logit is -inf
-        if (p != 0.0) { loss += p * (log_sum - (logits[first + c] - top)); }
+        if (p != 0.0) { loss += p * (log_sum - (f32(logits[first + c]) - top)); }
     }
     if (GRADIENT) {
         let total = target_total(row) * (1.0 - part) + part;
         let rows = f32(dim(0u));
         for (var c = 0u; c < n; c++) {
-            store_gradient(row, c, (exp(logits[first + c] - top) / sum * total - smoothed(row, c, part)) / rows);
+            store_gradient(row, c, (exp(f32(logits[first + c]) - top) / sum * total - smoothed(row, c, part)) / rows);
         }
     }
     // a label without a class: the loss halts the training

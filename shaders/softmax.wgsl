@@ -6,14 +6,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let n = dim(1u);
     let first = dim(2u) + row * n;
     let to = dim(3u) + row * n;
-    var top = x[first];
-    for (var c = 1u; c < n; c++) { top = select(top, x[first + c], x[first + c] > top); }
+    var top = f32(x[first]);
+    for (var c = 1u; c < n; c++) { top = select(top, f32(x[first + c]), f32(x[first + c]) > top); }
     var sum = 0.0;
-    for (var c = 0u; c < n; c++) { sum += exp(x[first + c] - top); }
+    for (var c = 0u; c < n; c++) { sum += exp(f32(x[first + c]) - top); }
     if (LOG) {
         let log_sum = log(sum);
-        for (var c = 0u; c < n; c++) { out[to + c] = (x[first + c] - top) - log_sum; }
+        for (var c = 0u; c < n; c++) { out[to + c] = (f32(x[first + c]) - top) - log_sum; }
     } else {
-        for (var c = 0u; c < n; c++) { out[to + c] = exp(x[first + c] - top) / sum; }
+        for (var c = 0u; c < n; c++) { out[to + c] = exp(f32(x[first + c]) - top) / sum; }
     }
 }

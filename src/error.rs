@@ -114,6 +114,12 @@ pub enum Error {
     #[error("no device for `{wanted}`: {problem}\n  where: {}\n  help: {help}", if tried.is_empty() { "no adapter was found".to_string() } else { tried.join("; ") })]
     NoDevice { wanted: String, problem: String, tried: Vec<String>, help: String },
 
+    /// Mixed precision on a GPU whose shaders have no f16.
+    #[error(
+        "mixed precision needs f16 in shaders (SHADER_F16), which {device} does not have\n  where: compile.precision\n  help: {help}"
+    )]
+    NoF16 { device: String, help: String },
+
     /// The device went away.
     #[error(
         "the device was lost: {reason}\n  where: {device}\n  help: a driver reset, sleep or unplugging does this; with `Fit::snapshot_every` above 0 a run goes on by itself once the device is back; else make the model again and load the last weights"
@@ -230,6 +236,7 @@ codes! {
     Io = "io",
     Download = "download",
     NoDevice = "no-device",
+    NoF16 = "no-f16",
     DeviceLost = "device-lost",
     OutOfMemory = "out-of-memory",
     DeviceFault = "device-fault",

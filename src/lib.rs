@@ -26,7 +26,7 @@ pub use error::{Error, Result};
 /// What a training program uses.
 pub mod prelude {
     pub use crate::data::{self, Dataset};
-    pub use crate::graph::Var;
+    pub use crate::graph::{Precision, Var};
     pub use crate::nn::{
         Accuracy, BatchNorm1d, BinaryCrossEntropy, CrossEntropy, Dropout, Embedding, Flatten, Gelu, Huber, Init, Linear, Mae, Module, Mse,
         Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,

@@ -30,6 +30,7 @@ fn all() -> Vec<Error> {
         Error::Io { action: "read", path: "f".into(), source: std::io::Error::other("gone") },
         Error::Download { problem: s(), tried: vec![s()], help: s() },
         Error::NoDevice { wanted: s(), problem: s(), tried: vec![], help: s() },
+        Error::NoF16 { device: s(), help: s() },
         Error::DeviceLost { device: s(), reason: s() },
         Error::OutOfMemory { what: s(), needed: 2, available: 1, biggest: vec![s()], help: s() },
         Error::DeviceFault { what: s(), problem: s(), device: s() },

@@ -80,6 +80,7 @@ fn layer_as_in_pytorch(device: &Device, case: &Value, training: bool) {
         metrics: vec![],
         outputs: vec![],
         updates: updates.iter().map(|(n, v)| (n.clone(), v.value().unwrap())).collect(),
+        precision: Default::default(),
     };
     let shapes = |n: &str| if n == "x" || n == "g" { shape.clone() } else { scope_shape(&scope, n) };
     let arena = Arena::new(parameters.iter().map(|(n, _)| (n.clone(), shapes(n))))

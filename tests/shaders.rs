@@ -21,6 +21,8 @@ mod gather;
 mod indices;
 #[path = "parity/make.rs"]
 mod make;
+#[path = "parity/mixed.rs"]
+mod mixed;
 #[path = "parity/movement.rs"]
 mod movement;
 #[path = "parity/scaled.rs"]
@@ -64,6 +66,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         draws::draws,
         custom::cases,
         scaled::cases,
+        mixed::cases,
     ];
     let mut out = BTreeMap::new();
     let mut add = |case: &Case, rule: &gradus::plan::Rule, part: Part| -> Result<(), String> {
@@ -132,8 +135,9 @@ fn bound_once(case: &str, l: &Launch) -> Result<(), String> {
 
 fn validated(source: &str) -> Result<(naga::Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
-    // no capability at all: what runs here runs in a browser
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).map_err(|e| e.emit_to_string(source))?;
+    // no capability at all: what runs here runs in a browser. f16 runs in those that have `shader-f16`
+    let half = if source.starts_with("enable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), half).validate(&module).map_err(|e| e.emit_to_string(source))?;
     Ok((module, info))
 }
 

@@ -7,7 +7,7 @@ use clap::Parser;
 use gradus::expr::Activation;
 use gradus::nn::InitScheme;
 use gradus::optim::{Optimizer, Schedule};
-use gradus::prelude::{Checkpoint, Dataset, Device, EarlyStopping, Model, Resume};
+use gradus::prelude::{Checkpoint, Dataset, Device, EarlyStopping, Model, Precision, Resume};
 use gradus::train::callbacks::TensorBoard;
 use gradus::train::{DeviceChoice, Recipe};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ Examples (after `cargo run --release --example mnist --`):
   --data fashion-mnist                 a folder with the four files of Fashion-MNIST
   --save digits.safetensors            then: --weights digits.safetensors --steps 0
   --print-recipe > run.toml            then: --recipe run.toml
+  --hidden 1024,1024 --batch-size 512 --precision mixed
   --dropout 0.1 --weight-decay 0.01 --optimizer adamw --schedule cosine:18750 --warmup 500 --ema 0.999
   --checkpoint run.gradus --resume --early-stopping 3 --tensorboard runs/first
   --explain --graph step.dot --steps 1
@@ -102,6 +103,10 @@ pub struct Flags {
     /// Batches whose gradients make one update [default: 1]
     #[arg(long, value_name = "N", help_heading = "The run")]
     accumulate: Option<usize>,
+
+    /// f32, or mixed: activations, their gradients and a copy of the weights are stored as f16 [default: f32]
+    #[arg(long, value_name = "PRECISION", help_heading = "The run")]
+    precision: Option<Precision>,
 
     /// Keep an average of the weights that decays by this at each update, and test and save that [default: none]
     #[arg(long, value_name = "DECAY", help_heading = "The run")]
@@ -257,6 +262,9 @@ impl Flags {
         }
         r.clip_norm = self.clip_norm.or(r.clip_norm);
         r.ema = self.ema.or(r.ema);
+        if let Some(precision) = &self.precision {
+            r.precision = precision.clone();
+        }
         set(&mut r.fit.accumulate, self.accumulate);
         self.set_callbacks(&mut r);
         if let Some(scheme) = self.init {
@@ -422,7 +430,7 @@ mod tests {
         let file = dir.path().join("run.toml");
         let article = crate::article().unwrap();
         let written =
-            flags("--seed 5 --epochs 3 --hidden 9,8,7 --activation gelu_tanh --optimizer momentum").recipe(article.clone()).unwrap();
+            flags("--seed 5 --epochs 3 --hidden 9,8,7 --activation gelu_tanh --optimizer momentum --precision mixed").recipe(article.clone()).unwrap();
         std::fs::write(&file, recipe::write(&written).unwrap()).unwrap();
         let from = format!("--recipe {}", file.display());
         assert_eq!(flags(&from).recipe(article.clone()).unwrap(), written);
@@ -438,6 +446,7 @@ mod tests {
             ("--optimizer adamax", "choose one of sgd, momentum, adam, adamw"),
             ("--hidden 64,,32", "widths of 1 or more"),
             ("--schedule sine:3", "choose one of constant, step:SIZE:GAMMA"),
+            ("--precision half", "choose one of f32, mixed"),
             ("--init best", "choose one of pytorch, keras, zeros"),
         ] {
             let e = Flags::try_parse_from(std::iter::once("mnist").chain(words.split_whitespace())).unwrap_err();

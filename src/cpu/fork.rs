@@ -32,8 +32,23 @@ pub(super) fn cost(f: &Expr) -> f64 {
 
 /// Runs `work` over all units, cut at multiples of `grain`, one contiguous part for each worker. A unit owns `widths[i]` words of
 /// write `i`; each part is handed the words of its own units.
-pub(super) fn fork<W, F>(workers: &mut [W], units: Range<usize>, grain: usize, widths: [usize; WRITES], mut writes: Writes<'_>, work: &F)
+pub(super) fn fork<W, F>(workers: &mut [W], units: Range<usize>, grain: usize, widths: [usize; WRITES], writes: Writes<'_>, work: &F)
 where
+    W: Send,
+    F: Fn(&mut W, Range<usize>, Writes<'_>) + Sync,
+{
+    fork_halves(workers, units, grain, widths.map(|w| 2 * w), writes, work);
+}
+
+/// As [`fork`]; the widths are of half words, and a grain of units fills whole ones.
+pub(super) fn fork_halves<W, F>(
+    workers: &mut [W],
+    units: Range<usize>,
+    grain: usize,
+    widths: [usize; WRITES],
+    mut writes: Writes<'_>,
+    work: &F,
+) where
     W: Send,
     F: Fn(&mut W, Range<usize>, Writes<'_>) + Sync,
 {
@@ -49,13 +64,16 @@ where
     let mut right = Writes::default();
     let left: Writes<'_> = std::array::from_fn(|i| {
         let all = take(&mut writes[i]);
-        let (a, b) = all.split_at_mut((cut * widths[i]).min(all.len()));
+        let (a, b) = all.split_at_mut((cut * widths[i] / 2).min(all.len()));
         right[i] = b;
         a
     });
     let (first, second) = workers.split_at_mut(half);
     let at = units.start + cut;
-    rayon::join(|| fork(first, units.start..at, grain, widths, left, work), || fork(second, at..units.end, grain, widths, right, work));
+    rayon::join(
+        || fork_halves(first, units.start..at, grain, widths, left, work),
+        || fork_halves(second, at..units.end, grain, widths, right, work),
+    );
 }
 
 /// Runs `work` once for each worker, on as many threads as are awake: it takes its units from where all of them do.

@@ -1,5 +1,5 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
-use super::map::copy_run;
+use super::halves::Elements;
 use crate::expr::{CHUNK, Evaluator, whole};
 use crate::kernels::{Gemm, Matrix, Plane};
 use gemm_common::Parallelism;
@@ -194,7 +194,7 @@ fn finish_block(k: &Gemm, e: &mut Evaluator, extras: &[&[u32]], block: &Block, o
                         // SAFETY: these elements are this block's, and the block is this thread's
                         return whole(unsafe { outs[0].part(all.clone()) });
                     }
-                    plane(k, &k.extras[i - 1], f32s(extras[i - 1]), start(0), row);
+                    plane(k, i - 1, extras[i - 1], start(0), row);
                     None
                 });
                 for (o, out) in outs.iter().enumerate().take(k.outputs.len()) {
@@ -208,7 +208,7 @@ fn finish_block(k: &Gemm, e: &mut Evaluator, extras: &[&[u32]], block: &Block, o
                     match i {
                         // SAFETY: these elements are this block's, and the block is this thread's
                         0 => part.copy_from_slice(unsafe { outs[0].part(start(j)..start(j) + piece) }),
-                        _ => plane(k, &k.extras[i - 1], f32s(extras[i - 1]), start(j), part),
+                        _ => plane(k, i - 1, extras[i - 1], start(j), part),
                     }
                 }
             });
@@ -373,7 +373,7 @@ fn epilogue(k: &Gemm, e: &mut Evaluator, extras: &[&[u32]], units: Range<usize>,
         let product = &f32s(w[0])[here.clone()];
         e.chunk(|i, row| match i {
             0 => row[..len].copy_from_slice(product),
-            _ => plane(k, &k.extras[i - 1], f32s(extras[i - 1]), first, &mut row[..len]),
+            _ => plane(k, i - 1, extras[i - 1], first, &mut row[..len]),
         });
         for (o, out) in w.iter_mut().enumerate().take(k.outputs.len()) {
             e.store(o, &mut f32s_mut(out)[here.clone()]);
@@ -382,16 +382,17 @@ fn epilogue(k: &Gemm, e: &mut Evaluator, extras: &[&[u32]], units: Range<usize>,
 }
 
 /// An operand of the epilogue at elements `first..` of the output, row by row.
-fn plane(k: &Gemm, p: &Plane, from: &[f32], first: usize, out: &mut [f32]) {
+fn plane(k: &Gemm, extra: usize, from: &[u32], first: usize, out: &mut [f32]) {
+    let (p, from) = (&k.extras[extra], Elements::new(from, k.spec.halves.input(2 + extra)));
     if p.column == 1 && p.row == k.n && (k.batch == 1 || p.batch == k.m * k.n) {
-        return copy_run(out, from, p.offset + first, 1);
+        return from.run(out, p.offset + first, 1);
     }
     let mut done = 0;
     while done < out.len() {
         let (row, column) = ((first + done) / k.n, (first + done) % k.n);
         let run = (k.n - column).min(out.len() - done);
         let at = p.offset + row / k.m * p.batch + row % k.m * p.row + column * p.column;
-        copy_run(&mut out[done..done + run], from, at, p.column);
+        from.run(&mut out[done..done + run], at, p.column);
         done += run;
     }
 }
@@ -428,6 +429,7 @@ mod tests {
                     epilogue: Expr::identity(),
                     row_sum: true,
                     via: vec![0, 1],
+                    halves: Default::default(),
                 };
                 let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
                 let (a, b) = (matrix(if ta { m } else { k }), matrix(if tb { k } else { n }));

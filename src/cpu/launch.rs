@@ -1,6 +1,6 @@
 use super::fork::{WRITES, Writes, cost, parts};
 use super::table::{Place, Table};
-use super::{accumulate, commit, custom, direction, fault, gather, gemm, map, optimizer, reduce, rows, take as by_index, tick};
+use super::{accumulate, commit, custom, direction, fault, gather, gemm, halves, map, optimizer, reduce, rows, take as by_index, tick};
 use crate::error::Result;
 use crate::expr::{Evaluator, Expr, Node};
 use crate::kernels::words::RATE_WIDTH;
@@ -23,6 +23,12 @@ pub(super) struct Ready {
     cuts: Vec<Cut>,
     /// One for each thread that the launch is worth.
     workers: Vec<Evaluator>,
+    /// The reads that are f16, and which of their elements are widened to which place.
+    widened: Vec<(usize, Range<usize>, usize)>,
+    /// The writes that are f16, and their elements.
+    rounded: Vec<(usize, usize)>,
+    /// The kernel, where what it reads is widened to another place.
+    kernel: Option<Kernel>,
 }
 
 #[derive(Debug)]
@@ -34,7 +40,7 @@ struct Cut {
 
 impl Ready {
     /// Finds a launch's buffers and checks that it stays inside of them.
-    pub(super) fn new(l: &Launch, table: &Table, data: &[DataId], threads: usize) -> Result<Self> {
+    pub(super) fn new(l: &Launch, table: &mut Table, data: &[DataId], threads: usize) -> Result<Self> {
         let name = || format!("the launch {} {}", l.kernel.name(), l.label);
         let refuse = |problem: String| Err(fault(&name(), problem));
         let (spans, accesses) = (spans(&l.kernel), l.kernel.accesses());
@@ -46,8 +52,11 @@ impl Ready {
         if let Some((_, id)) = l.buffers.iter().enumerate().find(|(i, id)| twice(*i, id)) {
             return refuse(format!("it binds {id:?} twice, to write it"));
         }
-        let mut r = Ready { reads: Vec::new(), taken: Vec::new(), cuts: Vec::new(), workers: Vec::new() };
-        for (b, span) in bindings.into_iter().zip(spans) {
+        let (kernel, moved) = halves::alone(&l.kernel);
+        let (reads, taken, cuts, workers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut r = Ready { reads, taken, cuts, workers, widened: Vec::new(), rounded: Vec::new(), kernel };
+        let halved = l.kernel.halves();
+        for (i, (b, mut span)) in bindings.into_iter().zip(spans).enumerate() {
             let (id, access) = (l.buffers[b], accesses[b]);
             let place = match id {
                 BufferId::Data(i) => {
@@ -55,6 +64,19 @@ impl Ready {
                 }
                 _ => table.place(id)?,
             };
+            if halved.get(i).copied().unwrap_or(false) {
+                let elements = span.clone();
+                span = halves::words_of(&elements);
+                if halves::native(&l.kernel, i) {
+                } else if access == Access::Write {
+                    r.rounded.push((r.cuts.len(), elements.len()));
+                    table.make_wide(READS + r.cuts.len(), elements.len())?;
+                } else {
+                    let to = elements.start - moved.get(r.reads.len()).copied().unwrap_or(0);
+                    table.make_wide(r.reads.len(), to + elements.len())?;
+                    r.widened.push((r.reads.len(), elements, to));
+                }
+            }
             let held = table.words(place).len();
             if span.end > held {
                 return refuse(format!("it touches word {} of {id:?}, which has {held}", span.end - 1));
@@ -96,14 +118,23 @@ impl Ready {
         for (t, &i) in taken.iter_mut().zip(&self.taken) {
             *t = take(&mut table.own[i]);
         }
-        let result = self.run_on(kernel, table, &mut taken, threads);
+        let mut wide = take(&mut table.wide);
+        let result = self.run_on(kernel, table, &mut taken, &mut wide, threads);
+        table.wide = wide;
         for (t, &i) in taken.iter_mut().zip(&self.taken) {
             table.own[i] = take(t);
         }
         result
     }
 
-    fn run_on(&mut self, kernel: &Kernel, table: &Table, taken: &mut [Vec<u32>; WRITES], threads: usize) -> Result<()> {
+    fn run_on(
+        &mut self,
+        kernel: &Kernel,
+        table: &Table,
+        taken: &mut [Vec<u32>; WRITES],
+        wide: &mut [Vec<u32>],
+        threads: usize,
+    ) -> Result<()> {
         let mut writes = Writes::default();
         let mut cuts = self.cuts.iter().peekable();
         for (t, buffer) in taken.iter_mut().enumerate().take(self.taken.len()) {
@@ -116,9 +147,31 @@ impl Ready {
         }
         let mut reads = [&[][..]; READS];
         reads.iter_mut().zip(&self.reads).for_each(|(r, &place)| *r = table.words(place));
+        let (wide, results) = wide.split_at_mut(READS.min(wide.len()));
+        for (read, elements, to) in &self.widened {
+            halves::widen(reads[*read], elements.start, &mut wide[*read][*to..][..elements.len()], threads);
+        }
+        self.widened.iter().for_each(|(read, ..)| reads[*read] = &wide[*read]);
         let reads = &reads[..self.reads.len()];
+        // the twins write f32 beside, which then goes where it belongs
+        let mut rounded = Writes::default();
+        self.rounded.iter().for_each(|(write, _)| rounded[*write] = take(&mut writes[*write]));
+        let mut both = writes;
+        for (i, buffer) in results.iter_mut().enumerate() {
+            if let Some((_, elements)) = self.rounded.iter().find(|(write, _)| *write == i) {
+                both[i] = &mut buffer[..*elements];
+            }
+        }
+        self.twin(kernel, reads, both, threads)?;
+        for (write, elements) in &self.rounded {
+            halves::round(&results[*write][..*elements], take(&mut rounded[*write]), threads);
+        }
+        Ok(())
+    }
+
+    fn twin(&mut self, kernel: &Kernel, reads: &[&[u32]], writes: Writes<'_>, threads: usize) -> Result<()> {
         let workers = &mut self.workers;
-        match kernel {
+        match self.kernel.as_ref().unwrap_or(kernel) {
             Kernel::Map(k) => map::run(k, workers, reads, writes),
             Kernel::Reduce(k) => reduce::run(k, workers, reads, writes),
             Kernel::Gemm(k) => gemm::run(k, threads, workers, reads, writes),

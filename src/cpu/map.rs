@@ -1,4 +1,5 @@
-use super::fork::{WRITES, Writes, f32s, f32s_mut, fork};
+use super::fork::{WRITES, Writes, f32s_mut, fork_halves};
+use super::halves::{Elements, put};
 use super::optimizer::lend;
 use crate::expr::{CHUNK, Evaluator};
 use crate::graph::Distribution;
@@ -23,7 +24,9 @@ pub(super) fn spans(k: &Map) -> Vec<Range<usize>> {
 pub(super) fn run(k: &Map, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
     // the state comes first where anything is drawn
     let (state, reads) = reads.split_at(usize::from(!k.draws.is_empty()));
-    fork(workers, 0..k.size(), CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
+    let mut widths = [2; WRITES];
+    widths.iter_mut().enumerate().filter(|(o, _)| k.spec.halves.output(*o)).for_each(|(_, w)| *w = 1);
+    fork_halves(workers, 0..k.size(), CHUNK, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
         for first in units.clone().step_by(CHUNK) {
             let len = CHUNK.min(units.end - first);
             e.chunk_of(|i, row| {
@@ -31,16 +34,23 @@ pub(super) fn run(k: &Map, workers: &mut [Evaluator], reads: &[&[u32]], writes: 
                     drawn(&mut row[..len], &k.draws[draw], state[0], first);
                     return None;
                 }
-                let (from, s) = (f32s(reads[i]), &k.inputs[i]);
+                let (from, s) = (Elements::new(reads[i], k.spec.halves.input(i)), &k.inputs[i]);
                 match k.spec.reads[i] {
-                    Read::Flat => return lend(row, &from[s.offset + first..][..len]),
-                    Read::One => row.fill(from[s.offset]),
-                    Read::Strided | Read::Window => strided(&mut row[..len], from, s, &k.shape, first),
+                    Read::Flat => match from {
+                        Elements::Whole(x) => return lend(row, &x[s.offset + first..][..len]),
+                        half => half.run(&mut row[..len], s.offset + first, 1),
+                    },
+                    Read::One => row.fill(from.one(s.offset)),
+                    Read::Strided | Read::Window => strided(&mut row[..len], &from, s, &k.shape, first),
                 }
                 None
             });
             for (o, out) in w.iter_mut().enumerate().take(k.outputs.len()) {
-                e.store(o, &mut f32s_mut(out)[first - units.start..][..len]);
+                if k.spec.halves.output(o) {
+                    put(out, true, first - units.start, &e.output(o)[..len]);
+                } else {
+                    e.store(o, &mut f32s_mut(out)[first - units.start..][..len]);
+                }
             }
         }
     });
@@ -65,9 +75,9 @@ fn drawn(row: &mut [f32], d: &Draw, state: &[u32], first: usize) {
 }
 
 /// Elements `first..` of the output's order, read along strides: a division for each run along the innermost axis.
-fn strided(row: &mut [f32], from: &[f32], s: &Strided, shape: &[usize], first: usize) {
+fn strided(row: &mut [f32], from: &Elements<'_>, s: &Strided, shape: &[usize], first: usize) {
     let Some((&extent, outer)) = shape.split_last() else {
-        return row.fill(from[s.offset]); // one element
+        return row.fill(from.one(s.offset)); // one element
     };
     let last = outer.len();
     let mut done = 0;
@@ -82,7 +92,7 @@ fn strided(row: &mut [f32], from: &[f32], s: &Strided, shape: &[usize], first: u
                 at += rest % d * step;
                 rest /= d;
             }
-            copy_run(out, from, at, s.strides[last]);
+            from.run(out, at, s.strides[last]);
             continue;
         };
         let (mut at, mut inside) = (s.offset, true);
@@ -102,15 +112,6 @@ fn strided(row: &mut [f32], from: &[f32], s: &Strided, shape: &[usize], first: u
         }
         out[..lo].fill(fill);
         out[hi..].fill(fill);
-        copy_run(&mut out[lo..hi], from, at + (inner + lo - w.before[last]) * s.strides[last], s.strides[last]);
-    }
-}
-
-/// `row[j] = from[at + j * step]`
-pub(super) fn copy_run(row: &mut [f32], from: &[f32], at: usize, step: usize) {
-    match step {
-        0 => row.fill(from[at]),
-        1 => row.copy_from_slice(&from[at..][..row.len()]),
-        _ => row.iter_mut().zip(from[at..].iter().step_by(step)).for_each(|(r, &v)| *r = v),
+        from.run(&mut out[lo..hi], at + (inner + lo - w.before[last]) * s.strides[last], s.strides[last]);
     }
 }

@@ -13,6 +13,7 @@ mod direction;
 mod fork;
 mod gather;
 mod gemm;
+mod halves;
 mod launch;
 mod map;
 mod optimizer;
@@ -162,7 +163,8 @@ impl Session for CpuSession {
         }
         program.countable()?;
         self.table.grow_log(program.purpose.lane(), program.log().words())?;
-        let launches = program.launches.iter().map(|l| Ready::new(l, &self.table, data, self.threads)).collect::<Result<Vec<_>>>()?;
+        let (table, threads) = (&mut self.table, self.threads);
+        let launches = program.launches.iter().map(|l| Ready::new(l, table, data, threads)).collect::<Result<Vec<_>>>()?;
         self.prepared.push(Some(Prepared { program: program.clone(), data: data.to_vec(), launches }));
         Ok(Handle(self.prepared.len() - 1))
     }

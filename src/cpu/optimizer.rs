@@ -1,8 +1,10 @@
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, total, wide};
+use super::halves::f16s_mut;
 use super::rates::{View, stopped};
 use crate::expr::{CHUNK, Evaluator, Row, whole};
 use crate::kernels::words::{BLOCK, STATE_LOSS_SCALE, STATE_WORDS};
 use crate::kernels::{Direction, Optimizer, Squares, inverse};
+use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
 
 /// The words of each binding that it touches.
@@ -12,6 +14,7 @@ pub(super) fn spans(k: &Optimizer) -> Vec<Range<usize>> {
     all.push(k.gate.span());
     all.extend(k.sums().then(|| 0..k.partials()));
     all.extend(k.applies.then_some(0..k.rates.tensors));
+    all.extend(k.working.then_some(0..k.size / 2));
     all
 }
 
@@ -26,6 +29,9 @@ pub(super) fn run(k: &Optimizer, workers: &mut [Evaluator], reads: &[&[u32]], wr
     let mut widths = [each; WRITES];
     let last = 1 + k.moments;
     widths[last] = 1;
+    if k.working {
+        widths[last + usize::from(k.sums())] = each / 2;
+    }
     if k.sums() {
         f32s_mut(writes[last])[used..].fill(0.0);
     }
@@ -82,6 +88,10 @@ fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Ran
         });
         for (o, out) in w.iter_mut().enumerate().take(1 + k.moments) {
             e.store(o, &mut f32s_mut(out)[at.clone()]);
+        }
+        if k.working {
+            let to = &mut w[1 + k.moments + usize::from(k.sums())];
+            f16s_mut(to)[at.clone()].convert_from_f32_slice(&e.output(0)[..n]);
         }
         first = chunk.end;
     }

@@ -1,5 +1,5 @@
-use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, total};
-use super::map::copy_run;
+use super::fork::{WRITES, Writes, f32s_mut, fork, total};
+use super::halves::Elements;
 use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::{Reduce, Term};
 use std::ops::Range;
@@ -65,7 +65,7 @@ fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, w:
         let mut sum = start(k);
         for r in (first..last).step_by(CHUNK) {
             let len = CHUNK.min(last - r);
-            e.chunk(|i, x| copy_run(&mut x[..len], f32s(reads[i]), at(k, &k.inputs[i], row, r), k.inputs[i].along));
+            e.chunk(|i, x| Elements::new(reads[i], k.spec.halves.input(i)).run(&mut x[..len], at(k, &k.inputs[i], row, r), k.inputs[i].along));
             sum = join(k, sum, joined(k, &e.output(0)[..len]));
         }
         *out = sum as f32 * k.scale;
@@ -80,7 +80,7 @@ fn short(k: &Reduce, grain: usize, e: &mut Evaluator, reads: &[&[u32]], units: R
         e.chunk(|i, x| {
             let t = &k.inputs[i];
             for (row, part) in rows.clone().zip(x.chunks_exact_mut(k.length)) {
-                copy_run(part, f32s(reads[i]), at(k, t, row, 0), t.along);
+                Elements::new(reads[i], k.spec.halves.input(i)).run(part, at(k, t, row, 0), t.along);
             }
         });
         for (row, part) in rows.zip(e.output(0).chunks_exact(k.length)) {
@@ -101,7 +101,7 @@ fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>,
             e.chunk(|i, x| {
                 let t = &k.inputs[i];
                 for (j, part) in x.chunks_exact_mut(n).take(terms).enumerate() {
-                    copy_run(part, f32s(reads[i]), at(k, t, row, r + j), t.inner);
+                    Elements::new(reads[i], k.spec.halves.input(i)).run(part, at(k, t, row, r + j), t.inner);
                 }
             });
             for part in e.output(0).chunks_exact(n).take(terms) {

@@ -4,7 +4,7 @@ use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, STATE_WORDS};
 use crate::plan::{BufferId, DataId, Lane, Layout};
 
 /// Buffers in front of the moments and slots.
-const FIXED: usize = 11;
+const FIXED: usize = 12;
 
 /// The sums of gradients, which have no words until a program uses them.
 const SUMS: usize = 9;
@@ -25,16 +25,18 @@ pub(super) struct Table {
     pub(super) own: Vec<Vec<u32>>,
     data: Vec<Option<Vec<u32>>>,
     moments: usize,
+    /// f16 values as f32, while a launch is at work on them: one for each of its operands and results.
+    pub(super) wide: Vec<Vec<u32>>,
 }
 
 impl Table {
     pub(super) fn new(layout: Layout) -> Result<Self> {
         let log = LOG_ROWS * LOG_WIDTH;
         let n = layout.parameters;
-        let lengths = [n, n, STATE_WORDS, STATE_WORDS, log, log, layout.rates.words(), PARTIALS, layout.frozen, 0, layout.buffers];
+        let lengths = [n, n, STATE_WORDS, STATE_WORDS, log, log, layout.rates.words(), PARTIALS, layout.frozen, 0, layout.buffers, layout.working / 2];
         let all = lengths.into_iter().chain(std::iter::repeat_n(n, layout.moments));
         let own = all.map(zeros).collect::<Result<Vec<_>>>()?;
-        let mut table = Table { own, data: Vec::new(), moments: layout.moments };
+        let mut table = Table { own, data: Vec::new(), moments: layout.moments, wide: Vec::new() };
         [Lane::Train, Lane::Look].into_iter().try_for_each(|lane| table.clear_log(lane))?;
         Ok(table)
     }
@@ -51,6 +53,7 @@ impl Table {
             BufferId::Frozen => Some(8),
             BufferId::Sums => Some(SUMS),
             BufferId::Buffers => Some(10),
+            BufferId::Working => Some(11),
             BufferId::Moment(i) => (i < self.moments).then_some(FIXED + i),
             BufferId::Slot(i) => FIXED.checked_add(self.moments).and_then(|first| first.checked_add(i)),
             BufferId::Data(_) => None,
@@ -127,6 +130,18 @@ impl Table {
         Ok(())
     }
 
+    /// Makes room for so many f16 values as f32, as operand or result `i` of a launch.
+    pub(super) fn make_wide(&mut self, i: usize, words: usize) -> Result<()> {
+        if self.wide.len() <= i {
+            self.wide.resize_with(i + 1, Vec::new);
+        }
+        if self.wide[i].len() < words {
+            self.wide[i] = Vec::new();
+            self.wide[i] = zeros(words)?;
+        }
+        Ok(())
+    }
+
     /// Makes room for sums of gradients.
     pub(super) fn make_sums(&mut self) -> Result<()> {
         let words = self.own[0].len();
@@ -163,7 +178,7 @@ impl Table {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        let words: usize = self.own.iter().chain(self.data.iter().flatten()).map(Vec::len).sum();
+        let words: usize = self.own.iter().chain(self.data.iter().flatten()).chain(&self.wide).map(Vec::len).sum();
         4 * words as u64
     }
 }

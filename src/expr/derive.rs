@@ -102,6 +102,7 @@ impl Unary {
                 t.binary(Binary::Mul, c, e)
             }
             Unary::Relu => t.unary(Unary::Positive, y),
+            Unary::Half => one,
             Unary::Positive | Unary::Sign | Unary::Floor => return None,
         })
     }

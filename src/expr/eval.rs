@@ -164,7 +164,21 @@ fn unary(u: Unary, x: &Row, out: &mut Row) {
         Unary::Erf => each(x, out, erf),
         Unary::Relu => each(x, out, |v| if v < 0.0 { 0.0 } else { v }),
         Unary::Positive => each(x, out, |v| truth(v > 0.0)),
+        Unary::Half => each(x, out, half_of),
     }
+}
+
+/// As a store to f16 leaves it; the twin of `shaders/lib/half.wgsl`.
+#[inline(always)]
+fn half_of(x: f32) -> f32 {
+    let a = x.to_bits() & 0x7fff_ffff;
+    let ten = a.wrapping_add(0xfff + (a >> 13 & 1)) & 0xffff_e000;
+    let large = if ten >= 0x4780_0000 { 0x7f80_0000 } else { ten };
+    // below 2^-14 the steps are 2^-24
+    let small = ((x.abs() * 16_777_216.0).round_ties_even() * f32::from_bits(0x3380_0000)).to_bits();
+    let r = if a < 0x3880_0000 { small } else { large };
+    let r = if a > 0x7f80_0000 { a } else { r };
+    f32::from_bits(r | x.to_bits() & 0x8000_0000)
 }
 
 #[inline(always)]
@@ -234,6 +248,22 @@ mod tests {
                 let want = a.expr().eval::<f64>(&[x], &[])[0];
                 assert!((f64::from(got) - want).abs() <= 1e-6 + 1e-5 * want.abs(), "{} at {x}: {got} for {want}", a.name());
             }
+        }
+    }
+
+    /// Every f16 and what lies around it, against the crate `half`.
+    #[test]
+    fn halves_are_those_of_the_crate() {
+        let around = |h: u16| {
+            let (a, b) = (half::f16::from_bits(h).to_f32(), half::f16::from_bits(h.wrapping_add(1)).to_f32());
+            let middle = ((f64::from(a) + f64::from(b)) / 2.0) as f32;
+            [a, middle, f32::from_bits(middle.to_bits() + 1), f32::from_bits(middle.to_bits().saturating_sub(1)), 1.1 * a]
+        };
+        for x in (0..=u16::MAX).flat_map(around).chain([1e-10, 65_519.0, 65_520.0, 1e30, f32::INFINITY, -0.0]) {
+            let want = half::f16::from_f32(x).to_f32();
+            let alike = half_of(x).to_bits() == want.to_bits() || (x.is_nan() && half_of(x).is_nan());
+            // a result of the evaluator is never below f32's normal range, and neither is an f16
+            assert!(alike || x.abs() < f32::MIN_POSITIVE, "{x:e}: {:e} for {want:e}", half_of(x));
         }
     }
 

@@ -56,6 +56,11 @@ pub struct Expr {
 }
 
 impl Expr {
+    /// Whether something in it is rounded to f16.
+    pub fn rounds(&self) -> bool {
+        self.nodes.iter().any(|n| matches!(n, Node::Unary(Unary::Half, _)))
+    }
+
     /// Writes a formula with operators: `Expr::of(2, |x| vec![&x[0] + &x[1]])`.
     pub fn of(arity: usize, f: impl FnOnce(&[Scalar]) -> Vec<Scalar>) -> Expr {
         let inputs: Vec<Scalar> = (0..arity).map(Scalar::input).collect();

@@ -35,6 +35,9 @@ pub enum Unary {
     Relu,
     /// 1 where `x > 0`, else 0.
     Positive,
+    /// `x` rounded to f16: to nearest, ties to even. The plan puts it where a value that is stored as f16 is read in the kernel that makes it,
+    /// so that all readers see the same. Its gradient is 1.
+    Half,
 }
 
 impl Unary {
@@ -57,6 +60,7 @@ impl Unary {
             Unary::Erf => "erf",
             Unary::Relu => "relu",
             Unary::Positive => "positive",
+            Unary::Half => "half",
         }
     }
 }
@@ -107,6 +111,7 @@ impl Unary {
             Unary::Erf => x.erf(),
             Unary::Relu => choose(x < zero, zero, x),
             Unary::Positive => truth(x > zero),
+            Unary::Half => T::from_f64(half::f16::from_f64(x.to_f64()).into()),
         }
     }
 }

@@ -53,6 +53,7 @@ impl Unary {
             Unary::Softplus => format!("softplus({x})"),
             Unary::Erf => format!("erf({x})"),
             Unary::Relu => format!("select({x}, V(0.0), {x} < V(0.0))"),
+            Unary::Half => format!("half_of({x})"),
             Unary::Positive => format!("select(V(0.0), V(1.0), {x} > V(0.0))"),
         }
     }

@@ -78,6 +78,7 @@ impl GpuSession {
         };
         let mut sizes = vec![(BufferId::Parameters, layout.parameters), (BufferId::Gradients, layout.parameters)];
         sizes.extend((layout.frozen > 0).then_some((BufferId::Frozen, layout.frozen)));
+        sizes.extend((layout.working > 0).then_some((BufferId::Working, layout.working / 2)));
         sizes.extend((layout.buffers > 0).then_some((BufferId::Buffers, layout.buffers)));
         sizes.extend((0..layout.moments).map(|m| (BufferId::Moment(m), layout.parameters)));
         sizes.extend([(BufferId::Rates, layout.rates.words()), (BufferId::Partials, PARTIALS)]);

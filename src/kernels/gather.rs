@@ -1,4 +1,5 @@
 use super::source::{ORDER, Source};
+use super::halves::{element, rounded};
 use super::{Access, to_words};
 use crate::graph::Field;
 use crate::tensor::DType;
@@ -15,6 +16,8 @@ pub struct GatherField {
     pub field: Field,
     /// First element of the batch.
     pub output: usize,
+    /// The batch is f16.
+    pub half: bool,
 }
 
 /// Rows of the data set become a batch. Buffers: state, then each field's data and batch.
@@ -36,12 +39,12 @@ impl Gather {
         let mut s = Source::new("f32");
         s.number("WG", WG).number("ITEMS", ITEMS).state();
         for (i, f) in self.fields.iter().enumerate() {
-            let out = if f.field.out_dtype() == DType::U32 { "u32" } else { "f32" };
+            let out = if f.field.out_dtype() == DType::U32 { "u32" } else { element(f.half, false) };
             s.buffer(&format!("data{i}"), Access::Read, "u32").buffer(&format!("batch{i}"), Access::Write, out);
         }
         s.line(ORDER);
         for (i, f) in self.fields.iter().enumerate() {
-            one_field(&mut s, i, &f.field);
+            one_field(&mut s, i, &f.field, f.half);
         }
         s.line("fn fields(chunk: u32, row: u32, source: u32, lane: u32) {");
         for i in 0..self.fields.len() {
@@ -84,7 +87,7 @@ impl Gather {
 }
 
 /// `fieldN(chunk, row, source, lane)`: this lane's words of a row, from stored to batch.
-fn one_field(s: &mut Source, i: usize, f: &Field) {
+fn one_field(s: &mut Source, i: usize, f: &Field, half: bool) {
     let at = 4 + 8 * i;
     s.line(format!("fn field{i}(chunk: u32, row: u32, source: u32, lane: u32) {{"));
     s.line(format!("    let width = dim({}u);\n    let words = dim({}u);\n    let to = dim({}u);", at + 2, at + 3, at + 6));
@@ -101,12 +104,15 @@ fn one_field(s: &mut Source, i: usize, f: &Field) {
     let number = if f.stored == DType::F32 { "bitcast<f32>(value)" } else { "f32(value)" };
     s.line(match (f.one_hot, f.keep_integer) {
         (Some(_), _) => format!(
-            "            let classes = dim({}u);\n            for (var c = 0u; c < classes; c++) {{ batch{i}[to + (row * width + e) * classes + c] = select(0.0, 1.0, c == value); }}",
-            at + 7
+            "            let classes = dim({}u);\n            for (var c = 0u; c < classes; c++) {{ batch{i}[to + (row * width + e) * classes + c] = {}; }}",
+            at + 7,
+            rounded(half, false, "select(0.0, 1.0, c == value)".into())
         ),
         (None, true) => format!("            batch{i}[to + row * width + e] = value;"),
-        (None, false) if f.shift == 0.0 => format!("            batch{i}[to + row * width + e] = {number} * scale;"),
-        (None, false) => format!("            batch{i}[to + row * width + e] = {number} * scale + shift;"),
+        (None, false) => {
+            let value = if f.shift == 0.0 { format!("{number} * scale") } else { format!("{number} * scale + shift") };
+            format!("            batch{i}[to + row * width + e] = {};", rounded(half, false, value))
+        }
     });
     s.line("        }\n    }\n}");
 }

@@ -1,5 +1,6 @@
-use super::source::{BLOCK, MATH, Source};
-use super::{Access, Tile, owners, to_words};
+use super::halves::{element, rounded, widened};
+use super::source::{BLOCK, Source};
+use super::{Access, Halves, Tile, owners, to_words};
 use crate::expr::Expr;
 
 /// A stored matrix: `major` rows of `minor` contiguous elements, `pitch` apart.
@@ -45,6 +46,8 @@ pub struct GemmSpec {
     pub row_sum: bool,
     /// The result (outputs, then row sums) through whose binding each is written: its own, or that of an earlier one in the same buffer.
     pub via: Vec<usize>,
+    /// What is f16: of A, B, the extras; of the outputs.
+    pub halves: Halves,
 }
 
 /// `C = epilogue(A B)`. Buffers: A, B, extras, outputs, row sums.
@@ -81,19 +84,18 @@ impl Gemm {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let GemmSpec { ta, tb, va, vb, tile, epilogue, row_sum, via } = &self.spec;
-        let element = |v: bool| if v { "vec4<f32>" } else { "f32" };
+        let GemmSpec { ta, tb, va, vb, tile, epilogue, row_sum, via, halves } = &self.spec;
         let extras = epilogue.arity() - 1;
         let mut s = Source::new("f32");
-        s.buffer("a", Access::Read, element(*va)).buffer("b", Access::Read, element(*vb));
+        s.buffer("a", Access::Read, element(halves.input(0), *va)).buffer("b", Access::Read, element(halves.input(1), *vb));
         for i in 0..extras {
-            s.buffer(&format!("extra{i}"), Access::Read, "f32");
+            s.buffer(&format!("extra{i}"), Access::Read, element(halves.input(2 + i), false));
         }
         // the row sums come after the outputs
         for o in (0..via.len()).filter(|&o| via[o] == o) {
-            s.buffer(&format!("out{o}"), Access::Write, "f32");
+            s.buffer(&format!("out{o}"), Access::Write, element(halves.output(o), false));
         }
-        s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).line(MATH);
+        s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).math(epilogue);
         match tile {
             Tile::Direct { rows, vectors } => s.number("ROWS", *rows).number("NV", *vectors),
             Tile::Staged { rows, columns, depth, each: [rm, rn] } => {
@@ -102,25 +104,21 @@ impl Gemm {
             Tile::Split => s.line(BLOCK),
         };
         // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
-        load(&mut s, "a", 3, *va, if *ta { "dim(0u)" } else { "dim(2u)" });
-        load(&mut s, "b", 6, *vb, if *tb { "dim(2u)" } else { "dim(1u)" });
+        load(&mut s, "a", 3, (*va, halves.input(0)), if *ta { "dim(0u)" } else { "dim(2u)" });
+        load(&mut s, "b", 6, (*vb, halves.input(1)), if *tb { "dim(2u)" } else { "dim(1u)" });
         s.line("fn store(batch: u32, row: u32, col: u32, x0: f32) {");
         for i in 0..extras {
             let at = 11 + 4 * i;
-            s.line(format!(
-                "    let x{} = extra{i}[dim({at}u) + row * dim({}u) + col * dim({}u) + batch * dim({}u)];",
-                i + 1,
-                at + 1,
-                at + 2,
-                at + 3
-            ));
+            let place = format!("extra{i}[dim({at}u) + row * dim({}u) + col * dim({}u) + batch * dim({}u)]", at + 1, at + 2, at + 3);
+            s.line(format!("    let x{} = {};", i + 1, widened(halves.input(2 + i), false, place)));
         }
         let names: Vec<String> = (0..=extras).map(|i| format!("x{i}")).collect();
         let printed = epilogue.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end());
         s.line("    let at = (batch * dim(0u) + row) * dim(1u) + col;");
         for (o, name) in printed.outputs.iter().enumerate() {
-            s.line(format!("    out{}[dim({}u) + at] = {name};", via[o], 11 + 4 * extras + o));
+            let value = rounded(halves.output(o), false, name.clone());
+            s.line(format!("    out{}[dim({}u) + at] = {value};", via[o], 11 + 4 * extras + o));
         }
         s.line("}");
         let sum = via.last().filter(|_| *row_sum).map_or(String::new(), |v| format!("out{v}[dim(10u) + row] = value;"));
@@ -161,19 +159,26 @@ impl Gemm {
 }
 
 /// `x1` and `x4`: one element, or four along the contiguous axis, of the stored matrix whose offset, pitch and batch step stand in `dims`.
-fn load(s: &mut Source, x: &str, at: usize, vector: bool, extent: &str) {
+fn load(s: &mut Source, x: &str, at: usize, (vector, half): (bool, bool), extent: &str) {
     let base = format!("dim({at}u) + batch * dim({}u) + major * dim({}u)", at + 2, at + 1);
     s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{\n    let i = {base} + minor;"));
     if vector {
-        s.line(format!("    return {x}[i / 4u][i % 4u];\n}}"));
-        s.line(format!(
-            "fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    return {x}[({base} + min(minor, {extent} - 4u)) / 4u];\n}}"
-        ));
+        s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i / 4u][i % 4u]"))));
+        let four = widened(half, true, format!("{x}[({base} + min(minor, {extent} - 4u)) / 4u]"));
+        s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    return {four};\n}}"));
     } else {
-        s.line(format!("    return {x}[i];\n}}"));
+        s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i]"))));
         s.line(format!(
             "fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    let i = {base};\n    let last = {extent} - 1u;\n    \
-             return vec4<f32>({x}[i + min(minor, last)], {x}[i + min(minor + 1u, last)], {x}[i + min(minor + 2u, last)], {x}[i + min(minor + 3u, last)]);\n}}"
+             return {};\n}}",
+            widened(
+                half,
+                true,
+                format!(
+                    "{}({x}[i + min(minor, last)], {x}[i + min(minor + 1u, last)], {x}[i + min(minor + 2u, last)], {x}[i + min(minor + 3u, last)])",
+                    element(half, true)
+                )
+            )
         ));
     }
 }

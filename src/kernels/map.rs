@@ -1,5 +1,6 @@
-use super::source::{MATH, RANDOM, Source};
-use super::{Access, fold, owners, to_words};
+use super::source::{RANDOM, Source};
+use super::halves::{element, rounded, widened};
+use super::{Access, Halves, fold, owners, to_words};
 use crate::expr::Expr;
 use crate::graph::Distribution;
 
@@ -73,6 +74,8 @@ pub struct MapSpec {
     pub via: Vec<usize>,
     /// The elements are u32, and only moved.
     pub integer: bool,
+    /// What is f16.
+    pub halves: Halves,
 }
 
 /// A formula at every element. Buffers: the state if anything is drawn, inputs, outputs.
@@ -113,7 +116,14 @@ impl Map {
         });
         let vector = aligned && n.is_multiple_of(4) && outputs.iter().all(|o| o % 4 == 0);
         let via = (0..outputs.len()).collect();
-        Map { spec: MapSpec { f, reads, draws: vec![], rank, vector, via, integer: false }, shape, inputs, draws: vec![], outputs }
+        let spec = MapSpec { f, reads, draws: vec![], rank, vector, via, integer: false, halves: Halves::default() };
+        Map { spec, shape, inputs, draws: vec![], outputs }
+    }
+
+    /// With these operands and results stored as f16.
+    pub fn storing(mut self, halves: Halves) -> Self {
+        self.spec.halves = halves;
+        self
     }
 
     /// With random numbers as further operands.
@@ -150,7 +160,7 @@ impl Map {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let MapSpec { f, reads, draws, rank, vector, via, integer } = &self.spec;
+        let MapSpec { f, reads, draws, rank, vector, via, integer, halves } = &self.spec;
         let v = match (vector, integer) {
             (true, false) => "vec4<f32>",
             (false, false) => "f32",
@@ -164,13 +174,15 @@ impl Map {
             s.state();
         }
         for (i, r) in reads.iter().enumerate() {
-            s.buffer(&format!("in{i}"), Access::Read, if *r == Read::One { one } else { v });
+            let four = *vector && *r != Read::One;
+            let of = if halves.input(i) { element(true, four) } else if four { v } else { one };
+            s.buffer(&format!("in{i}"), Access::Read, of);
         }
         for o in (0..via.len()).filter(|&o| via[o] == o) {
-            s.buffer(&format!("out{o}"), Access::Write, v);
+            s.buffer(&format!("out{o}"), Access::Write, if halves.output(o) { element(true, *vector) } else { v });
         }
         if !integer {
-            s.line(MATH);
+            s.math(f);
         }
         if !draws.is_empty() {
             s.line(RANDOM);
@@ -185,16 +197,16 @@ impl Map {
         let mut at = 1 + rank;
         for (i, r) in reads.iter().enumerate() {
             let place = match r {
-                Read::Flat => format!("in{i}[dim({at}u) + e]"),
-                Read::One => format!("V(in{i}[dim({at}u)])"),
+                Read::Flat => widened(halves.input(i), *vector, format!("in{i}[dim({at}u) + e]")),
+                Read::One => format!("V({})", widened(halves.input(i), false, format!("in{i}[dim({at}u)]"))),
                 Read::Window => String::new(),
                 Read::Strided => {
                     let steps: Vec<String> = (0..*rank).map(|a| format!("c{a} * dim({}u)", at + 1 + a)).collect();
-                    format!("in{i}[dim({at}u) + {}]", steps.join(" + "))
+                    widened(halves.input(i), false, format!("in{i}[dim({at}u) + {}]", steps.join(" + ")))
                 }
             };
             if *r == Read::Window {
-                window(&mut s, i, at, *rank, one);
+                window(&mut s, i, at, *rank, one, halves.input(i));
                 at += 2 + 3 * rank;
                 continue;
             }
@@ -209,7 +221,7 @@ impl Map {
         let printed = f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end());
         for (o, name) in printed.outputs.iter().enumerate() {
-            s.line(format!("    out{}[dim({}u) + e] = {name};", via[o], at + o));
+            s.line(format!("    out{}[dim({}u) + e] = {};", via[o], at + o, rounded(halves.output(o), *vector, name.clone())));
         }
         s.line("}");
         s.finish(include_str!("../../shaders/map.wgsl"))
@@ -261,14 +273,15 @@ fn drawn(d: Distribution, at: usize, vector: bool) -> String {
 }
 
 /// The element of a windowed input: nothing is read outside of its window.
-fn window(s: &mut Source, i: usize, at: usize, rank: usize, element: &str) {
+fn window(s: &mut Source, i: usize, at: usize, rank: usize, element: &str, half: bool) {
     let (strides, before, size) = (at + 2, at + 2 + rank, at + 2 + 2 * rank);
     let fill = if element == "u32" { format!("dim({}u)", at + 1) } else { format!("bitcast<f32>(dim({}u))", at + 1) };
     s.line(format!("    var x{i} = {fill};"));
     let inside: Vec<String> = (0..rank).map(|a| format!("c{a} - dim({}u) < dim({}u)", before + a, size + a)).collect();
     let steps: Vec<String> = (0..rank).map(|a| format!("(c{a} - dim({}u)) * dim({}u)", before + a, strides + a)).collect();
     // a coordinate before the window wraps round to a large one
-    s.line(format!("    if ({}) {{ x{i} = in{i}[dim({at}u) + {}]; }}", inside.join(" && "), steps.join(" + ")));
+    let value = widened(half, false, format!("in{i}[dim({at}u) + {}]", steps.join(" + ")));
+    s.line(format!("    if ({}) {{ x{i} = {value}; }}", inside.join(" && ")));
 }
 
 /// Merges neighbouring axes along which every input steps alike; drops axes of size 1.

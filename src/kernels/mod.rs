@@ -12,6 +12,7 @@ mod gate;
 mod gather;
 mod gemm;
 mod gemm_tile;
+mod halves;
 mod log;
 mod map;
 mod optimizer;
@@ -33,6 +34,7 @@ pub use gate::Gate;
 pub use gather::{Gather, GatherField};
 pub use gemm::{Gemm, GemmSpec, Matrix, Plane};
 pub use gemm_tile::Tile;
+pub use halves::Halves;
 pub use log::{LOG_HEAD, LogShape, MAX_COLUMNS};
 pub use map::{Draw, Map, MapSpec, Read, Strided, Window};
 pub use optimizer::Optimizer;
@@ -190,6 +192,25 @@ impl Kernel {
     /// How each buffer is used, in binding order after the `dims` row.
     pub fn accesses(&self) -> Vec<Access> {
         each!(self, k => k.accesses())
+    }
+
+    /// Whether each of what it touches is f16, in the order of operands (the state among them), then results, each counted even where several
+    /// share a binding. Shorter than that where the rest is not.
+    pub fn halves(&self) -> Vec<bool> {
+        let of = |h: &Halves, skip: usize, operands: usize| {
+            let inputs = (0..operands).map(|i| h.input(i));
+            std::iter::repeat_n(false, skip).chain(inputs).chain(h.outputs.iter().copied()).collect()
+        };
+        match self {
+            Kernel::Map(k) => of(&k.spec.halves, usize::from(!k.draws.is_empty()), k.inputs.len()),
+            Kernel::Reduce(k) => of(&k.spec.halves, 0, k.inputs.len()),
+            Kernel::Gemm(k) => of(&k.spec.halves, 0, 2 + k.extras.len()),
+            Kernel::Softmax(k) => vec![k.half],
+            Kernel::CrossEntropy(k) => vec![k.half, false, false, false, k.half_gradient],
+            Kernel::Accuracy(k) => vec![k.half],
+            Kernel::Gather(k) => std::iter::once(false).chain(k.fields.iter().flat_map(|f| [false, f.half])).collect(),
+            _ => vec![],
+        }
     }
 
     /// Its row of the `dims` buffer.

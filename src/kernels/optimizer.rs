@@ -5,7 +5,7 @@ use crate::expr::Expr;
 
 /// An optimizer's rule over the whole parameter arena; where nobody did before, partial sums of the gradient's squares.
 /// Buffers: state, rates, parameters, gradients, moments, loss or partial sums (read); partial sums (written) where the gate is the loss;
-/// where a direction is applied, ratios.
+/// where a direction is applied, ratios; the f16 copies where they are kept.
 ///
 /// The formula takes (parameter, gradient, moments..) and gives (parameter, moments..).
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Optimizer {
     pub gate: Gate,
     /// In place of the gradient comes a direction as [`Direction`](super::Direction) leaves it, with a ratio for each tensor.
     pub applies: bool,
+    /// It leaves the parameters as f16, too.
+    pub working: bool,
 }
 
 impl Optimizer {
@@ -68,6 +70,9 @@ impl Optimizer {
         if self.applies {
             s.buffer("ratios", Access::Read, "f32");
         }
+        if self.working {
+            s.buffer("working", Access::Write, "vec4<f16>");
+        }
         // a block of directions is followed by its norms
         let at = if self.applies { "i + i / (BLOCK / 4u)" } else { "i" };
         s.line(format!("fn gradient(i: u32) -> V {{ return gradients[{at}]; }}"));
@@ -80,6 +85,9 @@ impl Optimizer {
         let printed = self.rule.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end());
         s.line(format!("    parameters[i] = {};", printed.outputs[0]));
+        if self.working {
+            s.line(format!("    working[i] = vec4<f16>({});", printed.outputs[0]));
+        }
         for m in 0..self.moments {
             s.line(format!("    moment{m}[i] = {};", printed.outputs[1 + m]));
         }
@@ -87,13 +95,14 @@ impl Optimizer {
         s.finish(include_str!("../../shaders/optimizer.wgsl"))
     }
 
-    /// State, rates, parameters, gradients, moments, loss or partial sums, partial sums, ratios.
+    /// State, rates, parameters, gradients, moments, loss or partial sums, partial sums, ratios, f16 copies.
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Uniform, Access::Read, Access::Write, Access::Read];
         a.resize(4 + self.moments, Access::Write);
         a.push(Access::Read);
         a.extend(self.sums().then_some(Access::Write));
         a.extend(self.applies.then_some(Access::Read));
+        a.extend(self.working.then_some(Access::Write));
         a
     }
 

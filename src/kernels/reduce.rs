@@ -1,5 +1,6 @@
 use super::source::{MATH, Source};
-use super::{Access, Profile, fold, to_words};
+use super::halves::{element, widened};
+use super::{Access, Halves, Profile, fold, to_words};
 use crate::expr::Expr;
 
 /// One input of a reduction, read at (outer, r, inner).
@@ -24,6 +25,8 @@ pub struct ReduceSpec {
     pub group: usize,
     /// The largest term in place of the sum; no lanes share it.
     pub max: bool,
+    /// What is f16 of the inputs.
+    pub halves: Halves,
 }
 
 /// The sum, or the largest, over the middle of `[outer, length, inner]`, times a factor. Buffers: inputs, output.
@@ -76,7 +79,7 @@ impl Reduce {
         let mut s = Source::new("f32");
         s.number("WG", self.wg()).group(self.spec.group);
         for i in 0..self.inputs.len() {
-            s.buffer(&format!("in{i}"), Access::Read, "f32");
+            s.buffer(&format!("in{i}"), Access::Read, element(self.spec.halves.input(i), false));
         }
         s.buffer("out", Access::Write, "f32").line(MATH).flag("MAX", self.spec.max);
         let join = if self.spec.max { "safe_max(a, b)" } else { "a + b" };
@@ -84,7 +87,8 @@ impl Reduce {
         s.line("fn term(row: u32, r: u32) -> f32 {\n    let o = row / dim(5u);\n    let i = row % dim(5u);");
         for i in 0..self.inputs.len() {
             let at = 7 + 4 * i;
-            s.line(format!("    let x{i} = in{i}[dim({at}u) + o * dim({}u) + r * dim({}u) + i * dim({}u)];", at + 1, at + 2, at + 3));
+            let place = format!("in{i}[dim({at}u) + o * dim({}u) + r * dim({}u) + i * dim({}u)]", at + 1, at + 2, at + 3);
+            s.line(format!("    let x{i} = {};", widened(self.spec.halves.input(i), false, place)));
         }
         let names: Vec<String> = (0..self.inputs.len()).map(|i| format!("x{i}")).collect();
         let printed = self.spec.f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());

@@ -1,6 +1,7 @@
 //! Kernels that look at whole rows: softmax, cross-entropy, accuracy, argmax, cumsum.
 
-use super::source::{MATH, Source};
+use super::halves::{element, rounded};
+use super::source::Source;
 use super::{Access, Profile, fold, to_words};
 use crate::expr::Expr;
 use crate::graph::Labels;
@@ -18,13 +19,15 @@ pub struct Softmax {
     pub width: usize,
     /// First element of the input and of the output.
     pub offsets: [usize; 2],
+    /// The input is f16.
+    pub half: bool,
 }
 
 impl Softmax {
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
-        s.number("WG", WG).flag("LOG", self.log).buffer("x", Access::Read, "f32").buffer("out", Access::Write, "f32");
+        s.number("WG", WG).flag("LOG", self.log).buffer("x", Access::Read, element(self.half, false)).buffer("out", Access::Write, "f32");
         s.finish(include_str!("../../shaders/softmax.wgsl"))
     }
     /// Input, output.
@@ -64,6 +67,10 @@ pub struct CrossEntropy {
     pub offsets: [usize; 5],
     /// What becomes of each element of the gradient: a formula over that and one number, with the number's place.
     pub epilogue: Option<(Expr, usize)>,
+    /// The logits are f16.
+    pub half: bool,
+    /// The gradient is f16.
+    pub half_gradient: bool,
 }
 
 impl CrossEntropy {
@@ -85,20 +92,20 @@ impl CrossEntropy {
         let mut s = Source::new("f32");
         s.number("WG", self.lanes()).group(if self.single { self.group } else { 1 });
         s.flag("SINGLE", self.single).flag("GRADIENT", self.gradient);
-        s.buffer("logits", Access::Read, "f32");
+        s.buffer("logits", Access::Read, element(self.half, false));
         labels(&mut s, self.labels);
         s.buffer("losses", Access::Write, "f32").buffer("hits", Access::Write, "f32");
         let mut store = String::new();
         if self.gradient {
-            s.buffer("gradients", Access::Write, "f32");
+            s.buffer("gradients", Access::Write, element(self.half_gradient, false));
             let mut made = "value".to_string();
             if let Some((f, _)) = &self.epilogue {
-                s.buffer("factor", Access::Read, "f32").line(MATH);
+                s.buffer("factor", Access::Read, "f32").math(f);
                 let printed = f.wgsl(&["value", "factor[dim(9u)]"]);
                 store += &printed.statements;
                 made.clone_from(&printed.outputs[0]);
             }
-            store += &format!("    gradients[dim(6u) + row * dim(1u) + c] = {made};\n");
+            store += &format!("    gradients[dim(6u) + row * dim(1u) + c] = {};\n", rounded(self.half_gradient, false, made));
         }
         s.line(format!("fn store_gradient(row: u32, c: u32, value: f32) {{\n{store}}}"));
         s.line("fn store(row: u32, loss: f32, hit: f32) {\n    losses[dim(4u) + row] = loss;\n    hits[dim(5u) + row] = hit;\n}");
@@ -138,13 +145,15 @@ pub struct Accuracy {
     pub classes: usize,
     /// First element of scores, labels, hits.
     pub offsets: [usize; 3],
+    /// The scores are f16.
+    pub half: bool,
 }
 
 impl Accuracy {
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
-        s.number("WG", WG).buffer("logits", Access::Read, "f32");
+        s.number("WG", WG).buffer("logits", Access::Read, element(self.half, false));
         labels(&mut s, self.labels);
         s.buffer("hits", Access::Write, "f32");
         s.finish(include_str!("../../shaders/accuracy.wgsl"))

@@ -1,8 +1,10 @@
 use super::Access;
 use super::words;
+use crate::expr::Expr;
 use std::fmt::Write;
 
 pub(super) const MATH: &str = include_str!("../../shaders/lib/math.wgsl");
+const HALF: &str = include_str!("../../shaders/lib/half.wgsl");
 pub(super) const RANDOM: &str = include_str!("../../shaders/lib/random.wgsl");
 pub(super) const FINITE: &str = include_str!("../../shaders/lib/finite.wgsl");
 pub(super) const ORDER: &str = include_str!("../../shaders/lib/order.wgsl");
@@ -14,6 +16,8 @@ const SERIAL: &str = include_str!("../../shaders/lib/serial.wgsl");
 pub(super) struct Source {
     text: String,
     bindings: usize,
+    /// A binding of f16 needs it to be enabled in front of all.
+    half: bool,
 }
 
 impl Source {
@@ -24,13 +28,19 @@ impl Source {
              fn dim(i: u32) -> u32 {{ return dims[i / 4u][i % 4u]; }}\n",
             v.replace("f32", "u32")
         );
-        Source { text, bindings: 1 }
+        Source { text, bindings: 1, half: false }
     }
 
     pub(super) fn line(&mut self, text: impl AsRef<str>) -> &mut Self {
         self.text.push_str(text.as_ref());
         self.text.push('\n');
         self
+    }
+
+    /// The functions that a formula calls.
+    pub(super) fn math(&mut self, f: &Expr) -> &mut Self {
+        self.line(MATH);
+        if f.rounds() { self.line(HALF) } else { self }
     }
 
     pub(super) fn number(&mut self, name: &str, value: usize) -> &mut Self {
@@ -46,6 +56,7 @@ impl Source {
         let mode = if access == Access::Write { "read_write" } else { "read" };
         let _ = writeln!(self.text, "@group(0) @binding({}) var<storage, {mode}> {name}: array<{element}>;", self.bindings);
         self.bindings += 1;
+        self.half |= element.contains("f16");
         self
     }
 
@@ -77,6 +88,6 @@ impl Source {
 
     pub(super) fn finish(mut self, body: &str) -> String {
         self.text.push_str(body);
-        self.text
+        if self.half { format!("enable f16;\n{}", self.text) } else { self.text }
     }
 }

@@ -49,6 +49,8 @@ pub struct Arena {
     pub buffers: Vec<BufferEntry>,
     /// Elements of its arena, gaps included; 0 where there is none.
     pub buffered: usize,
+    /// Elements of the f16 copies of all parameters, gaps included; 0 where there are none.
+    pub working: usize,
 }
 
 impl Arena {
@@ -79,6 +81,18 @@ impl Arena {
             self.buffers.push(BufferEntry { name, shape, offset });
         }
         self
+    }
+
+    /// With f16 copies of the parameters, for mixed precision.
+    #[must_use]
+    pub fn with_working(mut self) -> Self {
+        self.working = self.size + self.frozen;
+        self
+    }
+
+    /// The first element of a parameter's f16 copy.
+    pub fn working_offset(&self, e: &ArenaEntry) -> usize {
+        if e.frozen { self.size + e.offset } else { e.offset }
     }
 
     /// The buffer of this name.

@@ -30,6 +30,8 @@ pub struct Draft {
     pub phases: Vec<(Phase, Range<usize>)>,
     /// Bytes of each virtual buffer.
     pub virtuals: Vec<usize>,
+    /// The same if all of them were f32.
+    pub full: Vec<usize>,
     /// Virtual buffers that must last to the end of the step.
     pub kept: Vec<usize>,
     pub fields: Vec<Field>,

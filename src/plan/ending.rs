@@ -3,7 +3,8 @@
 use super::draft::{Place, Symbol};
 use super::lower::Lowering;
 use super::{BufferId, Part, Phase, Purpose};
-use crate::kernels::{Accumulate, Direction, Gate, Kernel, LogShape, Optimizer, Ratios, Squares, Tick};
+use crate::expr::Expr;
+use crate::kernels::{Accumulate, Direction, Gate, Halves, Kernel, LogShape, Map, Optimizer, Ratios, Squares, Strided, Tick};
 
 impl Lowering<'_> {
     /// The update where there is a loss to train on, and the tick.
@@ -61,7 +62,8 @@ impl Lowering<'_> {
     /// What the update waits for, and its buffer: the loss, or the norm of all gradients where that must be known.
     fn gate(&mut self, loss: Place) -> (Gate, Symbol) {
         let rule = self.r.rule;
-        if !rule.needs_norm() {
+        // f16 gradients overflow where the loss does not: all of them are looked at first
+        if !rule.needs_norm() && self.r.arena.working == 0 {
             return (Gate::Loss(loss.1), loss.0);
         }
         let scaled = rule.scaling.is_some();
@@ -86,8 +88,11 @@ impl Lowering<'_> {
         let begin = [BufferId::State(lane), BufferId::Rates, BufferId::Parameters];
         let partials = Symbol::Fixed(BufferId::Partials);
         let own = rule.own_moments();
+        // browsers promise 8 buffers: with four moments the copies take a launch of their own
+        let working = arena.working > 0 && rule.moments <= 3;
+        let copies = working.then_some(Symbol::Fixed(BufferId::Working));
         let Some(apply) = &rule.apply else {
-            let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false };
+            let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false, working };
             let left = kernel.partials();
             let sums = kernel.sums();
             let mut buffers = fixed(&begin);
@@ -95,7 +100,9 @@ impl Lowering<'_> {
             buffers.extend(moments(0..rule.moments));
             buffers.push(gate_symbol);
             buffers.extend(sums.then_some(partials));
-            self.push(Kernel::Optimizer(kernel), buffers, label, flops(&rule.f), n * (3 + 2 * rule.moments));
+            buffers.extend(copies);
+            self.push(Kernel::Optimizer(kernel), buffers, label, flops(&rule.f), n * (3 + 2 * rule.moments) + usize::from(working) * n / 2);
+            self.copy_working(working);
             return if let Gate::Norm { partials, .. } = gate { partials } else { left };
         };
         let kernel = Direction { rule: rule.f.clone(), moments: own, size: n, group: Direction::group_for(group), rates, gate };
@@ -111,12 +118,26 @@ impl Lowering<'_> {
         let kernel = Ratios { rates, size: n, group };
         let norms = vec![Symbol::Fixed(BufferId::Rates), to, ratios];
         self.push(Kernel::Ratios(kernel), norms, format!("norms of {} tensors", rates.tensors), 0, n / 64);
-        let kernel = Optimizer { rule: apply.clone(), moments: rule.moments - own, size: n, group, rates, gate, applies: true };
+        let kernel = Optimizer { rule: apply.clone(), moments: rule.moments - own, size: n, group, rates, gate, applies: true, working };
         let mut buffers = fixed(&begin);
         buffers.push(to);
         buffers.extend(moments(own..rule.moments));
         buffers.extend([gate_symbol, ratios]);
-        self.push(Kernel::Optimizer(kernel), buffers, label, flops(apply), n * (3 + 2 * (rule.moments - own)));
+        buffers.extend(copies);
+        let words = n * (3 + 2 * (rule.moments - own)) + usize::from(working) * n / 2;
+        self.push(Kernel::Optimizer(kernel), buffers, label, flops(apply), words);
+        self.copy_working(working);
         if let Gate::Norm { partials, .. } = gate { partials } else { left }
+    }
+
+    /// Brings the parameters to their f16 copies, unless the optimizer has done so.
+    fn copy_working(&mut self, done: bool) {
+        if done || self.r.arena.working == 0 {
+            return;
+        }
+        let n = self.r.arena.size;
+        let map = Map::new(Expr::identity(), &[n], vec![Strided::new(0, vec![1])], vec![0]).storing(Halves::new(vec![false], vec![true]));
+        let buffers = [BufferId::Parameters, BufferId::Working].map(Symbol::Fixed).into();
+        self.push(Kernel::Map(map), buffers, format!("f16 copies [{n}]"), 0, n + n / 2);
     }
 }

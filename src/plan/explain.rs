@@ -62,6 +62,10 @@ impl Program {
             let _ =
                 writeln!(out, "  buffers   {} ({} values that are not trained)", bytes(buffers), group(self.arena.buffer_count() as u64));
         }
+        if self.arena.working > 0 {
+            let _ = writeln!(out, "  f16       {}", bytes(2 * self.arena.working as u64) + " of working copies of the parameters");
+        }
+        self.explain_precision(&mut out);
         let _ = writeln!(out, "  peak      {} without the data set", bytes(self.peak_bytes()));
         out
     }

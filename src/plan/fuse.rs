@@ -139,7 +139,7 @@ impl Groups {
 
 /// The movements that only maps read: those read along strides.
 fn views(g: &Graph, step: &Step) -> HashSet<NodeId> {
-    let moves = |n: &Node| matches!(n.op, Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. }) && n.outputs[0].dtype == DType::F32;
+    let moves = |n: &Node| matches!(n.op, Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. }) && n.outputs[0].dtype != DType::U32;
     let mut free: HashSet<NodeId> = (0..g.nodes.len()).filter(|&i| moves(&g.nodes[i])).collect();
     let others = g.nodes.iter().filter(|n| !matches!(n.op, Op::Map(_))).flat_map(|n| n.inputs.iter().copied());
     others.chain(step.roots()).for_each(|v| _ = free.remove(&v.node));

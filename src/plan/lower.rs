@@ -5,11 +5,11 @@ use super::fuse::{Core, Group, Groups, Operand, base};
 use super::view::strided;
 use super::{BufferId, LogMetric, Phase, Request, Step};
 use crate::error::{Error, Result};
-use crate::expr::{Activation, Binary, Expr, Tape};
+use crate::expr::{Activation, Binary, Expr, Tape, Unary};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, StateField, Value};
 use crate::kernels::words::{BOUND_METRICS, STATE_LOSS_SCALE};
 use crate::kernels::{
-    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmSpec, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce, ReduceSpec,
+    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmSpec, Halves, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce, ReduceSpec,
     Softmax, Strided, Term, Tile,
 };
 use crate::tensor::DType;
@@ -113,7 +113,13 @@ impl Lowering<'_> {
     }
 
     pub(super) fn temporary(&mut self, elements: usize) -> Symbol {
-        self.draft.virtuals.push(4 * elements);
+        self.stored(elements, DType::F32)
+    }
+
+    fn stored(&mut self, elements: usize, dtype: DType) -> Symbol {
+        // halves fill whole words
+        self.draft.virtuals.push((elements * dtype.size()).next_multiple_of(4));
+        self.draft.full.push(4 * elements);
         Symbol::Virtual(self.draft.virtuals.len() - 1)
     }
 
@@ -121,7 +127,7 @@ impl Lowering<'_> {
     pub(super) fn assign(&mut self, v: Value) -> Place {
         let place = match self.direct.get(&v) {
             Some(&place) => place,
-            None => (self.temporary(self.g.shape(v).size()), 0),
+            None => (self.stored(self.g.shape(v).size(), self.g.ty(v).dtype), 0),
         };
         self.places.insert(v, place);
         place
@@ -131,6 +137,9 @@ impl Lowering<'_> {
         let b = base(self.g, v);
         if let Op::Parameter { name, .. } = &self.g.nodes[b.node].op {
             let entry = self.r.arena.find(name);
+            if b.output == 1 {
+                return (Symbol::Fixed(BufferId::Working), entry.map_or(0, |e| self.r.arena.working_offset(e)));
+            }
             return entry.map_or((Symbol::Fixed(BufferId::Parameters), 0), |e| (Symbol::Fixed(e.buffer()), e.offset));
         }
         if let Op::Buffer { name, .. } = &self.g.nodes[b.node].op {
@@ -145,6 +154,16 @@ impl Lowering<'_> {
 
     pub(super) fn size(&self, v: Value) -> usize {
         self.g.shape(v).size()
+    }
+
+    /// Whether a value is stored as f16.
+    pub(super) fn half(&self, v: Value) -> bool {
+        self.g.ty(v).dtype == DType::F16
+    }
+
+    /// The words that a value takes.
+    pub(super) fn words(&self, v: Value) -> usize {
+        (self.size(v) * self.g.ty(v).dtype.size()).div_ceil(4)
     }
 
     /// `layer shape`, for listings.
@@ -179,7 +198,8 @@ impl Lowering<'_> {
         let mut tape = Tape::default();
         let mut made: HashMap<Value, usize> = HashMap::new();
         if let Some(v) = core {
-            made.insert(v, tape.input(0));
+            let id = tape.input(0);
+            made.insert(v, self.as_stored(&mut tape, group, v, id));
         }
         for &m in &group.maps {
             let node = &self.g.nodes[m];
@@ -199,10 +219,17 @@ impl Lowering<'_> {
                 Op::Concat { .. } => args[1..].iter().fold(args[0], |sum, &a| tape.binary(Binary::Add, sum, a)),
                 _ => args[0],
             };
+            let id = self.as_stored(&mut tape, group, m.into(), id);
             made.insert(m.into(), id);
         }
         let ids: Vec<usize> = outputs.iter().map(|v| made[v]).collect();
         (tape.finish(first + inputs.len(), &ids), inputs)
+    }
+
+    /// A value of a group's own: rounded where it is stored as f16 and the group reads it, so that all readers see the same.
+    fn as_stored(&self, tape: &mut Tape, group: &Group, v: Value, id: usize) -> usize {
+        let reads = |&m: &NodeId| self.groups.operands(self.g, m).iter().any(|o| o.through.is_none() && base(self.g, o.value) == v);
+        if self.half(v) && group.maps.iter().any(reads) { tape.unary(Unary::Half, id) } else { id }
     }
 
     fn gather(&mut self) {
@@ -213,8 +240,8 @@ impl Lowering<'_> {
             let Op::Batch { field, .. } = &n.op else { continue };
             let (to, output) = self.assign(id.into());
             buffers.extend([Symbol::Fixed(BufferId::Data(fields.len())), to]);
-            elements += self.size(id.into()) + self.r.batch * field.words();
-            fields.push(GatherField { field: field.clone(), output });
+            elements += self.words(id.into()) + self.r.batch * field.words();
+            fields.push(GatherField { field: field.clone(), output, half: self.half(id.into()) });
         }
         self.draft.fields = fields.iter().map(|f| f.field.clone()).collect();
         if !fields.is_empty() {
@@ -246,10 +273,11 @@ impl Lowering<'_> {
         }
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
         let via = bind(&mut buffers, places.iter().map(|p| p.0));
-        let elements = inputs.iter().map(|o| o.value).chain(outputs.iter().copied()).map(|v| self.size(v)).sum();
+        let elements = inputs.iter().map(|o| o.value).chain(outputs.iter().copied()).map(|v| self.words(v)).sum();
+        let halves = Halves::new(inputs.iter().map(|o| self.half(o.value)).collect(), outputs.iter().map(|v| self.half(*v)).collect());
         let flops = (f.flops() * shape.size()) as u64;
         let label = self.label(group.maps[0], &shape, &group.maps);
-        let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect()).drawing(draws);
+        let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect()).drawing(draws).storing(halves);
         map.spec.via = via;
         self.push(Kernel::Map(map), buffers, label, flops, elements);
     }
@@ -291,9 +319,11 @@ impl Lowering<'_> {
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
         let sum = group.row_sum.map(|s| self.assign(s.into()));
         let via = bind(&mut buffers, places.iter().chain(&sum).map(|p| p.0));
-        let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), tile, epilogue, row_sum: sum.is_some(), via };
+        let read = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).map(|v| self.half(v));
+        let halves = Halves::new(read.collect(), outputs.iter().map(|v| self.half(*v)).collect());
+        let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), tile, epilogue, row_sum: sum.is_some(), via, halves };
         let flops = (out.size() * (2 * k + spec.epilogue.flops())) as u64;
-        let elements = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).chain(outputs).map(|v| self.size(v)).sum();
+        let elements = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).chain(outputs).map(|v| self.words(v)).sum();
         let mut label = self.label(node, &out, &group.maps);
         if sum.is_some() {
             label = format!("rowsum {label}");
@@ -341,6 +371,7 @@ impl Lowering<'_> {
         } else {
             self.formula(group, None, &[base(self.g, n.inputs[0])])
         };
+        let halves = Halves::new(inputs.iter().map(|o| self.half(o.value)).collect(), vec![]);
         let mut terms = Vec::new();
         let mut from = Vec::new();
         for Operand { value, .. } in inputs {
@@ -354,14 +385,14 @@ impl Lowering<'_> {
         }
         let to = self.assign(node.into());
         let label = self.label(node, format!("{} {shape} to {}", n.op.name(), self.g.shape(node.into())), &group.maps);
-        self.sum(f, terms, from, to, [outer * inner, length, inner], *kind, &label);
+        self.sum((f, halves), terms, from, to, [outer * inner, length, inner], *kind, &label);
     }
 
     /// A sum `[outer, length, inner]` in one launch, or in two where few rows are long.
     #[allow(clippy::too_many_arguments)]
     fn sum(
         &mut self,
-        f: Expr,
+        (f, halves): (Expr, Halves),
         inputs: Vec<Term>,
         from: Vec<Symbol>,
         to: Place,
@@ -377,8 +408,8 @@ impl Lowering<'_> {
         let scale = if kind == ReduceKind::Mean { 1.0 / length as f32 } else { 1.0 };
         let max = kind == ReduceKind::Max;
         let group = |n| if max { 1 } else { Reduce::group_for(profile, n, inner) };
-        let spec = |f: Expr, n: usize| ReduceSpec { f, group: group(n), max };
-        let mut first = Reduce { spec: spec(f, piece), rows, inner, length, pieces, scale, inputs, output: to.1 };
+        let spec = |f: Expr, n: usize, halves: Halves| ReduceSpec { f, group: group(n), max, halves };
+        let mut first = Reduce { spec: spec(f, piece, halves), rows, inner, length, pieces, scale, inputs, output: to.1 };
         let mut buffers = from;
         if pieces == 1 {
             buffers.push(to.0);
@@ -389,14 +420,14 @@ impl Lowering<'_> {
         (first.scale, first.output) = (1.0, 0);
         self.push(Kernel::Reduce(first), buffers, format!("{label}, pieces"), flops, elements);
         let inputs = vec![Term { offset: 0, outer: pieces, along: 1, inner: 0 }];
-        let last = Reduce { spec: spec(Expr::identity(), pieces), rows, inner: 1, length: pieces, pieces: 1, scale, inputs, output: to.1 };
+        let last = Reduce { spec: spec(Expr::identity(), pieces, Halves::default()), rows, inner: 1, length: pieces, pieces: 1, scale, inputs, output: to.1 };
         self.push(Kernel::Reduce(last), vec![between, to.0], label.into(), (rows * pieces) as u64, rows * pieces);
     }
 
     /// The mean of one value a row.
     fn mean_of_rows(&mut self, from: Symbol, rows: usize, to: Place, label: &str) {
         let term = Term { offset: 0, outer: rows, along: 1, inner: 0 };
-        self.sum(Expr::identity(), vec![term], vec![from], to, [1, rows, 1], ReduceKind::Mean, label);
+        self.sum((Expr::identity(), Halves::default()), vec![term], vec![from], to, [1, rows, 1], ReduceKind::Mean, label);
     }
 
     fn rows(&mut self, node: NodeId, group: &Group) {
@@ -406,11 +437,12 @@ impl Lowering<'_> {
         let (width, rows) = (shape.last(), shape.size() / shape.last());
         let flops = self.g.flops(node);
         let elements = shape.size();
+        let half = self.half(n.inputs[0]);
         let label = self.label(node, &shape, &group.maps);
         match n.op {
             Op::Softmax { log } => {
                 let to = self.assign(node.into());
-                let kernel = Softmax { log, rows, width, offsets: [offset, to.1] };
+                let kernel = Softmax { log, rows, width, offsets: [offset, to.1], half };
                 self.push(Kernel::Softmax(kernel), vec![x, to.0], label, flops, 2 * elements);
             }
             Op::CrossEntropy { labels, smoothing } => {
@@ -437,6 +469,8 @@ impl Lowering<'_> {
                     classes: width,
                     offsets: [offset, y_offset, to_loss.1, to_hits.1, slope.map_or(0, |p| p.1)],
                     epilogue: epilogue.map(|(f, factor)| (f, factor.map_or(0, |p| p.1))),
+                    half,
+                    half_gradient: gradient && self.half(part(1)),
                 };
                 let mut buffers = vec![x, y, to_loss.0, to_hits.0];
                 buffers.extend(slope.into_iter().chain(factor).map(|p| p.0));
@@ -451,7 +485,7 @@ impl Lowering<'_> {
             Op::Accuracy(labels) => {
                 let (y, y_offset) = self.place(n.inputs[1]);
                 let hits = self.temporary(rows);
-                let kernel = Accuracy { labels, rows, classes: width, offsets: [offset, y_offset, 0] };
+                let kernel = Accuracy { labels, rows, classes: width, offsets: [offset, y_offset, 0], half };
                 self.push(Kernel::Accuracy(kernel), vec![x, y, hits], label, flops, elements);
                 let to = self.assign(node.into());
                 self.mean_of_rows(hits, rows, to, "mean hits");
@@ -469,7 +503,8 @@ impl Lowering<'_> {
     pub(super) fn copy(&mut self, v: Value, to: Place, name: &str) {
         let (from, offset) = self.place(v);
         let n = self.size(v);
-        let map = Map::new(Expr::identity(), &[n], vec![Strided::new(offset, vec![1])], vec![to.1]);
+        let halves = Halves::new(vec![self.half(v)], vec![]);
+        let map = Map::new(Expr::identity(), &[n], vec![Strided::new(offset, vec![1])], vec![to.1]).storing(halves);
         self.push(Kernel::Map(map), vec![from, to.0], format!("copy {name} [{n}]"), 0, 2 * n);
         self.draft.copied(v, to);
     }

@@ -29,10 +29,13 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
     let bytes: Vec<usize> = draft.virtuals.iter().map(|b| b.next_multiple_of(GRAIN)).collect();
     // what no launch touches takes no slot
     let used: Vec<usize> = (0..n).filter(|&v| born[v] < end).collect();
-    let lives: Vec<Life> = used.iter().map(|&v| Life { born: born[v], dies: dies[v], bytes: bytes[v] }).collect();
+    let lives_of = |bytes: &[usize]| -> Vec<Life> { used.iter().map(|&v| Life { born: born[v], dies: dies[v], bytes: bytes[v] }).collect() };
+    let lives = lives_of(&bytes);
     let (live_bytes, coloured) = (slots::bound(&lives), slots::colour(&lives));
     let mut slot_of = vec![usize::MAX; n];
     used.iter().zip(&coloured.of).for_each(|(&v, &slot)| slot_of[v] = slot);
+    let full: Vec<usize> = draft.full.iter().map(|b| b.next_multiple_of(GRAIN)).collect();
+    let full_slots = if full == bytes { coloured.total() } else { slots::colour(&lives_of(&full)).total() };
     let id = |s: Symbol| match s {
         Symbol::Fixed(b) => b,
         Symbol::Virtual(v) => BufferId::Slot(slot_of[v]),
@@ -61,6 +64,8 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         launches: launches.collect(),
         phases: draft.phases,
         slots: coloured.bytes,
+        full_slots,
+        stored: Vec::new(),
         live_bytes,
         largest,
         elements: 0,
@@ -78,7 +83,8 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
 
 impl Program {
     /// Bytes that a model with this program alone holds on a GPU, data sets aside, from `prepare` to its end: arenas, slots, state, log,
-    /// rates, the launches' sizes, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less.
+    /// rates, the launches' sizes, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less; in mixed
+    /// precision it keeps some operands of products in f32 beside.
     pub fn peak_bytes(&self) -> u64 {
         let (train, frozen) = (self.arena.size, self.arena.frozen + self.arena.buffered);
         // the other lane's log is of the least size
@@ -86,6 +92,7 @@ impl Program {
         let lanes = 2 * STATE_WORDS + log.words().max(least.words()) + least.words();
         let staging = STAGED * (log.words() / 4).max(least.words() / 4);
         let arenas = train * (2 + self.moments + usize::from(self.accumulates())) + frozen;
+        let arenas = arenas + self.arena.working / 2;
         let words = arenas + lanes + self.rates.words() + PARTIALS + staging + DIMS * self.launches.len();
         4 * words as u64 + self.slots.iter().sum::<usize>() as u64
     }

@@ -18,6 +18,7 @@ mod profile;
 mod rule;
 mod session;
 mod slots;
+mod stored;
 mod units;
 mod updates;
 mod view;
@@ -32,10 +33,11 @@ pub(crate) use memory::STAGED;
 pub use profile::{Clock, Timing};
 pub use rule::Rule;
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
+pub use stored::Stored;
 pub use units::{Made, Unit, Window};
 
 use crate::error::{Error, Result};
-use crate::graph::{Field, Graph, Value};
+use crate::graph::{Field, Graph, Precision, Value};
 use crate::kernels::{Kernel, LogShape, Profile, RateTable};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
@@ -99,6 +101,9 @@ pub enum BufferId {
     Frozen,
     /// State that is not trained: written at the end of a training step's forward and backward, and by nothing else.
     Buffers,
+    /// The f16 copies of the parameters that products read, two to a word: the trainable ones at the same offsets, behind them the frozen
+    /// ones. The optimizer writes them with the parameters, the host with whatever else sets those. Only where precision is mixed.
+    Working,
     /// The gradients of the trainable ones, at the same offsets.
     Gradients,
     /// A moment of the optimizer, at the same offsets.
@@ -186,6 +191,10 @@ pub struct Program {
     pub phases: Vec<(Phase, Range<usize>)>,
     /// Bytes of each slot that it needs, the largest first: slots are shared by all programs of a model.
     pub slots: Vec<usize>,
+    /// Bytes that all slots would take if everything were stored as f32.
+    pub full_slots: usize,
+    /// How the launches' results are stored, and why; empty where everything is f32.
+    pub stored: Vec<Stored>,
     /// Largest sum of slot bytes that are live at one launch: the least that any plan needs.
     pub live_bytes: usize,
     /// The largest values that slots hold, by the launch that makes them, with their bytes.
@@ -227,6 +236,8 @@ pub struct Step {
     pub outputs: Vec<(String, Value)>,
     /// New values of state that is not trained, by name: the only side effect that a graph has.
     pub updates: Vec<(String, Value)>,
+    /// In which precision it is to be computed.
+    pub precision: Precision,
 }
 
 impl Step {
@@ -236,8 +247,15 @@ impl Step {
         self.loss.into_iter().chain(named).collect()
     }
 
-    /// The same step over the simplified graph.
+    /// The same step over the simplified graph, its values in the dtypes that they are stored in.
     pub fn simplified(&self) -> Result<Step> {
+        let mut step = self.rewritten()?;
+        step.store()?;
+        Ok(step)
+    }
+
+    /// The same step over the simplified graph, all in f32.
+    pub(crate) fn rewritten(&self) -> Result<Step> {
         let (graph, roots) = crate::graph::simplify(&self.graph, &self.roots())?;
         let mut roots = roots.into_iter();
         let rename = |list: &[(String, Value)], next: &mut dyn Iterator<Item = Value>| -> Vec<(String, Value)> {
@@ -248,7 +266,7 @@ impl Step {
         let metrics = rename(&self.metrics, &mut roots.by_ref().take(self.metrics.len()));
         let outputs = rename(&self.outputs, &mut roots.by_ref().take(self.outputs.len()));
         let updates = rename(&self.updates, &mut roots);
-        Ok(Step { graph, loss, gradients, metrics, outputs, updates })
+        Ok(Step { graph, loss, gradients, metrics, outputs, updates, precision: self.precision.clone() })
     }
 }
 
@@ -277,6 +295,7 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
     let groups = fuse::fuse(&step)?;
     let draft = lower::lower(r, &step, &groups)?;
     let mut program = memory::colour(r, draft);
+    program.stored = stored::explain(&step, &program.units, &program.launches);
     program.elements = largest(&step);
     program.index_limits = limits::index_limits(&step.graph);
     program.label_limits = limits::label_limits(&step.graph);

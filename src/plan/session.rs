@@ -17,12 +17,21 @@ pub struct Layout {
     pub rates: RateTable,
     /// Elements of the arena of state that is not trained.
     pub buffers: usize,
+    /// Elements of the parameters' f16 copies.
+    pub working: usize,
 }
 
 impl Layout {
     /// The arenas of these parameters, with so many moments.
     pub fn of(arena: &Arena, moments: usize) -> Self {
-        Layout { parameters: arena.size, frozen: arena.frozen, moments, buffers: arena.buffered, ..Layout::default() }
+        Layout {
+            parameters: arena.size,
+            frozen: arena.frozen,
+            moments,
+            buffers: arena.buffered,
+            working: arena.working,
+            ..Layout::default()
+        }
     }
 
     /// The arenas of these parameters under this rule.

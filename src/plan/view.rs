@@ -24,7 +24,7 @@ pub(super) fn strided(g: &Graph, o: Operand, offset: usize, shape: &Shape) -> St
         Op::Permute(axes) => Strided::new(offset, axes.iter().map(|&a| steps[a]).collect()),
         Op::Slice { start, .. } => Strided::new(offset + start.iter().zip(&steps).map(|(i, s)| i * s).sum::<usize>(), steps),
         Op::Pad { before, value, .. } => {
-            let fill = if seen.dtype == DType::F32 { (*value as f32).to_bits() } else { *value as u32 };
+            let fill = if matches!(seen.dtype, DType::F32 | DType::F16) { (*value as f32).to_bits() } else { *value as u32 };
             Strided { offset, strides: steps, window: inside(before.clone(), fill) }
         }
         Op::Concat { axis } => {

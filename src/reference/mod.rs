@@ -91,7 +91,7 @@ pub fn evaluate_all<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, w
         let node = &g.nodes[id];
         let outputs = match &node.op {
             _ if !live => None,
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => Some(vec![fed(node, feed)?]),
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => Some(stored(node, vec![fed(node, feed)?])),
             _ => {
                 let operands: Vec<&Data<T>> = node.inputs.iter().filter_map(|v| all.get(v.node)?.as_ref()?.get(v.output)).collect();
                 Some(evaluate_node(g, id, &operands)?)
@@ -104,6 +104,24 @@ pub fn evaluate_all<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, w
 
 /// The outputs of one node for operands from anywhere: the step of a bisection. Batches and parameters have none without a feed.
 pub fn evaluate_node<T: Real>(g: &Graph, id: NodeId, operands: &[&Data<T>]) -> Result<Vec<Data<T>>> {
+    Ok(stored(g.nodes.get(id).ok_or_else(|| no_value(g, id.into()))?, computed(g, id, operands)?))
+}
+
+/// Outputs as they lie in memory: those of dtype f16 rounded to nearest. A parameter's second output is a copy of its first.
+pub(crate) fn stored<T: Real>(node: &Node, mut outputs: Vec<Data<T>>) -> Vec<Data<T>> {
+    if let (Op::Parameter { .. }, [one]) = (&node.op, outputs.as_slice()) {
+        outputs = vec![one.clone(); node.outputs.len()];
+    }
+    for (ty, data) in node.outputs.iter().zip(&mut outputs) {
+        if let (DType::F16, Data::Real(v)) = (ty.dtype, data) {
+            v.iter_mut().for_each(|x| *x = T::from_f64(half::f16::from_f64(x.to_f64()).into()));
+        }
+    }
+    outputs
+}
+
+/// As [`evaluate_node`], before anything is rounded to be stored.
+pub(crate) fn computed<T: Real>(g: &Graph, id: NodeId, operands: &[&Data<T>]) -> Result<Vec<Data<T>>> {
     let node = g.nodes.get(id).ok_or_else(|| no_value(g, id.into()))?;
     if operands.len() != node.inputs.len() {
         let problem = format!("{} operands for an operation of {}", operands.len(), node.inputs.len());

@@ -61,7 +61,9 @@ impl Model {
         let built = build(&*self.module, &self.settings, Purpose::Train, batch, &fields)?;
         let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
         let parameters = self.read_parameters()?;
-        let graph = &built.step.graph;
+        // in mixed precision what is stored as f16 may overflow: the graph that says so is the simplified one
+        let step = if built.step.precision.is_mixed() { built.step.simplified()? } else { built.step };
+        let graph = &step.graph;
         let leaves = Leaves {
             fields: &fed,
             arena: &self.arena,
@@ -70,7 +72,7 @@ impl Model {
             batch: number,
             scale: self.scaler.map_or(1.0, |s| s.scale),
         };
-        let all = evaluate_all::<f32>(graph, &|op: &Op| leaves.of(op), &built.step.roots())?;
+        let all = evaluate_all::<f32>(graph, &|op: &Op| leaves.of(op), &step.roots())?;
         let finite = |v: &Value| all[v.node].as_ref().and_then(|o| o.get(v.output)).is_none_or(|d| range(d, "").bad == 0);
         let bad = (0..graph.nodes.len()).find(|&n| {
             let made = |output| Value { node: n, output };

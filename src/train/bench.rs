@@ -4,6 +4,7 @@ use super::Model;
 use super::bisect::Difference;
 use super::parameters::ParameterWords;
 use super::step::{Built, build};
+use super::working::{halves, widened, working_of};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::expr::Real;
@@ -57,7 +58,10 @@ impl Bench {
         let leaves = Leaves { fields: &fed, arena: &model.arena, words: &words, seed: model.settings.seed, batch: 0, scale };
         let feed = |op: &Op| leaves.of(op);
         let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
-        simplified_well(&written, &step, &exact, &evaluate::<f64>(&written.graph, &feed, &written.roots())?)?;
+        // the graph's rewriting is looked at before anything is rounded to f16
+        let plain = written.rewritten()?;
+        let unrounded = if step.precision.is_mixed() { Some(evaluate_all::<f64>(&plain.graph, &feed, &plain.roots())?) } else { None };
+        simplified_well(&written, &plain, unrounded.as_ref().unwrap_or(&exact), &evaluate::<f64>(&written.graph, &feed, &written.roots())?)?;
         let all: Vec<NodeId> = (0..step.graph.nodes.len()).collect();
         let tolerance = rounding::tolerances(&step.graph, &exact, &all)?;
 
@@ -71,6 +75,9 @@ impl Bench {
         session.write(BufferId::State(lane), 0, &state)?;
         for e in &model.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
+            if let Some(first) = working_of(&model.arena, e.buffer()) {
+                session.write(BufferId::Working, (first + e.offset) / 2, &halves(words.get(e)))?;
+            }
         }
         for e in &model.arena.buffers {
             session.write(BufferId::Buffers, e.offset, words.buffer(e))?;
@@ -114,6 +121,9 @@ impl Bench {
         let mut fed = Vec::new();
         for v in &window.feeds {
             let mut words = self.words(*v)?;
+            if self.is_half(*v) {
+                words = halves(&words);
+            }
             // kernels read four at a time
             words.resize(words.len().next_multiple_of(64), 0);
             fed.push(self.session.add_data(&words)?);
@@ -124,7 +134,11 @@ impl Bench {
         if ran.is_ok() {
             for m in &window.results {
                 let size = self.graph.shape(m.value).size();
-                let found = self.session.read(m.buffer, m.offset, size)?;
+                let found = if self.is_half(m.value) {
+                    widened(&self.session.read(m.buffer, m.offset / 2, size.div_ceil(2))?, size)
+                } else {
+                    self.session.read(m.buffer, m.offset, size)?
+                };
                 let none = vec![0.0; size];
                 let tol = tolerance.get(&m.value.node).and_then(|t| t.get(m.value.output)).unwrap_or(&none);
                 let d = self.difference(m.value, &found, tol);
@@ -147,7 +161,11 @@ impl Bench {
         self.exact.get(v.node)?.as_ref()?.get(v.output)
     }
 
-    /// The reference's value as a device holds it.
+    fn is_half(&self, v: Value) -> bool {
+        self.graph.ty(v).dtype == DType::F16
+    }
+
+    /// The reference's value in f32.
     fn words(&self, v: Value) -> Result<Vec<u32>> {
         match self.known(v) {
             Some(Data::Real(x)) => Ok(x.iter().map(|x| (*x as f32).to_bits()).collect()),

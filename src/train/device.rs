@@ -85,6 +85,8 @@ pub struct Device {
     checked: bool,
     note: String,
     pub(super) limit: Option<MemoryLimit>,
+    /// Tests take f16 away.
+    no_f16: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -118,7 +120,7 @@ impl Device {
 
     /// The CPU with this many threads; 0 for all. The number never changes a result.
     pub fn cpu_threads(threads: usize) -> Self {
-        Device { choice: DeviceChoice::Cpu, machine: Machine::Cpu { threads }, checked: false, note: String::new(), limit: None }
+        Device { choice: DeviceChoice::Cpu, machine: Machine::Cpu { threads }, checked: false, note: String::new(), limit: None, no_f16: false }
     }
 
     /// Keeps wgpu's bounds checks in the shaders; off by default. The CPU always checks.
@@ -164,7 +166,7 @@ impl Device {
         let mut tried = Vec::new();
         for a in all.iter().filter(wanted) {
             match Gpu::open(a) {
-                Ok(gpu) => return Ok(Device { choice, machine: Machine::Gpu(gpu), checked: false, note: String::new(), limit: None }),
+                Ok(gpu) => return Ok(Device { choice, machine: Machine::Gpu(gpu), checked: false, note: String::new(), limit: None, no_f16: false }),
                 Err(e) => tried.push(e.to_string()),
             }
         }
@@ -232,6 +234,26 @@ impl Device {
     #[cfg(feature = "gpu")]
     pub fn gpu(&self) -> Option<&Arc<Gpu>> {
         if let Machine::Gpu(g) = &self.machine { Some(g) } else { None }
+    }
+
+    /// As if it had no f16: what tests plant.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_f16(mut self) -> Self {
+        self.no_f16 = true;
+        self
+    }
+
+    /// Whether it can store f16: the CPU always, a GPU with `SHADER_F16`.
+    pub fn has_f16(&self) -> bool {
+        if self.no_f16 {
+            return false;
+        }
+        match &self.machine {
+            Machine::Cpu { .. } => true,
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) => g.summary.f16,
+        }
     }
 
     pub(crate) fn profile(&self) -> Profile {

@@ -42,6 +42,7 @@ mod trainer;
 mod update;
 mod weights;
 mod windows;
+mod working;
 
 pub use bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};
 pub use by_hand::HostBatch;

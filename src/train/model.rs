@@ -74,16 +74,20 @@ impl Model {
             Some(d) => d.reopened()?, // the handle may be older than a loss
             None => Device::best()?,
         };
+        settings.check_precision(&device)?;
         let Built { layers, face, .. } = build(&*module, &settings, Purpose::Predict, 2, &input_fields(&settings))?;
         let mut faults = Faults::default();
         let names = face.parameters.iter().map(|p| p.name.as_str()).chain(face.buffers.iter().map(|b| b.name.as_str()));
-        Group::check(settings.optimizer.groups(), &names.collect::<Vec<_>>(), &mut faults);
+        Group::check(settings.optimizer.groups(), &names.clone().collect::<Vec<_>>(), &mut faults);
         let trained: Vec<&str> = face.parameters.iter().map(|p| p.name.as_str()).collect();
         Penalized::check_names(&settings.penalties, &trained, &mut faults);
+        let rows = layers.iter().map(|l| l.name.as_str());
+        settings.precision.check(names.chain(rows), &mut faults);
         faults.finish()?;
         let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
         let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))))
             .with_buffers(face.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
+        let arena = if settings.precision.is_mixed() { arena.with_working() } else { arena };
         let rule = settings.rule();
         let names = || arena.largest(5);
         let session = device.session(Layout::under(&arena, &rule)).map_err(|e| e.with_biggest(names))?;

@@ -277,6 +277,7 @@ fn kept(program: &Program) -> Vec<(BufferId, usize)> {
             let words = match id {
                 BufferId::Slot(_) | BufferId::Data(_) | BufferId::Rates => continue,
                 BufferId::Parameters | BufferId::Gradients | BufferId::Moment(_) | BufferId::Sums => program.arena.size,
+                BufferId::Working => program.arena.working / 2,
                 BufferId::Frozen => program.arena.frozen,
                 BufferId::Buffers => program.arena.buffered,
                 BufferId::State(_) => STATE_WORDS,

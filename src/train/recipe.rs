@@ -1,5 +1,6 @@
 use super::{Compile, Device, Fit, Model, ModuleExt};
 use crate::error::{Error, Faults, Result};
+use crate::graph::Precision;
 use crate::nn::{Layer, Loss, Metric, Penalized, Sequential};
 use crate::optim::Optimizer;
 use crate::tensor::{DType, Shape};
@@ -63,6 +64,9 @@ pub struct Recipe {
     /// What the size of parameters adds to the loss.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub penalties: Vec<Penalized>,
+    /// In which precision it computes; f32.
+    #[serde(default, skip_serializing_if = "super::settings::is_f32")]
+    pub precision: Precision,
     /// Epochs, batch size, order.
     pub fit: Fit,
     /// The layers, in order.
@@ -81,7 +85,7 @@ impl Recipe {
             });
         };
         let c = compile.clone();
-        let (optimizer, metrics, penalties) = (c.optimizer, c.metrics, c.penalties);
+        let (optimizer, metrics, penalties, precision) = (c.optimizer, c.metrics, c.penalties, c.precision);
         let Some(loss) = c.loss.filter(|_| c.inputs.is_empty()) else {
             return Err(Error::Unsupported {
                 what: "a recipe of a general step".into(),
@@ -104,6 +108,7 @@ impl Recipe {
             clip_value,
             ema,
             penalties,
+            precision,
             fit: fit.clone(),
             layers,
         })
@@ -152,6 +157,7 @@ impl Recipe {
         c.metrics = self.metrics.clone();
         (c.clip_norm, c.clip_value, c.ema) = (self.clip_norm, self.clip_value, self.ema);
         c.penalties = self.penalties.clone();
+        c.precision = self.precision.clone();
         c
     }
 

@@ -186,7 +186,7 @@ impl Model {
 
     /// Writes words of an arena or of the state of training, here and in what is remembered.
     pub(super) fn write_words(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
-        self.healed(|m| m.session.write(buffer, offset, words))?;
+        self.healed(|m| m.write_both(buffer, offset, words))?;
         let sizes = self.lasting();
         let r = &mut self.recovery;
         let Some(kept) = &mut r.kept else { return Ok(()) };
@@ -218,7 +218,7 @@ impl Model {
     /// A copy after a write: a loss in between has taken the write with it.
     fn copy_or_again(buffer: BufferId, offset: usize, words: &[u32]) -> impl FnMut(&mut Self) -> Result<()> {
         move |m| {
-            m.session.write(buffer, offset, words)?;
+            m.write_both(buffer, offset, words)?;
             m.copy()
         }
     }
@@ -256,11 +256,11 @@ impl Model {
         self.device = self.device.reopened()?;
         self.session = self.device.session(Layout::under(&self.arena, &self.rule))?;
         self.write_rate_table()?;
-        if let Some(kept) = &self.recovery.kept {
-            for (id, words) in kept {
-                self.session.write(*id, 0, words)?;
-            }
-        }
+        // out of the way: a write may not lose it
+        let kept = self.recovery.kept.take();
+        let written = kept.iter().flatten().try_for_each(|(id, words)| self.write_both(*id, 0, words));
+        self.recovery.kept = kept;
+        written?;
         let journal = std::mem::take(&mut self.recovery.journal);
         let done = journal.iter().map(|e| self.again(e)).sum::<Result<usize>>();
         self.recovery.journal = journal;

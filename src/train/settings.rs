@@ -2,6 +2,7 @@ use super::callbacks::CallbackKind;
 use super::{Checkpoint, Device, Diagnostics, Input, Resume};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
+use crate::graph::Precision;
 use crate::nn::{Loss, Metric, Penalized, Penalty};
 use crate::optim::{LossScale, Optimizer};
 use crate::tensor::{DType, Shape};
@@ -50,6 +51,9 @@ pub struct Compile {
     /// What the size of parameters adds to the loss.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub penalties: Vec<Penalized>,
+    /// In which precision it computes; f32.
+    #[serde(default, skip_serializing_if = "is_f32")]
+    pub precision: Precision,
     /// Where to train; [`Device::best`] by default.
     #[serde(default)]
     pub device: Option<Device>,
@@ -77,6 +81,7 @@ impl Compile {
             ema: None,
             loss_scale: None,
             penalties: vec![],
+            precision: Precision::F32,
             device: None,
             seed: 0,
         }
@@ -109,6 +114,11 @@ impl Compile {
     /// ```
     pub fn penalty(mut self, pattern: impl Into<String>, penalty: Penalty) -> Self {
         self.penalties.push(Penalized::new(pattern, penalty));
+        self
+    }
+    /// In which precision to compute: [`Precision::mixed`] stores activations, their gradients and a copy of the weights as f16.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
     /// Where to train.
@@ -145,6 +155,11 @@ impl Compile {
             f.check(free, "compile.metrics", format!("the name `{name}` is taken"), "give each metric a name of its own");
         }
     }
+}
+
+/// What files of before mixed precision mean.
+pub(super) fn is_f32(p: &Precision) -> bool {
+    *p == Precision::F32
 }
 
 pub(super) fn f32_input() -> DType {

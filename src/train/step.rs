@@ -86,7 +86,15 @@ pub(super) fn build_with(
     unique("output", &out.outputs, None)?;
     unique("metric", &out.metrics, Some("loss"))?;
     let outputs = out.outputs.iter().map(|named| look.output(named)).collect::<Result<Vec<_>>>()?;
-    let mut step = Step { graph: Graph::default(), loss: None, gradients: vec![], metrics: vec![], outputs: vec![], updates: vec![] };
+    let mut step = Step {
+        graph: Graph::default(),
+        loss: None,
+        gradients: vec![],
+        metrics: vec![],
+        outputs: vec![],
+        updates: vec![],
+        precision: settings.precision.clone(),
+    };
     let loss = out.loss.as_ref().map(|l| look.loss(l)).transpose()?.flatten();
     let mut metrics = Vec::new();
     let mut measures = Vec::new();

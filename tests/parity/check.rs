@@ -139,6 +139,9 @@ pub fn load(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradu
     for (leaf, entry) in built.leaves.iter().zip(&built.arena.entries) {
         let words: Vec<u32> = leaf.values.iter().map(|v| v.to_bits()).collect();
         s.write(BufferId::Parameters, entry.offset, &words)?;
+        if built.arena.working > 0 {
+            s.write(BufferId::Working, built.arena.working_offset(entry) / 2, &halves(&leaf.values))?;
+        }
     }
     for (leaf, entry) in built.buffers.iter().zip(&built.arena.buffers) {
         let words: Vec<u32> = leaf.values.iter().map(|v| v.to_bits()).collect();
@@ -187,6 +190,12 @@ fn run(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> Result<Fou
         found.push((format!("output {}", o.name), values));
     }
     Ok(found)
+}
+
+/// Rounded to f16, two to a word.
+pub fn halves(values: &[f32]) -> Vec<u32> {
+    let half = |v: &f32| u32::from(half::f16::from_f32(*v).to_bits());
+    values.chunks(2).map(|two| half(&two[0]) | two.get(1).map_or(0, half) << 16).collect()
 }
 
 pub fn floats(words: Vec<u32>) -> Vec<f64> {

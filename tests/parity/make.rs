@@ -1,7 +1,7 @@
 //! A case: a small graph with its data, as a row of a table makes it.
 
 use gradus::expr::Expr;
-use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Var, gradients, scaled_gradients};
+use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Precision, Var, gradients, scaled_gradients};
 use gradus::kernels::Profile;
 use gradus::plan::{Arena, Part, Program, Purpose, Request, Rule, Step, plan};
 use gradus::reference::{Data, draw, evaluate_all};
@@ -77,12 +77,13 @@ pub struct Case {
     /// The loss scale, if gradients are to have one.
     pub scale: Option<f32>,
     pub body: Rc<Body>,
+    pub precision: Precision,
 }
 
 impl Case {
     /// A training step whose loss the body gives.
     pub fn new(name: impl Into<String>, body: impl Fn(&Make) -> Var + 'static) -> Self {
-        Case { name: name.into(), purpose: Purpose::Train, order: Order::all(1), scale: None, body: Rc::new(move |m| Some(body(m))) }
+        Self::of(name, Purpose::Train, move |m| Some(body(m)))
     }
 
     /// No loss: outputs alone.
@@ -91,7 +92,7 @@ impl Case {
             body(m);
             None
         };
-        Case { name: name.into(), purpose: Purpose::Predict, order: Order::all(1), scale: None, body: Rc::new(body) }
+        Self::of(name, Purpose::Predict, body)
     }
 
     pub fn over(mut self, order: Order) -> Self {
@@ -99,9 +100,23 @@ impl Case {
         self
     }
 
+    fn of(name: impl Into<String>, purpose: Purpose, body: impl Fn(&Make) -> Option<Var> + 'static) -> Self {
+        Case { name: name.into(), purpose, order: Order::all(1), scale: None, body: Rc::new(body), precision: Precision::F32 }
+    }
+
     /// With gradients of the loss times this.
     pub fn scaled(mut self, scale: f32) -> Self {
         self.scale = Some(scale);
+        self
+    }
+
+    /// In mixed precision.
+    pub fn mixed(self) -> Self {
+        self.precision(Precision::mixed())
+    }
+
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 
@@ -175,7 +190,7 @@ struct Parts {
 /// What a case's body makes its graph with.
 pub struct Make {
     pub order: Order,
-    builder: Builder,
+    pub builder: Builder,
     random: RefCell<Philox>,
     parts: RefCell<Parts>,
 }
@@ -311,7 +326,9 @@ impl Case {
         }
         let named = |l: &Leaf| (l.name.clone(), l.shape.clone());
         let arena = Arena::new(leaves.iter().map(named)).with_buffers(buffers.iter().map(named));
-        let step = Step { graph, loss, gradients: found, metrics, outputs, updates };
+        let precision = self.precision.clone();
+        let arena = if precision.is_mixed() { arena.with_working() } else { arena };
+        let step = Step { graph, loss, gradients: found, metrics, outputs, updates, precision };
         Ok(Built { step, forward, purpose: self.purpose, order: self.order, scale: self.scale, arena, leaves, fields, buffers })
     }
 }
@@ -349,14 +366,17 @@ impl Built {
         &self.step.graph
     }
 
-    /// The reference's results in f64 on the graph as it was written, not as it was simplified.
+    /// The reference's results in f64 on the graph as it was written, not as it was simplified; in mixed precision on the one that says what is
+    /// stored as f16.
     pub fn truth(&self) -> Result<Truth, String> {
         self.truth_at(0)
     }
 
     /// As [`Built::truth`], when this many batches have begun before.
     pub fn truth_at(&self, batch: u32) -> Result<Truth, String> {
-        let (s, g) = (&self.step, self.graph());
+        let typed = if self.step.precision.is_mixed() { Some(self.step.simplified().map_err(|e| e.to_string())?) } else { None };
+        let s = typed.as_ref().unwrap_or(&self.step);
+        let g = &s.graph;
         let all = evaluate_all::<f64>(g, &|op| self.feed(op, batch), &s.roots()).map_err(|e| e.to_string())?;
         let known = tolerance::known(g, &all);
         let get = |v: gradus::graph::Value| known[v.node][v.output].clone();
@@ -366,7 +386,7 @@ impl Built {
         }
         let gradients: Truth = s.gradients.iter().map(|(n, v)| (format!("gradient of {n}"), get(*v))).collect();
         if s.loss.is_some() && self.purpose == Purpose::Train {
-            out.push(("gradient norm".into(), norm(&gradients)));
+            out.push(("gradient norm".into(), norm(&gradients, s.precision.is_mixed())));
         }
         out.extend(s.metrics.iter().map(|(n, v)| (format!("metric {n}"), get(*v))));
         out.extend(gradients);
@@ -376,9 +396,11 @@ impl Built {
 }
 
 /// The L2 norm of all, which moves by its parts' tolerances along them.
-fn norm(gradients: &Truth) -> Known {
+fn norm(gradients: &Truth, mixed: bool) -> Known {
     let all = || gradients.iter().flat_map(|(_, k)| k.value.iter().zip(&k.tol));
     let n = all().map(|(v, _)| v * v).sum::<f64>().sqrt();
-    let moved = all().map(|(v, t)| v.abs() * t).sum::<f64>() / n.max(f64::MIN_POSITIVE);
+    let sum = all().map(|(v, t)| v.abs() * t).sum::<f64>();
+    let squares = all().map(|(v, t)| (v * t).powi(2)).sum::<f64>().sqrt();
+    let moved = if mixed { sum.min(4.0 * squares) } else { sum } / n.max(f64::MIN_POSITIVE);
     Known { value: vec![n], tol: vec![tolerance::elementwise(n) + moved] }
 }

@@ -5,7 +5,7 @@
 
 use gradus::expr::{Binary, Expr, Node as ExprNode, Unary};
 use gradus::graph::{CustomOp, Distribution, Graph, Node, Op, ReduceKind, Type, Value};
-use gradus::reference::Data;
+use gradus::reference::{Data, evaluate_node};
 use gradus::tensor::{DType, Shape};
 
 /// Absolute part of an elementwise operation, and of each term's share in a sum at scale 1: GPUs' tanh is off by 1.5e-7, the rational erf by 1e-6.
@@ -33,20 +33,76 @@ pub struct Known {
 /// Tolerances for the outputs of every node that the reference computed.
 pub fn known(g: &Graph, all: &[Option<Vec<Data<f64>>>]) -> Vec<Vec<Known>> {
     let mut out: Vec<Vec<Known>> = Vec::with_capacity(all.len());
-    for (node, data) in g.nodes.iter().zip(all) {
+    let plain = unrounded(g);
+    for (id, (node, data)) in g.nodes.iter().zip(all).enumerate() {
         let Some(data) = data else {
             out.push(vec![]);
             continue;
         };
         let values: Vec<Vec<f64>> = data.iter().map(Data::to_f64).collect();
         let inputs: Vec<(&Known, &Type)> = node.inputs.iter().map(|v: &Value| (&out[v.node][v.output], g.ty(*v))).collect();
-        let tols = outputs(node, &inputs, &values);
+        let mut tols = outputs(node, &inputs, &values, plain.is_some());
+        if plain.is_some() {
+            stored(plain.as_ref(), node, id, all, &values, &mut tols);
+        }
         out.push(values.into_iter().zip(tols).map(|(value, tol)| Known { value, tol }).collect());
     }
     out
 }
 
-fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> {
+/// The graph with nothing stored as f16, if anything is.
+fn unrounded(g: &Graph) -> Option<Graph> {
+    let mut plain = g.clone();
+    let types = plain.nodes.iter_mut().flat_map(|n| &mut n.outputs).filter(|t| t.dtype == DType::F16);
+    (types.map(|t| t.dtype = DType::F32).count() > 0).then_some(plain)
+}
+
+/// What is stored as f16 is off by a step of f16 where its rounding may turn over, and by nothing elsewhere.
+fn stored(plain: Option<&Graph>, node: &Node, id: usize, all: &[Option<Vec<Data<f64>>>], values: &[Vec<f64>], tols: &mut Vec<Vec<f64>>) {
+    // a parameter's second output is its copy
+    tols.resize_with(node.outputs.len().max(tols.len()), || vec![0.0; values[0].len()]);
+    let operands: Vec<&Data<f64>> = node.inputs.iter().filter_map(|v| all[v.node].as_ref()?.get(v.output)).collect();
+    let leaf = node.inputs.is_empty();
+    let exact = plain.filter(|_| !leaf).and_then(|g| evaluate_node(g, id, &operands).ok());
+    let round = |v: f64| half::f16::from_f64(v).to_f64();
+    for (i, ty) in node.outputs.iter().enumerate().filter(|(_, t)| t.dtype == DType::F16) {
+        let before = exact.as_ref().map_or_else(|| values[i].clone(), |e| e[i].to_f64());
+        for ((tol, y), stored) in tols[i].iter_mut().zip(before).zip(&values[i]) {
+            *tol = [y - *tol, y + *tol].map(|v| (round(v) - stored).abs()).into_iter().fold(0.0, f64::max);
+        }
+        // a batch's values before they were rounded are not known here
+        if leaf && matches!(node.op, Op::Batch { .. }) && !ty.shape.dims().is_empty() {
+            let off = |v: f64| (half::f16::from_f64(v).to_f64().abs() * 2.0f64.powi(-10)).max(2.0f64.powi(-24));
+            let Op::Batch { field, .. } = &node.op else { continue };
+            if (field.scale, field.shift) != (1.0, 0.0) && field.one_hot.is_none() {
+                tols[i].iter_mut().zip(&values[i]).for_each(|(t, v)| *t = off(*v));
+            }
+        }
+    }
+}
+
+/// What the terms' tolerances move a sum by. Roundings to f16 that turn over know nothing of each other and are of either sign: they add up as
+/// squares do; [`TURNED`] times that.
+#[derive(Default)]
+struct Moved {
+    sum: f64,
+    squares: f64,
+}
+
+/// Times the root of the squares: a sum of independent steps is beyond it once in ten thousand times.
+const TURNED: f64 = 4.0;
+
+impl Moved {
+    fn add(&mut self, t: f64) {
+        (self.sum, self.squares) = (self.sum + t, self.squares + t * t);
+    }
+
+    fn total(&self, mixed: bool) -> f64 {
+        if mixed { self.sum.min(TURNED * self.squares.sqrt()) } else { self.sum }
+    }
+}
+
+fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>], mixed: bool) -> Vec<Vec<f64>> {
     let y0 = &y[0];
     let shape = &node.outputs[0].shape;
     vec![match &node.op {
@@ -66,8 +122,8 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>]) -> Vec<Vec<f64>> 
             (0..y0.len()).map(|e| x[0].0.tol[index(e, shape, &at)]).collect()
         }
         Op::Reshape(_) => x[0].0.tol.clone(),
-        Op::Reduce { kind, axes, .. } => reduce(*kind, axes, x[0], y0),
-        Op::MatMul { ta, tb } => matmul((x[0], *ta), (x[1], *tb), shape, y0),
+        Op::Reduce { kind, axes, .. } => reduce(*kind, axes, x[0], y0, mixed),
+        Op::MatMul { ta, tb } => matmul((x[0], *ta), (x[1], *tb), shape, y0, mixed),
         Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => {
             (0..y0.len()).map(|e| moved(&node.op, x, shape, e)).collect()
         }
@@ -112,15 +168,16 @@ fn map(f: &Expr, x: &[(&Known, &Type)], shape: &Shape, y: &[f64]) -> Vec<f64> {
     y.iter().enumerate().map(element).collect()
 }
 
-fn reduce(kind: ReduceKind, axes: &[usize], (x, ty): (&Known, &Type), y: &[f64]) -> Vec<f64> {
+fn reduce(kind: ReduceKind, axes: &[usize], (x, ty): (&Known, &Type), y: &[f64], mixed: bool) -> Vec<f64> {
     let s = &ty.shape;
     let kept: Vec<usize> = (0..s.rank()).map(|i| if axes.contains(&i) { 1 } else { s[i] }).collect();
     let at = strides(&kept.into(), s);
-    let (mut scale, mut moved) = (vec![0.0f64; y.len()], vec![0.0; y.len()]);
+    let mut scale = vec![0.0f64; y.len()];
+    let mut moved: Vec<Moved> = y.iter().map(|_| Moved::default()).collect();
     for (e, (v, t)) in x.value.iter().zip(&x.tol).enumerate() {
         let to = index(e, s, &at);
         scale[to] = scale[to].max(v.abs());
-        moved[to] += t;
+        moved[to].add(*t);
     }
     if kind == ReduceKind::Max {
         // picking one rounds nothing; it moves no further than any of them
@@ -130,24 +187,31 @@ fn reduce(kind: ReduceKind, axes: &[usize], (x, ty): (&Known, &Type), y: &[f64])
     }
     let terms = x.value.len() / y.len();
     let share = if kind == ReduceKind::Mean { 1.0 / terms as f64 } else { 1.0 };
-    (0..y.len()).map(|i| share * (sum(terms, scale[i], y[i] / share) + moved[i])).collect()
+    (0..y.len()).map(|i| share * (sum(terms, scale[i], y[i] / share) + moved[i].total(mixed))).collect()
 }
 
-fn matmul(((a, a_ty), ta): ((&Known, &Type), bool), ((b, _), tb): ((&Known, &Type), bool), shape: &Shape, y: &[f64]) -> Vec<f64> {
+fn matmul(
+    ((a, a_ty), ta): ((&Known, &Type), bool),
+    ((b, _), tb): ((&Known, &Type), bool),
+    shape: &Shape,
+    y: &[f64],
+    mixed: bool,
+) -> Vec<f64> {
     let r = shape.rank();
     let (rows, cols, inner) = (shape[r - 2], shape[r - 1], a_ty.shape[if ta { r - 2 } else { r - 1 }]);
     let element = |(e, &y): (usize, &f64)| {
         let (l, i, j) = (e / (rows * cols), e / cols % rows, e % cols);
         let one = |v: &Known, n: usize| if v.value.len() == n { 0 } else { l };
         let (la, lb) = (one(a, rows * inner), one(b, inner * cols));
-        let (mut scale, mut moved) = (0.0f64, 0.0);
+        let (mut scale, mut moved) = (0.0f64, Moved::default());
         for k in 0..inner {
             let p = if ta { (la * inner + k) * rows + i } else { (la * rows + i) * inner + k };
             let q = if tb { (lb * cols + j) * inner + k } else { (lb * inner + k) * cols + j };
             scale = scale.max((a.value[p] * b.value[q]).abs());
-            moved += a.value[p].abs() * b.tol[q] + b.value[q].abs() * a.tol[p];
+            moved.add(a.value[p].abs() * b.tol[q]);
+            moved.add(b.value[q].abs() * a.tol[p]);
         }
-        sum(inner, scale, y) + moved
+        sum(inner, scale, y) + moved.total(mixed)
     };
     y.iter().enumerate().map(element).collect()
 }

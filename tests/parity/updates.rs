@@ -41,6 +41,8 @@ struct Entry {
     ema: Option<f64>,
     /// The parameters begin as zeros.
     zeros: bool,
+    /// f16 copies are kept.
+    copies: bool,
     formula: Formula,
 }
 
@@ -125,6 +127,7 @@ fn table() -> Vec<Entry> {
         clip_value: None,
         ema: None,
         zeros: false,
+        copies: false,
         formula,
     };
     let group = || Group::new().lr_multiplier(0.25).weight_decay(0.05);
@@ -190,9 +193,12 @@ fn linear(sizes: [usize; 2], zeros: bool) -> Case {
 }
 
 fn row(entry: Entry, sizes: [usize; 2]) -> Row {
-    Row::new(format!("{} [{}] [{}]", entry.name, sizes[0], sizes[1]), move || {
+    Row::new(format!("{}{} [{}] [{}]", if entry.copies { "f16 copies, " } else { "" }, entry.name, sizes[0], sizes[1]), move || {
         let entry = entry.clone();
-        let built = linear(sizes, entry.zeros).build()?;
+        let mut built = linear(sizes, entry.zeros).build()?;
+        if entry.copies {
+            built.arena = built.arena.with_working();
+        }
         let mut p: Vec<Vec<f64>> = built.leaves.iter().map(|l| l.values.iter().map(|v| f64::from(*v)).collect()).collect();
         let mut m: Vec<Vec<Vec<f64>>> = sizes.iter().map(|n| vec![vec![entry.begin; *n]; entry.moments]).collect();
         let mut average = p.clone();
@@ -219,6 +225,7 @@ fn row(entry: Entry, sizes: [usize; 2]) -> Row {
         let mut truth = vec![known("parameters".into(), p.concat())];
         truth.extend((0..entry.moments).map(|i| known(format!("moment {i}"), m.iter().flat_map(|m| m[i].clone()).collect())));
         truth.extend(entry.ema.map(|_| known("average".into(), average.concat())));
+        truth.extend(entry.copies.then(|| exact("copies that are off", vec![0.0])));
         truth.push(known("gradient norms".into(), norms));
         truth.push(exact("batches", (0..STEPS).map(|i| f64::from(BATCH) + i as f64).collect()));
         truth.push(exact("state", state_after(&built, STEPS, STEPS, false)));
@@ -258,10 +265,28 @@ fn stepped(run: &mut Run, built: &Built, rule: &Rule, entry: &Entry) -> gradus::
     if rule.average {
         found.push(("average".into(), all(BufferId::Moment(entry.moments))?));
     }
+    if entry.copies {
+        found.push(("copies that are off".into(), vec![off(run, size)?]));
+    }
     found.push(("gradient norms".into(), run.lines.iter().map(|l| l.grad_norm.into()).collect()));
     found.push(("batches".into(), run.lines.iter().map(|l| l.batch.into()).collect()));
     found.push(("state".into(), run.state()?.into_iter().map(f64::from).collect()));
     Ok(found)
+}
+
+/// How many of the f16 copies are not their parameters' to the bit.
+fn off(run: &mut Run, size: usize) -> gradus::Result<f64> {
+    let parameters: Vec<f32> = run.session.read(BufferId::Parameters, 0, size)?.into_iter().map(f32::from_bits).collect();
+    let copies = run.session.read(BufferId::Working, 0, size / 2)?;
+    let half = |i: usize| (copies[i / 2] >> (16 * (i % 2))) as u16;
+    Ok((0..size).filter(|&i| half(i) != half::f16::from_f32(parameters[i]).to_bits()).count() as f64)
+}
+
+/// Rows with f16 copies, which the optimizer writes: with no moment to four, by tensor, clipped.
+pub fn copied() -> Vec<Row> {
+    let names = ["sgd with both penalties", "sgd, clipped", "amsgrad", "amsgrad with an average", "adamw with all", "lamb with all"];
+    let ours = table().into_iter().filter(|e| names.contains(&e.name));
+    ours.map(|e| row(Entry { copies: true, ..e }, [257, 300])).collect()
 }
 
 /// Tensors that end in the arena's padding and one that ends with it; of several blocks, which no group of lanes takes at once.

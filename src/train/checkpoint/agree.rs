@@ -35,6 +35,7 @@ impl Agreement {
             ("compile.optimizer, moments it keeps", json!(model.rule.moments)),
             ("compile.loss", serde_json::to_value(&c.loss).unwrap_or_default()),
             ("compile.metrics", serde_json::to_value(&c.metrics).unwrap_or_default()),
+            ("compile.precision", if c.precision.is_mixed() { json!(c.precision) } else { Value::Null }),
             ("compile.seed", json!(c.seed)),
             ("compile.loss_scale", json!(c.scaling().map(|s| s.0.name()))),
             ("fit.batch_size", json!(fit.batch_size)),

@@ -2,7 +2,7 @@
 
 use super::{Edit, Spec};
 use gradus::expr::{Expr, Scalar};
-use gradus::kernels::{Gate, Kernel, Scaling};
+use gradus::kernels::{Gate, Halves, Kernel, Scaling};
 
 type Line = (&'static str, &'static str, Edit, &'static [&'static str]);
 
@@ -54,6 +54,15 @@ const LINES: &[Line] = &[
         &["tanh [*"],
     ),
     ("map", "a wrong stride", edit!(Map, k => k.inputs.iter_mut().flat_map(|i| &mut i.strides).for_each(|s| *s = 0)), &["[7, 33] * [33]"]),
+    ("gemm", "f16 read and stored as f32", edit!(Gemm, k => k.spec.halves = Halves::default()), &["f16 nn 9 x 37 x 15"]),
+    ("map", "f16 read and stored as f32", edit!(Map, k => k.spec.halves = Halves::default()), &["f16 turned round [7, 33]", "f16 seen in part [7, 33]"]),
+    ("reduce", "f16 read as f32", edit!(Reduce, k => k.spec.halves = Halves::default()), &["f16 normalised [7, 33]"]),
+    ("softmax", "f16 read as f32", edit!(Softmax, k => k.half = false), &["f16 softmax [7, 33]"]),
+    ("cross_entropy", "f16 read as f32", edit!(CrossEntropy, k => k.half = false), &["f16 cross_entropy [32, 10]"]),
+    ("cross_entropy", "a gradient stored as f32", edit!(CrossEntropy, k => k.half_gradient = false), &["f16 cross_entropy [32, 10]"]),
+    ("accuracy", "f16 read as f32", edit!(Accuracy, k => k.half = false), &["f16 accuracy [32, 10]"]),
+    ("gather", "f16 stored as f32", edit!(Gather, k => k.fields.iter_mut().for_each(|f| f.half = false)), &["f16 floats"]),
+    ("optimizer", "f16 copies a quarter short", edit!(Optimizer, k => k.size -= k.size / 4), &["f16 copies, sgd, clipped [257] [300]"]),
     ("map", "another stream", edit!(Map, k => k.draws.iter_mut().for_each(|d| d.stream ^= 1)), &["uniform [257]"]),
     ("map", "a dropped last row", edit!(Map, k => if let Some(n) = k.shape.first_mut() { *n -= 1 }), &["relu [33]", "[7, 33] * [33]"]),
     (

@@ -93,7 +93,8 @@ impl Planted {
 
 fn valid(source: &str) -> Result<(), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
-    let checked = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+    let half = if source.starts_with("enable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
+    let checked = Validator::new(ValidationFlags::all(), half).validate(&module);
     checked.map(drop).map_err(|e| e.emit_to_string(source))
 }
 

@@ -176,7 +176,7 @@ const SOFTMAX: &[Line] = &[
     ("a dropped first term", S, &[("c = 0u; c < n; c++) { sum", "c = 1u; c < n; c++) { sum")], &["softmax [65, 10]"]),
     ("a dropped last term", S, &[("c < n; c++) { sum", "c + 1u < n; c++) { sum")], &["softmax [65, 10]"]),
     ("the division dropped", S, &[(" / sum; }", "; }")], &["softmax [65, 10]"]),
-    ("the largest not taken off", S, &[("exp(x[first + c] - top)", "exp(x[first + c])")], &["softmax of large scores"]),
+    ("the largest not taken off", S, &[("exp(f32(x[first + c]) - top)", "exp(f32(x[first + c]))")], &["softmax of large scores"]),
 ];
 
 const CROSS_ENTROPY: &[Line] = &[
@@ -196,8 +196,8 @@ const CROSS_ENTROPY: &[Line] = &[
         "the largest not taken off",
         S,
         &[
-            ("exp(logits[first + c] - top)", "exp(logits[first + c])"),
-            ("log_sum - (logits[first + c] - top)", "log_sum - logits[first + c]"),
+            ("exp(f32(logits[first + c]) - top)", "exp(f32(logits[first + c]))"),
+            ("log_sum - (f32(logits[first + c]) - top)", "log_sum - f32(logits[first + c])"),
         ],
         &["cross_entropy of large scores, classes"],
     ),
@@ -229,14 +229,14 @@ const SCATTER_ADD: &[Line] = &[
 ];
 
 const ACCURACY: &[Line] = &[
-    ("the last of equals", S, &[("> logits[first + best]", ">= logits[first + best]")], &["accuracy with equal scores, classes"]),
+    ("the last of equals", S, &[("> f32(logits[first + best])", ">= f32(logits[first + best])")], &["accuracy with equal scores, classes"]),
     (
         "a class never looked at",
         S,
-        &[("var c = 1u; c < n; c++) { if (logits", "var c = 2u; c < n; c++) { if (logits")],
+        &[("var c = 1u; c < n; c++) { if (f32(logits", "var c = 2u; c < n; c++) { if (f32(logits")],
         &["accuracy [257, 10], classes"],
     ),
-    ("a dropped last class", S, &[("c < n; c++) { if (logits", "c + 1u < n; c++) { if (logits")], &["accuracy [1000, 10], classes"]),
+    ("a dropped last class", S, &[("c < n; c++) { if (f32(logits", "c + 1u < n; c++) { if (f32(logits")], &["accuracy [1000, 10], classes"]),
     ("a wrong stride", S, &[("dim(2u) + row * n", "dim(2u) + row * (n - 1u)")], &["accuracy [257, 10], classes"]),
     (
         "a last row that is stale",
@@ -526,11 +526,18 @@ const TICK: &[Line] = &[
     ),
 ];
 
+const HALF: &[Line] = &[
+    ("rounded to zero", S, &[("(a + U(0xfffu) + ((a >> U(13u)) & U(1u)))", "a")], &["f16 layers [7, 33]"]),
+    ("the sign lost", S, &[("r | (bits & U(0x80000000u))", "r")], &["f16 chain [7, 33]"]),
+    ("not rounded", G, &[("return select(bitcast<V>(r | (bits & U(0x80000000u))), x, a > U(0x7f800000u));", "return x;")], &["f16 layers [7, 33]"]),
+];
+
 const ALL: &[(&str, &[Line])] = &[
     ("gather", GATHER),
     ("lib/order", ORDER),
     ("map", MAP),
     ("lib/math", MATH),
+    ("lib/half", HALF),
     ("lib/random", RANDOM),
     ("lib/tree", TREE),
     ("lib/serial", SERIAL),

@@ -1,0 +1,112 @@
+//! f16 in memory, f32 in the twins: operands are widened before a launch, results rounded to nearest behind it. Two halves lie in a word.
+
+use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
+use crate::kernels::Kernel;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use std::ops::Range;
+
+/// Nanoseconds of one element on its way.
+const ELEMENT: f64 = 0.15;
+/// Words that are cut off together.
+const GRAIN: usize = 128;
+
+/// Words as halves.
+pub(super) fn f16s(words: &[u32]) -> &[f16] {
+    bytemuck::cast_slice(words)
+}
+
+/// Words as halves.
+pub(super) fn f16s_mut(words: &mut [u32]) -> &mut [f16] {
+    bytemuck::cast_slice_mut(words)
+}
+
+/// The elements of an operand, as they are stored.
+#[derive(Clone, Copy)]
+pub(super) enum Elements<'a> {
+    Whole(&'a [f32]),
+    Half(&'a [f16]),
+}
+
+impl<'a> Elements<'a> {
+    pub(super) fn new(words: &'a [u32], half: bool) -> Self {
+        if half { Elements::Half(f16s(words)) } else { Elements::Whole(f32s(words)) }
+    }
+
+    pub(super) fn one(&self, at: usize) -> f32 {
+        match self {
+            Elements::Whole(x) => x[at],
+            Elements::Half(x) => x[at].to_f32(),
+        }
+    }
+
+    /// `row[j] = self[at + j * step]`
+    pub(super) fn run(&self, row: &mut [f32], at: usize, step: usize) {
+        match (self, step) {
+            (_, 0) => row.fill(self.one(at)),
+            (Elements::Whole(x), 1) => row.copy_from_slice(&x[at..][..row.len()]),
+            (Elements::Half(x), 1) => x[at..][..row.len()].convert_to_f32_slice(row),
+            (Elements::Whole(x), _) => row.iter_mut().zip(x[at..].iter().step_by(step)).for_each(|(r, &v)| *r = v),
+            (Elements::Half(x), _) => row.iter_mut().zip(x[at..].iter().step_by(step)).for_each(|(r, v)| *r = v.to_f32()),
+        }
+    }
+}
+
+/// Puts f32 from element `at` of a result on, as it is stored.
+pub(super) fn put(to: &mut [u32], half: bool, at: usize, row: &[f32]) {
+    if half {
+        f16s_mut(to)[at..][..row.len()].convert_from_f32_slice(row);
+    } else {
+        f32s_mut(to)[at..][..row.len()].copy_from_slice(row);
+    }
+}
+
+/// Whether the twin reads and writes this one as it is stored, and needs no f32 beside.
+pub(super) fn native(kernel: &Kernel, binding: usize) -> bool {
+    match kernel {
+        Kernel::Map(_) | Kernel::Reduce(_) => true,
+        Kernel::Gemm(g) => (2..2 + g.extras.len()).contains(&binding),
+        _ => false,
+    }
+}
+
+/// The words that hold these halves.
+pub(super) fn words_of(elements: &Range<usize>) -> Range<usize> {
+    elements.start / 2..elements.end.div_ceil(2)
+}
+
+/// `to = from`, from element `first` on.
+pub(super) fn widen(from: &[u32], first: usize, to: &mut [u32], threads: usize) {
+    let mut workers = vec![(); parts(ELEMENT * to.len() as f64, threads)];
+    let (from, units) = (f16s(from), 0..to.len());
+    let mut writes = Writes::default();
+    writes[0] = to;
+    fork(&mut workers, units, 2 * GRAIN, [1; WRITES], writes, &|_: &mut (), part: Range<usize>, w: Writes<'_>| {
+        let [to, ..] = w;
+        from[first + part.start..][..part.len()].convert_to_f32_slice(f32s_mut(to));
+    });
+}
+
+/// `to = from`, rounded; an odd end leaves the last half as it is.
+pub(super) fn round(from: &[u32], to: &mut [u32], threads: usize) {
+    let mut workers = vec![(); parts(ELEMENT * from.len() as f64, threads)];
+    let (from, units) = (f32s(from), 0..to.len());
+    let mut writes = Writes::default();
+    writes[0] = to;
+    fork(&mut workers, units, GRAIN, [1; WRITES], writes, &|_: &mut (), part: Range<usize>, w: Writes<'_>| {
+        let [to, ..] = w;
+        let from = &from[2 * part.start..from.len().min(2 * part.end)];
+        f16s_mut(to)[..from.len()].convert_from_f32_slice(from);
+    });
+}
+
+/// The kernel with a product's f16 operands at the beginning of their buffers, and where they began: they are widened by themselves, and
+/// lie in the middle of an arena.
+pub(super) fn alone(kernel: &Kernel) -> (Option<Kernel>, [usize; 2]) {
+    let Kernel::Gemm(g) = kernel else { return (None, [0; 2]) };
+    let (mut own, mut first) = (g.clone(), [0; 2]);
+    for (i, x) in [&mut own.a, &mut own.b].into_iter().enumerate().filter(|(i, _)| g.spec.halves.input(*i)) {
+        first[i] = std::mem::take(&mut x.offset);
+    }
+    if first == [0; 2] { (None, first) } else { (Some(Kernel::Gemm(own)), first) }
+}
