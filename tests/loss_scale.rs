@@ -11,7 +11,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::collections::BTreeMap;
 
-static SUITE: Suite = Suite::new("loss_scale", 22);
+static SUITE: Suite = Suite::new("loss_scale", 24);
 
 const WIDTH: usize = 6;
 
@@ -164,7 +164,7 @@ fn in_f32_no_bit_changes() {
         let net = |out: usize| {
             Sequential::new().add(Linear::new(16)).add(Gelu).add(Dropout::new(0.2)).add(LayerNorm::new()).add(Linear::new(out))
         };
-        let custom = || loss::custom("weighed", |y, t| (0.3 * (y - t).square().mean() + (y - t).abs().mean() * 0.7) * 0.9);
+        let custom = || loss::custom("weighed", |y, t| (0.3 * (y - t).square().mean() + (y - t).abs().mean() * 0.7) * 0.35);
         let cases: [(&str, &Dataset, usize, Loss); 5] = [
             ("cross-entropy", &class, 3, CrossEntropy::new().into()),
             ("smoothed", &class, 3, CrossEntropy::new().label_smoothing(0.1).into()),
@@ -292,6 +292,29 @@ fn cuts_change_nothing() {
                 .map(|u| u + 1)
                 .collect();
             assert_eq!(whole.0.2[..skipped.len()], skipped[..], "{device}, {accumulate}");
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// A rate that is set in a loop of one's own is the next step's, however many were skipped before.
+#[test]
+fn a_rate_of_ones_own() {
+    for device in SUITE.devices() {
+        let x: Vec<f32> = (0..24).map(|i| if i % 3 == 1 { f32::NAN } else { 1.0 + i as f32 }).collect();
+        let data = Dataset::new(HostTensor::f32([24, 1], x.clone()).unwrap(), HostTensor::f32([24, 1], vec![0.0; 24]).unwrap()).unwrap();
+        let net = module(|s, x| x * s.param("w", [1], Init::Ones));
+        let c = Compile::new(Sgd::new(1.0), loss::custom("mean", |y, t| (y + t * 0.0).mean())).input([1]).loss_scale(small());
+        let mut model = net.compile(c.device(device.clone())).unwrap();
+        let mut run = model.trainer(&data, Fit::new().batch_size(1).shuffle(false)).unwrap();
+        let (mut w, mut at) = (1.0f32, 0);
+        for (call, steps) in [1usize, 4, 2, 7, 1, 5, 4].into_iter().enumerate() {
+            let rate = 0.5f32.powi(call as i32);
+            run.set_learning_rate(rate).unwrap();
+            run.steps(steps).unwrap().unwrap();
+            x[at..at + steps].iter().filter(|x| x.is_finite()).for_each(|x| w -= rate * x);
+            at += steps;
+            assert_eq!(run.model().parameter("w").unwrap().as_f32(), Some(&[w][..]), "{device}, call {call}");
         }
         SUITE.ran(1);
     }
