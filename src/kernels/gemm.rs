@@ -1,5 +1,5 @@
-use super::source::Source;
 use super::halves::{element, rounded, widened};
+use super::source::Source;
 use super::{Access, Halves, Tile, owners, to_words};
 use crate::expr::Expr;
 

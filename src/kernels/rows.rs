@@ -1,7 +1,7 @@
 //! Kernels that look at whole rows: softmax, cross-entropy, accuracy, argmax, cumsum.
 
-use super::source::Source;
 use super::halves::{element, rounded};
+use super::source::Source;
 use super::{Access, Profile, fold, to_words};
 use crate::graph::Labels;
 

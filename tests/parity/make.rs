@@ -81,7 +81,13 @@ pub struct Case {
 impl Case {
     /// A training step whose loss the body gives.
     pub fn new(name: impl Into<String>, body: impl Fn(&Make) -> Var + 'static) -> Self {
-        Case { name: name.into(), purpose: Purpose::Train, order: Order::all(1), body: Rc::new(move |m| Some(body(m))), precision: Precision::F32 }
+        Case {
+            name: name.into(),
+            purpose: Purpose::Train,
+            order: Order::all(1),
+            body: Rc::new(move |m| Some(body(m))),
+            precision: Precision::F32,
+        }
     }
 
     /// No loss: outputs alone.
