@@ -115,9 +115,7 @@ pub enum Error {
     NoDevice { wanted: String, problem: String, tried: Vec<String>, help: String },
 
     /// Mixed precision on a GPU whose shaders have no f16.
-    #[error(
-        "mixed precision needs f16 in shaders (SHADER_F16), which {device} does not have\n  where: compile.precision\n  help: {help}"
-    )]
+    #[error("mixed precision needs f16 in shaders (SHADER_F16), which {device} does not have\n  where: compile.precision\n  help: {help}")]
     NoF16 { device: String, help: String },
 
     /// The device went away.

@@ -257,7 +257,14 @@ fn frozen_layers_are_read_from_copies() {
         let (mut model, full) = (make(Precision::mixed()), losses(&mut make(Precision::F32), &digits(), 60));
         let before = model.parameter("0.weight").unwrap();
         let l = losses(&mut model, &digits(), 60);
-        assert!(l[0] != full[0] && (l[59] / full[59] - 1.0).abs() < 0.01, "{device}: {} to {}, in f32 {} to {}", l[0], l[59], full[0], full[59]);
+        assert!(
+            l[0] != full[0] && (l[59] / full[59] - 1.0).abs() < 0.01,
+            "{device}: {} to {}, in f32 {} to {}",
+            l[0],
+            l[59],
+            full[0],
+            full[59]
+        );
         assert_eq!(model.parameter("0.weight").unwrap(), before);
         SUITE.ran(1);
     }

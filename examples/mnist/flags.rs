@@ -429,8 +429,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("run.toml");
         let article = crate::article().unwrap();
-        let written =
-            flags("--seed 5 --epochs 3 --hidden 9,8,7 --activation gelu_tanh --optimizer momentum --precision mixed").recipe(article.clone()).unwrap();
+        let written = flags("--seed 5 --epochs 3 --hidden 9,8,7 --activation gelu_tanh --optimizer momentum --precision mixed")
+            .recipe(article.clone())
+            .unwrap();
         std::fs::write(&file, recipe::write(&written).unwrap()).unwrap();
         let from = format!("--recipe {}", file.display());
         assert_eq!(flags(&from).recipe(article.clone()).unwrap(), written);

@@ -65,7 +65,9 @@ fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, w:
         let mut sum = start(k);
         for r in (first..last).step_by(CHUNK) {
             let len = CHUNK.min(last - r);
-            e.chunk(|i, x| Elements::new(reads[i], k.spec.halves.input(i)).run(&mut x[..len], at(k, &k.inputs[i], row, r), k.inputs[i].along));
+            e.chunk(|i, x| {
+                Elements::new(reads[i], k.spec.halves.input(i)).run(&mut x[..len], at(k, &k.inputs[i], row, r), k.inputs[i].along)
+            });
             sum = join(k, sum, joined(k, &e.output(0)[..len]));
         }
         *out = sum as f32 * k.scale;

@@ -33,7 +33,20 @@ impl Table {
     pub(super) fn new(layout: Layout) -> Result<Self> {
         let log = LOG_ROWS * LOG_WIDTH;
         let n = layout.parameters;
-        let lengths = [n, n, STATE_WORDS, STATE_WORDS, log, log, layout.rates.words(), PARTIALS, layout.frozen, 0, layout.buffers, layout.working / 2];
+        let lengths = [
+            n,
+            n,
+            STATE_WORDS,
+            STATE_WORDS,
+            log,
+            log,
+            layout.rates.words(),
+            PARTIALS,
+            layout.frozen,
+            0,
+            layout.buffers,
+            layout.working / 2,
+        ];
         let all = lengths.into_iter().chain(std::iter::repeat_n(n, layout.moments));
         let own = all.map(zeros).collect::<Result<Vec<_>>>()?;
         let mut table = Table { own, data: Vec::new(), moments: layout.moments, wide: Vec::new() };

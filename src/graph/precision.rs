@@ -140,7 +140,12 @@ impl Precision {
     pub(crate) fn check<'a>(&self, names: impl Iterator<Item = &'a str> + Clone, f: &mut Faults) {
         for p in self.kept() {
             let found = names.clone().any(|n| covers(p, n));
-            f.check(found, "compile.precision.keep_f32", format!("`{p}` covers no layer and no parameter"), "`Model::summary` lists the names");
+            f.check(
+                found,
+                "compile.precision.keep_f32",
+                format!("`{p}` covers no layer and no parameter"),
+                "`Model::summary` lists the names",
+            );
         }
     }
 }
@@ -307,7 +312,9 @@ pub fn classes(g: &Graph, wanted: &Wanted<'_>) -> HashMap<Value, Class> {
                         }
                     }
                     // not where a loss reads it too
-                    Op::Batch { .. } if feeds[id] && readers(v).iter().all(|&(r, _)| !forward[r] || before[r] || is_product(&g.nodes[r].op)) => {
+                    Op::Batch { .. }
+                        if feeds[id] && readers(v).iter().all(|&(r, _)| !forward[r] || before[r] || is_product(&g.nodes[r].op)) =>
+                    {
                         Class::Feeds
                     }
                     Op::CrossEntropy { .. } if output == 1 && feeds[id] => Class::Feeds,
@@ -338,7 +345,8 @@ pub fn assign(g: &mut Graph, wanted: &Wanted<'_>) {
         }
     }
     // what a reshape shows is working copy where only products look
-    let mut others: HashSet<NodeId> = g.nodes.iter().filter(|n| !is_product(&n.op) || inside(&n.layer)).flat_map(|n| &n.inputs).map(|v| v.node).collect();
+    let mut others: HashSet<NodeId> =
+        g.nodes.iter().filter(|n| !is_product(&n.op) || inside(&n.layer)).flat_map(|n| &n.inputs).map(|v| v.node).collect();
     others.extend(wanted.results.iter().chain(wanted.gradients).map(|v| v.node));
     for id in 0..g.nodes.len() {
         let node = &g.nodes[id];

@@ -1,5 +1,5 @@
-use super::source::{ORDER, Source};
 use super::halves::{element, rounded};
+use super::source::{ORDER, Source};
 use super::{Access, to_words};
 use crate::graph::Field;
 use crate::tensor::DType;

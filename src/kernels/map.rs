@@ -1,5 +1,5 @@
-use super::source::{RANDOM, Source};
 use super::halves::{element, rounded, widened};
+use super::source::{RANDOM, Source};
 use super::{Access, Halves, fold, owners, to_words};
 use crate::expr::Expr;
 use crate::graph::Distribution;
@@ -175,7 +175,13 @@ impl Map {
         }
         for (i, r) in reads.iter().enumerate() {
             let four = *vector && *r != Read::One;
-            let of = if halves.input(i) { element(true, four) } else if four { v } else { one };
+            let of = if halves.input(i) {
+                element(true, four)
+            } else if four {
+                v
+            } else {
+                one
+            };
             s.buffer(&format!("in{i}"), Access::Read, of);
         }
         for o in (0..via.len()).filter(|&o| via[o] == o) {

@@ -1,5 +1,5 @@
-use super::source::{MATH, Source};
 use super::halves::{element, widened};
+use super::source::{MATH, Source};
 use super::{Access, Halves, Profile, fold, to_words};
 use crate::expr::Expr;
 

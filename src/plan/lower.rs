@@ -420,7 +420,16 @@ impl Lowering<'_> {
         (first.scale, first.output) = (1.0, 0);
         self.push(Kernel::Reduce(first), buffers, format!("{label}, pieces"), flops, elements);
         let inputs = vec![Term { offset: 0, outer: pieces, along: 1, inner: 0 }];
-        let last = Reduce { spec: spec(Expr::identity(), pieces, Halves::default()), rows, inner: 1, length: pieces, pieces: 1, scale, inputs, output: to.1 };
+        let last = Reduce {
+            spec: spec(Expr::identity(), pieces, Halves::default()),
+            rows,
+            inner: 1,
+            length: pieces,
+            pieces: 1,
+            scale,
+            inputs,
+            output: to.1,
+        };
         self.push(Kernel::Reduce(last), vec![between, to.0], label.into(), (rows * pieces) as u64, rows * pieces);
     }
 

@@ -48,7 +48,8 @@ impl Compile {
         if !self.precision.is_mixed() || device.has_f16() {
             return Ok(());
         }
-        let help = "take `Precision::F32`, update the driver, or train on `cpu`, which has f16 everywhere (`--device list` shows who has it)";
+        let help =
+            "take `Precision::F32`, update the driver, or train on `cpu`, which has f16 everywhere (`--device list` shows who has it)";
         Err(Error::NoF16 { device: device.name(), help: help.into() })
     }
 }

@@ -48,7 +48,7 @@ fn products() -> Vec<Case> {
     // below 2^-14 the steps of f16 are 2^-24, on every machine: nothing is flushed to 0
     out.push(Case::new("f16 below the normal range", |s| {
         let x = s.p([7, 20]).matmul(&s.p([20, 33])) * 3e-5;
-        end(s, &x.abs())
+        end(s, &x)
     }));
     // beyond 65504 it is infinite, in memory and for the kernel's own readers
     out.push(
@@ -79,7 +79,9 @@ fn maps() -> Vec<Case> {
     out.extend(case("chain", |_, x| (x.tanh() * x + x.sigmoid()).gelu()));
     out.extend(case("and a row", |s, x| x * s.p([x.shape().last()]) + x.square()));
     out.extend(case("and a column", |s, x| (x * s.p([x.shape()[0], 1])).tanh() + x));
-    out.extend(case("with a product of its own", |_, x| x * x.matmul(&x.transpose(x.shape().rank() - 2, x.shape().rank() - 1)).matmul(x) * 0.05));
+    out.extend(case("with a product of its own", |_, x| {
+        x * x.matmul(&x.transpose(x.shape().rank() - 2, x.shape().rank() - 1)).matmul(x) * 0.05
+    }));
     out.extend(case("seen in part", |_, x| {
         let n = x.shape().last();
         (x.slice(1, 1..n) * x.slice(1, 0..n - 1)).tanh()
@@ -116,6 +118,16 @@ fn rows() -> Vec<Case> {
         })
         .over(Order::all(32)),
     );
+    // the gradient goes straight to a product
+    for rows in [32, 300] {
+        out.push(
+            Case::new(format!("f16 slopes of a loss [{rows}, 10]"), |s| {
+                let h = (s.batch([6]).matmul(&s.p([6, 12])) * 0.3).tanh();
+                h.matmul(&s.p([12, 10])).cross_entropy(&s.classes(10))
+            })
+            .over(Order::all(rows)),
+        );
+    }
     for (smoothed, name) in [(0.0, ""), (0.1, ", smoothed")] {
         for (rows, classes) in [(32, 10), (9, 7), (65, 10)] {
             out.push(

@@ -88,7 +88,15 @@ impl Model {
         let wrt: Vec<Value> = parameters.iter().map(|(_, v)| v.value().unwrap()).collect();
         let (others, loss) = (values(others), loss.map(|l| l.value().unwrap()));
         let mut graph = self.b.finish()?;
-        let mut step = Step { graph: Graph::default(), loss, gradients: vec![], metrics: vec![], outputs: vec![], updates: vec![], precision: Default::default() };
+        let mut step = Step {
+            graph: Graph::default(),
+            loss,
+            gradients: vec![],
+            metrics: vec![],
+            outputs: vec![],
+            updates: vec![],
+            precision: Default::default(),
+        };
         let purpose = if let Some(loss) = loss {
             let grads = gradients(&mut graph, loss, &wrt)?.into_iter().map(Option::unwrap);
             step.gradients = parameters.iter().map(|p| p.0.clone()).zip(grads).collect();

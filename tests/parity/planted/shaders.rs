@@ -236,7 +236,12 @@ const ACCURACY: &[Line] = &[
         &[("var c = 1u; c < n; c++) { if (f32(logits", "var c = 2u; c < n; c++) { if (f32(logits")],
         &["accuracy [257, 10], classes"],
     ),
-    ("a dropped last class", S, &[("c < n; c++) { if (f32(logits", "c + 1u < n; c++) { if (f32(logits")], &["accuracy [1000, 10], classes"]),
+    (
+        "a dropped last class",
+        S,
+        &[("c < n; c++) { if (f32(logits", "c + 1u < n; c++) { if (f32(logits")],
+        &["accuracy [1000, 10], classes"],
+    ),
     ("a wrong stride", S, &[("dim(2u) + row * n", "dim(2u) + row * (n - 1u)")], &["accuracy [257, 10], classes"]),
     (
         "a last row that is stale",
@@ -529,7 +534,12 @@ const TICK: &[Line] = &[
 const HALF: &[Line] = &[
     ("rounded to zero", S, &[("(a + U(0xfffu) + ((a >> U(13u)) & U(1u)))", "a")], &["f16 layers [7, 33]"]),
     ("the sign lost", S, &[("r | (bits & U(0x80000000u))", "r")], &["f16 chain [7, 33]"]),
-    ("not rounded", G, &[("return select(bitcast<V>(r | (bits & U(0x80000000u))), x, a > U(0x7f800000u));", "return x;")], &["f16 layers [7, 33]"]),
+    (
+        "not rounded",
+        G,
+        &[("return select(bitcast<V>(r | (bits & U(0x80000000u))), x, a > U(0x7f800000u));", "return x;")],
+        &["f16 layers [7, 33]"],
+    ),
 ];
 
 const ALL: &[(&str, &[Line])] = &[
