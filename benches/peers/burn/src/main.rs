@@ -100,7 +100,6 @@ struct Trainer {
     at: usize,
     batch: usize,
     random: Random,
-    /// The data's: it records no gradients.
     device: Device,
     /// The loss of the latest step, on the device.
     last: Option<Tensor<1>>,
@@ -152,7 +151,8 @@ fn bench(o: &Options) -> Result<(), String> {
         "software" => Device::wgpu(DeviceKind::Cpu),
         "gpu" => Device::wgpu(DeviceKind::DefaultDevice),
         other => return Err(format!("--device {other}: there are flex, software, gpu")),
-    };
+    }
+    .autodiff();
     rayon::ThreadPoolBuilder::new().num_threads(o.threads).build_global().map_err(|e| e.to_string())?;
     let mut random = Random(1);
     let x: Vec<f32> = (0..ROWS * PIXELS).map(|_| (random.next() & 0xff_ffff) as f32 / (1 << 24) as f32).collect();
@@ -166,12 +166,11 @@ fn bench(o: &Options) -> Result<(), String> {
 
     let began = Instant::now();
     let widths = [&[PIXELS], &o.hidden[..], &[CLASSES]].concat();
-    let trained = device.clone().autodiff();
     let mut t = Trainer {
         x,
         y,
-        model: Some(Mlp::new(&widths, &trained)),
-        loss: CrossEntropyLossConfig::new().init(&trained),
+        model: Some(Mlp::new(&widths, &device)),
+        loss: CrossEntropyLossConfig::new().init(&device),
         // the epsilon of PyTorch; Burn's own is 1e-5
         optimizer: AdamConfig::new().with_epsilon(1e-8).init(),
         order: Tensor::from_data(TensorData::new(vec![0i32], [1]), &device),
