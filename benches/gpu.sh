@@ -123,7 +123,7 @@ run() {
     done
     [ $peers = 1 ] || echo "no PyTorch with CUDA for $python: no peer"
     title "gemm on $device"
-    limited 60 "$gl/gemm" --device "$device" --sizes 512,1024,2048,4096 || status=1
+    limited 90 "$gl/gemm" --device "$device" --sizes 512,1024,2048,4096 --repeats 3 || status=1
     title "dispatch on $device"
     limited 30 "$gl/dispatch" --device "$device" || status=1
     title "mnist --device $device, 3 epochs (synthetic digits where there is no data)"

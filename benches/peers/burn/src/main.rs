@@ -16,11 +16,11 @@ use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
 use std::time::Instant;
 
-const ROWS: usize = 60_000;
 const PIXELS: usize = 28 * 28;
 const CLASSES: usize = 10;
 const USAGE: &str = "usage: gradus-peer-burn [--device flex|software|gpu (flex)] [--threads N (2, flex alone)] [--hidden W,W.. (64,32)]
-       [--batch N (32)] [--steps N (500)] [--warmup N (50)] [--repeat N (5)]";
+       [--batch N (32)] [--steps N (500)] [--warmup N (50)] [--repeat N (5)]
+       [--rows N (60000; on wgpu 40000: a binding holds 128 MiB on lavapipe, and Burn keeps its images as f32)]";
 
 struct Options {
     device: String,
@@ -30,10 +30,12 @@ struct Options {
     steps: usize,
     warmup: usize,
     repeat: usize,
+    rows: Option<usize>,
 }
 
 fn options() -> Result<Options, String> {
-    let mut o = Options { device: "flex".into(), threads: 2, hidden: vec![64, 32], batch: 32, steps: 500, warmup: 50, repeat: 5 };
+    let mut o =
+        Options { device: "flex".into(), threads: 2, hidden: vec![64, 32], batch: 32, steps: 500, warmup: 50, repeat: 5, rows: None };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
         let value = args.next().ok_or_else(|| format!("{flag}: a value is missing, or it is unknown"))?;
@@ -49,6 +51,7 @@ fn options() -> Result<Options, String> {
             "--steps" => o.steps = number()?,
             "--warmup" => o.warmup = number()?,
             "--repeat" => o.repeat = number()?,
+            "--rows" => o.rows = Some(number()?),
             _ => return Err(format!("{flag}: unknown")),
         }
     }
@@ -98,9 +101,9 @@ struct Trainer {
     /// Row numbers, shuffled anew each epoch; lies on the device.
     order: Tensor<1, Int>,
     at: usize,
+    rows: usize,
     batch: usize,
     random: Random,
-    /// The data's: it records no gradients.
     device: Device,
     /// The loss of the latest step, on the device.
     last: Option<Tensor<1>>,
@@ -108,15 +111,16 @@ struct Trainer {
 
 impl Trainer {
     fn shuffle(&mut self) {
-        let mut order: Vec<i32> = (0..ROWS as i32).collect();
-        for i in (1..ROWS).rev() {
+        let rows = self.rows;
+        let mut order: Vec<i32> = (0..rows as i32).collect();
+        for i in (1..rows).rev() {
             order.swap(i, self.random.next() as usize % (i + 1));
         }
-        (self.order, self.at) = (Tensor::from_data(TensorData::new(order, [ROWS]), &self.device), 0);
+        (self.order, self.at) = (Tensor::from_data(TensorData::new(order, [rows]), &self.device), 0);
     }
 
     fn step(&mut self) {
-        if self.at + self.batch > ROWS {
+        if self.at + self.batch > self.rows {
             self.shuffle();
         }
         let rows = self.order.clone().slice([self.at..self.at + self.batch]);
@@ -152,30 +156,35 @@ fn bench(o: &Options) -> Result<(), String> {
         "software" => Device::wgpu(DeviceKind::Cpu),
         "gpu" => Device::wgpu(DeviceKind::DefaultDevice),
         other => return Err(format!("--device {other}: there are flex, software, gpu")),
-    };
+    }
+    .autodiff();
     rayon::ThreadPoolBuilder::new().num_threads(o.threads).build_global().map_err(|e| e.to_string())?;
+    let rows = o.rows.unwrap_or(if o.device == "flex" { 60_000 } else { 40_000 });
+    if rows < o.batch {
+        return Err(format!("--rows {rows}: fewer than a batch"));
+    }
     let mut random = Random(1);
-    let x: Vec<f32> = (0..ROWS * PIXELS).map(|_| (random.next() & 0xff_ffff) as f32 / (1 << 24) as f32).collect();
-    let y: Vec<i32> = (0..ROWS).map(|_| (random.next() % CLASSES as u32) as i32).collect();
+    let x: Vec<f32> = (0..rows * PIXELS).map(|_| (random.next() & 0xff_ffff) as f32 / (1 << 24) as f32).collect();
+    let y: Vec<i32> = (0..rows).map(|_| (random.next() % CLASSES as u32) as i32).collect();
 
     let opened = Instant::now();
     device.sync().map_err(|e| format!("{e:?}"))?;
     let opened = opened.elapsed();
-    let (x, y) = (Tensor::from_data(TensorData::new(x, [ROWS, PIXELS]), &device), Tensor::from_data(TensorData::new(y, [ROWS]), &device));
+    let (x, y) = (Tensor::from_data(TensorData::new(x, [rows, PIXELS]), &device), Tensor::from_data(TensorData::new(y, [rows]), &device));
     device.sync().map_err(|e| format!("{e:?}"))?;
 
     let began = Instant::now();
     let widths = [&[PIXELS], &o.hidden[..], &[CLASSES]].concat();
-    let trained = device.clone().autodiff();
     let mut t = Trainer {
         x,
         y,
-        model: Some(Mlp::new(&widths, &trained)),
-        loss: CrossEntropyLossConfig::new().init(&trained),
+        model: Some(Mlp::new(&widths, &device)),
+        loss: CrossEntropyLossConfig::new().init(&device),
         // the epsilon of PyTorch; Burn's own is 1e-5
         optimizer: AdamConfig::new().with_epsilon(1e-8).init(),
         order: Tensor::from_data(TensorData::new(vec![0i32], [1]), &device),
-        at: ROWS,
+        at: rows,
+        rows,
         batch: o.batch,
         random,
         device,
@@ -188,12 +197,16 @@ fn bench(o: &Options) -> Result<(), String> {
     let mut times = (0..o.repeat).map(|_| t.run(o.steps)).collect::<Result<Vec<f64>, _>>()?;
     times.sort_by(f64::total_cmp);
     let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0;
-    let loss = t.last.map(|l| l.into_scalar::<f32>());
+    // a device that failed on the way says so only here
+    let loss = t.last.map(|l| l.try_into_scalar::<f32>().map_err(|e| format!("{e:?}"))).transpose()?;
+    if !loss.is_some_and(f32::is_finite) {
+        return Err(format!("the loss is {loss:?}"));
+    }
     let name = if o.device == "flex" { "burn flex" } else { "burn wgpu" };
     let line = serde_json::json!({
         "peer": name, "version": version(), "device": format!("{:?}", t.device), "threads": o.threads, "layers": widths, "batch": o.batch,
         "steps": o.steps, "repeat": o.repeat, "ms_per_step": median, "min": times[0], "max": times[times.len() - 1],
-        "first_step_s": first, "warm_up_s": warm, "loss": loss,
+        "rows": rows, "first_step_s": first, "warm_up_s": warm, "loss": loss,
     });
     println!("{line}");
     Ok(())
