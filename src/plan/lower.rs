@@ -9,7 +9,7 @@ use crate::expr::{Activation, Binary, Expr, Tape};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
 use crate::kernels::words::BOUND_METRICS;
 use crate::kernels::{
-    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmSpec, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce, ReduceSpec,
+    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmCoop, GemmSpec, GemmTypes, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce, ReduceSpec,
     Softmax, Strided, Term, Tile,
 };
 use crate::tensor::DType;
@@ -290,6 +290,13 @@ impl Lowering<'_> {
         let via = bind(&mut buffers, places.iter().chain(&sum).map(|p| p.0));
         let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), tile, epilogue, row_sum: sum.is_some(), via };
         let flops = (out.size() * (2 * k + spec.epilogue.flops())) as u64;
+        let dtype = |v: Value| self.g.ty(v).dtype;
+        let types = GemmTypes {
+            a: dtype(va),
+            b: dtype(vb),
+            extras: inputs.iter().map(|o| dtype(o.value)).collect(),
+            outputs: outputs.iter().map(|v| dtype(*v)).collect(),
+        };
         let elements = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).chain(outputs).map(|v| self.size(v)).sum();
         let mut label = self.label(node, &out, &group.maps);
         if sum.is_some() {
@@ -307,7 +314,11 @@ impl Lowering<'_> {
             outputs: places.iter().map(|p| p.1).collect(),
             row_sum: sum.map_or(0, |p| p.1),
         };
-        self.push(Kernel::Gemm(gemm), buffers, label, flops, elements);
+        let kernel = match self.r.coop.and_then(|caps| GemmCoop::of(&gemm, &types, &caps)) {
+            Some(coop) => Kernel::GemmCoop(coop),
+            None => Kernel::Gemm(gemm),
+        };
+        self.push(kernel, buffers, label, flops, elements);
     }
 
     /// How an epilogue reads a value that broadcasts to the gemm's output.
