@@ -97,8 +97,7 @@ impl Case {
         let made: Vec<_> = results.iter().map(|&n| filled(&vec![u32::MAX; n], BufferUsages::STORAGE | BufferUsages::COPY_SRC)).collect();
         buffers.extend(made.iter().cloned());
         let numbered = buffers.iter().enumerate();
-        let entries: Vec<_> =
-            numbered.map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() }).collect();
+        let entries: Vec<_> = numbered.map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() }).collect();
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries });
         let staging = new(gpu, results.iter().sum(), BufferUsages::MAP_READ | BufferUsages::COPY_DST);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
@@ -139,7 +138,8 @@ impl Case {
         let wrong = |what: &str, place: String, got: f64, want: f64| {
             Err(format!("{} of {m} x {n} x {k}, {}: {what} {place} is {got} for {want}", self.kernel.name(), spec.tile))
         };
-        let near = |got: f64, want: f64, rounding: f64| (got - want).abs() <= 1e-5 * ((k as f64).sqrt() + want.abs()) + rounding * want.abs();
+        let near =
+            |got: f64, want: f64, rounding: f64| (got - want).abs() <= 1e-5 * ((k as f64).sqrt() + want.abs()) + rounding * want.abs();
         for (z, row) in (0..batch).flat_map(|z| (0..m).map(move |row| (z, row))) {
             for col in 0..n {
                 let b = |p: usize| self.b[if spec.tb { col * k + p } else { p * n + col }].to_f64();

@@ -94,8 +94,7 @@ impl GemmCoop {
         let va = fours(&gemm.a, if ta { gemm.m } else { gemm.k });
         let vb = fours(&gemm.b, if tb { gemm.k } else { gemm.n });
         let (epilogue, via) = (epilogue.clone(), via.clone());
-        let spec =
-            CoopSpec { ta, tb, va, vb, tile, epilogue, row_sum, via, extras: types.extras.clone(), outputs: types.outputs.clone() };
+        let spec = CoopSpec { ta, tb, va, vb, tile, epilogue, row_sum, via, extras: types.extras.clone(), outputs: types.outputs.clone() };
         let Gemm { m, n, k, batch, a, b, row_sum, .. } = *gemm;
         Some(GemmCoop { spec, m, n, k, batch, a, b, extras: gemm.extras.clone(), outputs: gemm.outputs.clone(), row_sum })
     }
@@ -241,12 +240,20 @@ fn products(s: &mut Source, t: &CoopTile, ta: bool, tb: bool) {
     for k in (0..t.depth).step_by(side) {
         let mut block = "    {\n".to_string();
         for i in 0..t.rows {
-            let at = if ta { format!("{k}u * A_PITCH + (row1 + {}u) / 4u", i * side) } else { format!("(row1 + {}u) * A_PITCH + {}u", i * side, k / 4) };
+            let at = if ta {
+                format!("{k}u * A_PITCH + (row1 + {}u) / 4u", i * side)
+            } else {
+                format!("(row1 + {}u) * A_PITCH + {}u", i * side, k / 4)
+            };
             // a slice that lies by columns of the matrix is read by columns
             let _ = writeln!(block, "        let a{i} = {}<{name}<f16, A>>(&tile_a[half * A_SIZE + {at}], A_PITCH);", by_columns(ta));
         }
         for j in 0..t.columns {
-            let at = if tb { format!("(col1 + {}u) * B_PITCH + {}u", j * side, k / 4) } else { format!("{k}u * B_PITCH + (col1 + {}u) / 4u", j * side) };
+            let at = if tb {
+                format!("(col1 + {}u) * B_PITCH + {}u", j * side, k / 4)
+            } else {
+                format!("{k}u * B_PITCH + (col1 + {}u) / 4u", j * side)
+            };
             let _ = writeln!(block, "        let b{j} = {}<{name}<f16, B>>(&tile_b[half * B_SIZE + {at}], B_PITCH);", by_columns(tb));
         }
         for (i, j) in cells() {
@@ -260,4 +267,68 @@ fn products(s: &mut Source, t: &CoopTile, ta: bool, tb: bool) {
         s.line(format!("    drain(own, lane, batch, row + {}u, col + {}u);", i * side, j * side));
     }
     s.line("}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expr::Expr;
+
+    const CAPS: CoopCaps = CoopCaps { side: 16, lanes: 32, workgroup_bytes: 48 << 10, threads: 1024 };
+
+    fn gemm([m, n, k]: [usize; 3], row_sum: bool) -> (Gemm, GemmTypes) {
+        let tile = Tile::Square { side: 32 };
+        let via = if row_sum { vec![0, 1] } else { vec![0] };
+        let spec = GemmSpec { ta: false, tb: true, va: false, vb: false, tile, epilogue: Expr::identity(), row_sum, via };
+        let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
+        let gemm = Gemm { spec, m, n, k, batch: 1, a: matrix(k), b: matrix(k), extras: vec![], outputs: vec![0], row_sum: 0 };
+        (gemm, GemmTypes { a: DType::F16, b: DType::F16, extras: vec![], outputs: vec![DType::F32] })
+    }
+
+    /// What the planner asks: which products go to the cooperative matrices.
+    #[test]
+    fn products_that_are_worth_it() {
+        let (g, t) = gemm([512, 1024, 784], false);
+        let of = |g: &Gemm, t: &GemmTypes| GemmCoop::of(g, t, &CAPS);
+        let made = of(&g, &t).unwrap();
+        assert!(made.spec.va && made.spec.vb && made.name() == "gemm_coop_nt" && made.grid() == [16, 8, 1]);
+        let (sums, ts) = gemm([512, 1024, 784], true);
+        assert!(of(&sums, &ts).unwrap().spec.row_sum);
+        // too small along any axis
+        for size in [[512, 10, 1024], [8, 1024, 1024], [512, 1024, 10]] {
+            assert!(of(&gemm(size, false).0, &t).is_none(), "{size:?}");
+        }
+        // other types
+        for other in [
+            GemmTypes { a: DType::F32, ..t.clone() },
+            GemmTypes { b: DType::F32, ..t.clone() },
+            GemmTypes { outputs: vec![DType::U32], ..t.clone() },
+            GemmTypes { extras: vec![DType::F32], ..t.clone() },
+        ] {
+            assert!(of(&g, &other).is_none(), "{other:?}");
+        }
+        // a binding has one type
+        let mut together = sums.clone();
+        together.spec.via = vec![0, 0];
+        assert!(of(&together, &ts).is_some());
+        assert!(of(&together, &GemmTypes { outputs: vec![DType::F16], ..ts }).is_none());
+        // no matrices of that kind
+        assert!(GemmCoop::of(&g, &t, &CoopCaps { side: 8, lanes: 16, ..CAPS }).is_none());
+    }
+
+    /// Vectors of four are whole and of nothing but the matrix.
+    #[test]
+    fn vectors_need_room() {
+        let (g, t) = gemm([512, 1024, 784], false);
+        let vectors = |change: &dyn Fn(&mut Gemm)| {
+            let mut g = g.clone();
+            change(&mut g);
+            let made = GemmCoop::of(&g, &t, &CAPS).unwrap();
+            (made.spec.va, made.spec.vb)
+        };
+        assert_eq!(vectors(&|_| {}), (true, true));
+        assert_eq!(vectors(&|g| g.a.offset = 2), (false, true));
+        assert_eq!(vectors(&|g| g.b.pitch = 785), (true, false));
+        assert_eq!(vectors(&|g| g.k = 783), (false, false));
+    }
 }

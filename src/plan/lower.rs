@@ -9,8 +9,8 @@ use crate::expr::{Activation, Binary, Expr, Tape};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, Value};
 use crate::kernels::words::BOUND_METRICS;
 use crate::kernels::{
-    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmCoop, GemmSpec, GemmTypes, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce, ReduceSpec,
-    Softmax, Strided, Term, Tile,
+    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmCoop, GemmSpec, GemmTypes, Kernel, MAX_COLUMNS, Map, Matrix, Plane,
+    Reduce, ReduceSpec, Softmax, Strided, Term, Tile,
 };
 use crate::tensor::DType;
 use std::collections::HashMap;
