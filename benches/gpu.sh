@@ -24,10 +24,11 @@ pack() {
     mkdir -p "$gl"
     git check-ignore -q .gl || echo "/.gl/" >>"$(git rev-parse --git-path info/exclude)"
     rm -f "$gl"/*
-    local step mnist
+    local step mnist gemm
     step=$(executable step bench --bench step --no-run) && mnist=$(executable mnist build --release --example mnist) || return 1
-    [ -x "$step" ] && [ -x "$mnist" ] || { echo "cargo named no executable"; return 1; }
-    strip -o "$gl/step" "$step" && strip -o "$gl/mnist" "$mnist" || return 1
+    gemm=$(executable gemm bench --bench gemm --no-run) || return 1
+    [ -x "$step" ] && [ -x "$mnist" ] && [ -x "$gemm" ] || { echo "cargo named no executable"; return 1; }
+    strip -o "$gl/step" "$step" && strip -o "$gl/mnist" "$mnist" && strip -o "$gl/gemm" "$gemm" || return 1
     local lists
     lists=$(mktemp -d)
     mkdir -p "$lists/partial"
@@ -35,7 +36,7 @@ pack() {
     apt-get -q $o update && (cd "$gl" && apt-get -q $o download $packages) ||
         echo "no packages: apt-get could not fetch them. The other machine must have its own Vulkan loader."
     rm -rf "$lists"
-    (cd "$gl" && sha256sum step mnist) && du -sh "$gl"
+    (cd "$gl" && sha256sum step mnist gemm) && du -sh "$gl"
     [ "$(du -sm "$gl" | cut -f1)" -lt 60 ] || { echo "larger than 60 MiB"; return 1; }
     echo "now: copy the repository with .gl/ to the GPU machine and run there: benches/gpu.sh run"
 }
@@ -74,7 +75,7 @@ manifest() {
 title() { printf '\n--- %s\n' "$*"; }
 
 run() {
-    [ -x "$gl/step" ] && [ -x "$gl/mnist" ] || { echo "nothing is packed in .gl: $0 pack"; return 1; }
+    [ -x "$gl/step" ] && [ -x "$gl/mnist" ] && [ -x "$gl/gemm" ] || { echo "nothing is packed in .gl: $0 pack"; return 1; }
     local lines status=0 python=${PYTHON:-python3} device=${GRADUS_DEVICE:-gpu}
     lines=$(mktemp)
     XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$(mktemp -d)}
@@ -101,6 +102,10 @@ run() {
         timeout 60 "$python" benches/peers/pytorch_step.py --device cuda --fused | tee -a "$lines" || status=1
         timeout 60 "$python" benches/peers/pytorch_step.py --device cuda --hidden 1024,1024 --batch 512 | tee -a "$lines" || status=1
     done
+    title "gemm on $device: f32 and cooperative matrices; PyTorch's float32, TF32 and float16"
+    local sizes=512,1024,2048,4096,8192
+    timeout 150 "$gl/gemm" --device "$device" --coop --sizes "$sizes" || status=1
+    [ $peers = 0 ] || timeout 60 "$python" benches/peers/pytorch_gemm.py --device cuda --sizes "$sizes" || status=1
     [ $peers = 1 ] || echo "no PyTorch with CUDA for $python: no peer"
     title "table: medians in ms a step, the first and the second round"
     grep '^{' "$lines" | sed 's/"torch"/"version"/' | awk '
