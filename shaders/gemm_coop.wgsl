@@ -3,7 +3,7 @@
 // slice is multiplied the next is on its way in registers, and goes to the other half of the memory.
 // Generated: TA, TB, BM, BN, BK, SIDE, LANES, ACROSS, THREADS, ROW_SUM, A_COLS, B_COLS (of a slice, in vectors), A_PITCH, B_PITCH (the same with the
 // padding), A_SIZE, B_SIZE (of a slice with it), a4/b4 (four elements from (major, minor) of the stored matrix, zeros past its ends), store, and
-// what has a line for each matrix or vector: Tiles, Next, fetch, stash, multiply, finish.
+// what has a line for each matrix or vector: the sums and the next vectors as private variables, fetch, stash, multiply, finish.
 //
 // No cooperative operation stands under a branch that lanes could take differently.
 
@@ -70,22 +70,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let own = thread / LANES;
     let row1 = own / ACROSS * TILES_DOWN * SIDE;
     let col1 = own % ACROSS * TILES_ACROSS * SIDE;
-    var acc: Tiles;
     var half = 0u;
     var row_sum = 0.0;
-    stash(fetch(batch, row0, col0, 0u, thread), half, thread);
+    fetch(batch, row0, col0, 0u, thread);
+    stash(half, thread);
     workgroupBarrier();
     for (var k = 0u; k < k_all; k += BK) {
-        let next = fetch(batch, row0, col0, k + BK, thread);
-        multiply(&acc, half, row1, col1);
+        fetch(batch, row0, col0, k + BK, thread);
+        multiply(half, row1, col1);
         if (ROW_SUM) {
             if (group.x == 0u && thread < BM) { row_sum = row_sum_of(half, thread, row_sum); }
         }
         half = 1u - half;
-        stash(next, half, thread);
+        stash(half, thread);
         workgroupBarrier();
     }
-    finish(&acc, own, thread % LANES, batch, row0 + row1, col0 + col1);
+    finish(own, thread % LANES, batch, row0 + row1, col0 + col1);
     if (ROW_SUM) {
         if (group.x == 0u && thread < BM && row0 + thread < dim(0u)) { store_row_sum(row0 + thread, row_sum); }
     }

@@ -218,21 +218,21 @@ fn the_self_test_refuses_a_wrong_kernel() {
     cases(1, |m| {
         assert_eq!(m.device.tensor_cores(), format!("{0}x{0} (verified)", m.caps.side));
         for e in PLANTED.iter().filter(|e| e.refused) {
-            m.gpu.plant_coop(Some(Box::new(e.rewrite())));
+            m.gpu.plant_coop(Some(e.rewrite()));
             let found = m.gpu.coop();
             let Coop::Refused { why } = &found else { panic!("{}: {found}", e.name) };
             assert!(why.contains("gemm_coop_") && why.contains(" for "), "{}: {why}", e.name);
             assert!(found.caps().is_none());
         }
         // a text that no driver takes
-        m.gpu.plant_coop(Some(Box::new(|_: &Kernel, s: String| s.replace("coopMultiplyAdd", "no_such_function"))));
+        m.gpu.plant_coop(Some(|_: &Kernel, s: String| s.replace("coopMultiplyAdd", "no_such_function")));
         assert!(matches!(m.gpu.coop(), Coop::Refused { .. }));
         // nobody asks twice
         let before = m.gpu.pipeline_count();
         assert!(matches!(m.gpu.coop(), Coop::Refused { .. }) && m.gpu.pipeline_count() == before);
         let list = Device::list();
         assert!(m.device.tensor_cores().starts_with("refused by self-test: ") && list.contains("refused by self-test"), "{list}");
-        m.gpu.plant_coop(None);
+        m.gpu.plant_coop(None::<fn(&Kernel, String) -> String>);
         assert_eq!(m.gpu.coop(), Coop::Verified(m.caps));
         let list = Device::list();
         assert!(list.contains(&format!("cooperative matrices: {0}x{0} (verified)", m.caps.side)), "{list}");

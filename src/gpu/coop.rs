@@ -177,8 +177,8 @@ impl Gpu {
 
     /// Rewrites the texts that the self-test runs, from now on, and forgets what it found: how tests plant a wrong kernel.
     #[doc(hidden)]
-    pub fn plant_coop(&self, rewrite: Option<Box<dyn Fn(&Kernel, String) -> String + Send>>) {
-        *lock(&self.coop.planted) = rewrite;
+    pub fn plant_coop(&self, rewrite: Option<impl Fn(&Kernel, String) -> String + Send + 'static>) {
+        *lock(&self.coop.planted) = rewrite.map(|r| Box::new(r) as Rewrite);
         *lock(&self.coop.verdict) = None;
     }
 

@@ -211,31 +211,34 @@ fn load(s: &mut Source, x: &str, at: usize, vector: bool, [major, minor]: [usize
     s.line("    return x;\n}");
 }
 
-/// `Next`, `fetch` and `stash`: what a thread carries of A's and B's next slices, this many vectors each.
+/// `fetch` and `stash`: what a thread carries of A's and B's next slices, this many vectors each. They and the sums are variables of their own: in
+/// a struct naga gives them offsets, which SPIR-V does not allow outside of buffers, and drivers need not take for cooperative matrices.
 fn moves(s: &mut Source, counts: [usize; 2]) {
     let all = || ["a", "b"].into_iter().zip(counts).flat_map(|(x, n)| (0..n).map(move |i| (x, i)));
-    let fields: Vec<String> = all().map(|(x, i)| format!("{x}{i}: vec4<f16>")).collect();
-    s.line(format!("struct Next {{ {} }}", fields.join(", ")));
-    s.line("fn fetch(batch: u32, row0: u32, col0: u32, k: u32, thread: u32) -> Next {\n    var next: Next;");
+    for (x, i) in all() {
+        s.line(format!("var<private> next_{x}{i}: vec4<f16>;"));
+    }
+    s.line("fn fetch(batch: u32, row0: u32, col0: u32, k: u32, thread: u32) {");
     for (x, i) in all() {
         let first = if x == "a" { "row0" } else { "col0" };
-        s.line(format!("    next.{x}{i} = fetch_{x}(batch, {first}, k, thread + {i}u * THREADS);"));
+        s.line(format!("    next_{x}{i} = fetch_{x}(batch, {first}, k, thread + {i}u * THREADS);"));
     }
-    s.line("    return next;\n}\nfn stash(next: Next, half: u32, thread: u32) {");
+    s.line("}\nfn stash(half: u32, thread: u32) {");
     for (x, i) in all() {
-        s.line(format!("    tile_{x}[place_{x}(half, thread + {i}u * THREADS)] = next.{x}{i};"));
+        s.line(format!("    tile_{x}[place_{x}(half, thread + {i}u * THREADS)] = next_{x}{i};"));
     }
     s.line("}");
 }
 
-/// `Tiles`, `multiply` and `finish`: a line for each cooperative matrix, since a loop over an array of them need not be unrolled.
+/// The sums, `multiply` and `finish`: a line for each cooperative matrix, since a loop over an array of them need not be unrolled.
 fn products(s: &mut Source, t: &CoopTile, ta: bool, tb: bool) {
     let side = t.side;
     let name = format!("coop_mat{side}x{side}");
     let cells = || (0..t.rows).flat_map(|i| (0..t.columns).map(move |j| (i, j)));
-    let fields: Vec<String> = cells().map(|(i, j)| format!("z{i}_{j}: {name}<f32, C>")).collect();
-    s.line(format!("struct Tiles {{ {} }}", fields.join(", ")));
-    s.line("fn multiply(acc: ptr<function, Tiles>, half: u32, row1: u32, col1: u32) {");
+    for (i, j) in cells() {
+        s.line(format!("var<private> z{i}_{j}: {name}<f32, C>;"));
+    }
+    s.line("fn multiply(half: u32, row1: u32, col1: u32) {");
     let by_columns = |turned: bool| if turned { "coopLoad" } else { "coopLoadT" };
     for k in (0..t.depth).step_by(side) {
         let mut block = "    {\n".to_string();
@@ -257,13 +260,13 @@ fn products(s: &mut Source, t: &CoopTile, ta: bool, tb: bool) {
             let _ = writeln!(block, "        let b{j} = {}<{name}<f16, B>>(&tile_b[half * B_SIZE + {at}], B_PITCH);", by_columns(tb));
         }
         for (i, j) in cells() {
-            let _ = writeln!(block, "        (*acc).z{i}_{j} = coopMultiplyAdd(a{i}, b{j}, (*acc).z{i}_{j});");
+            let _ = writeln!(block, "        z{i}_{j} = coopMultiplyAdd(a{i}, b{j}, z{i}_{j});");
         }
         s.line(block + "    }");
     }
-    s.line("}\nfn finish(acc: ptr<function, Tiles>, own: u32, lane: u32, batch: u32, row: u32, col: u32) {");
+    s.line("}\nfn finish(own: u32, lane: u32, batch: u32, row: u32, col: u32) {");
     for (i, j) in cells() {
-        s.line(format!("    coopStoreT((*acc).z{i}_{j}, &scratch[own * (SIDE * SIDE)], SIDE);"));
+        s.line(format!("    coopStoreT(z{i}_{j}, &scratch[own * (SIDE * SIDE)], SIDE);"));
         s.line(format!("    drain(own, lane, batch, row + {}u, col + {}u);", i * side, j * side));
     }
     s.line("}");
