@@ -74,6 +74,14 @@ manifest() {
 
 title() { printf '\n--- %s\n' "$*"; }
 
+# within SECONDS COMMAND..: no longer than that, nor than what is left of ten minutes.
+within() {
+    local left=$((580 - SECONDS)) most=$1
+    shift
+    [ $left -gt 5 ] || { echo "left out, the ten minutes are over: $*"; return 1; }
+    timeout $((left < most ? left : most)) "$@"
+}
+
 run() {
     [ -x "$gl/step" ] && [ -x "$gl/mnist" ] && [ -x "$gl/gemm" ] || { echo "nothing is packed in .gl: $0 pack"; return 1; }
     local lines status=0 python=${PYTHON:-python3} device=${GRADUS_DEVICE:-gpu}
@@ -88,24 +96,24 @@ run() {
     loader || return 1
     manifest
     title "mnist --device list"
-    timeout 60 "$gl/mnist" --device list || status=1
+    within 60 "$gl/mnist" --device list || status=1
     title "mnist --device $device, 3 epochs (synthetic digits where there is no data)"
-    timeout 120 "$gl/mnist" --device "$device" --epochs 3 || status=1
+    within 120 "$gl/mnist" --device "$device" --epochs 3 || status=1
     local peers=0
     "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null && peers=1
     for round in 1 2; do # taking turns
         title "round $round: step on $device and cpu, PyTorch on cuda"
-        timeout 100 "$gl/step" --device "$device" --only article,wide,tiny | tee -a "$lines" || status=1
-        timeout 100 "$gl/step" --device cpu --threads 2 --only article,wide | tee -a "$lines" || status=1
+        within 100 "$gl/step" --device "$device" --only article,wide,tiny | tee -a "$lines" || status=1
+        within 100 "$gl/step" --device cpu --threads 2 --only article,wide | tee -a "$lines" || status=1
         [ $peers = 1 ] || continue
-        timeout 60 "$python" benches/peers/pytorch_step.py --device cuda | tee -a "$lines" || status=1
-        timeout 60 "$python" benches/peers/pytorch_step.py --device cuda --fused | tee -a "$lines" || status=1
-        timeout 60 "$python" benches/peers/pytorch_step.py --device cuda --hidden 1024,1024 --batch 512 | tee -a "$lines" || status=1
+        within 60 "$python" benches/peers/pytorch_step.py --device cuda | tee -a "$lines" || status=1
+        within 60 "$python" benches/peers/pytorch_step.py --device cuda --fused | tee -a "$lines" || status=1
+        within 60 "$python" benches/peers/pytorch_step.py --device cuda --hidden 1024,1024 --batch 512 | tee -a "$lines" || status=1
     done
     title "gemm on $device: f32 and cooperative matrices; PyTorch's float32, TF32 and float16"
     local sizes=512,1024,2048,4096,8192
-    timeout 150 "$gl/gemm" --device "$device" --coop --sizes "$sizes" || status=1
-    [ $peers = 0 ] || timeout 60 "$python" benches/peers/pytorch_gemm.py --device cuda --sizes "$sizes" || status=1
+    within 150 "$gl/gemm" --device "$device" --coop --sizes "$sizes" || status=1
+    [ $peers = 0 ] || within 60 "$python" benches/peers/pytorch_gemm.py --device cuda --sizes "$sizes" || status=1
     [ $peers = 1 ] || echo "no PyTorch with CUDA for $python: no peer"
     title "table: medians in ms a step, the first and the second round"
     grep '^{' "$lines" | sed 's/"torch"/"version"/' | awk '

@@ -6,7 +6,7 @@
 #   tests/coop.sh run PROGRAM ARGS   any program that was built on this machine, under that driver
 #
 # The driver lives in a Debian sid root that `debootstrap` makes from this machine's own apt sources. It is kept in $GRADUS_COOP_ROOT, else
-# in ${XDG_CACHE_HOME:-~/.cache}/gradus/coop (about 600 MB), and made once; remove that folder for a fresh one. Programs keep their own binary and
+# in ${XDG_CACHE_HOME:-~/.cache}/gradus/coop (about 400 MB), and made once; remove that folder for a fresh one. Programs keep their own binary and
 # take the root's loader and libraries: nothing is installed on this machine but, where it is missing, debootstrap.
 #
 # Needs root on Debian or a relative of it, and a mirror that can be reached. Exit status 77: it cannot be set up here, and the last line says
