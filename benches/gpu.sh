@@ -122,8 +122,10 @@ run() {
         done
     done
     [ $peers = 1 ] || echo "no PyTorch with CUDA for $python: no peer"
-    title "gemm on $device"
-    limited 90 "$gl/gemm" --device "$device" --sizes 512,1024,2048,4096 --repeats 3 || status=1
+    title "gemm on $device: f32 and cooperative matrices; PyTorch's float32, TF32 and float16"
+    local sizes=512,1024,2048,4096,8192
+    limited 150 "$gl/gemm" --device "$device" --coop --sizes "$sizes" --repeats 3 || status=1
+    [ $peers = 0 ] || limited 60 "$python" benches/peers/pytorch_gemm.py --device cuda --sizes "$sizes" || status=1
     title "dispatch on $device"
     limited 30 "$gl/dispatch" --device "$device" || status=1
     title "mnist --device $device, 3 epochs (synthetic digits where there is no data)"

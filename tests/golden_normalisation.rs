@@ -87,7 +87,8 @@ fn layer_as_in_pytorch(device: &Device, case: &Value, training: bool) {
         .with_buffers(buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
     let rule = Rule::new(Expr::of(2, |x| vec![x[0].clone()]), 0);
     let (mut s, profile) = session(device, Layout::of(&arena, 0));
-    let request = Request { step: &step, purpose: Purpose::Train, part: Part::Whole, batch: 1, arena: &arena, rule: &rule, profile };
+    let request =
+        Request { step: &step, purpose: Purpose::Train, part: Part::Whole, batch: 1, arena: &arena, rule: &rule, profile, coop: None };
     let program = Arc::new(plan(&request).unwrap());
     for e in &arena.entries {
         let from = if e.name == "x" || e.name == "g" { &case[&e.name] } else { &case["weights"][&e.name] };

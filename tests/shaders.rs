@@ -1,5 +1,5 @@
 //! Every specialisation that the parity tables meet, on both profiles: validated by naga, translated to SPIR-V, MSL and HLSL, and held
-//! against what browsers promise. Needs no device.
+//! against what browsers promise. Needs no device. The kernel on cooperative matrices is no browser's: SPIR-V, and MSL at 8x8.
 
 #![allow(dead_code, clippy::type_complexity)] // of parity's modules only the tables are used
 
@@ -7,6 +7,8 @@
 mod cases;
 #[path = "common/mod.rs"]
 mod common;
+#[path = "coop/product.rs"]
+mod coop;
 #[path = "parity/corners.rs"]
 mod corners;
 #[path = "parity/custom.rs"]
@@ -31,14 +33,14 @@ mod scaled;
 mod tolerance;
 
 use common::{Job, Suite};
-use gradus::kernels::{Access, Commit, Kernel, Part as Piece, Profile, Scaling};
+use gradus::kernels::{Access, Commit, CoopTile, Kernel, Part as Piece, Profile, Scaling};
 use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
 use gradus::plan::{Launch, Part};
 use make::{Case, no_rule};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::BTreeMap;
 
-static SUITE: Suite = Suite::new("shaders", 1, || 1, false);
+static SUITE: Suite = Suite::new("shaders", 2, || 2, false);
 
 const STORAGE_BUFFERS: usize = 8;
 const WORKGROUP_BYTES: u32 = 16_384;
@@ -179,6 +181,56 @@ fn every_specialisation() -> Result<(), String> {
     let counts: Vec<String> = names.iter().map(|(n, c)| format!("{c} {n}")).collect();
     common::say(&format!("{} specialisations are valid WGSL, SPIR-V, MSL and HLSL: {}", all.len(), counts.join(", ")));
     Ok(())
+}
+
+/// Every tile, layout and ending of the kernel on cooperative matrices, operands in vectors and in elements.
+fn cooperative() -> Result<(), String> {
+    use naga::back::{msl, spv};
+    let wanted = Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
+    let mut seen = BTreeMap::new();
+    for tile in CoopTile::table() {
+        for layout in coop::LAYOUTS {
+            for finish in coop::FINISHES {
+                for size in [[64, 64, 64], [33, 35, 37]] {
+                    let kernel = coop::Product::new(size, layout, finish, tile).kernel();
+                    let source = kernel.source();
+                    let fault = |e: String| format!("{} {tile}: {e}\n{source}", kernel.name());
+                    let module = naga::front::wgsl::parse_str(&source).map_err(|e| fault(e.emit_to_string(&source)))?;
+                    let checked = Validator::new(ValidationFlags::all(), wanted).validate(&module);
+                    let info = checked.map_err(|e| fault(e.emit_to_string(&source)))?;
+                    spv::write_vec(&module, &info, &spv::Options::default(), None).map_err(|e| fault(format!("SPIR-V: {e}")))?;
+                    // Metal has matrices of 8x8 alone; naga 30 panics on any in HLSL
+                    if tile.side == 8 {
+                        let metal = msl::Options { lang_version: (2, 4), ..Default::default() };
+                        msl::write_string(&module, &info, &metal, &msl::PipelineOptions::default())
+                            .map_err(|e| fault(format!("MSL: {e}")))?;
+                    }
+                    let layouter = {
+                        let mut l = naga::proc::Layouter::default();
+                        l.update(module.to_ctx()).map_err(|e| e.to_string())?;
+                        l
+                    };
+                    let shared = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
+                    let bytes = shared.map(|(_, v)| layouter[v.ty].size as usize).sum::<usize>();
+                    if bytes != tile.workgroup_bytes(layout.0, layout.1) {
+                        return Err(fault(format!(
+                            "{bytes} bytes of workgroup memory, and the table says {}",
+                            tile.workgroup_bytes(layout.0, layout.1)
+                        )));
+                    }
+                    *seen.entry(tile.to_string()).or_insert(0) += 1;
+                }
+            }
+        }
+    }
+    let counts: Vec<String> = seen.iter().map(|(n, c)| format!("{c} {n}")).collect();
+    common::say(&format!("cooperative matrices, valid WGSL and SPIR-V, and MSL at 8x8: {}", counts.join(", ")));
+    Ok(())
+}
+
+#[test]
+fn cooperative_matrices() {
+    SUITE.test(vec![Job::new("cooperative matrices", cooperative)]);
 }
 
 /// The check can fail.

@@ -1,6 +1,6 @@
 use super::fork::{WRITES, Writes, cost, parts};
 use super::table::{Place, Table};
-use super::{accumulate, commit, custom, direction, fault, gather, gemm, halves, map, optimizer, reduce, rows, take as by_index, tick};
+use super::{accumulate, commit, custom, direction, fault, gather, gemm, gemm_coop, halves, map, optimizer, reduce, rows, take as by_index, tick};
 use crate::error::Result;
 use crate::expr::{Evaluator, Expr, Node};
 use crate::kernels::words::RATE_WIDTH;
@@ -175,6 +175,7 @@ impl Ready {
             Kernel::Map(k) => map::run(k, workers, reads, writes),
             Kernel::Reduce(k) => reduce::run(k, workers, reads, writes),
             Kernel::Gemm(k) => gemm::run(k, threads, workers, reads, writes),
+            Kernel::GemmCoop(k) => gemm_coop::run(k, threads, workers, reads, writes),
             Kernel::Softmax(k) => rows::softmax(k, threads, reads, writes),
             Kernel::CrossEntropy(k) => rows::cross_entropy(k, threads, workers, reads, writes),
             Kernel::Accuracy(k) => rows::accuracy(k, reads, writes),
@@ -202,6 +203,7 @@ fn bindings(kernel: &Kernel, spans: usize) -> Vec<usize> {
     let via = match kernel {
         Kernel::Map(k) => &k.spec.via,
         Kernel::Gemm(k) => &k.spec.via,
+        Kernel::GemmCoop(k) => &k.spec.via,
         _ => return (0..spans).collect(),
     };
     let first = spans.saturating_sub(via.len());
@@ -215,6 +217,7 @@ fn spans(kernel: &Kernel) -> Vec<Range<usize>> {
         Kernel::Map(k) => map::spans(k),
         Kernel::Reduce(k) => reduce::spans(k),
         Kernel::Gemm(k) => gemm::spans(k),
+        Kernel::GemmCoop(k) => gemm_coop::spans(k),
         Kernel::Softmax(k) => rows::softmax_spans(k),
         Kernel::CrossEntropy(k) => rows::cross_entropy_spans(k),
         Kernel::Accuracy(k) => rows::accuracy_spans(k),
@@ -246,6 +249,7 @@ fn formula(kernel: &Kernel, threads: usize) -> Option<(&Expr, usize)> {
             return Some((f, parts(gemm::work(k) + cost(f) * (k.batch * k.m * k.n) as f64, threads)));
         }
         Kernel::CrossEntropy(k) => (&k.epilogue.as_ref()?.0, k.rows * k.classes),
+        Kernel::GemmCoop(k) => (&k.spec.epilogue, k.batch * k.m * k.n),
         Kernel::Direction(k) => (&k.rule, k.size),
         Kernel::Optimizer(k) => (&k.rule, k.size),
         _ => return None,

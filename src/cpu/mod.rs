@@ -13,6 +13,7 @@ mod direction;
 mod fork;
 mod gather;
 mod gemm;
+mod gemm_coop;
 mod halves;
 mod launch;
 mod map;

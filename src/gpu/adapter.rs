@@ -62,7 +62,7 @@ impl AdapterSummary {
         let (least, most) = self.subgroup_lanes;
         let lanes = if least == most { format!("subgroups of {least}") } else { format!("subgroups of {least} to {most}") };
         let matrices = match (self.cooperative, self.matrices.is_empty()) {
-            (false, _) => "no cooperative matrices".into(),
+            (false, _) => "cooperative matrices: none".into(),
             (true, true) => "cooperative matrices, of sizes that it does not tell".into(),
             (true, false) => format!("cooperative matrices {}", self.matrices.join(", ")),
         };

@@ -14,6 +14,7 @@ pub struct Gpu {
     failure: Arc<Mutex<Option<Failure>>>,
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) cache: Option<super::pipeline_cache::PipelineCache>,
+    pub(super) coop: super::coop::Known,
 }
 
 pub(super) struct Pipeline {
@@ -68,7 +69,7 @@ impl Gpu {
     /// Opens the adapter with all its limits.
     pub async fn open_async(summary: &AdapterSummary) -> Result<Gpu> {
         let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE | super::profile::WANTED;
-        let descriptor = wgpu::DeviceDescriptor {
+        let plain = wgpu::DeviceDescriptor {
             label: Some("gradus"),
             required_features: summary.adapter.features() & wanted,
             required_limits: summary.adapter.limits(),
@@ -76,7 +77,18 @@ impl Gpu {
             memory_hints: wgpu::MemoryHints::Performance,
             trace: wgpu::Trace::Off,
         };
-        let opened = summary.adapter.request_device(&descriptor).await;
+        let mut coop = super::coop::caps(summary);
+        let mut opened = None;
+        if coop.is_ok() {
+            match summary.adapter.request_device(&super::coop::with(&plain)).await {
+                Ok(device) => opened = Some(device),
+                Err(e) => coop = Err(format!("the driver opens no device with them: {e}")),
+            }
+        }
+        let opened = match opened {
+            Some(device) => Ok(device),
+            None => summary.adapter.request_device(&plain).await,
+        };
         let (device, queue) = opened.map_err(|e| Error::NoDevice {
             wanted: summary.name.clone(),
             problem: format!("the driver refused to open it: {e}"),
@@ -113,6 +125,7 @@ impl Gpu {
             queue,
             pipelines: Mutex::default(),
             failure,
+            coop: super::coop::Known::new(coop),
         })
     }
 
@@ -192,6 +205,9 @@ impl Gpu {
         let checked = checked || matches!(kernel, Kernel::Custom(_));
         if let Kernel::Custom(c) = kernel {
             c.runs_on_gpus()?;
+        }
+        if let Kernel::GemmCoop(k) = kernel {
+            self.takes(k)?;
         }
         self.compiled(kernel.name(), source, &kernel.accesses(), checked).map_err(|e| match (kernel, e) {
             (Kernel::Custom(c), Error::DeviceFault { problem, .. }) => c.bad_shader(problem),

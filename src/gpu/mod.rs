@@ -1,15 +1,18 @@
 //! The only room that knows wgpu: adapters, a device, buffers, pipelines, running a [`Program`](crate::plan::Program).
 
 mod adapter;
+mod coop;
 mod device;
 #[cfg(not(target_arch = "wasm32"))]
 mod pipeline_cache;
 mod pipelines;
 mod plant;
 mod profile;
+mod self_test;
 mod session;
 
 pub use adapter::{AdapterKind, AdapterSummary, adapters, adapters_async};
+pub use coop::Coop;
 pub use device::Gpu;
 pub use session::GpuSession;
 

@@ -11,6 +11,7 @@ mod direction;
 mod gate;
 mod gather;
 mod gemm;
+mod gemm_coop;
 mod gemm_tile;
 mod halves;
 mod log;
@@ -33,7 +34,8 @@ pub use direction::{Direction, Ratios};
 pub use gate::Gate;
 pub use gather::{Gather, GatherField};
 pub use gemm::{Gemm, GemmSpec, Matrix, Plane};
-pub use gemm_tile::Tile;
+pub use gemm_coop::{CoopSpec, GemmCoop, GemmTypes};
+pub use gemm_tile::{CoopCaps, CoopTile, Tile};
 pub use halves::Halves;
 pub use log::{LOG_HEAD, LogShape, MAX_COLUMNS};
 pub use map::{Draw, Map, MapSpec, Read, Strided, Window};
@@ -94,6 +96,8 @@ pub enum Kernel {
     Reduce(Reduce),
     /// Matrix products.
     Gemm(Gemm),
+    /// Matrix products on cooperative matrices.
+    GemmCoop(GemmCoop),
     /// Softmax over rows.
     Softmax(Softmax),
     /// Softmax cross-entropy with its gradient.
@@ -136,6 +140,7 @@ macro_rules! each {
             Kernel::Map($k) => $e,
             Kernel::Reduce($k) => $e,
             Kernel::Gemm($k) => $e,
+            Kernel::GemmCoop($k) => $e,
             Kernel::Softmax($k) => $e,
             Kernel::CrossEntropy($k) => $e,
             Kernel::Accuracy($k) => $e,
@@ -164,6 +169,7 @@ impl Kernel {
             Kernel::Map(_) => "map".into(),
             Kernel::Reduce(_) => "reduce".into(),
             Kernel::Gemm(g) => g.name(),
+            Kernel::GemmCoop(g) => g.name(),
             Kernel::Softmax(k) => if k.log { "log_softmax" } else { "softmax" }.into(),
             Kernel::CrossEntropy(_) => "cross_entropy".into(),
             Kernel::Accuracy(_) => "accuracy".into(),

@@ -38,7 +38,7 @@ pub use units::{Made, Unit, Window};
 
 use crate::error::{Error, Result};
 use crate::graph::{Field, Graph, Precision, Value};
-use crate::kernels::{Kernel, LogShape, Profile, RateTable};
+use crate::kernels::{CoopCaps, Kernel, LogShape, Profile, RateTable};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
 
@@ -287,6 +287,8 @@ pub struct Request<'a> {
     pub rule: &'a Rule,
     /// The kind of machine.
     pub profile: Profile,
+    /// Its cooperative matrices, where products of f16 shall use them.
+    pub coop: Option<CoopCaps>,
 }
 
 /// Plans a step.

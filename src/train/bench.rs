@@ -45,7 +45,16 @@ impl Bench {
         let Built { step: written, .. } = build(&*model.module, &model.settings, purpose, batch, &fields)?;
         let step = written.simplified()?;
         let (arena, rule, profile) = (&model.arena, &model.rule, model.device.profile());
-        let program = plant(plan(&Request { step: &written, purpose, part: Part::Whole, batch, arena, rule, profile })?);
+        let program = plant(plan(&Request {
+            step: &written,
+            purpose,
+            part: Part::Whole,
+            batch,
+            arena,
+            rule,
+            profile,
+            coop: model.device.coop_for(&written),
+        })?);
 
         model.check_limits(&rows, &program)?;
 

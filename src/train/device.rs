@@ -3,8 +3,10 @@ use crate::cpu::CpuSession;
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, AdapterSummary, Gpu, GpuSession};
-use crate::kernels::Profile;
-use crate::plan::{Layout, Session};
+#[cfg(feature = "gpu")]
+use crate::graph::{Node, Op};
+use crate::kernels::{CoopCaps, Profile};
+use crate::plan::{Layout, Session, Step};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -83,6 +85,9 @@ pub struct Device {
     choice: DeviceChoice,
     machine: Machine,
     checked: bool,
+    /// Whether products use cooperative matrices; by the kind of device where nobody said.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+    coop: Option<bool>,
     note: String,
     pub(super) limit: Option<MemoryLimit>,
     /// Tests take f16 away.
@@ -120,7 +125,8 @@ impl Device {
 
     /// The CPU with this many threads; 0 for all. The number never changes a result.
     pub fn cpu_threads(threads: usize) -> Self {
-        Device { choice: DeviceChoice::Cpu, machine: Machine::Cpu { threads }, checked: false, note: String::new(), limit: None, no_f16: false }
+        let machine = Machine::Cpu { threads };
+        Device { choice: DeviceChoice::Cpu, machine, checked: false, coop: None, note: String::new(), limit: None, no_f16: false }
     }
 
     /// Keeps wgpu's bounds checks in the shaders; off by default. The CPU always checks.
@@ -128,6 +134,46 @@ impl Device {
     pub fn checked(mut self, checked: bool) -> Self {
         self.checked = checked;
         self
+    }
+
+    /// Whether products of f16 use the GPU's cooperative matrices (tensor cores), where it has some and they pass a self-test.
+    ///
+    /// By default they do on a real GPU, and do not on one in software, where they are slower than plain arithmetic. Off is for drivers that
+    /// err in ways that the test does not see. It is no part of a recipe, and changes no program without f16.
+    ///
+    /// ```
+    /// # use gradus::train::Device;
+    /// let device = Device::cpu().cooperative_matrices(false);
+    /// assert_eq!(device.tensor_cores(), "none: it is no GPU");
+    /// ```
+    #[must_use]
+    pub fn cooperative_matrices(mut self, on: bool) -> Self {
+        self.coop = Some(on);
+        self
+    }
+
+    /// What is known of its cooperative matrices: `8x8 (verified)`, `refused by self-test: ..`, or `none: ..` and why. The first call on a device
+    /// that has some runs the self-test.
+    pub fn tensor_cores(&self) -> String {
+        match &self.machine {
+            Machine::Cpu { .. } => "none: it is no GPU".into(),
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) => g.coop().to_string(),
+        }
+    }
+
+    /// The cooperative matrices that a program of this step shall use. Without a product of f16 nobody asks the device.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn coop_for(&self, step: &Step) -> Option<CoopCaps> {
+        let gpu = self.gpu().filter(|g| self.coop.unwrap_or(g.summary.is_gpu()))?;
+        let wanted = |n: &Node| step.precision.is_mixed() && matches!(n.op, Op::MatMul { .. });
+        if step.graph.nodes.iter().any(wanted) { gpu.coop().caps() } else { None }
+    }
+
+    /// None: there is no GPU.
+    #[cfg(not(feature = "gpu"))]
+    pub(crate) fn coop_for(&self, _: &Step) -> Option<CoopCaps> {
+        None
     }
 
     /// The device for a choice.
@@ -166,7 +212,10 @@ impl Device {
         let mut tried = Vec::new();
         for a in all.iter().filter(wanted) {
             match Gpu::open(a) {
-                Ok(gpu) => return Ok(Device { choice, machine: Machine::Gpu(gpu), checked: false, note: String::new(), limit: None, no_f16: false }),
+                Ok(gpu) => {
+                    let machine = Machine::Gpu(gpu);
+                    return Ok(Device { choice, machine, checked: false, coop: None, note: String::new(), limit: None, no_f16: false });
+                }
                 Err(e) => tried.push(e.to_string()),
             }
         }

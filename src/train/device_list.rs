@@ -9,7 +9,8 @@ use crate::gpu::{self, AdapterSummary, Gpu};
 
 impl Device {
     /// Every adapter, for people: back end, type, driver, f16, subgroups, cooperative matrices, memory; whether `auto` takes it, and why or
-    /// why not; what to install where there is no GPU. Opens GPUs until one opens, as `auto` does.
+    /// why not; what to install where there is no GPU. Opens GPUs until one opens, as `auto` does, and those with cooperative matrices, whose
+    /// self-test tells whether they can be used.
     ///
     /// ```
     /// let text = gradus::train::Device::list();
@@ -50,7 +51,13 @@ struct Found {
 #[cfg(feature = "gpu")]
 impl Found {
     fn of(a: &AdapterSummary) -> Self {
-        Found { name: a.name.clone(), gpu: a.is_gpu(), details: a.details() }
+        let mut details = a.details();
+        // a claim is worth what the self-test says of it
+        if let (true, Some(line)) = (a.cooperative, details.iter_mut().find(|l| l.contains("cooperative matrices"))) {
+            let verdict = Gpu::open(a).map_or_else(|e| format!("not tested: {}", e.code()), |gpu| gpu.coop().to_string());
+            *line += &format!("; cooperative matrices: {verdict}");
+        }
+        Found { name: a.name.clone(), gpu: a.is_gpu(), details }
     }
 }
 

@@ -122,8 +122,16 @@ impl Model {
         };
         let step = Step { outputs: vec![(name.into(), value)], ..built.step };
         let (batch, rule, profile) = (rows.len(), &self.rule, self.device.profile());
-        let program =
-            plan(&Request { step: &step, purpose: Purpose::Predict, part: Part::Whole, batch, arena: &self.arena, rule, profile })?;
+        let program = plan(&Request {
+            step: &step,
+            purpose: Purpose::Predict,
+            part: Part::Whole,
+            batch,
+            arena: &self.arena,
+            rule,
+            profile,
+            coop: self.device.coop_for(&step),
+        })?;
         self.check_limits(rows, &program)?;
         let program = Arc::new(program);
         self.healed(|m| m.run_once(&program, rows))

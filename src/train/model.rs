@@ -276,8 +276,16 @@ impl Model {
 
     fn planned(&mut self, built: Built, purpose: Purpose, part: Part, batch: usize) -> Result<Arc<Program>> {
         self.face.meet(built.face, || format!("built for {purpose:?} with a batch of {batch}"))?;
-        let request =
-            Request { step: &built.step, purpose, part, batch, arena: &self.arena, rule: &self.rule, profile: self.device.profile() };
+        let request = Request {
+            step: &built.step,
+            purpose,
+            part,
+            batch,
+            arena: &self.arena,
+            rule: &self.rule,
+            profile: self.device.profile(),
+            coop: self.device.coop_for(&built.step),
+        };
         let program = Arc::new(plan(&request)?);
         tracing::debug!(?purpose, batch, launches = program.launches.len(), "planned a step");
         Ok(program)

@@ -24,7 +24,7 @@ fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batc
     let arena = Arena::with_frozen(built.face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), false)))
         .with_buffers(built.face.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
     let rule = settings.rule();
-    plan(&Request { step: &built.step, purpose, part: Part::Whole, batch, arena: &arena, rule: &rule, profile }).unwrap()
+    plan(&Request { step: &built.step, purpose, part: Part::Whole, batch, arena: &arena, rule: &rule, profile, coop: None }).unwrap()
 }
 
 /// What stands between two linear layers.

@@ -346,7 +346,7 @@ impl Built {
     /// The training program for this part of an update.
     pub fn part(&self, profile: Profile, rule: &Rule, part: Part) -> Result<Program, String> {
         let (purpose, batch) = (self.purpose, self.order.batch);
-        plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, profile }).map_err(|e| e.to_string())
+        plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, profile, coop: None }).map_err(|e| e.to_string())
     }
 
     fn feed(&self, op: &Op, batch: u32) -> Option<Data<f64>> {

@@ -107,7 +107,7 @@ impl Model {
             Purpose::Predict
         };
         step.graph = graph;
-        let program = plan(&Request { step: &step, purpose, part: Part::Whole, batch, arena: &arena, rule: &adam(), profile })?;
+        let program = plan(&Request { step: &step, purpose, part: Part::Whole, batch, arena: &arena, rule: &adam(), profile, coop: None })?;
         Ok(Planned { step, program: Arc::new(program) })
     }
 }

@@ -1,0 +1,229 @@
+//! Whether an adapter's cooperative matrices can be used: what it says of them, and whether they multiply as they should.
+//!
+//! Drivers are known to lie here, and wgpu holds no shader against the adapter's list of shapes: so a device is asked for the feature only where
+//! the list has what our kernel uses, and the kernel is run against sums on the host before the first program takes it.
+
+use super::AdapterSummary;
+use super::device::{Gpu, lock};
+use super::plant::Rewrite;
+use crate::error::{Error, Result};
+use crate::kernels::{CoopCaps, CoopTile, GemmCoop, Kernel};
+use std::fmt;
+use std::sync::Mutex;
+use wgpu::wgt::{CooperativeMatrixProperties, CooperativeScalarType as Scalar};
+
+/// What is known of a device's cooperative matrices (tensor cores).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Coop {
+    /// It has none that the kernels can use.
+    None {
+        /// What is missing.
+        why: String,
+    },
+    /// It says that it has them, and they gave wrong products.
+    Refused {
+        /// What was wrong.
+        why: String,
+    },
+    /// They gave the right products.
+    Verified(CoopCaps),
+}
+
+impl Coop {
+    /// What kernels may use.
+    pub fn caps(&self) -> Option<CoopCaps> {
+        if let Coop::Verified(caps) = self { Some(*caps) } else { None }
+    }
+}
+
+/// `8x8 (verified)`, `refused by self-test: ..` or `none: ..`.
+impl fmt::Display for Coop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Coop::None { why } => write!(f, "none: {why}"),
+            Coop::Refused { why } => write!(f, "refused by self-test: {why}"),
+            Coop::Verified(c) => write!(f, "{0}x{0} (verified)", c.side),
+        }
+    }
+}
+
+/// What a device knows of its own: what it was opened with, and what the self-test found once it was asked.
+pub(super) struct Known {
+    /// What it was opened with, or why without.
+    opened: std::result::Result<CoopCaps, String>,
+    verdict: Mutex<Option<Coop>>,
+    planted: Mutex<Option<Rewrite>>,
+}
+
+impl Known {
+    pub(super) fn new(opened: std::result::Result<CoopCaps, String>) -> Self {
+        Known { opened, verdict: Mutex::default(), planted: Mutex::default() }
+    }
+}
+
+/// Adapters whose device failed while it was tested: opened anew, they are not tried again.
+static FAILED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+/// What a device of this adapter can be opened with, or why without.
+pub(super) fn caps(summary: &AdapterSummary) -> std::result::Result<CoopCaps, String> {
+    let (features, limits) = (summary.adapter.features(), summary.adapter.limits());
+    if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        return Err("the adapter has none".into());
+    }
+    if !features.contains(wgpu::Features::SHADER_F16) {
+        return Err("the adapter has no f16".into());
+    }
+    let key = key(summary);
+    if let Some((_, why)) = lock(&FAILED).iter().find(|(k, _)| *k == key) {
+        return Err(format!("the device failed in the self-test: {why}"));
+    }
+    fit(
+        &summary.adapter.cooperative_matrix_properties(),
+        summary.subgroup_lanes,
+        limits.max_compute_workgroup_storage_size,
+        limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+    )
+}
+
+/// The largest shape of the list that the kernels have tiles for.
+fn fit(
+    list: &[CooperativeMatrixProperties],
+    (least, most): (u32, u32),
+    workgroup_bytes: u32,
+    threads: u32,
+) -> std::result::Result<CoopCaps, String> {
+    // the kernel takes a subgroup's number from the invocation's
+    if least != most {
+        return Err(format!("its subgroups have {least} to {most} lanes, and the kernel needs one size"));
+    }
+    let square = |p: &&CooperativeMatrixProperties| {
+        let same = p.m_size == p.n_size && p.n_size == p.k_size;
+        same && matches!(p.m_size, 8 | 16) && p.ab_type == Scalar::F16 && p.cr_type == Scalar::F32 && !p.saturating_accumulation
+    };
+    let mut sides: Vec<u32> = list.iter().filter(square).map(|p| p.m_size).collect();
+    sides.sort_unstable_by(|a, b| b.cmp(a));
+    if sides.is_empty() {
+        return Err("none is 8x8x8 or 16x16x16 from f16 to f32".into());
+    }
+    let of = |side: u32| CoopCaps {
+        side: side as usize,
+        lanes: least as usize,
+        workgroup_bytes: workgroup_bytes as usize,
+        threads: threads as usize,
+    };
+    let found = sides.iter().map(|&s| of(s)).find(|c| !CoopTile::all(c).is_empty());
+    found.ok_or_else(|| format!("no tile fits {workgroup_bytes} bytes of workgroup memory and subgroups of {least}"))
+}
+
+/// The same device with the feature. It changes nothing for shaders that do not use it.
+pub(super) fn with(plain: &wgpu::DeviceDescriptor<'static>) -> wgpu::DeviceDescriptor<'static> {
+    wgpu::DeviceDescriptor {
+        required_features: plain.required_features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+        // SAFETY: what wgpu leaves open here is whether a shader's shapes and types are those that the adapter lists. One kernel uses them,
+        // `gemm_coop`: `Gpu::takes` lets no tile through whose shape `fit` did not find in that list, its operands are f16 by construction, and
+        // tests validate and translate its texts. A user's own kernel cannot: its text stands behind the place of `enable`.
+        experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+        ..plain.clone()
+    }
+}
+
+fn key(summary: &AdapterSummary) -> String {
+    format!("{} {} {}", summary.index, summary.name, summary.driver)
+}
+
+impl Gpu {
+    /// What this device's cooperative matrices are good for. The first call runs the self-test where there are any: some products, compiled
+    /// and run, against sums in f64.
+    pub fn coop(&self) -> Coop {
+        let mut verdict = lock(&self.coop.verdict);
+        if let Some(known) = &*verdict {
+            return known.clone();
+        }
+        let found = match &self.coop.opened {
+            Err(why) => Coop::None { why: why.clone() },
+            Ok(caps) => match self.self_test(caps) {
+                Ok(()) => Coop::Verified(*caps),
+                Err(why) => {
+                    tracing::warn!(device = self.summary.name, why, "cooperative matrices refused by the self-test: products do without");
+                    Coop::Refused { why }
+                }
+            },
+        };
+        *verdict = Some(found.clone());
+        found
+    }
+
+    /// Fails for a tile that this device's matrices were not opened for: wgpu does not look.
+    pub(super) fn takes(&self, kernel: &GemmCoop) -> Result<()> {
+        let tile = kernel.spec.tile;
+        let fits = self.coop.opened.as_ref().is_ok_and(|caps| tile.runs_on(caps, kernel.spec.ta, kernel.spec.tb));
+        if fits {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            what: format!("{} with the tile {tile}, subgroups of {}", kernel.name(), tile.lanes),
+            at: format!("{}, whose cooperative matrices are {}", self.summary.name, self.opened_with()),
+            help: "take a product without cooperative matrices, or a tile of `CoopTile::all`".into(),
+        })
+    }
+
+    fn opened_with(&self) -> String {
+        match &self.coop.opened {
+            Ok(c) => format!("{0}x{0} by subgroups of {1}", c.side, c.lanes),
+            Err(why) => format!("none: {why}"),
+        }
+    }
+
+    /// Rewrites the texts that the self-test runs, from now on, and forgets what it found: how tests plant a wrong kernel.
+    #[doc(hidden)]
+    pub fn plant_coop(&self, rewrite: Option<impl Fn(&Kernel, String) -> String + Send + 'static>) {
+        *lock(&self.coop.planted) = rewrite.map(|r| Box::new(r) as Rewrite);
+        *lock(&self.coop.verdict) = None;
+    }
+
+    fn self_test(&self, caps: &CoopCaps) -> std::result::Result<(), String> {
+        let planted = lock(&self.coop.planted);
+        let found = super::self_test::run(self, caps, planted.as_ref());
+        if let Err(why) = &found
+            && self.is_lost()
+        {
+            lock(&FAILED).push((key(&self.summary), why.clone()));
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(side: u32, ab_type: Scalar, cr_type: Scalar) -> CooperativeMatrixProperties {
+        CooperativeMatrixProperties { m_size: side, n_size: side, k_size: side, ab_type, cr_type, saturating_accumulation: false }
+    }
+
+    #[test]
+    fn the_adapters_list_decides() {
+        let (f16, f32) = (Scalar::F16, Scalar::F32);
+        let both = [shape(8, f16, f32), shape(16, f16, f16), shape(16, f16, f32)];
+        let caps = |list: &[_], lanes, bytes| fit(list, lanes, bytes, 1024);
+        assert_eq!(caps(&both, (32, 32), 48 << 10).unwrap().side, 16);
+        assert_eq!(caps(&both[..2], (8, 8), 32 << 10).unwrap().side, 8);
+        // the larger one has no tile for subgroups of 8
+        assert_eq!(caps(&both, (8, 8), 32 << 10).unwrap().side, 8);
+        let refused = [
+            (caps(&both, (8, 32), 48 << 10), "8 to 32 lanes"),
+            (caps(&both, (64, 64), 48 << 10), "subgroups of 64"),
+            (caps(&both, (32, 32), 4 << 10), "4096 bytes"),
+            (caps(&both[1..2], (32, 32), 48 << 10), "none is"),
+            (caps(&[], (32, 32), 48 << 10), "none is"),
+            (fit(&both, (32, 32), 48 << 10, 64), "no tile"),
+        ];
+        for (found, why) in refused {
+            assert!(found.as_ref().is_err_and(|e| e.contains(why)), "{why}: {found:?}");
+        }
+        let odd = CooperativeMatrixProperties { k_size: 8, ..both[2] };
+        let saturating = CooperativeMatrixProperties { saturating_accumulation: true, ..both[2] };
+        assert!(caps(&[odd, saturating], (32, 32), 48 << 10).is_err());
+    }
+}
