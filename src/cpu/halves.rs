@@ -64,7 +64,7 @@ pub(super) fn put(to: &mut [u32], half: bool, at: usize, row: &[f32]) {
 /// Whether the twin reads and writes this one as it is stored, and needs no f32 beside.
 pub(super) fn native(kernel: &Kernel) -> bool {
     // a product's are widened piece by piece
-    matches!(kernel, Kernel::Map(_) | Kernel::Reduce(_) | Kernel::Gemm(_))
+    matches!(kernel, Kernel::Map(_) | Kernel::Reduce(_) | Kernel::Gemm(_) | Kernel::Gather(_))
 }
 
 /// The words that hold these halves.
