@@ -1,5 +1,6 @@
 use super::fault;
-use super::fork::{WRITES, Writes, f32s_mut, fork, parts, wide};
+use super::fork::{WRITES, Writes, f32s, f32s_mut, fork_halves, parts, wide};
+use super::halves::put;
 use crate::error::Result;
 use crate::graph::Field;
 use crate::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
@@ -7,6 +8,9 @@ use crate::kernels::{Gather, GatherField};
 use crate::rng::Permutation;
 use crate::tensor::DType;
 use std::ops::Range;
+
+/// Most threads that a batch is shared out to.
+const MOST: usize = 64;
 
 /// Words of a field's row in the batch.
 fn width(f: &Field) -> usize {
@@ -34,14 +38,26 @@ pub(super) fn run(k: &Gather, threads: usize, reads: &[&[u32]], writes: Writes<'
     let mut widths = [0; WRITES];
     widths.iter_mut().zip(&k.fields).for_each(|(w, f)| *w = width(&f.field));
     let cost = 30.0 + 0.15 * widths.iter().sum::<usize>() as f64;
-    let mut workers = vec![(); parts(cost * k.batch as f64, threads)];
-    fork(&mut workers, 0..k.batch, 1, widths, writes, &|_: &mut (), batch: Range<usize>, mut w: Writes<'_>| {
+    // rows that become f16 are made here first
+    let mut beside = [const { Vec::<u32>::new() }; MOST];
+    let workers = &mut beside[..parts(cost * k.batch as f64, threads.min(MOST))];
+    let mut steps = widths.map(|w| 2 * w);
+    k.fields.iter().zip(&mut steps).filter(|(f, _)| f.half).for_each(|(_, s)| *s /= 2);
+    // two rows of halves fill whole words
+    fork_halves(workers, 0..k.batch, 2, steps, writes, &|beside: &mut Vec<u32>, batch: Range<usize>, mut w: Writes<'_>| {
         for (i, row) in batch.enumerate() {
             let at = cursor + row;
             let source = order.map_or(at, |o| o.at(at as u32) as usize);
             for (((f, from), to), &width) in k.fields.iter().zip(data).zip(&mut w).zip(&widths) {
                 let words = f.field.words();
-                one_row(&f.field, &from[source * words..][..words], &mut to[i * width..][..width]);
+                let from = &from[source * words..][..words];
+                if f.half {
+                    beside.resize(width.max(beside.len()), 0);
+                    one_row(&f.field, from, &mut beside[..width]);
+                    put(to, true, i * width, &f32s(beside)[..width]);
+                } else {
+                    one_row(&f.field, from, &mut to[i * width..][..width]);
+                }
             }
         }
     });

@@ -60,6 +60,19 @@ pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[
     }
 }
 
+/// Adds further terms to a product that is stored as it is, and to its row sums.
+pub(super) fn add(k: &Gemm, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
+    let (a, b) = (f32s(reads[0]), f32s(reads[1]));
+    if k.spec.row_sum {
+        let out = std::mem::take(&mut writes[k.outputs.len()]);
+        let before = f32s(out).to_vec();
+        row_sums(k, threads, a, out);
+        f32s_mut(out).iter_mut().zip(before).for_each(|(s, b)| *s += b);
+    }
+    let within = parts(work(k), threads);
+    product(k, within, &a[k.a.offset..], &b[k.b.offset..], f32s_mut(writes[0]), true);
+}
+
 /// A guess at the nanoseconds of the products alone.
 pub(super) fn work(k: &Gemm) -> f64 {
     TERM * (k.batch * k.m * k.n * k.k) as f64
@@ -166,10 +179,10 @@ fn one_block(k: &Gemm, block: &Block, a: &[f32], b: &[f32], c: &Shared<'_>) {
     let first = (block.batch * k.m + block.rows.start) * k.n + block.columns.start;
     let c = (c, first, k.n, 1);
     if k.spec.tb && (m <= FEW && m < n || n <= NARROW) {
-        multiply([m, n, depth], a, b, c, 1);
+        multiply([m, n, depth], a, b, c, 1, false);
     } else {
         let turned = |(x, row, column)| (x, column, row);
-        multiply([n, m, depth], turned(b), turned(a), (c.0, first, 1, k.n), 1);
+        multiply([n, m, depth], turned(b), turned(a), (c.0, first, 1, k.n), 1, false);
     }
 }
 
@@ -231,7 +244,7 @@ fn products(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     writes[0] = bytemuck::cast_slice_mut(c);
     fork(&mut workers, 0..k.batch, 1, [size; WRITES], writes, &|_: &mut (), batch: Range<usize>, w: Writes<'_>| {
         for (i, c) in batch.zip(f32s_mut(w[0]).chunks_exact_mut(size.max(1))) {
-            product(k, within, &a[k.a.offset + i * k.a.batch..], &b[k.b.offset + i * k.b.batch..], c);
+            product(k, within, &a[k.a.offset + i * k.a.batch..], &b[k.b.offset + i * k.b.batch..], c, false);
         }
     });
 }
@@ -246,7 +259,7 @@ const FEW: usize = 32;
 ///
 /// The crate's kernels like columns, so they are given `C^T = B^T A^T`. Their threads share out whole tiles and never a sum: any number
 /// gives the same bits (a test holds them to it).
-fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
+fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32], add: bool) {
     let (m, n, depth) = (k.m, k.n, k.k);
     if m * n == 0 {
         return;
@@ -258,10 +271,10 @@ fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     let b = factor(b, depth, n, k.b.pitch, k.spec.tb);
     // where the processor hides the size of this cache (some virtual machines) the crate would never return
     if CACHE_INFO[1].cache_bytes == 0 {
-        plainly([n, depth], a, b, c);
+        plainly([n, depth], a, b, c, add);
     } else {
         let turned = |(x, row, column)| (x, column, row);
-        multiply([n, m, depth], turned(b), turned(a), (&Shared::new(c), 0, 1, n), threads);
+        multiply([n, m, depth], turned(b), turned(a), (&Shared::new(c), 0, 1, n), threads, add);
     }
 }
 
@@ -279,6 +292,7 @@ fn multiply(
     b: Factor<'_>,
     (c, first, row, column): (&Shared<'_>, usize, usize, usize),
     threads: usize,
+    add: bool,
 ) {
     let reach = |x: Factor<'_>, rows: usize, columns: usize| (rows - 1) * x.1 as usize + (columns - 1) * x.2 as usize + 1;
     assert!(reach(a, m, k) <= a.0.len() && reach(b, k, n) <= b.0.len() && first + (m - 1) * row + (n - 1) * column < c.len);
@@ -286,7 +300,7 @@ fn multiply(
     let gemm = gemm_f32::gemm::f32::get_gemm_fn();
     // SAFETY: the function reads A at i * a.1 + p * a.2 and B at p * b.1 + j * b.2, and writes C at i * row + j * column, for i < m, j < n,
     // p < k. None of the three is 0, no step is negative, and the largest of each index was just checked. C was
-    // borrowed mutably, so that it overlaps neither factor, and its elements here are the caller's. `read_dst` is false: C need hold nothing.
+    // borrowed mutably, so that it overlaps neither factor, and its elements here are the caller's. `read_dst` is `add`: else C need hold nothing.
     unsafe {
         gemm(
             m,
@@ -295,14 +309,14 @@ fn multiply(
             c.at.add(first),
             column as isize,
             row as isize,
-            false,
+            add,
             a.0.as_ptr(),
             a.2,
             a.1,
             b.0.as_ptr(),
             b.2,
             b.1,
-            0.0,
+            if add { 1.0 } else { 0.0 },
             1.0,
             false,
             false,
@@ -313,11 +327,13 @@ fn multiply(
 }
 
 /// `C = A B` in plain loops over rows of `n`.
-fn plainly([n, k]: [usize; 2], a: Factor<'_>, b: Factor<'_>, c: &mut [f32]) {
+fn plainly([n, k]: [usize; 2], a: Factor<'_>, b: Factor<'_>, c: &mut [f32], add: bool) {
     let steps = |x: Factor<'_>| (x.1 as usize, x.2 as usize);
     let ((a_row, a_column), (b_row, b_column)) = (steps(a), steps(b));
     for (i, row) in c.chunks_exact_mut(n).enumerate() {
-        row.fill(0.0);
+        if !add {
+            row.fill(0.0);
+        }
         for p in 0..k {
             let x = a.0[i * a_row + p * a_column];
             row.iter_mut().zip(b.0[p * b_row..].iter().step_by(b_column)).for_each(|(c, y)| *c += x * y);
@@ -452,7 +468,7 @@ mod tests {
                 );
                 let (a, b) = (factor(&x, m, k, a.pitch, ta), factor(&y, k, n, b.pitch, tb));
                 let mut plain = vec![f32::NAN; m * n];
-                plainly([n, k], a, b, &mut plain);
+                plainly([n, k], a, b, &mut plain, false);
                 // the same with an epilogue, whose operand lies along the rows and whose second output is the product
                 let f = Expr::of(2, |x| vec![(&x[0] + &x[1]).relu(), x[0].clone()]);
                 let spec = GemmSpec { epilogue: f.clone(), row_sum: false, ..gemm.spec.clone() };

@@ -1,4 +1,5 @@
 use super::fork::{WRITES, Writes, cost, parts};
+use super::halves::Piece;
 use super::table::{Place, Table};
 use super::{accumulate, commit, custom, direction, fault, gather, gemm, gemm_coop, halves, map, optimizer, reduce, rows, take as by_index, tick};
 use crate::error::Result;
@@ -23,12 +24,12 @@ pub(super) struct Ready {
     cuts: Vec<Cut>,
     /// One for each thread that the launch is worth.
     workers: Vec<Evaluator>,
-    /// The reads that are f16, and which of their elements are widened to which place.
-    widened: Vec<(usize, Range<usize>, usize)>,
+    /// The reads that are f16 and widened, and which of their elements.
+    widened: Vec<(usize, Range<usize>)>,
     /// The writes that are f16, and their elements.
     rounded: Vec<(usize, usize)>,
-    /// The kernel, where what it reads is widened to another place.
-    kernel: Option<Kernel>,
+    /// A product's parts, where it reads or stores f16.
+    pieces: Vec<halves::Piece>,
 }
 
 #[derive(Debug)]
@@ -52,9 +53,8 @@ impl Ready {
         if let Some((_, id)) = l.buffers.iter().enumerate().find(|(i, id)| twice(*i, id)) {
             return refuse(format!("it binds {id:?} twice, to write it"));
         }
-        let (kernel, moved) = halves::alone(&l.kernel);
         let (reads, taken, cuts, workers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut r = Ready { reads, taken, cuts, workers, widened: Vec::new(), rounded: Vec::new(), kernel };
+        let mut r = Ready { reads, taken, cuts, workers, widened: Vec::new(), rounded: Vec::new(), pieces: halves::pieces(&l.kernel) };
         let halved = l.kernel.halves();
         for (i, (b, mut span)) in bindings.into_iter().zip(spans).enumerate() {
             let (id, access) = (l.buffers[b], accesses[b]);
@@ -67,14 +67,13 @@ impl Ready {
             if halved.get(i).copied().unwrap_or(false) {
                 let elements = span.clone();
                 span = halves::words_of(&elements);
-                if halves::native(&l.kernel, i) {
+                if halves::native(&l.kernel) {
                 } else if access == Access::Write {
                     r.rounded.push((r.cuts.len(), elements.len()));
                     table.make_wide(READS + r.cuts.len(), elements.len())?;
                 } else {
-                    let to = elements.start - moved.get(r.reads.len()).copied().unwrap_or(0);
-                    table.make_wide(r.reads.len(), to + elements.len())?;
-                    r.widened.push((r.reads.len(), elements, to));
+                    table.make_wide(r.reads.len(), elements.end)?;
+                    r.widened.push((r.reads.len(), elements));
                 }
             }
             let held = table.words(place).len();
@@ -91,6 +90,14 @@ impl Ready {
                 }
                 (Access::Write, Place::Data(_)) => return refuse("it writes data".into()),
                 _ => r.reads.push(place),
+            }
+        }
+        for p in &r.pieces {
+            for (i, elements) in p.widen.iter().enumerate() {
+                table.make_wide(i, elements.as_ref().map_or(0, Range::len))?;
+            }
+            for o in (0..p.gemm.outputs.len()).filter(|o| p.gemm.spec.halves.output(*o)) {
+                table.make_wide(READS + o, p.gemm.batch * p.gemm.m * p.gemm.n)?;
             }
         }
         if r.reads.len() > READS || r.cuts.len() > WRITES {
@@ -148,10 +155,14 @@ impl Ready {
         let mut reads = [&[][..]; READS];
         reads.iter_mut().zip(&self.reads).for_each(|(r, &place)| *r = table.words(place));
         let (wide, results) = wide.split_at_mut(READS.min(wide.len()));
-        for (read, elements, to) in &self.widened {
-            halves::widen(reads[*read], elements.start, &mut wide[*read][*to..][..elements.len()], threads);
+        if !self.pieces.is_empty() {
+            self.product(&reads, writes, wide, results, threads);
+            return Ok(());
         }
-        self.widened.iter().for_each(|(read, ..)| reads[*read] = &wide[*read]);
+        for (read, elements) in &self.widened {
+            halves::widen(reads[*read], elements.start, &mut wide[*read][elements.clone()], threads);
+        }
+        self.widened.iter().for_each(|(read, _)| reads[*read] = &wide[*read]);
         let reads = &reads[..self.reads.len()];
         // the twins write f32 beside, which then goes where it belongs
         let mut rounded = Writes::default();
@@ -169,9 +180,50 @@ impl Ready {
         Ok(())
     }
 
+    /// A product that reads or stores f16, piece by piece.
+    fn product(
+        &mut self,
+        reads: &[&[u32]; READS],
+        mut writes: Writes<'_>,
+        wide: &mut [Vec<u32>],
+        results: &mut [Vec<u32>],
+        threads: usize,
+    ) {
+        let Self { pieces, workers, .. } = self;
+        for Piece { gemm: g, widen, rows, adds } in pieces {
+            for (i, elements) in widen.iter().enumerate() {
+                if let Some(elements) = elements {
+                    halves::widen(reads[i], elements.start, &mut wide[i][..elements.len()], threads);
+                }
+            }
+            let mut read = *reads;
+            (0..2).filter(|i| g.spec.halves.input(*i)).for_each(|i| read[i] = &wide[i]);
+            let row = g.n * g.batch;
+            let part = rows.start * row..rows.end * row;
+            let mut both = Writes::default();
+            let mut spare = results.iter_mut();
+            for (o, dest) in writes.iter_mut().enumerate().take(g.spec.via.len()) {
+                both[o] = match spare.next().filter(|_| g.spec.halves.output(o)) {
+                    Some(beside) => &mut beside[..part.len()],
+                    None if o < g.outputs.len() => &mut dest[part.clone()],
+                    None => &mut dest[rows.clone()],
+                };
+            }
+            let read = &read[..2 + g.extras.len()];
+            if *adds {
+                gemm::add(g, threads, read, both)
+            } else {
+                gemm::run(g, threads, workers, read, both)
+            }
+            for o in (0..g.outputs.len()).filter(|o| g.spec.halves.output(*o)) {
+                halves::round(&results[o][..part.len()], &mut writes[o][halves::words_of(&part)], threads);
+            }
+        }
+    }
+
     fn twin(&mut self, kernel: &Kernel, reads: &[&[u32]], writes: Writes<'_>, threads: usize) -> Result<()> {
         let workers = &mut self.workers;
-        match self.kernel.as_ref().unwrap_or(kernel) {
+        match kernel {
             Kernel::Map(k) => map::run(k, workers, reads, writes),
             Kernel::Reduce(k) => reduce::run(k, workers, reads, writes),
             Kernel::Gemm(k) => gemm::run(k, threads, workers, reads, writes),

@@ -37,6 +37,11 @@ fn products() -> Vec<Case> {
             }));
         }
     }
+    // more rows, and more terms in their gradients, than the CPU widens at once
+    out.push(
+        Case::new("f16 products of many rows", |s| end(s, &((s.batch([6]).matmul(&s.p([6, 9])) + s.p([9])) * 0.3).tanh()))
+            .over(Order::all(1101)),
+    );
     // weights straight from their copies, a bias and a residual in the epilogue
     for (rows, wide) in [(7, 33), (8, 32)] {
         out.push(Case::new(format!("f16 layers [{rows}, {wide}]"), move |s| {
