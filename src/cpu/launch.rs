@@ -1,7 +1,9 @@
 use super::fork::{WRITES, Writes, cost, parts};
 use super::halves::Piece;
 use super::table::{Place, Table};
-use super::{accumulate, commit, custom, direction, fault, gather, gemm, gemm_coop, halves, map, optimizer, reduce, rows, take as by_index, tick};
+use super::{
+    accumulate, commit, custom, direction, fault, gather, gemm, gemm_coop, halves, map, optimizer, reduce, rows, take as by_index, tick,
+};
 use crate::error::Result;
 use crate::expr::{Evaluator, Expr, Node};
 use crate::kernels::words::RATE_WIDTH;

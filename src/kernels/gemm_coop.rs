@@ -103,7 +103,17 @@ impl GemmCoop {
     pub fn widened(&self) -> Gemm {
         let CoopSpec { ta, tb, ref epilogue, row_sum, ref via, .. } = self.spec;
         let tile = Tile::Direct { rows: 8, vectors: 1 };
-        let spec = GemmSpec { ta, tb, va: false, vb: false, tile, epilogue: epilogue.clone(), row_sum, via: via.clone(), halves: Halves::default() };
+        let spec = GemmSpec {
+            ta,
+            tb,
+            va: false,
+            vb: false,
+            tile,
+            epilogue: epilogue.clone(),
+            row_sum,
+            via: via.clone(),
+            halves: Halves::default(),
+        };
         let Self { m, n, k, batch, a, b, row_sum, .. } = *self;
         Gemm { spec, m, n, k, batch, a, b, extras: self.extras.clone(), outputs: self.outputs.clone(), row_sum }
     }
@@ -282,7 +292,17 @@ mod tests {
     fn gemm([m, n, k]: [usize; 3], row_sum: bool) -> (Gemm, GemmTypes) {
         let tile = Tile::Split;
         let via = if row_sum { vec![0, 1] } else { vec![0] };
-        let spec = GemmSpec { ta: false, tb: true, va: false, vb: false, tile, epilogue: Expr::identity(), row_sum, via, halves: Halves::default() };
+        let spec = GemmSpec {
+            ta: false,
+            tb: true,
+            va: false,
+            vb: false,
+            tile,
+            epilogue: Expr::identity(),
+            row_sum,
+            via,
+            halves: Halves::default(),
+        };
         let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
         let gemm = Gemm { spec, m, n, k, batch: 1, a: matrix(k), b: matrix(k), extras: vec![], outputs: vec![0], row_sum: 0 };
         (gemm, GemmTypes { a: DType::F16, b: DType::F16, extras: vec![], outputs: vec![DType::F32] })

@@ -9,8 +9,8 @@ use crate::expr::{Activation, Binary, Expr, Tape, Unary};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, StateField, Value};
 use crate::kernels::words::{BOUND_METRICS, STATE_LOSS_SCALE};
 use crate::kernels::{
-    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmCoop, GemmSpec, GemmTypes, Halves, Kernel, MAX_COLUMNS, Map, Matrix, Plane,
-    Reduce, ReduceSpec, Softmax, Strided, Term, Tile,
+    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmCoop, GemmSpec, GemmTypes, Halves, Kernel, MAX_COLUMNS, Map, Matrix,
+    Plane, Reduce, ReduceSpec, Softmax, Strided, Term, Tile,
 };
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -474,7 +474,8 @@ impl Lowering<'_> {
                 let (loss, hits) = (self.assign(part(0)), self.assign(part(2)));
                 // what rides on the gradient takes its place
                 let outputs = self.groups.outputs(group);
-                let slope = gradient.then(|| self.assign(outputs.first().copied().unwrap_or(part(1))));
+                let stored = outputs.first().copied().unwrap_or(part(1));
+                let slope = gradient.then(|| self.assign(stored));
                 let epilogue = outputs.first().map(|_| self.formula(group, Some(part(1)), &outputs));
                 let epilogue = epilogue.map(|(f, inputs)| (f, inputs.first().map(|o| self.place(o.value))));
                 let factor = epilogue.as_ref().and_then(|e| e.1);
@@ -490,7 +491,7 @@ impl Lowering<'_> {
                     offsets: [offset, y_offset, to_loss.1, to_hits.1, slope.map_or(0, |p| p.1)],
                     epilogue: epilogue.map(|(f, factor)| (f, factor.map_or(0, |p| p.1))),
                     half,
-                    half_gradient: gradient && self.half(part(1)),
+                    half_gradient: gradient && self.half(stored),
                 };
                 let mut buffers = vec![x, y, to_loss.0, to_hits.0];
                 buffers.extend(slope.into_iter().chain(factor).map(|p| p.0));

@@ -29,7 +29,8 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
     let bytes: Vec<usize> = draft.virtuals.iter().map(|b| b.next_multiple_of(GRAIN)).collect();
     // what no launch touches takes no slot
     let used: Vec<usize> = (0..n).filter(|&v| born[v] < end).collect();
-    let lives_of = |bytes: &[usize]| -> Vec<Life> { used.iter().map(|&v| Life { born: born[v], dies: dies[v], bytes: bytes[v] }).collect() };
+    let lives_of =
+        |bytes: &[usize]| -> Vec<Life> { used.iter().map(|&v| Life { born: born[v], dies: dies[v], bytes: bytes[v] }).collect() };
     let lives = lives_of(&bytes);
     let (live_bytes, coloured) = (slots::bound(&lives), slots::colour(&lives));
     let mut slot_of = vec![usize::MAX; n];

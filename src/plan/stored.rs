@@ -70,7 +70,13 @@ fn made(g: &Graph, groups: &Groups) -> HashSet<Value> {
         match group.core {
             Core::Maps | Core::Gemm(_) => out.extend(groups.outputs(group)),
             Core::Reduce(n) => _ = out.insert(n.into()),
-            Core::Rows(n) => out.extend((0..g.nodes[n].outputs.len()).map(|output| Value { node: n, output })),
+            Core::Rows(n) => {
+                // what rides on a gradient takes its place
+                let riding = groups.outputs(group);
+                let own = (0..g.nodes[n].outputs.len()).filter(|&output| output != 1 || riding.is_empty());
+                out.extend(own.map(|output| Value { node: n, output }));
+                out.extend(riding);
+            }
         }
     }
     out

@@ -91,7 +91,9 @@ pub fn evaluate_all<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, w
         let node = &g.nodes[id];
         let outputs = match &node.op {
             _ if !live => None,
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => Some(stored(node, vec![fed(node, feed)?])),
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => {
+                Some(stored(node, vec![fed(node, feed)?]))
+            }
             _ => {
                 let operands: Vec<&Data<T>> = node.inputs.iter().filter_map(|v| all.get(v.node)?.as_ref()?.get(v.output)).collect();
                 Some(evaluate_node(g, id, &operands)?)

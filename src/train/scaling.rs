@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 impl Compile {
     /// Multiplies the loss before its gradients are made, and divides them before they are used: for gradients that would be lost in f16. None
-    /// by default. See [`LossScale`]; [`Model::loss_scale`] tells where it stands, [`StepReport`](super::StepReport) and
+    /// by default in f32, and [`LossScale::dynamic`] in mixed precision. See [`LossScale`]; [`Model::loss_scale`] tells where it stands, [`StepReport`](super::StepReport) and
     /// [`History`](super::History) what was skipped.
     ///
     /// One launch a step, the same that [`Compile::clip_norm`] takes: they share it. In f32 the gradients have the bits that they have without
@@ -25,12 +25,15 @@ impl Compile {
 
     /// How the loss is scaled, if it is.
     pub(super) fn scaling(&self) -> Option<(Scaling, f32)> {
-        self.loss_scale.as_ref().and_then(LossScale::scaling)
+        match self.loss_scale {
+            None if self.precision.is_mixed() => LossScale::from(LossScale::dynamic()).scaling(),
+            given => given.and_then(|s| s.scaling()),
+        }
     }
 }
 
 impl Model {
-    /// The loss scale as it stands behind all steps that were reported; `None` without [`Compile::loss_scale`].
+    /// The loss scale as it stands behind all steps that were reported; `None` where there is none ([`Compile::loss_scale`]).
     pub fn loss_scale(&self) -> Option<LossScaleState> {
         self.scaler.map(|s| LossScaleState { scale: s.scale, growth_tracker: s.count, skipped: s.skipped })
     }
