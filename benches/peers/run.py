@@ -13,10 +13,10 @@ $BURN, else target/peers/release/gradus-peer-burn, is there. That is made, in a 
 
 A peer that is missing or fails is named and left out. Cases: the article's 784-64-32-10 at batch 32 and the wide 784-1024-1024-10
 at batch 512; all train with Adam on random data of MNIST's shape that lies on the device (Burn on wgpu with 40,000 rows: more of
-its f32 images do not fit in a binding of lavapipe). Every round runs each peer once; a
-figure is the median over the rounds, with the least and the most. Ratios are the peer's time over gradus': above 1 gradus is
-faster; of the medians, and the least and most within a round. `control` is fixed arithmetic inside the gradus runs: where it
-moved, others used the machine, and the ratios are worth less.
+its f32 images do not fit in a binding of lavapipe). Every round runs each peer once; a figure is the median over the rounds, with
+the least and the most. Ratios are the peer's time over gradus': above 1 gradus is faster; of the medians, and the least and most
+within a round. `control` is fixed arithmetic inside the gradus runs: where it moved, others used the machine, and the ratios are
+worth less.
 """
 
 import argparse
@@ -81,10 +81,10 @@ def the_peers(args):
         else:
             absent["JAX"] = "no Python here imports jax: set JAX to one that does"
     burn = pathlib.Path(os.environ.get("BURN") or ROOT / "target/peers/release/gradus-peer-burn")
-    name, on = ("Burn flex", "flex") if args.device == "cpu" else ("Burn wgpu", args.device)
+    name, kind = ("Burn flex", "flex") if args.device == "cpu" else ("Burn wgpu", args.device)
     if burn.exists():
         length = SLOW if args.device == "software" else LENGTH
-        peers[name] = lambda case: [str(burn), "--device", on, *threads, *CASES[case], *length[case]]
+        peers[name] = lambda case: [str(burn), "--device", kind, *threads, *CASES[case], *length[case]]
     else:
         absent[name] = f"{burn} is not built: see the head of this script"
     return peers, absent
