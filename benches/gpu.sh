@@ -110,12 +110,14 @@ run() {
     for round in 1 2; do # taking turns
         title "round $round: step on $device and cpu, PyTorch on cuda"
         limited 60 "$gl/step" --device "$device" --only article,wide,tiny | tee -a "$lines" || status=1
+        limited 30 "$gl/step" --device "$device" --only wide --precision mixed | tee -a "$lines" || status=1
         limited 60 "$gl/step" --device cpu --threads 2 --only article,wide | tee -a "$lines" || status=1
         [ $peers = 1 ] || continue
         for case in "--hidden 64,32 --batch 32" "--hidden 1024,1024 --batch 512"; do
             limited 40 "$python" benches/peers/pytorch_step.py --device cuda $case | tee -a "$lines" || status=1
             limited 40 "$python" benches/peers/pytorch_step.py --device cuda $case --fused | tee -a "$lines" || status=1
             limited 40 "$python" benches/peers/pytorch_step.py --device cuda $case --graph | tee -a "$lines" || status=1
+            limited 40 "$python" benches/peers/pytorch_step.py --device cuda $case --fused --amp | tee -a "$lines" || status=1
             # needs a C++ compiler and Triton there: its absence is no fault of ours
             limited 90 "$python" benches/peers/pytorch_step.py --device cuda $case --compile --fused 2>"$errors" | tee -a "$lines" ||
                 echo "PyTorch compiled: left out, $(tail -n 1 "$errors")"
@@ -136,7 +138,7 @@ run() {
             if (!match($0, "\"" key "\": ?(\\[[^]]*\\]|\"[^\"]*\"|[^,}]*)")) return ""
             s = substr($0, RSTART, RLENGTH); sub("^\"" key "\": ?", "", s); gsub(/"/, "", s); gsub(/ /, "", s); return s
         }
-        { key = get("peer") (get("fused") == "true" ? " fused" : "") (get("compile") == "true" ? " compiled" : "") (get("graph") == "true" ? " graph" : "") "|" get("device") "|" get("layers") "|" get("batch")
+        { key = get("peer") (get("fused") == "true" ? " fused" : "") (get("compile") == "true" ? " compiled" : "") (get("graph") == "true" ? " graph" : "") (get("amp") == "true" ? " AMP" : "") (get("precision") == "mixed" ? " mixed" : "") "|" get("device") "|" get("layers") "|" get("batch")
           if (!(key in row)) order[++n] = key
           row[key] = row[key] sprintf("%12.4f", get("ms_per_step")); launches[key] = get("launches") }
         END { for (i = 1; i <= n; i++) { split(order[i], f, "|")

@@ -22,7 +22,7 @@ use std::time::Instant;
 const PIXELS: usize = 28 * 28;
 const CLASSES: usize = 10;
 const USAGE: &str = "usage: cargo bench --bench step -- [--device auto|gpu|gpu:INDEX|gpu:NAME|software|cpu|list] [--threads N (cpu)]
-       [--seconds S a row (2)] [--repeats N (5)] [--only article,wide,tiny (article,wide)] [--profile (a table of launches instead)]";
+       [--seconds S a row (2)] [--repeats N (5)] [--only article,wide,tiny (article,wide)] [--precision f32|mixed (f32)] [--profile (a table of launches instead)]";
 
 /// A network and a batch.
 struct Case {
@@ -47,11 +47,20 @@ struct Options {
     repeats: usize,
     only: Vec<String>,
     profile: bool,
+    precision: Precision,
 }
 
 fn options() -> Result<Options, String> {
     let device = std::env::var("GRADUS_DEVICE").unwrap_or("auto".into());
-    let mut o = Options { device, threads: 0, seconds: 2.0, repeats: 5, only: vec!["article".into(), "wide".into()], profile: false };
+    let mut o = Options {
+        device,
+        threads: 0,
+        seconds: 2.0,
+        repeats: 5,
+        only: vec!["article".into(), "wide".into()],
+        profile: false,
+        precision: Precision::F32,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
         if flag == "--bench" {
@@ -68,6 +77,7 @@ fn options() -> Result<Options, String> {
             "--threads" => o.threads = value.parse().map_err(|_| bad())?,
             "--seconds" => o.seconds = value.parse().ok().filter(|s| *s > 0.0).ok_or_else(bad)?,
             "--repeats" => o.repeats = value.parse().ok().filter(|n| *n > 0).ok_or_else(bad)?,
+            "--precision" => o.precision = value.parse().map_err(|e| format!("{e}"))?,
             "--only" => o.only = value.split(',').map(String::from).collect(),
             _ => return Err(format!("{flag}: unknown")),
         }
@@ -220,7 +230,8 @@ fn bench(o: &Options) -> gradus::Result<()> {
         let began = Instant::now();
         let net = case.hidden.iter().fold(Sequential::new(), |net, &n| net.add(Linear::new(n)).add(Relu));
         let net = net.add(Linear::new(CLASSES)).add(Softmax);
-        let compile = Compile::new(Adam::default(), CrossEntropy::new()).input([case.inputs]).metric(Accuracy::new());
+        let compile =
+            Compile::new(Adam::default(), CrossEntropy::new()).input([case.inputs]).metric(Accuracy::new()).precision(o.precision.clone());
         models.push((net.compile(compile.device(device.clone()))?, began.elapsed().as_secs_f64()));
     }
     if o.profile {
@@ -288,7 +299,7 @@ fn bench(o: &Options) -> gradus::Result<()> {
         let widths: Vec<usize> = [&[r.case.inputs], r.case.hidden, &[CLASSES]].concat();
         let line = json!({
             "peer": "gradus", "version": env!("CARGO_PKG_VERSION"), "case": r.case.name, "device": device.kind(), "adapter": device.name(),
-            "driver": device.driver(), "threads": o.threads, "layers": widths, "batch": r.case.batch, "steps": r.steps, "repeat": o.repeats,
+            "driver": device.driver(), "threads": o.threads, "precision": o.precision.to_string(), "layers": widths, "batch": r.case.batch, "steps": r.steps, "repeat": o.repeats,
             "ms_per_step": median, "min": min, "max": max, "busy_ms": spread(&r.busy)[0] * 1e3, "launches": r.launches, "first_step_s": r.first_step,
             "host_us": (device.kind() != "cpu").then(|| spread(&r.host)[0] * 1e6), "device_over_wall": (device.kind() != "cpu").then(|| spread(&r.device)[0]),
             "control_ms": control_median, "control_moved": moved,

@@ -16,13 +16,14 @@ use gradus::cpu::CpuSession;
 use gradus::gpu::{Coop, Gpu, GpuSession};
 use gradus::kernels::{CoopCaps, CoopTile, Kernel};
 use gradus::plan::Layout;
-use gradus::train::Device;
+use gradus::prelude::*;
+use gradus::tensor::HostTensor;
 use need::Suite;
 use planted::PLANTED;
 use product::{FINISHES, Finish, Found, LAYOUTS, Product};
 use std::sync::{Arc, OnceLock};
 
-const CASES: usize = 4 * SHAPES.len() + BATCHED + PLANTED.len() + 3;
+const CASES: usize = 4 * SHAPES.len() + BATCHED + PLANTED.len() + 4;
 static SUITE: Suite = Suite::new("coop", CASES);
 
 /// What none of the tests looks at.
@@ -185,6 +186,44 @@ fn batched_and_checked() {
 }
 
 /// Each error in the shader's text turns its product red, and without it the product is right.
+/// Forward and backward of linear layers in a whole program: their products run on the matrices, and training is the CPU's within what roundings
+/// to f16 that turn over are worth (docs/mixed-precision.md).
+#[test]
+fn a_network_trains_on_them() {
+    cases(1, |m| {
+        let (rows, width) = (96, 40);
+        let at = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;
+        let x = HostTensor::f32([rows, width], (0..rows * width).map(at).collect()).unwrap();
+        let y = HostTensor::u32([rows], (0..rows as u32).map(|i| i * i % 24).collect()).unwrap();
+        let data = Dataset::new(x, y).unwrap();
+        let trained = |device: Device| {
+            let net = Sequential::new().add(Linear::new(56)).add(Relu).add(Linear::new(33)).add(Tanh).add(Linear::new(24));
+            let c = Compile::new(Adam::new(0.01), CrossEntropy::new()).input([width]).seed(2).precision(Precision::mixed());
+            let mut model = net.compile(c.device(device)).unwrap();
+            let kernels: Vec<String> = model.prepare(&data, 32).unwrap().launches.iter().map(|l| l.kernel.name()).collect();
+            let mut run = model.trainer(&data, Fit::new().batch_size(32).epochs(7)).unwrap();
+            let mut losses = vec![];
+            while let Some(r) = run.steps(50).unwrap() {
+                losses.extend(r.losses);
+            }
+            (kernels, losses)
+        };
+        let (on_matrices, gpu) = trained(m.device.clone());
+        let (on_cpu, cpu) = trained(Device::cpu());
+        // three layers forward, three gradients of weights, two of activations
+        for (name, n) in [("gemm_coop_nt", 3), ("gemm_coop_tn", 3), ("gemm_coop_nn", 2)] {
+            assert_eq!(on_matrices.iter().filter(|k| *k == name).count(), n, "{on_matrices:?}");
+        }
+        assert!(on_cpu.iter().all(|k| !k.starts_with("gemm_coop")), "{on_cpu:?}");
+        assert_eq!((gpu.len(), cpu.len()), (21, 21));
+        for (i, (a, b)) in gpu.iter().zip(&cpu).enumerate() {
+            let most = if i < 10 { 2e-4 } else { 1e-2 };
+            assert!((a - b).abs() <= most * b.abs(), "step {i}: {a} for {b}");
+        }
+        assert!(cpu[20] < 0.9 * cpu[0]);
+    });
+}
+
 #[test]
 fn planted_errors() {
     cases(PLANTED.len(), |m| {

@@ -11,7 +11,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::collections::BTreeMap;
 
-static SUITE: Suite = Suite::new("loss_scale", 24);
+static SUITE: Suite = Suite::new("loss_scale", 28);
 
 const WIDTH: usize = 6;
 
@@ -501,4 +501,64 @@ fn settings_are_checked() {
     let c = Compile::new(Sgd::new(0.1), Mse::new()).input([1]).loss_scale(LossScale::none()).device(Device::cpu());
     assert!(Sequential::new().add(Linear::new(1)).compile(c).unwrap().loss_scale().is_none());
     SUITE.ran(1);
+}
+
+/// In mixed precision, too: neither the weights nor their copies in f16 move. The gradients are finite in f32, and beyond f16 at the first scales.
+#[test]
+fn a_gradient_beyond_f16_changes_nothing() {
+    for device in SUITE.devices() {
+        let rows = 32;
+        let (x, y) = (noise(WIDTH * rows, 5), noise(rows, 6));
+        let data = Dataset::new(HostTensor::f32([rows, WIDTH], x).unwrap(), HostTensor::f32([rows, 1], y).unwrap()).unwrap();
+        let net = Sequential::new().add(Linear::new(16)).add(Tanh).add(Linear::new(1));
+        let loss = loss::custom("heavy", |y, t| (y - t).square().mean() * 64.0);
+        let c = Compile::new(Adam::new(0.01), loss).input([WIDTH]).seed(4).ema(0.9).precision(Precision::mixed()).device(device.clone());
+        let mut model = net.compile(c.loss_scale(LossScale::dynamic().init_scale(2.0f64.powi(14)).growth_interval(2))).unwrap();
+        let probe = Dataset::new(HostTensor::f32([4, WIDTH], noise(4 * WIDTH, 7)).unwrap(), HostTensor::f32([4, 1], vec![0.0; 4]).unwrap())
+            .unwrap();
+        let (mut skipped, mut moved) = (0, 0);
+        for _ in 0..3 {
+            let mut run = model.trainer(&data, Fit::new().batch_size(8).shuffle(false)).unwrap();
+            for _ in 0..4 {
+                let before = (everything(run.model()), run.model().predict(&probe, 4).unwrap());
+                let r = run.steps(1).unwrap().unwrap();
+                let after = (everything(run.model()), run.model().predict(&probe, 4).unwrap());
+                assert!(r.loss.is_finite(), "{device}: {r:?}");
+                assert_eq!(before == after, !r.skipped.is_empty(), "{device}: {r:?}");
+                if r.skipped.is_empty() { moved += 1 } else { skipped += 1 }
+            }
+        }
+        assert!(skipped > 0 && moved > 0, "{device}: {skipped} skipped, {moved} applied");
+        SUITE.ran(1);
+    }
+}
+
+/// Gradients of 1e-9 are 0 in f16: at scale 1 not one weight moves; with the dynamic scale the network learns as in f32.
+#[test]
+fn what_underflows_learns_with_a_scale() {
+    for device in SUITE.devices() {
+        let rows = 256;
+        let x = noise(WIDTH * rows, 8);
+        let y: Vec<f32> = x.chunks(WIDTH).map(|r| r[0] * r[1] + 0.5 * r[2] - r[3]).collect();
+        let data = Dataset::new(HostTensor::f32([rows, WIDTH], x).unwrap(), HostTensor::f32([rows, 1], y).unwrap()).unwrap();
+        let trained = |precision: Precision, scale: Option<LossScale>| {
+            let net = Sequential::new().add(Linear::new(32)).add(Tanh).add(Linear::new(1));
+            let loss = loss::custom("tiny", |y, t| (y - t).square().mean() * 1e-8);
+            let mut c = Compile::new(Sgd::new(1e7), loss).input([WIDTH]).seed(4).precision(precision).device(device.clone());
+            if let Some(scale) = scale {
+                c = c.loss_scale(scale);
+            }
+            let mut model = net.compile(c).unwrap();
+            let before = everything(&mut model);
+            let h = model.fit(&data, Fit::new().batch_size(32).epochs(30).verbose(0)).unwrap();
+            (h.get("loss")[0], h.last("loss").unwrap(), before == everything(&mut model))
+        };
+        let (_, f32, _) = trained(Precision::F32, None);
+        let (first, last, still) = trained(Precision::mixed(), Some(LossScale::none()));
+        // the order of the rows, and with it the last digit of their mean, is another in each epoch
+        assert!(still && (last / first - 1.0).abs() < 1e-6, "{device}: at scale 1 it went from {first} to {last}");
+        let (first, last, still) = trained(Precision::mixed(), None);
+        assert!(!still && last < first / 4.0 && (last / f32 - 1.0).abs() < 0.05, "{device}: from {first} to {last}, in f32 to {f32}");
+        SUITE.ran(1);
+    }
 }

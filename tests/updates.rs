@@ -256,7 +256,11 @@ fn launches_are_those_of_the_docs() {
     for o in [Optimizer::from(Sgd::new(0.1)), Adam::default().into(), Lamb::default().into()] {
         told("`Compile::ema`", with(|c| c.ema(0.9), o));
     }
-    told("`Compile::ema`, three moments, no `clip_norm`", with(|c| c.ema(0.9), three.clone().into()));
+    for o in [Optimizer::from(Sgd::new(0.1)), Adam::default().into(), Lamb::default().into()] {
+        told("`Compile::precision(Precision::mixed())`", with(|c| c.precision(Precision::mixed()), o.clone()));
+        told("`Compile::clip_value`", with(|c| c.precision(Precision::mixed()).clip_norm(1.0), o.clone()) - with(|c| c.clip_norm(1.0), o));
+    }
+    told("`Compile::ema`, three moments, no `clip_norm` or `loss_scale`", with(|c| c.ema(0.9), three.clone().into()));
     told("`Compile::ema`", with(|c| c.ema(0.9).clip_norm(1.0), three.into()) - 1);
     SUITE.ran(1);
 }

@@ -41,6 +41,7 @@ def main():
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--fused", action="store_true", help="Adam(fused=True)")
     parser.add_argument("--compile", action="store_true", help="torch.compile over forward and loss; needs a C++ compiler")
+    parser.add_argument("--amp", action="store_true", help="float16 autocast and GradScaler; for cuda")
     parser.add_argument("--graph", action="store_true", help="the whole step as one CUDA graph; implies Adam(capturable=True)")
     args = parser.parse_args()
 
@@ -62,11 +63,15 @@ def main():
     if args.compile:
         forward = torch.compile(forward)
 
+    scaler = torch.amp.GradScaler(args.device, enabled=args.amp)
+
     def one(inputs, labels):
-        loss = forward(inputs, labels)
+        with torch.autocast(args.device, torch.float16, enabled=args.amp):
+            loss = forward(inputs, labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
 
     if args.graph:
         # a batch is copied to where the graph reads it; some steps on a side stream first, as PyTorch's manual has it
@@ -114,6 +119,7 @@ def main():
                 "fused": args.fused,
                 "compile": args.compile,
                 "graph": args.graph,
+                "amp": args.amp,
                 "steps": args.steps,
                 "repeat": args.repeat,
                 "ms_per_step": round(statistics.median(times), 5),
