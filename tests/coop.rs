@@ -208,7 +208,7 @@ fn a_network_trains_on_them() {
             }
             (kernels, losses)
         };
-        let (on_matrices, gpu) = trained(m.device.clone());
+        let (on_matrices, gpu) = trained(m.device.clone().cooperative_matrices(true));
         let (on_cpu, cpu) = trained(Device::cpu());
         // three layers forward, three gradients of weights, two of activations
         for (name, n) in [("gemm_coop_nt", 3), ("gemm_coop_tn", 3), ("gemm_coop_nn", 2)] {
