@@ -185,7 +185,6 @@ fn batched_and_checked() {
     cases(BATCHED, |m| all(m, products(m), true));
 }
 
-/// Each error in the shader's text turns its product red, and without it the product is right.
 /// Forward and backward of linear layers in a whole program: their products run on the matrices, and training is the CPU's within what roundings
 /// to f16 that turn over are worth (docs/mixed-precision.md).
 #[test]
@@ -197,7 +196,7 @@ fn a_network_trains_on_them() {
         let y = HostTensor::u32([rows], (0..rows as u32).map(|i| i * i % 24).collect()).unwrap();
         let data = Dataset::new(x, y).unwrap();
         let trained = |device: Device| {
-            let net = Sequential::new().add(Linear::new(56)).add(Relu).add(Linear::new(33)).add(Tanh).add(Linear::new(24));
+            let net = Sequential::new().add(Linear::new(56)).add(Gelu).add(Linear::new(33)).add(Relu).add(Linear::new(24));
             let c = Compile::new(Adam::new(0.01), CrossEntropy::new()).input([width]).seed(2).precision(Precision::mixed());
             let mut model = net.compile(c.device(device)).unwrap();
             let kernels: Vec<String> = model.prepare(&data, 32).unwrap().launches.iter().map(|l| l.kernel.name()).collect();
@@ -224,6 +223,7 @@ fn a_network_trains_on_them() {
     });
 }
 
+/// Each error in the shader's text turns its product red, and without it the product is right.
 #[test]
 fn planted_errors() {
     cases(PLANTED.len(), |m| {

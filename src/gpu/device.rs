@@ -266,8 +266,10 @@ impl Gpu {
         let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
         let what = format!("the kernel {name}");
         let error = errors.fold(None, Option::or);
-        // what fails after a loss fails because of it
-        self.check(&what)?;
+        // what fails after a loss fails because of it; another's failure stays for it to see
+        if self.is_lost() {
+            self.check(&what)?;
+        }
         if let Some(e) = error {
             return Err(self.told(e.into(), &what));
         }

@@ -1,6 +1,6 @@
 //! `gemm` on cooperative matrices, which drivers give to tensor cores.
 
-use super::source::{MATH, Source};
+use super::source::Source;
 use super::{Access, CoopCaps, CoopTile, Gemm, GemmSpec, Halves, Matrix, Plane, Tile, owners, to_words};
 use crate::expr::Expr;
 use crate::tensor::DType;
@@ -137,7 +137,7 @@ impl GemmCoop {
         for o in (0..via.len()).filter(|&o| via[o] == o) {
             s.buffer(&format!("out{o}"), Access::Write, outputs.get(o).map_or("f32", element));
         }
-        s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).line(MATH);
+        s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).math(epilogue);
         s.number("BM", tile.height()).number("BN", tile.width()).number("BK", tile.depth);
         s.number("SIDE", tile.side).number("LANES", tile.lanes).number("ACROSS", tile.across).number("THREADS", tile.threads());
         s.number("TILES_DOWN", tile.rows).number("TILES_ACROSS", tile.columns);

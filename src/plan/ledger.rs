@@ -25,7 +25,7 @@ impl Ledger {
     pub fn new(layout: &Layout) -> Self {
         // what no memory holds is refused, not miscounted
         let arenas = layout.parameters.saturating_mul(2 + layout.moments).saturating_add(layout.frozen).saturating_add(layout.buffers);
-        let words = arenas.saturating_add(layout.rates.words() + PARTIALS + 2 * STATE_WORDS);
+        let words = arenas.saturating_add(layout.working / 2).saturating_add(layout.rates.words() + PARTIALS + 2 * STATE_WORDS);
         Ledger { arenas: (words as u64).saturating_mul(4), logs: [LogShape::of(0).words(); 2], ..Ledger::default() }
     }
 

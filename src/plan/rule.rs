@@ -96,8 +96,7 @@ impl Rule {
     }
 
     /// Whether a launch of its own must know the norm of all gradients before the first parameter is touched: for clipping, where a gradient
-    /// that is not finite skips the update, and where the
-    /// update would bind more buffers than browsers allow.
+    /// that is not finite skips the update, and where the update would bind more buffers than browsers allow.
     pub(super) fn needs_norm(&self) -> bool {
         self.clip_norm.is_some() || self.scaling.is_some() || (self.apply.is_none() && self.moments > 3)
     }

@@ -120,7 +120,8 @@ impl Model {
         let mut mean = Mean::default();
         let (parts, mut feed) = self.look(data, Purpose::Evaluate, batch_size)?;
         let measures = self.measures();
-        let mut pace = Pace::default();
+        let mut pace = std::mem::take(&mut self.look_pace);
+        pace.forget();
         for (mut left, rows, handle) in parts {
             let most = self.program(data, Purpose::Evaluate, rows)?.log().most_steps();
             while left > 0 {
@@ -136,6 +137,7 @@ impl Model {
                 lines.iter().for_each(|l| mean.add(l, rows, &measures));
             }
         }
+        self.look_pace = pace;
         Ok(mean.evaluation(&measures))
     }
 

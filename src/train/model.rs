@@ -2,6 +2,7 @@ use super::diagnose::Probed;
 use super::evaluate::Measure;
 use super::feed::{Place, Resident};
 use super::general::{Describe, Supervised};
+use super::pace::Pace;
 use super::parameters::ParameterWords;
 use super::recover::Recovery;
 use super::scaling::Scaler;
@@ -10,6 +11,7 @@ use super::{Compile, Device, Fit, History, Trainer};
 use crate::data::{Dataset, Limit};
 use crate::error::{Faults, Result};
 use crate::graph::Field;
+use crate::kernels::Kernel;
 use crate::nn::{LayerRow, Module, ParameterSpec, Penalized};
 use crate::optim::Group;
 use crate::plan::{Arena, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
@@ -51,6 +53,8 @@ pub struct Model {
     pub(super) swapped: bool,
     layers: Vec<LayerRow>,
     programs: HashMap<String, Arc<Program>>,
+    /// Steps that an evaluation's submit carries, from one evaluation to the next.
+    pub(super) look_pace: Pace,
     pub(super) handles: HashMap<(String, usize), Handle>,
     /// The latest used last.
     pub(super) resident: Vec<Resident>,
@@ -112,6 +116,7 @@ impl Model {
             swapped: false,
             layers,
             programs: HashMap::new(),
+            look_pace: Pace::default(),
             handles: HashMap::new(),
             resident: Vec::new(),
             next_resident: 0,
@@ -136,6 +141,8 @@ impl Model {
     pub(super) fn forget_device(&mut self) {
         self.handles.clear();
         self.resident.clear();
+        // the device that comes back may have no cooperative matrices
+        self.programs.retain(|_, p| p.launches.iter().all(|l| !matches!(l.kernel, Kernel::GemmCoop(_))));
     }
 
     /// Trains; one line an epoch on stderr unless `verbose(0)`.

@@ -27,7 +27,8 @@ impl Compile {
     /// `decay * average + (1 - decay) * weights`: Keras' `ema_momentum`, PyTorch's `get_ema_multi_avg_fn`. 0.99 to 0.9999 are usual.
     /// [`Model::swap_ema`] puts it in the weights' place.
     ///
-    /// No launch; one where the optimizer keeps three moments (AMSGrad, centered RMSprop with momentum) and no norm is clipped. Who sets a weight
+    /// No launch; one where the optimizer keeps three moments (AMSGrad, centered RMSprop with momentum) and neither a norm is clipped nor
+    /// the loss scaled. Who sets a weight
     /// ([`Model::set_parameter`], [`Model::load_weights`]) sets its average.
     pub fn ema(mut self, decay: f64) -> Self {
         self.ema = Some(decay);
