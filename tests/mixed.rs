@@ -9,7 +9,7 @@ use gradus::prelude::*;
 use gradus::tensor::{DType, HostTensor};
 use need::Suite;
 
-static SUITE: Suite = Suite::new("mixed", 21);
+static SUITE: Suite = Suite::new("mixed", 20);
 
 fn digits() -> Dataset {
     data::synthetic_digits(3, 1003, 10).unwrap().0.flatten().scale(1.0 / 255.0)
