@@ -34,7 +34,7 @@ pub(super) fn plain(k: &Gemm) -> bool {
     k.spec.epilogue.is_identity()
 }
 
-/// The twin of `shaders/gemm_direct.wgsl` and `shaders/gemm_tile.wgsl`.
+/// The twin of `shaders/gemm_direct.wgsl`, `shaders/gemm_tile.wgsl` and `shaders/gemm_split.wgsl`.
 pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>) {
     let (a, b) = (f32s(reads[0]), f32s(reads[1]));
     if k.spec.row_sum {

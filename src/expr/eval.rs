@@ -14,13 +14,19 @@ pub type Row = [f32; CHUNK];
 pub struct Evaluator {
     expr: Expr,
     rows: Vec<Row>,
+    /// The inputs: node, number, and whether its row can be read where it lies.
+    inputs: Vec<(usize, usize, bool)>,
 }
 
 impl Evaluator {
     /// For this formula.
     pub fn new(expr: &Expr) -> Self {
         let rows = expr.nodes().iter().map(|n| if let Node::Const(c) = n { [f64::from_bits(*c) as f32; CHUNK] } else { [0.0; CHUNK] });
-        Evaluator { rows: rows.collect(), expr: expr.clone() }
+        let number = |(at, n): (usize, &Node)| if let Node::Input(i) = *n { Some((at, i)) } else { None };
+        let inputs = expr.nodes().iter().enumerate().filter_map(number);
+        // what is an output as it came is read in its own row
+        let inputs = inputs.map(|(at, i)| (at, i, i < LENT && !expr.outputs().contains(&at)));
+        Evaluator { rows: rows.collect(), inputs: inputs.collect(), expr: expr.clone() }
     }
 
     /// Sets the step's rates.
@@ -43,14 +49,12 @@ impl Evaluator {
     /// As [`Evaluator::chunk`], where `load` may say where a whole row lies ([`whole`]) in place of filling one.
     pub fn chunk_of<'a>(&mut self, mut load: impl FnMut(usize, &mut Row) -> Option<&'a Row>) {
         let mut lent = [None; LENT];
-        for (at, n) in self.expr.nodes().iter().enumerate() {
-            let Node::Input(i) = *n else { continue };
+        for &(at, i, lends) in &self.inputs {
             let row = &mut self.rows[at];
-            let found = load(i, row);
-            match lent.get_mut(i) {
-                // what is an output as it came is read in its own row
-                Some(place) if !self.expr.outputs().contains(&at) => *place = found,
-                _ => found.into_iter().for_each(|r| *row = *r),
+            match load(i, row) {
+                Some(found) if lends => lent[i] = Some(found),
+                Some(found) => *row = *found,
+                None => {}
             }
         }
         pulp::Arch::new().dispatch(Compute { nodes: self.expr.nodes(), rows: &mut self.rows, lent });
