@@ -14,11 +14,11 @@
 use gradus::cpu::CpuSession;
 use gradus::expr::Expr;
 use gradus::gpu::{AdapterKind, Gpu, GpuSession, adapters};
-use gradus::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, GemmTypes, Kernel, Matrix, Profile, Tile};
+use gradus::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Profile, Tile};
 use gradus::plan::{BufferId, DataId, Handle, Launch, Layout, Phase, Program, Purpose, Session};
 use gradus::prelude::*;
 use gradus::rng::Philox;
-use gradus::tensor::{DType, HostTensor};
+use gradus::tensor::HostTensor;
 use half::f16;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -99,15 +99,15 @@ fn row(layout: &'static str, [m, n, k]: [usize; 3], tile: Tile, chosen: bool) ->
 
 /// The product cut by this tile of cooperative matrices: f16 in, f32 out.
 fn coop_row(layout: &'static str, shape: [usize; 3], tile: CoopTile, chosen: bool) -> Option<Row> {
-    let plain = row(layout, shape, Tile::Split, chosen);
-    let types = GemmTypes { a: DType::F16, b: DType::F16, extras: vec![], outputs: vec![DType::F32] };
-    let coop = GemmCoop::with_tile(&plain.gemm, &types, tile)?;
+    let mut plain = row(layout, shape, Tile::Split, chosen);
+    plain.gemm.spec.halves = Halves::new(vec![true, true], vec![false]);
+    let coop = GemmCoop::with_tile(&plain.gemm, tile)?;
     Some(Row { coop: Some(coop), ..plain })
 }
 
 impl Row {
     fn tile(&self) -> String {
-        self.coop.as_ref().map_or(self.gemm.spec.tile.to_string(), |c| c.spec.tile.to_string())
+        self.coop.as_ref().map_or(self.gemm.spec.tile.to_string(), |c| c.tile.to_string())
     }
 
     fn kernel(&self) -> Kernel {

@@ -257,7 +257,7 @@ fn bindings(kernel: &Kernel, spans: usize) -> Vec<usize> {
     let via = match kernel {
         Kernel::Map(k) => &k.spec.via,
         Kernel::Gemm(k) => &k.spec.via,
-        Kernel::GemmCoop(k) => &k.spec.via,
+        Kernel::GemmCoop(k) => &k.gemm.spec.via,
         _ => return (0..spans).collect(),
     };
     let first = spans.saturating_sub(via.len());
@@ -303,7 +303,7 @@ fn formula(kernel: &Kernel, threads: usize) -> Option<(&Expr, usize)> {
             return Some((f, parts(gemm::work(k) + cost(f) * (k.batch * k.m * k.n) as f64, threads)));
         }
         Kernel::CrossEntropy(k) => (&k.epilogue.as_ref()?.0, k.rows * k.classes),
-        Kernel::GemmCoop(k) => (&k.spec.epilogue, k.batch * k.m * k.n),
+        Kernel::GemmCoop(k) => (&k.gemm.spec.epilogue, k.gemm.batch * k.gemm.m * k.gemm.n),
         Kernel::Direction(k) => (&k.rule, k.size),
         Kernel::Optimizer(k) => (&k.rule, k.size),
         _ => return None,

@@ -156,8 +156,8 @@ impl Gpu {
 
     /// Fails for a tile that this device's matrices were not opened for: wgpu does not look.
     pub(super) fn takes(&self, kernel: &GemmCoop) -> Result<()> {
-        let tile = kernel.spec.tile;
-        let fits = self.coop.opened.as_ref().is_ok_and(|caps| tile.runs_on(caps, kernel.spec.ta, kernel.spec.tb));
+        let tile = kernel.tile;
+        let fits = self.coop.opened.as_ref().is_ok_and(|caps| tile.runs_on(caps, kernel.gemm.spec.ta, kernel.gemm.spec.tb));
         if fits {
             return Ok(());
         }

@@ -5,9 +5,8 @@ use super::plant::Rewrite;
 use super::session::map;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
-use crate::kernels::{CoopCaps, CoopTile, DIMS, Gemm, GemmCoop, GemmSpec, GemmTypes, Halves, Kernel, Matrix, Plane, Tile};
+use crate::kernels::{CoopCaps, CoopTile, DIMS, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
 use crate::rng::Philox;
-use crate::tensor::DType;
 use half::f16;
 use std::time::{Duration, Instant};
 use wgpu::BufferUsages;
@@ -59,15 +58,15 @@ impl Case {
         let (batch, row_sum) = (2 - odd, odd == 1);
         let epilogue = Expr::of(2, |x| vec![(&x[0] + &x[1]).relu(), x[0].clone()]);
         let via = (0..2 + odd).collect();
-        let spec = GemmSpec { ta, tb, va: false, vb: false, tile: Tile::Split, epilogue, row_sum, via, halves: Halves::default() };
+        let halves = Halves::new(vec![true, true, false], vec![false, true]);
+        let spec = GemmSpec { ta, tb, va: false, vb: false, tile: Tile::Split, epilogue, row_sum, via, halves };
         let extras = vec![Plane { offset: 0, row: 0, column: 1, batch: 0 }];
         let gemm = Gemm { spec, m, n, k, batch, a, b, extras, outputs: vec![0, 0], row_sum: 0 };
-        let types = GemmTypes { a: DType::F16, b: DType::F16, extras: vec![DType::F32], outputs: vec![DType::F32, DType::F16] };
         let mut rng = Philox::new(0, &format!("{tile} {ta} {tb}"));
         let mut draw = |n: usize| (0..n).map(|_| f16::from_f64(2.0 * rng.uniform() - 1.0)).collect::<Vec<_>>();
         let (a, b) = (draw(batch * m * k), draw(k * n));
         let bias = draw(n).into_iter().map(f16::to_f32).collect();
-        GemmCoop::with_tile(&gemm, &types, tile).map(|kernel| Case { kernel, a, b, bias })
+        GemmCoop::with_tile(&gemm, tile).map(|kernel| Case { kernel, a, b, bias })
     }
 
     /// Both outputs and, where it has them, the sums of rows, as words.
@@ -78,10 +77,10 @@ impl Case {
             None => gpu.pipeline_from(&kernel, text, false)?,
             Some(rewrite) => gpu.pipeline_from(&kernel, rewrite(&kernel, text), true)?,
         };
-        let GemmCoop { m, n, batch, .. } = self.kernel;
+        let Gemm { m, n, batch, .. } = self.kernel.gemm;
         let size = batch * m * n;
         let mut results = vec![size, size.div_ceil(2)];
-        results.extend(self.kernel.spec.row_sum.then_some(m));
+        results.extend(self.kernel.gemm.spec.row_sum.then_some(m));
         let filled = |words: &[u32], usage| {
             let buffer = new(gpu, words.len(), usage | BufferUsages::COPY_DST);
             gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
@@ -133,10 +132,10 @@ impl Case {
     /// Against sums in f64. Tensor cores cut off what they add beyond some bits: 1e-5 for each root of k is ten times what rounded sums take, and
     /// far below what sums in f16, a wrong element or a missing term are off by.
     fn compare(&self, found: &[Vec<u32>]) -> std::result::Result<(), String> {
-        let GemmCoop { ref spec, m, n, k, batch, .. } = self.kernel;
+        let Gemm { ref spec, m, n, k, batch, .. } = self.kernel.gemm;
         let at = |z: usize, row: usize, p: usize| self.a[z * m * k + if spec.ta { p * m + row } else { row * k + p }].to_f64();
         let wrong = |what: &str, place: String, got: f64, want: f64| {
-            Err(format!("{} of {m} x {n} x {k}, {}: {what} {place} is {got} for {want}", self.kernel.name(), spec.tile))
+            Err(format!("{} of {m} x {n} x {k}, {}: {what} {place} is {got} for {want}", self.kernel.name(), self.kernel.tile))
         };
         let near =
             |got: f64, want: f64, rounding: f64| (got - want).abs() <= 1e-5 * ((k as f64).sqrt() + want.abs()) + rounding * want.abs();

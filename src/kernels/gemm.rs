@@ -84,18 +84,9 @@ impl Gemm {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let GemmSpec { ta, tb, va, vb, tile, epilogue, row_sum, via, halves } = &self.spec;
-        let extras = epilogue.arity() - 1;
+        let GemmSpec { ta, tb, va, vb, tile, halves, .. } = &self.spec;
         let mut s = Source::new("f32");
-        s.buffer("a", Access::Read, element(halves.input(0), *va)).buffer("b", Access::Read, element(halves.input(1), *vb));
-        for i in 0..extras {
-            s.buffer(&format!("extra{i}"), Access::Read, element(halves.input(2 + i), false));
-        }
-        // the row sums come after the outputs
-        for o in (0..via.len()).filter(|&o| via[o] == o) {
-            s.buffer(&format!("out{o}"), Access::Write, element(halves.output(o), false));
-        }
-        s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).math(epilogue);
+        self.begin(&mut s);
         match tile {
             Tile::Direct { rows, vectors } => s.number("ROWS", *rows).number("NV", *vectors),
             Tile::Staged { rows, columns, depth, each: [rm, rn] } => {
@@ -106,28 +97,48 @@ impl Gemm {
         // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
         load(&mut s, "a", 3, (*va, halves.input(0)), if *ta { "dim(0u)" } else { "dim(2u)" });
         load(&mut s, "b", 6, (*vb, halves.input(1)), if *tb { "dim(2u)" } else { "dim(1u)" });
-        s.line("fn store(batch: u32, row: u32, col: u32, x0: f32) {");
-        for i in 0..extras {
-            let at = 11 + 4 * i;
-            let place = format!("extra{i}[dim({at}u) + row * dim({}u) + col * dim({}u) + batch * dim({}u)]", at + 1, at + 2, at + 3);
-            s.line(format!("    let x{} = {};", i + 1, widened(halves.input(2 + i), false, place)));
-        }
-        let names: Vec<String> = (0..=extras).map(|i| format!("x{i}")).collect();
-        let printed = epilogue.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        s.line(printed.statements.trim_end());
-        s.line("    let at = (batch * dim(0u) + row) * dim(1u) + col;");
-        for (o, name) in printed.outputs.iter().enumerate() {
-            let value = rounded(halves.output(o), false, name.clone());
-            s.line(format!("    out{}[dim({}u) + at] = {value};", via[o], 11 + 4 * extras + o));
-        }
-        s.line("}");
-        let sum = via.last().filter(|_| *row_sum).map_or(String::new(), |v| format!("out{v}[dim(10u) + row] = value;"));
-        s.line(format!("fn store_row_sum(row: u32, value: f32) {{ {sum} }}"));
+        self.stores(&mut s);
         s.finish(match tile {
             Tile::Direct { .. } => include_str!("../../shaders/gemm_direct.wgsl"),
             Tile::Staged { .. } => include_str!("../../shaders/gemm_tile.wgsl"),
             Tile::Split => include_str!("../../shaders/gemm_split.wgsl"),
         })
+    }
+
+    /// Bindings, layout, and what the epilogue calls: of every kind of tile.
+    pub(super) fn begin(&self, s: &mut Source) {
+        let GemmSpec { ta, tb, va, vb, epilogue, row_sum, via, halves, .. } = &self.spec;
+        s.buffer("a", Access::Read, element(halves.input(0), *va)).buffer("b", Access::Read, element(halves.input(1), *vb));
+        for i in 0..self.extras.len() {
+            s.buffer(&format!("extra{i}"), Access::Read, element(halves.input(2 + i), false));
+        }
+        // the row sums come after the outputs
+        for o in (0..via.len()).filter(|&o| via[o] == o) {
+            s.buffer(&format!("out{o}"), Access::Write, element(halves.output(o), false));
+        }
+        s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).math(epilogue);
+    }
+
+    /// `store` and `store_row_sum`: the epilogue, and where results go.
+    pub(super) fn stores(&self, s: &mut Source) {
+        let GemmSpec { epilogue, row_sum, via, halves, .. } = &self.spec;
+        s.line("fn store(batch: u32, row: u32, col: u32, x0: f32) {");
+        for i in 0..self.extras.len() {
+            let at = 11 + 4 * i;
+            let place = format!("extra{i}[dim({at}u) + row * dim({}u) + col * dim({}u) + batch * dim({}u)]", at + 1, at + 2, at + 3);
+            s.line(format!("    let x{} = {};", i + 1, widened(halves.input(2 + i), false, place)));
+        }
+        let names: Vec<String> = (0..=self.extras.len()).map(|i| format!("x{i}")).collect();
+        let printed = epilogue.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        s.line(printed.statements.trim_end());
+        s.line("    let at = (batch * dim(0u) + row) * dim(1u) + col;");
+        for (o, name) in printed.outputs.iter().enumerate() {
+            let value = rounded(halves.output(o), false, name.clone());
+            s.line(format!("    out{}[dim({}u) + at] = {value};", via[o], 11 + 4 * self.extras.len() + o));
+        }
+        s.line("}");
+        let sum = via.last().filter(|_| *row_sum).map_or(String::new(), |v| format!("out{v}[dim(10u) + row] = value;"));
+        s.line(format!("fn store_row_sum(row: u32, value: f32) {{ {sum} }}"));
     }
 
     /// A, B, extras, outputs, row sums.

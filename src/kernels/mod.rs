@@ -34,7 +34,7 @@ pub use direction::{Direction, Ratios};
 pub use gate::Gate;
 pub use gather::{Gather, GatherField};
 pub use gemm::{Gemm, GemmSpec, Matrix, Plane};
-pub use gemm_coop::{CoopSpec, GemmCoop, GemmTypes};
+pub use gemm_coop::GemmCoop;
 pub use gemm_tile::{CoopCaps, CoopTile, Tile};
 pub use halves::Halves;
 pub use log::{LOG_HEAD, LogShape, MAX_COLUMNS};

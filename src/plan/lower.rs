@@ -9,8 +9,8 @@ use crate::expr::{Activation, Binary, Expr, Tape, Unary};
 use crate::graph::{Graph, NodeId, Op, ReduceKind, StateField, Value};
 use crate::kernels::words::{BOUND_METRICS, STATE_LOSS_SCALE};
 use crate::kernels::{
-    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmCoop, GemmSpec, GemmTypes, Halves, Kernel, MAX_COLUMNS, Map, Matrix,
-    Plane, Reduce, ReduceSpec, Softmax, Strided, Term, Tile,
+    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmCoop, GemmSpec, Halves, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce,
+    ReduceSpec, Softmax, Strided, Term, Tile,
 };
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -323,13 +323,6 @@ impl Lowering<'_> {
         let halves = Halves::new(read.collect(), outputs.iter().map(|v| self.half(*v)).collect());
         let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), tile, epilogue, row_sum: sum.is_some(), via, halves };
         let flops = (out.size() * (2 * k + spec.epilogue.flops())) as u64;
-        let dtype = |v: Value| if self.half(v) { DType::F16 } else { DType::F32 };
-        let types = GemmTypes {
-            a: dtype(va),
-            b: dtype(vb),
-            extras: inputs.iter().map(|o| dtype(o.value)).collect(),
-            outputs: outputs.iter().map(|v| dtype(*v)).collect(),
-        };
         let elements = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).chain(outputs).map(|v| self.words(v)).sum();
         let mut label = self.label(node, &out, &group.maps);
         if sum.is_some() {
@@ -347,7 +340,7 @@ impl Lowering<'_> {
             outputs: places.iter().map(|p| p.1).collect(),
             row_sum: sum.map_or(0, |p| p.1),
         };
-        let kernel = match self.r.coop.and_then(|caps| GemmCoop::of(&gemm, &types, &caps)) {
+        let kernel = match self.r.coop.and_then(|caps| GemmCoop::of(&gemm, &caps)) {
             Some(coop) => Kernel::GemmCoop(coop),
             None => Kernel::Gemm(gemm),
         };

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use gradus::expr::Expr;
-use gradus::kernels::{CoopTile, Gemm, GemmCoop, GemmSpec, GemmTypes, Halves, Kernel, Matrix, Plane, Tile};
+use gradus::kernels::{CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
 use gradus::plan::{BufferId, DataId, Launch, Phase, Program, Purpose, Session};
 use gradus::prelude::*;
 use gradus::rng::Philox;
@@ -86,6 +86,9 @@ impl Product {
         };
         let mut via: Vec<usize> = (0..outputs.len()).collect();
         via.extend(self.sums().then_some(1));
+        let half = |t: &DType| *t == f16;
+        let read = [true; 2].into_iter().chain(extra_types.iter().map(half)).collect();
+        let stored = outputs.iter().map(half).collect();
         let spec = GemmSpec {
             ta: self.ta,
             tb: self.tb,
@@ -95,11 +98,11 @@ impl Product {
             epilogue,
             row_sum: self.sums(),
             via,
-            halves: Halves::default(),
+            halves: Halves::new(read, stored),
         };
         let places = vec![self.offset; outputs.len()];
         let gemm = Gemm { spec, m, n, k, batch: self.batch, a, b, extras, outputs: places, row_sum: self.offset + all };
-        GemmCoop::with_tile(&gemm, &GemmTypes { a: f16, b: f16, extras: extra_types, outputs }, self.tile).expect("a product in f16")
+        GemmCoop::with_tile(&gemm, self.tile).expect("a product in f16")
     }
 
     /// A, B and the epilogue's operand, if it has one, each with its type.
@@ -126,7 +129,9 @@ impl Product {
     fn results(&self) -> Vec<(usize, DType)> {
         let [m, n, _] = self.size;
         let held = self.offset + self.batch * m * n + if self.sums() { m } else { 0 } + 5;
-        self.kernel().spec.outputs.iter().map(|t| (held, *t)).collect()
+        let gemm = self.kernel().gemm;
+        let dtype = |o: usize| if gemm.spec.halves.output(o) { DType::F16 } else { DType::F32 };
+        (0..gemm.outputs.len()).map(|o| (held, dtype(o))).collect()
     }
 
     /// Every result in f64, each with what it may be off by; what lies around the results is 0, to the bit.
@@ -169,7 +174,7 @@ impl Product {
         let kernel = self.kernel();
         let mut p = empty()?.clone();
         let results = self.results();
-        let operands = 2 + kernel.extras.len();
+        let operands = 2 + kernel.gemm.extras.len();
         let buffers = (0..operands).map(BufferId::Data).chain((0..results.len()).map(BufferId::Slot)).collect();
         p.launches = vec![Launch { kernel: Kernel::GemmCoop(kernel), buffers, label: self.name(), flops: 0, bytes: 0 }];
         p.phases = vec![(Phase::Compute, 0..1)];
