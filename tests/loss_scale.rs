@@ -11,7 +11,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::collections::BTreeMap;
 
-static SUITE: Suite = Suite::new("loss_scale", 28);
+static SUITE: Suite = Suite::new("loss_scale", 30);
 
 const WIDTH: usize = 6;
 
@@ -559,6 +559,30 @@ fn what_underflows_learns_with_a_scale() {
         assert!(still && (last / first - 1.0).abs() < 1e-6, "{device}: at scale 1 it went from {first} to {last}");
         let (first, last, still) = trained(Precision::mixed(), None);
         assert!(!still && last < first / 4.0 && (last / f32 - 1.0).abs() < 0.05, "{device}: from {first} to {last}, in f32 to {f32}");
+        SUITE.ran(1);
+    }
+}
+
+/// The gradients of a step that halts are without the scale that they were made with, not that of the step before.
+#[test]
+fn gradients_of_a_halt_are_without_its_scale() {
+    for device in SUITE.devices() {
+        let gradient = |scale: Option<LossScale>| {
+            // the slope of a root at 0 is infinite
+            let net = module(|s, x| s.at("fine").call(&Linear::new(1), x) + s.param("root", [1], Init::Zeros).abs().sqrt());
+            let mut c = Compile::new(Sgd::new(0.1), Mse::new()).input([WIDTH]).seed(4).clip_norm(1.0).device(device.clone());
+            c.loss_scale = scale;
+            let mut model = net.compile(c).unwrap();
+            let (x, y) = (vec![0.5; 16 * WIDTH], vec![1.0; 16]);
+            let data = Dataset::new(HostTensor::f32([16, WIDTH], x).unwrap(), HostTensor::f32([16, 1], y).unwrap()).unwrap();
+            let e = model.fit(&data, Fit::new().batch_size(4).verbose(0)).unwrap_err();
+            assert_eq!(e.code(), "non-finite-gradient", "{device}: {e}");
+            model.gradient("fine.weight").unwrap().as_f32().unwrap().to_vec()
+        };
+        // skipped at 2^-23, halted at 2^-24
+        let scaled = gradient(Some(LossScale::dynamic().init_scale(2f64.powi(-23)).into()));
+        assert_eq!(scaled, gradient(None), "{device}");
+        assert!(scaled.iter().all(|g| g.is_finite() && *g != 0.0));
         SUITE.ran(1);
     }
 }

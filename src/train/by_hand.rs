@@ -117,11 +117,13 @@ impl Model {
             m.session.submit(handle, 1, m.batches as u32)?;
             Ok(m.session.poll(Lane::Train, true)?.unwrap_or_default().into_iter().next())
         })?;
-        let seen = (line.as_ref().map(|l| l.loss), line.as_ref().map_or(f32::NAN, |l| l.grad_norm));
-        let Some(line) = line.filter(|l| !l.halted) else {
-            self.set_train_state(0, n, false)?;
-            let (step, epoch) = (self.updates + 1, self.epochs + 1);
-            return Err(self.halt_error(seen.0, seen.1, step, epoch));
+        let line = match line {
+            Some(line) if !line.halted => line,
+            bad => {
+                self.set_train_state(0, n, false)?;
+                let (step, epoch) = (self.updates + 1, self.epochs + 1);
+                return Err(self.halt_error(bad.as_ref(), step, epoch));
+            }
         };
         let rate = self.settings.optimizer.schedule().at(self.updates);
         self.remember_by_hand(data, !line.skipped)?;

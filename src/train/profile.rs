@@ -262,8 +262,7 @@ impl Model {
         let bad = lines.iter().find(|l| l.halted);
         if bad.is_some() || lines.len() < steps {
             let step = self.updates + lines.len().max(1) as u64;
-            let (loss, norm) = (bad.map(|l| l.loss), bad.map_or(f32::NAN, |l| l.grad_norm));
-            return Err(self.halt_error(loss, norm, step, self.epochs + 1));
+            return Err(self.halt_error(bad, step, self.epochs + 1));
         }
         Ok((all, host))
     }

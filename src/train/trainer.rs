@@ -523,11 +523,7 @@ impl<'a> Trainer<'a> {
         self.stopped = true;
         while let Ok(Some(_)) = self.model.session.poll(Lane::Train, true) {}
         self.take_back(f);
-        // the gradients that are there have the bad step's scale
-        if let (Some(s), Some(scale)) = (&mut self.model.scaler, bad.as_ref().and_then(|l| l.scale)) {
-            s.last = scale;
-        }
         let (step, epoch) = (self.model.updates + 1, self.epoch as u64 + 1);
-        self.model.halt_error(bad.as_ref().map(|l| l.loss), bad.as_ref().map_or(f32::NAN, |l| l.grad_norm), step, epoch)
+        self.model.halt_error(bad.as_ref(), step, epoch)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Compile, Model};
 use crate::error::{Error, Faults, Result};
-use crate::plan::{BufferId, Rule};
+use crate::plan::{BufferId, LogLine, Rule};
 use crate::tensor::HostTensor;
 
 impl Compile {
@@ -161,7 +161,12 @@ impl Model {
 
     /// The error of a step that halted: a loss that is not finite, or a gradient. Where the loss is scaled no scale has cured that. Nothing
     /// may be under way.
-    pub(super) fn halt_error(&mut self, loss: Option<f32>, norm: f32, step: u64, epoch: u64) -> Error {
+    pub(super) fn halt_error(&mut self, line: Option<&LogLine>, step: u64, epoch: u64) -> Error {
+        // the gradients that are there have this step's scale
+        if let (Some(s), Some(scale)) = (&mut self.scaler, line.and_then(|l| l.scale)) {
+            s.last = scale;
+        }
+        let (loss, norm) = (line.map(|l| l.loss), line.map_or(f32::NAN, |l| l.grad_norm));
         let scale = self.scaler.map(|s| s.scale);
         match loss {
             Some(loss) if loss.is_finite() => {
