@@ -87,7 +87,7 @@ impl Direction {
         let printed = self.rule.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end()).line("    if (keep) {");
         for m in 0..self.moments {
-            s.line(format!("        moment{m}[i] = {};", printed.outputs[1 + m]));
+            s.line(format!("        moment{m}[i] = normal_range({});", printed.outputs[1 + m]));
         }
         s.line(format!("    }}\n    return {};\n}}", printed.outputs[0]));
         s.finish(include_str!("../../shaders/direction.wgsl"))

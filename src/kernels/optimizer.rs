@@ -89,7 +89,7 @@ impl Optimizer {
             s.line(format!("    working[i] = vec4<f16>({});", printed.outputs[0]));
         }
         for m in 0..self.moments {
-            s.line(format!("    moment{m}[i] = {};", printed.outputs[1 + m]));
+            s.line(format!("    moment{m}[i] = normal_range({});", printed.outputs[1 + m]));
         }
         s.line("}");
         s.finish(include_str!("../../shaders/optimizer.wgsl"))

@@ -176,6 +176,35 @@ fn halted(built: &Built, rule: &Rule, cut: &mut Run, whole: &mut Run) -> gradus:
     ])
 }
 
+/// A moment below the normal range is 0, wherever the rule is evaluated: in the optimizer's launch, or before the norms of tensors.
+fn normal_moments(by_tensor: bool) -> Row {
+    const LEAST: f64 = f32::MIN_POSITIVE as f64;
+    let name = if by_tensor { "moments below the normal range, of a direction" } else { "moments below the normal range" };
+    Row::new(name, move || {
+        let built = linear(300, 1).build()?;
+        let f = gradus::expr::Expr::of(3, |x| vec![&x[0] + 0.0 * &x[1], LEAST * &x[1]]);
+        let apply = gradus::expr::Expr::of(2, |x| vec![&x[0] + 0.0 * &x[1]]);
+        let rule = if by_tensor { Rule::by_tensor(f, 1, apply) } else { Rule::new(f, 1) };
+        let kept = |g: f64| if g.abs() < 1.0 { 0.0 } else { LEAST * g };
+        let gradient = built.fields[0].row(0);
+        if gradient.iter().all(|g| g.abs() >= 1.0) || gradient.iter().all(|g| g.abs() < 1.0) {
+            return Err("no case of both kinds".into());
+        }
+        let truth = vec![exact("moments", gradient.iter().map(|g| kept(*g)).collect())];
+        let run = move |site: &Site<'_>| {
+            let table = rule.table(&built.arena, |_| 0);
+            let mut run = match Run::with(site, &built, &rule, &[], &table)? {
+                Ok(r) => r,
+                Err(e) => return Some(Err(e)),
+            };
+            let at = built.arena.entries[0].offset;
+            let found = run.submit(run.handle, 1).and_then(|()| run.session.read(BufferId::Moment(0), at, 300));
+            Some(found.map(|m| vec![("moments".into(), floats(m))]).map_err(Fail::from))
+        };
+        Ok(Ready { truth, run: Box::new(run), facts: Facts::of("optimizer", "a moment", "300") })
+    })
+}
+
 /// Without clipping a norm beyond all numbers is logged, and halts nothing.
 fn overflows() -> Row {
     Row::new("a norm that is infinite and not clipped", || {
@@ -388,6 +417,7 @@ pub fn all() -> Vec<Row> {
     out.push(halts_under("a norm that is infinite halts where tensors have norms", 1e30, tensors().clip_norm(1.0), 0));
     out.push(halts_under("a norm that is infinite halts an average", 1e30, clipped().average(0.5), 0));
     out.push(overflows());
+    out.extend([false, true].map(normal_moments));
     for (rows, batch) in [(1, 1), (7, 3), (64, 32), (257, 33)] {
         out.extend([epochs(rows, batch, 3, true), epochs(rows, batch, 3, false)]);
     }

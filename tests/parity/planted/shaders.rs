@@ -109,6 +109,7 @@ const TREE: &[Line] = &[
 const SERIAL: &[Line] = &[("a lane's sum dropped", S, &[("return v;", "return 0.0;")], &["Sum of [5, 63] over [1]"])];
 
 const FINITE: &[Line] = &[
+    ("moments below the normal range", S, &[("bitcast<vec4<f32>>(select(bits, bits & vec4<u32>(0x80000000u), below))", "x")], &["moments below*"]),
     ("every loss is finite", S, &[("!= 0x7f800000u", "!= 0xff800000u")], &["a loss of NaN halts"]),
     (
         "NaN by comparison: infinity passes",
