@@ -92,9 +92,10 @@ fn row(layout: &'static str, [m, n, k]: [usize; 3], tile: Tile, chosen: bool) ->
     let (a, b) = (matrix(if ta { m } else { k }), matrix(if tb { k } else { n }));
     let fours = |x: &Matrix| x.pitch.is_multiple_of(4);
     let (va, vb) = (fours(&a), fours(&b));
-    let spec = GemmSpec { ta, tb, va, vb, tile, epilogue: Expr::identity(), row_sum: false, via: vec![0], halves: Default::default() };
+    let (epilogue, via, halves) = (Expr::identity(), vec![0], Default::default());
+    let spec = GemmSpec { ta, tb, va, vb, vc: false, tile, epilogue, row_sum: false, via, halves };
     let gemm = Gemm { spec, m, n, k, batch: 1, a, b, extras: vec![], outputs: vec![0], row_sum: 0 };
-    Row { name: format!("{layout} {m} x {n} x {k}"), layout, gemm, coop: None, chosen }
+    Row { name: format!("{layout} {m} x {n} x {k}"), layout, gemm: gemm.by_vectors(), coop: None, chosen }
 }
 
 /// The product cut by this tile of cooperative matrices: f16 in, f32 out.

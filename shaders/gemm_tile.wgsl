@@ -1,6 +1,6 @@
 // gemm for GPUs: a workgroup makes a BM x BN tile from slices of BK staged in workgroup memory, a thread RM x RN of it: vectors of four rows
 // and of four columns, a tile's width apart, so that neighbours read neighbours.
-// Generated: TA, TB, BM, BN, BK, RM, RN, ROW_SUM, a4/b4 (four elements from (major, minor) of the stored matrix), store; lib/block: a_rows, b_columns.
+// Generated: TA, TB, BM, BN, BK, RM, RN, ROW_SUM, a4/b4 (four elements from (major, minor) of the stored matrix), store_four; lib/block: a_rows, b_columns.
 const TX = BN / RN;
 const TY = BM / RM;
 const THREADS = TX * TY;
@@ -58,12 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < 4u; i++) {
             let row = row0 + 4u * (ty + u * TY) + i;
             if (row < m) {
-                for (var v = 0u; v < WIDE; v++) {
-                    for (var j = 0u; j < 4u; j++) {
-                        let col = col0 + 4u * (tx + v * TX) + j;
-                        if (col < n) { store(batch, row, col, acc[(4u * u + i) * WIDE + v][j]); }
-                    }
-                }
+                for (var v = 0u; v < WIDE; v++) { store_four(batch, row, col0 + 4u * (tx + v * TX), n, acc[(4u * u + i) * WIDE + v]); }
                 if (ROW_SUM && col0 + tx == 0u) { store_row_sum(row, row_sum[u][i]); }
             }
         }

@@ -131,7 +131,12 @@ impl Gpu {
 
     /// How kernels are shaped for it.
     pub fn profile(&self) -> Profile {
-        if self.summary.is_gpu() { Profile::Gpu } else { Profile::Software }
+        let lanes8 = self.summary.subgroups && self.summary.subgroup_lanes == (8, 8) && self.summary.name.starts_with("llvmpipe");
+        match self.summary.is_gpu() {
+            true => Profile::Gpu,
+            false if lanes8 => Profile::Lanes8,
+            false => Profile::Software,
+        }
     }
 
     /// Whether the device went away. It stays lost: [`Gpu::open`] gives another.

@@ -59,7 +59,7 @@ impl Case {
         let epilogue = Expr::of(2, |x| vec![(&x[0] + &x[1]).relu(), x[0].clone()]);
         let via = (0..2 + odd).collect();
         let halves = Halves::new(vec![true, true, false], vec![false, true]);
-        let spec = GemmSpec { ta, tb, va: false, vb: false, tile: Tile::Split, epilogue, row_sum, via, halves };
+        let spec = GemmSpec { ta, tb, va: false, vb: false, vc: false, tile: Tile::Split, epilogue, row_sum, via, halves };
         let extras = vec![Plane { offset: 0, row: 0, column: 1, batch: 0 }];
         let gemm = Gemm { spec, m, n, k, batch, a, b, extras, outputs: vec![0, 0], row_sum: 0 };
         let mut rng = Philox::new(0, &format!("{tile} {ta} {tb}"));

@@ -20,6 +20,18 @@ pub struct GatherField {
     pub half: bool,
 }
 
+impl GatherField {
+    /// Four elements of a row at a time. Rows of the batch then begin at whole vectors.
+    fn vector(&self) -> bool {
+        self.field.one_hot.is_none() && self.field.width().is_multiple_of(4) && self.output.is_multiple_of(4)
+    }
+
+    /// Words of a stored row, or vectors.
+    fn items(&self) -> usize {
+        if self.vector() { self.field.width() / 4 } else { self.field.words() }
+    }
+}
+
 /// Rows of the data set become a batch. Buffers: state, then each field's data and batch.
 #[derive(Debug, Clone)]
 pub struct Gather {
@@ -31,7 +43,7 @@ pub struct Gather {
 
 impl Gather {
     fn chunks(f: &GatherField) -> usize {
-        f.field.words().div_ceil(WG * ITEMS)
+        f.items().div_ceil(WG * ITEMS)
     }
 
     /// The whole WGSL text.
@@ -39,12 +51,22 @@ impl Gather {
         let mut s = Source::new("f32");
         s.number("WG", WG).number("ITEMS", ITEMS).state();
         for (i, f) in self.fields.iter().enumerate() {
-            let out = if f.field.out_dtype() == DType::U32 { "u32" } else { element(f.half, false) };
-            s.buffer(&format!("data{i}"), Access::Read, "u32").buffer(&format!("batch{i}"), Access::Write, out);
+            let four = f.vector();
+            let out = match (f.field.out_dtype() == DType::U32, four) {
+                (true, true) => "vec4<u32>",
+                (true, false) => "u32",
+                (false, _) => element(f.half, four),
+            };
+            let stored = if four && f.field.stored != DType::U8 { "vec4<u32>" } else { "u32" };
+            s.buffer(&format!("data{i}"), Access::Read, stored).buffer(&format!("batch{i}"), Access::Write, out);
         }
         s.line(ORDER);
         for (i, f) in self.fields.iter().enumerate() {
-            one_field(&mut s, i, &f.field, f.half);
+            if f.vector() {
+                field_of_vectors(&mut s, i, &f.field, f.half);
+            } else {
+                one_field(&mut s, i, &f.field, f.half);
+            }
         }
         s.line("fn fields(chunk: u32, row: u32, source: u32, lane: u32) {");
         for i in 0..self.fields.len() {
@@ -65,15 +87,16 @@ impl Gather {
         a
     }
 
-    /// Rows, fold, free, free; then of each field: first chunk, last chunk, width, words, scale, shift, output, classes.
+    /// Rows, fold, free, free; then of each field: first chunk, last chunk, width, words, scale, shift, output, classes; words and output in
+    /// vectors where it is read so.
     pub fn dims(&self) -> Vec<u32> {
         let mut d = to_words([self.batch, FOLD, 0, 0]);
         let mut first = 0;
         for f in &self.fields {
             let last = first + Self::chunks(f);
-            d.extend(to_words([first, last, f.field.width(), f.field.words()]));
+            d.extend(to_words([first, last, f.field.width(), f.items()]));
             d.extend([f.field.scale.to_bits(), f.field.shift.to_bits()]);
-            d.extend(to_words([f.output, f.field.one_hot.unwrap_or(0)]));
+            d.extend(to_words([if f.vector() { f.output / 4 } else { f.output }, f.field.one_hot.unwrap_or(0)]));
             first = last;
         }
         d
@@ -84,6 +107,29 @@ impl Gather {
         let chunks: usize = self.fields.iter().map(Self::chunks).sum();
         [chunks as u32, self.batch.min(FOLD) as u32, self.batch.div_ceil(FOLD) as u32]
     }
+}
+
+/// As [`one_field`], four elements at a time.
+fn field_of_vectors(s: &mut Source, i: usize, f: &Field, half: bool) {
+    let at = 4 + 8 * i;
+    s.line(format!("fn field{i}(chunk: u32, row: u32, source: u32, lane: u32) {{"));
+    s.line(format!("    let vectors = dim({}u);\n    let to = dim({}u);", at + 3, at + 6));
+    s.line(format!("    let scale = bitcast<f32>(dim({}u));\n    let shift = bitcast<f32>(dim({}u));", at + 4, at + 5));
+    s.line("    for (var item = 0u; item < ITEMS; item++) {\n        let w = chunk * (WG * ITEMS) + item * WG + lane;\n        if (w >= vectors) { return; }");
+    let stored = format!("data{i}[source * vectors + w]");
+    s.line(if f.stored == DType::U8 {
+        format!("        let value = (vec4<u32>({stored}) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u);")
+    } else {
+        format!("        let value = {stored};")
+    });
+    let value = if f.keep_integer { "value".into() } else { rounded(half, true, number(f, "vec4<f32>")) };
+    s.line(format!("        batch{i}[to + row * vectors + w] = {value};\n    }}\n}}"));
+}
+
+/// What is made of a stored `value`, as this type.
+fn number(f: &Field, of: &str) -> String {
+    let number = if f.stored == DType::F32 { format!("bitcast<{of}>(value)") } else { format!("{of}(value)") };
+    if f.shift == 0.0 { format!("{number} * scale") } else { format!("{number} * scale + shift") }
 }
 
 /// `fieldN(chunk, row, source, lane)`: this lane's words of a row, from stored to batch.
@@ -101,7 +147,6 @@ fn one_field(s: &mut Source, i: usize, f: &Field, half: bool) {
     } else {
         s.line("        {\n            let e = w;\n            let value = word;");
     }
-    let number = if f.stored == DType::F32 { "bitcast<f32>(value)" } else { "f32(value)" };
     s.line(match (f.one_hot, f.keep_integer) {
         (Some(_), _) => format!(
             "            let classes = dim({}u);\n            for (var c = 0u; c < classes; c++) {{ batch{i}[to + (row * width + e) * classes + c] = {}; }}",
@@ -109,10 +154,7 @@ fn one_field(s: &mut Source, i: usize, f: &Field, half: bool) {
             rounded(half, false, "select(0.0, 1.0, c == value)".into())
         ),
         (None, true) => format!("            batch{i}[to + row * width + e] = value;"),
-        (None, false) => {
-            let value = if f.shift == 0.0 { format!("{number} * scale") } else { format!("{number} * scale + shift") };
-            format!("            batch{i}[to + row * width + e] = {};", rounded(half, false, value))
-        }
+        (None, false) => format!("            batch{i}[to + row * width + e] = {};", rounded(half, false, number(f, "f32"))),
     });
     s.line("        }\n    }\n}");
 }

@@ -1,6 +1,6 @@
 use super::halves::{element, rounded, widened};
 use super::source::{BLOCK, Source};
-use super::{Access, Halves, Tile, owners, to_words};
+use super::{Access, Halves, Tile, gemm_direct, owners, to_words};
 use crate::expr::Expr;
 
 /// A stored matrix: `major` rows of `minor` contiguous elements, `pitch` apart.
@@ -38,6 +38,8 @@ pub struct GemmSpec {
     pub va: bool,
     /// B can be read four elements at a time.
     pub vb: bool,
+    /// Results are written, and the extras read, four columns at a time.
+    pub vc: bool,
     /// How the work is cut.
     pub tile: Tile,
     /// Inputs: the product, then the extras. Outputs: what is stored.
@@ -85,10 +87,10 @@ impl Gemm {
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let GemmSpec { ta, tb, va, vb, tile, halves, .. } = &self.spec;
-        let mut s = Source::new("f32");
+        let mut s = Source::new(element(false, self.spec.vc));
         self.begin(&mut s);
         match tile {
-            Tile::Direct { rows, vectors } => s.number("ROWS", *rows).number("NV", *vectors),
+            Tile::Direct { rows, vectors, .. } => s.number("ROWS", *rows).number("NV", *vectors),
             Tile::Staged { rows, columns, depth, each: [rm, rn] } => {
                 s.number("BM", *rows).number("BN", *columns).number("BK", *depth).number("RM", *rm).number("RN", *rn).line(BLOCK)
             }
@@ -97,7 +99,11 @@ impl Gemm {
         // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
         load(&mut s, "a", 3, (*va, halves.input(0)), if *ta { "dim(0u)" } else { "dim(2u)" });
         load(&mut s, "b", 6, (*vb, halves.input(1)), if *tb { "dim(2u)" } else { "dim(1u)" });
+        if let Tile::Direct { rows, vectors, shared } = *tile {
+            gemm_direct::sums(&mut s, rows, vectors, shared, *ta);
+        }
         self.stores(&mut s);
+        store_four(&mut s, self.spec.vc);
         s.finish(match tile {
             Tile::Direct { .. } => include_str!("../../shaders/gemm_direct.wgsl"),
             Tile::Staged { .. } => include_str!("../../shaders/gemm_tile.wgsl"),
@@ -107,38 +113,67 @@ impl Gemm {
 
     /// Bindings, layout, and what the epilogue calls: of every kind of tile.
     pub(super) fn begin(&self, s: &mut Source) {
-        let GemmSpec { ta, tb, va, vb, epilogue, row_sum, via, halves, .. } = &self.spec;
+        let GemmSpec { ta, tb, va, vb, vc, epilogue, row_sum, via, halves, .. } = &self.spec;
         s.buffer("a", Access::Read, element(halves.input(0), *va)).buffer("b", Access::Read, element(halves.input(1), *vb));
-        for i in 0..self.extras.len() {
-            s.buffer(&format!("extra{i}"), Access::Read, element(halves.input(2 + i), false));
+        for (i, e) in self.extras.iter().enumerate() {
+            s.buffer(&format!("extra{i}"), Access::Read, element(halves.input(2 + i), self.fours(e)));
         }
         // the row sums come after the outputs
         for o in (0..via.len()).filter(|&o| via[o] == o) {
-            s.buffer(&format!("out{o}"), Access::Write, element(halves.output(o), false));
+            s.buffer(&format!("out{o}"), Access::Write, element(halves.output(o), *vc && o < self.outputs.len()));
         }
         s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).math(epilogue);
     }
 
     /// `store` and `store_row_sum`: the epilogue, and where results go.
     pub(super) fn stores(&self, s: &mut Source) {
-        let GemmSpec { epilogue, row_sum, via, halves, .. } = &self.spec;
-        s.line("fn store(batch: u32, row: u32, col: u32, x0: f32) {");
-        for i in 0..self.extras.len() {
-            let at = 11 + 4 * i;
-            let place = format!("extra{i}[dim({at}u) + row * dim({}u) + col * dim({}u) + batch * dim({}u)]", at + 1, at + 2, at + 3);
-            s.line(format!("    let x{} = {};", i + 1, widened(halves.input(2 + i), false, place)));
+        let GemmSpec { vc, epilogue, row_sum, via, halves, .. } = &self.spec;
+        let vector = if *vc { " / 4u" } else { "" };
+        s.line("fn store(batch: u32, row: u32, col: u32, x0: V) {");
+        for (i, e) in self.extras.iter().enumerate() {
+            let (at, four) = (11 + 4 * i, self.fours(e));
+            let at = format!("dim({at}u) + row * dim({}u) + col * dim({}u) + batch * dim({}u)", at + 1, at + 2, at + 3);
+            let place = if four { format!("extra{i}[({at}) / 4u]") } else { format!("extra{i}[{at}]") };
+            s.line(format!("    let x{} = V({});", i + 1, widened(halves.input(2 + i), four, place)));
         }
         let names: Vec<String> = (0..=self.extras.len()).map(|i| format!("x{i}")).collect();
         let printed = epilogue.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end());
         s.line("    let at = (batch * dim(0u) + row) * dim(1u) + col;");
         for (o, name) in printed.outputs.iter().enumerate() {
-            let value = rounded(halves.output(o), false, name.clone());
-            s.line(format!("    out{}[dim({}u) + at] = {value};", via[o], 11 + 4 * self.extras.len() + o));
+            let value = rounded(halves.output(o), *vc, name.clone());
+            s.line(format!("    out{}[(dim({}u) + at){vector}] = {value};", via[o], 11 + 4 * self.extras.len() + o));
         }
         s.line("}");
-        let sum = via.last().filter(|_| *row_sum).map_or(String::new(), |v| format!("out{v}[dim(10u) + row] = value;"));
+        let sum = via.last().filter(|_| *row_sum).map_or(String::new(), |&v| {
+            // beside results that are written as vectors
+            let place = if *vc && v < self.outputs.len() { "[at / 4u][at % 4u]" } else { "[at]" };
+            format!("let at = dim(10u) + row; out{v}{place} = value;")
+        });
         s.line(format!("fn store_row_sum(row: u32, value: f32) {{ {sum} }}"));
+    }
+
+    /// Whether an extra is read four columns at a time; else it has one value for all columns, or is read one by one.
+    fn fours(&self, e: &Plane) -> bool {
+        self.spec.vc && e.column == 1
+    }
+
+    /// Whether results can be written four columns at a time, and the extras read so.
+    fn in_fours(&self) -> bool {
+        let whole = |e: &Plane| match e.column {
+            0 => true,
+            1 => [e.offset, e.row, e.batch].iter().all(|v| v.is_multiple_of(4)),
+            _ => false,
+        };
+        // a thread of the split tile stores one element
+        let tile = self.spec.tile != Tile::Split;
+        tile && self.n.is_multiple_of(4) && self.outputs.iter().all(|o| o.is_multiple_of(4)) && self.extras.iter().all(whole)
+    }
+
+    /// The same product, whose results are written four columns at a time if they can be.
+    pub fn by_vectors(mut self) -> Self {
+        self.spec.vc = self.in_fours();
+        self
     }
 
     /// A, B, extras, outputs, row sums.
@@ -167,6 +202,16 @@ impl Gemm {
         let t = self.spec.tile;
         [self.n.div_ceil(t.columns()) as u32, self.m.div_ceil(t.rows()) as u32, self.batch as u32]
     }
+}
+
+/// `store_four`: those of four columns that C has.
+fn store_four(s: &mut Source, vector: bool) {
+    s.line("fn store_four(batch: u32, row: u32, col: u32, n: u32, x: vec4<f32>) {");
+    s.line(if vector {
+        "    if (col < n) { store(batch, row, col, x); }\n}"
+    } else {
+        "    for (var j = 0u; j < 4u; j++) {\n        if (col + j < n) { store(batch, row, col + j, x[j]); }\n    }\n}"
+    });
 }
 
 /// `x1` and `x4`: one element, or four along the contiguous axis, of the stored matrix whose offset, pitch and batch step stand in `dims`.

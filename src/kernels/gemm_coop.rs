@@ -29,6 +29,7 @@ impl GemmCoop {
             return None;
         }
         let mut gemm = gemm.clone();
+        gemm.spec.vc = false;
         // whole vectors, of nothing but the matrix: a term past its end would be added to the sum
         let fours = |x: &Matrix, minor: usize| [x.offset, x.pitch, x.batch, minor].iter().all(|v| v.is_multiple_of(4));
         gemm.spec.va = fours(&gemm.a, if ta { gemm.m } else { gemm.k });
@@ -178,7 +179,7 @@ mod tests {
         let tile = Tile::Split;
         let via = if row_sum { vec![0, 1] } else { vec![0] };
         let halves = Halves::new(vec![true, true], vec![false]);
-        let spec = GemmSpec { ta: false, tb: true, va: false, vb: false, tile, epilogue: Expr::identity(), row_sum, via, halves };
+        let spec = GemmSpec { ta: false, tb: true, va: false, vb: false, vc: false, tile, epilogue: Expr::identity(), row_sum, via, halves };
         let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
         Gemm { spec, m, n, k, batch: 1, a: matrix(k), b: matrix(k), extras: vec![], outputs: vec![0], row_sum: 0 }
     }

@@ -6,12 +6,14 @@ use std::fmt;
 /// How the work is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tile {
-    /// No workgroup memory: a thread makes 8 or 16 rows of `4 * vectors` columns. For software adapters.
+    /// No workgroup memory: a thread makes 8, 16 or 32 rows of `4 * vectors` columns. For software adapters.
     Direct {
         /// Rows a thread.
         rows: usize,
         /// Vectors of four columns a thread.
         vectors: usize,
+        /// A workgroup is a subgroup of eight, whose lanes hand each other what they read of A.
+        shared: bool,
     },
     /// A workgroup makes `rows x columns` from slices in workgroup memory. For GPUs.
     Staged {
@@ -31,7 +33,7 @@ pub enum Tile {
 impl fmt::Display for Tile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Tile::Direct { rows, vectors } => write!(f, "direct {rows} x {}", 4 * vectors),
+            Tile::Direct { rows, vectors, shared } => write!(f, "{} {rows} x {}", if *shared { "shared" } else { "direct" }, 4 * vectors),
             Tile::Staged { rows, columns, .. } => write!(f, "staged {rows} x {columns}"),
             Tile::Split => write!(f, "split 16 x 16"),
         }
@@ -51,16 +53,37 @@ impl Rule {
     const ANY: Rule = Rule { rows: 1, columns: 1, terms: 0, elements: usize::MAX, tile: Tile::Split };
 }
 
+const fn direct(rows: usize, vectors: usize) -> Tile {
+    Tile::Direct { rows, vectors, shared: false }
+}
+
+const fn shared(rows: usize, vectors: usize) -> Tile {
+    Tile::Direct { rows, vectors, shared: true }
+}
+
 /// The first rule that fits; the last one fits all. Measured on lavapipe (Mesa 22.3, LLVM 15, one thread, 2026-11-25) by `cargo bench
 /// --bench gemm -- --device software --tiles`, in GFLOP/s, all tiles of a shape in one run whose control moved by 2 %.
 const SOFTWARE: [Rule; 3] = [
     // 16 x 8 : 8 x 8 : 16 x 4 : 8 x 4. 512 cubed: nn 11.6 : 8.4 : 7.8 : 6.3, nt 11.2 : 8.8 : 7.7 : 6.5, tn 11.5 : 9.5 : 8.2 : 6.9;
     // nt 32 x 64 x 784 10.3 : 9.1 : 7.9 : 6.9; even tn 10 x 1024 x 512, where 6 of 16 rows are idle, 4.8 : 3.9 : 3.1 : 2.7
-    Rule { rows: 9, columns: 64, tile: Tile::Direct { rows: 16, vectors: 2 }, ..Rule::ANY },
+    Rule { rows: 9, columns: 64, tile: direct(16, 2), ..Rule::ANY },
     // 16 x 4 : 8 x 4 : 16 x 8 : 8 x 8. nt 512 x 10 x 1024 4.1 : 3.5 : 3.2 : 2.8
-    Rule { rows: 9, columns: 1, tile: Tile::Direct { rows: 16, vectors: 1 }, ..Rule::ANY },
+    Rule { rows: 9, columns: 1, tile: direct(16, 1), ..Rule::ANY },
     // few rows, as of a ragged batch: half of the taller tile would be idle. One tile for all widths: a pipeline less for each product
-    Rule { rows: 1, columns: 1, tile: Tile::Direct { rows: 8, vectors: 1 }, ..Rule::ANY },
+    Rule { rows: 1, columns: 1, tile: direct(8, 1), ..Rule::ANY },
+];
+
+/// The same, where lanes share what they read of A: measured with the same command, driver and day, 512 cubed in GFLOP/s 32 x 8 : 16 x 8 :
+/// 32 x 4 : 16 x 4, and 16 x 8 as above in an earlier run: nn 28.1 : 22.8 : 23.1 : 18.9 : 11.6, nt 27.6 : 21.3 : 24.2 : 18.5 : 11.2,
+/// tn 27.5 : 21.3 : 23.0 : 17.6 : 11.5. With Mesa 26 (LLVM 22) 16 x 8 takes 42.3 where it took 36.7 unshared.
+const LANES8: [Rule; 4] = [
+    // nt 32 x 64 x 784 24.0 : 15.9 : 22.2 : 18.0; tn 64 x 784 x 32 15.5 : 13.1 : 13.8 : 11.7
+    Rule { rows: 17, columns: 64, terms: 16, tile: shared(32, 2), ..Rule::ANY },
+    // nt 512 x 10 x 1024 4.5 : 3.6 : 7.5 : 5.8; nn 512 x 1024 x 10 3.3 : 2.8 : 5.9 : 5.3
+    Rule { rows: 17, columns: 1, tile: shared(32, 1), ..Rule::ANY },
+    // tn 10 x 1024 x 512 7.5 : 8.8 : 6.0 : 9.0
+    Rule { rows: 9, columns: 1, tile: shared(16, 1), ..Rule::ANY },
+    Rule { rows: 1, columns: 1, tile: shared(8, 1), ..Rule::ANY },
 ];
 
 /// Not measured: no GPU was at hand. `cargo bench --bench gemm -- --device gpu --tiles` is the measurement. Until then by count: a GPU has
@@ -79,20 +102,22 @@ const GPU: [Rule; 5] = [
 impl Tile {
     /// By the rules above, for `m x n` of `k` terms.
     pub fn choose(profile: Profile, m: usize, n: usize, k: usize) -> Tile {
-        let rules: &[Rule] = match profile {
-            Profile::Software => &SOFTWARE,
-            Profile::Gpu => &GPU,
-        };
+        let rules = Self::rules(profile);
         let fits = |r: &&Rule| m >= r.rows && n >= r.columns && k >= r.terms && m.saturating_mul(n) <= r.elements;
         rules.iter().find(fits).unwrap_or(&rules[rules.len() - 1]).tile
     }
 
+    fn rules(profile: Profile) -> &'static [Rule] {
+        match profile {
+            Profile::Software => &SOFTWARE,
+            Profile::Lanes8 => &LANES8,
+            Profile::Gpu => &GPU,
+        }
+    }
+
     /// Every tile that the rules choose from.
     pub fn all(profile: Profile) -> Vec<Tile> {
-        let mut all: Vec<Tile> = match profile {
-            Profile::Software => SOFTWARE.iter().map(|r| r.tile).collect(),
-            Profile::Gpu => GPU.iter().map(|r| r.tile).collect(),
-        };
+        let mut all: Vec<Tile> = Self::rules(profile).iter().map(|r| r.tile).collect();
         all.dedup();
         all
     }

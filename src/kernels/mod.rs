@@ -12,6 +12,7 @@ mod gate;
 mod gather;
 mod gemm;
 mod gemm_coop;
+mod gemm_direct;
 mod gemm_tile;
 mod halves;
 mod log;
@@ -64,6 +65,8 @@ pub enum Profile {
     Gpu,
     /// A GPU in software (lavapipe, SwiftShader, WARP), or the CPU device: no barriers, few large pieces of work.
     Software,
+    /// As `Software`, with subgroups of eight lanes: lavapipe on AVX2. It loads a vector lane by lane, even where all load the same.
+    Lanes8,
 }
 
 impl Profile {
@@ -71,7 +74,7 @@ impl Profile {
     pub(crate) fn group(self) -> usize {
         match self {
             Profile::Gpu => 256,
-            Profile::Software => 1,
+            Profile::Software | Profile::Lanes8 => 1,
         }
     }
 }

@@ -55,7 +55,7 @@ impl Reduce {
     pub fn pieces_for(profile: Profile, rows: usize, length: usize) -> usize {
         let (enough, piece) = match profile {
             Profile::Gpu => (64, 4096),
-            Profile::Software => (16, 512),
+            Profile::Software | Profile::Lanes8 => (16, 512),
         };
         if rows >= enough || length <= 2 * piece { 1 } else { length.div_ceil(piece).min(1024) }
     }

@@ -79,7 +79,7 @@ impl CrossEntropy {
         rows * classes
             <= match profile {
                 Profile::Gpu => 16_384,
-                Profile::Software => 8_192,
+                Profile::Software | Profile::Lanes8 => 8_192,
             }
     }
 

@@ -321,7 +321,7 @@ impl Lowering<'_> {
         let via = bind(&mut buffers, places.iter().chain(&sum).map(|p| p.0));
         let read = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).map(|v| self.half(v));
         let halves = Halves::new(read.collect(), outputs.iter().map(|v| self.half(*v)).collect());
-        let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), tile, epilogue, row_sum: sum.is_some(), via, halves };
+        let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), vc: false, tile, epilogue, row_sum: sum.is_some(), via, halves };
         let flops = (out.size() * (2 * k + spec.epilogue.flops())) as u64;
         let elements = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).chain(outputs).map(|v| self.words(v)).sum();
         let mut label = self.label(node, &out, &group.maps);
@@ -342,7 +342,7 @@ impl Lowering<'_> {
         };
         let kernel = match self.r.coop.and_then(|caps| GemmCoop::of(&gemm, &caps)) {
             Some(coop) => Kernel::GemmCoop(coop),
-            None => Kernel::Gemm(gemm),
+            None => Kernel::Gemm(gemm.by_vectors()),
         };
         self.push(kernel, buffers, label, flops, elements);
     }
