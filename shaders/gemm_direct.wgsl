@@ -47,9 +47,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var k = 0u; k < k_main; k += 4u) { terms(batch, k, row0, col0, m, n, lane); }
     var sums = all_sums();
     var row_sum = all_row_sums();
+    // a number that no compiler knows: what follows is not worth its unrolling
+    let rows = min(ROWS, m - row0);
     for (var k = k_main; k < k_all; k++) {
-        for (var i = 0u; i < ROWS; i++) {
-            let row = min(row0 + i, m - 1u);
+        for (var i = 0u; i < rows; i++) {
+            let row = row0 + i;
             var x: f32;
             if (TA) { x = a1(batch, k, row); } else { x = a1(batch, row, k); }
             if (ROW_SUM) { row_sum[i] += x; }
@@ -63,11 +65,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
     }
-    for (var i = 0u; i < ROWS; i++) {
-        let row = row0 + i;
-        if (row < m) {
-            for (var v = 0u; v < NV; v++) { store_four(batch, row, col0 + 4u * v, n, sums[NV * i + v]); }
-            if (ROW_SUM && col0 == 0u) { store_row_sum(row, row_sum[i]); }
-        }
+    for (var i = 0u; i < rows; i++) {
+        for (var v = 0u; v < NV; v++) { store_four(batch, row0 + i, col0 + 4u * v, n, sums[NV * i + v]); }
+        if (ROW_SUM && col0 == 0u) { store_row_sum(row0 + i, row_sum[i]); }
     }
 }

@@ -111,9 +111,9 @@ fn the_peak_is_known_before_the_first_step() {
 #[test]
 fn a_launch_beyond_the_limits() {
     for device in SUITE.devices() {
-        let e = wide(&device).prepare(&rows(1 << 20), 1 << 20).unwrap_err();
+        let e = wide(&device).prepare(&rows(1 << 21), 1 << 21).unwrap_err();
         assert_eq!(e.code(), "unsupported", "{e}");
-        let parts = ["[1048576, 262144]", "a batch of 1048576", "rows or axes", "where:", "help: "];
+        let parts = ["[2097152, 262144]", "a batch of 2097152", "rows or axes", "where:", "help: "];
         assert!(parts.iter().all(|p| e.to_string().contains(p)), "{e}");
         SUITE.ran(1);
     }

@@ -179,7 +179,8 @@ mod tests {
         let tile = Tile::Split;
         let via = if row_sum { vec![0, 1] } else { vec![0] };
         let halves = Halves::new(vec![true, true], vec![false]);
-        let spec = GemmSpec { ta: false, tb: true, va: false, vb: false, vc: false, tile, epilogue: Expr::identity(), row_sum, via, halves };
+        let spec =
+            GemmSpec { ta: false, tb: true, va: false, vb: false, vc: false, tile, epilogue: Expr::identity(), row_sum, via, halves };
         let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
         Gemm { spec, m, n, k, batch: 1, a: matrix(k), b: matrix(k), extras: vec![], outputs: vec![0], row_sum: 0 }
     }

@@ -31,7 +31,7 @@ pub fn session(machine: Machine, layout: Layout) -> Option<gradus::Result<Box<dy
 #[cfg(feature = "gpu")]
 pub mod gpu {
     use gradus::gpu::{Gpu, GpuSession, adapters};
-    use gradus::kernels::Kernel;
+    use gradus::kernels::{Kernel, Profile};
     use gradus::plan::{Layout, Session};
     use std::sync::{Arc, OnceLock};
 
@@ -49,6 +49,11 @@ pub mod gpu {
     /// The adapter's name, if there is one.
     pub fn name() -> Option<String> {
         device().map(|g| g.summary.name.clone())
+    }
+
+    /// How kernels are shaped for it.
+    pub fn profile() -> Option<Profile> {
+        device().map(|g| g.profile())
     }
 
     pub(super) fn session(layout: Layout, checked: bool) -> Option<gradus::Result<Box<dyn Session>>> {
@@ -71,6 +76,10 @@ pub mod gpu {
     use gradus::plan::{Layout, Session};
 
     pub fn name() -> Option<String> {
+        None
+    }
+
+    pub fn profile() -> Option<gradus::kernels::Profile> {
         None
     }
 

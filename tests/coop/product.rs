@@ -94,6 +94,7 @@ impl Product {
             tb: self.tb,
             va: false,
             vb: false,
+            vc: false,
             tile: Tile::Split,
             epilogue,
             row_sum: self.sums(),

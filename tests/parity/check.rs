@@ -14,7 +14,7 @@ use gradus::tensor::DType;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Both profiles' kernels run on every adapter.
+/// Both profiles' kernels run on every adapter; those of [`Profile::Lanes8`] where it has such lanes.
 pub const PROFILES: [Profile; 2] = [Profile::Software, Profile::Gpu];
 
 /// Named results of a run, in the truth's order.
@@ -104,7 +104,8 @@ pub struct Row {
 
 impl Row {
     pub fn new(name: impl Into<String>, make: impl Fn() -> Result<Ready, String> + 'static) -> Self {
-        Row { name: name.into(), sites: Rc::new(|_, _| true), make: Rc::new(make) }
+        // the lanes share nothing but in products
+        Row { name: name.into(), sites: Rc::new(|_, p| p != Profile::Lanes8), make: Rc::new(make) }
     }
 
     pub fn ready(&self) -> Result<Ready, String> {
@@ -261,7 +262,8 @@ pub fn on(site: &Site<'_>, built: &Built) -> Option<Result<Found, Fail>> {
 pub fn parity(row: &Row) -> Result<(), String> {
     let ready = row.ready()?;
     let mut runs = 0;
-    for profile in PROFILES {
+    let lanes = common::gpu::profile() == Some(Profile::Lanes8);
+    for profile in PROFILES.into_iter().chain(lanes.then_some(Profile::Lanes8)) {
         let mut first: Option<Found> = None;
         for machine in MACHINES.into_iter().filter(|m| (row.sites)(*m, profile)) {
             let site = Site { machine, profile, planted: None };

@@ -55,17 +55,25 @@ fn rows(table: Vec<impl Into<Row>>) -> Vec<Job> {
     table.into_iter().map(Into::into).map(job).collect()
 }
 
-/// The products of one layout of A. They are most of the suite's compilations: half of them run with the shaders' checks on both kinds of
-/// kernels, the others on one.
+/// The products of one layout of A. They are most of the suite's compilations: on software adapters' kernels half of them run with the
+/// shaders' checks and the others without; where lanes share it is the other half.
 fn product_rows(transposed: bool) -> Vec<Job> {
     let ours = |c: &make::Case| c.name.starts_with('t') == transposed;
     let one = |case: make::Case| {
         let second = case.name.starts_with("nt") || case.name.starts_with("tn");
-        let mut row = Row::from(case);
-        row.sites = Rc::new(move |m, p| !(second && p == Profile::Software && m == Machine::Gpu { checked: true }));
-        row
+        with_lanes(case, second)
     };
     rows(cases::products().into_iter().filter(ours).map(one).collect())
+}
+
+/// On every kind of kernels; of the two for software adapters one with the shaders' checks and the other without, which is compilation enough.
+fn with_lanes(row: impl Into<Row>, lanes_checked: bool) -> Row {
+    let sites = move |m, p| match (m, p) {
+        (Machine::Gpu { checked }, Profile::Software) => checked != lanes_checked,
+        (Machine::Gpu { checked }, Profile::Lanes8) => checked == lanes_checked,
+        _ => true,
+    };
+    Row { sites: Rc::new(sites), ..row.into() }
 }
 
 /// The first row of any table whose name is this, or begins so where it ends in `*`.
@@ -87,7 +95,7 @@ tests! {
     reductions = rows(cases::reductions());
     products = product_rows(false);
     products_of_transposed = product_rows(true);
-    layers = rows(cases::layers());
+    layers = rows(cases::layers().into_iter().map(|c| with_lanes(c, false)).collect());
     views = rows(cases::views());
     classifiers = rows(cases::classifiers());
     gathers = rows(gather::gathers());

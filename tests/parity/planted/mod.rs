@@ -14,7 +14,7 @@ use crate::check::{Fail, Site, compare};
 use crate::common::{Job, Machine};
 use crate::find_row;
 use gradus::kernels::{Kernel, Profile};
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,9 +93,12 @@ impl Planted {
 
 fn valid(source: &str) -> Result<(), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
-    let half = if source.starts_with("enable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
-    let checked = Validator::new(ValidationFlags::all(), half).validate(&module);
-    checked.map(drop).map_err(|e| e.emit_to_string(source))
+    let mut wanted = Capabilities::empty();
+    wanted.set(Capabilities::SHADER_FLOAT16, source.starts_with("enable f16;"));
+    wanted.set(Capabilities::SUBGROUP, source.contains("subgroupBroadcast"));
+    let mut validator = Validator::new(ValidationFlags::all(), wanted);
+    validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
+    validator.validate(&module).map(drop).map_err(|e| e.emit_to_string(source))
 }
 
 /// A file's text, which stands in its kernels' texts as it is.

@@ -1,7 +1,7 @@
-//! Errors in WGSL, file by file. `S`: the kernels for software adapters; `G`: those for GPUs.
+//! Errors in WGSL, file by file. `S`: the kernels for software adapters; `L`: those whose lanes share; `G`: those for GPUs.
 
 use super::{Edits, Text};
-use gradus::kernels::Profile::{self, Gpu as G, Software as S};
+use gradus::kernels::Profile::{self, Gpu as G, Lanes8 as L, Software as S};
 
 type Line = (&'static str, Profile, Edits, &'static [&'static str]);
 
@@ -16,7 +16,7 @@ const GATHER: &[Line] = &[
     ("a wrong stride of the batch", S, &[("row * width + e", "row * words + e")], &["bytes, shuffled"]),
     ("chunks beyond the first dropped", S, &[("chunk * (WG * ITEMS) + item", "item")], &["rows of 1025 floats"]),
     ("a stale tail", S, &[("if (w >= words)", "if (w + 1u >= words)")], &["rows of 257 floats"]),
-    ("items of a lane dropped", S, &[("item < ITEMS", "item + 1u < ITEMS")], &["rows of 256 floats"]),
+    ("items of a lane dropped", S, &[("item < ITEMS", "item + 1u < ITEMS")], &["rows of 257 floats"]),
     ("bytes the wrong way round", S, &[("(8u * j)", "(8u * (3u - j))")], &["bytes, shuffled"]),
     ("the shift dropped", S, &[("* scale + shift", "* scale")], &["bytes, scaled and shifted, shuffled"]),
     ("one class beside", S, &[("c == value", "c == value + 1u")], &["bytes, one-hot, shuffled"]),
@@ -109,7 +109,12 @@ const TREE: &[Line] = &[
 const SERIAL: &[Line] = &[("a lane's sum dropped", S, &[("return v;", "return 0.0;")], &["Sum of [5, 63] over [1]"])];
 
 const FINITE: &[Line] = &[
-    ("moments below the normal range", S, &[("bitcast<vec4<f32>>(select(bits, bits & vec4<u32>(0x80000000u), below))", "x")], &["moments below*"]),
+    (
+        "moments below the normal range",
+        S,
+        &[("bitcast<vec4<f32>>(select(bits, bits & vec4<u32>(0x80000000u), below))", "x")],
+        &["moments below*"],
+    ),
     ("every loss is finite", S, &[("!= 0x7f800000u", "!= 0xff800000u")], &["a loss of NaN halts"]),
     (
         "NaN by comparison: infinity passes",
@@ -258,7 +263,7 @@ const GEMM_DIRECT: &[Line] = &[
     ("a stale tail", S, &[("k < k_all; k++", "k < k_main; k++")], &["nn 7 x 31 x 4", "nt 33 x 65 x 31"]),
     ("fours of terms dropped", S, &[("k < k_main; k += 4u", "k + 4u < k_main; k += 4u")], &["nn 7 x 31 x 4"]),
     ("a dropped accumulation", S, &[("b[0], sum)", "b[0], vec4<f32>(0.0))")], &["nn 8 x 32 x 16"]),
-    ("the tail does not accumulate", S, &[("y, sums[2u * i + v])", "y, vec4<f32>(0.0))")], &["nn 3 x 7 x 5"]),
+    ("the tail does not accumulate", S, &[("y, sums[NV * i + v])", "y, vec4<f32>(0.0))")], &["nn 3 x 7 x 5"]),
     ("a wrong column of B transposed", S, &[("min(col + 1u, n - 1u)", "min(col, n - 1u)")], &["nt 8 x 32 x 16"]),
     ("a wrong row of A transposed", S, &[("a4(batch, k + 1u, row),", "a4(batch, k, row),")], &["tn 8 x 32 x 16"]),
     ("a wrong half of A", S, &[("a_block(batch, k, row0 + 4u, m)", "a_block(batch, k, row0, m)")], &["tn 8 x 32 x 16", "nn 8 x 32 x 16"]),
@@ -273,10 +278,11 @@ const GEMM_DIRECT: &[Line] = &[
     ("a wrong pitch of A", S, &[("major * dim(4u)", "major * dim(7u)")], &["nn 9 x 36 x 15"]),
     ("a wrong stride of the result", S, &[("row) * dim(1u) + col", "row) * dim(2u) + col")], &["nn 9 x 36 x 15"]),
     ("columns of other lanes", S, &[("group.x * 8u + lane", "group.x * 4u + lane")], &["nn 2 x 1000 x 3"]),
-    ("columns that are stale", S, &[("if (col < n)", "if (col + 1u < n)")], &["nn 9 x 36 x 15"]),
-    ("rows that are stale", S, &[("if (row < m)", "if (row + 1u < m)")], &["nn 9 x 36 x 15"]),
-    ("no edge of the rows", S, &[("if (row < m)", "if (true)")], &["rows beyond the edge"]),
-    ("no edge of the columns", S, &[("if (col < n)", "if (true)")], &["nn 33 x 65 x 31"]),
+    ("columns that are stale", S, &[("if (col < n)", "if (col + 4u < n)")], &["nn 9 x 36 x 15"]),
+    ("columns that are stale, one by one", S, &[("if (col + j < n)", "if (col + j + 1u < n)")], &["nt 33 x 65 x 31"]),
+    ("rows that are stale", S, &[("min(ROWS, m - row0)", "min(ROWS, m - row0 - 1u)")], &["nn 9 x 36 x 15"]),
+    ("no edge of the rows", S, &[("min(ROWS, m - row0)", "ROWS")], &["rows beyond the edge"]),
+    ("no edge of the columns", S, &[("if (col + j < n)", "if (true)")], &["nn 33 x 65 x 31"]),
     ("the epilogue's column dropped", S, &[(" + col * dim(13u)", "")], &["a product with one row"]),
     ("the epilogue's row dropped", S, &[(" + row * dim(12u)", "")], &["a product with one column"]),
     (
@@ -285,7 +291,11 @@ const GEMM_DIRECT: &[Line] = &[
         &[(" + batch * dim(14u)", "")],
         &["a product with one batch of one", "a product with one element of a batch"],
     ),
-    ("row sums where the product is", S, &[("dim(10u) + row]", "dim(11u) + row]")], &["layers with relu"]),
+    ("a lane's part of A's rows by another", L, &[("subgroupBroadcast(x0, 5u)", "subgroupBroadcast(x0, 4u)")], &["nn 8 x 32 x 16"]),
+    ("a lane's part of A's terms by another", L, &[("subgroupBroadcast(x0, 5u)", "subgroupBroadcast(x0, 4u)")], &["tn 8 x 32 x 16"]),
+    ("A's rows held twice", L, &[("(8u + lane)", "(0u + lane)")], &["nt 33 x 65 x 31"]),
+    ("A's terms held twice", L, &[("(8u + lane) /", "(0u + lane) /")], &["tn 9 x 33 x 200"]),
+    ("row sums where the product is", S, &[("dim(10u) + row;", "dim(11u) + row;")], &["layers with relu"]),
     ("the row sum's tail dropped", S, &[("if (ROW_SUM) { row_sum[i] += x; }\n            for", "for")], &["layers with relu"]),
     ("the row sum's fours dropped", S, &[("(((sum + a.x) + a.y) + a.z) + a.w", "sum")], &["layers with relu"]),
 ];
@@ -319,10 +329,10 @@ const GEMM_TILE: &[Line] = &[
     ("a thread's second columns as its first", G, &[("PITCH_B + tx + v * TX", "PITCH_B + tx")], &["nn 2049 x 1025 x 9"]),
     ("every batch the first, of A", G, &[("dim(3u) + batch * dim(5u)", "dim(3u)")], &["nn of rank 3"]),
     ("every batch the first, of the result", G, &[("(batch * dim(0u) + row) * dim(1u)", "row * dim(1u)")], &["nn of rank 3"]),
-    ("columns that are stale", G, &[("if (col < n)", "if (col + 1u < n)")], &["nn 3 x 7 x 5"]),
+    ("columns that are stale", G, &[("if (col + j < n)", "if (col + j + 1u < n)")], &["nn 3 x 7 x 5"]),
     ("rows that are stale", G, &[("if (row < m)", "if (row + 1u < m)")], &["nn 3 x 7 x 5"]),
     ("no edge of the rows", G, &[("if (row < m)", "if (true)")], &["rows beyond the edge"]),
-    ("no edge of the columns", G, &[("if (col < n)", "if (true)")], &["nn 33 x 65 x 31"]),
+    ("no edge of the columns", G, &[("if (col + j < n)", "if (true)")], &["nn 33 x 65 x 31"]),
     ("the row sum of the last slice alone", G, &[("row_sum[u] += a", "row_sum[u] = a")], &["layers with relu"]),
 ];
 
