@@ -8,9 +8,9 @@ pub(super) const WRITES: usize = 8;
 /// What a launch writes, in binding order; the rest is empty.
 pub(super) type Writes<'a> = [&'a mut [u32]; WRITES];
 
-/// Nanoseconds of work that are worth a thread of their own: waking one that sleeps costs about as much on virtual machines (the article's
-/// step took 0.25 ms with 12,000, 0.18 ms with this, on two cores).
-const PART: f64 = 60_000.0;
+/// Nanoseconds of work that are worth a thread of their own, while [`awake`](super::awake) keeps them from sleeping (the article's step, on two
+/// cores: 0.145 ms with this or half of it, 0.18 with 15,000; 0.25 with 12,000 where threads sleep, and 0.18 with 60,000).
+const PART: f64 = 6000.0;
 
 /// How many threads this much work is worth. It decides who computes, never what: cuts fall between units that do not know each other.
 pub(super) fn parts(nanoseconds: f64, threads: usize) -> usize {

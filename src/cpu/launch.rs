@@ -26,6 +26,8 @@ pub(super) struct Ready {
     cuts: Vec<Cut>,
     /// One for each thread that the launch is worth.
     workers: Vec<Evaluator>,
+    /// Threads that it is worth, by a guess.
+    worth: usize,
     /// The reads that are f16 and widened, and which of their elements.
     widened: Vec<(usize, Range<usize>)>,
     /// The writes that are f16, and their elements.
@@ -56,7 +58,9 @@ impl Ready {
             return refuse(format!("it binds {id:?} twice, to write it"));
         }
         let (reads, taken, cuts, workers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut r = Ready { reads, taken, cuts, workers, widened: Vec::new(), rounded: Vec::new(), pieces: halves::pieces(&l.kernel) };
+        let worth = worth(l, threads);
+        let mut r =
+            Ready { reads, taken, cuts, workers, worth, widened: Vec::new(), rounded: Vec::new(), pieces: halves::pieces(&l.kernel) };
         let halved = l.kernel.halves();
         for (i, (b, mut span)) in bindings.into_iter().zip(spans).enumerate() {
             let (id, access) = (l.buffers[b], accesses[b]);
@@ -119,6 +123,10 @@ impl Ready {
             r.workers = vec![Evaluator::new(f); n];
         }
         Ok(r)
+    }
+
+    pub(super) fn worth(&self) -> usize {
+        self.worth
     }
 
     /// Runs the kernel's twin. What it writes is out of the table meanwhile.
@@ -291,6 +299,18 @@ fn spans(kernel: &Kernel) -> Vec<Range<usize>> {
         Kernel::Tick(k) => tick::spans(k),
     }
 }
+
+/// Threads that a launch is worth, by what it computes or what it moves.
+fn worth(l: &Launch, threads: usize) -> usize {
+    let computed = match &l.kernel {
+        Kernel::Gemm(k) if gemm::plain(k) => parts(gemm::work(k), threads),
+        kernel => formula(kernel, threads).map_or(1, |(_, n)| n),
+    };
+    computed.max(parts(BYTE * l.bytes as f64, threads))
+}
+
+/// Nanoseconds to move one.
+const BYTE: f64 = 0.1;
 
 /// A kernel's formula, and the threads that evaluating it is worth.
 fn formula(kernel: &Kernel, threads: usize) -> Option<(&Expr, usize)> {

@@ -7,6 +7,7 @@
 //! To add a kernel: its twin in a file of its own (`spans`: the words that each binding touches; `run`), and its two lines in `launch`.
 
 mod accumulate;
+mod awake;
 mod commit;
 mod custom;
 mod direction;
@@ -48,14 +49,40 @@ use table::Table;
 /// ```
 #[derive(Debug)]
 pub struct CpuSession {
-    /// The pool of its own, where it has one.
-    pool: Option<rayon::ThreadPool>,
+    pool: Pool,
     threads: usize,
     table: Table,
     /// A program is gone once its data is.
     prepared: Vec<Option<Prepared>>,
     /// The logs of submits that were not yet handed out, by lane.
     logs: [VecDeque<Vec<LogLine>>; 2],
+}
+
+/// Whose threads compute.
+#[derive(Debug)]
+enum Pool {
+    /// The caller's alone.
+    None,
+    Own(rayon::ThreadPool),
+    Shared(&'static rayon::ThreadPool),
+}
+
+impl Pool {
+    fn threads(&self) -> Option<&rayon::ThreadPool> {
+        match self {
+            Pool::None => None,
+            Pool::Own(pool) => Some(pool),
+            Pool::Shared(pool) => Some(pool),
+        }
+    }
+
+    /// Does this on its threads, of which so many can be of use.
+    fn run<T: Send>(&self, threads: usize, work: impl FnOnce() -> T + Send) -> T {
+        match self.threads() {
+            Some(pool) => awake::on(pool, threads, work),
+            None => work(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -65,25 +92,35 @@ struct Prepared {
     launches: Vec<Ready>,
 }
 
+impl Prepared {
+    /// Threads that its largest launch is worth.
+    fn worth(&self) -> usize {
+        self.launches.iter().map(Ready::worth).max().unwrap_or(1)
+    }
+}
+
 pub(crate) fn fault(what: &str, problem: impl Into<String>) -> Error {
     Error::DeviceFault { what: what.into(), problem: problem.into(), device: "the CPU".into() }
 }
 
+/// Threads of the pool that sessions share.
+pub(crate) fn shared_threads() -> usize {
+    awake::shared().map_or(1, |p| p.current_num_threads())
+}
+
 impl CpuSession {
-    /// Buffers of this layout. `threads`: 0 for rayon's own pool, 1 for the caller's thread alone, else a pool of that many.
+    /// Buffers of this layout. `threads`: 0 for as many as the machine runs at once (`RAYON_NUM_THREADS` says otherwise), which all such sessions
+    /// share; 1 for the caller's thread alone, else a pool of that many.
     pub fn new(layout: Layout, threads: usize) -> Result<Self> {
         let pool = match threads {
-            0 | 1 => None,
+            0 => awake::shared().map_or(Pool::None, Pool::Shared),
+            1 => Pool::None,
             _ => {
                 let builder = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("gradus-{i}"));
-                Some(builder.build().map_err(|e| fault("a pool of threads", format!("{threads} threads: {e}")))?)
+                Pool::Own(builder.build().map_err(|e| fault("a pool of threads", format!("{threads} threads: {e}")))?)
             }
         };
-        let threads = match (&pool, threads) {
-            (Some(p), _) => p.current_num_threads(),
-            (None, 0) => rayon::current_num_threads(),
-            (None, n) => n,
-        };
+        let threads = pool.threads().map_or(1, |p| p.current_num_threads());
         Ok(CpuSession { pool, threads, table: Table::new(layout)?, prepared: Vec::new(), logs: Default::default() })
     }
 
@@ -191,7 +228,8 @@ impl Session for CpuSession {
         }
         let all = runs.iter().map(|(_, steps)| steps).sum();
         let mut lane = Lane::Train;
-        let mut work = || {
+        let useful = runs.iter().filter_map(|(h, _)| prepared[h.0].as_ref()).map(Prepared::worth).max().unwrap_or(1);
+        let lines = pool.run(useful, || {
             let mut lines = Vec::with_capacity(std::cmp::min(all, LOG_ROWS));
             for &(handle, steps) in runs {
                 let Some(p) = prepared[handle.0].as_mut() else { continue };
@@ -199,13 +237,7 @@ impl Session for CpuSession {
                 run(p, table, *threads, steps, first_batch, all, &mut lines)?;
             }
             Ok(lines)
-        };
-        let lines = match pool {
-            Some(pool) => pool.install(work),
-            None if *threads == 1 => work(),
-            // a scope runs on the pool's threads, as `install` does
-            None => rayon::scope(|_| work()),
-        }?;
+        })?;
         logs[lane as usize].push_back(lines);
         Ok(())
     }
@@ -218,12 +250,7 @@ impl Session for CpuSession {
         profile::check(clock)?;
         let Self { pool, threads, table, prepared, .. } = self;
         let Some(p) = prepared.get_mut(handle.0).and_then(Option::as_mut) else { return Err(profile::gone(handle)) };
-        let mut work = || profile::step(p, table, *threads);
-        match pool {
-            Some(pool) => pool.install(work),
-            None if *threads == 1 => work(),
-            None => rayon::scope(|_| work()),
-        }
+        pool.run(p.worth(), || profile::step(p, table, *threads))
     }
 
     fn in_flight(&self) -> usize {
