@@ -44,7 +44,7 @@ pub const PLANTED: &[Error] = &[
     error(
         "no epilogue",
         NT,
-        &[("fn store(batch: u32, row: u32, col: u32, x0: f32) {", "fn store(batch: u32, row: u32, col: u32, x: f32) { let x0 = 0.5 * x;")],
+        &[("fn store(batch: u32, row: u32, col: u32, x0: V) {", "fn store(batch: u32, row: u32, col: u32, x: V) { let x0 = 0.5 * x;")],
     )
     .of(Finish::Half, [45, 54, 37]),
     error("sums of rows of one slice", NT, &[("row_sum_of(half, thread, row_sum)", "row_sum_of(half, thread, 0.0)")]),
