@@ -1,6 +1,7 @@
 use crate::expr::{Binary, Expr, Node, Unary};
 use std::mem::take;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Buffers that a launch can write.
 pub(super) const WRITES: usize = 8;
@@ -77,14 +78,37 @@ pub(super) fn fork_halves<W, F>(
     );
 }
 
-/// Runs `work` once for each worker, on as many threads as are awake: it takes its units from where all of them do.
-pub(super) fn share<W: Send>(workers: &mut [W], work: &(impl Fn(&mut W) + Sync)) {
+/// Runs `work` on every one of so many units, whose results do not know each other. Each worker begins with neighbours of its own, the same ones in
+/// every launch that has as many (what it wrote lies in its cache), and helps the others once they are done.
+pub(super) fn share<W: Send>(workers: &mut [W], units: usize, work: &(impl Fn(&mut W, usize) + Sync)) {
+    let parts = workers.len().min(MOST_PARTS);
+    let begun: [AtomicUsize; MOST_PARTS] = std::array::from_fn(|p| AtomicUsize::new(p * units / parts.max(1)));
+    each(&mut workers[..parts], 0, &|w: &mut W, own: usize| {
+        for part in (own..parts).chain(0..own) {
+            let end = (part + 1) * units / parts;
+            loop {
+                let unit = begun[part].fetch_add(1, Ordering::Relaxed);
+                if unit >= end {
+                    break;
+                }
+                work(w, unit);
+            }
+        }
+    });
+}
+
+/// Threads that share units: so many counters cost nothing to make.
+const MOST_PARTS: usize = 128;
+
+/// Runs `work` once for each worker, which is told its number, on as many threads as are awake.
+fn each<W: Send>(workers: &mut [W], first: usize, work: &(impl Fn(&mut W, usize) + Sync)) {
     match workers {
         [] => {}
-        [one] => work(one),
+        [one] => work(one, first),
         many => {
-            let (first, second) = many.split_at_mut(many.len() / 2);
-            rayon::join(|| share(first, work), || share(second, work));
+            let half = many.len() / 2;
+            let (before, after) = many.split_at_mut(half);
+            rayon::join(|| each(before, first, work), || each(after, first + half, work));
         }
     }
 }

@@ -6,7 +6,6 @@ use gemm_common::Parallelism;
 use gemm_common::cache::CACHE_INFO;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Nanoseconds of one multiply-add, on a core with AVX-512.
 const TERM: f64 = 0.014;
@@ -44,13 +43,14 @@ pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[
     if let Some(cut) = Cut::of(k) {
         let mut outs: [Shared<'_>; WRITES] = Default::default();
         outs.iter_mut().zip(&mut writes).for_each(|(o, w)| *o = Shared::new(f32s_mut(w)));
-        let next = AtomicUsize::new(0);
         if plain(k) {
             let mut idle = vec![(); parts(work(k), threads)];
-            return share(&mut idle, &|_: &mut ()| blocks(k, &cut, &next, a, b, &outs, |_| {}));
+            return share(&mut idle, cut.blocks(k), &|_: &mut (), i| one_block(k, &cut.block(k, i), a, b, &outs[0]));
         }
-        return share(workers, &|e: &mut Evaluator| {
-            blocks(k, &cut, &next, a, b, &outs, |block| finish_block(k, e, extras, block, &outs));
+        return share(workers, cut.blocks(k), &|e: &mut Evaluator, i| {
+            let block = cut.block(k, i);
+            one_block(k, &block, a, b, &outs[0]);
+            finish_block(k, e, extras, &block, &outs);
         });
     }
     // the product goes where the first output goes, and the epilogue works in place
@@ -134,14 +134,23 @@ impl Cut {
         let (rows, columns) = match k.n {
             n if k.spec.ta => (k.m.div_ceil(terms.div_ceil(TERMS)).next_multiple_of(8), n),
             n if !k.spec.tb => ((BLOCK / n).clamp(8, 512), n),
+            _ if dots::serve(k) => (k.m, (DOTTED / (k.m * k.k)).next_multiple_of(dots::SIDE).clamp(16, 128)),
             // as many elements as the crate takes for dot products, which pack nothing
             n @ ..=NARROW => (DOTS / n / 4 * 4, n),
-            // the first layer of a small network: two blocks are worth what one core loses by them
-            n @ 64..=192 if (17..=FEW).contains(&k.m) => (16, n),
             n @ ..=192 => (256, n),
             _ => (512, 128),
         };
         Some(Cut { rows, columns, down: k.m.div_ceil(rows), across: k.n.div_ceil(columns) })
+    }
+
+    fn blocks(&self, k: &Gemm) -> usize {
+        k.batch * self.down * self.across
+    }
+
+    fn block(&self, k: &Gemm, i: usize) -> Block {
+        let (batch, i) = (i / (self.down * self.across), i % (self.down * self.across));
+        let (row, column) = (i / self.across * self.rows, i % self.across * self.columns);
+        Block { batch, rows: row..k.m.min(row + self.rows), columns: column..k.n.min(column + self.columns) }
     }
 }
 
@@ -153,6 +162,8 @@ const TERMS: usize = 1 << 19;
 const SHALLOW: usize = 64;
 /// Elements of such a product's block: a quarter of a megabyte.
 const BLOCK: usize = 65_536;
+/// Terms of our own dot products that are worth a block: some 10 microseconds.
+const DOTTED: usize = 800_000;
 /// Columns of C up to which the crate's dot products win over packing.
 const NARROW: usize = 16;
 /// Elements of C up to which the crate computes dot products.
@@ -165,27 +176,16 @@ struct Block {
     columns: Range<usize>,
 }
 
-/// Blocks for as long as there are any, and what follows on each.
-fn blocks(k: &Gemm, cut: &Cut, next: &AtomicUsize, a: &[f32], b: &[f32], outs: &[Shared<'_>; WRITES], mut then: impl FnMut(&Block)) {
-    loop {
-        let i = next.fetch_add(1, Ordering::Relaxed);
-        let (batch, i) = (i / (cut.down * cut.across), i % (cut.down * cut.across));
-        if batch >= k.batch {
-            return;
-        }
-        let (row, column) = (i / cut.across * cut.rows, i % cut.across * cut.columns);
-        let block = Block { batch, rows: row..k.m.min(row + cut.rows), columns: column..k.n.min(column + cut.columns) };
-        one_block(k, &block, &a[k.a.offset + batch * k.a.batch..], &b[k.b.offset + batch * k.b.batch..], &outs[0]);
-        then(&block);
-    }
-}
-
 /// The product of A's rows and B's columns.
 fn one_block(k: &Gemm, block: &Block, a: &[f32], b: &[f32], c: &Shared<'_>) {
     let (m, n, depth) = (block.rows.len(), block.columns.len(), k.k);
+    let (a, b) = (&a[k.a.offset + block.batch * k.a.batch..], &b[k.b.offset + block.batch * k.b.batch..]);
     let a = factor(&a[block.rows.start * if k.spec.ta { 1 } else { k.a.pitch }..], m, depth, k.a.pitch, k.spec.ta);
     let b = factor(&b[block.columns.start * if k.spec.tb { k.b.pitch } else { 1 }..], depth, n, k.b.pitch, k.spec.tb);
     let first = (block.batch * k.m + block.rows.start) * k.n + block.columns.start;
+    if dots::serve(k) && n >= dots::SIDE {
+        return pulp::Arch::new().dispatch(dots::Dots { a, b, size: [m, n, depth], c, first, pitch: k.n });
+    }
     let c = (c, first, k.n, 1);
     if k.spec.tb && !k.spec.ta && (m <= FEW && m < n || n <= NARROW) {
         multiply([m, n, depth], a, b, c, 1, false);
@@ -421,6 +421,8 @@ fn plane(k: &Gemm, extra: usize, from: &[u32], first: usize, out: &mut [f32]) {
         done += run;
     }
 }
+
+mod dots;
 
 #[cfg(test)]
 mod tests;
