@@ -73,7 +73,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
     let mut out = BTreeMap::new();
     let mut add = |case: &Case, rule: &gradus::plan::Rule, part: Part| -> Result<(), String> {
         let built = case.build()?;
-        for profile in [Profile::Software, Profile::Gpu] {
+        for profile in [Profile::Software, Profile::Lanes8, Profile::Gpu] {
             for l in built.part(profile, rule, part)?.launches {
                 bound_once(&case.name, &l)?;
                 out.entry(l.kernel.source()).or_insert(l.kernel);
@@ -137,9 +137,11 @@ fn bound_once(case: &str, l: &Launch) -> Result<(), String> {
 
 fn validated(source: &str) -> Result<(naga::Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
-    // no capability at all: what runs here runs in a browser. f16 runs in those that have `shader-f16`
-    let half = if source.starts_with("enable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
-    let info = Validator::new(ValidationFlags::all(), half).validate(&module).map_err(|e| e.emit_to_string(source))?;
+    // no capability at all: what runs here runs in a browser. f16 runs in those that have `shader-f16`; lanes share on software Vulkan alone
+    let mut wanted = Capabilities::empty();
+    wanted.set(Capabilities::SHADER_FLOAT16, source.starts_with("enable f16;"));
+    wanted.set(Capabilities::SUBGROUP, source.contains("subgroupBroadcast"));
+    let info = Validator::new(ValidationFlags::all(), wanted).validate(&module).map_err(|e| e.emit_to_string(source))?;
     Ok((module, info))
 }
 

@@ -78,11 +78,14 @@ pub(super) fn fork_halves<W, F>(
     );
 }
 
-/// Runs `work` on every one of so many units, whose results do not know each other. Each worker begins with neighbours of its own, the same ones in
-/// every launch that has as many (what it wrote lies in its cache), and helps the others once they are done.
+/// Runs `work` on every one of so many units, whose results do not know each other. Each worker begins with neighbours of its own and helps the others once
+/// they are done. [`fork`] cuts in the same places: a thread tends to find in its cache what the launch before left there.
 pub(super) fn share<W: Send>(workers: &mut [W], units: usize, work: &(impl Fn(&mut W, usize) + Sync)) {
+    if let [one] = workers {
+        return (0..units).for_each(|unit| work(one, unit));
+    }
     let parts = workers.len().min(MOST_PARTS);
-    let begun: [AtomicUsize; MOST_PARTS] = std::array::from_fn(|p| AtomicUsize::new(p * units / parts.max(1)));
+    let begun: [AtomicUsize; MOST_PARTS] = std::array::from_fn(|p| AtomicUsize::new(if p < parts { p * units / parts } else { units }));
     each(&mut workers[..parts], 0, &|w: &mut W, own: usize| {
         for part in (own..parts).chain(0..own) {
             let end = (part + 1) * units / parts;
@@ -97,7 +100,7 @@ pub(super) fn share<W: Send>(workers: &mut [W], units: usize, work: &(impl Fn(&m
     });
 }
 
-/// Threads that share units: so many counters cost nothing to make.
+/// Threads that share units; further ones have none. Counters that are made anew for every product must be few, and no allocation.
 const MOST_PARTS: usize = 128;
 
 /// Runs `work` once for each worker, which is told its number, on as many threads as are awake.

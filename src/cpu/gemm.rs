@@ -132,7 +132,13 @@ impl Cut {
             return None;
         }
         let (rows, columns) = match k.n {
-            n if k.spec.ta => (k.m.div_ceil(terms.div_ceil(TERMS)).next_multiple_of(8), n),
+            n if k.spec.ta => {
+                let blocks = terms.div_ceil(TERMS);
+                let rows = k.m.div_ceil(blocks).next_multiple_of(8);
+                // few rows, as of a last layer's gradient: blocks of columns too
+                let rows = if k.m <= 16 { 16 } else { rows };
+                (rows, n.div_ceil(blocks.div_ceil(k.m.div_ceil(rows))).next_multiple_of(16))
+            }
             n if !k.spec.tb => ((BLOCK / n).clamp(8, 512), n),
             _ if dots::serve(k) => (k.m, (DOTTED / (k.m * k.k)).next_multiple_of(dots::SIDE).clamp(16, 128)),
             // as many elements as the crate takes for dot products, which pack nothing

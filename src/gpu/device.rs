@@ -131,12 +131,12 @@ impl Gpu {
 
     /// How kernels are shaped for it.
     pub fn profile(&self) -> Profile {
-        let lanes8 = self.summary.subgroups && self.summary.subgroup_lanes == (8, 8) && self.summary.name.starts_with("llvmpipe");
-        match self.summary.is_gpu() {
-            true => Profile::Gpu,
-            false if lanes8 => Profile::Lanes8,
-            false => Profile::Software,
+        if self.summary.is_gpu() {
+            return Profile::Gpu;
         }
+        // those kernels take lane i for invocation i, and a workgroup of 8 for one whole subgroup. The standard promises neither: llvmpipe is so
+        let lanes8 = self.summary.subgroups && self.summary.subgroup_lanes == (8, 8) && self.summary.name.starts_with("llvmpipe");
+        if lanes8 { Profile::Lanes8 } else { Profile::Software }
     }
 
     /// Whether the device went away. It stays lost: [`Gpu::open`] gives another.

@@ -153,7 +153,7 @@ impl Gemm {
         s.line(format!("fn store_row_sum(row: u32, value: f32) {{ {sum} }}"));
     }
 
-    /// Whether an extra is read four columns at a time; else it has one value for all columns, or is read one by one.
+    /// Whether an extra is bound as vectors of four columns. Where results are vectors the other extras have one value for all columns; else all is read one by one.
     fn fours(&self, e: &Plane) -> bool {
         self.spec.vc && e.column == 1
     }

@@ -11,7 +11,7 @@ use crate::plan::{Arena, Part, Program, Purpose, Request, plan};
 use crate::tensor::DType;
 use std::sync::Arc;
 
-const PROFILES: [Profile; 2] = [Profile::Software, Profile::Gpu];
+const PROFILES: [Profile; 3] = [Profile::Software, Profile::Lanes8, Profile::Gpu];
 
 /// The program of a classifier of 10 classes, labels one-hot.
 fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batch: usize, purpose: Purpose, profile: Profile) -> Program {
