@@ -1,3 +1,5 @@
+mod dots;
+
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
 use super::halves::Elements;
 use crate::expr::{CHUNK, Evaluator, whole};
@@ -149,10 +151,12 @@ impl Cut {
         Some(Cut { rows, columns, down: k.m.div_ceil(rows), across: k.n.div_ceil(columns) })
     }
 
+    /// How many there are, in all products of the batch.
     fn blocks(&self, k: &Gemm) -> usize {
         k.batch * self.down * self.across
     }
 
+    /// One of them.
     fn block(&self, k: &Gemm, i: usize) -> Block {
         let (batch, i) = (i / (self.down * self.across), i % (self.down * self.across));
         let (row, column) = (i / self.across * self.rows, i % self.across * self.columns);
@@ -427,8 +431,6 @@ fn plane(k: &Gemm, extra: usize, from: &[u32], first: usize, out: &mut [f32]) {
         done += run;
     }
 }
-
-mod dots;
 
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,16 @@
-use super::{Factor, Shared};
+use super::{FEW, Factor, NARROW, Shared};
 use crate::kernels::Gemm;
 use pulp::Simd;
 
 /// Rows of A and of B whose dot products are computed together: what is read serves four times.
 pub(super) const SIDE: usize = 4;
-/// Rows of C up to which this wins over packing B: at 32 x 64 x 784 28 us for 42 of one core, at 8 x 64 x 784 5.7 for 20; at 64 rows both take 51.
-const MOST_ROWS: usize = 32;
-/// Columns of C from which on it does.
-const FEWEST_COLUMNS: usize = 17;
-/// Terms from which on it does: the lanes of a vector are added up at the end.
+/// Terms from which on this wins: the lanes of a vector are added up at the end.
 const FEWEST_TERMS: usize = 64;
 
-/// Whether the product is computed so.
+/// Whether the product is computed so, for which B would be packed for few rows: on one core 28 us for 42 at 32 x 64 x 784, and 5.7 for 20 at
+/// 8 x 64 x 784; at 64 rows both take 51, and where C is narrow the crate's dot products are as good.
 pub(super) fn serve(k: &Gemm) -> bool {
-    k.spec.tb && !k.spec.ta && (SIDE..=MOST_ROWS).contains(&k.m) && k.n >= FEWEST_COLUMNS && k.k >= FEWEST_TERMS
+    k.spec.tb && !k.spec.ta && (SIDE..=FEW).contains(&k.m) && k.n > NARROW && k.k >= FEWEST_TERMS
 }
 
 /// `C = A B^T`, both factors by rows that lie in memory as they are: dot products in vectors along the rows, and nothing packed.
