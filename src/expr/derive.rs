@@ -69,7 +69,8 @@ impl Unary {
             // 0 at 0: PyTorch's choice
             Unary::Abs => t.unary(Unary::Sign, x),
             Unary::Exp => y,
-            Unary::Expm1 => t.binary(Binary::Add, y, one),
+            // not y + 1: far below 0 a y rounds to -1 where the slope is small and not 0
+            Unary::Expm1 => t.unary(Unary::Exp, x),
             Unary::Log => t.binary(Binary::Div, one, x),
             Unary::Sqrt => {
                 let half = t.constant(0.5);

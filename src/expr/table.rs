@@ -49,8 +49,9 @@ activations! {
     Selu "selu" = |x| SELU_SCALE * x.elu(SELU_ALPHA);
     /// `log(1 + exp(x))`
     Softplus "softplus" = |x| x.softplus();
-    /// `x * tanh(softplus(x))` (Misra 2019).
-    Mish "mish" = |x| x * x.softplus().tanh();
+    /// `x * tanh(softplus(x))` (Misra 2019), as `x n / (n + 2)` with `n = e (e + 2)` and `e = exp(x)`: exact far below 0, where a tanh may be off by
+    /// more than its value.
+    Mish "mish" = |x| x * mish_part(x);
     /// `x * relu6(x + 3) / 6` (Howard et al. 2019).
     Hardswish "hardswish" = |x| x * (x + 3.0).relu6() * (1.0 / 6.0);
     /// `relu6(x + 3) / 6`
@@ -65,6 +66,13 @@ activations! {
 
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+
+/// `tanh(softplus(x))`: 1 in f32 from 10 on.
+fn mish_part(x: &Scalar) -> Scalar {
+    let e = x.greater(20.0).select(20.0, x).exp();
+    let n = &e * (&e + 2.0);
+    &n / (&n + 2.0)
+}
 
 fn gelu_inner(x: &Scalar) -> Scalar {
     (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * (x * x * x))

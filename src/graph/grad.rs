@@ -162,10 +162,10 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
         }
         Op::CumSum { reverse } => out.push((node.inputs[0], g.derived(id, Op::CumSum { reverse: !reverse }, &[grad])?)),
         Op::Softmax { log: true } => {
-            // g - exp(y) * sum(g)
+            // g - exp(y) * sum(g); g alone where its sum is 0, so that a row of NaN which does not count gets 0
             let last = g.shape(grad).rank() - 1;
             let sum = g.derived(id, Op::Reduce { kind: ReduceKind::Sum, axes: vec![last], keep: true }, &[grad])?;
-            let rest = Expr::of(3, |x| vec![&x[1] - x[0].exp() * &x[2]]);
+            let rest = Expr::of(3, |x| vec![x[2].equal(0.0).select(&x[1], &x[1] - x[0].exp() * &x[2])]);
             out.push((node.inputs[0], g.derived_map(id, rest, &[id.into(), grad, sum])?));
         }
         Op::Softmax { log: false } => {

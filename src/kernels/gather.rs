@@ -1,5 +1,5 @@
 use super::halves::{element, rounded};
-use super::source::{ORDER, Source};
+use super::source::Source;
 use super::{Access, to_words};
 use crate::graph::Field;
 use crate::tensor::DType;
@@ -60,7 +60,7 @@ impl Gather {
             let stored = if four && f.field.stored != DType::U8 { "vec4<u32>" } else { "u32" };
             s.buffer(&format!("data{i}"), Access::Read, stored).buffer(&format!("batch{i}"), Access::Write, out);
         }
-        s.line(ORDER);
+        s.order();
         for (i, f) in self.fields.iter().enumerate() {
             if f.vector() {
                 field_of_vectors(&mut s, i, &f.field, f.half);

@@ -1,5 +1,5 @@
 use super::halves::{element, rounded, widened};
-use super::source::{RANDOM, Source};
+use super::source::Source;
 use super::{Access, Halves, fold, owners, to_words};
 use crate::expr::Expr;
 use crate::graph::Distribution;
@@ -191,7 +191,7 @@ impl Map {
             s.math(f);
         }
         if !draws.is_empty() {
-            s.line(RANDOM);
+            s.random();
         }
         s.line("fn element(e: u32) {");
         if reads.iter().any(|r| matches!(r, Read::Strided | Read::Window)) {

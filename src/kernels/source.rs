@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 pub(super) const MATH: &str = include_str!("../../shaders/lib/math.wgsl");
 const HALF: &str = include_str!("../../shaders/lib/half.wgsl");
-pub(super) const RANDOM: &str = include_str!("../../shaders/lib/random.wgsl");
+const PHILOX: &str = include_str!("../../shaders/lib/philox.wgsl");
+const RANDOM: &str = include_str!("../../shaders/lib/random.wgsl");
 pub(super) const FINITE: &str = include_str!("../../shaders/lib/finite.wgsl");
-pub(super) const ORDER: &str = include_str!("../../shaders/lib/order.wgsl");
+const ORDER: &str = include_str!("../../shaders/lib/order.wgsl");
 pub(super) const BLOCK: &str = include_str!("../../shaders/lib/block.wgsl");
 const TREE: &str = include_str!("../../shaders/lib/tree.wgsl");
 const SERIAL: &str = include_str!("../../shaders/lib/serial.wgsl");
@@ -41,6 +42,16 @@ impl Source {
     pub(super) fn math(&mut self, f: &Expr) -> &mut Self {
         self.line(MATH);
         if f.rounds() { self.line(HALF) } else { self }
+    }
+
+    /// Random numbers of the state's batch.
+    pub(super) fn random(&mut self) -> &mut Self {
+        self.line(PHILOX).line(RANDOM)
+    }
+
+    /// The order of an epoch.
+    pub(super) fn order(&mut self) -> &mut Self {
+        self.line(PHILOX).line(ORDER)
     }
 
     pub(super) fn number(&mut self, name: &str, value: usize) -> &mut Self {

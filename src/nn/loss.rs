@@ -2,8 +2,8 @@
 
 use super::closure::{Custom, alike};
 use super::losses::{
-    BinaryCrossEntropy, FocalLoss, Huber, KlDivergence, LogCosh, Mae, Nll, binary, check_weights, focal, huber, kl_divergence, likelihood,
-    log_cosh, mae, mean,
+    BinaryCrossEntropy, FocalLoss, Huber, KlDivergence, LogCosh, Mae, Nll, binary, check_weights, counted, focal, huber, kl_divergence,
+    likelihood, log_cosh, mae, mean,
 };
 use crate::error::{Error, Faults, Result, place};
 use crate::graph::Var;
@@ -185,7 +185,7 @@ impl Loss {
         match self {
             Loss::CrossEntropy(c) if weight.is_some() || !c.class_weights.is_empty() => {
                 let x = match c.from_probabilities {
-                    true => (output + 1e-7).log(),
+                    true => (counted(output, weight) + 1e-7).log(),
                     false => output.softmax_input().unwrap_or_else(|| output.clone()).log_softmax(),
                 };
                 likelihood("cross_entropy", &x, labels, c.label_smoothing, &c.class_weights, weight)
@@ -246,5 +246,5 @@ fn mse(output: &Var, labels: &Var, weight: Option<&Var>) -> Var {
         });
         return output.builder().poisoned();
     }
-    mean(&(output - alike(output, labels)).square(), weight)
+    mean(&(counted(output, weight) - alike(output, labels)).square(), weight)
 }

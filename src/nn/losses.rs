@@ -219,20 +219,40 @@ pub(super) fn mean(parts: &Var, weight: Option<&Var>) -> Var {
     weighed(parts, weight).mean()
 }
 
+/// Each row's parts times its weight; those of weight 0 are 0, be they NaN.
 #[track_caller]
 pub(super) fn weighed(parts: &Var, weight: Option<&Var>) -> Var {
     let Some(w) = weight else { return parts.clone() };
-    let (rows, shape) = (parts.shape().dims().first().copied().unwrap_or(1), parts.shape());
-    if parts.value().is_none() || w.value().is_none() {
-        return parts.builder().poisoned();
+    let column = column(parts, w);
+    some(&column, parts) * column
+}
+
+/// The outputs; those of rows of weight 0 are 0 and get no gradient, be they NaN.
+#[track_caller]
+pub(super) fn counted(output: &Var, weight: Option<&Var>) -> Var {
+    weight.map_or_else(|| output.clone(), |w| some(&column(output, w), output))
+}
+
+/// Weights `[rows]` against these rows.
+#[track_caller]
+fn column(of: &Var, w: &Var) -> Var {
+    let (rows, shape) = (of.shape().dims().first().copied().unwrap_or(1), of.shape());
+    if of.value().is_none() || w.value().is_none() {
+        return of.builder().poisoned();
     }
     if w.dtype() != DType::F32 || w.shape().size() != rows {
         let problem = format!("sample weights {} {} for {rows} rows", w.dtype(), w.shape());
-        return fault(parts, "sample weights", problem, "the field `weight` has one number a row");
+        return fault(of, "sample weights", problem, "the field `weight` has one number a row");
     }
     let mut column = vec![1; shape.rank()];
     column[..1.min(shape.rank())].fill(rows);
-    parts * w.reshape(column)
+    w.reshape(column)
+}
+
+/// The value where the factor that it is going to be multiplied by is not 0, else 0: 0 times infinity is NaN, and what counts 0 does not count.
+#[track_caller]
+fn some(factor: &Var, value: &Var) -> Var {
+    factor.not_equal(&factor.number(0.0)).select(value, &value.number(0.0))
 }
 
 /// A number for each class or output, against the last axis; the mistake is noted where there are more or fewer.
@@ -249,7 +269,7 @@ pub(super) fn numbers(op: &str, what: &str, output: &Var, values: &[f64]) -> Var
 }
 
 /// `-sum_c w_c t_c x_c` of each row, for log-probabilities `x`, and how it is averaged: over the rows, or for class labels with weights over the
-/// sum of their weights, as in PyTorch.
+/// sum of their weights, as in PyTorch (0 where these are all 0). A class of weight or probability 0 adds nothing, be its `x` infinite.
 #[track_caller]
 pub(super) fn likelihood(op: &str, x: &Var, labels: &Var, smoothing: f64, classes: &[f64], weight: Option<&Var>) -> Var {
     let t = targets(op, x, labels);
@@ -267,9 +287,12 @@ pub(super) fn likelihood(op: &str, x: &Var, labels: &Var, smoothing: f64, classe
         total = (labels.dtype() != DType::F32).then(|| (&t * &w).sum());
         goal = goal * w;
     }
+    // rows of class labels that count 0 get a gradient of 0 times a finite number
+    let x = if labels.dtype() == DType::F32 { counted(x, weight) } else { x.clone() };
+    let x = some(&goal, &x);
     let parts = weighed(&-(goal * x).sum_axes(&[1]), weight);
     match total {
-        Some(total) => parts.sum() / total,
+        Some(total) => parts.sum() / total.not_equal(&total.number(0.0)).select(&total, &total.number(1.0)),
         None => parts.mean(),
     }
 }
@@ -278,18 +301,18 @@ pub(super) type Weight<'a> = Option<&'a Var>;
 
 #[track_caller]
 pub(super) fn mae(output: &Var, labels: &Var, weight: Weight<'_>) -> Var {
-    mean(&(output - same("mae", output, labels)).abs(), weight)
+    mean(&(counted(output, weight) - same("mae", output, labels)).abs(), weight)
 }
 
 #[track_caller]
 pub(super) fn log_cosh(output: &Var, labels: &Var, weight: Weight<'_>) -> Var {
-    let d = (output - same("log_cosh", output, labels)).abs();
+    let d = (counted(output, weight) - same("log_cosh", output, labels)).abs();
     mean(&(&d + (&d * -2.0).softplus() - std::f64::consts::LN_2), weight)
 }
 
 #[track_caller]
 pub(super) fn huber(h: Huber, output: &Var, labels: &Var, weight: Weight<'_>) -> Var {
-    let d = (output - same("huber", output, labels)).abs();
+    let d = (counted(output, weight) - same("huber", output, labels)).abs();
     let near = d.less_equal(&d.number(h.delta));
     mean(&near.select(&(d.square() * 0.5), &((&d - 0.5 * h.delta) * h.delta)), weight)
 }
@@ -299,8 +322,8 @@ pub(super) fn kl_divergence(output: &Var, labels: &Var, weight: Weight<'_>) -> V
     // a log-softmax of it is itself
     let x = output.softmax_input().map_or_else(|| output.clone(), |x| x.log_softmax());
     let t = same("kl_divergence", &x, labels);
-    let some = t.greater(&t.number(0.0));
-    let parts = &t * some.select(&t, &t.number(1.0)).log() - &t * x;
+    let positive = t.greater(&t.number(0.0));
+    let parts = &t * positive.select(&t, &t.number(1.0)).log() - &t * some(&t, &counted(&x, weight));
     let axes: Vec<usize> = (1..parts.shape().rank()).collect();
     mean(&if axes.is_empty() { parts } else { parts.sum_axes(&axes) }, weight)
 }
@@ -309,6 +332,7 @@ pub(super) fn kl_divergence(output: &Var, labels: &Var, weight: Weight<'_>) -> V
 pub(super) fn binary(c: &BinaryCrossEntropy, output: &Var, labels: &Var, weight: Weight<'_>) -> Var {
     const OP: &str = "binary_cross_entropy";
     let z = if c.from_probabilities { output.clone() } else { output.sigmoid_input().unwrap_or_else(|| output.clone()) };
+    let z = counted(&z, weight);
     let t = zeros_and_ones(OP, &z, labels);
     let s = c.label_smoothing;
     let t = if s == 0.0 { t } else { t * (1.0 - s) + 0.5 * s };
@@ -316,28 +340,21 @@ pub(super) fn binary(c: &BinaryCrossEntropy, output: &Var, labels: &Var, weight:
         true => (-(&z + 1e-7).log(), -(1.0 + 1e-7 - &z).log()),
         false => ((-&z).softplus(), z.softplus()),
     };
+    let yes = some(&t, &yes);
     let yes = if c.pos_weight.is_empty() { yes } else { yes * numbers(OP, "weights", &z, &c.pos_weight) };
-    mean(&(&t * yes + (1.0 - &t) * no), weight)
+    let rest = 1.0 - &t;
+    mean(&(&t * yes + &rest * some(&rest, &no)), weight)
 }
 
 #[track_caller]
 pub(super) fn focal(c: &FocalLoss, output: &Var, labels: &Var, weight: Weight<'_>) -> Var {
     const OP: &str = "focal_loss";
     if c.binary {
-        let z = output.sigmoid_input().unwrap_or_else(|| output.clone());
-        let t = zeros_and_ones(OP, &z, labels);
-        let (plus, minus) = (z.softplus(), (-&z).softplus());
-        // powers of 1 - p = exp(-softplus(z)) and of p: no slope is infinite
-        let power = |x: &Var| (x * -c.gamma).exp();
-        let (mut yes, mut no) = (power(&plus) * &minus, power(&minus) * &plus);
-        if let [alpha] = c.alpha[..] {
-            (yes, no) = (yes * alpha, no * (1.0 - alpha));
-        }
-        return mean(&(&t * yes + (1.0 - &t) * no), weight);
+        return binary_focal(c, output, labels, weight);
     }
-    let x = output.softmax_input().unwrap_or_else(|| output.clone()).log_softmax();
+    let x = counted(&output.softmax_input().unwrap_or_else(|| output.clone()).log_softmax(), weight);
     let t = targets(OP, &x, labels);
-    let mut parts = t * &x;
+    let mut parts = &t * some(&t, &x);
     if c.gamma != 0.0 {
         // 1 - p, never quite 0: its power may have an infinite slope there
         parts = parts * (-x.expm1()).clamp(1e-20, f64::INFINITY).pow(c.gamma);
@@ -349,4 +366,26 @@ pub(super) fn focal(c: &FocalLoss, output: &Var, labels: &Var, weight: Weight<'_
         return parts;
     }
     mean(&-parts.sum_axes(&[1]), weight)
+}
+
+/// `alpha_t (1 - p_t)^gamma ce` of logits `z`, with `p_t = p t + (1 - p) (1 - t)`.
+#[track_caller]
+fn binary_focal(c: &FocalLoss, output: &Var, labels: &Var, weight: Weight<'_>) -> Var {
+    let z = counted(&output.sigmoid_input().unwrap_or_else(|| output.clone()), weight);
+    let t = zeros_and_ones("focal_loss", &z, labels);
+    let (plus, minus, rest) = (z.softplus(), (-&z).softplus(), 1.0 - &t);
+    let mut parts = &t * some(&t, &minus) + &rest * some(&rest, &plus);
+    if c.gamma != 0.0 {
+        // -log(1 - p_t): softplus(z) of a label 1, softplus(-z) of a label 0. Between them the logarithm is of a number that is no smaller than
+        // the lesser of t and 1 - t; labels 0 and 1 stand aside with 1/2, so that no slope is infinite
+        let (one, zero) = (t.equal(&t.number(1.0)), t.equal(&t.number(0.0)));
+        let part = (&one + &zero).select(&t.number(0.5), &t);
+        let mixed = -(&part * (-&plus).exp() + (1.0 - &part) * (-&minus).exp()).log();
+        let depth = one.select(&plus, &zero.select(&minus, &mixed));
+        parts = (depth * -c.gamma).exp() * parts;
+    }
+    if let [alpha] = c.alpha[..] {
+        parts = parts * (&t * alpha + rest * (1.0 - alpha));
+    }
+    mean(&parts, weight)
 }

@@ -62,6 +62,10 @@ pub fn gathers() -> Vec<Case> {
             one(format!("rows of {width} {name}"), Order::shuffled(7, 31), field("x", stored, [width]));
         }
     }
+    // few rows have an order of their own, to 12
+    for rows in 2..=13 {
+        one(format!("{rows} rows, shuffled"), Order::shuffled(rows, rows), field("x", DType::U32, [5]));
+    }
     // more rows than one axis of the grid takes
     one("32,769 rows".into(), Order::shuffled(32_769, 40_000), Field { keep_integer: true, ..field("y", DType::U8, []) });
     let two = |m: &crate::make::Make| {

@@ -28,6 +28,12 @@ const ORDER: &[Line] = &[
     ("a wrong constant", S, &[("0x846ca68bu", "0x846ca68du")], &["floats, shuffled"]),
     ("rounds with one key", S, &[("k0 + round * (k1 | 1u)", "k0 + (k1 | 1u)")], &["floats, shuffled"]),
     ("never walked to below n", S, &[("if (x < n) { break; }", "break;")], &["floats, shuffled"]),
+    ("few rows: one word for all", S, &[("words[k % 4u]", "words.x")], &["12 rows, shuffled"]),
+    ("few rows: the first words for all", S, &[("vec4<u32>(k / 4u, epoch", "vec4<u32>(0u, epoch")], &["12 rows, shuffled"]),
+    ("few rows: the epoch ignored", S, &[("vec4<u32>(k / 4u, epoch", "vec4<u32>(k / 4u, 0u")], &["5 rows, shuffled"]),
+    ("few rows: one beside", S, &[("mul_high(words[k % 4u], k + 1u)", "mul_high(words[k % 4u], k)")], &["3 rows, shuffled"]),
+    ("few rows: followed halfway", S, &[(" else if (x == j) { x = k; }", "")], &["7 rows, shuffled"]),
+    ("few rows: by the network", S, &[("n <= 12u", "n < 12u")], &["12 rows, shuffled"]),
 ];
 
 const MAP: &[Line] = &[
@@ -44,7 +50,7 @@ const MAP: &[Line] = &[
     ("a frame of zeros", S, &[("bitcast<f32>(dim(3u))", "0.0")], &["pad [1] by [(3, 0)]"]),
 ];
 
-const RANDOM: &[Line] = &[
+const PHILOX: &[Line] = &[
     ("a round dropped", S, &[("i < 10u", "i < 9u")], &["uniform [257]"]),
     ("a wrong constant", S, &[("0xbb67ae85u", "0xbb67ae86u")], &["uniform [257]"]),
     ("a carry dropped", S, &[("ah * bh + (t >> 16u) + (m >> 16u)", "ah * bh + (t >> 16u)")], &["uniform [257]"]),
@@ -54,6 +60,9 @@ const RANDOM: &[Line] = &[
         &[("vec4<u32>(b ^ c.y ^ k.x, 0xcd9e8d57u * c.z, a", "vec4<u32>(0xcd9e8d57u * c.z, b ^ c.y ^ k.x, a")],
         &["uniform [257]"],
     ),
+];
+
+const RANDOM: &[Line] = &[
     ("half of the seed", S, &[("state_word(STATE_SEED_HI)", "0u")], &["uniform [257]"]),
     ("half of the stream", S, &[("stream_lo, stream_hi)", "stream_lo, 0u)")], &["uniform [257]"]),
     ("the batch ignored", S, &[("state_word(STATE_BATCH)", "0u")], &["draws of several batches"]),
@@ -559,6 +568,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("map", MAP),
     ("lib/math", MATH),
     ("lib/half", HALF),
+    ("lib/philox", PHILOX),
     ("lib/random", RANDOM),
     ("lib/tree", TREE),
     ("lib/serial", SERIAL),
