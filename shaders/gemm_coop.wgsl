@@ -2,7 +2,7 @@
 // in workgroup memory in the operands' own order; which of coopLoad (columns) and coopLoadT (rows) reads them does the transposing. While one
 // slice is multiplied the next is on its way in registers, and goes to the other half of the memory.
 // Generated: TA, TB, BM, BN, BK, SIDE, LANES, ACROSS, THREADS, ROW_SUM, A_COLS, B_COLS (of a slice, in vectors), A_PITCH, B_PITCH (the same with the
-// padding), A_SIZE, B_SIZE (of a slice with it), a4/b4 (four elements from (major, minor) of the stored matrix, zeros past its ends), store, and
+// padding), A_SIZE, B_SIZE (of a slice with it), a4/b4 (four elements from (major, minor) of the stored matrix, zeros past its ends), store, tile_of, FOLDED, and
 // what has a line for each matrix or vector: the sums and the next vectors as private variables, fetch, stash, multiply, finish.
 //
 // No cooperative operation stands under a branch that lanes could take differently.
@@ -61,7 +61,9 @@ fn drain(own: u32, lane: u32, batch: u32, row: u32, col: u32) {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let group = tile_of(place);
+    if (FOLDED && group.z >= dim(9u)) { return; }
     let k_all = dim(2u);
     let batch = group.z;
     let row0 = group.y * BM;

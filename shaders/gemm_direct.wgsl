@@ -1,6 +1,6 @@
 // gemm for software adapters: no workgroup memory, no barrier. A thread makes ROWS rows x 4*NV columns; the 8 threads of a workgroup
 // stand side by side along the columns, so that all read the same of A: as a subgroup of 8 they share the reading.
-// Generated: TA, TB, ROWS, NV, ROW_SUM, a4/a1/b4/b1 (four or one element from (major, minor) of the stored matrix), store_four, and
+// Generated: TA, TB, ROWS, NV, ROW_SUM, a4/a1/b4/b1 (four or one element from (major, minor) of the stored matrix), store_four, tile_of, FOLDED, and
 // src/kernels/gemm_direct.rs: terms (four terms of every sum), all_sums, all_row_sums.
 
 // Four columns of B at rows k to k + 3.
@@ -35,7 +35,9 @@ fn row_four(sum: f32, a: vec4<f32>) -> f32 {
 }
 
 @compute @workgroup_size(8)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let group = tile_of(place);
+    if (FOLDED && group.z >= dim(9u)) { return; }
     let m = dim(0u);
     let n = dim(1u);
     let k_all = dim(2u);

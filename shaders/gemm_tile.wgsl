@@ -1,6 +1,6 @@
 // gemm for GPUs: a workgroup makes a BM x BN tile from slices of BK staged in workgroup memory, a thread RM x RN of it: vectors of four rows
 // and of four columns, a tile's width apart, so that neighbours read neighbours.
-// Generated: TA, TB, BM, BN, BK, RM, RN, ROW_SUM, a4/b4 (four elements from (major, minor) of the stored matrix), store_four; lib/block: a_rows, b_columns.
+// Generated: TA, TB, BM, BN, BK, RM, RN, ROW_SUM, a4/b4 (four elements from (major, minor) of the stored matrix), store_four, tile_of, FOLDED; lib/block: a_rows, b_columns.
 const TX = BN / RN;
 const TY = BM / RM;
 const THREADS = TX * TY;
@@ -12,7 +12,9 @@ var<workgroup> tile_a: array<vec4<f32>, PITCH_A * BK>;
 var<workgroup> tile_b: array<vec4<f32>, PITCH_B * BK>;
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let group = tile_of(place);
+    if (FOLDED && group.z >= dim(9u)) { return; }
     let m = dim(0u);
     let n = dim(1u);
     let k_all = dim(2u);

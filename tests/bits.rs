@@ -2,6 +2,8 @@
 
 #[path = "common/need.rs"]
 mod need;
+#[path = "common/zoo.rs"]
+mod zoo;
 
 use gradus::prelude::*;
 use gradus::rng::Permutation;
@@ -10,7 +12,7 @@ use need::Suite;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-static SUITE: Suite = Suite::new("bits", 12);
+static SUITE: Suite = Suite::new("bits", 14);
 
 fn hash(model: &mut Model) -> u64 {
     let names: Vec<String> = model.parameter_names().map(String::from).collect();
@@ -144,6 +146,19 @@ fn a_saved_model_goes_on_in_a_new_process() {
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let got = text.lines().find_map(|l| l.strip_prefix("hash ")).unwrap_or_else(|| panic!("{text}"));
         assert_eq!(got, hash(&mut model).to_string(), "{device}");
+        SUITE.ran(1);
+    }
+}
+
+/// What no step may read before it has written it, slots and sums and the log, full of NaN: the same bits.
+#[test]
+fn whatever_lies_in_buffers_before_a_step() {
+    for device in SUITE.devices() {
+        for animal in zoo::all() {
+            let plain = animal.train(&device).unwrap();
+            assert!(plain.losses.iter().all(|l| l.is_finite()), "{} on {device}: {:?}", animal.name, plain.losses);
+            assert_eq!(animal.train(&device.clone().poisoned()).unwrap(), plain, "{} on {device}", animal.name);
+        }
         SUITE.ran(1);
     }
 }

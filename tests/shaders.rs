@@ -40,7 +40,7 @@ use make::{Case, no_rule};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::BTreeMap;
 
-static SUITE: Suite = Suite::new("shaders", 2, || 2, false);
+static SUITE: Suite = Suite::new("shaders", 3, || 4, false);
 
 const STORAGE_BUFFERS: usize = 8;
 const WORKGROUP_BYTES: u32 = 16_384;
@@ -174,11 +174,17 @@ fn portable(kernel: &Kernel, module: &naga::Module) -> Result<(), String> {
 fn every_specialisation() -> Result<(), String> {
     let all = sources()?;
     let mut names = BTreeMap::new();
+    let mut literals = 0;
     for (source, kernel) in &all {
         let fault = |e: String| format!("{}: {e}\n{source}", kernel.name());
+        unfit(source).map_or(Ok(()), |e| Err(fault(e)))?;
+        literals += decimals(source).len();
         let (module, info) = validated(source).map_err(fault)?;
         translated(&module, &info).and_then(|()| portable(kernel, &module)).map_err(fault)?;
         *names.entry(kernel.name()).or_insert(0) += 1;
+    }
+    if literals < 10_000 {
+        return Err(format!("only {literals} literals were found"));
     }
     let counts: Vec<String> = names.iter().map(|(n, c)| format!("{c} {n}")).collect();
     common::say(&format!("{} specialisations are valid WGSL, SPIR-V, MSL and HLSL: {}", all.len(), counts.join(", ")));
@@ -244,4 +250,90 @@ fn a_broken_source_is_refused() {
 #[test]
 fn specialisations() {
     SUITE.test(vec![Job::new("every specialisation", every_specialisation)]);
+}
+
+/// The decimal floats of a text: what they are written as, and what they are worth.
+fn decimals(source: &str) -> Vec<(&str, f64)> {
+    let code: Vec<&str> = source.lines().map(|l| l.split("//").next().unwrap_or_default()).collect();
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let mut out = Vec::new();
+    for line in code {
+        let mut rest = line;
+        while let Some(at) = rest.find(|c: char| word(c)) {
+            rest = &rest[at..];
+            let mut end = rest.find(|c| !word(c)).unwrap_or(rest.len());
+            // a sign belongs to an exponent
+            let token = &rest[..end];
+            let exponent = if token.starts_with("0x") { 'p' } else { 'e' };
+            if token.starts_with(|c: char| c.is_ascii_digit()) && token.ends_with(exponent) {
+                end += 1 + rest[end + 1..].find(|c| !word(c)).unwrap_or(rest.len() - end - 1);
+            }
+            let token = &rest[..end];
+            rest = &rest[end..];
+            let number = token.trim_end_matches(['f', 'h']);
+            let float = token.contains(['.', 'e', 'f', 'h']) && token.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+            if let (true, false, Ok(x)) = (float, token.starts_with("0x"), number.parse()) {
+                out.push((token, x));
+            }
+        }
+    }
+    out
+}
+
+/// What Tint refuses of a text's decimals and naga takes: one above the largest f32, though it rounds to it. And one that is another f32 where
+/// it is read as an f64 first, or whose digits promise more than an f32 holds.
+fn unfit(source: &str) -> Option<String> {
+    let fault = |&(text, x): &(&str, f64)| {
+        let mantissa = text.trim_end_matches('f').split('e').next().unwrap_or_default();
+        let digits = mantissa.chars().filter(char::is_ascii_digit).skip_while(|c| *c == '0').count();
+        let same = text.trim_end_matches('f').parse::<f32>().is_ok_and(|v| v == x as f32);
+        let long = digits > 9 && f64::from(x as f32) != x;
+        (x > f64::from(f32::MAX) || !same || long || (x != 0.0 && x as f32 == 0.0)).then(|| format!("the literal {text}"))
+    };
+    decimals(source).iter().find_map(fault)
+}
+
+/// The scan of every text's literals can fail.
+fn literals() -> Result<(), String> {
+    for (text, right) in [("x = 3.4028235e38;", false), ("x = 1e39f;", false), ("x = 0.1415926535;", false), ("x = 1e-50;", false), ("x = 3.4028234e38;", true)] {
+        if unfit(text).is_none() != right {
+            return Err(format!("{text}: not seen"));
+        }
+    }
+    let fine = "let t0 = a1.x + 0x1.fffffep+127f - 0x7f800000u; // 1e99\ny = 1.1754944e-38f + 1e-45f + 2.0 + 4.837513e-4 + dims[3u].x";
+    match decimals(fine).iter().map(|d| d.0).collect::<Vec<_>>()[..] {
+        ["1.1754944e-38f", "1e-45f", "2.0", "4.837513e-4"] if unfit(fine).is_none() => Ok(()),
+        ref found => Err(format!("{found:?}")),
+    }
+}
+
+/// Constants of formulas, to the ends of f32: what is printed is taken, and means the same bits.
+fn constants() -> Result<(), String> {
+    let all = [f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, 3.402_823e38, 1e38, 16_777_216.0, 0.1, f32::EPSILON, -0.0, f32::INFINITY];
+    for x in all {
+        let f = gradus::expr::Expr::of(1, |v| vec![v[0].maximum(f64::from(x))]);
+        let kernel = Kernel::Map(gradus::kernels::Map::new(f, &[3], vec![gradus::kernels::Strided::new(0, vec![1])], vec![0]));
+        let source = kernel.source();
+        let fault = |e: String| format!("{x:e}: {e}\n{source}");
+        if let Some(e) = unfit(&source) {
+            return Err(fault(e));
+        }
+        let (module, _) = validated(&source).map_err(fault)?;
+        let own = module.functions.iter().map(|(_, f)| f).find(|f| f.name.as_deref() == Some("element"));
+        let bits = |(_, e): (_, &naga::Expression)| match e {
+            naga::Expression::Literal(naga::Literal::F32(v)) => v.to_bits() == x.to_bits(),
+            // what WGSL does not let a text say is said in bits
+            naga::Expression::Literal(naga::Literal::U32(v)) => *v == x.to_bits(),
+            _ => false,
+        };
+        if !own.is_some_and(|f| f.expressions.iter().any(bits)) {
+            return Err(fault("another number".into()));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn literals_are_floats_in_browsers() {
+    SUITE.test(vec![Job::new("literals", literals), Job::new("constants", constants)]);
 }

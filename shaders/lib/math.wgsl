@@ -56,6 +56,7 @@ fn sine(x: V, quarter: f32) -> V {
     return keep_nan(x, select(v, -v, turned >= V(2.0)));
 }
 
+// The largest f32 stands in hexadecimal: its shortest decimal lies above it, which browsers refuse.
 // As C's pow, which PyTorch has; WGSL leaves pow open for x < 0, and for x = 0 where y is not above 0.
 fn safe_pow(x: V, y: V) -> V {
     let a = abs(x);
@@ -63,7 +64,7 @@ fn safe_pow(x: V, y: V) -> V {
     let nought = select(V(0.0), V(from_bits(0x7f800000u)), y < V(0.0));
     let size = select(select(pow(plain, y), V(1.0), a == V(1.0)), nought, a == V(0.0));
     let odd = floor(y * V(0.5)) != y * V(0.5);
-    let negative = select(select(size, -size, odd), V(from_bits(0x7fc00000u)), (floor(y) != y) & (a != V(0.0)) & (a <= V(3.4028235e38)));
+    let negative = select(select(size, -size, odd), V(from_bits(0x7fc00000u)), (floor(y) != y) & (a != V(0.0)) & (a <= V(0x1.fffffep+127f)));
     let v = keep_nan(x, keep_nan(y, select(size, negative, x < V(0.0))));
     return select(v, V(1.0), (y == V(0.0)) | (x == V(1.0)));
 }

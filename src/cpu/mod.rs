@@ -56,6 +56,7 @@ pub struct CpuSession {
     prepared: Vec<Option<Prepared>>,
     /// The logs of submits that were not yet handed out, by lane.
     logs: [VecDeque<Vec<LogLine>>; 2],
+    poisoned: bool,
 }
 
 /// Whose threads compute.
@@ -121,7 +122,7 @@ impl CpuSession {
             }
         };
         let threads = pool.threads().map_or(1, |p| p.current_num_threads());
-        Ok(CpuSession { pool, threads, table: Table::new(layout)?, prepared: Vec::new(), logs: Default::default() })
+        Ok(CpuSession { pool, threads, table: Table::new(layout)?, prepared: Vec::new(), logs: Default::default(), poisoned: false })
     }
 
     /// Threads that work is shared out to.
@@ -221,7 +222,10 @@ impl Session for CpuSession {
 
     /// Runs the steps at once, all of them on the pool's threads.
     fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
-        let Self { pool, threads, table, prepared, logs } = self;
+        let Self { pool, threads, table, prepared, logs, poisoned } = self;
+        if *poisoned {
+            table.poison()?;
+        }
         let gone = |h: &Handle| prepared.get(h.0).is_none_or(Option::is_none);
         if let Some((handle, _)) = runs.iter().find(|(h, _)| gone(h)) {
             return Err(fault("a submit", format!("{handle:?} is no program of this session, or its data was dropped")));
@@ -251,6 +255,10 @@ impl Session for CpuSession {
         let Self { pool, threads, table, prepared, .. } = self;
         let Some(p) = prepared.get_mut(handle.0).and_then(Option::as_mut) else { return Err(profile::gone(handle)) };
         pool.run(p.worth(), || profile::step(p, table, *threads))
+    }
+
+    fn poison(&mut self) {
+        self.poisoned = true;
     }
 
     fn in_flight(&self) -> usize {

@@ -1,6 +1,6 @@
 use super::fault;
 use crate::error::{Error, Result};
-use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, STATE_WORDS};
+use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, STATE_MICRO, STATE_WORDS};
 use crate::plan::{BufferId, DataId, Lane, Layout};
 
 /// Buffers in front of the moments and slots.
@@ -143,6 +143,24 @@ impl Table {
         Ok(())
     }
 
+    /// Fills with NaN what no step may read before it has written it. Of gradients and their sums only what is there: a parameter without a
+    /// gradient keeps its zeros.
+    pub(super) fn poison(&mut self) -> Result<()> {
+        let sums = self.range(BufferId::State(Lane::Train), STATE_MICRO, 1)?[0] == 0;
+        let first = FIXED + self.moments;
+        for (i, words) in self.own.iter_mut().enumerate() {
+            match i {
+                1 => poison_values(words),
+                SUMS if sums => poison_values(words),
+                4 | 5 | 7 => words.fill(u32::MAX),
+                _ if i >= first => words.fill(u32::MAX),
+                _ => {}
+            }
+        }
+        self.wide.iter_mut().for_each(|words| words.fill(u32::MAX));
+        Ok(())
+    }
+
     /// Makes room for so many f16 values as f32, as operand or result `i` of a launch.
     pub(super) fn make_wide(&mut self, i: usize, words: usize) -> Result<()> {
         if self.wide.len() <= i {
@@ -194,6 +212,10 @@ impl Table {
         let words: usize = self.own.iter().chain(self.data.iter().flatten()).chain(&self.wide).map(Vec::len).sum();
         4 * words as u64
     }
+}
+
+fn poison_values(words: &mut [u32]) {
+    words.iter_mut().filter(|w| **w != 0).for_each(|w| *w = u32::MAX);
 }
 
 /// Buffers below this many words are made without asking how much memory there is.

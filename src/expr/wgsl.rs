@@ -76,9 +76,13 @@ impl Binary {
     }
 }
 
-/// An f32 literal that parses back to the same bits.
+/// An f32 literal that parses back to the same bits, in browsers too.
 fn literal(x: f64) -> String {
     let x = x as f32;
     // WGSL refuses an infinity or a NaN that it can see at compile time
-    if x.is_finite() { format!("{x:?}f") } else { format!("from_bits({}u)", x.to_bits()) }
+    if !x.is_finite() {
+        return format!("from_bits({}u)", x.to_bits());
+    }
+    // and the largest f32 in decimals: the shortest that means it lies above it
+    if x.abs() == f32::MAX { format!("{}0x1.fffffep+127f", if x < 0.0 { "-" } else { "" }) } else { format!("{x:?}f") }
 }

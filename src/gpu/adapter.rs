@@ -46,13 +46,33 @@ pub struct AdapterSummary {
     pub max_buffer: u64,
     /// Largest binding in bytes.
     pub max_binding: u64,
+    /// Whether its driver says that it passes Vulkan's tests. wgpu hides those that do not, Mesa's `dzn` on WSL among them.
+    pub conformant: bool,
     pub(super) adapter: wgpu::Adapter,
+    /// What a device of it may use: all that it has, unless limits are cut.
+    pub(super) limits: wgpu::Limits,
+    pub(super) features: wgpu::Features,
+    /// Its limits are cut to those that WebGPU promises everywhere.
+    pub(super) cut: bool,
 }
 
 impl AdapterSummary {
     /// Whether it is a real GPU.
     pub fn is_gpu(&self) -> bool {
         self.kind != AdapterKind::Software
+    }
+
+    /// The same adapter with no more than WebGPU promises everywhere (bindings of 128 MiB, 8 storage buffers, 16 KiB of workgroup memory, 256
+    /// invocations, 65,535 workgroups), without subgroups, matrices and timestamps: how tests run a browser's device.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn cut_to_webgpu(&self) -> Self {
+        let all = self.adapter.limits();
+        // what is no promise of WebGPU's, as an adapter without it says
+        let limits = wgpu::Limits::default().or_worse_values_from(&all);
+        let features = self.adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::PIPELINE_CACHE);
+        let cut = of(self.adapter.clone(), limits, features);
+        AdapterSummary { index: self.index, conformant: self.conformant, cut: true, ..cut }
     }
 
     /// What it is and what it can do, a line each: back end, type and driver; f16, subgroups, cooperative matrices; memory. wgpu does not
@@ -67,7 +87,7 @@ impl AdapterSummary {
             (true, false) => format!("cooperative matrices {}", self.matrices.join(", ")),
         };
         let bytes = |n: u64| crate::plan::human_bytes(n);
-        vec![
+        let mut lines = vec![
             format!("{}, {}, driver {}", self.backend, format!("{:?}", self.kind).to_lowercase(), self.driver),
             format!(
                 "{}, {}, {matrices}, timestamps {}",
@@ -81,9 +101,19 @@ impl AdapterSummary {
                 bytes(self.max_binding),
                 bytes(self.workgroup_memory.into())
             ),
-        ]
+        ];
+        if !self.conformant {
+            lines.push("the driver does not pass Vulkan's conformance tests".into());
+        }
+        if self.cut {
+            lines.push(format!("limits are cut to WebGPU's by {LIMITS}"));
+        }
+        lines
     }
 }
+
+/// The variable that cuts every adapter's limits, for tests.
+pub(crate) const LIMITS: &str = "GRADUS_LIMITS";
 
 impl fmt::Display for AdapterSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,15 +129,42 @@ impl fmt::Display for AdapterSummary {
             has(self.subgroups, "subgroups"),
             has(self.cooperative, "cooperative matrices"),
             crate::plan::human_bytes(self.max_buffer),
-        )
+        )?;
+        f.write_str(if self.conformant { "" } else { ", not conformant" })
     }
 }
 
-/// Every adapter of this machine, real GPUs first.
+/// Every adapter of this machine, real GPUs first, but those that [`adapters_hidden_async`] gives.
 pub async fn adapters_async() -> Vec<AdapterSummary> {
+    found(wgpu::InstanceFlags::empty()).await
+}
+
+/// The adapters whose drivers do not pass Vulkan's conformance tests, to be counted on behind `known`, which are all others: Mesa's `dzn` on
+/// WSL is one. They may compute anything.
+pub async fn adapters_hidden_async(known: &[AdapterSummary]) -> Vec<AdapterSummary> {
+    let all = found(wgpu::InstanceFlags::ALLOW_UNDERLYING_NONCOMPLIANT_ADAPTER).await;
+    let key = |a: &AdapterSummary| (a.backend.clone(), a.name.clone(), a.driver.clone(), a.kind as usize);
+    let mut known: Vec<_> = known.iter().map(key).collect();
+    let first = known.len();
+    let mut hidden: Vec<AdapterSummary> = all
+        .into_iter()
+        .filter(|a| match known.iter().position(|k| *k == key(a)) {
+            // each is found once more
+            Some(at) => {
+                known.swap_remove(at);
+                false
+            }
+            None => true,
+        })
+        .collect();
+    hidden.iter_mut().enumerate().for_each(|(i, a)| (a.index, a.conformant) = (first + i, false));
+    hidden
+}
+
+async fn found(flags: wgpu::InstanceFlags) -> Vec<AdapterSummary> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    descriptor.flags = wgpu::InstanceFlags::empty();
+    descriptor.flags = flags;
     let backends = descriptor.backends;
     let instance = wgpu::Instance::new(descriptor);
     let mut all: Vec<AdapterSummary> = instance.enumerate_adapters(backends).await.into_iter().map(summary).collect();
@@ -119,17 +176,29 @@ pub async fn adapters_async() -> Vec<AdapterSummary> {
         AdapterKind::Software => 4,
     });
     all.iter_mut().enumerate().for_each(|(i, a)| a.index = i);
-    all
+    if std::env::var(LIMITS).is_ok_and(|v| v == "webgpu") { all.iter().map(AdapterSummary::cut_to_webgpu).collect() } else { all }
 }
 
-/// Every adapter of this machine, real GPUs first.
+/// Every adapter of this machine, real GPUs first, but those that [`adapters_hidden`] gives.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<AdapterSummary> {
     pollster::block_on(adapters_async())
 }
 
+/// As [`adapters_hidden_async`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn adapters_hidden(known: &[AdapterSummary]) -> Vec<AdapterSummary> {
+    pollster::block_on(adapters_hidden_async(known))
+}
+
 fn summary(adapter: wgpu::Adapter) -> AdapterSummary {
-    let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
+    let (features, limits) = (adapter.features(), adapter.limits());
+    of(adapter, limits, features)
+}
+
+/// The adapter, of which a device may use this.
+fn of(adapter: wgpu::Adapter, limits: wgpu::Limits, features: wgpu::Features) -> AdapterSummary {
+    let info = adapter.get_info();
     let matrix = |m: &wgpu::wgt::CooperativeMatrixProperties| {
         let (from, to) = (format!("{:?}", m.ab_type), format!("{:?}", m.cr_type));
         format!("{}x{}x{} {} to {}", m.m_size, m.n_size, m.k_size, from.to_lowercase(), to.to_lowercase())
@@ -164,6 +233,10 @@ fn summary(adapter: wgpu::Adapter) -> AdapterSummary {
         },
         max_buffer: limits.max_buffer_size,
         max_binding: limits.max_storage_buffer_binding_size,
+        conformant: true,
         adapter,
+        limits,
+        features,
+        cut: false,
     }
 }

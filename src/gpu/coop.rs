@@ -67,7 +67,7 @@ static FAILED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// What a device of this adapter can be opened with, or why without.
 pub(super) fn caps(summary: &AdapterSummary) -> std::result::Result<CoopCaps, String> {
-    let (features, limits) = (summary.adapter.features(), summary.adapter.limits());
+    let (features, limits) = (summary.features, &summary.limits);
     if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
         return Err("the adapter has none".into());
     }

@@ -15,6 +15,8 @@ pub struct Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) cache: Option<super::pipeline_cache::PipelineCache>,
     pub(super) coop: super::coop::Known,
+    /// What [`Gpu::trial`] found.
+    pub(super) tried: Mutex<Option<std::result::Result<(), String>>>,
 }
 
 pub(super) struct Pipeline {
@@ -54,7 +56,7 @@ impl Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(summary: &AdapterSummary) -> Result<Arc<Gpu>> {
         static OPEN: Mutex<Vec<(String, Weak<Gpu>)>> = Mutex::new(Vec::new());
-        let key = format!("{} {} {}", summary.index, summary.backend, summary.name);
+        let key = format!("{} {} {} {}", summary.index, summary.backend, summary.name, summary.cut);
         let mut open = lock(&OPEN);
         let alive = open.iter().find(|(k, _)| *k == key).and_then(|(_, gpu)| gpu.upgrade());
         if let Some(gpu) = alive.filter(|g| !g.is_lost()) {
@@ -68,11 +70,12 @@ impl Gpu {
 
     /// Opens the adapter with all its limits.
     pub async fn open_async(summary: &AdapterSummary) -> Result<Gpu> {
+        floor(summary)?;
         let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE | super::profile::WANTED;
         let plain = wgpu::DeviceDescriptor {
             label: Some("gradus"),
-            required_features: summary.adapter.features() & wanted,
-            required_limits: summary.adapter.limits(),
+            required_features: summary.features & wanted,
+            required_limits: summary.limits.clone(),
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,
             trace: wgpu::Trace::Off,
@@ -126,6 +129,7 @@ impl Gpu {
             pipelines: Mutex::default(),
             failure,
             coop: super::coop::Known::new(coop),
+            tried: Mutex::default(),
         })
     }
 
@@ -295,6 +299,27 @@ impl Gpu {
         *lock(&self.failure) = Some(Failure::Lost("destroyed by the program".into()));
         self.device.destroy();
     }
+}
+
+/// Every kernel keeps within what WebGPU promises (`tests/shaders.rs`): an adapter with less cannot run them, and is refused as a whole.
+fn floor(summary: &AdapterSummary) -> Result<()> {
+    let (has, needs) = (&summary.limits, wgpu::Limits::default());
+    let all = [
+        ("storage buffers for a kernel", has.max_storage_buffers_per_shader_stage, needs.max_storage_buffers_per_shader_stage),
+        ("bytes of workgroup memory", has.max_compute_workgroup_storage_size, needs.max_compute_workgroup_storage_size),
+        ("invocations in a workgroup", has.max_compute_invocations_per_workgroup, needs.max_compute_invocations_per_workgroup),
+        ("invocations along a workgroup's axis", has.max_compute_workgroup_size_x, needs.max_compute_workgroup_size_x),
+        ("workgroups along an axis", has.max_compute_workgroups_per_dimension, needs.max_compute_workgroups_per_dimension),
+    ];
+    let short = all.iter().find(|(_, has, needs)| has < needs);
+    short.map_or(Ok(()), |(what, has, needs)| {
+        Err(Error::NoDevice {
+            wanted: summary.name.clone(),
+            problem: format!("it has {has} {what}, and kernels need the {needs} that WebGPU promises"),
+            tried: vec![summary.to_string()],
+            help: "update the driver, or choose another device (`--device list`, `--device cpu`)".into(),
+        })
+    })
 }
 
 #[cfg(test)]

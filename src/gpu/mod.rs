@@ -10,8 +10,10 @@ mod plant;
 mod profile;
 mod self_test;
 mod session;
+mod trial;
 
-pub use adapter::{AdapterKind, AdapterSummary, adapters, adapters_async};
+pub(crate) use adapter::LIMITS;
+pub use adapter::{AdapterKind, AdapterSummary, adapters, adapters_async, adapters_hidden, adapters_hidden_async};
 pub use coop::Coop;
 pub use device::Gpu;
 pub use session::GpuSession;

@@ -71,62 +71,12 @@ impl Case {
 
     /// Both outputs and, where it has them, the sums of rows, as words.
     fn run(&self, gpu: &Gpu, planted: Option<&Rewrite>) -> Result<Vec<Vec<u32>>> {
-        let kernel = Kernel::GemmCoop(self.kernel.clone());
-        let text = kernel.source();
-        let pipeline = match planted {
-            None => gpu.pipeline_from(&kernel, text, false)?,
-            Some(rewrite) => gpu.pipeline_from(&kernel, rewrite(&kernel, text), true)?,
-        };
         let Gemm { m, n, batch, .. } = self.kernel.gemm;
         let size = batch * m * n;
         let mut results = vec![size, size.div_ceil(2)];
         results.extend(self.kernel.gemm.spec.row_sum.then_some(m));
-        let filled = |words: &[u32], usage| {
-            let buffer = new(gpu, words.len(), usage | BufferUsages::COPY_DST);
-            gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
-            buffer
-        };
-        let mut dims = kernel.dims();
-        dims.resize(DIMS, 0);
-        let mut buffers = vec![filled(&dims, BufferUsages::UNIFORM)];
-        for words in [halves(&self.a), halves(&self.b), self.bias.iter().map(|x| x.to_bits()).collect()] {
-            buffers.push(filled(&words, BufferUsages::STORAGE));
-        }
-        // NaN in both types: what is not written is seen
-        let made: Vec<_> = results.iter().map(|&n| filled(&vec![u32::MAX; n], BufferUsages::STORAGE | BufferUsages::COPY_SRC)).collect();
-        buffers.extend(made.iter().cloned());
-        let numbered = buffers.iter().enumerate();
-        let entries: Vec<_> = numbered.map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() }).collect();
-        let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries });
-        let staging = new(gpu, results.iter().sum(), BufferUsages::MAP_READ | BufferUsages::COPY_DST);
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&pipeline.pipeline);
-            pass.set_bind_group(0, &group, &[]);
-            let [x, y, z] = kernel.grid();
-            pass.dispatch_workgroups(x, y, z);
-        }
-        let mut at = 0;
-        for (from, words) in made.iter().zip(&results) {
-            encoder.copy_buffer_to_buffer(from, 0, &staging, at, 4 * *words as u64);
-            at += 4 * *words as u64;
-        }
-        let index = gpu.queue.submit([encoder.finish()]);
-        gpu.check("the self-test")?;
-        let mapped = map(&staging);
-        let began = Instant::now();
-        while lock(&mapped).is_none() {
-            gpu.poll(wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: Some(PATIENCE) })?;
-            if began.elapsed() > LONGEST {
-                return Err(fault(gpu, format!("no answer within {} s", LONGEST.as_secs())));
-            }
-        }
-        let view = staging.slice(..).get_mapped_range().map_err(|e| fault(gpu, e.to_string()))?;
-        let bytes: &[u8] = &view;
-        let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
-        let mut rest = words.as_slice();
-        Ok(results.iter().map(|&n| rest.split_off(..n).unwrap_or_default().to_vec()).collect())
+        let operands = [halves(&self.a), halves(&self.b), self.bias.iter().map(|x| x.to_bits()).collect()];
+        launch(gpu, &Kernel::GemmCoop(self.kernel.clone()), &operands, &results, planted)
     }
 
     /// Against sums in f64. Tensor cores cut off what they add beyond some bits: 1e-5 for each root of k is ten times what rounded sums take, and
@@ -162,6 +112,59 @@ impl Case {
         }
         Ok(())
     }
+}
+
+/// What a kernel makes of these operands: so many words in each result. Operands come before results in its bindings.
+pub(super) fn launch(gpu: &Gpu, kernel: &Kernel, operands: &[Vec<u32>], results: &[usize], planted: Option<&Rewrite>) -> Result<Vec<Vec<u32>>> {
+    let text = kernel.source();
+    let pipeline = match planted {
+        None => gpu.pipeline_from(kernel, text, false)?,
+        Some(rewrite) => gpu.pipeline_from(kernel, rewrite(kernel, text), true)?,
+    };
+    let filled = |words: &[u32], usage| {
+        let buffer = new(gpu, words.len(), usage | BufferUsages::COPY_DST);
+        gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+        buffer
+    };
+    let mut dims = kernel.dims();
+    dims.resize(DIMS, 0);
+    let mut buffers = vec![filled(&dims, BufferUsages::UNIFORM)];
+    buffers.extend(operands.iter().map(|words| filled(words, BufferUsages::STORAGE)));
+    // NaN in both types: what is not written is seen
+    let made: Vec<_> = results.iter().map(|&n| filled(&vec![u32::MAX; n], BufferUsages::STORAGE | BufferUsages::COPY_SRC)).collect();
+    buffers.extend(made.iter().cloned());
+    let numbered = buffers.iter().enumerate();
+    let entries: Vec<_> = numbered.map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() }).collect();
+    let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries });
+    let staging = new(gpu, results.iter().sum(), BufferUsages::MAP_READ | BufferUsages::COPY_DST);
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        let [x, y, z] = kernel.grid();
+        pass.dispatch_workgroups(x, y, z);
+    }
+    let mut at = 0;
+    for (from, words) in made.iter().zip(results) {
+        encoder.copy_buffer_to_buffer(from, 0, &staging, at, 4 * *words as u64);
+        at += 4 * *words as u64;
+    }
+    let index = gpu.queue.submit([encoder.finish()]);
+    gpu.check("the self-test")?;
+    let mapped = map(&staging);
+    let began = Instant::now();
+    while lock(&mapped).is_none() {
+        gpu.poll(wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: Some(PATIENCE) })?;
+        if began.elapsed() > LONGEST {
+            return Err(fault(gpu, format!("no answer within {} s", LONGEST.as_secs())));
+        }
+    }
+    let view = staging.slice(..).get_mapped_range().map_err(|e| fault(gpu, e.to_string()))?;
+    let bytes: &[u8] = &view;
+    let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+    let mut rest = words.as_slice();
+    Ok(results.iter().map(|&n| rest.split_off(..n).unwrap_or_default().to_vec()).collect())
 }
 
 fn new(gpu: &Gpu, words: usize, usage: BufferUsages) -> wgpu::Buffer {

@@ -1,6 +1,6 @@
 use super::device::{Gpu, Pipeline, lock};
 use crate::error::{Error, Result};
-use crate::kernels::words::{PARTIALS, STATE_WORDS};
+use crate::kernels::words::{PARTIALS, STATE_MICRO, STATE_WORDS};
 use crate::kernels::{DIMS, Kernel, LogShape};
 use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, STAGED, Session, Timing, Traffic};
 use std::collections::{HashMap, VecDeque};
@@ -12,6 +12,7 @@ pub struct GpuSession {
     pub(super) checked: bool,
     /// What the mutation suite plants.
     pub(super) planted: Option<super::plant::Rewrite>,
+    pub(super) poisoned: bool,
     fixed: HashMap<BufferId, wgpu::Buffer>,
     slots: Vec<wgpu::Buffer>,
     /// Counts up when slots are made anew, so that bind groups are too.
@@ -66,6 +67,7 @@ impl GpuSession {
             gpu,
             checked,
             planted: None,
+            poisoned: false,
             fixed: HashMap::new(),
             slots: Vec::new(),
             generation: 0,
@@ -272,6 +274,7 @@ impl Session for GpuSession {
         // all of them before the first is made: a program that does not fit leaves the others as they are
         program.slots.iter().enumerate().try_for_each(|(i, &bytes)| self.fits(&format!("slot {i}"), bytes as u64))?;
         program.countable()?;
+        program.addressable()?;
         for (i, &bytes) in program.slots.iter().enumerate() {
             let label = format!("slot {i}");
             if self.slots.len() <= i {
@@ -343,6 +346,9 @@ impl Session for GpuSession {
         for (handle, _) in runs {
             self.with(*handle, |_, _| Ok(()))?;
         }
+        if self.poisoned {
+            self.poison_now()?;
+        }
         self.encode(runs, first_batch)
     }
 
@@ -378,6 +384,10 @@ impl Session for GpuSession {
         }
     }
 
+    fn poison(&mut self) {
+        self.poisoned = true;
+    }
+
     fn traffic(&self) -> Traffic {
         self.traffic
     }
@@ -404,6 +414,24 @@ impl GpuSession {
         let done = fresh.and_then(|()| f(self, &p));
         self.programs[handle.0] = Some(p);
         done
+    }
+
+    /// What [`Session::poison`] asks for, now.
+    fn poison_now(&mut self) -> Result<()> {
+        let words = |b: &wgpu::Buffer| (b.size() / 4) as usize;
+        let mut all: Vec<(BufferId, usize)> = self.slots.iter().enumerate().map(|(i, b)| (BufferId::Slot(i), words(b))).collect();
+        all.extend(self.fixed.iter().filter(|(id, _)| matches!(id, BufferId::Partials | BufferId::Log(_))).map(|(id, b)| (*id, words(b))));
+        for (id, n) in all {
+            self.write(id, 0, &vec![u32::MAX; n])?;
+        }
+        let between = self.read(BufferId::State(Lane::Train), STATE_MICRO, 1)?[0] == 0;
+        for id in [BufferId::Gradients, BufferId::Sums] {
+            let Some(n) = self.fixed.get(&id).map(words).filter(|_| between || id == BufferId::Gradients) else { continue };
+            // a parameter without a gradient keeps its zeros
+            let poisoned: Vec<u32> = self.read(id, 0, n)?.into_iter().map(|w| if w == 0 { 0 } else { u32::MAX }).collect();
+            self.write(id, 0, &poisoned)?;
+        }
+        Ok(())
     }
 
     /// K steps in one pass and one submit; the log's new lines follow into a staging buffer. The programs' bind groups are fresh, and their

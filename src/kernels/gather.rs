@@ -1,6 +1,6 @@
 use super::halves::{element, rounded};
 use super::source::Source;
-use super::{Access, to_words};
+use super::{Access, MAX_GROUPS, to_words, word};
 use crate::graph::Field;
 use crate::tensor::DType;
 
@@ -46,6 +46,10 @@ impl Gather {
         f.items().div_ceil(WG * ITEMS)
     }
 
+    fn all_chunks(&self) -> usize {
+        self.fields.iter().map(Self::chunks).sum()
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
@@ -87,10 +91,10 @@ impl Gather {
         a
     }
 
-    /// Rows, fold, free, free; then of each field: first chunk, last chunk, width, words, scale, shift, output, classes; words and output in
+    /// Rows, fold, chunks, workgroups along them; then of each field: first chunk, last chunk, width, words, scale, shift, output, classes; words and output in
     /// vectors where it is read so.
     pub fn dims(&self) -> Vec<u32> {
-        let mut d = to_words([self.batch, FOLD, 0, 0]);
+        let mut d = to_words([self.batch, FOLD, self.all_chunks(), self.all_chunks().min(MAX_GROUPS)]);
         let mut first = 0;
         for f in &self.fields {
             let last = first + Self::chunks(f);
@@ -104,8 +108,7 @@ impl Gather {
 
     /// Chunks by rows.
     pub fn grid(&self) -> [u32; 3] {
-        let chunks: usize = self.fields.iter().map(Self::chunks).sum();
-        [chunks as u32, self.batch.min(FOLD) as u32, self.batch.div_ceil(FOLD) as u32]
+        [self.all_chunks().min(MAX_GROUPS), self.batch.min(FOLD), self.batch.div_ceil(FOLD)].map(word)
     }
 }
 

@@ -1,6 +1,6 @@
 use super::halves::{element, rounded, widened};
 use super::source::{BLOCK, Source};
-use super::{Access, Halves, Tile, gemm_direct, owners, to_words};
+use super::{Access, Halves, MAX_GROUPS, Tile, gemm_direct, owners, to_words, word};
 use crate::expr::Expr;
 
 /// A stored matrix: `major` rows of `minor` contiguous elements, `pitch` apart.
@@ -104,6 +104,7 @@ impl Gemm {
         }
         self.stores(&mut s);
         store_four(&mut s, self.spec.vc);
+        self.tiles(&mut s, tile.rows(), tile.columns());
         s.finish(match tile {
             Tile::Direct { .. } => include_str!("../../shaders/gemm_direct.wgsl"),
             Tile::Staged { .. } => include_str!("../../shaders/gemm_tile.wgsl"),
@@ -153,6 +154,35 @@ impl Gemm {
         s.line(format!("fn store_row_sum(row: u32, value: f32) {{ {sum} }}"));
     }
 
+    /// `tile_of`: from a workgroup to its tile's column, row and matrix. Where one axis of the grid cannot hold them all they are counted
+    /// along two, and some at the end are idle.
+    pub(super) fn tiles(&self, s: &mut Source, rows: usize, columns: usize) {
+        let folded = self.folded(rows, columns).is_some();
+        s.flag("FOLDED", folded).line("fn tile_of(group: vec3<u32>) -> vec3<u32> {");
+        if folded {
+            s.line(format!("    let i = group.y * {MAX_GROUPS}u + group.x;"));
+            s.line(format!("    let across = (dim(1u) - 1u) / {columns}u + 1u;\n    let down = (dim(0u) - 1u) / {rows}u + 1u;"));
+            s.line("    return vec3<u32>(i % across, i / across % down, i / across / down);\n}");
+        } else {
+            s.line("    return group;\n}");
+        }
+    }
+
+    /// Its tiles in all, where they are too many along one axis of the grid.
+    fn folded(&self, rows: usize, columns: usize) -> Option<usize> {
+        let axes = [self.n.div_ceil(columns), self.m.div_ceil(rows), self.batch];
+        axes.iter().any(|&g| g > MAX_GROUPS).then(|| axes.iter().fold(1, |all: usize, &g| all.saturating_mul(g)))
+    }
+
+    /// A workgroup for every tile of so many rows and columns.
+    pub(super) fn grid_of(&self, rows: usize, columns: usize) -> [u32; 3] {
+        let axes = match self.folded(rows, columns) {
+            Some(all) => [MAX_GROUPS, all.div_ceil(MAX_GROUPS), 1],
+            None => [self.n.div_ceil(columns), self.m.div_ceil(rows), self.batch],
+        };
+        axes.map(word)
+    }
+
     /// Whether an extra is bound as vectors of four columns. Where results are vectors the other extras have one value for all columns; else all is read one by one.
     fn fours(&self, e: &Plane) -> bool {
         self.spec.vc && e.column == 1
@@ -183,13 +213,13 @@ impl Gemm {
         a
     }
 
-    /// m, n, k, A, B, free, row sums, then extras and outputs.
+    /// m, n, k, A, B, matrices, row sums, then extras and outputs.
     pub fn dims(&self) -> Vec<u32> {
         let mut d = vec![self.m, self.n, self.k];
         for x in [&self.a, &self.b] {
             d.extend([x.offset, x.pitch, x.batch]);
         }
-        d.extend([0, self.row_sum]);
+        d.extend([self.batch, self.row_sum]);
         for e in &self.extras {
             d.extend([e.offset, e.row, e.column, e.batch]);
         }
@@ -199,8 +229,7 @@ impl Gemm {
 
     /// A workgroup for every tile.
     pub fn grid(&self) -> [u32; 3] {
-        let t = self.spec.tile;
-        [self.n.div_ceil(t.columns()) as u32, self.m.div_ceil(t.rows()) as u32, self.batch as u32]
+        self.grid_of(self.spec.tile.rows(), self.spec.tile.columns())
     }
 }
 

@@ -68,6 +68,7 @@ impl GemmCoop {
         moves(&mut s, slices.map(|[rows, columns]| rows * columns / 4 / tile.threads()));
         products(&mut s, tile, *ta, *tb);
         self.gemm.stores(&mut s);
+        self.gemm.tiles(&mut s, tile.height(), tile.width());
         // directives stand before all else
         format!("enable wgpu_cooperative_matrix;\n{}", s.finish(include_str!("../../shaders/gemm_coop.wgsl")))
     }
@@ -84,8 +85,7 @@ impl GemmCoop {
 
     /// A workgroup for every tile.
     pub fn grid(&self) -> [u32; 3] {
-        let (g, t) = (&self.gemm, self.tile);
-        [g.n.div_ceil(t.width()) as u32, g.m.div_ceil(t.height()) as u32, g.batch as u32]
+        self.gemm.grid_of(self.tile.height(), self.tile.width())
     }
 }
 

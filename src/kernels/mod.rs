@@ -231,6 +231,13 @@ impl Kernel {
     pub fn grid(&self) -> [u32; 3] {
         each!(self, k => k.grid())
     }
+
+    /// Whether shaders, which count in 32 bits, can tell its sizes, offsets, strides and threads, and a grid holds its workgroups.
+    pub fn counts(&self) -> bool {
+        BEYOND.set(false);
+        let (_, grid) = (self.dims(), self.grid());
+        !BEYOND.take() && grid.iter().all(|&g| g as usize <= MAX_GROUPS)
+    }
 }
 
 /// For each of a kernel's results the first one that lies in the same buffer. They share its binding: WebGPU forbids a buffer that one
@@ -244,18 +251,28 @@ fn owners(via: &[usize]) -> usize {
     via.iter().enumerate().filter(|&(i, &v)| i == v).count()
 }
 
-/// `groups` workgroups along two axes, none above the limit.
+/// `groups` workgroups along two axes, none above the limit. Their threads, of which none has more than 256, are counted through.
 fn fold(groups: usize) -> [u32; 3] {
-    if groups <= MAX_GROUPS {
-        [groups as u32, 1, 1]
-    } else {
-        let y = groups.div_ceil(MAX_GROUPS);
-        [groups.div_ceil(y) as u32, y as u32, 1]
-    }
+    let y = groups.div_ceil(MAX_GROUPS).max(1);
+    word(groups.saturating_mul(256));
+    [word(groups.div_ceil(y)), word(y), 1]
 }
 
 fn to_words(values: impl IntoIterator<Item = usize>) -> Vec<u32> {
-    values.into_iter().map(|v| v as u32).collect()
+    values.into_iter().map(word).collect()
+}
+
+thread_local! {
+    /// Whether a size was met that 32 bits do not hold, since somebody asked.
+    static BEYOND: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// A size as shaders count. One that they cannot is noted for [`Kernel::counts`].
+fn word(v: usize) -> u32 {
+    u32::try_from(v).unwrap_or_else(|_| {
+        BEYOND.set(true);
+        u32::MAX
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::halves::{element, rounded};
 use super::source::Source;
-use super::{Access, Profile, fold, to_words};
+use super::{Access, Profile, fold, to_words, word};
 use crate::expr::Expr;
 use crate::graph::Labels;
 
@@ -124,7 +124,7 @@ impl CrossEntropy {
     pub fn dims(&self) -> Vec<u32> {
         let mut d = to_words([self.rows, self.classes].into_iter().chain(self.offsets));
         d.extend([self.smoothing.to_bits(), f32::NAN.to_bits()]);
-        d.extend(self.epilogue.iter().map(|e| e.1 as u32));
+        d.extend(self.epilogue.iter().map(|e| word(e.1)));
         d
     }
 

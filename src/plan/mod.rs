@@ -301,14 +301,12 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
     program.elements = largest(&step);
     program.index_limits = limits::index_limits(&step.graph);
     program.label_limits = limits::label_limits(&step.graph);
-    for l in &program.launches {
-        if l.kernel.grid().iter().any(|&g| g as usize > crate::kernels::MAX_GROUPS) || l.kernel.dims().len() > crate::kernels::DIMS {
-            return Err(Error::Unsupported {
-                what: format!("the launch {} {}", l.kernel.name(), l.label),
-                at: format!("a batch of {}", r.batch),
-                help: "its tensors have too many rows or axes for one launch: take a smaller batch or a narrower layer".into(),
-            });
-        }
+    if let Some(l) = program.launches.iter().find(|l| l.kernel.dims().len() > crate::kernels::DIMS) {
+        return Err(Error::Unsupported {
+            what: format!("the launch {} {}", l.kernel.name(), l.label),
+            at: format!("a batch of {}", r.batch),
+            help: "its tensors have too many axes for one launch: merge some of them (`reshape`)".into(),
+        });
     }
     Ok(program)
 }
@@ -323,15 +321,30 @@ fn largest(step: &Step) -> usize {
 impl Program {
     /// Fails where kernels, which count elements in 32 bits, would lose count. Sessions ask after they have taken the memory: what does not
     /// fit is told as such.
-    pub(crate) fn countable(&self) -> Result<()> {
-        if self.elements <= u32::MAX as usize {
-            return Ok(());
+    pub fn countable(&self) -> Result<()> {
+        if self.elements > u32::MAX as usize {
+            return Err(self.too_large(format!("a tensor of {} elements", self.elements), "2^32 - 1 elements"));
         }
-        Err(Error::Unsupported {
-            what: format!("a tensor of {} elements", self.elements),
+        // the bits of a link tell more than its place
+        let indices = |l: &Launch| if let Kernel::ScatterLinks(k) = &l.kernel { k.count } else { 0 };
+        match self.launches.iter().find(|l| indices(l) > crate::kernels::LAST as usize) {
+            Some(l) => Err(self.too_large(format!("{} indices of the launch {}", indices(l), l.label), "2^31 - 1 indices")),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails where a shader could not tell a size, an offset, a stride or a thread's number, whatever the memory. The CPU counts on.
+    pub fn addressable(&self) -> Result<()> {
+        let beyond = self.launches.iter().find(|l| !l.kernel.counts());
+        beyond.map_or(Ok(()), |l| Err(self.too_large(format!("the launch {} {}", l.kernel.name(), l.label), "2^32 - 1 elements or 2^24 rows")))
+    }
+
+    fn too_large(&self, what: String, most: &str) -> Error {
+        Error::Unsupported {
+            what,
             at: format!("a batch of {}", self.batch),
-            help: "a tensor has at most 2^32 - 1 elements: take a smaller batch or a narrower layer".into(),
-        })
+            help: format!("a tensor has at most {most}: take a smaller batch or a narrower layer"),
+        }
     }
 
     /// The launches of a phase.

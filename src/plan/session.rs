@@ -147,6 +147,11 @@ pub trait Session: Send {
     /// Bytes of all buffers on the device.
     fn bytes(&self) -> u64;
 
+    /// From now on each submit finds NaN where no step may read before it has written: in slots, partial sums and the log, in the gradients that
+    /// an earlier step left, in sums of gradients between updates. Tests compare the bits.
+    #[doc(hidden)]
+    fn poison(&mut self) {}
+
     /// What went between host and device. Devices that are the host count nothing.
     fn traffic(&self) -> Traffic {
         Traffic::default()

@@ -92,6 +92,8 @@ pub struct Device {
     pub(super) limit: Option<MemoryLimit>,
     /// Tests take f16 away.
     no_f16: bool,
+    /// Tests fill with NaN what no step may read.
+    poisoned: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -125,8 +127,11 @@ impl Device {
 
     /// The CPU with this many threads; 0 for all. The number never changes a result.
     pub fn cpu_threads(threads: usize) -> Self {
-        let machine = Machine::Cpu { threads };
-        Device { choice: DeviceChoice::Cpu, machine, checked: false, coop: None, note: String::new(), limit: None, no_f16: false }
+        Self::of(DeviceChoice::Cpu, Machine::Cpu { threads }, String::new())
+    }
+
+    fn of(choice: DeviceChoice, machine: Machine, note: String) -> Self {
+        Device { choice, machine, checked: false, coop: None, note, limit: None, no_f16: false, poisoned: false }
     }
 
     /// Keeps wgpu's bounds checks in the shaders; off by default. The CPU always checks.
@@ -201,7 +206,11 @@ impl Device {
         if choice == DeviceChoice::List {
             return Err(Self::list_is_no_device());
         }
-        let all = gpu::adapters();
+        let cut = std::env::var(gpu::LIMITS).unwrap_or_default();
+        if !["", "webgpu"].contains(&cut.as_str()) {
+            return Err(Error::unknown_choice(gpu::LIMITS, &cut, &["webgpu"]));
+        }
+        let mut all = gpu::adapters();
         let wanted = |a: &&AdapterSummary| match &choice {
             DeviceChoice::Auto | DeviceChoice::Gpu => a.is_gpu(),
             DeviceChoice::GpuIndex(i) => a.index == *i,
@@ -212,17 +221,30 @@ impl Device {
         let mut tried = Vec::new();
         for a in all.iter().filter(wanted) {
             match Gpu::open(a) {
+                Ok(gpu) => return Ok(Self::of(choice, Machine::Gpu(gpu), String::new())),
+                Err(e) => tried.push(e.to_string()),
+            }
+        }
+        // then those whose drivers wgpu hides
+        let hidden = gpu::adapters_hidden(&all);
+        let named = matches!(choice, DeviceChoice::GpuIndex(_) | DeviceChoice::GpuName(_));
+        for a in hidden.iter().filter(wanted) {
+            match Self::opened_hidden(a, named) {
                 Ok(gpu) => {
-                    let machine = Machine::Gpu(gpu);
-                    return Ok(Device { choice, machine, checked: false, coop: None, note: String::new(), limit: None, no_f16: false });
+                    let tested = if named { "it was taken by name" } else { "it computed some kernels rightly" };
+                    let note = format!("the driver of {} does not pass Vulkan's conformance tests; {tested}", a.name);
+                    return Ok(Self::of(choice, Machine::Gpu(gpu), note));
                 }
                 Err(e) => tried.push(e.to_string()),
             }
         }
+        all.extend(hidden);
         let why = if all.is_empty() { "no Vulkan driver found" } else { "only software adapters" };
+        let foreign = foreign_words(|name| std::env::var(name).ok());
         if choice == DeviceChoice::Auto {
-            let note =
-                format!("no GPU: {}; `--device list` says what was tried", if tried.is_empty() { why } else { "it could not be opened" });
+            let why = if tried.is_empty() { why } else { "it could not be opened" };
+            let foreign = foreign.map_or(String::new(), |f| format!("; {f}"));
+            let note = format!("no GPU: {why}; `--device list` says what was tried{foreign}");
             return Ok(Device { choice, note, ..Self::cpu() });
         }
         let refused = !tried.is_empty();
@@ -234,7 +256,23 @@ impl Device {
             DeviceChoice::Software => ("there is no GPU in software", "install mesa-vulkan-drivers, or use `cpu`"),
             _ => ("no adapter matches", "choose a number or a part of a name of the list above, or use `cpu`"),
         };
-        Err(Error::NoDevice { wanted: choice.to_string(), problem: problem.into(), tried, help: help.into() })
+        let help = [Some(help.to_string()), foreign].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        Err(Error::NoDevice { wanted: choice.to_string(), problem: problem.into(), tried, help })
+    }
+
+    /// A device on an adapter whose driver passes no conformance test: one that nobody named must first compute some kernels rightly.
+    #[cfg(feature = "gpu")]
+    pub(super) fn opened_hidden(a: &AdapterSummary, named: bool) -> Result<Arc<Gpu>> {
+        let gpu = Gpu::open(a)?;
+        match if named { Ok(()) } else { gpu.trial() } {
+            Ok(()) => Ok(gpu),
+            Err(why) => Err(Error::NoDevice {
+                wanted: a.name.clone(),
+                problem: format!("its driver does not pass Vulkan's conformance tests, and failed the self-test: {why}"),
+                tried: vec![],
+                help: format!("update the driver; `gpu:{}` takes it all the same", a.index),
+            }),
+        }
     }
 
     /// The choice that gave this device.
@@ -242,7 +280,7 @@ impl Device {
         &self.choice
     }
 
-    /// Why it is not a GPU, where one was wanted; else empty.
+    /// Why it is not a GPU, where one was wanted, or what is to be known of its driver; else empty.
     pub fn note(&self) -> &str {
         &self.note
     }
@@ -293,6 +331,24 @@ impl Device {
         self
     }
 
+    /// Fills with NaN, before each submit, what no step may read before it has written it: tests compare bits with and without.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn poisoned(mut self) -> Self {
+        self.poisoned = true;
+        self
+    }
+
+    /// The same adapter within the limits that WebGPU promises everywhere, as `GRADUS_LIMITS=webgpu` opens all; the CPU as it is.
+    #[doc(hidden)]
+    pub fn cut_to_webgpu(self) -> Result<Self> {
+        match &self.machine {
+            Machine::Cpu { .. } => Ok(self),
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) => Ok(Device { machine: Machine::Gpu(Gpu::open(&g.summary.cut_to_webgpu())?), ..self }),
+        }
+    }
+
     /// Whether it can store f16: the CPU always, a GPU with `SHADER_F16`.
     pub fn has_f16(&self) -> bool {
         if self.no_f16 {
@@ -321,11 +377,15 @@ impl Device {
     }
 
     fn open(&self, layout: Layout) -> Result<Box<dyn Session>> {
-        Ok(match &self.machine {
+        let mut session: Box<dyn Session> = match &self.machine {
             Machine::Cpu { threads } => Box::new(CpuSession::new(layout, *threads)?),
             #[cfg(feature = "gpu")]
             Machine::Gpu(g) => Box::new(GpuSession::new(g.clone(), layout, self.checked)?),
-        })
+        };
+        if self.poisoned {
+            session.poison();
+        }
+        Ok(session)
     }
 
     /// This device; if it was lost, a new one on its adapter: handles stay good.
@@ -338,6 +398,14 @@ impl Device {
         }
         Ok(self.clone())
     }
+}
+
+/// What to say where a variable is set that programs on wgpu often read, and gradus does not.
+#[cfg(feature = "gpu")]
+pub(super) fn foreign_words(var: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let (name, value) = ["WGPU_ADAPTER_NAME", "WGPU_BACKEND", "WGPU_POWER_PREF"].iter().find_map(|n| Some((n, var(n)?)))?;
+    let ours = if *name == "WGPU_ADAPTER_NAME" { format!("GRADUS_DEVICE=gpu:{value}") } else { "GRADUS_DEVICE=gpu:TEXT".into() };
+    Some(format!("{name} is set, which gradus does not read: {ours} takes the first adapter whose name holds the text"))
 }
 
 fn vectors() -> &'static str {

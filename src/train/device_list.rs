@@ -2,7 +2,7 @@
 
 use super::Device;
 #[cfg(feature = "gpu")]
-use super::device::INSTALL;
+use super::device::{INSTALL, foreign_words};
 use crate::error::Error;
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, AdapterSummary, Gpu};
@@ -19,9 +19,12 @@ impl Device {
     pub fn list() -> String {
         #[cfg(feature = "gpu")]
         {
-            let all = gpu::adapters();
+            let mut all = gpu::adapters();
+            all.extend(gpu::adapters_hidden(&all));
             let found: Vec<Found> = all.iter().map(Found::of).collect();
-            text(&found, &|i| Gpu::open(&all[i]).map(drop), &Self::cpu().to_string())
+            let opens = |i: usize| if all[i].conformant { Gpu::open(&all[i]) } else { Self::opened_hidden(&all[i], false) }.map(drop);
+            let foreign = foreign_words(|name| std::env::var(name).ok()).map_or(String::new(), |f| format!("{f}\n"));
+            text(&found, &opens, &Self::cpu().to_string()) + &foreign
         }
         #[cfg(not(feature = "gpu"))]
         {
@@ -45,6 +48,8 @@ impl Device {
 struct Found {
     name: String,
     gpu: bool,
+    /// Whether its driver passes Vulkan's conformance tests.
+    conformant: bool,
     details: Vec<String>,
 }
 
@@ -57,7 +62,7 @@ impl Found {
             let verdict = Gpu::open(a).map_or_else(|e| format!("not tested: {}", e.code()), |gpu| gpu.coop().to_string());
             *line += &format!("; cooperative matrices: {verdict}");
         }
-        Found { name: a.name.clone(), gpu: a.is_gpu(), details }
+        Found { name: a.name.clone(), gpu: a.is_gpu(), conformant: a.conformant, details }
     }
 }
 
@@ -72,9 +77,11 @@ fn text(all: &[Found], opens: &dyn Fn(usize) -> crate::Result<()>, cpu: &str) ->
             (true, None, _) => match opens(i) {
                 Ok(()) => {
                     taken = Some(i);
-                    "taken by `auto` and by `gpu`: the first GPU that opens".into()
+                    let tested = if a.conformant { "" } else { ", and it passed the self-test" };
+                    format!("taken by `auto` and by `gpu`: the first GPU that opens{tested}")
                 }
-                Err(e) => format!("passed over by `auto`: it does not open: {}", e.to_string().replace('\n', ";")),
+                Err(e) if a.conformant => format!("passed over by `auto`: it does not open: {}", e.to_string().replace('\n', ";")),
+                Err(e) => format!("passed over by `auto`: {}", e.to_string().replace('\n', ";")),
             },
             (false, _, Some(first)) => {
                 format!("passed over by `auto`: a GPU in software; `software` takes gpu:{first} before it; take it with `gpu:{i}`")
@@ -107,7 +114,31 @@ mod tests {
     use crate::error::Error;
 
     fn found(name: &str, gpu: bool) -> Found {
-        Found { name: name.into(), gpu, details: vec!["vulkan".into()] }
+        Found { name: name.into(), gpu, conformant: true, details: vec!["vulkan".into()] }
+    }
+
+    /// One whose driver is not conformant comes last, and is taken once it has passed the self-test.
+    #[test]
+    fn a_hidden_driver_is_listed_and_tested() {
+        let dzn = || Found { conformant: false, ..found("Microsoft Direct3D12 (RTX)", true) };
+        let all = [found("llvmpipe", false), dzn()];
+        let list = text(&all, &|_| Ok(()), "CPU, 2 threads");
+        assert!(verdict(&list, "gpu:1").contains("taken by `auto`") && verdict(&list, "gpu:1").contains("passed the self-test"), "{list}");
+        let wrong = |_| Err(Error::NoDevice { wanted: "x".into(), problem: "failed the self-test".into(), tried: vec![], help: "h".into() });
+        let list = text(&all, &wrong, "CPU, 2 threads");
+        assert!(verdict(&list, "gpu:1").contains("passed over by `auto`") && list.contains("failed the self-test"), "{list}");
+        assert!(verdict(&list, "cpu").starts_with("taken by `auto`"), "{list}");
+        // a conformant one is never passed over for it
+        let list = text(&[found("Radeon", true), dzn()], &|_| Ok(()), "CPU, 2 threads");
+        assert!(verdict(&list, "gpu:1").contains("gpu:0 comes first"), "{list}");
+    }
+
+    #[test]
+    fn wgpus_own_variables_are_answered() {
+        let with = |name: &'static str| super::foreign_words(move |n| (n == name).then(|| "radeon".to_string()));
+        assert!(with("WGPU_ADAPTER_NAME").is_some_and(|t| t.contains("GRADUS_DEVICE=gpu:radeon")));
+        assert!(with("WGPU_BACKEND").is_some_and(|t| t.contains("WGPU_BACKEND is set") && t.contains("GRADUS_DEVICE=gpu:TEXT")));
+        assert_eq!(with("HOME"), None);
     }
 
     fn verdict<'a>(list: &'a str, entry: &str) -> &'a str {

@@ -1,6 +1,9 @@
 //! What the suites share: the one GPU of a test binary, sessions, and a count that no harness captures.
 #![allow(dead_code)] // each suite uses its part
 
+#[path = "poison.rs"]
+pub mod poison;
+
 use gradus::cpu::CpuSession;
 use gradus::plan::{Layout, Session};
 use std::any::Any;
@@ -20,12 +23,19 @@ pub enum Machine {
 /// Every machine, the CPU first.
 pub const MACHINES: [Machine; 3] = [Machine::Cpu, Machine::Gpu { checked: true }, Machine::Gpu { checked: false }];
 
-/// A session on that machine; `None` where there is no adapter.
+/// A session on that machine; `None` where there is no adapter. Slots, partial sums and the log hold NaN before each submit, and so does
+/// workgroup memory where the shaders' checks are on: who reads what was not written is seen.
 pub fn session(machine: Machine, layout: Layout) -> Option<gradus::Result<Box<dyn Session>>> {
-    match machine {
+    let made = match machine {
         Machine::Cpu => Some(CpuSession::new(layout, 2).map(|s| Box::new(s) as Box<dyn Session>)),
         Machine::Gpu { checked } => gpu::session(layout, checked),
-    }
+    };
+    made.map(|s| {
+        s.map(|mut s| {
+            s.poison();
+            s
+        })
+    })
 }
 
 #[cfg(feature = "gpu")]
@@ -58,7 +68,12 @@ pub mod gpu {
 
     pub(super) fn session(layout: Layout, checked: bool) -> Option<gradus::Result<Box<dyn Session>>> {
         let made = GpuSession::new(device()?.clone(), layout, checked);
-        Some(made.map(|s| Box::new(s) as Box<dyn Session>))
+        Some(made.and_then(|mut s| {
+            if checked {
+                s.plant(|_, source| super::poison::workgroup_arrays(&source))?;
+            }
+            Ok(Box::new(s) as Box<dyn Session>)
+        }))
     }
 
     /// A session with the shaders' checks whose kernels' texts are rewritten.

@@ -1,0 +1,136 @@
+//! The kernels that an adapter must get right before `auto` takes it though its driver passes no conformance test.
+
+use super::device::{Gpu, lock};
+use super::plant::Rewrite;
+use super::self_test::launch;
+use crate::error::Error;
+use crate::expr::Expr;
+use crate::kernels::{Gemm, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Profile, Reduce, ReduceSpec, Strided, Term, Tile};
+use crate::rng::Philox;
+
+/// A launch, its operands, and what it must make.
+struct Trial {
+    kernel: Kernel,
+    operands: Vec<Vec<f32>>,
+    wanted: Vec<f64>,
+    /// What rounding may do to a value, beside 1e-5 of it.
+    slack: f64,
+}
+
+impl Gpu {
+    /// Whether ordinary kernels compute what they should: formulas, sums across a workgroup, products of every kind of tile, against f64 on the
+    /// host; else the first that does not. Run once: some milliseconds, and the compilation of seven kernels.
+    pub fn trial(&self) -> std::result::Result<(), String> {
+        let mut tried = lock(&self.tried);
+        tried.get_or_insert_with(|| run(self, None)).clone()
+    }
+}
+
+fn run(gpu: &Gpu, planted: Option<&Rewrite>) -> std::result::Result<(), String> {
+    trials(gpu.profile()).iter().try_for_each(|t| t.run(gpu, planted))
+}
+
+impl Trial {
+    fn run(&self, gpu: &Gpu, planted: Option<&Rewrite>) -> std::result::Result<(), String> {
+        let operands: Vec<Vec<u32>> = self.operands.iter().map(|x| x.iter().map(|v| v.to_bits()).collect()).collect();
+        let found = launch(gpu, &self.kernel, &operands, &[self.wanted.len()], planted).map_err(|e| match e {
+            Error::DeviceFault { what, problem, .. } => format!("{what}: {problem}"),
+            e => e.to_string(),
+        })?;
+        let near = |got: f64, want: f64| (got - want).abs() <= self.slack + 1e-5 * want.abs();
+        let all = found.iter().flatten().map(|w| f64::from(f32::from_bits(*w))).zip(&self.wanted).enumerate();
+        match all.into_iter().find(|(_, (got, want))| !near(*got, **want)) {
+            Some((i, (got, want))) => Err(format!("{}: element {i} is {got} for {want}", self.kernel.name())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Sizes that stick out of every tile. The tiles are those of a GPU, with workgroup memory and barriers, and those of this profile.
+fn trials(profile: Profile) -> Vec<Trial> {
+    let mut tiles = Tile::all(Profile::Gpu);
+    tiles.extend(Tile::all(profile).first().filter(|_| profile != Profile::Gpu));
+    let mut out = vec![formula(1000), formula(1003), sum(37, 1000), sum(1, 5000)];
+    out.extend(tiles.into_iter().map(|t| product(t, [45, 70, 150])));
+    out
+}
+
+fn drawn(what: &str, n: usize) -> Vec<f32> {
+    let mut rng = Philox::new(0, what);
+    (0..n).map(|_| (4.0 * rng.uniform() - 2.0) as f32).collect()
+}
+
+/// `tanh(x) * y + exp(x)`, by fours where the size lets it.
+fn formula(n: usize) -> Trial {
+    let f = Expr::of(2, |x| vec![&x[0].tanh() * &x[1] + x[0].exp()]);
+    let (x, y) = (drawn("x", n), drawn("y", n));
+    let wanted = x.iter().zip(&y).map(|(&x, &y)| f64::from(x).tanh() * f64::from(y) + f64::from(x).exp()).collect();
+    let kernel = Map::new(f, &[n], vec![Strided::new(0, vec![1]), Strided::new(0, vec![1])], vec![0]);
+    Trial { kernel: Kernel::Map(kernel), operands: vec![x, y], wanted, slack: 1e-5 }
+}
+
+/// Sums of rows, each by a workgroup.
+fn sum(rows: usize, length: usize) -> Trial {
+    let x = drawn("sum", rows * length);
+    let wanted = x.chunks(length).map(|row| row.iter().map(|&v| f64::from(v)).sum()).collect();
+    let spec = ReduceSpec { f: Expr::identity(), group: Profile::Gpu.group(), max: false, halves: Halves::default() };
+    let inputs = vec![Term { offset: 0, outer: length, along: 1, inner: 1 }];
+    let kernel = Reduce { spec, rows, inner: 1, length, pieces: 1, scale: 1.0, inputs, output: 0 };
+    Trial { kernel: Kernel::Reduce(kernel), operands: vec![x], wanted, slack: 1e-5 * (length as f64).sqrt() }
+}
+
+/// `relu(A B^T + bias)`.
+fn product(tile: Tile, [m, n, k]: [usize; 3]) -> Trial {
+    let (a, b, bias) = (drawn("a", m * k), drawn("b", n * k), drawn("bias", n));
+    let dot = |row: usize, col: usize| (0..k).map(|p| f64::from(a[row * k + p]) * f64::from(b[col * k + p])).sum::<f64>();
+    let wanted = (0..m * n).map(|i| (dot(i / n, i % n) + f64::from(bias[i % n])).max(0.0)).collect();
+    let epilogue = Expr::of(2, |x| vec![(&x[0] + &x[1]).relu()]);
+    let spec = GemmSpec {
+        ta: false,
+        tb: true,
+        va: false,
+        vb: false,
+        vc: false,
+        tile,
+        epilogue,
+        row_sum: false,
+        via: vec![0],
+        halves: Halves::default(),
+    };
+    let matrix = Matrix { offset: 0, pitch: k, batch: 0 };
+    let extras = vec![Plane { offset: 0, row: 0, column: 1, batch: 0 }];
+    let gemm = Gemm { spec, m, n, k, batch: 1, a: matrix, b: matrix, extras, outputs: vec![0], row_sum: 0 };
+    Trial { kernel: Kernel::Gemm(gemm.by_vectors()), operands: vec![a, b, bias], wanted, slack: 1e-5 * (k as f64).sqrt() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::adapters;
+
+    /// Right on a driver that is, and every kernel that is told wrongly is found out.
+    #[test]
+    fn wrong_kernels_are_found() {
+        let Some(gpu) = adapters().last().and_then(|a| Gpu::open(a).ok()) else {
+            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "no adapter");
+            return eprintln!("skipped: no adapter");
+        };
+        assert_eq!(gpu.trial(), Ok(()));
+        let wrong = [
+            ("map", "if (e < dim(0u))", "if (e + 1u < dim(0u))"),
+            ("map", "tanh(", "sin("),
+            ("reduce", "half > 0u", "half > 1u"),
+            ("reduce", "item % pieces", "item / pieces"),
+            ("gemm_nt", "a_rows(batch, k0", "a_rows(batch, k0 + 1u"),
+            ("gemm_nt", "sum += parts[(s *", "sum = parts[(s *"),
+        ];
+        for (name, from, to) in wrong {
+            let edit: Rewrite = Box::new(move |k: &Kernel, text: String| if k.name() == name { text.replace(from, to) } else { text });
+            let found = run(&gpu, Some(&edit));
+            assert!(found.as_ref().is_err_and(|e| e.starts_with(name)), "{name}, {from}: {found:?}");
+        }
+        // and what does not compile
+        let broken: Rewrite = Box::new(|_, text| text.replace("fn main", "fn man"));
+        assert!(run(&gpu, Some(&broken)).is_err_and(|e| e.contains("the kernel map")));
+    }
+}

@@ -1,0 +1,31 @@
+//! NaN where workgroup memory must not be read before it is written: an edit of a kernel's text.
+
+/// The text with a first statement that fills its workgroup arrays with NaN. The same text where it has none.
+pub fn workgroup_arrays(source: &str) -> String {
+    let arrays: Vec<[&str; 3]> = source.lines().filter_map(|l| l.strip_prefix("var<workgroup> ")).map(array).collect();
+    if arrays.is_empty() {
+        return source.into();
+    }
+    let (head, rest) = source.split_once("fn main(").expect("an entry point");
+    let (arguments, body) = rest.split_once(") {").expect("a body");
+    let lane = arguments.split_once("local_invocation_index) ").and_then(|(_, r)| r.split(':').next()).expect("a lane");
+    let threads = head.rsplit_once("@workgroup_size(").and_then(|(_, r)| r.split(')').next()).expect("a workgroup");
+    let mut fill = String::new();
+    for [name, element, length] in arrays {
+        let nan = if element.contains("f16") { "f16(poison(i))" } else { "poison(i)" };
+        fill += &format!("    for (var i = {lane}; i < {length}; i += {threads}) {{ {name}[i] = {element}({nan}); }}\n");
+    }
+    let poison = "fn poison(i: u32) -> f32 { return bitcast<f32>(i | 0x7fc00000u); }\n";
+    // a function stands in front of the entry point's attributes
+    let at = head.rfind("@compute").expect("an entry point");
+    format!("{}{poison}{}fn main({arguments}) {{\n{fill}    workgroupBarrier();\n{body}", &head[..at], &head[at..])
+}
+
+/// Name, element and length of `NAME: array<ELEMENT, LENGTH>;`.
+fn array(declaration: &str) -> [&str; 3] {
+    let parts = declaration.split_once(": array<").and_then(|(name, r)| {
+        let (element, length) = r.strip_suffix(">;")?.rsplit_once(", ")?;
+        Some([name, element, length])
+    });
+    parts.unwrap_or_else(|| panic!("workgroup memory of another kind: {declaration}"))
+}
