@@ -272,6 +272,9 @@ impl Session for GpuSession {
         // all of them before the first is made: a program that does not fit leaves the others as they are
         program.slots.iter().enumerate().try_for_each(|(i, &bytes)| self.fits(&format!("slot {i}"), bytes as u64))?;
         program.countable()?;
+        if self.gpu.profile() != crate::kernels::Profile::Gpu {
+            program.turns_end()?;
+        }
         for (i, &bytes) in program.slots.iter().enumerate() {
             let label = format!("slot {i}");
             if self.slots.len() <= i {
