@@ -1,5 +1,17 @@
 // ratios: for each tensor the norm of its parameters over that of its direction; 1 where one of them is 0. GROUP lanes share a tensor.
 // Generated: WG, GROUP, VECTORS of a block, V = vec4<f32>.
+
+// A block's parts of both norms; 0 past the end.
+fn norms(block: u32, end: u32) -> vec2<f32> {
+    if (block >= end) { return vec2<f32>(); }
+    return direction[block * (VECTORS + 1u) + VECTORS].xy;
+}
+
+// Eight blocks, in their order: written out, as a loop over them would count as turns of its own.
+fn four(sum: vec2<f32>, block: u32, end: u32) -> vec2<f32> {
+    return (((sum + norms(block, end)) + norms(block + GROUP, end)) + norms(block + 2u * GROUP, end)) + norms(block + 3u * GROUP, end);
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let lane = local % GROUP;
@@ -10,14 +22,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         first = rates[dim(1u) + tensor];
         end = min(rates[dim(1u) + tensor + 1u], dim(2u));
     }
-    var p = 0.0;
-    var u = 0.0;
-    for (var block = first + lane; block < end; block += GROUP) {
-        let norms = direction[block * (VECTORS + 1u) + VECTORS];
-        p += norms.x;
-        u += norms.y;
+    var sum = vec2<f32>();
+    for (var block = first + lane; block < end; block += 8u * GROUP) {
+        sum = four(four(sum, block, end), block + 4u * GROUP, end);
     }
-    p = group_sum(p, lane);
-    u = group_sum(u, lane);
+    let p = group_sum(sum.x, lane);
+    let u = group_sum(sum.y, lane);
     if (lane == 0u && tensor < dim(0u)) { ratios[tensor] = select(1.0, sqrt(p) / sqrt(u), p > 0.0 && u > 0.0); }
 }

@@ -1,5 +1,7 @@
-// reduce: out[row] = scale * sum (or the largest) over r of term(row, r), a row cut into pieces that a second launch joins.
-// Generated: WG, GROUP (lanes that share a piece), MAX (the largest: GROUP is 1), term(row, r), join(a, b), store(piece, value).
+// reduce: out[row] = the sum (or the largest) over r of term(row, r), divided by their count for a mean. A row may be cut into pieces, which
+// lie as [outer, pieces, inner] and which a second launch joins. Generated: WG, GROUP (lanes that share a piece), PARTS (partial sums of a
+// lane: the terms r, r + PARTS, ..; 1 where there is one), MAX (the largest: GROUP is 1), FROM_FIRST (a mean, summed as differences from
+// the row's first term), term(row, r), join(a, b), begin(v), turn(row, r, shift), joined(), less(v, shift), store(piece, value).
 @compute @workgroup_size(WG)
 fn main(
     @builtin(global_invocation_id) id: vec3<u32>,
@@ -10,14 +12,24 @@ fn main(
     let item = (id.y * groups.x * WG + id.x) / GROUP;
     let pieces = dim(2u);
     let length = dim(1u);
+    let inner = dim(5u);
     let live = item < dim(0u) * pieces;
-    let row = item / pieces;
-    let first = (item % pieces) * dim(3u);
+    let row = item / inner / pieces * inner + item % inner;
+    let first = (item / inner % pieces) * dim(3u);
     let last = select(0u, min(first + dim(3u), length), live);
     var sum = 0.0;
+    var shift = 0.0;
     // a piece past the end has the last term once more
     if (MAX && live && length > 0u) { sum = term(row, min(first, length - 1u)); }
-    for (var r = first + lane; r < last; r += GROUP) { sum = join(sum, term(row, r)); }
+    if (FROM_FIRST && live && length > 0u) { shift = term(row, 0u); }
+    var r = first + lane;
+    if (PARTS > 1u) {
+        let end = first + (max(first, last) - first) / PARTS * PARTS;
+        begin(sum);
+        for (; r < end; r += PARTS) { turn(row, r, shift); }
+        sum = joined();
+    }
+    for (; r < last; r += GROUP) { sum = join(sum, less(term(row, r), shift)); }
     let total = group_sum(sum, lane);
-    if (live && lane == 0u) { store(item, total * bitcast<f32>(dim(4u))); }
+    if (live && lane == 0u) { store(item, total / bitcast<f32>(dim(4u)) + select(0.0, shift, pieces == 1u)); }
 }

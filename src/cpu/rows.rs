@@ -85,6 +85,10 @@ impl Targets<'_> {
         }
     }
 
+    fn is_class(&self, row: usize) -> bool {
+        self.kind == Labels::Probabilities || (self.words[row] as usize) < self.classes
+    }
+
     fn p(&self, row: usize, c: usize) -> f32 {
         let p = match self.kind {
             Labels::Classes => f32::from(u8::from(self.words[row] as usize == c)),
@@ -103,24 +107,65 @@ impl Targets<'_> {
 }
 
 pub(super) fn cross_entropy_spans(k: &CrossEntropy) -> Vec<Range<usize>> {
-    let each = if k.single { 1 } else { k.rows };
+    let each = if k.single { 1 } else { k.rows * k.pieces };
     let lengths = [k.rows * k.classes, Targets::words(k.labels, k.rows, k.classes), each, each, k.rows * k.classes];
-    let all = k.offsets.iter().zip(lengths).map(|(&o, n)| o..o + n);
-    let factor = k.epilogue.iter().filter(|_| k.gradient).map(|e| e.1..e.1 + 1);
-    all.take(4 + usize::from(k.gradient)).chain(factor).collect()
+    let mut all: Vec<Range<usize>> = k.offsets.iter().zip(lengths).map(|(&o, n)| o..o + n).collect();
+    all.truncate(4 + usize::from(k.gradient));
+    let long = k.pieces > 1;
+    if long {
+        all.remove(3); // no hits
+    }
+    all.extend(k.epilogue.iter().filter(|_| k.gradient).map(|e| e.1..e.1 + 1));
+    all.extend(std::iter::repeat_n(0..k.rows, if long { 2 + usize::from(k.needs_totals()) } else { 0 }));
+    all
 }
 
 /// The twin of `shaders/cross_entropy.wgsl`.
 pub(super) fn cross_entropy(k: &CrossEntropy, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>) {
-    losses(k, threads, reads, writes.each_mut().map(|w| &mut **w));
-    let (Some((_, at)), Some(factor)) = (&k.epilogue, reads.get(2)) else { return };
-    let (factor, [_, _, slopes, ..]) = (f32s(factor)[*at], writes);
+    let both = writes.each_mut().map(|w| &mut **w);
+    if k.pieces > 1 { pieces(k, threads, reads, both) } else { losses(k, threads, reads, both) }
+    let (Some((_, at)), Some(factor)) = (k.epilogue.as_ref().filter(|_| k.gradient), reads.get(2)) else { return };
+    let factor = f32s(factor)[*at];
+    let slopes = std::mem::take(&mut writes[if k.pieces > 1 { 1 } else { 2 }]);
     let mut writes = Writes::default();
     writes[0] = slopes;
     fork(workers, 0..k.rows * k.classes, CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, _: Range<usize>, w: Writes<'_>| {
         for row in f32s_mut(w[0]).chunks_mut(CHUNK) {
             e.chunk(|i, to| if i == 0 { to[..row.len()].copy_from_slice(row) } else { to.fill(factor) });
             row.copy_from_slice(&e.output(0)[..row.len()]);
+        }
+    });
+}
+
+/// Of long rows: each piece's part of the loss, and its gradient.
+fn pieces(k: &CrossEntropy, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
+    let n = k.classes;
+    let x = &f32s(reads[0])[k.offsets[0]..];
+    let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n, smoothing: k.smoothing };
+    let told = &reads[2 + usize::from(k.gradient && k.epilogue.is_some())..];
+    let mut workers = vec![(); parts(VALUE * (k.rows * n) as f64, threads)];
+    let mut widths = [k.pieces; WRITES];
+    widths[1] = n;
+    fork(&mut workers, 0..k.rows, 1, widths, writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
+        let [losses, slopes, ..] = w;
+        let (losses, slopes) = (f32s_mut(losses), f32s_mut(slopes));
+        for (at, row) in rows.enumerate() {
+            let (top, sum) = (f32s(told[0])[row], f32s(told[1])[row]);
+            let total = if k.needs_totals() { f32s(told[2])[row] * (1.0 - k.smoothing) + k.smoothing } else { 1.0 };
+            let log_sum = sum.ln();
+            for (piece, loss) in losses[at * k.pieces..][..k.pieces].iter_mut().enumerate() {
+                let mut own = 0.0f64;
+                for c in piece * CrossEntropy::PIECE..n.min((piece + 1) * CrossEntropy::PIECE) {
+                    let (p, d) = (y.p(row, c), x[row * n + c] - top);
+                    if p != 0.0 {
+                        own += f64::from(p * (log_sum - d));
+                    }
+                    if k.gradient {
+                        slopes[at * n + c] = (d.exp() / sum * total - p) / k.rows as f32;
+                    }
+                }
+                *loss = if piece == 0 && !y.is_class(row) { f32::NAN } else { own as f32 };
+            }
         }
     });
 }
@@ -177,7 +222,7 @@ fn one_row(x: &[f32], y: &Targets<'_>, row: usize, rows: f32, mut slope: Option<
 }
 
 pub(super) fn accuracy_spans(k: &Accuracy) -> Vec<Range<usize>> {
-    let lengths = [k.rows * k.classes, Targets::words(k.labels, k.rows, k.classes), k.rows];
+    let lengths = [k.scores(), Targets::words(k.labels, k.rows, k.classes), k.rows];
     k.offsets.iter().zip(lengths).map(|(&o, n)| o..o + n).collect()
 }
 
@@ -187,42 +232,56 @@ pub(super) fn accuracy(k: &Accuracy, reads: &[&[u32]], writes: Writes<'_>) {
     let x = &f32s(reads[0])[k.offsets[0]..];
     let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n, smoothing: 0.0 };
     for (row, hit) in f32s_mut(writes[0]).iter_mut().enumerate() {
-        *hit = f32::from(u8::from(first_largest(&x[row * n..][..n]) == y.class(row)));
+        let best = if k.known { x[row].to_bits() as usize } else { first_largest(&x[row * n..][..n]) };
+        *hit = f32::from(u8::from(best == y.class(row)));
     }
 }
 
 pub(super) fn argmax_spans(k: &ArgMax) -> Vec<Range<usize>> {
-    vec![k.offsets[0]..k.offsets[0] + k.items * k.length, k.offsets[1]..k.offsets[1] + k.items]
+    let all = k.outer * k.length * k.inner;
+    let candidates = (k.candidates > 0).then_some(0..k.outer * k.candidates * k.inner);
+    let (from, to) = (k.offsets[0]..k.offsets[0] + all, k.offsets[1]..k.offsets[1] + k.items());
+    std::iter::once(from).chain(candidates).chain([to]).collect()
 }
 
 /// The twin of `shaders/argmax.wgsl`.
 pub(super) fn argmax(k: &ArgMax, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
     let x = &f32s(reads[0])[k.offsets[0]..];
-    let mut workers = vec![(); parts((k.items * k.length) as f64, threads)];
-    fork(&mut workers, 0..k.items, 16, [1; WRITES], writes, &|_: &mut (), items: Range<usize>, w: Writes<'_>| {
+    let all = if k.candidates > 0 { k.candidates } else { k.length };
+    let mut workers = vec![(); parts((k.items() * k.piece()) as f64, threads)];
+    fork(&mut workers, 0..k.items(), 16, [1; WRITES], writes, &|_: &mut (), items: Range<usize>, w: Writes<'_>| {
         for (item, out) in items.zip(w[0].iter_mut()) {
-            let at = |c: usize| x[(item / k.inner * k.length + c) * k.inner + item % k.inner];
-            let above = |v: f32, top: f32| !top.is_nan() && (v.is_nan() || v > top);
-            *out = (1..k.length).fold(0, |best, c| if above(at(c), at(best)) { c } else { best }) as u32;
+            let (i, o, start) = (item % k.inner, item / k.inner / k.pieces, item / k.inner % k.pieces * k.piece());
+            let place = |c: usize| if k.candidates > 0 { reads[1][(o * all + c) * k.inner + i] as usize } else { c };
+            let at = |c: usize| x[(o * k.length + c) * k.inner + i];
+            let above = |v: f32, top: f32| v > top || (k.nan && v.is_nan() && !top.is_nan());
+            let rest = (start + 1..all.min(start + k.piece())).map(place);
+            *out = rest.fold(place(start.min(all - 1)), |best, c| if above(at(c), at(best)) { c } else { best }) as u32;
         }
     });
 }
 
 pub(super) fn cumsum_spans(k: &CumSum) -> Vec<Range<usize>> {
-    k.offsets.map(|o| o..o + k.rows * k.width).into()
+    let [from, to] = k.offsets.map(|o| o..o + k.rows * k.width);
+    std::iter::once(from).chain(k.started.then_some(0..k.rows * k.pieces)).chain([to]).collect()
 }
 
-/// The twin of `shaders/cumsum.wgsl`. The sum runs in f64.
+/// The twin of `shaders/cumsum.wgsl`. The sum of a piece runs in f64.
 pub(super) fn cumsum(k: &CumSum, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
     let x = &f32s(reads[0])[k.offsets[0]..];
     let mut workers = vec![(); parts((k.rows * k.width) as f64, threads)];
     fork(&mut workers, 0..k.rows, 16, [k.width; WRITES], writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
         for (row, out) in rows.zip(f32s_mut(w[0]).chunks_exact_mut(k.width.max(1))) {
-            let mut sum = 0.0f64;
-            for i in 0..k.width {
-                let c = if k.reverse { k.width - 1 - i } else { i };
-                sum += f64::from(x[row * k.width + c]);
-                out[c] = sum as f32;
+            for piece in 0..k.pieces {
+                let before = if k.reverse { (piece + 1 < k.pieces).then_some(piece + 1) } else { piece.checked_sub(1) };
+                let start = |p: usize| f64::from(f32s(reads[1])[row * k.pieces + p]);
+                let mut sum = before.filter(|_| k.started).map_or(0.0, start);
+                let (begin, end) = (k.width.min(piece * k.piece()), k.width.min((piece + 1) * k.piece()));
+                for i in begin..end {
+                    let c = if k.reverse { begin + (end - 1 - i) } else { i };
+                    sum += f64::from(x[row * k.width + c]);
+                    out[c] = sum as f32;
+                }
             }
         }
     });

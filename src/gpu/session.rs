@@ -275,6 +275,9 @@ impl Session for GpuSession {
         program.slots.iter().enumerate().try_for_each(|(i, &bytes)| self.fits(&format!("slot {i}"), bytes as u64))?;
         program.countable()?;
         program.addressable()?;
+        if self.gpu.profile() != crate::kernels::Profile::Gpu {
+            program.turns_end()?;
+        }
         for (i, &bytes) in program.slots.iter().enumerate() {
             let label = format!("slot {i}");
             if self.slots.len() <= i {

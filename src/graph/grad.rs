@@ -134,11 +134,11 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
                 out.retain(|(input, _)| wants(input));
                 return Ok(out);
             }
-            let v = if *kind == ReduceKind::Mean {
-                let share = Expr::of(1, |x| vec![&x[0] * (1.0 / count as f64)]);
-                g.derived_map(id, share, &[v])?
-            } else {
+            let v = if *kind == ReduceKind::Sum {
                 v
+            } else {
+                let share = Expr::of(1, |x| vec![&x[0] / count as f64]);
+                g.derived_map(id, share, &[v])?
             };
             out.push((node.inputs[0], g.derived(id, Op::Broadcast(full), &[v])?));
         }

@@ -9,6 +9,9 @@ pub enum ReduceKind {
     Sum,
     /// The arithmetic mean.
     Mean,
+    /// The arithmetic mean, summed as differences from the first element, `x0 + mean(x - x0)`: exact where all are equal, and near to it
+    /// where they are far from 0 and close together. For statistics; a first element far from all others costs it digits.
+    MeanFromFirst,
     /// The largest; NaN if one is.
     Max,
 }
@@ -176,7 +179,7 @@ impl Op {
             },
             Op::Broadcast(_) => "broadcast_to",
             Op::Reduce { kind: ReduceKind::Sum, .. } => "sum",
-            Op::Reduce { kind: ReduceKind::Mean, .. } => "mean",
+            Op::Reduce { kind: ReduceKind::Mean | ReduceKind::MeanFromFirst, .. } => "mean",
             Op::MatMul { .. } => "matmul",
             Op::Reduce { kind: ReduceKind::Max, .. } => "max",
             Op::Permute(_) => "permute",

@@ -257,6 +257,13 @@ impl Var {
     pub fn mean_keep(&self, axes: &[usize]) -> Var {
         self.reduce(ReduceKind::Mean, axes.to_vec(), true)
     }
+    /// As [`Var::mean_keep`], for statistics: summed as differences from the first element, `x0 + mean(x - x0)`, so that the mean of equal
+    /// elements is that element to the bit, and values far from 0 lose nothing. Where the first element is far from all others, `mean_keep`
+    /// is more exact.
+    #[track_caller]
+    pub fn mean_from_first(&self, axes: &[usize]) -> Var {
+        self.reduce(ReduceKind::MeanFromFirst, axes.to_vec(), true)
+    }
     /// As [`Var::max_axes`]; the axes stay, with size 1.
     #[track_caller]
     pub fn max_keep(&self, axes: &[usize]) -> Var {

@@ -58,6 +58,12 @@ impl Direction {
         self.size / BLOCK * Self::STRIDE
     }
 
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        let blocks = (self.size / BLOCK).div_ceil(self.partials().max(1));
+        blocks * (1 + BLOCK / 4 / self.group) + words::PARTIALS / self.group
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("vec4<f32>");
@@ -122,10 +128,17 @@ pub struct Ratios {
     pub size: usize,
     /// Lanes that share a tensor.
     pub group: usize,
+    /// Elements of the largest tensor.
+    pub largest: usize,
 }
 
 impl Ratios {
     const WG: usize = 64;
+
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        self.largest.div_ceil(BLOCK).div_ceil(8 * self.group)
+    }
 
     fn wg(&self) -> usize {
         self.group.max(Self::WG)

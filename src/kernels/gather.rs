@@ -50,6 +50,16 @@ impl Gather {
         self.fields.iter().map(Self::chunks).sum()
     }
 
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        let turns = |f: &GatherField| {
+            let elements = if f.field.stored == DType::U8 { 4 } else { 1 };
+            f.items().div_ceil(WG).min(ITEMS) * (1 + elements * (1 + f.field.one_hot.unwrap_or(0)))
+        };
+        // a few for the order; a workgroup takes one field
+        64 + self.fields.iter().map(turns).max().unwrap_or(0)
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");

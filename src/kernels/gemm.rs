@@ -14,6 +14,13 @@ pub struct Matrix {
     pub batch: usize,
 }
 
+impl Matrix {
+    /// Whether it can be read four elements at a time: where rows start at fours.
+    pub(crate) fn in_fours(&self) -> bool {
+        self.pitch.is_multiple_of(4) && self.offset.is_multiple_of(4)
+    }
+}
+
 /// An operand of the epilogue, read at (batch, row, column).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plane {
@@ -78,6 +85,19 @@ pub struct Gemm {
 }
 
 impl Gemm {
+    /// Most terms of a sum that one launch makes: longer ones are cut into pieces of [`Gemm::PIECE`] at most, whose results are added up.
+    pub const LONG: usize = 65_536;
+    /// Terms of a piece.
+    pub const PIECE: usize = 32_768;
+
+    /// Turns of the longest lane's loops, at most, on a driver that unrolls none.
+    pub(super) fn turns(&self) -> usize {
+        match self.spec.tile {
+            Tile::Direct { rows, vectors, .. } => self.k / 4 + 4 * rows * (1 + 6 * vectors),
+            Tile::Staged { depth, each: [rows, columns], .. } => self.k.div_ceil(depth) * (64 + depth * (1 + rows * (1 + columns / 4))),
+            Tile::Split => self.k.div_ceil(64) * 24 + 256,
+        }
+    }
     /// The archetype and its layout.
     pub fn name(&self) -> String {
         let t = |t| if t { 't' } else { 'n' };

@@ -57,6 +57,9 @@ use serde::{Deserialize, Serialize};
 pub const DIMS: usize = 64;
 /// Most workgroups along one axis.
 pub const MAX_GROUPS: usize = 65_535;
+/// Most turns that all loops of a shader take together in one lane on every software Vulkan: lavapipe up to Mesa 25 leaves every loop after so
+/// many (`LP_MAX_TGSI_LOOP_ITERATIONS`), without a word.
+pub const MOST_TURNS: usize = 65_535;
 
 /// The kind of machine that kernels are shaped for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -215,10 +218,36 @@ impl Kernel {
             Kernel::Reduce(k) => of(&k.spec.halves, 0, k.inputs.len()),
             Kernel::Gemm(k) => of(&k.spec.halves, 0, 2 + k.extras.len()),
             Kernel::Softmax(k) => vec![k.half],
+            Kernel::CrossEntropy(k) if k.pieces > 1 => vec![k.half, false, false, k.half_gradient],
             Kernel::CrossEntropy(k) => vec![k.half, false, false, false, k.half_gradient],
             Kernel::Accuracy(k) => vec![k.half],
+            Kernel::ArgMax(k) => vec![k.half],
             Kernel::Gather(k) => std::iter::once(false).chain(k.fields.iter().flat_map(|f| [false, f.half])).collect(),
             _ => vec![],
+        }
+    }
+
+    /// Turns that the loops of its longest lane take together, at most, on a driver that unrolls none. A custom op's are its author's.
+    pub fn turns(&self) -> usize {
+        match self {
+            Kernel::Map(_) | Kernel::Take(_) | Kernel::Accumulate(_) | Kernel::Custom(_) => 0,
+            Kernel::Reduce(k) => k.turns(),
+            Kernel::Gemm(k) => k.turns(),
+            Kernel::GemmCoop(k) => k.gemm.turns(),
+            Kernel::Softmax(k) => k.turns(),
+            Kernel::CrossEntropy(k) => k.turns(),
+            Kernel::Accuracy(k) => k.turns(),
+            Kernel::CumSum(k) => k.turns(),
+            Kernel::ArgMax(k) => k.turns(),
+            Kernel::Gather(k) => k.turns(),
+            Kernel::ScatterLinks(k) => k.turns(),
+            Kernel::ScatterAdd(k) => k.turns(),
+            Kernel::Commit(k) => k.parts.len(),
+            Kernel::Squares(k) => k.turns(),
+            Kernel::Direction(k) => k.turns(),
+            Kernel::Ratios(k) => k.turns(),
+            Kernel::Optimizer(k) => k.turns(),
+            Kernel::Tick(k) => k.turns(),
         }
     }
 

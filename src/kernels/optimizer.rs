@@ -50,6 +50,11 @@ impl Optimizer {
         matches!(self.gate, Gate::Loss(_)) && !self.applies
     }
 
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        (self.size / 4).div_ceil(self.threads().max(1)) + words::PARTIALS / self.group
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("vec4<f32>");

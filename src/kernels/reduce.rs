@@ -23,13 +23,17 @@ pub struct ReduceSpec {
     pub f: Expr,
     /// Lanes that share a piece.
     pub group: usize,
+    /// Partial sums of a lane: see [`Reduce::parts_for`].
+    pub parts: usize,
     /// The largest term in place of the sum; no lanes share it.
     pub max: bool,
+    /// Terms are summed as differences from the row's first one, which the mean is added to.
+    pub from_first: bool,
     /// What is f16 of the inputs.
     pub halves: Halves,
 }
 
-/// The sum, or the largest, over the middle of `[outer, length, inner]`, times a factor. Buffers: inputs, output.
+/// The sum, the mean or the largest over the middle of `[outer, length, inner]`. Buffers: inputs, output.
 #[derive(Debug, Clone)]
 pub struct Reduce {
     /// Its pipeline.
@@ -40,10 +44,10 @@ pub struct Reduce {
     pub inner: usize,
     /// Terms of a sum.
     pub length: usize,
-    /// Pieces that a sum is cut into; the result is then `[rows, pieces]`.
+    /// Pieces that a sum is cut into; the result is then `[outer, pieces, inner]`.
     pub pieces: usize,
-    /// Multiplies each sum.
-    pub scale: f32,
+    /// Divides each sum.
+    pub divisor: usize,
     /// The inputs.
     pub inputs: Vec<Term>,
     /// The first element of the result.
@@ -51,13 +55,25 @@ pub struct Reduce {
 }
 
 impl Reduce {
-    /// Into how many pieces a long sum of few rows is cut, for the profile.
-    pub fn pieces_for(profile: Profile, rows: usize, length: usize) -> usize {
+    /// Longest sum of one lane where sums are not cut because they are few. Whatever is longer is cut, however many rows there are: many lanes
+    /// then share the work, and none turns long ([`MOST_TURNS`](super::MOST_TURNS)).
+    pub const LONG: usize = 16_384;
+    /// Terms of a piece of such a one.
+    const PIECE: usize = 4096;
+
+    /// Into how many pieces the sums over the middle of `[outer, length, inner]` are cut, for the profile; `rows` is outer times inner.
+    pub fn pieces_for(profile: Profile, rows: usize, length: usize, inner: usize) -> usize {
         let (enough, piece) = match profile {
             Profile::Gpu => (64, 4096),
             Profile::Software | Profile::Lanes8 => (16, 512),
         };
-        if rows >= enough || length <= 2 * piece { 1 } else { length.div_ceil(piece).min(1024) }
+        let least = length.div_ceil(Self::LONG);
+        if inner == 1 && rows < enough {
+            return if length <= 2 * piece { 1 } else { length.div_ceil(piece).min(1024).max(least) };
+        }
+        // many lanes share what lies side by side
+        let shared = Self::group_for(profile, length, inner);
+        if length <= Self::LONG * shared { 1 } else { length.div_ceil(Self::PIECE * shared).min(1024).max(least / shared) }
     }
 
     /// Lanes that share a piece, for the profile: only long contiguous sums are shared.
@@ -65,8 +81,20 @@ impl Reduce {
         if inner == 1 && length >= 64 { profile.group() } else { 1 }
     }
 
+    /// Partial sums of a lane that has so many terms to itself: 16 sums of every sixteenth term each, added in pairs, and then the terms that
+    /// are left. They err as sums of a sixteenth of the terms do, and a lane turns a sixteenth as often. A largest one errs nowhere.
+    pub fn parts_for(group: usize, terms: usize, max: bool) -> usize {
+        if group == 1 && !max && terms >= 64 { 16 } else { 1 }
+    }
+
     fn wg(&self) -> usize {
         self.spec.group.max(64)
+    }
+
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        let lane = self.piece().div_ceil(self.spec.group);
+        lane / self.spec.parts + self.spec.parts
     }
 
     /// Terms of a piece.
@@ -93,6 +121,9 @@ impl Reduce {
         let names: Vec<String> = (0..self.inputs.len()).map(|i| format!("x{i}")).collect();
         let printed = self.spec.f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end()).line(format!("    return {};\n}}", printed.outputs[0]));
+        let less = if self.spec.from_first { "v - shift" } else { "v" };
+        s.flag("FROM_FIRST", self.spec.from_first).line(format!("fn less(v: f32, shift: f32) -> f32 {{ return {less}; }}"));
+        partial_sums(&mut s, self.spec.parts);
         s.line("fn store(item: u32, value: f32) { out[dim(6u) + item] = value; }");
         s.finish(include_str!("../../shaders/reduce.wgsl"))
     }
@@ -104,10 +135,10 @@ impl Reduce {
         a
     }
 
-    /// Rows, length, pieces, piece, scale, inner, output, then the inputs.
+    /// Rows, length, pieces, piece, divisor, inner, output, then the inputs.
     pub fn dims(&self) -> Vec<u32> {
         let mut d = to_words([self.rows, self.length, self.pieces, self.piece()]);
-        d.push(self.scale.to_bits());
+        d.push((self.divisor as f32).to_bits());
         d.extend(to_words([self.inner, self.output]));
         for t in &self.inputs {
             d.extend(to_words([t.offset, t.outer, t.along, t.inner]));
@@ -119,4 +150,23 @@ impl Reduce {
     pub fn grid(&self) -> [u32; 3] {
         fold((self.rows * self.pieces * self.spec.group).div_ceil(self.wg()))
     }
+}
+
+/// `begin`, `turn` and `joined`: a line for each partial sum, as a loop over them would count as turns of its own.
+fn partial_sums(s: &mut Source, parts: usize) {
+    s.number("PARTS", parts);
+    if parts == 1 {
+        s.line("fn begin(v: f32) {}\nfn turn(row: u32, r: u32, shift: f32) {}\nfn joined() -> f32 { return 0.0; }");
+        return;
+    }
+    (0..parts).for_each(|p| _ = s.line(format!("var<private> p{p}: f32;")));
+    let lines = |f: &dyn Fn(usize) -> String| (0..parts).map(f).collect::<String>();
+    s.line(format!("fn begin(v: f32) {{\n{}}}", lines(&|p| format!("    p{p} = v;\n"))));
+    let turn = |p| format!("    p{p} = join(p{p}, less(term(row, r + {p}u), shift));\n");
+    s.line(format!("fn turn(row: u32, r: u32, shift: f32) {{\n{}}}", lines(&turn)));
+    let mut sums: Vec<String> = (0..parts).map(|p| format!("p{p}")).collect();
+    while sums.len() > 1 {
+        sums = sums.chunks(2).map(|two| format!("join({})", two.join(", "))).collect();
+    }
+    s.line(format!("fn joined() -> f32 {{ return {}; }}", sums[0]));
 }

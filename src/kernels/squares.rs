@@ -20,19 +20,27 @@ impl Squares {
     const WG: usize = 64;
     /// Partial sums where a lane is a group of its own: each lane of the update adds them all.
     const FEW: usize = 256;
+    /// Vectors of an arena that so few are enough for.
+    const SOME: usize = 1 << 23;
 
     fn wg(&self) -> usize {
         self.group.max(Self::WG)
     }
 
     fn threads(&self) -> usize {
-        let most = if self.group == 1 { Self::FEW } else { words::PARTIALS * self.group };
+        let few = self.group == 1 && self.size / 4 <= Self::SOME;
+        let most = if few { Self::FEW } else { words::PARTIALS * self.group };
         (self.size / 4).next_multiple_of(self.wg()).min(most)
     }
 
     /// Partial sums that it leaves.
     pub fn partials(&self) -> usize {
         self.threads() / self.group
+    }
+
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        (self.size / 4).div_ceil(self.threads().max(1))
     }
 
     /// The whole WGSL text.

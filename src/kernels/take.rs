@@ -57,15 +57,28 @@ pub struct ScatterLinks {
     pub offset: usize,
 }
 
-fn links(s: &mut Source) {
-    s.number("WG", WG).line(format!("const FIRST = {FIRST}u;\nconst LAST = {LAST}u;"));
+/// More places than these are looked at 16 a turn.
+const LONG: usize = 32_768;
+
+fn links(s: &mut Source, count: usize) {
+    s.number("WG", WG).flag("LONG", count > LONG).line(format!("const FIRST = {FIRST}u;\nconst LAST = {LAST}u;"));
+}
+
+/// Turns of a lane that looks at all places: single ones before and behind, once or twice.
+fn turns(count: usize) -> usize {
+    if count > LONG { count / 16 + 32 } else { count }
 }
 
 impl ScatterLinks {
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        turns(self.count)
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
-        links(&mut s);
+        links(&mut s, self.count);
         s.buffer("indices", Access::Read, "u32").buffer("links", Access::Write, "u32");
         s.finish(include_str!("../../shaders/scatter_links.wgsl"))
     }
@@ -98,10 +111,15 @@ pub struct ScatterAdd {
 }
 
 impl ScatterAdd {
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        turns(self.count)
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
-        links(&mut s);
+        links(&mut s, self.count);
         s.buffer("values", Access::Read, "f32").buffer("indices", Access::Read, "u32");
         s.buffer("links", Access::Read, "u32").buffer("out", Access::Write, "f32");
         s.finish(include_str!("../../shaders/scatter_add.wgsl"))

@@ -28,6 +28,12 @@ pub struct Tick {
 }
 
 impl Tick {
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        let metrics: usize = self.metrics.iter().map(|m| m.1.div_ceil(self.group)).sum();
+        self.partials.div_ceil(self.group) + metrics
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");

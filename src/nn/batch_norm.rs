@@ -130,7 +130,7 @@ impl Module for BatchNorm1d {
                     return refuse_setting(s, "BatchNorm1d", "batch_size", problem, help);
                 }
                 let axes: &[usize] = if shape.rank() == 3 { &[0, 2] } else { &[0] };
-                let mean = x.mean_keep(axes);
+                let mean = x.mean_from_first(axes);
                 let centred = x - &mean;
                 let var = centred.square().mean_keep(axes);
                 if let Some(r) = running.as_ref().filter(|_| s.training()) {
@@ -158,9 +158,12 @@ impl BatchNorm1d {
                 s.update(&r.mean, &(&r.mean * (1.0 - m) + mean * m));
                 s.update(&r.var, &(&r.var * (1.0 - m) + var * (m * unbiased)));
             }
+            // as a difference from the old one a small variance would vanish beside the 1 that it begins with
             None => {
-                s.update(&r.mean, &(&r.mean + (mean - &r.mean) / &count));
-                s.update(&r.var, &(&r.var + (var * unbiased - &r.var) / &count));
+                let part = 1.0 / &count;
+                let rest = 1.0 - &part;
+                s.update(&r.mean, &(&r.mean * &rest + mean * &part));
+                s.update(&r.var, &(&r.var * &rest + var * unbiased * &part));
             }
         }
         s.update(&r.count, &count);

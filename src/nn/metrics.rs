@@ -423,7 +423,7 @@ pub(super) fn spreads(output: &Var, labels: &Var) -> Var {
     }
     let (rows, size) = (t.shape()[0], t.shape().size());
     let (t, y) = (t.reshape([rows, size / rows]), output.reshape([rows, size / rows]));
-    let mean = t.mean_keep(&[0]);
+    let mean = t.mean_from_first(&[0]);
     let around = (&t - &mean).square().sum_axes(&[0]);
     let missed = (t - y).square().sum_axes(&[0]);
     mean.squeeze(0).concat(&[&around, &missed], 0)

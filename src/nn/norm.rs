@@ -140,9 +140,9 @@ impl Module for LayerNorm {
     }
 }
 
-/// Mean 0 and variance 1 over these axes.
+/// Mean 0 and variance 1 over these axes; 0 to the bit where all are equal.
 fn normalised(x: &Var, axes: &[usize], eps: f64) -> Var {
-    let centred = x - x.mean_keep(axes);
+    let centred = x - x.mean_from_first(axes);
     let var = centred.square().mean_keep(axes);
     centred / (var + eps).sqrt()
 }

@@ -7,7 +7,7 @@ use super::view::strided;
 use crate::error::place;
 use crate::expr::Expr;
 use crate::graph::{Custom, NodeId, Type, Value};
-use crate::kernels::{self, ArgMax, CumSum, Kernel, Map, ScatterAdd, ScatterLinks, Take};
+use crate::kernels::{self, Kernel, Map, ScatterAdd, ScatterLinks, Take};
 
 impl Lowering<'_> {
     /// Rows of a table by number.
@@ -80,11 +80,9 @@ impl Lowering<'_> {
         let (from, offset) = self.place(n.inputs[0]);
         let shape = self.g.shape(n.inputs[0]).clone();
         let (rows, width) = (shape.size() / shape.last().max(1), shape.last());
-        let flops = self.g.flops(node);
         let to = self.assign(node.into());
         let label = self.label(node, &shape, &[]);
-        let kernel = CumSum { reverse, rows, width, offsets: [offset, to.1] };
-        self.push(Kernel::CumSum(kernel), vec![from, to.0], label, flops, 2 * shape.size());
+        self.running(reverse, [rows, width], (from, offset), to, &label);
     }
 
     /// Where the largest stands.
@@ -92,13 +90,11 @@ impl Lowering<'_> {
         let n = &self.g.nodes[node];
         let (from, offset) = self.place(n.inputs[0]);
         let shape = self.g.shape(n.inputs[0]).clone();
-        let inner = shape.dims()[axis + 1..].iter().product();
-        let items = shape.size() / shape[axis];
-        let flops = self.g.flops(node);
+        let product = |dims: &[usize]| dims.iter().product::<usize>();
+        let extents = [product(&shape.dims()[..axis]), shape[axis], product(&shape.dims()[axis + 1..])];
         let to = self.assign(node.into());
         let label = self.label(node, format!("{shape} over axis {axis}"), &[]);
-        let kernel = ArgMax { items, length: shape[axis], inner, offsets: [offset, to.1] };
-        self.push(Kernel::ArgMax(kernel), vec![from, to.0], label, flops, shape.size() + items);
+        self.largest(extents, (from, offset), (self.half(n.inputs[0]), true), Some(to), &label);
     }
 
     fn zero(&mut self, n: usize, to: Place, label: &str) {

@@ -115,7 +115,8 @@ impl Lowering<'_> {
         buffers.extend(sums.then_some(partials));
         self.push(Kernel::Direction(kernel), buffers, format!("direction, {label}"), flops(&rule.f), n * (3 + 2 * own));
         let ratios = self.temporary(rates.tensors.max(1));
-        let kernel = Ratios { rates, size: n, group };
+        let largest = arena.entries.iter().filter(|e| !e.frozen).map(|e| e.shape.size()).max().unwrap_or(0);
+        let kernel = Ratios { rates, size: n, group, largest };
         let norms = vec![Symbol::Fixed(BufferId::Rates), to, ratios];
         self.push(Kernel::Ratios(kernel), norms, format!("norms of {} tensors", rates.tensors), 0, n / 64);
         let kernel = Optimizer { rule: apply.clone(), moments: rule.moments - own, size: n, group, rates, gate, applies: true, working };

@@ -2,15 +2,16 @@
 
 use super::draft::{Draft, DraftLaunch, Place, Symbol, bind};
 use super::fuse::{Core, Group, Groups, Operand, base};
+use super::long::Sum;
 use super::view::strided;
 use super::{BufferId, LogMetric, Phase, Request, Step};
 use crate::error::{Error, Result};
 use crate::expr::{Activation, Binary, Expr, Tape, Unary};
-use crate::graph::{Graph, NodeId, Op, ReduceKind, StateField, Value};
+use crate::graph::{Graph, NodeId, Op, StateField, Value};
 use crate::kernels::words::{BOUND_METRICS, STATE_LOSS_SCALE};
 use crate::kernels::{
-    Accuracy, CrossEntropy, Draw, Gather, GatherField, Gemm, GemmCoop, GemmSpec, Halves, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Reduce,
-    ReduceSpec, Softmax, Strided, Term, Tile,
+    CrossEntropy, Draw, Gather, GatherField, Gemm, GemmCoop, GemmSpec, Halves, Kernel, MAX_COLUMNS, Map, Matrix, Plane, Softmax, Strided,
+    Term, Tile,
 };
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -305,8 +306,6 @@ impl Lowering<'_> {
             (from, Matrix { offset, pitch: s[r - 1], batch: if s.size() == one { 0 } else { one } })
         };
         let ((from_a, a), (from_b, b)) = (matrix(self, va), matrix(self, vb));
-        // one row of fours at a time, where rows start at fours
-        let fours = |m: &Matrix| m.pitch.is_multiple_of(4) && m.offset.is_multiple_of(4);
         let outputs = self.groups.outputs(group);
         let (epilogue, inputs) = self.formula(group, Some(node.into()), &outputs);
         let mut buffers = vec![from_a, from_b];
@@ -321,7 +320,7 @@ impl Lowering<'_> {
         let via = bind(&mut buffers, places.iter().chain(&sum).map(|p| p.0));
         let read = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).map(|v| self.half(v));
         let halves = Halves::new(read.collect(), outputs.iter().map(|v| self.half(*v)).collect());
-        let spec = GemmSpec { ta, tb, va: fours(&a), vb: fours(&b), vc: false, tile, epilogue, row_sum: sum.is_some(), via, halves };
+        let spec = GemmSpec { ta, tb, va: a.in_fours(), vb: b.in_fours(), vc: false, tile, epilogue, row_sum: sum.is_some(), via, halves };
         let flops = (out.size() * (2 * k + spec.epilogue.flops())) as u64;
         let elements = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).chain(outputs).map(|v| self.words(v)).sum();
         let mut label = self.label(node, &out, &group.maps);
@@ -340,6 +339,13 @@ impl Lowering<'_> {
             outputs: places.iter().map(|p| p.1).collect(),
             row_sum: sum.map_or(0, |p| p.1),
         };
+        if k > Gemm::LONG {
+            return self.long_product(gemm, &buffers, &places, sum, label);
+        }
+        self.push_product(gemm, buffers, label, flops, elements);
+    }
+
+    pub(super) fn push_product(&mut self, gemm: Gemm, buffers: Vec<Symbol>, label: String, flops: u64, elements: usize) {
         let kernel = match self.r.coop.and_then(|caps| GemmCoop::of(&gemm, &caps)) {
             Some(coop) => Kernel::GemmCoop(coop),
             None => Kernel::Gemm(gemm.by_vectors()),
@@ -375,7 +381,7 @@ impl Lowering<'_> {
         } else {
             self.formula(group, None, &[base(self.g, n.inputs[0])])
         };
-        let halves = Halves::new(inputs.iter().map(|o| self.half(o.value)).collect(), vec![]);
+        let halves: Vec<bool> = inputs.iter().map(|o| self.half(o.value)).collect();
         let mut terms = Vec::new();
         let mut from = Vec::new();
         for Operand { value, .. } in inputs {
@@ -389,58 +395,7 @@ impl Lowering<'_> {
         }
         let to = self.assign(node.into());
         let label = self.label(node, format!("{} {shape} to {}", n.op.name(), self.g.shape(node.into())), &group.maps);
-        self.sum((f, halves), terms, from, to, [outer * inner, length, inner], *kind, &label);
-    }
-
-    /// A sum `[outer, length, inner]` in one launch, or in two where few rows are long.
-    #[allow(clippy::too_many_arguments)]
-    fn sum(
-        &mut self,
-        (f, halves): (Expr, Halves),
-        inputs: Vec<Term>,
-        from: Vec<Symbol>,
-        to: Place,
-        [rows, length, inner]: [usize; 3],
-        kind: ReduceKind,
-        label: &str,
-    ) {
-        let profile = self.r.profile;
-        let pieces = if inner == 1 { Reduce::pieces_for(profile, rows, length) } else { 1 };
-        let elements = rows * length * inputs.len() + rows;
-        let flops = (rows * length * (1 + f.flops())) as u64;
-        let piece = length.div_ceil(pieces);
-        let scale = if kind == ReduceKind::Mean { 1.0 / length as f32 } else { 1.0 };
-        let max = kind == ReduceKind::Max;
-        let group = |n| if max { 1 } else { Reduce::group_for(profile, n, inner) };
-        let spec = |f: Expr, n: usize, halves: Halves| ReduceSpec { f, group: group(n), max, halves };
-        let mut first = Reduce { spec: spec(f, piece, halves), rows, inner, length, pieces, scale, inputs, output: to.1 };
-        let mut buffers = from;
-        if pieces == 1 {
-            buffers.push(to.0);
-            return self.push(Kernel::Reduce(first), buffers, label.into(), flops, elements);
-        }
-        let between = self.temporary(rows * pieces);
-        buffers.push(between);
-        (first.scale, first.output) = (1.0, 0);
-        self.push(Kernel::Reduce(first), buffers, format!("{label}, pieces"), flops, elements);
-        let inputs = vec![Term { offset: 0, outer: pieces, along: 1, inner: 0 }];
-        let last = Reduce {
-            spec: spec(Expr::identity(), pieces, Halves::default()),
-            rows,
-            inner: 1,
-            length: pieces,
-            pieces: 1,
-            scale,
-            inputs,
-            output: to.1,
-        };
-        self.push(Kernel::Reduce(last), vec![between, to.0], label.into(), (rows * pieces) as u64, rows * pieces);
-    }
-
-    /// The mean of one value a row.
-    fn mean_of_rows(&mut self, from: Symbol, rows: usize, to: Place, label: &str) {
-        let term = Term { offset: 0, outer: rows, along: 1, inner: 0 };
-        self.sum((Expr::identity(), Halves::default()), vec![term], vec![from], to, [1, rows, 1], ReduceKind::Mean, label);
+        self.sum(Sum { f, halves, terms, from, to, extents: [outer, length, inner], kind: *kind, count: length }, &label);
     }
 
     fn rows(&mut self, node: NodeId, group: &Group) {
@@ -455,6 +410,9 @@ impl Lowering<'_> {
         match n.op {
             Op::Softmax { log } => {
                 let to = self.assign(node.into());
+                if width > Softmax::LONG {
+                    return self.long_softmax(log, [rows, width], (x, offset), half, to, &label);
+                }
                 let kernel = Softmax { log, rows, width, offsets: [offset, to.1], half };
                 self.push(Kernel::Softmax(kernel), vec![x, to.0], label, flops, 2 * elements);
             }
@@ -463,7 +421,9 @@ impl Lowering<'_> {
                 let part = |output| Value { node, output };
                 let needed = |v: Value| self.groups.roots.contains(&v) || self.groups.readers.contains_key(&v);
                 let gradient = needed(part(1));
-                let single = CrossEntropy::is_single(self.r.profile, rows, width);
+                let long = width > CrossEntropy::LONG;
+                let pieces = if long { width.div_ceil(CrossEntropy::PIECE) } else { 1 };
+                let single = !long && CrossEntropy::is_single(self.r.profile, rows, width);
                 let (loss, hits) = (self.assign(part(0)), self.assign(part(2)));
                 // what rides on the gradient takes its place
                 let outputs = self.groups.outputs(group);
@@ -472,7 +432,8 @@ impl Lowering<'_> {
                 let epilogue = outputs.first().map(|_| self.formula(group, Some(part(1)), &outputs));
                 let epilogue = epilogue.map(|(f, inputs)| (f, inputs.first().map(|o| self.place(o.value))));
                 let factor = epilogue.as_ref().and_then(|e| e.1);
-                let (to_loss, to_hits) = if single { (loss, hits) } else { ((self.temporary(rows), 0), (self.temporary(rows), 0)) };
+                let to_loss = if single { loss } else { (self.temporary(rows * pieces), 0) };
+                let to_hits = if single || long { hits } else { (self.temporary(rows), 0) };
                 let kernel = CrossEntropy {
                     labels,
                     smoothing: smoothing as f32,
@@ -485,24 +446,28 @@ impl Lowering<'_> {
                     epilogue: epilogue.map(|(f, factor)| (f, factor.map_or(0, |p| p.1))),
                     half,
                     half_gradient: gradient && self.half(stored),
+                    pieces,
                 };
-                let mut buffers = vec![x, y, to_loss.0, to_hits.0];
+                let mut buffers = vec![x, y, to_loss.0];
+                buffers.extend((!long).then_some(to_hits.0));
                 buffers.extend(slope.into_iter().chain(factor).map(|p| p.0));
-                self.push(Kernel::CrossEntropy(kernel), buffers, label, flops, 2 * elements);
+                if long {
+                    buffers.extend(self.long_rows(&kernel, x, y, &label));
+                }
+                self.push(Kernel::CrossEntropy(kernel), buffers, label.clone(), flops, 2 * elements);
                 if !single {
-                    self.mean_of_rows(to_loss.0, rows, loss, "mean loss");
+                    self.mean_of_rows(to_loss.0, rows, pieces, loss, "mean loss");
                     if needed(part(2)) {
-                        self.mean_of_rows(to_hits.0, rows, hits, "mean hits");
+                        let own = if long { self.hits(labels, [rows, width], (x, offset), (y, y_offset), half, &label) } else { to_hits.0 };
+                        self.mean_of_rows(own, rows, 1, hits, "mean hits");
                     }
                 }
             }
             Op::Accuracy(labels) => {
                 let (y, y_offset) = self.place(n.inputs[1]);
-                let hits = self.temporary(rows);
-                let kernel = Accuracy { labels, rows, classes: width, offsets: [offset, y_offset, 0], half };
-                self.push(Kernel::Accuracy(kernel), vec![x, y, hits], label, flops, elements);
+                let hits = self.hits(labels, [rows, width], (x, offset), (y, y_offset), half, &label);
                 let to = self.assign(node.into());
-                self.mean_of_rows(hits, rows, to, "mean hits");
+                self.mean_of_rows(hits, rows, 1, to, "mean hits");
             }
             Op::CumSum { reverse } => self.cumsum(node, reverse),
             Op::ArgMax { axis } => self.argmax(node, axis),

@@ -11,6 +11,7 @@ mod explain;
 mod fuse;
 mod ledger;
 mod limits;
+mod long;
 mod lower;
 mod memory;
 mod metrics;
@@ -345,6 +346,21 @@ impl Program {
             at: format!("a batch of {}", self.batch),
             help: format!("a tensor has at most {most}: take a smaller batch or a narrower layer"),
         }
+    }
+
+    /// Fails where a lane's loops would turn so often that some software Vulkan leaves them early, and says nothing. Sessions on such an
+    /// adapter ask.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn turns_end(&self) -> Result<()> {
+        let most = crate::kernels::MOST_TURNS;
+        let Some((l, turns)) = self.launches.iter().map(|l| (l, l.kernel.turns())).find(|(_, turns)| *turns > most) else { return Ok(()) };
+        Err(Error::Unsupported {
+            what: format!("the launch {} {} on a software GPU: a lane of it would turn {turns} times, and {most} are safe there", l.kernel.name(), l.label),
+            at: format!("a batch of {}", self.batch),
+            help: "run it on the CPU (`--device cpu`, `Device::cpu()`), which is faster than a GPU in software anyway, or take a smaller batch or a \
+                   narrower layer"
+                .into(),
+        })
     }
 
     /// The launches of a phase.

@@ -90,6 +90,7 @@ fn map<T: Real>(f: &Expr, inputs: &[(&[T], &Shape)], out: &Shape) -> Vec<T> {
 /// Sums in index order; the mean divides at the end. A NaN is larger than all.
 fn reduce<T: Real>(kind: ReduceKind, axes: &[usize], x: &[T], shape: &Shape, size: usize) -> Vec<T> {
     let mut sums = vec![T::from_f64(if kind == ReduceKind::Max { f64::NEG_INFINITY } else { 0.0 }); size];
+    let mut first: Vec<Option<T>> = vec![None; size];
     for (flat, &v) in x.iter().enumerate() {
         let at = index_of(flat, shape);
         // a reduced axis has size 1 in the result or is gone: its index adds nothing either way
@@ -97,13 +98,16 @@ fn reduce<T: Real>(kind: ReduceKind, axes: &[usize], x: &[T], shape: &Shape, siz
         sums[to] = match kind {
             ReduceKind::Max if v.is_nan() || v > sums[to] => v,
             ReduceKind::Max => sums[to],
-            _ => sums[to] + v,
+            ReduceKind::MeanFromFirst => sums[to] + (v - *first[to].get_or_insert(v)),
+            ReduceKind::Sum | ReduceKind::Mean => sums[to] + v,
         };
     }
     let count: usize = (0..shape.rank()).filter(|i| axes.contains(i)).map(|i| shape[i]).product();
+    let share = |s: T| s / T::from_f64(count as f64);
     match kind {
         ReduceKind::Sum | ReduceKind::Max => sums,
-        ReduceKind::Mean => sums.into_iter().map(|s| s / T::from_f64(count as f64)).collect(),
+        ReduceKind::Mean => sums.into_iter().map(share).collect(),
+        ReduceKind::MeanFromFirst => sums.into_iter().zip(first).map(|(s, first)| first.map_or(share(s), |x| x + share(s))).collect(),
     }
 }
 

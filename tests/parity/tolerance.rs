@@ -186,7 +186,7 @@ fn reduce(kind: ReduceKind, axes: &[usize], (x, ty): (&Known, &Type), y: &[f64],
         return worst;
     }
     let terms = x.value.len() / y.len();
-    let share = if kind == ReduceKind::Mean { 1.0 / terms as f64 } else { 1.0 };
+    let share = if kind == ReduceKind::Sum { 1.0 } else { 1.0 / terms as f64 };
     (0..y.len()).map(|i| share * (sum(terms, scale[i], y[i] / share) + moved[i].total(mixed))).collect()
 }
 

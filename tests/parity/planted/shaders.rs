@@ -140,9 +140,9 @@ const REDUCE: &[Line] = &[
     ("a wrong stride of the lanes", G, &[("r += GROUP", "r += 2u * GROUP")], &["Sum of [70, 700] over [1]"]),
     ("a last piece that runs on", S, &[("min(first + dim(3u), length)", "first + dim(3u)")], &["Mean of [3, 5003] over [1]"]),
     ("a last piece that runs on", G, &[("min(first + dim(3u), length)", "first + dim(3u)")], &["Mean of [2, 20003] over [1]"]),
-    ("a wrong row of a piece", S, &[("item / pieces", "item")], &["Mean of [3, 5003] over [1]"]),
-    ("every piece the first", S, &[("(item % pieces) * dim(3u)", "0u")], &["Mean of [3, 5003] over [1]"]),
-    ("the factor dropped", S, &[(" * bitcast<f32>(dim(4u))", "")], &["Mean of [7, 33] over [1]"]),
+    ("a wrong row of a piece", S, &[("item / inner / pieces * inner", "item / inner * inner")], &["Mean of [3, 5003] over [1]"]),
+    ("every piece the first", S, &[("(item / inner % pieces) * dim(3u)", "0u")], &["Mean of [3, 5003] over [1]"]),
+    ("the division dropped", S, &[(" / bitcast<f32>(dim(4u))", "")], &["Mean of [7, 33] over [1]"]),
     ("groups beyond one axis dropped", G, &[("id.y * groups.x * WG + id.x", "id.x")], &["more workgroups than one axis takes"]),
     ("the largest from 0", S, &[("if (MAX && live && length > 0u)", "if (false)")], &["the largest of negatives"]),
     ("the inner step dropped", S, &[(" + i * dim(10u)", "")], &["Sum of [7, 33] over [0]"]),
@@ -170,17 +170,17 @@ const CUMSUM: &[Line] = &[
         &[("sum += x[first + c];\n        out[to + c] = sum;", "out[to + c] = sum;\n        sum += x[first + c];")],
         &["cumsum of [7, 33] along 1"],
     ),
-    ("the gradient from the wrong end", S, &[("select(i, n - 1u - i, REVERSE)", "i")], &["cumsum of [7, 33] along 1"]),
-    ("a dropped last value", S, &[("i < n", "i + 1u < n")], &["cumsum of [7, 33] along 1"]),
+    ("the gradient from the wrong end", S, &[("select(i, begin + (end - 1u - i), REVERSE)", "i")], &["cumsum of [7, 33] along 1"]),
+    ("a dropped last value", S, &[("i < end", "i + 1u < end")], &["cumsum of [7, 33] along 1"]),
     ("a wrong stride", S, &[("dim(2u) + row * n", "dim(2u)")], &["cumsum of [7, 33] along 1"]),
     ("a last row that is stale", S, &[("row >= dim(0u)", "row + 1u >= dim(0u)")], &["cumsum of [7, 33] along 1"]),
 ];
 
 const ARGMAX: &[Line] = &[
     ("the last of equals", S, &[("v > top", "v >= top")], &["argmax of [7, 33] along 1"]),
-    ("a dropped last term", S, &[("c < dim(1u)", "c + 1u < dim(1u)")], &["the last is the largest"]),
-    ("the inner step dropped", S, &[("c * inner", "c")], &["argmax of [3, 5, 31] along 1"]),
-    ("the outer step dropped", S, &[("(item / inner) * dim(1u) * inner + ", "")], &["argmax of [3, 5, 31] along 1"]),
+    ("a dropped last term", S, &[("c < end", "c + 1u < end")], &["the last is the largest"]),
+    ("the inner step dropped", S, &[("at * inner", "at")], &["argmax of [3, 5, 31] along 1"]),
+    ("the outer step dropped", S, &[("o * dim(1u) * inner + ", "")], &["argmax of [3, 5, 31] along 1"]),
     ("a last result that is stale", S, &[("item >= dim(0u)", "item + 1u >= dim(0u)")], &["argmax of [7, 33] along 1"]),
 ];
 
@@ -231,15 +231,15 @@ const TAKE: &[Line] = &[
 
 const SCATTER_LINKS: &[Line] = &[
     ("the padding row trained", S, &[(" && own != dim(3u)", "")], &["a row without a gradient"]),
-    ("every place the first of its index", S, &[("first = indices[dim(2u) + j] != own", "first = true")], &["255 rows of [3, 7]"]),
+    ("every place the first of its index", S, &[("first = other(j, own)", "first = true")], &["255 rows of [3, 7]"]),
     ("the next place passed over", S, &[("var next = i + 1u", "var next = i + 2u")], &["255 rows of [3, 7]"]),
     ("a stale tail", S, &[("i >= count", "i + 1u >= count")], &["255 rows of [3, 7]", "3 rows of [255, 1]", "1 rows of [1, 1]"]),
 ];
 
 const SCATTER_ADD: &[Line] = &[
-    ("a chain's first value dropped", S, &[("var sum = values[dim(2u) + i * width + c];", "var sum = 0.0;")], &["255 rows of [3, 7]"]),
-    ("chains not walked", S, &[("while ((link & LAST) != LAST)", "while (false)")], &["255 rows of [3, 7]"]),
-    ("a wrong stride of the values", S, &[("i * width + c];", "i * width];")], &["255 rows of [3, 7]"]),
+    ("a chain's first value dropped", S, &[("links[i], value(i, c))", "links[i], 0.0)")], &["255 rows of [3, 7]"]),
+    ("chains not walked", S, &[("while ((at.link & LAST) != LAST)", "while (false)")], &["255 rows of [3, 7]"]),
+    ("a wrong stride of the values", S, &[("i * dim(1u) + c]", "i * dim(1u)]")], &["255 rows of [3, 7]"]),
     ("a wrong stride of the result", S, &[("row * width + c]", "row * (width - 1u) + c]")], &["255 rows of [3, 7]"]),
 ];
 
