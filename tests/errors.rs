@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::path::Path;
 
-static SUITE: Suite = Suite::new("errors", 13);
+static SUITE: Suite = Suite::new("errors", 15);
 
 fn settings() -> Compile {
     Compile::new(Sgd::new(0.1), Mse::new()).input([3]).device(Device::cpu())
@@ -112,6 +112,66 @@ fn data_that_does_not_fit_the_model() {
         "shape-mismatch",
         &["[4, 3]", "[3]"],
     );
+    SUITE.ran(1);
+}
+
+/// A message begins with the call that the user made, and calls a data set what the user used it for.
+#[test]
+fn a_message_names_the_call() {
+    let model = || Sequential::new().add(Linear::new(1)).compile(settings()).unwrap();
+    let reals = |shape: &[usize]| HostTensor::f32(shape, vec![0.5; shape.iter().product()]).unwrap();
+    let wide = Dataset::new(reals(&[4, 5]), reals(&[4, 1])).unwrap().named("wide");
+    let begins = |e: Error, with: &str, parts: &[&str]| {
+        let text = e.to_string();
+        assert!(text.starts_with(with), "{text}");
+        says::<()>(Err(e), "shape-mismatch", parts);
+    };
+    let mut m = model();
+    begins(m.fit(&wide, Fit::new()).unwrap_err(), "fit: a row of `wide` is [5]", &["where: the data set `wide`"]);
+    begins(m.trainer(&wide, Fit::new()).unwrap_err(), "trainer: ", &[]);
+    begins(m.evaluate(&wide, 4).unwrap_err(), "evaluate: ", &[]);
+    begins(m.predict(&wide, 4).unwrap_err(), "predict: ", &[]);
+    begins(m.predict_named(&wide, 4).unwrap_err(), "predict_named: ", &[]);
+    begins(m.predict_on_batch(&wide).unwrap_err(), "predict_on_batch: ", &[]);
+    begins(m.test_on_batch(&wide).unwrap_err(), "test_on_batch: ", &[]);
+    begins(m.train_on_batch(&wide).unwrap_err(), "train_on_batch: ", &[]);
+    begins(m.prepare(&wide, 4).unwrap_err(), "prepare: ", &[]);
+    begins(m.prepare_evaluation(&wide, 4).unwrap_err(), "prepare_evaluation: ", &[]);
+    begins(m.profile(&wide, 4).unwrap_err(), "profile: ", &[]);
+    begins(m.bisect(&wide, 4).unwrap_err(), "bisect: ", &[]);
+    begins(m.find_non_finite(&wide).unwrap_err(), "find_non_finite: ", &[]);
+    begins(m.activation("0", &reals(&[4, 5])).unwrap_err(), "activation: ", &[]);
+    // a setting of the call that was made
+    let (good, none) = (xy(4, 1.0), "invalid-config");
+    says(m.evaluate(&good, 0), none, &["evaluate.batch_size: 0"]);
+    says(m.predict(&good, 0), none, &["predict.batch_size: 0"]);
+    says(m.prepare(&good, 0), none, &["prepare.batch_size: 0"]);
+    says(m.activation_over("0", &good, 0), none, &["activation_over.batch_size: 0"]);
+    says(m.fit(&good, Fit::new().batch_size(0)), none, &["fit.batch_size: 0"]);
+    // one row, and the axis of rows forgotten
+    let row = reals(&[3]);
+    begins(m.predict_on_batch(&row).unwrap_err(), "predict_on_batch: ", &["one row of `x` is [1, 3]"]);
+    begins(m.predict(&Dataset::unlabelled(row).unwrap(), 1).unwrap_err(), "predict: ", &["one row of `x` is [1, 3]"]);
+    SUITE.ran(1);
+}
+
+/// A validation set that cannot be is found before anything is trained, and is called so.
+#[test]
+fn a_wrong_validation_set() {
+    let reals = |shape: &[usize]| HostTensor::f32(shape, vec![0.5; shape.iter().product()]).unwrap();
+    let wide = Dataset::new(reals(&[4, 5]), reals(&[4, 1])).unwrap();
+    let bare = Dataset::unlabelled(reals(&[4, 3])).unwrap();
+    for (set, code) in [(wide, "shape-mismatch"), (bare, "unsupported")] {
+        let mut m = Sequential::new().add(Linear::new(1)).compile(settings()).unwrap();
+        let before = m.parameter("0.weight").unwrap();
+        says(m.fit(&xy(4, 1.0), Fit::new().validation(&set).verbose(0)), code, &["the validation set `data`"]);
+        assert_eq!(m.parameter("0.weight").unwrap(), before);
+    }
+    let classes = |labels: Vec<u32>| Dataset::new(reals(&[labels.len(), 3]), HostTensor::u32([labels.len()], labels).unwrap()).unwrap();
+    let settings = Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([3]).device(Device::cpu());
+    let mut m = Sequential::new().add(Linear::new(2)).compile(settings).unwrap();
+    let bad = m.fit(&classes(vec![0, 1]), Fit::new().validation(&classes(vec![1, 2])).verbose(0));
+    says(bad, "label-out-of-range", &["label 2 of row 1", "the validation set `data`"]);
     SUITE.ran(1);
 }
 

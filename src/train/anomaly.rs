@@ -2,6 +2,7 @@
 
 use super::Model;
 use super::bench::{Leaves, batch_of};
+use super::inputs::in_call;
 use super::step::build;
 use crate::data::Dataset;
 use crate::error::{Culprit, Error, OperandRange, Result, place};
@@ -35,7 +36,7 @@ impl Model {
     /// ```
     pub fn find_non_finite(&mut self, rows: &Dataset) -> Result<Option<Culprit>> {
         rows.check()?;
-        self.check_data(rows, Purpose::Train)?;
+        self.check_data(rows, Purpose::Train).map_err(in_call("find_non_finite"))?;
         let words = (0..rows.fields().len()).map(|i| rows.words(i)).collect::<Result<Vec<_>>>()?;
         self.trace(rows, rows.len(), &words, self.batches as u32)
     }
@@ -57,7 +58,7 @@ impl Model {
 
     /// `number` is the batch counter, which keys what is drawn.
     fn trace(&mut self, data: &Dataset, batch: usize, words: &[Vec<u32>], number: u32) -> Result<Option<Culprit>> {
-        let fields = data.fields();
+        let fields = self.fields_of(data, Purpose::Train);
         let built = build(&*self.module, &self.settings, Purpose::Train, batch, &fields)?;
         let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
         let parameters = self.read_parameters()?;

@@ -2,6 +2,7 @@ use super::diagnose::Probed;
 use super::evaluate::Measure;
 use super::feed::{Place, Resident};
 use super::general::{Describe, Supervised};
+use super::inputs::in_call;
 use super::pace::Pace;
 use super::parameters::ParameterWords;
 use super::recover::Recovery;
@@ -156,22 +157,22 @@ impl Model {
 
     /// A loop of one's own over the data.
     pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
-        Trainer::new(self, data, fit)
+        Trainer::new(self, data, fit).map_err(in_call("trainer"))
     }
 
     /// Plans training on this data now, which is otherwise done on first use: memory errors and [`Program::explain`] come from here. All
     /// memory that training will need is taken now; when it is not there nothing changes, and a smaller batch can be tried.
     pub fn prepare(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
-        self.prepared(data, Purpose::Train, batch_size)
+        self.prepared(data, Purpose::Train, batch_size).map_err(in_call("prepare"))
     }
 
     /// As [`Model::prepare`], for `evaluate` on this data.
     pub fn prepare_evaluation(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
-        self.prepared(data, Purpose::Evaluate, batch_size)
+        self.prepared(data, Purpose::Evaluate, batch_size).map_err(in_call("prepare_evaluation"))
     }
 
     /// The program of full batches; that of the ragged one is made ready too.
-    fn prepared(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<Arc<Program>> {
+    pub(super) fn prepared(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<Arc<Program>> {
         Fit::new().batch_size(batch_size).check()?;
         let (n, batch) = (data.len(), batch_size.min(data.len()));
         for rows in [batch, n % batch].into_iter().filter(|r| *r > 0) {
@@ -182,7 +183,7 @@ impl Model {
 
     /// The training step on this data as Graphviz DOT.
     pub fn to_dot(&self, data: &Dataset, batch_size: usize) -> Result<String> {
-        let built = build(&*self.module, &self.settings, Purpose::Train, batch_size, &data.fields())?;
+        let built = build(&*self.module, &self.settings, Purpose::Train, batch_size, &self.fields_of(data, Purpose::Train))?;
         Ok(built.step.simplified()?.graph.to_dot())
     }
 
