@@ -19,13 +19,15 @@ use crate::plan::{Arena, DataId, Handle, Lane, Layout, Part, Program, Purpose, R
 use crate::tensor::Shape;
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::panic::Location;
 use std::sync::Arc;
 
 /// `net.compile(settings)`, for every [`Module`].
 pub trait ModuleExt: Module + Sized {
     /// Makes a model: checks it, draws its initial weights, and puts them on the device.
+    #[track_caller]
     fn compile(self, settings: Compile) -> Result<Model> {
-        Model::new(Arc::new(Supervised(Arc::new(self))), settings)
+        Model::new(Arc::new(Supervised(Arc::new(self), Some(Location::caller()))), settings)
     }
 }
 impl<M: Module> ModuleExt for M {}

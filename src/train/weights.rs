@@ -150,7 +150,7 @@ impl Model {
 
     /// As [`Model::load_on`], with the module given again.
     pub fn load_with(module: impl Module, path: impl AsRef<Path>, device: Device) -> Result<Model> {
-        Self::read(path.as_ref(), Some(Arc::new(Supervised(Arc::new(module)))), device)
+        Self::read(path.as_ref(), Some(Arc::new(Supervised(Arc::new(module), None))), device)
     }
 
     pub(super) fn read(path: &Path, module: Option<Arc<dyn Describe>>, device: Device) -> Result<Model> {
@@ -174,7 +174,7 @@ impl Model {
         let meta: Meta = serde_json::from_value(value).map_err(|e| bad_file(path, &e.to_string(), "its metadata", "it was damaged"))?;
         let module: Arc<dyn Describe> = match (module, meta.model) {
             (Some(m), _) => m,
-            (None, Some(layer)) => Arc::new(Supervised(layer.build().into())),
+            (None, Some(layer)) => Arc::new(Supervised(layer.build().into(), None)),
             (None, None) => {
                 return Err(bad_file(
                     path,
