@@ -15,7 +15,7 @@ use crate::graph::Field;
 use crate::kernels::Kernel;
 use crate::nn::{LayerRow, Module, ParameterSpec, Penalized};
 use crate::optim::Group;
-use crate::plan::{Arena, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
+use crate::plan::{Arena, ArenaEntry, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
 use crate::tensor::Shape;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -232,15 +232,17 @@ impl Model {
         (self.programs.len(), pipelines.len())
     }
 
-    /// The layers with their output shapes and parameters, the input first.
+    /// The layers with their output shapes and parameters, and whether these are trained (`yes`, `no`, `part`), the input first.
     pub fn summary(&self) -> String {
         let batch = |s: &Shape| {
             let rest: Vec<String> = s.dims().iter().skip(1).map(|d| d.to_string()).collect();
             format!("[batch, {}]", rest.join(", "))
         };
-        let mut out = format!("{:<24} {:<14} {:<22} {:>12}\n", "layer", "kind", "output", "parameters");
+        let mut out = format!("{:<24} {:<14} {:<22} {:>12}  trained\n", "layer", "kind", "output", "parameters");
         let line = |out: &mut String, name: &str, kind: &str, shape: String, n: usize| {
-            let _ = writeln!(out, "{name:<24} {kind:<14} {shape:<22} {:>12}", human_count(n as u64));
+            let trained = if n == 0 { "" } else { self.trained(name) };
+            let text = format!("{name:<24} {kind:<14} {shape:<22} {:>12}  {trained}", human_count(n as u64));
+            let _ = writeln!(out, "{}", text.trim_end());
         };
         for (name, row, _) in self.settings.all_inputs() {
             line(&mut out, if name == "x" { "input" } else { name }, "", batch(&row.batched(1)), 0);
@@ -262,6 +264,18 @@ impl Model {
         }
         let _ = write!(out, ", {} KiB", self.arena.count() * 4 / 1024);
         out
+    }
+
+    /// Whether the parameters of this layer, and of those within it, are trained: `yes`, `no` or `part`.
+    fn trained(&self, layer: &str) -> &'static str {
+        let within = |e: &&ArenaEntry| self.layers.is_empty() || e.name.strip_prefix(layer).is_some_and(|n| n.starts_with('.'));
+        let frozen: Vec<bool> = self.arena.entries.iter().filter(within).map(|e| e.frozen).collect();
+        match (frozen.contains(&false), frozen.contains(&true)) {
+            (true, false) => "yes",
+            (false, true) => "no",
+            (true, true) => "part",
+            (false, false) => "",
+        }
     }
 
     /// The program for a purpose over data of this layout; planned on first use.
