@@ -12,6 +12,8 @@ mod glob;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod graph;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod kernels;
 pub mod nn;
 pub mod optim;
@@ -28,8 +30,8 @@ pub mod prelude {
     pub use crate::data::{self, Dataset};
     pub use crate::graph::{Precision, Var};
     pub use crate::nn::{
-        self, Accuracy, BatchNorm1d, BinaryCrossEntropy, CrossEntropy, Dropout, Embedding, Flatten, Gelu, Huber, Init, Linear, Mae, Module, Mse,
-        Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
+        self, Accuracy, BatchNorm1d, BinaryCrossEntropy, CrossEntropy, Dropout, Embedding, Flatten, Gelu, Huber, Init, Linear, Mae, Module,
+        Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
     };
     pub use crate::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Schedule, Sgd};
     pub use crate::tensor::HostTensor;

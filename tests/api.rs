@@ -278,17 +278,12 @@ mod globs {
         let optimizer = Adam::default().group("0.*", frozen.clone()).group("3.bias", frozen);
         let settings = Compile::new(optimizer, nn::BinaryCrossEntropy::new()).input([2]).precision(Precision::F32);
         let settings = settings.metric(PrecisionScore::new()).metric(Recall::new()).device(Device::cpu());
-        let mut model = Sequential::new()
-            .add(Linear::new(4))
-            .add(Relu)
-            .add(Gelu)
-            .add(Linear::new(1))
-            .compile(settings)
-            .unwrap();
+        let mut model = Sequential::new().add(Linear::new(4)).add(Relu).add(Gelu).add(Linear::new(1)).compile(settings).unwrap();
         let x = HostTensor::f32([2, 2], vec![0.0; 4]).unwrap();
         assert_eq!(model.predict_on_batch(&x).unwrap().shape().dims(), [2, 1]);
         let text = model.summary();
-        let row = |layer: &str| text.lines().find(|l| l.starts_with(layer)).unwrap().split_whitespace().map(String::from).collect::<Vec<_>>();
+        let row =
+            |layer: &str| text.lines().find(|l| l.starts_with(layer)).unwrap().split_whitespace().map(String::from).collect::<Vec<_>>();
         assert_eq!((row("0")[1].as_str(), row("0").last().unwrap().as_str()), ("Linear", "no"), "{text}");
         assert_eq!((row("1")[1].as_str(), row("2")[1].as_str(), row("1").last().unwrap().as_str()), ("Relu", "Gelu", "0"), "{text}");
         assert_eq!(row("3").last().unwrap(), "part", "{text}");

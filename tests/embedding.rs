@@ -173,10 +173,10 @@ fn integers_that_the_model_takes_need_no_second_word() {
         assert!(b.find_non_finite(&plain).unwrap().is_none() && b.profile(&plain, 16).is_ok());
 
         // a field of another name
-        let net = gradus::train::step(|s, b| {
+        let net = step(|s, b| {
             let city = s.at("city").call(&Embedding::new(4, 3), &b["city"]);
             let y = s.at("head").call(&Linear::new(1), &b["x"].concat(&[&city], 1));
-            gradus::train::StepOut::new((&y - &b["y"]).square().mean()).output("y", &y)
+            StepOut::new(&(&y - &b["y"]).square().mean()).output("y", &y)
         });
         let settings = Compile::step(Sgd::new(0.1)).input([2]).indices_named("city", []).device(device.clone());
         let mut model = net.compile(settings).unwrap();

@@ -372,7 +372,10 @@ fn weights_from_model_to_model() {
         let settings = Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([784]).device(Device::cpu());
         let mut named = module(|s, x| s.at("trunk").call(&Linear::new(24), x)).compile(settings).unwrap();
         let report = named.copy_weights(&mut teacher, Load::new().rename("0.", "trunk.").ignore("1.*").ignore("3.*")).unwrap();
-        assert_eq!((report.loaded, bits(&mut named, "trunk.bias")), (vec!["trunk.bias".into(), "trunk.weight".into()], bits(&mut teacher, "0.bias")));
+        assert_eq!(
+            (report.loaded, bits(&mut named, "trunk.bias")),
+            (vec!["trunk.bias".into(), "trunk.weight".into()], bits(&mut teacher, "0.bias"))
+        );
         SUITE.ran(1);
     }
     SUITE.ran(1);

@@ -4,8 +4,8 @@
 mod need;
 
 use gradus::nn::{
-    Auc, Average, BinaryAccuracy, ConfusionMatrix, F1, FocalLoss, KlDivergence, LogCosh, Loss, Metric, Nll, PrecisionScore, R2, Recall, Rmse,
-    TopKAccuracy,
+    Auc, Average, BinaryAccuracy, ConfusionMatrix, F1, FocalLoss, KlDivergence, LogCosh, Loss, Metric, Nll, PrecisionScore, R2, Recall,
+    Rmse, TopKAccuracy,
 };
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
@@ -36,8 +36,12 @@ fn net(outputs: usize) -> Sequential {
 fn one_output_node_learns_two_classes() {
     for device in SUITE.devices() {
         let settings = Compile::new(Adam::new(0.02), BinaryCrossEntropy::new()).input([4]).metric(BinaryAccuracy::new());
-        let settings =
-            settings.metric(PrecisionScore::new()).metric(Recall::new()).metric(F1::new()).metric(Auc::new()).metric(ConfusionMatrix::new(2));
+        let settings = settings
+            .metric(PrecisionScore::new())
+            .metric(Recall::new())
+            .metric(F1::new())
+            .metric(Auc::new())
+            .metric(ConfusionMatrix::new(2));
         let data = rows(90, 2);
         let mut model = net(1).add(Sigmoid).compile(settings.device(device.clone())).unwrap();
         let history = model.fit(&data, Fit::new().epochs(30).batch_size(32).verbose(0).validation(&data)).unwrap();

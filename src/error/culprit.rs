@@ -53,7 +53,10 @@ impl fmt::Display for Culprit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Culprit { op, layer, place, what, bad, size, element, operands } = self;
         if let Some((row, element)) = element {
-            return write!(f, "{what} has {bad} of {size} elements that are not finite, the first in row {row}, element {element} of the row");
+            return write!(
+                f,
+                "{what} has {bad} of {size} elements that are not finite, the first in row {row}, element {element} of the row"
+            );
         }
         let line = if place.is_empty() { String::new() } else { format!(" ({place})") };
         if operands.is_empty() {

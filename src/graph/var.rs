@@ -176,6 +176,13 @@ impl Builder {
     }
 }
 
+/// A loss may be given to [`StepOut::new`](crate::train::StepOut::new) by reference, as outputs and metrics are.
+impl From<&Var> for Option<Var> {
+    fn from(v: &Var) -> Self {
+        Some(v.clone())
+    }
+}
+
 impl Var {
     /// Its shape; `[]` once an earlier call has failed.
     pub fn shape(&self) -> Shape {

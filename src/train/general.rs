@@ -165,6 +165,9 @@ pub struct StepFn<F>(F, &'static Location<'static>);
 /// A step of one's own: several inputs, several outputs, any loss. The closure is called once for each purpose and batch size, and must
 /// give the same parameters, outputs and metrics each time.
 ///
+/// The first call is `compile`'s, for `predict`: the batch has the inputs that [`Compile`] declares and nothing else. Labels and other fields stand for
+/// nothing there, and **their shape is `[]`**: code that reads `batch["y"].shape()` asks [`Batch::get`] first.
+///
 /// ```
 /// use gradus::prelude::*;
 /// use gradus::train::{StepOut, step};

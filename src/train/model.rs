@@ -15,7 +15,9 @@ use crate::graph::Field;
 use crate::kernels::Kernel;
 use crate::nn::{LayerRow, Module, ParameterSpec, Penalized};
 use crate::optim::Group;
-use crate::plan::{Arena, ArenaEntry, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
+use crate::plan::{
+    Arena, ArenaEntry, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan,
+};
 use crate::tensor::Shape;
 use std::collections::HashMap;
 use std::fmt::Write;
