@@ -103,7 +103,7 @@ pub enum Error {
     BadFile { path: PathBuf, problem: String, at: String, help: String },
 
     /// The operating system refused a file operation.
-    #[error("could not {action} {}: {source}\n  where: {}\n  help: check that the path exists, that you may use it and that the disk is not full", path.display(), path.display())]
+    #[error("could not {action}: {source}\n  where: {}\n  help: {}", path.display(), io_help(action))]
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
 
     /// No mirror gave the file.
@@ -177,6 +177,34 @@ impl Error {
             if !names.is_empty() {
                 *biggest = names;
             }
+        }
+        self
+    }
+
+    /// The same with this place where only [`WITHIN`] was known.
+    pub(crate) fn or_at(mut self, known: impl FnOnce() -> String) -> Self {
+        let mut places: Vec<&mut String> = match &mut self {
+            Error::ShapeMismatch { at, .. }
+            | Error::DTypeMismatch { at, .. }
+            | Error::NotFound { at, .. }
+            | Error::Unsupported { at, .. }
+            | Error::InconsistentModel { at, .. } => vec![at],
+            Error::DuplicateName { first, second, .. } => vec![first, second],
+            Error::InvalidConfig { faults } => faults.iter_mut().map(|f| &mut f.key).collect(),
+            _ => vec![],
+        };
+        places.retain(|at| at.contains(WITHIN));
+        if !places.is_empty() {
+            let known = known();
+            places.into_iter().for_each(|at| *at = at.replace(WITHIN, &known));
+        }
+        self
+    }
+
+    /// The same at this place instead.
+    pub(crate) fn instead_at(mut self, place: &str) -> Self {
+        if let Error::ShapeMismatch { at, .. } | Error::DTypeMismatch { at, .. } = &mut self {
+            *at = place.into();
         }
         self
     }
@@ -261,9 +289,31 @@ impl Faults {
     }
 }
 
-/// `file:line:column` of a caller, as errors print it.
+/// `file:line:column` of a caller, as errors print it. A line of gradus' own tells a user nothing: [`WITHIN`] stands for it, until who knows
+/// better puts a user's line there.
 pub(crate) fn place(l: &Location<'_>) -> String {
-    format!("{}:{}:{}", l.file(), l.line(), l.column())
+    if is_own(l) { WITHIN.into() } else { format!("{}:{}:{}", l.file(), l.line(), l.column()) }
+}
+
+/// Stands for a line of this crate.
+pub(crate) const WITHIN: &str = "within gradus";
+
+/// Whether it is a line of this crate's source.
+pub(crate) fn is_own(l: &Location<'_>) -> bool {
+    const THIS: &str = file!();
+    let folder = THIS.len() - "error.rs".len();
+    // its unit tests lie there too, and stand for users
+    let test = cfg!(test) && l.file().contains("tests");
+    !test && l.file().get(..folder) == Some(&THIS[..folder])
+}
+
+/// A layer, if there is one, and a line, if it is not gradus' own.
+pub(crate) fn site(layer: &str, l: &Location<'_>) -> String {
+    match (layer.is_empty(), is_own(l)) {
+        (true, _) => place(l),
+        (false, true) => format!("layer `{layer}`"),
+        (false, false) => format!("layer `{layer}`, {}", place(l)),
+    }
 }
 
 fn gives(available: u64) -> String {
@@ -273,6 +323,15 @@ fn gives(available: u64) -> String {
 fn incurable(scale: Option<f32>) -> String {
     let text = |s| format!("; many updates before it were skipped, the last under the loss scale {s:e}: no scale cures that");
     scale.map(text).unwrap_or_default()
+}
+
+/// What to look at where the system refuses to do this.
+fn io_help(action: &str) -> &'static str {
+    if matches!(action, "read" | "open") {
+        "check that the path is right (a relative one counts from the working directory) and that you may read it"
+    } else {
+        "check that its folder exists, that you may write there and that the disk is not full"
+    }
 }
 
 fn list_faults(faults: &[Fault]) -> String {

@@ -12,6 +12,8 @@ mod glob;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod graph;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod kernels;
 pub mod nn;
 pub mod optim;
@@ -23,15 +25,16 @@ pub mod train;
 
 pub use error::{Error, Result};
 
-/// What a training program uses.
+/// What a training program uses. `use gradus::nn::*` beside it brings the other layers, losses and metrics; no name of it means two things.
 pub mod prelude {
     pub use crate::data::{self, Dataset};
     pub use crate::graph::{Precision, Var};
     pub use crate::nn::{
-        Accuracy, BatchNorm1d, BinaryCrossEntropy, CrossEntropy, Dropout, Embedding, Flatten, Gelu, Huber, Init, Linear, Mae, Module, Mse,
-        Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
+        self, Accuracy, BatchNorm1d, BinaryCrossEntropy, CrossEntropy, Dropout, Embedding, Flatten, Gelu, Huber, Init, Linear, Mae, Module,
+        Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
     };
     pub use crate::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Schedule, Sgd};
-    pub use crate::train::callbacks::EarlyStopping;
-    pub use crate::train::{Checkpoint, Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Resume, Trainer};
+    pub use crate::tensor::HostTensor;
+    pub use crate::train::callbacks::{self, EarlyStopping};
+    pub use crate::train::{Checkpoint, Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Resume, StepOut, Trainer, step};
 }

@@ -259,3 +259,37 @@ fn program_c() {
     assert!(model.evaluate(&test, 256).unwrap()["accuracy"] > 0.7);
     assert_eq!(model.predict(&test, 300).unwrap().shape().dims(), [500, 10]);
 }
+
+/// A glob of every module beside the prelude: no name means two things, and what `summary` says is the same of a model from a file.
+mod globs {
+    #![allow(unused_imports)]
+    use gradus::data::*;
+    use gradus::graph::*;
+    use gradus::nn::*;
+    use gradus::optim::*;
+    use gradus::prelude::*;
+    use gradus::tensor::*;
+    use gradus::train::callbacks::*;
+    use gradus::train::*;
+
+    #[test]
+    fn no_name_of_the_prelude_means_two_things() {
+        let frozen = Group::new().frozen();
+        let optimizer = Adam::default().group("0.*", frozen.clone()).group("3.bias", frozen);
+        let settings = Compile::new(optimizer, nn::BinaryCrossEntropy::new()).input([2]).precision(Precision::F32);
+        let settings = settings.metric(PrecisionScore::new()).metric(Recall::new()).device(Device::cpu());
+        let mut model = Sequential::new().add(Linear::new(4)).add(Relu).add(Gelu).add(Linear::new(1)).compile(settings).unwrap();
+        let x = HostTensor::f32([2, 2], vec![0.0; 4]).unwrap();
+        assert_eq!(model.predict_on_batch(&x).unwrap().shape().dims(), [2, 1]);
+        let text = model.summary();
+        let row =
+            |layer: &str| text.lines().find(|l| l.starts_with(layer)).unwrap().split_whitespace().map(String::from).collect::<Vec<_>>();
+        assert_eq!((row("0")[1].as_str(), row("0").last().unwrap().as_str()), ("Linear", "no"), "{text}");
+        assert_eq!((row("1")[1].as_str(), row("2")[1].as_str(), row("1").last().unwrap().as_str()), ("Relu", "Gelu", "0"), "{text}");
+        assert_eq!(row("3").last().unwrap(), "part", "{text}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.gradus");
+        model.save(&path).unwrap();
+        assert_eq!(Model::load_on(&path, Device::cpu()).unwrap().summary(), text);
+    }
+}

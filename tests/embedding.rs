@@ -8,7 +8,7 @@ use gradus::rng::Philox;
 use gradus::tensor::{DType, HostTensor};
 use need::Suite;
 
-static SUITE: Suite = Suite::new("embedding", 9);
+static SUITE: Suite = Suite::new("embedding", 11);
 
 const WORDS: usize = 31;
 const LENGTH: usize = 9;
@@ -24,6 +24,12 @@ fn sentences(rows: usize, seed: u64) -> Dataset {
         y.push(subject);
     }
     Dataset::new(HostTensor::u32([rows, LENGTH], x).unwrap(), HostTensor::u32([rows], y).unwrap()).unwrap().integers()
+}
+
+/// The same, without a word that the numbers are to stay whole.
+fn plain(rows: usize, seed: u64) -> Dataset {
+    let said = sentences(rows, seed);
+    Dataset::new(said.features().unwrap().clone(), said.labels().unwrap().clone()).unwrap()
 }
 
 fn net() -> impl Module {
@@ -108,7 +114,12 @@ fn numbers_and_reals_are_not_mixed_up() {
     code(net().compile(settings()).unwrap_err(), "input_dtype");
     let reals =
         Dataset::new(HostTensor::f32([8, LENGTH], vec![1.0; 8 * LENGTH]).unwrap(), HostTensor::u32([8], vec![0; 8]).unwrap()).unwrap();
-    code(compiled(&Device::cpu()).fit(&reals, Fit::new().verbose(0)).unwrap_err(), ".integers()");
+    code(compiled(&Device::cpu()).fit(&reals, Fit::new().verbose(0)).unwrap_err(), "`x` is stored as f32");
+    // what the data set makes of its numbers is not passed over
+    code(compiled(&Device::cpu()).fit(&plain(8, 0).scale(0.5), Fit::new()).unwrap_err(), "leave `scale`");
+    let reals = Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([LENGTH]).device(Device::cpu());
+    let mut linear = Sequential::new().add(Linear::new(3)).compile(reals).unwrap();
+    code(linear.fit(&sentences(8, 0), Fit::new()).unwrap_err(), "leave `.integers()` away");
     SUITE.ran(1);
 }
 
@@ -134,6 +145,47 @@ fn a_padding_row_is_zeros_and_stays_so() {
         assert_eq!(model.predict(&train, 50).unwrap(), loaded.predict(&train, 50).unwrap());
         loaded.fit(&train, Fit::new().epochs(1).verbose(0)).unwrap();
         assert_eq!(row(&weight(&mut loaded), 7), [0.0; 8]);
+        SUITE.ran(1);
+    }
+}
+
+/// A model that takes indices takes what is stored as integers, to the same bits as where the data set says so too: by `fit`, from the
+/// user's hand, in blocks, from bytes and by name.
+#[test]
+fn integers_that_the_model_takes_need_no_second_word() {
+    let (said, plain) = (sentences(60, 7), plain(60, 7));
+    let x = said.features().unwrap();
+    for device in SUITE.devices() {
+        let [mut a, mut b] = [compiled(&device), compiled(&device)];
+        let fit = || Fit::new().epochs(2).batch_size(16).verbose(0);
+        assert_eq!(a.fit(&said, fit()).unwrap().get("loss"), b.fit(&plain, fit()).unwrap().get("loss"), "{device}");
+        assert_eq!(table(&mut a), table(&mut b), "{device}");
+        assert_eq!(a.evaluate(&said, 32).unwrap(), b.evaluate(&plain, 32).unwrap());
+        let want = a.predict(&said, 60).unwrap();
+        let bytes = HostTensor::u8([60, LENGTH], x.as_u32().unwrap().iter().map(|w| *w as u8).collect()).unwrap();
+        for batch in [x.clone(), bytes] {
+            assert_eq!(b.predict_on_batch(&batch).unwrap(), want, "{device}");
+            assert_eq!(b.predict(&Dataset::unlabelled(batch).unwrap().memory_budget(4096), 60).unwrap(), want, "{device}");
+        }
+        assert_eq!(b.activation("head", x).unwrap(), want);
+        let y = said.labels().unwrap();
+        assert_eq!(a.train_on_batch(said.clone()).unwrap().loss, b.train_on_batch((x, y)).unwrap().loss);
+        assert!(b.find_non_finite(&plain).unwrap().is_none() && b.profile(&plain, 16).is_ok());
+
+        // a field of another name
+        let net = step(|s, b| {
+            let city = s.at("city").call(&Embedding::new(4, 3), &b["city"]);
+            let y = s.at("head").call(&Linear::new(1), &b["x"].concat(&[&city], 1));
+            StepOut::new(&(&y - &b["y"]).square().mean()).output("y", &y)
+        });
+        let settings = Compile::step(Sgd::new(0.1)).input([2]).indices_named("city", []).device(device.clone());
+        let mut model = net.compile(settings).unwrap();
+        let real = |n: usize| HostTensor::f32([5, n], (0..5 * n).map(|i| i as f32 * 0.1).collect()).unwrap();
+        let city = HostTensor::u32([5], vec![3, 0, 1, 2, 3]).unwrap();
+        let set = Dataset::from_fields([("x", real(2)), ("city", city.clone()), ("y", real(1))]).unwrap();
+        model.fit(&set, Fit::new().verbose(0)).unwrap();
+        let by_hand = model.predict_on_batch([("x", real(2)), ("city", city)]).unwrap();
+        assert_eq!(by_hand, model.predict(&set, 5).unwrap(), "{device}");
         SUITE.ran(1);
     }
 }

@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::path::Path;
 
-static SUITE: Suite = Suite::new("errors", 13);
+static SUITE: Suite = Suite::new("errors", 18);
 
 fn settings() -> Compile {
     Compile::new(Sgd::new(0.1), Mse::new()).input([3]).device(Device::cpu())
@@ -19,7 +19,7 @@ fn xy(rows: usize, value: f32) -> Dataset {
     Dataset::new(HostTensor::f32([rows, 3], vec![value; rows * 3]).unwrap(), HostTensor::f32([rows, 1], vec![1.0; rows]).unwrap()).unwrap()
 }
 
-/// The message has every one of these, a place and a way out.
+/// The message has every one of these, a place that is not gradus' own source, and a way out.
 fn says<T: std::fmt::Debug>(r: gradus::Result<T>, code: &str, parts: &[&str]) -> Error {
     let e = r.expect_err(code);
     let text = e.to_string();
@@ -27,6 +27,7 @@ fn says<T: std::fmt::Debug>(r: gradus::Result<T>, code: &str, parts: &[&str]) ->
     for part in parts.iter().chain(&["where:", "help:"]) {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
+    assert!(!text.contains("src/") && !text.contains("within gradus"), "a line of gradus' own helps nobody:\n{text}");
     e
 }
 
@@ -48,8 +49,15 @@ fn a_shape_that_does_not_fit_names_the_users_line() {
 
 #[test]
 fn names_are_taken_once_and_shared_by_name() {
-    let net = module(|s, x| s.at("fc").call(&Linear::new(3), &s.at("fc").call(&Linear::new(3), x)));
-    says(net.compile(settings()), "duplicate-name", &["fc.weight", "shared"]);
+    let line = line!() + 2;
+    let net = module(|s, x| {
+        let h = s.at("fc").call(&Linear::new(3), x);
+        s.at("fc").call(&Linear::new(3), &h)
+    });
+    // both lines are the user's, the first first
+    let [first, again] = [line, line + 1].map(|l| format!("tests/errors.rs:{l}"));
+    let e = says(net.compile(settings()), "duplicate-name", &["fc.weight", "shared", &format!("first {first}"), &format!("again {again}")]);
+    assert!(matches!(e, Error::DuplicateName { .. }));
     let net = module(|s, x| x * s.shared("nothing"));
     says(net.compile(settings()), "not-found", &["nothing"]);
     SUITE.ran(1);
@@ -112,6 +120,172 @@ fn data_that_does_not_fit_the_model() {
         "shape-mismatch",
         &["[4, 3]", "[3]"],
     );
+    SUITE.ran(1);
+}
+
+/// Mistakes that gradus' own layers, losses and metrics find: the place is the user's line that made the layer, or the loss or metric and
+/// the labels that it got.
+#[test]
+fn places_are_the_users() {
+    use gradus::nn::{Auc, ConfusionMatrix, F1, FocalLoss, GroupNorm, KlDivergence, LogCosh, Metric, Nll, R2};
+    let reals = |shape: &[usize]| HostTensor::f32(shape, vec![0.5; shape.iter().product()]).unwrap();
+    let [classes, real, five, one] = [
+        Dataset::new(reals(&[8, 3]), HostTensor::u32([8], vec![1; 8]).unwrap()).unwrap(),
+        Dataset::new(reals(&[8, 3]), reals(&[8])).unwrap(),
+        Dataset::new(reals(&[8, 3]), HostTensor::u32([8], vec![1; 8]).unwrap()).unwrap().one_hot(5),
+        Dataset::new(reals(&[8, 3]), reals(&[8, 1])).unwrap(),
+    ];
+    let refused = |outputs: usize, loss: gradus::nn::Loss, metric: Option<Metric>, data: &Dataset, parts: &[&str]| {
+        let c = Compile::new(Sgd::new(0.1), loss).input([3]).device(Device::cpu());
+        let c = if let Some(m) = metric { c.metric(m) } else { c };
+        let mut m = Sequential::new().add(Linear::new(outputs)).compile(c).unwrap();
+        let e = m.fit(data, Fit::new().verbose(0)).unwrap_err();
+        let code = e.code();
+        says::<()>(Err(e), code, parts);
+    };
+    let ce = || gradus::nn::Loss::from(CrossEntropy::new());
+    refused(3, ce(), None, &real, &["where: the loss `cross_entropy` of the output, f32 [8, 3], and the labels `y`, f32 [8]"]);
+    refused(3, ce(), None, &five, &["the loss `cross_entropy`", "[8, 5]"]);
+    refused(3, CrossEntropy::new().class_weights([1.0, 2.0]).into(), None, &classes, &["the loss `cross_entropy`"]);
+    refused(1, Mse::new().into(), None, &classes, &["the loss `mse` of", "the labels `y`, u32 [8]"]);
+    refused(3, Mae::new().into(), None, &one, &["the loss `mae`"]);
+    refused(3, Huber::new().into(), None, &one, &["the loss `huber`"]);
+    refused(3, LogCosh::new().into(), None, &one, &["the loss `log_cosh`"]);
+    refused(3, BinaryCrossEntropy::new().into(), None, &classes, &["the loss `binary_cross_entropy`"]);
+    refused(3, FocalLoss::new().into(), None, &five, &["the loss `focal_loss`"]);
+    refused(3, Nll::new().into(), None, &five, &["the loss `nll`"]);
+    refused(3, KlDivergence::new().into(), None, &classes, &["the loss `kl_divergence`"]);
+    let with = |metric: Metric, parts: &[&str]| refused(3, ce(), Some(metric), &classes, parts);
+    with(ConfusionMatrix::new(5).into(), &["the metric `confusion"]);
+    with(R2::new().into(), &["the metric `r2`"]);
+    with(Auc::new().into(), &["the metric `auc`"]);
+    with(F1::new().into(), &["the metric `f1`"]);
+    let bce = || gradus::nn::Loss::from(BinaryCrossEntropy::new());
+    refused(1, bce(), Some(Accuracy::new().into()), &real, &["the metric `accuracy`"]);
+
+    // layers: the line that made them, in a sequence or in a module of one's own
+    let line = line!() + 1;
+    let net = Sequential::new().add(Linear::new(6)).add(GroupNorm::new(4));
+    says(net.compile(settings()), "invalid-config", &["1: GroupNorm.num_groups"]);
+    let net = Sequential::new().add(Embedding::new(4, 2));
+    says(net.compile(settings()), "dtype-mismatch", &["layer `0`", &format!("tests/errors.rs:{}", line + 2)]);
+    let net = module(|s, x| s.at("table").call(&Embedding::new(4, 2), x));
+    says(net.compile(settings()), "dtype-mismatch", &["layer `table`", &format!("tests/errors.rs:{}", line + 4)]);
+    let net = Sequential::new().add(module(|_, x| x.sum()));
+    says(net.compile(settings()), "shape-mismatch", &["the output `output`", &format!("tests/errors.rs:{}", line + 6)]);
+
+    // batches by hand
+    let mut m = Sequential::new().add(Linear::new(1)).compile(settings()).unwrap();
+    let at = format!("tests/errors.rs:{}", line!() + 1);
+    says(m.train_on_batch((&reals(&[4, 3]), &reals(&[3, 1]))), "shape-mismatch", &["[4, 3]", "[3, 1]", &at]);
+    says(m.activation("0", &reals(&[])), "shape-mismatch", &["tests/errors.rs"]);
+
+    // a model from a file knows no line of the user's
+    let folder = tempfile::tempdir().unwrap();
+    m.save(folder.path().join("m.gradus")).unwrap();
+    let mut m = Model::load_on(folder.path().join("m.gradus"), Device::cpu()).unwrap();
+    says(m.fit(&classes, Fit::new()), "dtype-mismatch", &["the loss `mse`"]);
+    let table = Sequential::new().add(Embedding::new(4, 2)).add(Flatten).add(Linear::new(1));
+    let indices = settings().input_dtype(gradus::tensor::DType::U32);
+    table.compile(indices).unwrap().save(folder.path().join("t.gradus")).unwrap();
+    let mut m = Model::load_on(folder.path().join("t.gradus"), Device::cpu()).unwrap();
+    let nine = HostTensor::u32([1, 3], vec![0, 9, 1]).unwrap();
+    says(m.predict_on_batch(&nine), "index-out-of-range", &["layer `0`; the field `x`"]);
+    SUITE.ran(1);
+}
+
+/// A path stands once, and the help is for what was tried.
+#[test]
+fn files_that_the_system_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut m = Sequential::new().add(Linear::new(1)).compile(settings()).unwrap();
+    let (none, deep) = (folder.path().join("none.safetensors"), folder.path().join("no/such/folder.gradus"));
+    let read = [m.load_weights(&none, Load::new()).unwrap_err(), Model::load_on(&none, Device::cpu()).unwrap_err()];
+    let write = [m.save(&deep).unwrap_err(), m.save_weights(&deep).unwrap_err()];
+    for (e, help) in read.into_iter().map(|e| (e, "working directory")).chain(write.into_iter().map(|e| (e, "folder exists"))) {
+        let text = says::<()>(Err(e), "io", &[help]).to_string();
+        assert_eq!(text.matches(folder.path().to_str().unwrap()).count(), 1, "{text}");
+        assert_eq!(text.contains("disk"), help == "folder exists", "{text}");
+    }
+    SUITE.ran(1);
+}
+
+/// NaN in the data is told by row and column, of the data set and not of the batch.
+#[test]
+fn a_number_in_the_data_that_is_none() {
+    let mut x = vec![0.5f32; 90];
+    (x[17 * 3 + 1], x[17 * 3 + 2]) = (f32::NAN, f32::INFINITY);
+    let data = Dataset::new(HostTensor::f32([30, 3], x).unwrap(), HostTensor::f32([30, 1], vec![1.0; 30]).unwrap()).unwrap();
+    let part = data.split_at(10).unwrap().1;
+    let mut m = Sequential::new().add(Linear::new(1)).compile(settings()).unwrap();
+    for (set, row) in [(&data, 17), (&part, 7)] {
+        for shuffle in [true, false] {
+            let fit = Fit::new().batch_size(4).shuffle(shuffle).detect_anomaly(true).verbose(0);
+            let wants = format!("the field `x` has 2 of 12 elements that are not finite, the first in row {row}, element 1 of the row");
+            says(m.fit(set, fit), "non-finite-loss", &[&wants]);
+        }
+        assert_eq!(m.find_non_finite(set).unwrap().unwrap().element, Some((row, 1)));
+    }
+    SUITE.ran(1);
+}
+
+/// A message begins with the call that the user made, and calls a data set what the user used it for.
+#[test]
+fn a_message_names_the_call() {
+    let model = || Sequential::new().add(Linear::new(1)).compile(settings()).unwrap();
+    let reals = |shape: &[usize]| HostTensor::f32(shape, vec![0.5; shape.iter().product()]).unwrap();
+    let wide = Dataset::new(reals(&[4, 5]), reals(&[4, 1])).unwrap().named("wide");
+    let begins = |e: Error, with: &str, parts: &[&str]| {
+        let text = e.to_string();
+        assert!(text.starts_with(with), "{text}");
+        says::<()>(Err(e), "shape-mismatch", parts);
+    };
+    let mut m = model();
+    begins(m.fit(&wide, Fit::new()).unwrap_err(), "fit: a row of `wide` is [5]", &["where: the data set `wide`"]);
+    begins(m.trainer(&wide, Fit::new()).unwrap_err(), "trainer: ", &[]);
+    begins(m.evaluate(&wide, 4).unwrap_err(), "evaluate: ", &[]);
+    begins(m.predict(&wide, 4).unwrap_err(), "predict: ", &[]);
+    begins(m.predict_named(&wide, 4).unwrap_err(), "predict_named: ", &[]);
+    begins(m.predict_on_batch(&wide).unwrap_err(), "predict_on_batch: ", &[]);
+    begins(m.test_on_batch(&wide).unwrap_err(), "test_on_batch: ", &[]);
+    begins(m.train_on_batch(&wide).unwrap_err(), "train_on_batch: ", &[]);
+    begins(m.prepare(&wide, 4).unwrap_err(), "prepare: ", &[]);
+    begins(m.prepare_evaluation(&wide, 4).unwrap_err(), "prepare_evaluation: ", &[]);
+    begins(m.profile(&wide, 4).unwrap_err(), "profile: ", &[]);
+    begins(m.bisect(&wide, 4).unwrap_err(), "bisect: ", &[]);
+    begins(m.find_non_finite(&wide).unwrap_err(), "find_non_finite: ", &[]);
+    begins(m.activation("0", &reals(&[4, 5])).unwrap_err(), "activation: ", &[]);
+    // a setting of the call that was made
+    let (good, none) = (xy(4, 1.0), "invalid-config");
+    says(m.evaluate(&good, 0), none, &["evaluate.batch_size: 0"]);
+    says(m.predict(&good, 0), none, &["predict.batch_size: 0"]);
+    says(m.prepare(&good, 0), none, &["prepare.batch_size: 0"]);
+    says(m.activation_over("0", &good, 0), none, &["activation_over.batch_size: 0"]);
+    says(m.fit(&good, Fit::new().batch_size(0)), none, &["fit.batch_size: 0"]);
+    // one row, and the axis of rows forgotten
+    let row = reals(&[3]);
+    begins(m.predict_on_batch(&row).unwrap_err(), "predict_on_batch: ", &["one row of `x` is [1, 3]"]);
+    begins(m.predict(&Dataset::unlabelled(row).unwrap(), 1).unwrap_err(), "predict: ", &["one row of `x` is [1, 3]"]);
+    SUITE.ran(1);
+}
+
+/// A validation set that cannot be is found before anything is trained, and is called so.
+#[test]
+fn a_wrong_validation_set() {
+    let reals = |shape: &[usize]| HostTensor::f32(shape, vec![0.5; shape.iter().product()]).unwrap();
+    let wide = Dataset::new(reals(&[4, 5]), reals(&[4, 1])).unwrap();
+    let bare = Dataset::unlabelled(reals(&[4, 3])).unwrap();
+    for (set, code) in [(wide, "shape-mismatch"), (bare, "unsupported")] {
+        let mut m = Sequential::new().add(Linear::new(1)).compile(settings()).unwrap();
+        let before = m.parameter("0.weight").unwrap();
+        says(m.fit(&xy(4, 1.0), Fit::new().validation(&set).verbose(0)), code, &["the validation set `data`"]);
+        assert_eq!(m.parameter("0.weight").unwrap(), before);
+    }
+    let classes = |labels: Vec<u32>| Dataset::new(reals(&[labels.len(), 3]), HostTensor::u32([labels.len()], labels).unwrap()).unwrap();
+    let settings = Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([3]).device(Device::cpu());
+    let mut m = Sequential::new().add(Linear::new(2)).compile(settings).unwrap();
+    let bad = m.fit(&classes(vec![0, 1]), Fit::new().validation(&classes(vec![1, 2])).verbose(0));
+    says(bad, "label-out-of-range", &["label 2 of row 1", "the validation set `data`"]);
     SUITE.ran(1);
 }
 

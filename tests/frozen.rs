@@ -14,7 +14,7 @@ use gradus::train::{DataSource, Recipe};
 use need::Suite;
 use std::sync::Arc;
 
-static SUITE: Suite = Suite::new("frozen", 17);
+static SUITE: Suite = Suite::new("frozen", 22);
 
 fn digits() -> Dataset {
     data::synthetic_digits(4, 203, 10).unwrap().0.flatten().scale(1.0 / 255.0)
@@ -290,4 +290,93 @@ fn shared_parameters_train_are_saved_once_and_frozen_together() {
         assert!(before[0] == after[0] && before[1] != after[1] && before[2] != after[2], "{device}");
         SUITE.ran(1);
     }
+}
+
+/// A layer with buffers too, so that both travel.
+fn normed(optimizer: impl Into<Optimizer>, seed: u64, device: &Device) -> Model {
+    let net = Sequential::new().add(Linear::new(24)).add(BatchNorm1d::new()).add(Relu).add(Linear::new(10));
+    let settings = Compile::new(optimizer, CrossEntropy::new()).input([784]).seed(seed).ema(0.9);
+    net.compile(settings.device(device.clone())).unwrap()
+}
+
+fn everything(m: &mut Model) -> Vec<Vec<u32>> {
+    let buffers: Vec<String> = m.buffer_names().map(String::from).collect();
+    let buffers: Vec<Vec<u32>> =
+        buffers.iter().map(|n| m.buffer(n).unwrap().as_f32().unwrap().iter().map(|x| x.to_bits()).collect()).collect();
+    [all_bits(m), buffers].concat()
+}
+
+/// The head is trained and then all of it: the weights stay and the optimizer begins anew, to the bits of a new model that got these weights.
+#[test]
+fn another_optimizer_for_a_model_that_exists() {
+    for device in SUITE.devices() {
+        let data = digits();
+        let fit = || Fit::new().epochs(2).batch_size(50).shuffle(false).verbose(0);
+        let head = AdamW::new(1e-2).group("3.*", Group::new()).group("*", Group::new().frozen());
+        let all = || Adam::new(Schedule::cosine(1e-2, 20).warmup(3)).group("3.bias", Group::new().lr_multiplier(0.5));
+        let mut m = normed(head, 1, &device);
+        m.fit(&data, fit()).unwrap();
+        let before = everything(&mut m);
+        assert_eq!(m.frozen_count(), 784 * 24 + 24 + 48);
+        m.recompile(all()).unwrap();
+        assert_eq!((m.frozen_count(), everything(&mut m)), (0, before.clone()), "{device}");
+        assert!(m.settings().optimizer == all().into() && m.gradient("0.weight").is_err());
+
+        let mut new = normed(all(), 2, &device);
+        let report = new.copy_weights(&mut m, Load::new()).unwrap();
+        assert_eq!((report.loaded.len(), report.fresh.len(), everything(&mut new)), (6 + 3, 0, before.clone()), "{device}");
+        let histories = [m.fit(&data, fit()).unwrap(), new.fit(&data, fit()).unwrap()];
+        assert_eq!(histories[0].get("loss"), histories[1].get("loss"), "{device}");
+        assert_eq!(everything(&mut m), everything(&mut new), "{device}");
+        assert_ne!(everything(&mut m), before);
+        // the average began at these weights
+        assert_eq!(m.ema_parameter("0.weight").unwrap(), new.ema_parameter("0.weight").unwrap(), "{device}");
+
+        // what cannot be changes nothing: the moments are still there
+        let after = everything(&mut m);
+        for bad in [Adam::new(f64::NAN), Adam::new(0.1).group("nothing.*", Group::new())] {
+            assert_eq!(m.recompile(bad).unwrap_err().code(), "invalid-config");
+        }
+        m.swap_ema().unwrap();
+        assert_eq!(m.recompile(Adam::new(0.1)).unwrap_err().code(), "unsupported");
+        m.swap_ema().unwrap();
+        assert_eq!(everything(&mut m), after);
+        assert_eq!(m.fit(&data, fit()).unwrap().get("loss"), new.fit(&data, fit()).unwrap().get("loss"), "{device}");
+        SUITE.ran(1);
+    }
+}
+
+/// Under the rules of a file: strict, or with names renamed, left out and passed over; from one device to another.
+#[test]
+fn weights_from_model_to_model() {
+    let data = digits();
+    for device in SUITE.devices() {
+        let mut teacher = normed(Sgd::new(0.1), 1, &device);
+        teacher.fit(&data, Fit::new().batch_size(50).verbose(0)).unwrap();
+        let mut student = normed(Adam::new(0.1), 2, &Device::cpu());
+        let own = everything(&mut student);
+        // a model of other shapes is refused whole
+        let e = student.copy_weights(&mut model(Sgd::new(0.1), &Device::cpu()), Load::new()).unwrap_err();
+        let text = e.to_string();
+        assert_eq!(e.code(), "weight-mismatch");
+        for part in ["where: the other model", "missing: ", "3.weight", "unexpected: 2.bias"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(everything(&mut student), own);
+        // the trunk alone
+        let report = student.copy_weights(&mut teacher, Load::new().ignore("3.*").allow_missing("3.*")).unwrap();
+        assert_eq!(report.to_string(), "7 loaded, 2 fresh (3.weight, 3.bias), 2 ignored");
+        let (from, to) = (everything(&mut teacher), everything(&mut student));
+        assert!(from[..4] == to[..4] && from[6..] == to[6..] && own[4..6] == to[4..6], "{device}");
+        // under other names
+        let settings = Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([784]).device(Device::cpu());
+        let mut named = module(|s, x| s.at("trunk").call(&Linear::new(24), x)).compile(settings).unwrap();
+        let report = named.copy_weights(&mut teacher, Load::new().rename("0.", "trunk.").ignore("1.*").ignore("3.*")).unwrap();
+        assert_eq!(
+            (report.loaded, bits(&mut named, "trunk.bias")),
+            (vec!["trunk.bias".into(), "trunk.weight".into()], bits(&mut teacher, "0.bias"))
+        );
+        SUITE.ran(1);
+    }
+    SUITE.ran(1);
 }

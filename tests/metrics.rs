@@ -4,8 +4,8 @@
 mod need;
 
 use gradus::nn::{
-    Auc, Average, BinaryAccuracy, ConfusionMatrix, F1, FocalLoss, KlDivergence, LogCosh, Loss, Metric, Nll, Precision, R2, Recall, Rmse,
-    TopKAccuracy,
+    Auc, Average, BinaryAccuracy, ConfusionMatrix, F1, FocalLoss, KlDivergence, LogCosh, Loss, Metric, Nll, PrecisionScore, R2, Recall,
+    Rmse, TopKAccuracy,
 };
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
@@ -36,8 +36,12 @@ fn net(outputs: usize) -> Sequential {
 fn one_output_node_learns_two_classes() {
     for device in SUITE.devices() {
         let settings = Compile::new(Adam::new(0.02), BinaryCrossEntropy::new()).input([4]).metric(BinaryAccuracy::new());
-        let settings =
-            settings.metric(Precision::new()).metric(Recall::new()).metric(F1::new()).metric(Auc::new()).metric(ConfusionMatrix::new(2));
+        let settings = settings
+            .metric(PrecisionScore::new())
+            .metric(Recall::new())
+            .metric(F1::new())
+            .metric(Auc::new())
+            .metric(ConfusionMatrix::new(2));
         let data = rows(90, 2);
         let mut model = net(1).add(Sigmoid).compile(settings.device(device.clone())).unwrap();
         let history = model.fit(&data, Fit::new().epochs(30).batch_size(32).verbose(0).validation(&data)).unwrap();
@@ -125,9 +129,9 @@ fn wrong_settings_and_shapes() {
     says(compile(CrossEntropy::new().class_weights([1.0, -1.0]).into(), &[], 2), "invalid-config", &["loss.class_weights"]);
     says(compile(BinaryCrossEntropy::new().pos_weight([0.0]).into(), &[], 1), "invalid-config", &["loss.pos_weight"]);
     says(compile(FocalLoss::binary().alpha([2.0]).gamma(-1.0).into(), &[], 1), "invalid-config", &["loss.alpha", "loss.gamma"]);
-    let two = [Precision::new().into(), Precision::new().average(Average::Macro).into()];
+    let two = [PrecisionScore::new().into(), PrecisionScore::new().average(Average::Macro).into()];
     says(compile(Mse::new().into(), &two, 1), "invalid-config", &["precision"]);
-    let mut m = compile(Mse::new().into(), &[Precision::new().into(), Precision::new().named("other").into()], 1).unwrap();
+    let mut m = compile(Mse::new().into(), &[PrecisionScore::new().into(), PrecisionScore::new().named("other").into()], 1).unwrap();
     says(m.fit(&rows(8, 3), Fit::new().verbose(0)), "dtype-mismatch", &["u32"]);
 
     let fit = |loss: Loss, metrics: &[Metric], outputs: usize, data: &Dataset| {

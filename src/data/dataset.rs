@@ -9,7 +9,7 @@ use crate::tensor::{DType, HostTensor, Shape};
 use std::fmt;
 use std::ops::Range;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) use limit::Limit;
 
@@ -39,6 +39,8 @@ pub struct Dataset {
     /// How each source is shown, the features first.
     looks: Vec<Look>,
     rows: Range<usize>,
+    /// The values of these rows alone, of each field that was asked for; where the rows are all that is stored there is no copy.
+    own: Arc<[OnceLock<HostTensor>]>,
     budget: Option<u64>,
     /// A field that was asked for and is not there.
     unknown: Option<String>,
@@ -121,6 +123,7 @@ impl Dataset {
         Ok(Dataset {
             name: "data".into(),
             looks: fields.iter().map(|(n, s)| Look::new(n, &**s)).collect(),
+            own: nothing_yet(fields.len()),
             sources: fields.into_iter().map(|(_, s)| s).collect(),
             rows: 0..rows,
             budget: None,
@@ -192,8 +195,16 @@ impl Dataset {
 
     /// The first `rows` rows (all, if there are fewer).
     #[must_use]
-    pub fn take(mut self, rows: usize) -> Self {
-        self.rows.end = self.rows.end.min(self.rows.start + rows.max(1));
+    pub fn take(self, rows: usize) -> Self {
+        let Range { start, end } = self.rows;
+        self.cut(start..end.min(start.saturating_add(rows.max(1))))
+    }
+
+    /// The same values, but only these rows of what is stored.
+    fn cut(mut self, rows: Range<usize>) -> Self {
+        if rows != self.rows {
+            (self.rows, self.own) = (rows, nothing_yet(self.sources.len()));
+        }
         self
     }
 
@@ -208,10 +219,8 @@ impl Dataset {
                 help: format!("split between 1 and {}", self.len() - 1),
             });
         }
-        let (mut a, mut b) = (self.clone(), self.clone());
-        a.rows.end = a.rows.start + rows;
-        b.rows.start += rows;
-        Ok((a, b))
+        let Range { start, end } = self.rows;
+        Ok((self.clone().cut(start..start + rows), self.clone().cut(start + rows..end)))
     }
 
     /// How many rows.
@@ -230,12 +239,22 @@ impl Dataset {
         self.looks[0].row()
     }
 
-    /// The features as stored, all rows, if they are in memory.
+    /// The values of the features as stored, of this set's rows, if they are in memory: as [`Dataset::values`].
     pub fn features(&self) -> Option<&HostTensor> {
-        self.sources[0].tensor()
+        self.own_values(0)
     }
 
-    /// The labels as stored, all rows, if there are labels and they are in memory.
+    /// The values of the labels as stored, of this set's rows, if there are labels and they are in memory: as [`Dataset::values`].
+    ///
+    /// ```
+    /// use gradus::data::Dataset;
+    /// use gradus::tensor::HostTensor;
+    /// let set = Dataset::new(HostTensor::f32([4, 1], vec![0.0; 4])?, HostTensor::u32([4], vec![3, 1, 4, 1])?)?;
+    /// let (train, val) = set.split_at(3)?;
+    /// assert_eq!(train.labels().and_then(HostTensor::as_u32), Some(&[3, 1, 4][..]));
+    /// assert_eq!(val.labels().and_then(HostTensor::as_u32), Some(&[1][..]));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
     pub fn labels(&self) -> Option<&HostTensor> {
         self.values("y")
     }
@@ -245,12 +264,22 @@ impl Dataset {
         self.position("y").is_some()
     }
 
-    /// A field's values as stored, all rows, if there is such a field and it is in memory.
+    /// A field's values `[rows, ..]` as stored (before `flatten`, `scale`, `one_hot`), one row for each row of this set, if there is such a
+    /// field and it is in memory. Of a set that [`Dataset::take`] or [`Dataset::split_at`] made this is a copy of its rows, made at the first
+    /// call and kept with the set.
     pub fn values(&self, field: &str) -> Option<&HostTensor> {
-        self.position(field).and_then(|i| self.sources[i].tensor())
+        self.position(field).and_then(|i| self.own_values(i))
     }
 
-    /// The rows of the stored tensors that belong to this set.
+    fn own_values(&self, field: usize) -> Option<&HostTensor> {
+        let stored = self.sources[field].tensor()?;
+        if self.rows == (0..self.sources[field].len()) {
+            return Some(stored);
+        }
+        Some(self.own[field].get_or_init(|| stored.rows_of(self.rows.clone())))
+    }
+
+    /// Which rows of those that the first set was made of belong to this one, after `take` and `split_at`.
     pub fn rows(&self) -> Range<usize> {
         self.rows.clone()
     }
@@ -341,6 +370,11 @@ impl Dataset {
     pub(crate) fn identity(&self) -> (usize, usize, usize) {
         (Arc::as_ptr(&self.sources) as *const () as usize, self.rows.start, self.rows.end)
     }
+}
+
+/// Room for the values of so many fields.
+fn nothing_yet(fields: usize) -> Arc<[OnceLock<HostTensor>]> {
+    (0..fields).map(|_| OnceLock::new()).collect()
 }
 
 impl fmt::Debug for Dataset {

@@ -35,6 +35,39 @@ fn fields_stand_by_name_the_features_first() -> Result<()> {
     Ok(())
 }
 
+/// What a set tells of its values is one row for each of its rows, however it was cut.
+#[test]
+fn a_part_has_the_values_of_its_own_rows() -> Result<()> {
+    let features = HostTensor::f32([6, 2], (0..12).map(|i| i as f32).collect())?;
+    let set = Dataset::from_fields([
+        ("x", features),
+        ("y", HostTensor::u8([6], vec![0, 1, 2, 3, 4, 5])?),
+        ("mask", HostTensor::u32([6, 1], (10..16).collect())?),
+    ])?;
+    let (a, b) = set.split_at(2)?;
+    let (c, d) = b.split_at(1)?;
+    for (part, rows) in [(&set, 0..6u8), (&a, 0..2), (&b, 2..6), (&c, 2..3), (&d, 3..6), (&b.clone().take(2), 2..4)] {
+        assert_eq!(part.len(), rows.len());
+        assert_eq!(part.labels().and_then(HostTensor::as_u8), Some(&rows.clone().collect::<Vec<_>>()[..]));
+        let x = part.features().unwrap();
+        assert_eq!((x.shape().dims(), x.as_f32().unwrap()[0]), (&[rows.len(), 2][..], 2.0 * f32::from(rows.start)));
+        let mask = part.values("mask").and_then(HostTensor::as_u32);
+        assert_eq!(mask, Some(&rows.clone().map(|r| 10 + u32::from(r)).collect::<Vec<_>>()[..]));
+        // a weight for each of these rows, where the device reads it
+        let weights: Vec<f32> = rows.clone().map(f32::from).collect();
+        let weighed = part.clone().weights(HostTensor::f32([rows.len()], weights.clone())?)?;
+        assert_eq!(weighed.values("weight").and_then(HostTensor::as_f32), Some(&weights[..]));
+        assert_eq!(weighed.words(3)?, weights.iter().map(|w| w.to_bits()).collect::<Vec<_>>());
+        let e = part.clone().weights(HostTensor::f32([7], vec![1.0; 7])?).unwrap_err().to_string();
+        assert!(e.contains(&format!("for {} rows", rows.len())), "{e}");
+    }
+    // the whole set hands out what is stored, a part one copy
+    let stored = |s: &Dataset| s.features().unwrap().as_f32().unwrap().as_ptr();
+    assert_eq!(stored(&set), stored(&set.clone().take(6)));
+    assert_eq!(stored(&b), stored(&b.clone().scale(2.0)));
+    Ok(())
+}
+
 #[test]
 fn integers_stay_integers() -> Result<()> {
     let tokens = HostTensor::u32([2, 3], vec![7; 6])?;

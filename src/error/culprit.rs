@@ -11,7 +11,8 @@ pub struct Culprit {
     pub op: String,
     /// The layer's full name; empty outside of layers.
     pub layer: String,
-    /// The line that made it: the user's, or that of the layer of gradus' that the user called.
+    /// The user's line that made it, or that made the layer, loss or metric of gradus' which did. Empty where that is not known (a model from a
+    /// file).
     pub place: String,
     /// For people: the operation and its layer, or the parameter or field that was not finite to begin with.
     pub what: String,
@@ -19,6 +20,9 @@ pub struct Culprit {
     pub bad: usize,
     /// Elements of its result.
     pub size: usize,
+    /// Of a field of the data the first such element: its row in the data set, and its number within the row (its column, where rows have one
+    /// axis).
+    pub element: Option<(usize, usize)>,
     /// What its operands lie between; none for a parameter and for a field of the data.
     pub operands: Vec<OperandRange>,
 }
@@ -47,15 +51,22 @@ impl fmt::Display for OperandRange {
 
 impl fmt::Display for Culprit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Culprit { op, layer, place, what, bad, size, operands } = self;
+        let Culprit { op, layer, place, what, bad, size, element, operands } = self;
+        if let Some((row, element)) = element {
+            return write!(
+                f,
+                "{what} has {bad} of {size} elements that are not finite, the first in row {row}, element {element} of the row"
+            );
+        }
+        let line = if place.is_empty() { String::new() } else { format!(" ({place})") };
         if operands.is_empty() {
-            return write!(f, "{what} ({place}) has {bad} of {size} elements that are not finite");
+            return write!(f, "{what}{line} has {bad} of {size} elements that are not finite");
         }
         write!(f, "`{op}`")?;
         if !layer.is_empty() {
             write!(f, " in layer `{layer}`")?;
         }
         let from: Vec<String> = operands.iter().map(OperandRange::to_string).collect();
-        write!(f, " ({place}) gave {bad} of {size} elements that are not finite, from {}", from.join("; "))
+        write!(f, "{line} gave {bad} of {size} elements that are not finite, from {}", from.join("; "))
     }
 }

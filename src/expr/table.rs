@@ -20,6 +20,11 @@ macro_rules! activations {
                 match self { $(Activation::$variant => $name,)* }
             }
 
+            /// The name of its type, as listings of layers have it.
+            pub(crate) fn type_name(self) -> &'static str {
+                match self { $(Activation::$variant => stringify!($variant),)* }
+            }
+
             /// Its formula.
             pub fn expr(self) -> Expr {
                 match self { $(Activation::$variant => Expr::of(1, |v| { let $x = &v[0]; vec![$formula] }),)* }

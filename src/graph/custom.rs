@@ -2,7 +2,7 @@
 
 use super::op::Inferred;
 use super::{Builder, Graph, NodeId, Op, OpFault, Type, Value, Var};
-use crate::error::{Error, Result, place};
+use crate::error::{Error, Result};
 use crate::tensor::{DType, Shape};
 use std::fmt;
 use std::sync::Arc;
@@ -299,7 +299,7 @@ pub(super) fn infer(op: &dyn CustomOp, inputs: &[&Type]) -> Inferred {
 pub(super) fn vjp(g: &mut Graph, id: NodeId, op: &dyn CustomOp, grads: &[Option<Value>]) -> Result<Vec<(Value, Value)>> {
     let node = g.nodes[id].clone();
     let shapes: Vec<Shape> = node.inputs.iter().map(|v| g.shape(*v).clone()).collect();
-    let at = if node.layer.is_empty() { place(node.place) } else { format!("layer `{}`, {}", node.layer, place(node.place)) };
+    let at = node.site();
     let builder = Builder::over(std::mem::take(g), &node.layer);
     let inputs: Vec<Var> = node.inputs.iter().map(|v| builder.var(Some(*v))).collect();
     let outputs: Vec<Var> = (0..node.outputs.len()).map(|output| builder.var(Some(Value { node: id, output }))).collect();

@@ -1,5 +1,5 @@
 use super::{Graph, NodeId, Op, ReduceKind, StateField, Value, custom, movement};
-use crate::error::{Error, Result, place};
+use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::tensor::Shape;
 
@@ -22,7 +22,7 @@ fn backward(g: &mut Graph, loss: Value, wrt: &[Value], scaled: bool) -> Result<V
         return Err(Error::ShapeMismatch {
             op: "loss".into(),
             problem: format!("a loss has one element, this one has the shape {}", g.shape(loss)),
-            at: place(node.place),
+            at: node.site(),
             help: "end it with `.mean()` or `.sum()`".into(),
         });
     }
@@ -206,7 +206,7 @@ fn sum_to(g: &mut Graph, of: NodeId, v: Value, to: &Shape) -> Result<Value> {
 fn unsupported(node: &super::Node, what: &str) -> Error {
     Error::Unsupported {
         what: what.into(),
-        at: format!("{} at {}", node.op.name(), place(node.place)),
+        at: format!("{}, {}", node.op.name(), node.site()),
         help: "take the loss from the op's first output, and labels from the data".into(),
     }
 }

@@ -27,7 +27,7 @@ pub use state::StateField;
 pub(crate) use table::is_ordinals;
 pub use var::{Builder, Var};
 
-use crate::error::{Error, Result, place};
+use crate::error::{Error, Result, site};
 use crate::expr::Expr;
 use crate::tensor::{DType, Shape};
 use std::panic::Location;
@@ -76,8 +76,15 @@ pub struct Node {
     pub outputs: Vec<Type>,
     /// The layer that made it, as in `blocks.0.fc1`.
     pub layer: String,
-    /// The line of the user's that made it.
+    /// The line of the user's that made it, or that made the layer of gradus' which did.
     pub place: &'static Location<'static>,
+}
+
+impl Node {
+    /// Layer and line, for messages.
+    pub(crate) fn site(&self) -> String {
+        site(&self.layer, self.place)
+    }
 }
 
 /// Elements beyond all memory: their bytes still fit a number.
@@ -154,8 +161,7 @@ impl OpFault {
     }
 
     fn into_error(self, op: &Op, layer: &str, at: &Location<'_>) -> Error {
-        let op = op.name().to_string();
-        let at = if layer.is_empty() { place(at) } else { format!("layer `{layer}`, {}", place(at)) };
+        let (op, at) = (op.name().to_string(), site(layer, at));
         if self.dtype {
             Error::DTypeMismatch { op, problem: self.problem, at, help: self.help }
         } else {

@@ -2,7 +2,7 @@ mod elementwise;
 mod movement;
 
 use super::{Draws, Field, Graph, Labels, NodeId, Op, ReduceKind, Type, Value};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_own, place};
 use crate::expr::{Activation, Expr};
 use crate::tensor::{DType, Shape};
 use std::cell::RefCell;
@@ -19,8 +19,24 @@ struct State {
     graph: Graph,
     error: Option<Error>,
     layer: String,
+    /// The user's line that called the layer of gradus' which is being built, or made it.
+    line: Option<&'static Location<'static>>,
+    /// What of gradus' is being built outside of layers: a loss or a metric.
+    about: Option<String>,
     /// The graph was handed out: what a leaked `Var` still asks for is passed over.
     closed: bool,
+}
+
+impl State {
+    /// What is known of the place that is being built.
+    fn known(&self) -> String {
+        match (&self.about, self.line) {
+            (Some(what), _) => what.clone(),
+            (None, Some(line)) => place(line),
+            (None, None) if self.layer.is_empty() => "the model".into(),
+            (None, None) => format!("the layer `{}`", self.layer),
+        }
+    }
 }
 
 /// A value of the step being described: cheap to clone, without lifetime. Methods and operators never fail: the first mistake is
@@ -49,7 +65,32 @@ impl Builder {
 
     /// Notes an error, unless there is one.
     pub fn fail(&self, e: Error) {
-        self.0.borrow_mut().error.get_or_insert(e);
+        let mut s = self.0.borrow_mut();
+        let e = e.or_at(|| s.known());
+        s.error.get_or_insert(e);
+    }
+
+    /// The user's line that further nodes of gradus' own code belong to, if this is one; gives the one before.
+    pub(crate) fn on_line(&self, line: Option<&'static Location<'static>>) -> Option<&'static Location<'static>> {
+        let mut s = self.0.borrow_mut();
+        let before = s.line;
+        s.line = line.filter(|l| !is_own(l)).or(before);
+        before
+    }
+
+    /// Puts back what [`Builder::on_line`] gave.
+    pub(crate) fn back_on_line(&self, line: Option<&'static Location<'static>>) {
+        self.0.borrow_mut().line = line;
+    }
+
+    /// What messages call that which gradus builds from now on.
+    pub(crate) fn about(&self, what: Option<String>) {
+        self.0.borrow_mut().about = what;
+    }
+
+    /// A line as messages tell it: where it is gradus' own, the user's behind it.
+    pub(crate) fn place(&self, l: &Location<'_>) -> String {
+        if is_own(l) { self.0.borrow().known() } else { place(l) }
     }
 
     /// A handle that every further call passes over.
@@ -101,10 +142,15 @@ impl Builder {
         if s.closed {
             return Var { builder: self.clone(), value: None };
         }
-        let State { graph, error, layer, .. } = &mut *s;
-        match graph.add(op, &values, layer, at) {
+        let (line, own) = (s.line, is_own(at));
+        let State { graph, error, layer, about, .. } = &mut *s;
+        match graph.add(op, &values, layer, line.filter(|_| own).unwrap_or(at)) {
             Ok(id) => Var { builder: self.clone(), value: Some(id.into()) },
             Err(e) => {
+                let e = match about {
+                    Some(what) if own => e.instead_at(what),
+                    _ => e,
+                };
                 error.get_or_insert(e);
                 Var { builder: self.clone(), value: None }
             }
@@ -127,6 +173,13 @@ impl Builder {
     /// Whether both make the same graph.
     pub(crate) fn same(&self, other: &Builder) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// A loss may be given to [`StepOut::new`](crate::train::StepOut::new) by reference, as outputs and metrics are.
+impl From<&Var> for Option<Var> {
+    fn from(v: &Var) -> Self {
+        Some(v.clone())
     }
 }
 

@@ -9,7 +9,7 @@ impl Module for Activation {
         x.activation(*self)
     }
     fn name(&self) -> &'static str {
-        Activation::name(*self)
+        self.type_name() // as the layer of that name
     }
     fn config(&self) -> Option<Layer> {
         Some(Layer::Activation { function: *self })

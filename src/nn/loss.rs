@@ -219,6 +219,22 @@ impl Loss {
         }
     }
 
+    /// Its name, as files and messages have it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Loss::CrossEntropy(_) => "cross_entropy",
+            Loss::Mse(_) => "mse",
+            Loss::Mae(_) => "mae",
+            Loss::Huber(_) => "huber",
+            Loss::LogCosh(_) => "log_cosh",
+            Loss::BinaryCrossEntropy(_) => "binary_cross_entropy",
+            Loss::Nll(_) => "nll",
+            Loss::FocalLoss(_) => "focal_loss",
+            Loss::KlDivergence(_) => "kl_divergence",
+            Loss::Custom(c) => c.name(),
+        }
+    }
+
     pub(crate) fn check(&self, f: &mut Faults) {
         match self {
             Loss::CrossEntropy(CrossEntropy { label_smoothing: s, class_weights, .. }) => {

@@ -40,7 +40,7 @@ pub enum Metric {
     TopKAccuracy(TopKAccuracy),
     /// [`ConfusionMatrix`].
     ConfusionMatrix(ConfusionMatrix),
-    /// [`Precision`].
+    /// [`PrecisionScore`](super::PrecisionScore).
     Precision(Precision),
     /// [`Recall`].
     Recall(Recall),
@@ -162,7 +162,7 @@ impl Metric {
     }
 
     /// What it logs of a batch for a model's output and these labels: the metric itself, `[]`, or the counts and sums that it comes of (so for
-    /// [`ConfusionMatrix`], [`Precision`], [`Recall`], [`F1`], [`Auc`], [`Rmse`] and [`R2`]).
+    /// [`ConfusionMatrix`], [`PrecisionScore`](super::PrecisionScore), [`Recall`], [`F1`], [`Auc`], [`Rmse`] and [`R2`]).
     #[track_caller]
     pub fn build(&self, output: &Var, labels: &Var) -> Var {
         if labels.value().is_none() {

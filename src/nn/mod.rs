@@ -35,7 +35,8 @@ pub use layers::{Flatten, Linear, LogSoftmax, Softmax};
 pub use loss::{CrossEntropy, Loss, Mse};
 pub use losses::{BinaryCrossEntropy, FocalLoss, Huber, KlDivergence, LogCosh, Mae, Nll};
 pub use metric::{Accuracy, Metric};
-pub use metrics::{Auc, Average, BinaryAccuracy, ConfusionMatrix, F1, Precision, R2, Recall, Rmse, TopKAccuracy};
+// `Precision` is what a model computes in: see the prelude
+pub use metrics::{Auc, Average, BinaryAccuracy, ConfusionMatrix, F1, Precision as PrecisionScore, R2, Recall, Rmse, TopKAccuracy};
 pub use module::{FnModule, Module, module};
 pub use norm::{GroupNorm, LayerNorm, RMSNorm};
 pub use penalty::{Penalized, Penalty};

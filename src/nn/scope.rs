@@ -1,5 +1,5 @@
 use super::{Init, Module};
-use crate::error::{Error, Fault, place};
+use crate::error::{Error, Fault};
 use crate::graph::{Builder, Distribution, Draws, Value, Var};
 use crate::tensor::Shape;
 use std::cell::RefCell;
@@ -110,9 +110,21 @@ impl Scope {
         if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) }
     }
 
+    /// A line as messages tell it.
+    fn line(&self, l: &Location<'_>) -> String {
+        self.shared.builder.place(l)
+    }
+
     /// Runs a layer here.
+    #[track_caller]
     pub fn call<M: Module + ?Sized>(&self, layer: &M, x: &Var) -> Var {
+        self.call_from(layer, x, Location::caller())
+    }
+
+    /// As [`Scope::call`], on behalf of this line.
+    pub(super) fn call_from<M: Module + ?Sized>(&self, layer: &M, x: &Var, line: &'static Location<'static>) -> Var {
         let before = self.shared.builder.enter(&self.path);
+        let from = self.shared.builder.on_line(Some(line));
         let made = self.shared.parameters.borrow().len();
         let row = self.shared.layers.borrow().len();
         let out = layer.forward(self, x);
@@ -120,13 +132,14 @@ impl Scope {
         let line = LayerRow { name: self.path.clone(), kind: layer.name(), output: out.shape(), parameters, value: out.value() };
         self.shared.layers.borrow_mut().insert(row, line);
         self.shared.builder.enter(&before);
+        self.shared.builder.back_on_line(from);
         out
     }
 
     /// A trainable parameter of this layer. The same full name twice is an error that names both lines.
     #[track_caller]
     pub fn param(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Var {
-        let (name, shape, at) = (self.full(name), shape.into(), place(Location::caller()));
+        let (name, shape, at) = (self.full(name), shape.into(), self.line(Location::caller()));
         if let Some(e) = self.refused("parameter", "param", &name, &shape, init, &at) {
             self.shared.builder.fail(e);
             return self.shared.builder.poisoned();
@@ -173,13 +186,13 @@ impl Scope {
     /// ```
     #[track_caller]
     pub fn buffer(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Var {
-        self.state(name, shape.into(), init, false, place(Location::caller()))
+        self.state(name, shape.into(), init, false, self.line(Location::caller()))
     }
 
     /// A buffer `[]` that counts from 0. It is kept in f32, where it stops at 16,777,216; files hold it as i64, as PyTorch's do.
     #[track_caller]
     pub fn counter(&self, name: &str) -> Var {
-        self.state(name, Shape::default(), Init::Zeros, true, place(Location::caller()))
+        self.state(name, Shape::default(), Init::Zeros, true, self.line(Location::caller()))
     }
 
     #[track_caller]
@@ -199,7 +212,7 @@ impl Scope {
     /// nothing changes, and this does nothing.
     #[track_caller]
     pub fn update(&self, buffer: &Var, value: &Var) {
-        let at = place(Location::caller());
+        let at = self.line(Location::caller());
         let (Some(_), Some(of)) = (value.value(), buffer.value()) else { return };
         let buffers = self.shared.buffers.borrow();
         let Some((spec, ..)) = buffers.iter().find(|(_, v, _)| v.value() == Some(of)) else {
@@ -263,7 +276,7 @@ impl Scope {
             Some((_, var, _)) => var.clone(),
             None => {
                 let known = parameters.iter().map(|(p, _, _)| p.name.clone()).collect();
-                let at = place(Location::caller());
+                let at = self.line(Location::caller());
                 self.shared.builder.fail(Error::NotFound { what: "parameter".into(), name: name.into(), at, known });
                 self.shared.builder.poisoned()
             }
@@ -287,19 +300,19 @@ impl Scope {
     /// ```
     #[track_caller]
     pub fn uniform(&self, shape: impl Into<Shape>) -> Var {
-        self.drawn(Distribution::Uniform, shape.into(), place(Location::caller()))
+        self.drawn(Distribution::Uniform, shape.into(), self.line(Location::caller()))
     }
 
     /// As [`Scope::uniform`], from the standard normal distribution.
     #[track_caller]
     pub fn normal(&self, shape: impl Into<Shape>) -> Var {
-        self.drawn(Distribution::Normal, shape.into(), place(Location::caller()))
+        self.drawn(Distribution::Normal, shape.into(), self.line(Location::caller()))
     }
 
     /// As [`Scope::uniform`]: 1 with the probability `p` (to the next of 2^24 steps), else 0.
     #[track_caller]
     pub fn bernoulli(&self, p: f64, shape: impl Into<Shape>) -> Var {
-        let at = place(Location::caller());
+        let at = self.line(Location::caller());
         if !(0.0..=1.0).contains(&p) {
             let fault = Fault { key: format!("bernoulli, {at}"), problem: p.to_string(), help: "give a probability from 0 to 1".into() };
             self.shared.builder.fail(Error::InvalidConfig { faults: vec![fault] });

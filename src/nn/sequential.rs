@@ -5,6 +5,7 @@ use super::{
 use crate::expr::Activation;
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
+use std::panic::Location;
 use std::sync::Arc;
 
 /// A layer's settings, as a recipe holds them.
@@ -99,6 +100,8 @@ impl Layer {
 #[must_use]
 pub struct Sequential {
     layers: Vec<Arc<dyn Module>>,
+    /// Where the user added each.
+    lines: Vec<&'static Location<'static>>,
 }
 
 impl Sequential {
@@ -114,8 +117,10 @@ impl Sequential {
 
     /// Appends a layer.
     #[allow(clippy::should_implement_trait)] // Keras' and PyTorch's word
+    #[track_caller]
     pub fn add(mut self, layer: impl Module) -> Self {
         self.layers.push(Arc::new(layer));
+        self.lines.push(Location::caller());
         self
     }
 
@@ -144,7 +149,8 @@ impl Sequential {
 
 impl Module for Sequential {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
-        self.layers.iter().enumerate().fold(x.clone(), |x, (i, layer)| s.at(i).call(layer, &x))
+        let layers = self.layers.iter().zip(&self.lines).enumerate();
+        layers.fold(x.clone(), |x, (i, (layer, line))| s.at(i).call_from(layer, &x, line))
     }
 
     fn config(&self) -> Option<Layer> {

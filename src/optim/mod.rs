@@ -67,7 +67,9 @@ impl Formulas {
     }
 }
 
-/// Any of the optimizers, as settings and recipes hold it.
+/// Any of the optimizers, as settings and recipes hold it. The list is closed: files and recipes name an optimizer, and its formulas are compiled
+/// into the step. What a loop of one's own can do is to set rates ([`Trainer::set_learning_rate`](crate::train::Trainer::set_learning_rate)) and weights
+/// ([`Model::set_parameter`](crate::train::Model::set_parameter)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 #[non_exhaustive]

@@ -4,7 +4,6 @@ use super::draft::Place;
 use super::fuse::Operand;
 use super::lower::Lowering;
 use super::view::strided;
-use crate::error::place;
 use crate::expr::Expr;
 use crate::graph::{Custom, NodeId, Type, Value};
 use crate::kernels::{self, Kernel, Map, ScatterAdd, ScatterLinks, Take};
@@ -59,7 +58,7 @@ impl Lowering<'_> {
         let flops = self.g.flops(node);
         let elements = inputs.iter().chain(&outputs).map(|(t, _)| t.shape.size()).sum();
         let label = self.label(node, &n.outputs[0].shape, &[]);
-        let at = if n.layer.is_empty() { place(n.place) } else { format!("layer `{}`, {}", n.layer, place(n.place)) };
+        let at = n.site();
         self.push(Kernel::Custom(kernels::Custom { op: op.clone(), kernel, inputs, outputs, at }), buffers, label, flops, elements);
     }
 

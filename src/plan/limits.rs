@@ -1,7 +1,6 @@
 //! Indices and class labels that come straight from the data: the host can look at them before a step runs.
 
 use super::fuse::base;
-use crate::error::place;
 use crate::graph::{Field, Graph, Labels, Op, Value, is_ordinals};
 
 /// Integers of a field that index a table.
@@ -24,8 +23,7 @@ pub(super) fn index_limits(g: &Graph) -> Vec<IndexLimit> {
             continue; // class labels
         }
         let Op::Batch { field, .. } = &g.nodes[origin(g, n.inputs[1]).node].op else { continue };
-        let line = place(n.place);
-        let at = if n.layer.is_empty() { line } else { format!("layer `{}`, {line}", n.layer) };
+        let at = n.site();
         let limit = IndexLimit { field: field.name.clone(), rows: g.shape(n.inputs[0])[0], at };
         if !out.contains(&limit) {
             out.push(limit);

@@ -26,7 +26,7 @@ mod tests;
 
 pub use random::draw;
 
-use crate::error::{Error, Result, place};
+use crate::error::{Error, Result};
 use crate::expr::Real;
 use crate::graph::{Graph, Node, NodeId, Op, Type, Value};
 use crate::tensor::DType;
@@ -182,5 +182,5 @@ fn wrong_kind(node: &Node, problem: String) -> Error {
 }
 
 fn site(node: &Node) -> String {
-    if node.layer.is_empty() { place(node.place) } else { format!("layer `{}`, {}", node.layer, place(node.place)) }
+    node.site()
 }

@@ -2,9 +2,10 @@
 
 use super::Model;
 use super::bench::{Leaves, batch_of};
+use super::inputs::in_call;
 use super::step::build;
 use crate::data::Dataset;
-use crate::error::{Culprit, Error, OperandRange, Result, place};
+use crate::error::{Culprit, Error, OperandRange, Result, is_own, place};
 use crate::graph::{Graph, NodeId, Op, Value};
 use crate::plan::Purpose;
 use crate::reference::{Data, evaluate_all};
@@ -35,9 +36,10 @@ impl Model {
     /// ```
     pub fn find_non_finite(&mut self, rows: &Dataset) -> Result<Option<Culprit>> {
         rows.check()?;
-        self.check_data(rows, Purpose::Train)?;
+        self.check_data(rows, Purpose::Train).map_err(in_call("find_non_finite"))?;
         let words = (0..rows.fields().len()).map(|i| rows.words(i)).collect::<Result<Vec<_>>>()?;
-        self.trace(rows, rows.len(), &words, self.batches as u32)
+        let all: Vec<u32> = (0..rows.len() as u32).collect();
+        self.trace(rows, &all, &words, self.batches as u32)
     }
 
     /// As [`Model::find_non_finite`], for these positions of an epoch's order, of the batch of this number.
@@ -52,12 +54,14 @@ impl Model {
         let first = data.rows().start as u32;
         let rows: Vec<u32> = at.map(|i| first + order.map_or(i as u32, |o| o.at(i as u32))).collect();
         let words = (0..data.fields().len()).map(|i| data.words_of(i, &rows)).collect::<Result<Vec<_>>>()?;
-        self.trace(data, rows.len(), &words, batch)
+        let own: Vec<u32> = rows.iter().map(|r| r - first).collect();
+        self.trace(data, &own, &words, batch)
     }
 
-    /// `number` is the batch counter, which keys what is drawn.
-    fn trace(&mut self, data: &Dataset, batch: usize, words: &[Vec<u32>], number: u32) -> Result<Option<Culprit>> {
-        let fields = data.fields();
+    /// Over these rows of the data set, of which `words` are. `number` is the batch counter, which keys what is drawn.
+    fn trace(&mut self, data: &Dataset, rows: &[u32], words: &[Vec<u32>], number: u32) -> Result<Option<Culprit>> {
+        let batch = rows.len();
+        let fields = self.fields_of(data, Purpose::Train);
         let built = build(&*self.module, &self.settings, Purpose::Train, batch, &fields)?;
         let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
         let parameters = self.read_parameters()?;
@@ -79,7 +83,7 @@ impl Model {
             let outputs = graph.nodes[n].outputs.len();
             !(0..outputs).all(|o| finite(&made(o))) && graph.nodes[n].inputs.iter().all(&finite)
         });
-        Ok(bad.map(|n| culprit(graph, &all, n)))
+        Ok(bad.map(|n| culprit(graph, &all, n, rows)))
     }
 }
 
@@ -91,7 +95,7 @@ fn single(d: Data<f64>) -> Data<f32> {
     }
 }
 
-fn culprit(g: &Graph, all: &[Option<Vec<Data<f32>>>], node: NodeId) -> Culprit {
+fn culprit(g: &Graph, all: &[Option<Vec<Data<f32>>>], node: NodeId, rows: &[u32]) -> Culprit {
     let n = &g.nodes[node];
     let value = |v: &Value| all[v.node].as_ref().and_then(|o| o.get(v.output));
     let name = |v: &Value| {
@@ -104,14 +108,22 @@ fn culprit(g: &Graph, all: &[Option<Vec<Data<f32>>>], node: NodeId) -> Culprit {
         }
     };
     let own = (0..n.outputs.len()).map(|output| Value { node, output });
+    let element = match (&n.op, value(&node.into())) {
+        (Op::Batch { .. }, Some(d)) => d.to_f64().iter().position(|x| !x.is_finite()).and_then(|i| {
+            let width = d.len() / rows.len().max(1);
+            Some((*rows.get(i.checked_div(width)?)? as usize, i % width))
+        }),
+        _ => None,
+    };
     let made = own.filter_map(|v| value(&v)).map(|d| range(d, "")).find(|r| r.bad > 0).unwrap_or_default();
     Culprit {
         op: n.op.name().into(),
         layer: n.layer.clone(),
-        place: place(n.place),
+        place: if is_own(n.place) { String::new() } else { place(n.place) },
         what: name(&node.into()),
         bad: made.bad,
         size: made.size,
+        element,
         operands: n.inputs.iter().filter_map(|v| Some(range(value(v)?, &name(v)))).collect(),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Model;
 use super::bisect::Difference;
+use super::inputs::in_call;
 use super::parameters::ParameterWords;
 use super::step::{Built, build};
 use super::working::{halves, widened, working_of};
@@ -39,9 +40,9 @@ impl Bench {
     /// The step over the first `batch` rows, as they lie.
     pub fn new(model: &mut Model, data: &Dataset, purpose: Purpose, batch: usize, plant: Plant<'_>) -> Result<Self> {
         data.check()?;
-        model.check_data(data, purpose)?;
+        model.check_data(data, purpose).map_err(in_call("bisect"))?;
         let rows = data.clone().take(batch);
-        let fields = rows.fields();
+        let fields = model.fields_of(&rows, Purpose::Train);
         let Built { step: written, .. } = build(&*model.module, &model.settings, purpose, batch, &fields)?;
         let step = written.simplified()?;
         let (arena, rule, profile) = (&model.arena, &model.rule, model.device.profile());

@@ -243,7 +243,7 @@ impl Model {
 }
 
 fn checked(data: &Dataset, batch_size: usize) -> Result<usize> {
-    super::Fit::new().batch_size(batch_size).check()?;
+    super::Fit::new().batch_size(batch_size).check().map_err(super::inputs::in_call("bisect"))?;
     Ok(batch_size.min(data.len()))
 }
 

@@ -2,6 +2,7 @@
 
 use super::evaluate::{Mean, first};
 use super::feed::Place;
+use super::inputs::in_call;
 use super::rate::Rate;
 use super::{Evaluation, Model, StepReport};
 use crate::data::Dataset;
@@ -32,6 +33,7 @@ enum Held {
 }
 
 impl HostBatch {
+    #[track_caller]
     fn data(self) -> Result<Dataset> {
         match self.0 {
             Held::Set(d) => Ok(d),
@@ -100,11 +102,12 @@ impl Model {
     /// assert!((model.parameter("0.weight")?.as_f32().unwrap()[0] - 2.0).abs() < 0.1);
     /// # Ok::<(), gradus::Error>(())
     /// ```
+    #[track_caller]
     pub fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
         self.check_trains()?;
         let data = batch.into().data()?;
         let n = data.len();
-        self.program(&data, Purpose::Train, n)?;
+        self.program(&data, Purpose::Train, n).map_err(in_call("train_on_batch"))?;
         self.healed(|m| {
             while m.session.poll(Lane::Train, true)?.is_some() {}
             Ok(())
@@ -150,6 +153,7 @@ impl Model {
     }
 
     /// The loss and the metrics of a batch that the user made, with the weights as they are.
+    #[track_caller]
     pub fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
         let data = batch.into().data()?;
         let lines = self.healed(|m| {
@@ -157,18 +161,20 @@ impl Model {
             m.session.submit(handle, 1, m.looked)?;
             m.looked = m.looked.wrapping_add(1);
             Ok(m.session.poll(Lane::Look, true)?.unwrap_or_default())
-        })?;
+        });
+        let lines = lines.map_err(in_call("test_on_batch"))?;
         Ok(lines.first().map(|l| self.one_line(l, data.len())).unwrap_or_default())
     }
 
     /// What the model gives for a batch that the user made, `[rows, ..]`; of a general step the first output.
+    #[track_caller]
     pub fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
         let data = batch.into().data()?;
         let outputs = self.healed(|m| {
             let handle = m.look_by_hand(&data, Purpose::Predict)?;
             m.outputs(&data, &[(1, data.len(), handle)], None, 1)
-        })?;
-        first(outputs)
+        });
+        first(outputs.map_err(in_call("predict_on_batch"))?)
     }
 
     fn one_line(&self, line: &LogLine, rows: usize) -> Evaluation {

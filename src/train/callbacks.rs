@@ -26,6 +26,10 @@ pub use reduce_lr_on_plateau::ReduceLROnPlateau;
 pub use tensorboard::TensorBoard;
 pub use terminate_on_nan::TerminateOnNaN;
 
+/// What [`Callback::state`] is made of.
+#[doc(no_inline)]
+pub use serde_json;
+
 pub(super) use list::Callbacks;
 
 use super::Trainer;
@@ -90,7 +94,7 @@ impl Index<&str> for Logs {
 ///
 /// ```
 /// use gradus::prelude::*;
-/// use gradus::train::callbacks::{self, Callback, Logs};
+/// use gradus::train::callbacks::{self, Callback, Logs, serde_json};
 /// # use gradus::tensor::HostTensor;
 /// # let data = Dataset::new(HostTensor::f32([8, 2], vec![0.5; 16])?, HostTensor::f32([8, 1], vec![1.0; 8])?)?;
 ///

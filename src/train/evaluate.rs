@@ -1,4 +1,5 @@
 use super::feed::{Feed, Order};
+use super::inputs::in_call;
 use super::pace::Pace;
 use super::{Model, exact};
 use crate::data::Dataset;
@@ -113,7 +114,7 @@ impl Mean {
 impl Model {
     /// The loss and the metrics over a data set, in batches of `batch_size` rows; the last may be smaller.
     pub fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
-        self.healed(|m| m.evaluate_once(data, batch_size))
+        self.healed(|m| m.evaluate_once(data, batch_size)).map_err(in_call("evaluate"))
     }
 
     fn evaluate_once(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
@@ -146,8 +147,8 @@ impl Model {
         let outputs = self.healed(|m| {
             let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
             m.outputs(data, &parts, Some(feed), 1)
-        })?;
-        first(outputs)
+        });
+        first(outputs.map_err(in_call("predict"))?)
     }
 
     /// All outputs of a general step by name, in one pass; each `[rows, ..]`. The output of a module is called `output`.
@@ -155,8 +156,8 @@ impl Model {
         let outputs = self.healed(|m| {
             let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
             m.outputs(data, &parts, Some(feed), usize::MAX)
-        })?;
-        Ok(outputs.into_iter().collect())
+        });
+        Ok(outputs.map_err(in_call("predict_named"))?.into_iter().collect())
     }
 
     /// The first `most` outputs of these steps.

@@ -1,18 +1,24 @@
 //! `fit`: written with a [`Trainer`] and nothing else.
 
 use super::callbacks::{Callbacks, Logs};
+use super::inputs::{in_call, of_validation};
 use super::interrupt::Interrupt;
 use super::progress::{Bar, validation_text};
 use super::trainer::Progress;
 use super::{Checkpoint, Evaluation, Fit, History, Model, StepReport, Trainer};
 use crate::data::Dataset;
 use crate::error::Result;
+use crate::plan::Purpose;
 use std::time::Instant;
 
 pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
     let began = Instant::now();
     let bar = Bar::new(&fit, data.name());
-    let mut run = model.trainer(data, fit.clone())?;
+    let mut run = Trainer::new(model, data, fit.clone())?;
+    if let Some(set) = &fit.validation {
+        // before an epoch was trained for nothing
+        run.model.program(set, Purpose::Evaluate, validation_batch(&fit, set)).map_err(of_validation)?;
+    }
     let callbacks = Callbacks::start(&fit, &run)?;
     let _listening = Interrupt::listen();
     run.run.interruptible = true;
@@ -23,6 +29,11 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
     all.write()?;
     all.callbacks.train_end(&mut all.run)?;
     Ok(std::mem::take(&mut all.run.run.history))
+}
+
+/// Rows of a batch of validation.
+fn validation_batch(fit: &Fit, set: &Dataset) -> usize {
+    fit.batch_size.max(256).min(set.len())
 }
 
 struct Fitting<'a> {
@@ -93,7 +104,7 @@ impl Fitting<'_> {
         let mut logs = logs(epoch, report, &run.run.ended, run.run.ended_scale);
         let mut text = run.run.ended.to_string();
         if let Some(data) = &self.fit.validation {
-            let seen = run.evaluate(data, self.fit.batch_size.max(256).min(data.len()))?;
+            let seen = run.evaluate(data, validation_batch(&self.fit, data)).map_err(|e| of_validation(in_call("fit")(e)))?;
             for (n, v) in seen.iter() {
                 let name = format!("val_{n}");
                 run.run.history.push(&name, v);

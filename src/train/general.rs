@@ -160,10 +160,13 @@ impl StepOut {
 
 /// A whole step as a closure. See [`step`].
 #[derive(Debug, Clone, Copy)]
-pub struct StepFn<F>(F);
+pub struct StepFn<F>(F, &'static Location<'static>);
 
 /// A step of one's own: several inputs, several outputs, any loss. The closure is called once for each purpose and batch size, and must
 /// give the same parameters, outputs and metrics each time.
+///
+/// The first call is `compile`'s, for `predict`: the batch has the inputs that [`Compile`] declares and nothing else. Labels and other fields stand for
+/// nothing there, and **their shape is `[]`**: code that reads `batch["y"].shape()` asks [`Batch::get`] first.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -196,11 +199,12 @@ pub struct StepFn<F>(F);
 /// assert_eq!((outputs["class"].shape().dims(), outputs["size"].shape().dims()), (&[10, 3][..], &[10, 1][..]));
 /// # Ok::<(), gradus::Error>(())
 /// ```
+#[track_caller]
 pub fn step<F>(f: F) -> StepFn<F>
 where
     F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static,
 {
-    StepFn(f)
+    StepFn(f, Location::caller())
 }
 
 impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static> StepFn<F> {
@@ -225,6 +229,8 @@ pub(super) trait Describe: Send + Sync {
     fn config(&self) -> Option<Layer>;
     /// For listings.
     fn name(&self) -> &'static str;
+    /// The user's line that made it, if it is known.
+    fn line(&self) -> Option<&'static Location<'static>>;
 }
 
 impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync> Describe for StepFn<F> {
@@ -241,10 +247,14 @@ impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync> Describe for StepFn<F> {
     fn name(&self) -> &'static str {
         "step"
     }
+    fn line(&self) -> Option<&'static Location<'static>> {
+        Some(self.1)
+    }
 }
 
-/// The usual step: a module from `x` to its output, and the loss and metrics of the settings on that and `y`.
-pub(super) struct Supervised(pub Arc<dyn Module>);
+/// The usual step: a module from `x` to its output, and the loss and metrics of the settings on that and `y`. With the user's line that
+/// compiled it.
+pub(super) struct Supervised(pub Arc<dyn Module>, pub Option<&'static Location<'static>>);
 
 impl Describe for Supervised {
     fn step(&self, settings: &Compile, s: &Scope, batch: &Batch) -> StepOut {
@@ -256,8 +266,17 @@ impl Describe for Supervised {
             _ => None,
         };
         let Some((loss, y)) = labels else { return out };
+        let ty = |v: &Var| format!("{} {}", v.dtype(), v.shape());
+        let of = format!("of the output, {}, and the labels `y`, {}", ty(&output), ty(y));
+        let b = s.builder();
+        b.about(Some(format!("the loss `{}` {of}", loss.name())));
         let out = StepOut { loss: Some(loss.build_weighted(&output, y, batch.get("weight"))), ..out };
-        settings.metrics.iter().fold(out, |out, m| out.measure(m.clone(), &output, y))
+        let out = settings.metrics.iter().fold(out, |out, m| {
+            b.about(Some(format!("the metric `{}` {of}", m.name())));
+            out.measure(m.clone(), &output, y)
+        });
+        b.about(None);
+        out
     }
     fn refuses(&self, settings: &Compile) -> Option<(&'static str, &'static str, &'static str)> {
         settings.loss.is_none().then_some(("compile.loss", "there is none", "use `Compile::new(optimizer, loss)`"))
@@ -267,6 +286,9 @@ impl Describe for Supervised {
     }
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+    fn line(&self) -> Option<&'static Location<'static>> {
+        self.1
     }
 }
 

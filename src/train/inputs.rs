@@ -64,6 +64,21 @@ impl Compile {
     }
 }
 
+impl Compile {
+    /// Fields that are stored as integers stay so where the model takes them as integers, without a word of the data set's.
+    fn take_integers(&self, fields: &mut [Field]) {
+        for f in fields {
+            let taken = self.all_inputs().iter().any(|(n, _, dtype)| *n == f.name && *dtype == DType::U32);
+            f.keep_integer |= taken && f.stored != DType::F32 && as_stored(f);
+        }
+    }
+}
+
+/// Whether nothing is made of the field's values.
+fn as_stored(f: &Field) -> bool {
+    f.one_hot.is_none() && f.scale == 1.0 && f.shift == 0.0
+}
+
 impl Model {
     /// The fields of a batch: for `predict` the declared inputs, else all that the data has.
     pub(super) fn fields_of(&self, data: &Dataset, purpose: Purpose) -> Vec<Field> {
@@ -72,35 +87,47 @@ impl Model {
             let inputs = self.settings.all_inputs();
             fields.retain(|f| inputs.iter().any(|(n, ..)| *n == f.name));
         }
+        self.settings.take_integers(&mut fields);
         fields
     }
 
-    /// Fails unless the data has what the model takes.
+    /// Fails unless the data has what the model takes. The message begins with [`CALL`]: whoever calls puts its own name there.
     pub(super) fn check_data(&self, data: &Dataset, purpose: Purpose) -> Result<()> {
-        let (fields, inputs) = (data.fields(), self.settings.all_inputs());
+        let (fields, inputs) = (self.fields_of(data, purpose), self.settings.all_inputs());
         let at = || format!("the data set `{}`", data.name());
         let named = |n: &str| fields.iter().find(|f| f.name == n);
         let shaped = inputs.iter().all(|(n, s, _)| named(n).is_some_and(|f| f.out_row() == **s));
         if !shaped {
             let takes: Vec<String> = inputs.iter().map(|(n, s, _)| format!("{n} {s}")).collect();
-            let has: Vec<String> = fields.iter().map(|f| format!("{} {}", f.name, f.out_row())).collect();
+            let has: Vec<String> = data.fields().iter().map(|f| format!("{} {}", f.name, f.out_row())).collect();
             let problem = match (inputs.as_slice(), named("x")) {
                 ([("x", s, _)], Some(f)) => format!("a row of `{}` is {} and the model takes {s}", data.name(), f.out_row()),
                 _ => format!("a row of `{}` has {} and the model takes {}", data.name(), has.join(", "), takes.join(", ")),
             };
-            let help = "set `.input(..)` and `.input_named(..)` of Compile to the rows' shapes, or `.flatten()` the data set".into();
-            return Err(Error::ShapeMismatch { op: "fit".into(), problem, at: at(), help });
+            // what was given has the shape of a row
+            let bare = inputs.iter().find(|(n, s, _)| named(n).is_some_and(|f| f.out_row().batched(data.len()) == **s));
+            let help = match bare {
+                Some((n, s, _)) => format!("the first axis counts the rows: one row of `{n}` is {}", s.batched(1)),
+                None => "set `.input(..)` and `.input_named(..)` of Compile to the rows' shapes, or `.flatten()` the data set".into(),
+            };
+            return Err(Error::ShapeMismatch { op: CALL.into(), problem, at: at(), help });
         }
         for (name, _, dtype) in &inputs {
-            let found = named(name).map_or(*dtype, Field::out_dtype);
-            if found != *dtype {
-                return Err(Error::DTypeMismatch {
-                    op: "fit".into(),
-                    problem: format!("the field `{name}` gives {found} and the model takes {dtype}"),
-                    at: at(),
-                    help: "indices need `.integers()` on the data set and `.input_dtype(DType::U32)` or `.indices_named(..)` on Compile, numbers neither".into(),
-                });
-            }
+            let Some(f) = named(name).filter(|f| f.out_dtype() != *dtype) else { continue };
+            let (problem, help) = match (dtype, f.stored) {
+                (DType::U32, DType::F32) => {
+                    (format!("the field `{name}` is stored as f32 and the model takes u32"), "give indices as `HostTensor::u32` or `u8`")
+                }
+                (DType::U32, _) => (
+                    format!("the data set makes f32 of the field `{name}` and the model takes u32"),
+                    "indices go to the model as they are stored: leave `scale`, `shift` and `one_hot` away",
+                ),
+                _ => (
+                    format!("the field `{name}` gives {} and the model takes {dtype}", f.out_dtype()),
+                    "declare indices by `.input_dtype(DType::U32)` or `.indices_named(..)` on Compile, or leave `.integers()` away",
+                ),
+            };
+            return Err(Error::DTypeMismatch { op: CALL.into(), problem, at: at(), help: help.into() });
         }
         if purpose != Purpose::Predict && self.settings.loss.is_some() && !data.has_labels() {
             return Err(Error::Unsupported {
@@ -111,4 +138,36 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// Stands for the call that the user made: [`in_call`] puts its name there.
+const CALL: &str = "fit";
+
+/// The error as the user of this call meets it. What is checked deep within does not know who asked.
+pub(super) fn in_call(call: &str) -> impl Fn(Error) -> Error {
+    move |mut e| {
+        match &mut e {
+            Error::ShapeMismatch { op, .. } | Error::DTypeMismatch { op, .. } if op == CALL => *op = call.into(),
+            Error::InvalidConfig { faults } => {
+                faults.iter_mut().filter(|f| f.key == "fit.batch_size").for_each(|f| f.key = format!("{call}.batch_size"));
+            }
+            _ => {}
+        }
+        e
+    }
+}
+
+/// The error of a data set that `fit` was given to validate on.
+pub(super) fn of_validation(mut e: Error) -> Error {
+    if let Error::ShapeMismatch { at, .. }
+    | Error::DTypeMismatch { at, .. }
+    | Error::Unsupported { at, .. }
+    | Error::NotFound { at, .. }
+    | Error::LabelOutOfRange { at, .. }
+    | Error::IndexOutOfRange { at, .. }
+    | Error::DataSource { at, .. } = &mut e
+    {
+        *at = at.replace("the data set `", "the validation set `");
+    }
+    e
 }

@@ -1,6 +1,7 @@
 //! What a model holds and makes on the way: gradients, and the outputs of its layers.
 
 use super::Model;
+use super::inputs::in_call;
 use super::step::build;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -69,16 +70,16 @@ impl Model {
     /// assert!(h.as_f32().unwrap().iter().all(|v| *v >= 0.0));
     /// # Ok::<(), gradus::Error>(())
     /// ```
+    #[track_caller]
     pub fn activation(&mut self, name: &str, x: &HostTensor) -> Result<HostTensor> {
-        let rows = Dataset::unlabelled(x.clone())?;
-        let indices = self.settings.input_dtype == DType::U32;
-        self.activation_of_rows(name, &if indices { rows.integers() } else { rows })
+        let rows = Dataset::unlabelled(x.clone())?.named("batch");
+        self.activation_of_rows(name, &rows)
     }
 
     /// As [`Model::activation`], for every row of a data set, in batches of `batch_size`; what the data set makes of its values (`scale`,
     /// `flatten`) is applied. The layer must give one row for each row of the batch.
     pub fn activation_over(&mut self, name: &str, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
-        super::Fit::new().batch_size(batch_size).check()?;
+        super::Fit::new().batch_size(batch_size).check().map_err(in_call("activation_over"))?;
         let (mut reals, mut integers, mut row) = (Vec::new(), Vec::new(), Shape::default());
         let mut left = Some(data.clone());
         while let Some(rest) = left {
@@ -108,7 +109,7 @@ impl Model {
 
     fn activation_of_rows(&mut self, name: &str, rows: &Dataset) -> Result<HostTensor> {
         rows.check()?;
-        self.check_data(rows, Purpose::Predict)?;
+        self.check_data(rows, Purpose::Predict).map_err(in_call("activation"))?;
         let fields = self.fields_of(rows, Purpose::Predict);
         let built = build(&*self.module, &self.settings, Purpose::Predict, rows.len(), &fields)?;
         let mut known: Vec<(String, Option<Value>)> = built.layers.iter().map(|l| (l.name.clone(), l.value)).collect();

@@ -39,6 +39,7 @@ mod slot_tests;
 mod spikes;
 mod step;
 mod trainer;
+mod transfer;
 mod update;
 mod weights;
 mod windows;

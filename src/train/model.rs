@@ -2,6 +2,7 @@ use super::diagnose::Probed;
 use super::evaluate::Measure;
 use super::feed::{Place, Resident};
 use super::general::{Describe, Supervised};
+use super::inputs::in_call;
 use super::pace::Pace;
 use super::parameters::ParameterWords;
 use super::recover::Recovery;
@@ -14,17 +15,21 @@ use crate::graph::Field;
 use crate::kernels::Kernel;
 use crate::nn::{LayerRow, Module, ParameterSpec, Penalized};
 use crate::optim::Group;
-use crate::plan::{Arena, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan};
+use crate::plan::{
+    Arena, ArenaEntry, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan,
+};
 use crate::tensor::Shape;
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::panic::Location;
 use std::sync::Arc;
 
 /// `net.compile(settings)`, for every [`Module`].
 pub trait ModuleExt: Module + Sized {
     /// Makes a model: checks it, draws its initial weights, and puts them on the device.
+    #[track_caller]
     fn compile(self, settings: Compile) -> Result<Model> {
-        Model::new(Arc::new(Supervised(Arc::new(self))), settings)
+        Model::new(Arc::new(Supervised(Arc::new(self), Some(Location::caller()))), settings)
     }
 }
 impl<M: Module> ModuleExt for M {}
@@ -156,22 +161,22 @@ impl Model {
 
     /// A loop of one's own over the data.
     pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
-        Trainer::new(self, data, fit)
+        Trainer::new(self, data, fit).map_err(in_call("trainer"))
     }
 
     /// Plans training on this data now, which is otherwise done on first use: memory errors and [`Program::explain`] come from here. All
     /// memory that training will need is taken now; when it is not there nothing changes, and a smaller batch can be tried.
     pub fn prepare(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
-        self.prepared(data, Purpose::Train, batch_size)
+        self.prepared(data, Purpose::Train, batch_size).map_err(in_call("prepare"))
     }
 
     /// As [`Model::prepare`], for `evaluate` on this data.
     pub fn prepare_evaluation(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
-        self.prepared(data, Purpose::Evaluate, batch_size)
+        self.prepared(data, Purpose::Evaluate, batch_size).map_err(in_call("prepare_evaluation"))
     }
 
     /// The program of full batches; that of the ragged one is made ready too.
-    fn prepared(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<Arc<Program>> {
+    pub(super) fn prepared(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<Arc<Program>> {
         Fit::new().batch_size(batch_size).check()?;
         let (n, batch) = (data.len(), batch_size.min(data.len()));
         for rows in [batch, n % batch].into_iter().filter(|r| *r > 0) {
@@ -182,7 +187,7 @@ impl Model {
 
     /// The training step on this data as Graphviz DOT.
     pub fn to_dot(&self, data: &Dataset, batch_size: usize) -> Result<String> {
-        let built = build(&*self.module, &self.settings, Purpose::Train, batch_size, &data.fields())?;
+        let built = build(&*self.module, &self.settings, Purpose::Train, batch_size, &self.fields_of(data, Purpose::Train))?;
         Ok(built.step.simplified()?.graph.to_dot())
     }
 
@@ -229,15 +234,17 @@ impl Model {
         (self.programs.len(), pipelines.len())
     }
 
-    /// The layers with their output shapes and parameters, the input first.
+    /// The layers with their output shapes and parameters, and whether these are trained (`yes`, `no`, `part`), the input first.
     pub fn summary(&self) -> String {
         let batch = |s: &Shape| {
             let rest: Vec<String> = s.dims().iter().skip(1).map(|d| d.to_string()).collect();
             format!("[batch, {}]", rest.join(", "))
         };
-        let mut out = format!("{:<24} {:<14} {:<22} {:>12}\n", "layer", "kind", "output", "parameters");
+        let mut out = format!("{:<24} {:<14} {:<22} {:>12}  trained\n", "layer", "kind", "output", "parameters");
         let line = |out: &mut String, name: &str, kind: &str, shape: String, n: usize| {
-            let _ = writeln!(out, "{name:<24} {kind:<14} {shape:<22} {:>12}", human_count(n as u64));
+            let trained = if n == 0 { "" } else { self.trained(name) };
+            let text = format!("{name:<24} {kind:<14} {shape:<22} {:>12}  {trained}", human_count(n as u64));
+            let _ = writeln!(out, "{}", text.trim_end());
         };
         for (name, row, _) in self.settings.all_inputs() {
             line(&mut out, if name == "x" { "input" } else { name }, "", batch(&row.batched(1)), 0);
@@ -259,6 +266,18 @@ impl Model {
         }
         let _ = write!(out, ", {} KiB", self.arena.count() * 4 / 1024);
         out
+    }
+
+    /// Whether the parameters of this layer, and of those within it, are trained: `yes`, `no` or `part`.
+    fn trained(&self, layer: &str) -> &'static str {
+        let within = |e: &&ArenaEntry| self.layers.is_empty() || e.name.strip_prefix(layer).is_some_and(|n| n.starts_with('.'));
+        let frozen: Vec<bool> = self.arena.entries.iter().filter(within).map(|e| e.frozen).collect();
+        match (frozen.contains(&false), frozen.contains(&true)) {
+            (true, false) => "yes",
+            (false, true) => "no",
+            (true, true) => "part",
+            (false, false) => "",
+        }
     }
 
     /// The program for a purpose over data of this layout; planned on first use.

@@ -1,11 +1,12 @@
 //! Where the time of a training step goes.
 
+use super::inputs::in_call;
 use super::{Fit, Model, Trainer};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::kernels::Access;
 use crate::kernels::words::{PARTIALS, STATE_WORDS};
-use crate::plan::{BufferId, Clock, Handle, Lane, Phase, Program, human_bytes, human_count};
+use crate::plan::{BufferId, Clock, Handle, Lane, Phase, Program, Purpose, human_bytes, human_count};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -179,7 +180,7 @@ impl Model {
     }
 
     fn profile_once(&mut self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
-        let program = self.prepare(data, batch_size)?;
+        let program = self.prepared(data, Purpose::Train, batch_size).map_err(in_call("profile"))?;
         let mut saved = Vec::new();
         for (id, words) in kept(&program) {
             saved.push((id, self.session.read(id, 0, words)?));

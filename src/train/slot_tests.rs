@@ -16,7 +16,7 @@ const PROFILES: [Profile; 3] = [Profile::Software, Profile::Lanes8, Profile::Gpu
 /// The program of a classifier of 10 classes, labels one-hot.
 fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batch: usize, purpose: Purpose, profile: Profile) -> Program {
     let settings = Compile::new(optimizer, CrossEntropy::new()).input([inputs]).metric(Accuracy::new());
-    let module: Arc<dyn Describe> = Arc::new(Supervised(Arc::new(net)));
+    let module: Arc<dyn Describe> = Arc::new(Supervised(Arc::new(net), None));
     let x = input_fields(&settings).remove(0);
     let y = Field { name: "y".into(), stored: DType::U8, row: [].into(), scale: 1.0, shift: 0.0, keep_integer: false, one_hot: Some(10) };
     let fields = if purpose == Purpose::Predict { vec![x] } else { vec![x, y] };

@@ -70,6 +70,7 @@ pub(super) fn build_with(
 ) -> Result<Built> {
     let mut probed = Vec::new();
     let builder = Builder::new();
+    builder.on_line(module.line());
     let optimizer = settings.optimizer.clone();
     let scope = Scope::root_with(&builder, purpose == Purpose::Train, move |name| optimizer.freezes(name));
     let given = Batch::new(&builder, purpose, batch, fields);
@@ -191,7 +192,7 @@ impl Look<'_> {
         Err(Error::ShapeMismatch {
             op: format!("the output `{name}`"),
             problem: format!("it has the shape {shape} for a batch of {}", self.batch.len()),
-            at: place(self.graph.nodes[value.node].place),
+            at: self.builder.place(self.graph.nodes[value.node].place),
             help: "the first axis of an output is the batch".into(),
         })
     }
@@ -215,7 +216,7 @@ impl Look<'_> {
         Err(Error::ShapeMismatch {
             op,
             problem: format!("a {what} has one f32 element, this one is {} {}", ty.dtype, ty.shape),
-            at: place(at.unwrap_or(self.graph.nodes[value.node].place)),
+            at: self.builder.place(at.unwrap_or(self.graph.nodes[value.node].place)),
             help: "end it with `.mean()` or `.sum()`".into(),
         })
     }

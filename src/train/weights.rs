@@ -19,7 +19,7 @@ pub(super) const META: &str = "gradus";
 pub(super) const FORMAT: u32 = 2;
 
 /// Name, shape, little-endian values, their dtype.
-type Tensor = (String, Vec<usize>, Vec<u8>, Dtype);
+pub(super) type Tensor = (String, Vec<usize>, Vec<u8>, Dtype);
 
 /// How to load weights: strictly, unless told otherwise. Patterns are globs over full names: `*` any text, `?` one character.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -150,7 +150,7 @@ impl Model {
 
     /// As [`Model::load_on`], with the module given again.
     pub fn load_with(module: impl Module, path: impl AsRef<Path>, device: Device) -> Result<Model> {
-        Self::read(path.as_ref(), Some(Arc::new(Supervised(Arc::new(module)))), device)
+        Self::read(path.as_ref(), Some(Arc::new(Supervised(Arc::new(module), None))), device)
     }
 
     pub(super) fn read(path: &Path, module: Option<Arc<dyn Describe>>, device: Device) -> Result<Model> {
@@ -174,7 +174,7 @@ impl Model {
         let meta: Meta = serde_json::from_value(value).map_err(|e| bad_file(path, &e.to_string(), "its metadata", "it was damaged"))?;
         let module: Arc<dyn Describe> = match (module, meta.model) {
             (Some(m), _) => m,
-            (None, Some(layer)) => Arc::new(Supervised(layer.build().into())),
+            (None, Some(layer)) => Arc::new(Supervised(layer.build().into(), None)),
             (None, None) => {
                 return Err(bad_file(
                     path,
@@ -205,7 +205,7 @@ impl Model {
     }
 
     /// All parameters and buffers as little-endian bytes.
-    fn parameter_tensors(&mut self) -> Result<Vec<Tensor>> {
+    pub(super) fn parameter_tensors(&mut self) -> Result<Vec<Tensor>> {
         let words = self.read_parameters()?;
         let parameters = self.arena.entries.iter().map(|e| tensor(&e.name, e, words.get(e)));
         let buffers = self.face.buffers.iter().zip(&self.arena.buffers).map(|(b, e)| buffer_tensor(b, words.buffer(e)));
@@ -246,7 +246,7 @@ impl Model {
     }
 
     /// The parameters with the file's tensors in place.
-    fn match_weights(&mut self, path: &Path, file: &SafeTensors<'_>, how: &Load) -> Result<(ParameterWords, LoadReport)> {
+    pub(super) fn match_weights(&mut self, path: &Path, file: &SafeTensors<'_>, how: &Load) -> Result<(ParameterWords, LoadReport)> {
         let mut words = self.read_parameters()?;
         let mut report = LoadReport::default();
         let (mut unexpected, mut wrong_shape) = (Vec::new(), Vec::new());

@@ -10,7 +10,8 @@ impl Dataset {
     /// `sum w_i l_i / rows`: a row of weight 2 counts as the row twice, one of weight 0 not at all. Metrics do not look at it. A set made by
     /// [`Dataset::from_fields`] with a field of that name has weights too.
     ///
-    /// Fails unless there is one number, finite and 0 or above, for each row of the stored tensors, and if there is such a field.
+    /// Fails unless there is one number, finite and 0 or above, for each row of this set (after `take` and `split_at` these are its own), and if there is such
+    /// a field.
     ///
     /// ```
     /// use gradus::data::Dataset;
@@ -25,8 +26,8 @@ impl Dataset {
     #[track_caller]
     pub fn weights(mut self, weights: HostTensor) -> Result<Self> {
         let at = place(Location::caller());
-        let rows = self.sources.first().map_or(0, |s| s.len());
-        let help = "give one f32 for each row that the set was made of, 0 or above".to_string();
+        let rows = self.len();
+        let help = "give one f32 for each row of this set, 0 or above".to_string();
         let wrong = |problem| Error::ShapeMismatch { op: "Dataset::weights".into(), problem, at: at.clone(), help: help.clone() };
         let shape = weights.shape().clone();
         if weights.dtype() != DType::F32 || shape.dims().first() != Some(&rows) || shape.size() != rows {
@@ -39,9 +40,19 @@ impl Dataset {
         if self.position("weight").is_some() {
             return Err(wrong("the set has a field `weight` already".into()));
         }
+        let stored = self.sources.first().map_or(0, |s| s.len());
+        let weights = if rows == stored {
+            weights
+        } else {
+            // a source has all rows: those of other sets are never asked for
+            let mut all = vec![0.0; stored];
+            all[self.rows.clone()].copy_from_slice(weights.as_f32().unwrap_or_default());
+            HostTensor::f32([stored], all)?
+        };
         self.looks.push(Look::new("weight", &weights));
         let weights: Arc<dyn super::Source> = Arc::new(weights);
         self.sources = self.sources.iter().cloned().chain([weights]).collect();
+        self.own = super::nothing_yet(self.sources.len());
         Ok(self)
     }
 }

@@ -29,7 +29,7 @@ impl Agreement {
     pub fn of(model: &Model, data: &Dataset, fit: &Fit) -> Result<Self> {
         let c = &model.settings;
         let optimizer = serde_json::to_value(&c.optimizer).unwrap_or_default();
-        let fields: Vec<String> = data.fields().iter().map(field).collect();
+        let fields: Vec<String> = model.fields_of(data, Purpose::Train).iter().map(field).collect();
         let settings = [
             ("compile.optimizer", json!(optimizer.get("name"))),
             ("compile.optimizer, moments it keeps", json!(model.rule.moments)),
