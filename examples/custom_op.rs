@@ -8,6 +8,7 @@ use gradus::prelude::*;
 use gradus::reference::{Data, evaluate};
 use gradus::tensor::HostTensor;
 use std::collections::HashMap;
+use std::io::Write;
 
 /// `[.., features]` and `[features]` to `[.., features]`.
 struct Snake;
@@ -84,26 +85,35 @@ fn compiled(snake: bool, device: Device) -> gradus::Result<Model> {
     network(snake).compile(Compile::new(Adam::new(3e-3), Mse::new()).input([1]).device(device).seed(1))
 }
 
+/// Prints a line. A reader who has seen enough (`| head`) is no fault.
+fn show(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 fn main() -> gradus::Result<()> {
     let (seen, beyond) = (wave(-5.0, 5.0, 512)?, wave(5.0, 7.0, 128)?);
     let device = Device::best()?;
-    println!("device: {device}");
+    show(&format!("device: {device}"));
 
     let mut model = compiled(true, device.clone())?;
     let program = model.prepare(&seen, 64)?;
     for line in program.explain().lines().filter(|l| l.contains("snake")) {
-        println!("{line}");
+        show(line);
     }
     for (name, snake) in [("relu", false), ("snake", true)] {
         let mut model = compiled(snake, device.clone())?;
         model.fit(&seen, Fit::new().epochs(300).batch_size(64).verbose(0))?;
         let (inside, outside) = (model.evaluate(&seen, 128)?["loss"], model.evaluate(&beyond, 128)?["loss"]);
-        println!("{name:5}  mean squared error {inside:.4} where it was trained, {outside:.4} beyond");
+        show(&format!("{name:5}  mean squared error {inside:.4} where it was trained, {outside:.4} beyond"));
         if snake {
             let a = model.parameter("act1.a")?.to_f64();
-            println!("       frequencies from {:.2} to {:.2}", a.iter().fold(9.0, |m, v| v.min(m)), a.iter().fold(0.0, |m, v| v.max(m)));
+            show(&format!(
+                "       frequencies from {:.2} to {:.2}",
+                a.iter().fold(9.0, |m, v| v.min(m)),
+                a.iter().fold(0.0, |m, v| v.max(m))
+            ));
             let off = distance(&mut model, &beyond)?;
-            println!("       the device is off the reference by at most {off:.1e}");
+            show(&format!("       the device is off the reference by at most {off:.1e}"));
             assert!(off < 1e-3, "the kernel and the reference disagree");
         }
     }

@@ -11,6 +11,7 @@ use gradus::expr::Activation;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use std::fmt::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Pixels of a side, as MNIST has them.
@@ -58,7 +59,8 @@ fn main() -> Result<()> {
     let input = HostTensor::u8([1, SIDE * SIDE], digit.pixels.clone())?;
     let output = model.predict(&Dataset::unlabelled(input)?.scale(1.0 / 255.0), 1)?;
     let probabilities = output.as_f32().context("the model gives no real numbers")?;
-    print!("{}\n{}\n{}", digit.whence, drawn(&digit.pixels), verdict(probabilities, digit.label));
+    // a reader who has seen enough (`| head`) is no fault
+    let _ = write!(std::io::stdout(), "{}\n{}\n{}", digit.whence, drawn(&digit.pixels), verdict(probabilities, digit.label));
     Ok(())
 }
 
@@ -99,7 +101,7 @@ fn model(file: &Path, activation: Activation, device: Device) -> Result<Model> {
     let settings = Compile::new(Adam::default(), CrossEntropy::new()).input([SIDE * SIDE]).device(device);
     let mut model = net.add(Softmax).compile(settings)?;
     model.load_weights(file, Load::new())?;
-    eprintln!("activations: {} (the file does not say which; --activation NAME)", activation.name());
+    let _ = writeln!(std::io::stderr(), "activations: {} (the file does not say which; --activation NAME)", activation.name());
     Ok(model)
 }
 

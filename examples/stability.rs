@@ -17,6 +17,7 @@ use clap::Parser;
 use gradus::nn::{Fan, Gain};
 use gradus::prelude::*;
 use std::fmt::Write;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 const LAYERS: usize = 20;
@@ -176,15 +177,20 @@ fn plot(_: &[Seen], _: &std::path::Path) -> Result<()> {
     anyhow::bail!("a picture needs the feature: cargo run --release --features plot --example stability -- --plot FILE")
 }
 
+/// Prints a line. A reader who has seen enough (`| head`) is no fault.
+fn show(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 fn main() -> Result<()> {
     let flags = Flags::parse();
     let device = flags.device.as_deref().map_or_else(Device::best, Device::select)?;
     let digits = digits()?;
-    println!("{LAYERS} layers of {WIDTH} before training, {DIGITS} digits ({}), on {device}\n", digits.name());
+    show(&format!("{LAYERS} layers of {WIDTH} before training, {DIGITS} digits ({}), on {device}\n", digits.name()));
     let seen = all(&device, &digits, flags.seed)?;
-    println!("{}", table(&seen, "Deviation of what each layer gives", |s| &s.deviation));
-    println!("{}", table(&seen, "Norm of the gradient at each layer", |s| &s.gradient));
-    print!("{}", summary(&seen));
+    show(&table(&seen, "Deviation of what each layer gives", |s| &s.deviation));
+    show(&table(&seen, "Norm of the gradient at each layer", |s| &s.gradient));
+    show(summary(&seen).trim_end());
     flags.plot.map_or(Ok(()), |file| plot(&seen, &file))
 }
 

@@ -4,6 +4,7 @@ mod culprit;
 
 pub use culprit::{Culprit, OperandRange};
 
+use crate::terminal::plain;
 use std::fmt;
 use std::panic::Location;
 use std::path::PathBuf;
@@ -33,6 +34,28 @@ pub struct WrongShape {
     pub found: Vec<usize>,
 }
 
+/// The enum as it stands, and its texts: what `thiserror` would make of them, with all control characters escaped. Names out of files and from the network
+/// stand in errors, and errors are printed on terminals.
+macro_rules! with_texts {
+    ($(#[$attribute:meta])* pub enum $name:ident { $(
+        $(#[doc = $doc:literal])*
+        #[error($($text:tt)*)]
+        $variant:ident { $($field:ident: $type:ty),* $(,)? },
+    )* }) => {
+        $(#[$attribute])*
+        pub enum $name { $($(#[doc = $doc])* $variant { $($field: $type),* },)* }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $($name::$variant { $($field),* } => plain(format_args!($($text)*)).fmt(f),)*
+                }
+            }
+        }
+    };
+}
+
+with_texts! {
 /// Everything that can go wrong in gradus.
 ///
 /// The text of an error has three parts: what happened, where, and what to do. [`Error::code`] is stable across versions.
@@ -85,6 +108,10 @@ pub enum Error {
         "the source of the field `{field}` failed: {problem}\n  where: {at}\n  help: this comes from the data's own source; mend it there, or look whether what it reads from is still there"
     )]
     DataSource { field: String, problem: String, at: String },
+
+    /// A callback of the user's that failed by its own account: [`Error::callback`] makes one.
+    #[error("the callback `{name}` failed: {problem}\n  where: {at}\n  help: this comes from the callback itself; mend it there, or leave it out of `Fit::callback`")]
+    Callback { name: String, problem: String, at: String },
 
     /// A class label that the model has no output for.
     #[error("label {label} of row {row} is out of range\n  where: {at}\n  help: the model has {classes} outputs, so labels run from 0 to {}; check the data or the last layer", classes.saturating_sub(1))]
@@ -140,6 +167,10 @@ pub enum Error {
     )]
     BadShader { op: String, problem: String, at: String },
 
+    /// A custom op whose twin on the CPU failed or panicked, or whose results have other sizes than it announced.
+    #[error("the custom op `{op}` failed: {problem}\n  where: {at}\n  help: this comes from the op itself; mend its `reference`, its `cpu` or its `infer`")]
+    CustomOp { op: String, problem: String, at: String },
+
     /// The loss became NaN or infinite: that step and all later ones changed nothing. Where the loss is scaled many updates were skipped before.
     #[error(
         "the loss is not finite ({loss}) at step {step}{}{}\n  where: epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate or check the data for NaN or huge values; `Fit::detect_anomaly` names the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default(), incurable(*scale)
@@ -160,6 +191,7 @@ pub enum Error {
     /// A combination that this version cannot do.
     #[error("{what} is not possible here\n  where: {at}\n  help: {help}")]
     Unsupported { what: String, at: String, help: String },
+}
 }
 
 /// As the message: `fn main() -> gradus::Result<()>` prints errors this way.
@@ -209,6 +241,24 @@ impl Error {
         self
     }
 
+    /// What a callback of one's own returns when something of its own fails, in the user's words. `fit` adds the callback's name and ends with it.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus::train::callbacks;
+    /// # use gradus::tensor::HostTensor;
+    /// # let data = Dataset::new(HostTensor::f32([8, 2], vec![0.5; 16])?, HostTensor::f32([8, 1], vec![1.0; 8])?)?;
+    /// # let mut model = Sequential::new().add(Linear::new(1)).compile(Compile::new(Sgd::new(0.1), Mse::new()).input([2]).device(Device::cpu()))?;
+    /// let note = callbacks::on_epoch_end("note", |_, _| std::fs::write("/no/such/folder/note", "").map_err(gradus::Error::callback));
+    /// let e = model.fit(&data, Fit::new().verbose(0).callback(note)).unwrap_err();
+    /// assert!(e.to_string().starts_with("the callback `note` failed: "));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn callback(problem: impl fmt::Display) -> Self {
+        Error::Callback { name: String::new(), problem: problem.to_string(), at: place(Location::caller()) }
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Error::Io { action, path: path.into(), source }
     }
@@ -255,6 +305,7 @@ codes! {
     BadData = "bad-data",
     DataNotFound = "data-not-found",
     DataSource = "data-source",
+    Callback = "callback",
     LabelOutOfRange = "label-out-of-range",
     IndexOutOfRange = "index-out-of-range",
     WeightMismatch = "weight-mismatch",
@@ -267,6 +318,7 @@ codes! {
     OutOfMemory = "out-of-memory",
     DeviceFault = "device-fault",
     BadShader = "bad-shader",
+    CustomOp = "custom-op",
     NonFiniteLoss = "non-finite-loss",
     NonFiniteGradient = "non-finite-gradient",
     NotFound = "not-found",
@@ -314,6 +366,12 @@ pub(crate) fn site(layer: &str, l: &Location<'_>) -> String {
         (false, true) => format!("layer `{layer}`"),
         (false, false) => format!("layer `{layer}`, {}", place(l)),
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
 }
 
 fn gives(available: u64) -> String {

@@ -21,6 +21,7 @@ pub mod plan;
 pub mod reference;
 pub mod rng;
 pub mod tensor;
+mod terminal;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -23,6 +23,7 @@ fn all() -> Vec<Error> {
         Error::BadData { path: "f".into(), offset: 7, problem: s(), help: s() },
         Error::DataNotFound { problem: s(), looked: vec![s()], help: s() },
         Error::DataSource { field: s(), problem: s(), at: s() },
+        Error::Callback { name: s(), problem: s(), at: s() },
         Error::LabelOutOfRange { label: 3, row: 1, classes: 2, at: s() },
         Error::IndexOutOfRange { index: 3, row: 1, size: 2, at: s() },
         Error::WeightMismatch { path: "f".into(), missing: vec![s()], unexpected: vec![s()], wrong_shape, help: s() },
@@ -35,6 +36,7 @@ fn all() -> Vec<Error> {
         Error::OutOfMemory { what: s(), needed: 2, available: 1, biggest: vec![s()], help: s() },
         Error::DeviceFault { what: s(), problem: s(), device: s() },
         Error::BadShader { op: s(), problem: s(), at: s() },
+        Error::CustomOp { op: s(), problem: s(), at: s() },
         Error::NonFiniteLoss { step: 1, epoch: 1, loss: f32::NAN, scale: None, cause: None },
         Error::NonFiniteGradient { step: 1, epoch: 1, norm: f32::NAN, parameter: s(), scale: None, cause: None },
         Error::NotFound { what: s(), name: s(), at: s(), known: vec![] },
@@ -76,4 +78,31 @@ fn the_page_tells_of_every_code() {
             other => panic!("{code}: a program in {other}"),
         }
     }
+}
+
+/// Whatever names hold, an error drives no terminal.
+#[test]
+fn control_characters_are_escaped() {
+    let hostile = || "a\u{1b}]0;owned\u{7}\u{9b}2J\r".to_string();
+    let e = Error::WeightMismatch {
+        path: hostile().into(),
+        missing: vec![hostile()],
+        unexpected: vec![hostile()],
+        wrong_shape: vec![],
+        help: hostile(),
+    };
+    for text in
+        [e.to_string(), format!("{e:?}"), Error::NotFound { what: hostile(), name: hostile(), at: hostile(), known: vec![] }.to_string()]
+    {
+        assert!(text.contains("a\\u{1b}]0;owned\\u{7}\\u{9b}2J\\r"), "{text}");
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    }
+}
+
+/// An `Io` error has the system's as its source, and no other has one.
+#[test]
+fn sources() {
+    use std::error::Error as _;
+    let with: Vec<&str> = all().iter().filter(|e| e.source().is_some()).map(|e| e.code()).collect();
+    assert_eq!(with, ["io"]);
 }

@@ -135,3 +135,31 @@ fn data_counts() {
         SUITE.ran(1);
     }
 }
+
+/// Nothing by itself: the part of the child.
+#[test]
+fn as_a_child() {
+    if std::env::var_os("GRADUS_TEST_CHILD").is_none() {
+        return;
+    }
+    // 3.6 GB of weights
+    let net = Sequential::new().add(Linear::new(30_000));
+    let settings = Compile::new(Sgd::new(0.1), Mse::new()).input([30_000]).device(Device::cpu_threads(1));
+    let (needed, available) = refused(net.compile(settings), &[]);
+    println!("\nneeded {needed} of {available}");
+}
+
+/// What `ulimit -v` leaves is asked before it is taken, and told as it is.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_own_limit() {
+    let script = "ulimit -v 3000000 && exec \"$0\" --exact as_a_child --nocapture";
+    let mut run = std::process::Command::new("sh");
+    run.args(["-c", script]).arg(std::env::current_exe().unwrap()).env("GRADUS_TEST_CHILD", "1");
+    let out = run.output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let line = text.lines().find_map(|l| l.strip_prefix("needed ")).unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&out.stderr)));
+    let (needed, available) = line.split_once(" of ").unwrap();
+    let (needed, available): (u64, u64) = (needed.parse().unwrap(), available.parse().unwrap());
+    assert!(available < needed && (1_000_000_000..3_072_000_000).contains(&available), "{line}");
+}

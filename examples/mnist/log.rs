@@ -1,8 +1,14 @@
 //! What training showed.
 
+use crate::report::tell;
 use gradus::prelude::{Dataset, Evaluation, History};
 use gradus::train::StepReport;
 use std::time::{Duration, Instant};
+
+/// NaN where there is no such metric.
+fn value(of: &Evaluation, name: &str) -> f64 {
+    of.get(name).unwrap_or(f64::NAN)
+}
 
 /// Values an epoch, from `fit` or from a loop of one's own, and times.
 pub struct Log {
@@ -57,7 +63,7 @@ impl Log {
         self.warm.get_or_insert(self.since);
         self.losses.get_or_insert_default().extend(&r.losses);
         let rows = r.rows as f64;
-        for (sum, value) in self.sums.iter_mut().zip([1.0, r.metrics["loss"], r.metrics["accuracy"]]) {
+        for (sum, value) in self.sums.iter_mut().zip([1.0, r.metrics["loss"], value(&r.metrics, "accuracy")]) {
             *sum += rows * value;
         }
     }
@@ -66,14 +72,15 @@ impl Log {
     pub fn end_epoch(&mut self, seen: Evaluation) {
         let [rows, loss, accuracy] = std::mem::take(&mut self.sums);
         let mut text = format!("step {}", self.steps());
-        let values = [("loss", loss / rows), ("accuracy", accuracy / rows), ("val_loss", seen["loss"]), ("val_accuracy", seen["accuracy"])];
+        let values =
+            [("loss", loss / rows), ("accuracy", accuracy / rows), ("val_loss", seen["loss"]), ("val_accuracy", value(&seen, "accuracy"))];
         let lists = [&mut self.train_loss, &mut self.train_accuracy, &mut self.test_loss, &mut self.test_accuracy];
         // NaN stands for what there is not: no steps, no such metric
         for (list, (name, value)) in lists.into_iter().zip(values).filter(|(_, (_, v))| !v.is_nan()) {
             list.push(value);
             text += &format!("  {name} {value:.4}");
         }
-        eprintln!("{text}{}", if self.synthetic { "  (synthetic)" } else { "" });
+        tell(&format!("{text}{}", if self.synthetic { "  (synthetic)" } else { "" }));
         self.since = Instant::now();
     }
 }

@@ -46,10 +46,9 @@ fn run(flags: &Flags, started: Instant) -> Result<()> {
     report.model(&recipe, &model, &program);
     flags.look_inside(&recipe, &mut model, &train, &test)?;
 
-    let fit = recipe.fit.clone().validation(&test);
     let log = match flags.steps {
-        None => Log::of_fit(Instant::now(), model.fit(&train, fit)?),
-        Some(most) => some_steps(&mut model, &train, &test, fit, most)?,
+        None => Log::of_fit(Instant::now(), model.fit(&train, recipe.fit.clone().validation(&test))?),
+        Some(most) => some_steps(&mut model, &train, &test, recipe.fit.clone(), most)?,
     };
     if recipe.ema.is_some() {
         model.swap_ema()?;

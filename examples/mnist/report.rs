@@ -28,7 +28,7 @@ pub fn exit(outcome: Result<()>) -> ExitCode {
         Some(e) => (e.to_string(), e.code()),
         None => (format!("{e:#}"), ""),
     };
-    eprintln!("error: {text}");
+    tell(&format!("error: {text}"));
     ExitCode::from(if matches!(code, "unknown-choice" | "invalid-config" | "bad-recipe") { 2 } else { 1 })
 }
 
@@ -37,15 +37,21 @@ pub struct Report {
     started: Instant,
 }
 
+/// A line on stderr. Where nobody reads it (`2>&1 | head -1`) or the disk behind it is full the run goes on. Names out of files drive no terminal.
+pub fn tell(text: &str) {
+    let escaped = |c: char| if c.is_control() && c != '\n' { c.escape_debug().to_string() } else { c.to_string() };
+    let text: String = text.chars().map(escaped).collect();
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 fn line(what: &str, value: &str, more: &str) {
-    eprintln!("{}", format!("{what:<8} {value:<29}  {more}").trim_end());
+    tell(format!("{what:<8} {value:<29}  {more}").trim_end());
 }
 
 impl Report {
     pub fn begin(started: Instant, device: &Device) -> Self {
-        eprintln!("gradus {}", env!("CARGO_PKG_VERSION"));
-        let more = [device.note().to_string(), device.driver()];
-        line("device", &device.name(), &more.into_iter().filter(|m| !m.is_empty()).collect::<Vec<_>>().join(", "));
+        tell(&format!("gradus {}", env!("CARGO_PKG_VERSION")));
+        tell(&device.announcement());
         Report { started }
     }
 

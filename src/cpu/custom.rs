@@ -1,6 +1,5 @@
-use super::fault;
 use super::fork::{Writes, f32s, f32s_mut};
-use crate::error::Result;
+use crate::error::{Error, Result, panic_text};
 use crate::graph::Type;
 use crate::kernels::Custom;
 use std::ops::Range;
@@ -16,6 +15,6 @@ pub(super) fn run(k: &Custom, reads: &[&[u32]], writes: Writes<'_>) -> Result<()
     let mut y: Vec<&mut [f32]> = writes.into_iter().take(k.outputs.len()).map(f32s_mut).collect();
     // the buffers are out of the table meanwhile: a panic must not take them along
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| k.op.op().cpu(&types, &x, &mut y)));
-    let done = done.unwrap_or_else(|_| Err("it panicked".into()));
-    done.map_err(|problem| fault(&format!("the custom op `{}` ({})", k.op.op().name(), k.at), problem))
+    let done = done.unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_text(&*panic))));
+    done.map_err(|problem| Error::CustomOp { op: k.op.op().name().into(), problem, at: k.at.clone() })
 }

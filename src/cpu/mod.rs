@@ -18,6 +18,7 @@ mod gemm_coop;
 mod halves;
 mod launch;
 mod map;
+mod memory;
 mod optimizer;
 mod profile;
 mod rates;

@@ -1,4 +1,5 @@
 use super::fault;
+use super::memory::available;
 use crate::error::{Error, Result};
 use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, STATE_MICRO, STATE_WORDS};
 use crate::plan::{BufferId, DataId, Lane, Layout};
@@ -218,8 +219,8 @@ fn poison_values(words: &mut [u32]) {
     words.iter_mut().filter(|w| **w != 0).for_each(|w| *w = u32::MAX);
 }
 
-/// Buffers below this many words are made without asking how much memory there is.
-const LARGE: usize = 16 << 20;
+/// Buffers below this many words (16 MiB) are made without asking how much memory there is: the question takes as long as a few pages.
+const LARGE: usize = 4 << 20;
 
 fn too_large(words: usize, available: u64) -> Error {
     Error::OutOfMemory {
@@ -237,26 +238,18 @@ fn enough(words: usize, freed: usize) -> Result<()> {
     if words < LARGE {
         return Ok(());
     }
-    match available_memory() {
+    match available() {
         Some(left) if 4 * words as u64 > left.saturating_add(4 * freed as u64) => Err(too_large(words, left)),
         _ => Ok(()),
     }
 }
 
-/// Bytes of memory and swap that are free, where the system tells: Linux alone.
-fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let field = |name: &str| -> Option<u64> {
-        let rest = text.lines().find_map(|l| l.strip_prefix(name))?;
-        Some(1024 * rest.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse::<u64>().ok()?)
-    };
-    Some(field("MemAvailable")? + field("SwapFree").unwrap_or(0))
-}
-
 fn reserved(words: usize) -> Result<Vec<u32>> {
     enough(words, 0)?;
     let mut v = Vec::new();
-    v.try_reserve_exact(words).map_err(|_| too_large(words, available_memory().unwrap_or(0)))?;
+    // a figure that would do says nothing: there is no such piece, or the system counts otherwise
+    let left = || available().filter(|left| *left < 4 * words as u64).unwrap_or(0);
+    v.try_reserve_exact(words).map_err(|_| too_large(words, left()))?;
     Ok(v)
 }
 

@@ -2,8 +2,8 @@ mod limit;
 mod weights;
 
 use super::look::Look;
-use super::source::{Source, panic_text, read_words, source_error};
-use crate::error::{Error, Faults, Result, place};
+use super::source::{Source, read_words, source_error};
+use crate::error::{Error, Faults, Result, panic_text, place};
 use crate::graph::Field;
 use crate::tensor::{DType, HostTensor, Shape};
 use std::fmt;

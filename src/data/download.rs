@@ -100,7 +100,7 @@ impl Fetcher {
                     return Ok(Fetched { url, raw, content });
                 }
                 Err(why) => {
-                    tracing::warn!("{url}: {why}");
+                    crate::terminal::warn!("{url}: {why}");
                     tried.push(format!("{url}: {why}"));
                 }
             }

@@ -55,13 +55,13 @@ pub(crate) fn in_cache(dir: &Path, pin: &Pinned, offline: bool) -> Option<File> 
             Ok(_) => "its SHA-256 is not the one of MNIST's file".to_string(),
             Err(Error::BadData { problem, .. }) => problem,
             Err(e) => {
-                tracing::warn!("a cached file cannot be used: {e}");
+                crate::terminal::warn!("a cached file cannot be used: {e}");
                 continue;
             }
         };
-        tracing::warn!("{}: {fault}; {}", path.display(), if offline { "passed over" } else { "removed, to be fetched again" });
+        crate::terminal::warn!("{}: {fault}; {}", path.display(), if offline { "passed over" } else { "removed, to be fetched again" });
         if !offline && let Err(e) = std::fs::remove_file(&path) {
-            tracing::warn!("{}: {e}", path.display());
+            crate::terminal::warn!("{}: {e}", path.display());
         }
     }
     None

@@ -140,9 +140,3 @@ pub(crate) fn source_error(e: SourceError, field: &str, set: &str, rows: &[u32])
         }
     }
 }
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
-}

@@ -159,7 +159,7 @@ fn search(options: &MnistOptions, env: Env<'_>, pins: &[Pinned; 4]) -> Result<Fo
         }
     }
     if data.is_some() {
-        tracing::warn!("no MNIST under GRADUS_DATA: {}", looked.join(", "));
+        crate::terminal::warn!("no MNIST under GRADUS_DATA: {}", looked.join(", "));
     }
     cached(options, env, pins, looked)
 }
@@ -223,7 +223,7 @@ fn fetch(
         let name = format!("{}{}", pin.file, if packed { ".gz" } else { "" });
         let kept = cache.is_some_and(|dir| {
             let stored = store(dir, &name, &got.raw);
-            stored.inspect_err(|e| tracing::warn!("{name} cannot be kept in {}: {e}", dir.display())).is_ok()
+            stored.inspect_err(|e| crate::terminal::warn!("{name} cannot be kept in {}: {e}", dir.display())).is_ok()
         });
         if !kept {
             unkept = Some(got.url.clone());

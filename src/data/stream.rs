@@ -104,7 +104,7 @@ impl Blocks {
         match std::thread::Builder::new().name("gradus-data".into()).spawn(move || own.run(&full, &empty)) {
             Ok(thread) => Blocks { full: Some(taken), empty: Some(back), thread: Some(thread), here: None },
             Err(e) => {
-                tracing::warn!(problem = %e, "no thread to read ahead with: blocks are read when they are needed");
+                crate::terminal::warn!(problem = %e, "no thread to read ahead with: blocks are read when they are needed");
                 Self::without_thread(plan)
             }
         }

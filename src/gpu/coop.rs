@@ -145,7 +145,11 @@ impl Gpu {
             Ok(caps) => match self.self_test(caps) {
                 Ok(()) => Coop::Verified(*caps),
                 Err(why) => {
-                    tracing::warn!(device = self.summary.name, why, "cooperative matrices refused by the self-test: products do without");
+                    crate::terminal::warn!(
+                        device = self.summary.name,
+                        why,
+                        "cooperative matrices refused by the self-test: products do without"
+                    );
                     Coop::Refused { why }
                 }
             },

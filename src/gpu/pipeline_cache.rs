@@ -55,7 +55,7 @@ impl PipelineCache {
             errors.fold(None, Option::or).map_or(Ok(cache), Err)
         };
         // wgpu refuses what says that it is another adapter's, and takes the rest of what it does not know for nothing
-        let refused = |e| tracing::warn!("pipelines are made anew: the driver does not take {}: {e}", file.path().display());
+        let refused = |e| crate::terminal::warn!("pipelines are made anew: the driver does not take {}: {e}", file.path().display());
         let made = data.as_deref().and_then(|d| with(Some(d)).map_err(refused).ok());
         let cache = match made {
             Some(cache) => cache,
@@ -124,7 +124,7 @@ impl CacheFile {
                 None
             }
             Err(Fault::Bad(why)) => {
-                tracing::warn!("pipelines are made anew: {} {why}", path.display());
+                crate::terminal::warn!("pipelines are made anew: {} {why}", path.display());
                 None
             }
         }

@@ -2,7 +2,7 @@
 
 use super::op::Inferred;
 use super::{Builder, Graph, NodeId, Op, OpFault, Type, Value, Var};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, panic_text};
 use crate::tensor::{DType, Shape};
 use std::fmt;
 use std::sync::Arc;
@@ -122,7 +122,8 @@ fn widened(dtype: DType, v: f32) -> f64 {
 
 /// The reference's results with their types, of the sizes that were announced.
 pub(crate) fn checked_reference<C: CustomOp + ?Sized>(op: &C, types: &[&Type], x: &[&[f64]]) -> Result<Vec<(Type, Vec<f64>)>, String> {
-    let (made, announced) = (op.reference(types, x), op.infer(types)?);
+    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| op.reference(types, x)));
+    let (made, announced) = (made.map_err(|panic| format!("`reference` panicked: {}", panic_text(&*panic)))?, op.infer(types)?);
     let sizes = |l: &mut dyn Iterator<Item = usize>| l.map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
     if made.iter().map(Vec::len).ne(announced.iter().map(|t| t.shape.size())) {
         let (got, want) = (sizes(&mut made.iter().map(Vec::len)), sizes(&mut announced.iter().map(|t| t.shape.size())));

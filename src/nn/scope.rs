@@ -66,6 +66,8 @@ struct Shared {
     buffers: RefCell<Vec<(BufferSpec, Var, String)>>,
     /// New values of buffers: the buffer's name, the value, the line.
     updates: RefCell<Vec<(String, Var, String)>>,
+    /// The names of parameters and buffers: the line, and a parameter's number.
+    names: RefCell<HashMap<String, (String, Option<usize>)>>,
     frozen: Frozen,
     /// How often each place has drawn.
     draws: RefCell<HashMap<String, usize>>,
@@ -95,6 +97,7 @@ impl Scope {
             layers: RefCell::default(),
             buffers: RefCell::default(),
             updates: RefCell::default(),
+            names: RefCell::default(),
             frozen: Frozen(Box::new(frozen)),
             draws: RefCell::default(),
         };
@@ -145,16 +148,16 @@ impl Scope {
             return self.shared.builder.poisoned();
         }
         let var = self.shared.builder.parameter(&name, shape.clone());
-        self.shared.parameters.borrow_mut().push((ParameterSpec { name, shape, init }, var.clone(), at));
+        let mut parameters = self.shared.parameters.borrow_mut();
+        self.shared.names.borrow_mut().insert(name.clone(), (at.clone(), Some(parameters.len())));
+        parameters.push((ParameterSpec { name, shape, init }, var.clone(), at));
         var
     }
 
     /// Why a tensor of this name, shape and start cannot be.
     fn refused(&self, what: &str, op: &str, name: &str, shape: &Shape, init: Init, at: &str) -> Option<Error> {
         let (name, at) = (name.to_string(), at.to_string());
-        let parameter = self.shared.parameters.borrow().iter().find(|(p, _, _)| p.name == name).map(|(_, _, at)| at.clone());
-        let buffer = || self.shared.buffers.borrow().iter().find(|(b, _, _)| b.name == name).map(|(_, _, at)| at.clone());
-        if let Some(first) = parameter.or_else(buffer) {
+        if let Some(first) = self.shared.names.borrow().get(&name).map(|(at, _)| at.clone()) {
             return Some(Error::DuplicateName { name, first, second: at });
         }
         if shape.size() == 0 || shape.size() > MOST {
@@ -203,6 +206,7 @@ impl Scope {
             return self.shared.builder.poisoned();
         }
         let var = self.shared.builder.buffer(&name, shape.clone());
+        self.shared.names.borrow_mut().insert(name.clone(), (at.clone(), None));
         self.shared.buffers.borrow_mut().push((BufferSpec { name, shape, init, counter }, var.clone(), at));
         var
     }
@@ -272,8 +276,8 @@ impl Scope {
     #[track_caller]
     pub fn shared(&self, name: &str) -> Var {
         let parameters = self.shared.parameters.borrow();
-        match parameters.iter().find(|(p, _, _)| p.name == name) {
-            Some((_, var, _)) => var.clone(),
+        match self.shared.names.borrow().get(name).and_then(|(_, number)| *number) {
+            Some(number) => parameters[number].1.clone(),
             None => {
                 let known = parameters.iter().map(|(p, _, _)| p.name.clone()).collect();
                 let at = self.line(Location::caller());

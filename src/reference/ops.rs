@@ -52,7 +52,8 @@ fn custom<T: Real>(g: &Graph, node: &Node, op: &dyn CustomOp, x: &[&Data<T>]) ->
     let types: Vec<&Type> = node.inputs.iter().map(|v| g.ty(*v)).collect();
     let reals: Vec<Vec<f64>> = x.iter().map(|x| x.to_f64()).collect();
     let made = checked_reference(op, &types, &reals.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    let made = made.map_err(|e| super::mismatch(node, e, "mend the custom op"))?;
+    let failed = |problem| Error::CustomOp { op: op.name().into(), problem, at: super::site(node) };
+    let made = made.map_err(failed)?;
     let kind = |(ty, v): (Type, Vec<f64>)| match ty.dtype {
         DType::U32 => Data::Integer(v.into_iter().map(|v| v as u32).collect()),
         _ => Data::Real(v.into_iter().map(T::from_f64).collect()),

@@ -151,11 +151,13 @@ pub(super) fn with_cause(error: Error, found: Result<Option<Culprit>>) -> Error 
             Error::NonFiniteGradient { step, epoch, norm, parameter, scale, cause: Some(Box::new(c)) }
         }
         (error, Ok(_)) => {
-            tracing::warn!("the reference finds only finite numbers in that step: `Model::bisect` looks for a kernel that computes wrong");
+            crate::terminal::warn!(
+                "the reference finds only finite numbers in that step: `Model::bisect` looks for a kernel that computes wrong"
+            );
             error
         }
         (error, Err(e)) => {
-            tracing::warn!("the bad step could not be run again on the reference: {e}");
+            crate::terminal::warn!("the bad step could not be run again on the reference: {e}");
             error
         }
     }

@@ -16,7 +16,7 @@ mod tensorboard;
 mod terminate_on_nan;
 
 pub use csv_logger::CsvLogger;
-pub use custom::{CustomCallback, custom, on_epoch_end};
+pub use custom::{CustomCallback, custom, on_epoch_end, on_steps_end};
 pub use early_stopping::EarlyStopping;
 pub use json_lines::JsonLines;
 pub use learning_rate_scheduler::LearningRateScheduler;
@@ -33,6 +33,7 @@ pub use serde_json;
 pub(super) use list::Callbacks;
 
 use super::Trainer;
+use super::evaluate::no_value;
 use crate::error::{Error, Faults, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -80,11 +81,13 @@ impl Logs {
     }
 }
 
-/// NaN for a name that is not there: use [`Logs::get`] to tell.
+/// Panics on a name that is not there, as the standard library's maps do: [`Logs::get`] gives an `Option`.
 impl Index<&str> for Logs {
     type Output = f64;
+    #[track_caller]
     fn index(&self, name: &str) -> &f64 {
-        self.values.iter().find(|(n, _)| n == name).map_or(&f64::NAN, |(_, v)| v)
+        let found = self.values.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+        found.unwrap_or_else(|| no_value(name, self.values.iter().map(|(n, _)| n.as_str())))
     }
 }
 
@@ -245,6 +248,7 @@ impl CallbackKind {
             CallbackKind::ReduceLROnPlateau(c) => c.check(f, key),
             CallbackKind::CsvLogger(c) => c.check(f, key),
             CallbackKind::JsonLines(c) => c.check(f, key),
+            CallbackKind::Custom(c) => c.check(f, key),
             _ => {}
         }
     }

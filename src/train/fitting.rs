@@ -3,16 +3,16 @@
 use super::callbacks::{Callbacks, Logs};
 use super::inputs::{in_call, of_validation};
 use super::interrupt::Interrupt;
-use super::progress::{Bar, validation_text};
+use super::progress::{Bar, introduce, validation_text};
 use super::trainer::Progress;
 use super::{Checkpoint, Evaluation, Fit, History, Model, StepReport, Trainer};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::plan::Purpose;
-use std::time::Instant;
+use crate::terminal::{Speaking, say};
 
 pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
-    let began = Instant::now();
+    let _speaking = Speaking::new(fit.verbose > 0);
     let bar = Bar::new(&fit, data.name());
     let mut run = Trainer::new(model, data, fit.clone())?;
     if let Some(set) = &fit.validation {
@@ -20,13 +20,15 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
         run.model.program(set, Purpose::Evaluate, validation_batch(&fit, set)).map_err(of_validation)?;
     }
     let callbacks = Callbacks::start(&fit, &run)?;
-    let _listening = Interrupt::listen();
-    run.run.interruptible = true;
+    introduce(&fit, run.model.device());
+    let _listening = fit.ctrl_c.then(Interrupt::listen);
+    run.run.interruptible = fit.ctrl_c;
     let written = run.run.resumed.then(|| run.steps_done());
-    let mut all = Fitting { run, fit, callbacks, bar, began, first_submit: None, written, failed: false };
+    let mut all = Fitting { run, fit, callbacks, bar, written, failed: false };
     all.callbacks.train_begin(&mut all.run)?;
     while all.epoch()? {}
     all.write()?;
+    all.tell_interrupt();
     all.callbacks.train_end(&mut all.run)?;
     Ok(std::mem::take(&mut all.run.run.history))
 }
@@ -41,8 +43,6 @@ struct Fitting<'a> {
     fit: Fit,
     callbacks: Callbacks,
     bar: Bar,
-    began: Instant,
-    first_submit: Option<f64>,
     /// The steps behind the checkpoint that was written last.
     written: Option<usize>,
     /// An error has ended the run, and a callback took it for a good end.
@@ -56,19 +56,16 @@ impl Fitting<'_> {
         if !self.over() && self.run.done == 0 {
             self.callbacks.epoch_begin(&mut self.run, epoch)?;
         }
-        let before = std::mem::take(&mut self.run.run.seconds);
         self.bar.begin(epoch);
         while !self.over() {
             let Some(report) = self.steps()? else { break };
             if report.epoch_ended {
-                let seconds = before + self.bar.seconds();
-                self.run.run.history.push_times(seconds, self.first_submit);
+                let seconds = self.run.run.history.seconds().last().copied().unwrap_or_default();
                 self.callbacks.steps_end(&mut self.run, |run| logs(epoch, &report, &run.run.ended, run.run.ended_scale))?;
                 self.epoch_end(epoch, &report, seconds)?;
                 self.write_if_due()?;
                 return Ok(!self.over());
             }
-            self.run.run.seconds = before + self.bar.seconds();
             let scale = report.loss_scale.map(|s| (s, self.run.run.skipped));
             self.callbacks.steps_end(&mut self.run, |run| logs(epoch, &report, &run.so_far(), scale))?;
             self.write_if_due()?;
@@ -87,8 +84,7 @@ impl Fitting<'_> {
         let most = self.callbacks.next(done).min(write);
         let measures = self.run.measures().to_vec();
         let mut show = |p: Progress<'_>| {
-            self.first_submit.get_or_insert_with(|| self.began.elapsed().as_secs_f64());
-            self.bar.draw(p.done, steps, || p.mean.evaluation(&measures).to_string(), p.rows);
+            self.bar.draw(p.done as f64 / steps as f64, || p.mean.evaluation(&measures).to_string(), p.rows, p.seconds);
         };
         match self.run.run(most, &mut show) {
             Err(e) if self.callbacks.error(&mut self.run, &e)? => {
@@ -128,6 +124,19 @@ impl Fitting<'_> {
         let due =
             |c: &Checkpoint| at(self.run.steps_done(), c.every_steps) || (self.run.done == 0 && at(self.run.epochs_done(), c.every_epochs));
         if self.fit.checkpoint.as_ref().is_some_and(due) { self.write() } else { Ok(()) }
+    }
+
+    /// Says that the run was ended before its last epoch, and from where it can go on.
+    fn tell_interrupt(&mut self) {
+        if self.failed || self.run.is_over() || !self.run.run.interrupted() {
+            return;
+        }
+        self.run.run.history.interrupted = true;
+        let file = match &self.fit.checkpoint {
+            Some(c) => format!("checkpoint {}", c.path.display()),
+            None => "no checkpoint (`Fit::checkpoint`)".into(),
+        };
+        say(format!("interrupted in epoch {}; {file}", self.run.epochs_done() + 1));
     }
 
     /// Writes the checkpoint, unless it was written here.

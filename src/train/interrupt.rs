@@ -1,4 +1,4 @@
-//! Ctrl-C while `fit` runs: the first asks for an end in good order, the second kills as ever.
+//! Ctrl-C while `fit` runs, and SIGTERM, which clusters, containers and systemd send: the first asks for an end in good order, the second kills as ever.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -7,7 +7,7 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 /// Loops that listen, and what the first of them found.
 static LISTENING: Mutex<(usize, Option<system::Before>)> = Mutex::new((0, None));
 
-/// Whether Ctrl-C was pressed since the first of the loops that listen now began.
+/// Whether there was a Ctrl-C or SIGTERM since the first of the loops that listen now began.
 pub(super) fn asked() -> bool {
     ASKED.load(SeqCst)
 }
@@ -44,24 +44,32 @@ mod system {
     use super::{ASKED, SeqCst};
     use std::mem::MaybeUninit;
 
-    pub type Before = libc::sigaction;
+    const SIGNALS: [libc::c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 
-    extern "C" fn pressed(_: libc::c_int) {
+    /// What stood for each signal that has our handler now.
+    pub type Before = [Option<libc::sigaction>; SIGNALS.len()];
+
+    extern "C" fn pressed(signal: libc::c_int) {
         if ASKED.swap(true, SeqCst) {
             // SAFETY: both calls are allowed in a signal handler.
             unsafe {
-                libc::signal(libc::SIGINT, libc::SIG_DFL);
-                libc::raise(libc::SIGINT);
+                libc::signal(signal, libc::SIG_DFL);
+                libc::raise(signal);
             }
         }
     }
 
-    /// The handler, where there is none.
+    /// The handler, for each signal that has none.
     pub fn install() -> Option<Before> {
+        let before = SIGNALS.map(install_for);
+        before.iter().any(Option::is_some).then_some(before)
+    }
+
+    fn install_for(signal: libc::c_int) -> Option<libc::sigaction> {
         // SAFETY: all zeros is a `sigaction` (no flags, an empty mask); the pointers are of this frame; `pressed` does what a handler may.
         unsafe {
             let mut before = MaybeUninit::<libc::sigaction>::zeroed();
-            if libc::sigaction(libc::SIGINT, std::ptr::null(), before.as_mut_ptr()) != 0 {
+            if libc::sigaction(signal, std::ptr::null(), before.as_mut_ptr()) != 0 {
                 return None;
             }
             let before = before.assume_init();
@@ -71,14 +79,18 @@ mod system {
             let mut ours = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
             ours.sa_sigaction = pressed as extern "C" fn(libc::c_int) as libc::sighandler_t;
             ours.sa_flags = libc::SA_RESTART;
-            (libc::sigaction(libc::SIGINT, &ours, std::ptr::null_mut()) == 0).then_some(before)
+            (libc::sigaction(signal, &ours, std::ptr::null_mut()) == 0).then_some(before)
         }
     }
 
     pub fn remove(before: Before) {
-        // SAFETY: `before` is what the system gave.
-        unsafe {
-            libc::sigaction(libc::SIGINT, &before, std::ptr::null_mut());
+        for (signal, before) in SIGNALS.into_iter().zip(before) {
+            if let Some(before) = before {
+                // SAFETY: `before` is what the system gave.
+                unsafe {
+                    libc::sigaction(signal, &before, std::ptr::null_mut());
+                }
+            }
         }
     }
 }

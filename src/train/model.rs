@@ -155,12 +155,37 @@ impl Model {
     /// Fails on settings, data that does not fit the model, a device that fails, and a loss that is not finite: then the parameters
     /// are as they were before that step. A device that is lost (a driver's reset, sleep) is opened again and training goes on, to the same
     /// bits: see [`Fit::snapshot_every`]. Only if it does not come back is that an error, and the next call tries again.
+    ///
+    /// # Ctrl-C
+    ///
+    /// While it runs `fit` listens to Ctrl-C and, on Unix, to SIGTERM. The first ends the run in good order: the steps under way are finished, the checkpoint
+    /// is written if there is one ([`Fit::checkpoint`]), a line on stderr says so, and `fit` returns `Ok` with the epochs so far. **The program goes on**:
+    /// [`History::interrupted`] tells a sweep that this run is not whole. A second Ctrl-C ends the process as ever, and so does the first once `fit` has
+    /// returned. [`Fit::ctrl_c`]`(false)` leaves both signals alone; so does a handler that the program has set before, and a build without the feature `ctrl-c`.
+    ///
+    /// ```no_run
+    /// # use gradus::prelude::*;
+    /// # fn sweep(models: Vec<Model>, data: &Dataset) -> gradus::Result<()> {
+    /// for mut model in models {
+    ///     let history = model.fit(data, Fit::new().epochs(10))?;
+    ///     if history.interrupted() {
+    ///         break;
+    ///     }
+    ///     println!("{:?}", history.best("loss"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fit(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
         super::fitting::fit(self, data, fit)
     }
 
     /// A loop of one's own over the data.
+    ///
+    /// It validates nothing and calls no callbacks: a [`Fit`] that asks for them is an `Err`. [`Trainer::evaluate`] and the [`StepReport`](super::StepReport)s are for that, and a
+    /// [`Fit::checkpoint`] says where to go on from; [`Trainer::checkpoint`] writes it.
     pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
+        fit.check_for_loop().map_err(in_call("trainer"))?;
         Trainer::new(self, data, fit).map_err(in_call("trainer"))
     }
 

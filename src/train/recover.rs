@@ -227,7 +227,7 @@ impl Model {
     /// sets and pipelines follow when they are used. Gives `lost` back where there is no copy or no device.
     pub(super) fn recover(&mut self, lost: Error) -> Result<()> {
         let (Error::DeviceLost { device, reason }, true) = (&lost, self.recovery.kept.is_some()) else { return Err(lost) };
-        tracing::warn!(device, reason, "the device was lost; the model is made again");
+        crate::terminal::warn!(device, reason, "the device was lost; the model is made again");
         let mut last = None;
         for pause in PAUSES {
             std::thread::sleep(pause);
@@ -235,11 +235,11 @@ impl Model {
             self.session = Box::new(Gone { device: device.clone(), reason: reason.clone() });
             match self.rebuild() {
                 Ok(steps) => {
-                    tracing::warn!(steps, "the model is on the device again");
+                    crate::terminal::warn!(steps, "the model is on the device again");
                     return Ok(());
                 }
                 Err(e) => {
-                    tracing::warn!("no luck: {e}");
+                    crate::terminal::warn!("no luck: {e}");
                     last = Some(e);
                 }
             }

@@ -15,7 +15,7 @@ pub(super) struct Run {
     pub rows: usize,
     /// Updates of the open epoch that were skipped.
     pub skipped: usize,
-    /// Seconds that the open epoch took.
+    /// Seconds that the steps of the open epoch took.
     pub seconds: f64,
     /// Of the epoch that ended last.
     pub ended: Evaluation,
@@ -34,6 +34,8 @@ pub(super) struct Run {
     /// Callbacks are having their turn; what they ask for waits until all have had it.
     pub in_callback: bool,
     pub due: Vec<Due>,
+    /// Seconds from the call of `fit` or `trainer` to the end of the first submit.
+    pub first_submit: Option<f64>,
     /// Ctrl-C ends it.
     pub interruptible: bool,
 }
@@ -48,6 +50,15 @@ pub(super) enum Due {
 impl Run {
     pub fn interrupted(&self) -> bool {
         self.interruptible && interrupt::asked()
+    }
+
+    /// So many seconds of the open epoch more; its last ones close it.
+    pub fn took(&mut self, seconds: f64, ended: bool) {
+        self.seconds += seconds;
+        if ended {
+            let seconds = std::mem::take(&mut self.seconds);
+            self.history.push_times(seconds, self.first_submit);
+        }
     }
 
     /// Closes the sums of an epoch, which ends with this loss scale.

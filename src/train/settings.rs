@@ -162,6 +162,10 @@ pub(super) fn is_f32(p: &Precision) -> bool {
     *p == Precision::F32
 }
 
+fn is_true(b: &bool) -> bool {
+    *b
+}
+
 pub(super) fn f32_input() -> DType {
     DType::F32
 }
@@ -189,8 +193,11 @@ pub struct Fit {
     /// Evaluated after every epoch, as `val_loss` and so on.
     #[serde(skip)]
     pub validation: Option<Dataset>,
-    /// 0 prints nothing, 1 a line for each epoch on stderr; 1.
+    /// 0 prints nothing, 1 a line for each epoch on stderr; 1. See [`Fit::verbose`].
     pub verbose: u8,
+    /// Whether Ctrl-C and SIGTERM end the run in good order; they do. See [`Fit::ctrl_c`].
+    #[serde(skip_serializing_if = "is_true")]
+    pub ctrl_c: bool,
     /// Steps that one submit to the device carries; 0 lets gradus choose, by the time that they take. Changes speed and nothing else.
     pub steps_per_submit: usize,
     /// Seconds between two copies of the parameters and moments to the host; 10. See [`Fit::snapshot_every`].
@@ -221,6 +228,7 @@ impl Default for Fit {
             shuffle: true,
             validation: None,
             verbose: 1,
+            ctrl_c: true,
             steps_per_submit: 0,
             snapshot_every: 10.0,
             detect_anomaly: false,
@@ -268,9 +276,16 @@ impl Fit {
         self.validation = Some(data.clone());
         self
     }
-    /// 0 prints nothing.
+    /// 0 prints nothing. 1 and above, on stderr: a line for each epoch, which moves on a terminal; the device, once for a process; how the run ended, if before its last epoch; and warnings that no
+    /// `tracing` subscriber takes.
     pub fn verbose(mut self, verbose: u8) -> Self {
         self.verbose = verbose;
+        self
+    }
+    /// Whether `fit` listens to Ctrl-C (and SIGTERM, on Unix) while it runs: the first ends it in good order, see [`Model::fit`](super::Model::fit). `false` leaves both
+    /// to the program. So does a handler that the program has set before, and a build without the feature `ctrl-c`.
+    pub fn ctrl_c(mut self, listen: bool) -> Self {
+        self.ctrl_c = listen;
         self
     }
     /// Steps that one submit carries; 0 lets gradus choose.
@@ -326,6 +341,16 @@ impl Fit {
     pub(super) fn check(&self) -> Result<()> {
         let mut f = Faults::default();
         self.faults(&mut f);
+        f.finish()
+    }
+
+    /// Fails on what a loop of one's own would leave out.
+    pub(super) fn check_for_loop(&self) -> Result<()> {
+        let mut f = Faults::default();
+        let help = "`Trainer::evaluate` looks at a data set whenever the loop likes; `fit` does it by itself";
+        f.check(self.validation.is_none(), "fit.validation", "a loop of one's own does not validate", help);
+        let help = "do in the loop what they would do, by the steps' reports; `fit` calls them";
+        f.check(self.callbacks.is_empty(), "fit.callbacks", "a loop of one's own calls no callbacks", help);
         f.finish()
     }
 

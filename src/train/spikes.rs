@@ -21,7 +21,7 @@ impl Spikes {
             let high = self.seen >= WARM_UP && self.mean > 0.0 && loss > factor * self.mean;
             if high && !self.within && factor > 0.0 {
                 let step = first + i as u64 + 1;
-                tracing::warn!(step, loss, mean = self.mean, "the loss jumped: a learning rate too high, or a bad batch");
+                crate::terminal::warn!(step, loss, mean = self.mean, "the loss jumped: a learning rate too high, or a bad batch");
                 found.push(step);
             }
             self.within = high;

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::kernels::words::LOG_ROWS;
 use crate::plan::{Handle, Lane, LogLine, Part, Purpose};
 use std::collections::VecDeque;
+use std::time::Instant;
 
 /// Submits that the device has before the host waits for the oldest.
 const IN_FLIGHT: usize = 2;
@@ -54,6 +55,7 @@ pub struct StepReport {
 pub(super) struct Progress<'a> {
     pub done: usize,
     pub rows: usize,
+    pub seconds: f64,
     pub mean: &'a Mean,
 }
 
@@ -81,6 +83,7 @@ pub struct Trainer<'a> {
     handles: Vec<((Part, usize), Handle)>,
     /// The model's count of recoveries when the handles were made.
     made: usize,
+    began: Instant,
     feed: Option<Feed>,
     measures: Vec<Measure>,
     /// Most batches of a submit, by the width of a log line.
@@ -158,6 +161,7 @@ impl<'a> Trainer<'a> {
             handles: vec![],
             feed: None,
             made: 0,
+            began: Instant::now(),
             measures: vec![],
             most_steps: 1,
             pace: Pace::default(),
@@ -275,6 +279,7 @@ impl<'a> Trainer<'a> {
         let want = self.windows.first(self.done + steps) - first;
         let mut f = Flight::new(want, first, self.model.updates, self.model.batches);
         let (mut losses, mut since) = (0, 0);
+        let began = Instant::now();
         while f.seen < f.want {
             let seen = f.seen;
             match self.advance(&mut f) {
@@ -292,7 +297,9 @@ impl<'a> Trainer<'a> {
                 }
             }
             if f.seen > seen {
-                tell(Progress { done: self.done + f.losses.len(), rows: self.run.rows, mean: &self.run.sums });
+                self.run.first_submit.get_or_insert_with(|| self.began.elapsed().as_secs_f64());
+                let seconds = self.run.seconds + began.elapsed().as_secs_f64();
+                tell(Progress { done: self.done + f.losses.len(), rows: self.run.rows, seconds, mean: &self.run.sums });
             }
             if self.run.interrupted() {
                 // what is under way is finished, to the end of its update
@@ -325,6 +332,7 @@ impl<'a> Trainer<'a> {
             skipped,
             diagnostics,
         };
+        self.run.took(began.elapsed().as_secs_f64(), epoch_ended);
         if epoch_ended {
             self.done = 0;
             self.epoch += 1;

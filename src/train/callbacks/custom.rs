@@ -1,5 +1,5 @@
 use super::{Callback, Logs};
-use crate::error::{Error, Result};
+use crate::error::{Error, Faults, Result};
 use crate::train::Trainer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 pub struct CustomCallback {
     name: String,
     callback: Arc<Mutex<dyn Callback>>,
+    /// A closure for every 0 steps.
+    idle: bool,
 }
 
 /// A callback of one's own, for [`Fit::callback`](crate::train::Fit::callback). See [`Callback`].
 pub fn custom(name: impl Into<String>, callback: impl Callback + 'static) -> CustomCallback {
-    CustomCallback { name: name.into(), callback: Arc::new(Mutex::new(callback)) }
+    CustomCallback { name: name.into(), callback: Arc::new(Mutex::new(callback)), idle: false }
 }
 
 /// A closure that is called after each epoch and its validation.
@@ -32,7 +34,39 @@ where
     custom(name, Closure(f))
 }
 
+/// A closure that is called after every `every` steps, with the means of the open epoch so far: see [`Callback::every_steps`]. `fit` refuses 0.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::train::callbacks;
+/// let show = callbacks::on_steps_end("show", 100, |_, logs| {
+///     println!("step {}: {:.4}", logs.step, logs["loss"]);
+///     Ok(())
+/// });
+/// let fit = Fit::new().callback(show);
+/// ```
+pub fn on_steps_end<F>(name: impl Into<String>, every: usize, f: F) -> CustomCallback
+where
+    F: FnMut(&mut Trainer<'_>, &Logs) -> Result<()> + Send + 'static,
+{
+    struct Closure<F>(F, usize);
+    impl<F: FnMut(&mut Trainer<'_>, &Logs) -> Result<()> + Send> Callback for Closure<F> {
+        fn on_steps_end(&mut self, run: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
+            (self.0)(run, logs)
+        }
+        fn every_steps(&self) -> usize {
+            self.1
+        }
+    }
+    CustomCallback { idle: every == 0, ..custom(name, Closure(f, every)) }
+}
+
 impl CustomCallback {
+    /// It would never be called.
+    pub(super) fn check(&self, f: &mut Faults, key: &str) {
+        f.check(!self.idle, key, format!("`{}` after every 0 steps", self.name), "give at least 1");
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

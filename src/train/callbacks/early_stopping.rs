@@ -1,6 +1,8 @@
 use super::monitor::{check_delta, check_monitor};
 use super::{Callback, Logs, Mode, parsed};
 use crate::error::{Faults, Result};
+use crate::terminal::say;
+use crate::train::evaluate::number;
 use crate::train::{Trainer, exact};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -143,6 +145,10 @@ impl Callback for Running {
         } else if self.now.wait >= self.set.patience && logs.epoch > 1 {
             self.now.stopped_epoch = logs.epoch;
             tracing::info!(epoch = logs.epoch, monitor = self.set.monitor, best = self.now.best, "early stopping");
+            let best = number(self.now.best);
+            let State { best_epoch, .. } = self.now;
+            say(format!("early stopping after epoch {}: {} was best in epoch {best_epoch}, {best}", logs.epoch, self.set.monitor));
+            run.run.history.stopped_epoch = Some(logs.epoch);
             run.stop();
         }
         Ok(())
@@ -152,6 +158,8 @@ impl Callback for Running {
         if self.set.restore_best_weights && run.has_weights(&self.kept) {
             tracing::info!(epoch = self.now.best_epoch, "the weights of the best epoch are restored");
             run.restore_weights(&self.kept)?;
+            say(format!("the model has the weights of epoch {}, its best", self.now.best_epoch));
+            run.run.history.restored_epoch = Some(self.now.best_epoch);
         }
         Ok(())
     }
@@ -163,6 +171,7 @@ impl Callback for Running {
     fn restore(&mut self, run: &mut Trainer<'_>, state: &Value) -> Result<()> {
         self.now = parsed("early_stopping", state)?;
         if self.now.stopped_epoch > 0 {
+            run.run.history.stopped_epoch = Some(self.now.stopped_epoch);
             run.stop();
         }
         Ok(())

@@ -43,7 +43,13 @@ impl Callbacks {
     /// Gives each its turn, then does what they asked for.
     fn turn(&mut self, run: &mut Trainer<'_>, mut f: impl FnMut(&mut dyn Callback, &mut Trainer<'_>) -> Result<()>) -> Result<()> {
         run.run.in_callback = true;
-        let all = self.list.iter_mut().try_for_each(|(_, c)| f(&mut **c, run));
+        let own = |e: Error, who: &str| match e {
+            Error::Callback { name, problem, at } if name.is_empty() => {
+                Error::Callback { name: who.strip_prefix("custom: ").unwrap_or(who).into(), problem, at }
+            }
+            other => other,
+        };
+        let all = self.list.iter_mut().try_for_each(|(name, c)| f(&mut **c, run).map_err(|e| own(e, name)));
         run.run.in_callback = false;
         all?;
         if run.run.due.is_empty() {
@@ -73,7 +79,7 @@ impl Callbacks {
             Some(saved.remove(at).state)
         });
         let states: Vec<Option<Value>> = states.by_ref().collect();
-        saved.iter().for_each(|s| tracing::warn!(callback = s.name, "a callback of the checkpoint is not there any more"));
+        saved.iter().for_each(|s| crate::terminal::warn!(callback = s.name, "a callback of the checkpoint is not there any more"));
         let mut states = states.into_iter();
         self.turn(run, |c, run| {
             c.on_train_begin(run)?;

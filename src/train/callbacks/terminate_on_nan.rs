@@ -28,7 +28,7 @@ impl Callback for TerminateOnNaN {
     fn on_error(&mut self, _: &mut Trainer<'_>, error: &Error) -> Result<bool> {
         let nan = matches!(error, Error::NonFiniteLoss { .. });
         if nan {
-            tracing::warn!("{error}; the run ends here");
+            crate::terminal::warn!("{error}; the run ends here");
         }
         Ok(nan)
     }

@@ -53,7 +53,7 @@ fn read(model: &Model, data: &Dataset, fit: &Fit, path: &Path, bytes: &[u8]) -> 
     let meta: Read = serde_json::from_value(value).map_err(|e| damaged(path, e, "its metadata"))?;
     let same_version = meta.gradus == env!("CARGO_PKG_VERSION");
     if !same_version {
-        tracing::warn!(by = meta.gradus, format = FORMAT, "a checkpoint of another version: not to the same bits");
+        crate::terminal::warn!(by = meta.gradus, format = FORMAT, "a checkpoint of another version: not to the same bits");
     }
     let saved = meta.run;
     Agreement::of(model, data, fit)?.meet(&saved.agreement, path, same_version)?;
