@@ -1,4 +1,3 @@
-use super::super::file::remove_leftovers;
 use super::super::weights::{FORMAT, META, bad_file, check_format, parse};
 use super::super::windows::Windows;
 use super::super::{Fit, Model, Resume, Trainer};
@@ -6,6 +5,7 @@ use super::agree::Agreement;
 use super::saved::{Read, Saved};
 use super::tensors::{Arenas, arenas, damaged, is_weight};
 use crate::data::Dataset;
+use crate::disk;
 use crate::error::{Error, Faults, Result};
 use crate::kernels::words::*;
 use crate::plan::{BufferId, Lane};
@@ -29,8 +29,8 @@ pub(in super::super) struct Found {
 /// The checkpoint that these settings go on from, if they do.
 pub(in super::super) fn find(model: &Model, data: &Dataset, fit: &Fit) -> Result<Option<Found>> {
     let Some(c) = fit.checkpoint.as_ref().filter(|_| fit.resume != Resume::Never) else { return Ok(None) };
-    remove_leftovers(&c.path);
-    let bytes = match std::fs::read(&c.path) {
+    disk::remove_leftovers(&c.path);
+    let bytes = match disk::read(&c.path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && fit.resume == Resume::IfPresent => return Ok(None),
         other => other.map_err(|e| Error::io("read", &c.path, e))?,
     };
