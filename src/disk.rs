@@ -28,12 +28,6 @@ fn refused(m: &Metadata) -> io::Error {
     io::Error::new(kind, what)
 }
 
-/// The bytes of a regular file: no more than it had when it was opened.
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let (mut file, size) = open(path)?;
-    rest(&mut file, size)
-}
-
 /// At most so many bytes from where the file stands. Memory that is not there is an error.
 pub(crate) fn rest(file: &mut File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

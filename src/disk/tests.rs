@@ -7,6 +7,11 @@ fn names(dir: &TempDir) -> Vec<String> {
     all
 }
 
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let (mut file, size) = open(path)?;
+    rest(&mut file, size)
+}
+
 fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, &[bytes], true)
 }

@@ -4,7 +4,7 @@ use super::callbacks::{Callbacks, Logs};
 use super::interrupt::Interrupt;
 use super::progress::{Bar, validation_text};
 use super::trainer::Progress;
-use super::{Checkpoint, Evaluation, Fit, History, Model, StepReport, Trainer};
+use super::{Checkpoint, Evaluation, Fit, History, Model, Resume, StepReport, Trainer};
 use crate::data::Dataset;
 use crate::error::Result;
 use std::time::Instant;
@@ -12,7 +12,16 @@ use std::time::Instant;
 pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
     let began = Instant::now();
     let bar = Bar::new(&fit, data.name());
+    fit.check()?;
+    // a run that goes on may be over and write nothing: it can be looked at where nothing can be written
+    let writable = match fit.try_files() {
+        Err(e) if fit.resume == Resume::Never => return Err(e),
+        other => other,
+    };
     let mut run = model.trainer(data, fit.clone())?;
+    if !run.is_over() {
+        writable?;
+    }
     let callbacks = Callbacks::start(&fit, &run)?;
     let _listening = Interrupt::listen();
     run.run.interruptible = true;
