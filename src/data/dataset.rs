@@ -6,6 +6,7 @@ use super::source::{Source, read_words, source_error};
 use crate::error::{Error, Faults, Result, panic_text, place};
 use crate::graph::Field;
 use crate::tensor::{DType, HostTensor, Shape};
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::panic::Location;
@@ -95,14 +96,13 @@ impl Dataset {
         let mut fields: Vec<(String, Arc<dyn Source>)> = fields.into_iter().map(|(n, s)| (n.into(), s)).collect();
         let at = place(Location::caller());
         let mut faults = Faults::default();
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: HashSet<&str> = HashSet::new();
         for (name, source) in &fields {
             let key = format!("data.{name}");
             faults.check(!name.is_empty(), "data", "a field has no name", "name every field");
-            faults.check(!seen.contains(&name.as_str()), &key, "two fields have this name", "give each field a name of its own");
+            faults.check(seen.insert(name), &key, "two fields have this name", "give each field a name of its own");
             let held = matches!(source.dtype(), DType::F32 | DType::U32 | DType::U8);
             faults.check(held, &key, format!("its values are {}", source.dtype()), "give f32, u32 or u8");
-            seen.push(name);
         }
         faults.finish()?;
         let wrong = |problem: String, help: &str| Error::ShapeMismatch { op: "Dataset".into(), problem, at, help: help.into() };
@@ -333,6 +333,17 @@ impl Dataset {
         let mut out = vec![0; rows.len() * self.row_words(field)];
         self.read(field, rows, &mut out)?;
         Ok(out)
+    }
+
+    /// The first rows of each field, by its name: enough to tell one set from another. A field that cannot be read is left out.
+    pub(crate) fn first_rows(&self) -> Vec<(String, Vec<u32>)> {
+        const MOST_WORDS: usize = 1 << 16;
+        let of = |i: usize| {
+            let rows = (MOST_WORDS / self.row_words(i).max(1)).clamp(1, CHUNK_ROWS).min(self.len());
+            let rows: Vec<u32> = (self.rows.start..self.rows.start + rows).map(|r| r as u32).collect();
+            Some((self.looks[i].name.to_string(), self.words_of(i, &rows).ok()?))
+        };
+        (0..self.looks.len()).filter_map(of).collect()
     }
 
     /// Reads a field from end to end, a bounded number of rows at a time.

@@ -4,11 +4,11 @@ use super::folder::BY_HAND;
 use super::idx;
 use super::pinned::{Pinned, verified};
 use super::sources::DownloadProgress;
+use crate::disk;
 use crate::error::{Error, Result};
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use ureq::Timeout;
@@ -126,7 +126,9 @@ impl Fetcher {
     }
 
     fn body(&mut self, url: &str, pin: &Pinned) -> Result<Vec<u8>, String> {
-        let Network { stall, slowest, largest, .. } = self.network;
+        let Network { stall, slowest, .. } = self.network;
+        // a server may unpack on the way
+        let largest = self.network.largest.max(pin.size);
         let Begun { length, mut reader, mut chunk, mut n } = self.begin(url)?;
         let too_large = |n| format!("{n} bytes or more, where {} were expected", pin.packed);
         if let Some(n) = length.filter(|&n| n > largest) {
@@ -209,17 +211,10 @@ fn is_loopback(url: &str) -> bool {
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Writes a file so that its name never stands for a part of it: temporary name, sync, rename.
+/// Writes a file so that its name never stands for a part of it.
 pub(crate) fn store(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     fs::create_dir_all(dir)?;
-    let temp = dir.join(format!(".{name}.{}-{}.part", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-    let write = |mut f: fs::File| f.write_all(bytes).and_then(|()| f.sync_all());
-    let done = fs::File::create(&temp).and_then(write).and_then(|()| fs::rename(&temp, dir.join(name)));
-    if done.is_err() {
-        let _ = fs::remove_file(&temp);
-    }
-    done
+    disk::replace(&dir.join(name), &[bytes], true)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::source::{RowsMut, Source, SourceError};
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Shape};
 use std::fs::File;
@@ -47,15 +48,7 @@ pub(crate) struct FileRows {
 
 /// An opened file and its size.
 pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
-    let open = || -> std::io::Result<(File, u64)> {
-        let file = File::open(path)?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
-        }
-        Ok((file, meta.len()))
-    };
-    open().map_err(|e| Error::io("open", path, e))
+    disk::open(path).map_err(|e| Error::io("open", path, e))
 }
 
 /// At most `most` bytes from the file's beginning.

@@ -43,7 +43,7 @@ pub(crate) struct File {
 
 impl File {
     pub(crate) fn load(path: PathBuf, size: Option<u64>) -> Result<Self> {
-        let raw = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let raw = idx::read_raw(&path)?;
         let packed = idx::is_gzip(&raw);
         Ok(File { bytes: idx::unpack(raw, &path, size)?, packed, path })
     }

@@ -1,7 +1,9 @@
 //! The idx format of MNIST and its kin, raw or gzip.
 
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
+use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
 /// Reads an idx file, raw or gzip (told by its first two bytes, whatever its name; gzip needs the feature `data-download`).
@@ -21,9 +23,22 @@ use std::path::Path;
 /// ```
 pub fn read_idx(path: impl AsRef<Path>) -> Result<HostTensor> {
     let path = path.as_ref();
-    let raw = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    let raw = read_raw(path)?;
     let packed = is_gzip(&raw);
     parse(unpack(raw, path, None)?, &Source { path, packed })
+}
+
+/// The bytes of an idx file, raw or gzip. Fails before it reads one whose header does not tell its size.
+pub(crate) fn read_raw(path: &Path) -> Result<Vec<u8>> {
+    let failed = |e| Error::io("read", path, e);
+    let (mut file, size) = disk::open(path).map_err(failed)?;
+    let head = disk::rest(&mut file, size.min(LONGEST_HEADER)).map_err(failed)?;
+    if !is_gzip(&head) {
+        let source = Source { path, packed: false };
+        header(&head, &source)?.check_size(size, &source)?;
+    }
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    disk::rest(&mut file, size).map_err(failed)
 }
 
 /// Where bytes come from, for errors.
@@ -149,16 +164,26 @@ pub(crate) fn unpack(raw: Vec<u8>, path: &Path, size: Option<u64>) -> Result<Vec
     }
     let mut gz = flate2::bufread::MultiGzDecoder::new(&raw[..]);
     let mut out = Vec::new();
-    let mut grow = |out: &mut Vec<u8>, to: u64| {
-        let more = to.saturating_sub(out.len() as u64);
-        (&mut gz).take(more).read_to_end(out).map_err(|e| {
+    // by halves and not by doubling: memory goes to what comes out, not to what may
+    let mut grow = |out: &mut Vec<u8>, to: u64| loop {
+        let more = to.saturating_sub(out.len() as u64).min((out.len() / 2).max(64 << 10) as u64);
+        let len = out.len();
+        let room = out.try_reserve_exact(more as usize).map_err(|_| std::io::Error::from(ErrorKind::OutOfMemory));
+        let read = room.and_then(|()| (&mut gz).take(more).read_to_end(out));
+        read.map_err(|e| {
+            if e.kind() == ErrorKind::OutOfMemory {
+                return no_memory(path, to);
+            }
             let problem = match e.kind() {
                 ErrorKind::UnexpectedEof => "the gzip data is cut short".to_string(),
                 _ => format!("the gzip data is damaged ({e})"),
             };
             let offset = (raw.len() - gz.get_ref().len()) as u64;
             Error::BadData { path: path.into(), offset, problem, help: "fetch the file again".into() }
-        })
+        })?;
+        if out.len() == len || out.len() as u64 >= to {
+            return Ok(());
+        }
     };
     // No header is longer. One byte past the end proves an overlong file, and makes the decoder look at the checksum of a right one.
     grow(&mut out, LONGEST_HEADER)?;
@@ -167,8 +192,25 @@ pub(crate) fn unpack(raw: Vec<u8>, path: &Path, size: Option<u64>) -> Result<Vec
         // A header that is wrong is for `parse` to name.
         None => header(&out, &Source { path, packed: true }).map_or(0, |h| h.end as u64),
     };
+    // no deflate packs more than 1032 into one
+    let most = 1032 * (raw.len() as u64 + 64);
+    if size.is_none() && end > most {
+        let problem = format!("the header promises {end} bytes, and {} of gzip unpack to {most} at most", raw.len());
+        return Err(Source { path, packed: true }.bad(4, problem, "it was cut short or is no data set: fetch it again"));
+    }
     grow(&mut out, end.saturating_add(1))?;
     Ok(out)
+}
+
+#[cfg(feature = "data-download")]
+fn no_memory(path: &Path, bytes: u64) -> Error {
+    Error::OutOfMemory {
+        what: "unpacking a gzip file in memory".into(),
+        needed: bytes,
+        available: 0,
+        biggest: vec![path.display().to_string()],
+        help: "unpack it (gunzip --keep) and leave its rows on disk: `data::open_idx`".into(),
+    }
 }
 
 /// The bytes of an idx file that is not gzip.
@@ -278,6 +320,20 @@ mod tests {
             refused(gz(b"hello"), 0, "not an idx file");
             let end = whole.len() as u64 + 10;
             refused([whole, b"more follows".to_vec()].concat(), end, "damaged");
+        }
+
+        /// What no gzip of that size holds is refused before it is unpacked; what may be in it is taken as it comes.
+        #[test]
+        fn promises() {
+            let mut bytes = idx(8, &[1 << 20, 1 << 20], &[]);
+            bytes.resize(1 << 20, 0);
+            refused(gz(&bytes), 4, "promises 1099511627788 bytes");
+            let most = idx(8, &[1 << 10, 1 << 10], &[0; 1 << 20]);
+            assert_eq!(read(gz(&most)).unwrap().shape().size(), 1 << 20);
+            let out = unpack(gz(&most), Path::new("x"), None).unwrap();
+            assert!(out.capacity() < 2 * out.len(), "{}", out.capacity());
+            let e = no_memory(Path::new("some.gz"), 7);
+            assert!(e.code() == "out-of-memory" && e.to_string().contains("some.gz") && e.to_string().contains("7 bytes"), "{e}");
         }
 
         /// 64 MiB of zeros behind a header that promises 4 bytes: unpacked no further than needed.

@@ -148,8 +148,15 @@ fn search(options: &MnistOptions, env: Env<'_>, pins: &[Pinned; 4]) -> Result<Fo
     }
     let mut looked = Vec::new();
     let data = env("GRADUS_DATA").map(PathBuf::from);
-    if data.is_none() {
-        looked.push("GRADUS_DATA (not set)".into());
+    let mut missing = String::new();
+    match &data {
+        None => looked.push("GRADUS_DATA (not set)".into()),
+        Some(d) if d.exists() && !d.is_dir() => {
+            let problem = format!("GRADUS_DATA names {}, which is no folder", d.display());
+            return Err(Error::DataNotFound { problem, looked: vec![d.display().to_string()], help: BY_HAND.into() });
+        }
+        Some(d) if !d.exists() => missing = format!("; GRADUS_DATA names {}, which is not there", d.display()),
+        Some(_) => {}
     }
     for dir in data.iter().flat_map(|d| [d.join("mnist"), d.clone()]) {
         match open(&dir, env, pins) {
@@ -161,7 +168,11 @@ fn search(options: &MnistOptions, env: Env<'_>, pins: &[Pinned; 4]) -> Result<Fo
     if data.is_some() {
         crate::terminal::warn!("no MNIST under GRADUS_DATA: {}", looked.join(", "));
     }
-    cached(options, env, pins, looked)
+    cached(options, env, pins, looked).map_err(|e| match e {
+        Error::DataNotFound { problem, looked, help } => Error::DataNotFound { problem: problem + &missing, looked, help },
+        Error::Download { problem, tried, help } => Error::Download { problem: problem + &missing, tried, help },
+        e => e,
+    })
 }
 
 impl Found {

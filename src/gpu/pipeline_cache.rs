@@ -6,11 +6,11 @@
 
 use super::AdapterSummary;
 use super::device::lock;
+use crate::disk;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 const MAGIC: &[u8; 8] = b"gradusPC";
@@ -163,7 +163,6 @@ impl CacheFile {
     }
 
     fn write(&self, data: &[u8]) -> io::Result<()> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         fs::create_dir_all(&self.dir)?;
         let mut head = Vec::with_capacity(HEADER + self.identity.len());
         head.extend_from_slice(MAGIC);
@@ -173,14 +172,8 @@ impl CacheFile {
         let sum = sum(&[&head, self.identity.as_bytes(), data]);
         head.extend_from_slice(&sum.to_le_bytes());
         head.extend_from_slice(self.identity.as_bytes());
-        let name = format!(".{}.{}-{}.part", self.adapter, std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let temp = self.dir.join(name);
         // no sync: a file that a crash has torn fails its sum
-        let write = |mut f: fs::File| f.write_all(&head).and_then(|()| f.write_all(data));
-        let done = fs::File::create(&temp).and_then(write).and_then(|()| fs::rename(&temp, self.path()));
-        if done.is_err() {
-            let _ = fs::remove_file(&temp);
-        }
+        let done = disk::replace(&self.path(), &[&head, data], false);
         self.clear(SystemTime::now());
         done
     }
@@ -197,7 +190,9 @@ impl CacheFile {
             let age = written.ok().and_then(|t| now.duration_since(t).ok()).unwrap_or_default();
             if name.starts_with(&others) && name.ends_with(&format!(".{EXTENSION}")) {
                 found.push((age, path));
-            } else if name.starts_with(&part) && name.ends_with(".part") && age > OLD / 30 {
+            } else if (name.starts_with(&part) && name.ends_with(".part") || name.starts_with(&others) && name.ends_with(".tmp"))
+                && age > OLD / 30
+            {
                 let _ = fs::remove_file(&path);
             }
         }
@@ -219,7 +214,7 @@ enum Fault {
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let most = (LARGEST + HEADER + 4096) as u64;
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    disk::open(path)?.0.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(io::Error::other("it is larger than any that gradus writes"));
     }

@@ -30,7 +30,7 @@ pub use terminate_on_nan::TerminateOnNaN;
 #[doc(no_inline)]
 pub use serde_json;
 
-pub(super) use list::Callbacks;
+pub(super) use list::{Callbacks, check_states};
 
 use super::Trainer;
 use super::evaluate::no_value;
@@ -38,6 +38,7 @@ use crate::error::{Error, Faults, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ops::Index;
+use std::path::Path;
 
 /// What a callback is told.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -250,6 +251,53 @@ impl CallbackKind {
             CallbackKind::JsonLines(c) => c.check(f, key),
             CallbackKind::Custom(c) => c.check(f, key),
             _ => {}
+        }
+    }
+
+    /// Fails on a state out of a checkpoint that it cannot take back. What one's own callback makes of it only that knows.
+    fn check_state(&self, state: &Value) -> Result<()> {
+        match self {
+            CallbackKind::EarlyStopping(_) => early_stopping::check_state(state),
+            CallbackKind::ModelCheckpoint(_) => model_checkpoint::check_state(state),
+            CallbackKind::ReduceLROnPlateau(_) => reduce_lr_on_plateau::check_state(state),
+            CallbackKind::CsvLogger(_) => parsed::<u64>("csv_logger", state).map(drop),
+            CallbackKind::JsonLines(_) => parsed::<u64>("json_lines", state).map(drop),
+            CallbackKind::LearningRateScheduler(_)
+            | CallbackKind::TensorBoard(_)
+            | CallbackKind::TerminateOnNaN(_)
+            | CallbackKind::Custom(_) => Ok(()),
+        }
+    }
+
+    /// The file or folder that it writes: a pattern, for `ModelCheckpoint`.
+    pub(super) fn path(&self) -> Option<(&'static str, &Path)> {
+        match self {
+            CallbackKind::ModelCheckpoint(c) => Some(("path", Path::new(&c.path))),
+            CallbackKind::CsvLogger(c) => Some(("path", &c.path)),
+            CallbackKind::JsonLines(c) => Some(("path", &c.path)),
+            CallbackKind::TensorBoard(c) => Some(("log_dir", &c.log_dir)),
+            _ => None,
+        }
+    }
+
+    /// With a path that is text, for people: one that is not (legal on Linux) no JSON holds.
+    pub(super) fn readable(mut self) -> Self {
+        match &mut self {
+            CallbackKind::CsvLogger(CsvLogger { path, .. })
+            | CallbackKind::JsonLines(JsonLines { path, .. })
+            | CallbackKind::TensorBoard(TensorBoard { log_dir: path, .. }) => *path = path.to_string_lossy().into_owned().into(),
+            _ => {}
+        }
+        self
+    }
+
+    /// Fails where it could not write, before anything is changed. Makes folders that are not there.
+    pub(super) fn try_files(&self) -> Result<()> {
+        match self {
+            CallbackKind::ModelCheckpoint(c) => c.try_files(),
+            CallbackKind::CsvLogger(CsvLogger { path, .. }) | CallbackKind::JsonLines(JsonLines { path, .. }) => log_file::try_open(path),
+            CallbackKind::TensorBoard(c) => log_file::try_open(&c.log_dir.join("train").join("events")),
+            _ => Ok(()),
         }
     }
 

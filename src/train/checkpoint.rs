@@ -6,7 +6,8 @@ mod saved;
 mod tensors;
 mod write;
 
-pub(super) use read::find;
+pub(super) use agree::Circumstances;
+pub(super) use read::{Before, find};
 pub(super) use saved::CallbackState;
 pub(super) use tensors::{Arenas, is_weight};
 
@@ -44,7 +45,7 @@ use std::str::FromStr;
 #[non_exhaustive]
 #[must_use]
 pub struct Checkpoint {
-    /// The file. Its folder must exist.
+    /// The file. Its folder is made where it is not there; a link is followed.
     pub path: PathBuf,
     /// Steps between two writes, counted from the start of the run; 0, none in mid-epoch.
     #[serde(default)]

@@ -106,11 +106,14 @@ enum Machine {
 }
 
 impl Device {
-    /// The device that `GRADUS_DEVICE` names; without it a real GPU, else the CPU.
+    /// The device that `GRADUS_DEVICE` names; without it, or where it is empty, a real GPU, else the CPU.
     pub fn best() -> Result<Self> {
-        match std::env::var("GRADUS_DEVICE") {
-            Ok(choice) => Self::select(&choice),
-            Err(_) => Self::choose(DeviceChoice::Auto),
+        match crate::cache::environment("GRADUS_DEVICE") {
+            None => Self::choose(DeviceChoice::Auto),
+            Some(choice) => match choice.to_str() {
+                Some(choice) => Self::select(choice),
+                None => Err(Error::unknown_choice("GRADUS_DEVICE", &choice.to_string_lossy(), &CHOICES)),
+            },
         }
     }
 
@@ -314,6 +317,18 @@ impl Device {
             Machine::Cpu { .. } => String::new(),
             #[cfg(feature = "gpu")]
             Machine::Gpu(g) => format!("{} {}", g.summary.backend, g.summary.driver),
+        }
+    }
+
+    /// What decides which bits it computes: the kind of machine, not the number of its threads.
+    pub(crate) fn machine(&self) -> String {
+        match &self.machine {
+            Machine::Cpu { .. } => {
+                let caches: Vec<String> = gemm_common::cache::CACHE_INFO.iter().map(|c| (c.cache_bytes / 1024).to_string()).collect();
+                format!("cpu {} {}, caches of {} KiB", std::env::consts::ARCH, vectors(), caches.join(", "))
+            }
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(_) => format!("{} {} ({})", self.kind(), self.name(), self.driver()),
         }
     }
 

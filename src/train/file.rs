@@ -1,11 +1,11 @@
 //! Files that are there whole or not at all.
 
+use crate::disk;
 use crate::error::{Error, Result};
 use safetensors::tensor::{Dtype, View};
 use std::borrow::Cow;
-use std::ffi::OsString;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
 
 /// Words of a tensor, as safetensors takes them without a copy.
 pub(super) struct Words<'a> {
@@ -33,80 +33,31 @@ impl View for Words<'_> {
     }
 }
 
-/// Puts these bytes in the place of a file, whole: they are written to a temporary name in the same folder and synced, and take the
-/// file's name only then; the folder is synced too, so that the new name outlives a loss of power. On an error the old file is there still.
+/// Puts these bytes in the place of a file, whole or not at all: see [`disk::replace`].
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = beside(path, &format!("{}.tmp", std::process::id()));
-    let write = || -> std::io::Result<()> {
-        let mut f = std::fs::File::create(&temporary)?;
-        f.write_all(bytes)?;
-        f.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        sync_folder(path)
-    };
-    write().map_err(|e| {
-        let _ = std::fs::remove_file(&temporary);
-        Error::io("write", path, e)
-    })
+    disk::replace(path, &[bytes], true).map_err(|e| Error::io("write", path, e))
 }
 
-/// Removes what a process that was killed while it wrote this file has left behind.
-pub(super) fn remove_leftovers(path: &Path) {
-    let Some(name) = path.file_name().and_then(|n| n.to_str()) else { return };
-    for found in std::fs::read_dir(folder(path)).into_iter().flatten().flatten() {
-        let left =
-            found.file_name().to_str().and_then(|n| n.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".tmp")?.parse::<u32>().ok());
-        if left.is_some_and(|id| id != std::process::id()) {
-            let _ = std::fs::remove_file(found.path());
-        }
+/// As [`read`], the system's own error.
+pub(super) fn try_read(path: &Path) -> std::io::Result<Vec<u8>> {
+    /// As the crate `safetensors` has it.
+    const LONGEST_HEADER: u64 = 100_000_000;
+    let (mut file, size) = disk::open(path)?;
+    let mut bytes = disk::rest(&mut file, size.min(1024))?;
+    let header = bytes.first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b));
+    if (2..LONGEST_HEADER.min(size.saturating_sub(7))).contains(&header) {
+        bytes.try_reserve_exact((size - bytes.len() as u64) as usize).map_err(|_| std::io::Error::from(ErrorKind::OutOfMemory))?;
+        file.take(size - bytes.len() as u64).read_to_end(&mut bytes)?;
     }
+    Ok(bytes)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name: OsString = path.file_name().unwrap_or_default().into();
-    name.push(".");
-    name.push(ending);
-    path.with_file_name(name)
+/// The bytes of a safetensors file; of one that is none no more than shows it.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    try_read(path).map_err(|e| Error::io("read", path, e))
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A rename is in the folder's own data. Windows has no handle for that, and needs none.
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { std::fs::File::open(folder(path))?.sync_all() } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_old_file_or_the_new_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.gradus");
-        replace(&path, b"one").unwrap();
-        replace(&path, b"two").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-        let e = replace(&dir.path().join("no/such/folder"), b"x").unwrap_err();
-        assert_eq!(e.code(), "io");
-        // a folder stands in the way of the new name: the temporary file goes
-        std::fs::create_dir_all(dir.path().join("b/c")).unwrap();
-        assert!(replace(&dir.path().join("b"), b"x").is_err());
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn leftovers_of_others() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("run.gradus");
-        for name in ["run.gradus", "run.gradus.1.tmp", "run.gradus.bak.tmp", "run.gradus2.1.tmp", "run.gradus.1.tmp.x"] {
-            std::fs::write(dir.path().join(name), "x").unwrap();
-        }
-        remove_leftovers(&path);
-        assert!(!dir.path().join("run.gradus.1.tmp").exists());
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4);
-    }
+/// Fails where [`replace`] would, before there is anything to write. Makes the folder where it is not there.
+pub(super) fn try_replace(path: &Path) -> Result<()> {
+    disk::make_folder(path).and_then(|()| disk::try_replace(path)).map_err(|e| Error::io("write", path, e))
 }

@@ -5,7 +5,7 @@ use super::inputs::{in_call, of_validation};
 use super::interrupt::Interrupt;
 use super::progress::{Bar, introduce, validation_text};
 use super::trainer::Progress;
-use super::{Checkpoint, Evaluation, Fit, History, Model, StepReport, Trainer};
+use super::{Checkpoint, Evaluation, Fit, History, Model, Resume, StepReport, Trainer};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::plan::Purpose;
@@ -14,7 +14,16 @@ use crate::terminal::{Speaking, say};
 pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
     let _speaking = Speaking::new(fit.verbose > 0);
     let bar = Bar::new(&fit, data.name());
+    fit.check()?;
+    // a run that goes on may be over and write nothing: it can be looked at where nothing can be written
+    let writable = match fit.try_files() {
+        Err(e) if fit.resume == Resume::Never => return Err(e),
+        other => other,
+    };
     let mut run = Trainer::new(model, data, fit.clone())?;
+    if !run.is_over() {
+        writable?;
+    }
     if let Some(set) = &fit.validation {
         // before an epoch was trained for nothing
         run.model.program(set, Purpose::Evaluate, validation_batch(&fit, set)).map_err(of_validation)?;

@@ -38,6 +38,7 @@ mod settings;
 mod slot_tests;
 mod spikes;
 mod step;
+mod sum;
 mod trainer;
 mod transfer;
 mod update;

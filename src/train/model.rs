@@ -8,6 +8,7 @@ use super::parameters::ParameterWords;
 use super::recover::Recovery;
 use super::scaling::Scaler;
 use super::step::{Built, Face, build, build_with, input_fields};
+use super::weights::files_own;
 use super::{Compile, Device, Fit, History, Trainer};
 use crate::data::{Dataset, Limit};
 use crate::error::{Faults, Result};
@@ -91,7 +92,11 @@ impl Model {
         let trained: Vec<&str> = face.parameters.iter().map(|p| p.name.as_str()).collect();
         Penalized::check_names(&settings.penalties, &trained, &mut faults);
         let rows = layers.iter().map(|l| l.name.as_str());
-        settings.precision.check(names.chain(rows), &mut faults);
+        settings.precision.check(names.clone().chain(rows), &mut faults);
+        for name in names.filter(|n| files_own(n)) {
+            let help = "give it another name: files hold the optimizer's state and the run under `optimizer` and `gradus`";
+            faults.check(false, name, "no file could give this parameter back: the name is taken in files", help);
+        }
         faults.finish()?;
         let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
         let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))))

@@ -65,7 +65,7 @@ impl Figure {
             "png" => self.png()?,
             _ => return Err(Error::unknown_choice("ending of a picture", &path.display().to_string(), &[".svg", ".png"])),
         };
-        std::fs::write(path, bytes).map_err(|e| Error::io("write", path, e))
+        super::file::replace(path, &bytes)
     }
 
     fn svg(&self) -> Result<String> {

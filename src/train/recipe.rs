@@ -2,7 +2,7 @@ use super::{Compile, Device, Fit, Model, ModuleExt};
 use crate::error::{Error, Faults, Result};
 use crate::graph::Precision;
 use crate::nn::{Layer, Loss, Metric, Penalized, Sequential};
-use crate::optim::Optimizer;
+use crate::optim::{LossScale, Optimizer};
 use crate::tensor::{DType, Shape};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,9 @@ pub struct Recipe {
     /// The decay of an average of the weights; none is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
+    /// What the loss is multiplied by before its gradients are made; nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     /// What the size of parameters adds to the loss.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub penalties: Vec<Penalized>,
@@ -84,20 +87,40 @@ impl Recipe {
                 help: "use gradus' layers, or keep the settings without the model".into(),
             });
         };
-        let c = compile.clone();
-        let (optimizer, metrics, penalties, precision) = (c.optimizer, c.metrics, c.penalties, c.precision);
-        let Some(loss) = c.loss.filter(|_| c.inputs.is_empty()) else {
+        // field by field: one that `Compile` gains must be thought of here. The device is where it runs and no part of it.
+        let Compile {
+            optimizer,
+            loss,
+            input,
+            input_dtype,
+            inputs,
+            metrics,
+            clip_norm,
+            clip_value,
+            ema,
+            loss_scale,
+            penalties,
+            precision,
+            device: _,
+            seed,
+        } = compile.clone();
+        let Some(loss) = loss.filter(|_| inputs.is_empty()) else {
             return Err(Error::Unsupported {
                 what: "a recipe of a general step".into(),
                 at: "Compile".into(),
                 help: "a recipe holds a `Sequential` of one input and a loss of gradus".into(),
             });
         };
-        let (input, input_dtype) = (c.input, c.input_dtype);
-        let (clip_norm, clip_value, ema) = (c.clip_norm, c.clip_value, c.ema);
+        if fit.readable() != *fit {
+            return Err(Error::Unsupported {
+                what: "a recipe with a path that is no text".into(),
+                at: "Fit".into(),
+                help: "a recipe is text: name its files in UTF-8".into(),
+            });
+        }
         Ok(Recipe {
             version: RECIPE_VERSION,
-            seed: c.seed,
+            seed,
             input,
             input_dtype,
             data,
@@ -107,6 +130,7 @@ impl Recipe {
             clip_norm,
             clip_value,
             ema,
+            loss_scale,
             penalties,
             precision,
             fit: fit.clone(),
@@ -114,8 +138,14 @@ impl Recipe {
         })
     }
 
-    /// Reads a recipe in JSON. Unknown keys are refused, as are newer versions.
+    /// Reads a recipe in JSON. Unknown keys are refused, as are newer versions, and one that would write outside of the folder that it runs
+    /// in: see [`Recipe::inside`].
     pub fn from_json(text: &str) -> Result<Self> {
+        Self::from_json_anywhere(text)?.inside()
+    }
+
+    /// As [`Recipe::from_json`], for a recipe that is trusted to write wherever it says.
+    pub fn from_json_anywhere(text: &str) -> Result<Self> {
         let refused = |e: serde_json::Error| Error::BadRecipe {
             problem: e.to_string(),
             at: format!("line {}, column {}", e.line(), e.column()),
@@ -127,6 +157,30 @@ impl Recipe {
     /// The recipe in JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Fails on a recipe that would write outside of the folder that it runs in: to an absolute path, or through `..`. What comes from elsewhere
+    /// shall not replace any file of the user's. Nothing in a recipe is executed; what it writes are checkpoints, tables and logs.
+    ///
+    /// ```
+    /// use gradus::train::{DataSource, Recipe};
+    /// use gradus::prelude::*;
+    /// let (net, settings) = (Sequential::new().add(Linear::new(1)), Compile::new(Sgd::new(0.1), Mse::new()).input([2]));
+    /// let fit = Fit::new().checkpoint(Checkpoint::new("/home/me/run.gradus"));
+    /// let recipe = Recipe::new(&net, &settings, &fit, DataSource::new("mnist"))?;
+    /// let e = Recipe::from_json(&recipe.to_json()).unwrap_err();
+    /// assert!(e.to_string().contains("fit.checkpoint.path"));
+    /// assert_eq!(Recipe::from_json_anywhere(&recipe.to_json())?, recipe);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn inside(self) -> Result<Self> {
+        let help = "give a path below the folder that it runs in; if you trust the recipe, read it with `from_json_anywhere` (the example: `--trust-recipe`)";
+        let mut f = Faults::default();
+        for (key, path) in self.fit.outside() {
+            f.check(false, &key, format!("{path:?} leads out of the folder that the recipe runs in"), help);
+        }
+        f.finish()?;
+        Ok(self)
     }
 
     /// The error for a recipe that a parser refused.
@@ -152,13 +206,23 @@ impl Recipe {
     }
 
     fn compile_settings(&self) -> Compile {
-        let mut c = Compile::new(self.optimizer.clone(), self.loss.clone()).input(self.input.clone()).seed(self.seed);
-        c.input_dtype = self.input_dtype;
-        c.metrics = self.metrics.clone();
-        (c.clip_norm, c.clip_value, c.ema) = (self.clip_norm, self.clip_value, self.ema);
-        c.penalties = self.penalties.clone();
-        c.precision = self.precision.clone();
-        c
+        let r = self.clone();
+        Compile {
+            optimizer: r.optimizer,
+            loss: Some(r.loss),
+            input: r.input,
+            input_dtype: r.input_dtype,
+            inputs: vec![],
+            metrics: r.metrics,
+            clip_norm: r.clip_norm,
+            clip_value: r.clip_value,
+            ema: r.ema,
+            loss_scale: r.loss_scale,
+            penalties: r.penalties,
+            precision: r.precision,
+            device: None,
+            seed: r.seed,
+        }
     }
 
     /// The model, on this device.

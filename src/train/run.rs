@@ -1,6 +1,6 @@
 //! What a loop knows beside where it stands.
 
-use super::checkpoint::{Arenas, CallbackState, is_weight};
+use super::checkpoint::{Arenas, Before, CallbackState, Circumstances, is_weight};
 use super::evaluate::{Mean, Measure};
 use super::{Evaluation, History, Trainer, interrupt};
 use crate::error::{Error, Faults, Result};
@@ -27,6 +27,10 @@ pub(super) struct Run {
     pub kept: BTreeMap<String, Arenas>,
     /// What callbacks want to know again.
     pub callbacks: Vec<CallbackState>,
+    /// What its checkpoints say beside: asked once.
+    pub circumstances: Option<Circumstances>,
+    /// What the model was before it went on from a checkpoint, until its callbacks have gone on too.
+    pub before: Option<Before>,
     /// It goes on from a checkpoint.
     pub resumed: bool,
     /// An error has ended it in mid-step.

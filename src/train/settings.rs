@@ -7,6 +7,7 @@ use crate::nn::{Loss, Metric, Penalized, Penalty};
 use crate::optim::{LossScale, Optimizer};
 use crate::tensor::{DType, Shape};
 use serde::{Deserialize, Serialize};
+use std::path::{Component, Path};
 
 /// What a model is made for: optimizer, loss, input, metrics, device, seed.
 ///
@@ -352,6 +353,31 @@ impl Fit {
         let help = "do in the loop what they would do, by the steps' reports; `fit` calls them";
         f.check(self.callbacks.is_empty(), "fit.callbacks", "a loop of one's own calls no callbacks", help);
         f.finish()
+    }
+
+    /// As a file's metadata can hold it: with paths that are text.
+    pub(super) fn readable(&self) -> Self {
+        let mut fit = self.clone();
+        fit.checkpoint.iter_mut().for_each(|c| c.path = c.path.to_string_lossy().into_owned().into());
+        fit.callbacks = fit.callbacks.into_iter().map(CallbackKind::readable).collect();
+        fit
+    }
+
+    /// Fails where a file of the run could not be written, before anything is done. Makes folders that are not there.
+    pub(super) fn try_files(&self) -> Result<()> {
+        self.checkpoint.iter().try_for_each(|c| super::file::try_replace(&c.path))?;
+        self.callbacks.iter().try_for_each(CallbackKind::try_files)
+    }
+
+    /// Its paths that lead out of the folder that it runs in, with their keys.
+    pub(super) fn outside(&self) -> Vec<(String, String)> {
+        let checkpoint = self.checkpoint.iter().map(|c| ("fit.checkpoint.path".to_string(), c.path.as_path()));
+        let callbacks = self.callbacks.iter().enumerate().filter_map(|(i, c)| {
+            let (key, path) = c.path()?;
+            Some((format!("fit.callbacks[{i}].{key}"), path))
+        });
+        let within = |p: &Path| p.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        checkpoint.chain(callbacks).filter(|(_, p)| !within(p)).map(|(key, p)| (key, p.display().to_string())).collect()
     }
 
     pub(super) fn faults(&self, f: &mut Faults) {

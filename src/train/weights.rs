@@ -2,13 +2,13 @@ use super::general::{Describe, Supervised};
 use super::parameters::ParameterWords;
 use super::scaling::SavedScale;
 use super::step::{build, input_fields};
-use super::{Compile, Device, Model};
+use super::{Compile, Device, Model, sum};
 use crate::error::{Error, Result, WrongShape};
 use crate::glob::covers;
 use crate::nn::{BufferSpec, Layer, Module};
 use crate::plan::{ArenaEntry, BufferId, Purpose};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +17,10 @@ use std::sync::Arc;
 pub(super) const META: &str = "gradus";
 /// What is written, and the newest that is read: 1 had models, 2 has runs too.
 pub(super) const FORMAT: u32 = 2;
+
+/// What to do where weights are asked for and the file holds more.
+const WHOLE: &str = "this is a whole model or a checkpoint: take its weights alone with \
+    `Load::new().ignore(\"optimizer.*\").ignore(\"gradus.*\")`, the model with `Model::load`, or go on from the run with `Fit::resume`";
 
 /// Name, shape, little-endian values, their dtype.
 pub(super) type Tensor = (String, Vec<usize>, Vec<u8>, Dtype);
@@ -109,8 +113,9 @@ impl Model {
     /// Takes f32, f16, bf16 and f64 tensors. A PyTorch `.pt` must be converted first; the error has the line of Python that does it.
     pub fn load_weights(&mut self, path: impl AsRef<Path>, how: Load) -> Result<LoadReport> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let bytes = super::file::read(path)?;
         let file = parse(path, &bytes)?;
+        sum::check(path, &bytes, &file)?;
         let (words, report) = self.match_weights(path, &file, &how)?;
         self.write_parameters(&words)?;
         Ok(report)
@@ -154,7 +159,7 @@ impl Model {
     }
 
     pub(super) fn read(path: &Path, module: Option<Arc<dyn Describe>>, device: Device) -> Result<Model> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let bytes = super::file::read(path)?;
         let file = parse(path, &bytes)?;
         let text = SafeTensors::read_metadata(&bytes).ok().and_then(|(_, m)| m.metadata().as_ref()?.get(META).cloned());
         let no_model = "it holds weights and no model: build the model and use `load_weights`";
@@ -162,6 +167,7 @@ impl Model {
         let mut value: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| bad_file(path, &e.to_string(), "its metadata", no_model))?;
         check_format(path, &value)?;
+        sum::check(path, &bytes, &file)?;
         if let Some(name) = closure(&value) {
             let problem = format!("it was trained with `{name}`, a closure, which no file holds");
             let help = "compile the model again with that loss and metric, then `load_weights(path, Load::new().ignore(\"optimizer.*\"))`";
@@ -192,8 +198,7 @@ impl Model {
         let (words, _) = model.match_weights(path, &file, &how)?;
         model.write_parameters(&words)?;
         for m in 0..model.rule.moments {
-            let how = Load::new().rename(&model.moment_name(m), "moment:").ignore("*");
-            let words = model.match_moment(path, &file, &how)?;
+            let words = model.match_moment(path, &file, &model.moment_name(m))?;
             model.write_words(BufferId::Moment(m), 0, &words)?;
         }
         (model.updates, model.batches, model.epochs) = (meta.updates, meta.batches, meta.epochs);
@@ -226,11 +231,11 @@ impl Model {
             .collect())
     }
 
-    fn match_moment(&mut self, path: &Path, file: &SafeTensors<'_>, how: &Load) -> Result<Vec<u32>> {
+    /// The moment whose tensors' names begin so.
+    fn match_moment(&self, path: &Path, file: &SafeTensors<'_>, before: &str) -> Result<Vec<u32>> {
         let mut words = vec![0u32; self.arena.size];
         for (name, tensor) in file.tensors() {
-            let name = renamed(&name, how);
-            let Some(e) = name.strip_prefix("moment:").and_then(|n| self.arena.find(n)).filter(|e| !e.frozen) else { continue };
+            let Some(e) = name.strip_prefix(before).and_then(|n| self.arena.find(n)).filter(|e| !e.frozen) else { continue };
             let values = to_f32(path, &name, &tensor)?;
             if values.len() != e.shape.size() {
                 return Err(bad_file(
@@ -272,13 +277,18 @@ impl Model {
             }
             report.loaded.push(name);
         }
+        let loaded: HashSet<&str> = report.loaded.iter().map(String::as_str).collect();
         let absent: Vec<String> =
-            self.parameter_names().chain(self.buffer_names()).map(String::from).filter(|n| !report.loaded.contains(n)).collect();
+            self.parameter_names().chain(self.buffer_names()).filter(|n| !loaded.contains(n)).map(String::from).collect();
         let (fresh, missing): (Vec<_>, Vec<_>) = absent.into_iter().partition(|n| how.allow_missing.iter().any(|p| covers(p, n)));
         let missing: Vec<String> = missing.into_iter().filter(|n| !wrong_shape.iter().any(|w| w.name == *n)).collect();
         if !(missing.is_empty() && unexpected.is_empty() && wrong_shape.is_empty()) {
             unexpected.sort();
-            let help = "load the file of this very model, or say `rename`, `allow_missing` or `ignore` in Load".into();
+            let help = match unexpected.iter().any(|n| Self::NOT_WEIGHTS.iter().any(|p| covers(p, n))) {
+                true => WHOLE,
+                false => "load the file of this very model, or say `rename`, `allow_missing` or `ignore` in Load",
+            };
+            let help = help.into();
             return Err(Error::WeightMismatch { path: path.into(), missing, unexpected, wrong_shape, help });
         }
         report.fresh = fresh;
@@ -286,6 +296,12 @@ impl Model {
         report.ignored.sort();
         Ok((words, report))
     }
+}
+
+/// Whether files hold something else under this name, or below it.
+pub(super) fn files_own(name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or_default();
+    ["optimizer", "gradus", "__metadata__"].contains(&first)
 }
 
 /// Fails on a file of a newer format than this gradus reads.
@@ -384,7 +400,6 @@ fn write_file(path: &Path, tensors: &[Tensor], meta: Option<String>) -> Result<(
         let v = TensorView::new(*dtype, shape.clone(), data).map_err(|e| bad_file(path, &e.to_string(), name, "report this"))?;
         views.push((name.clone(), v));
     }
-    let meta = meta.map(|m| HashMap::from([(META.to_string(), m)]));
-    let bytes = safetensors::serialize(views, meta).map_err(|e| bad_file(path, &e.to_string(), "its header", "report this"))?;
+    let bytes = sum::summed(views, meta).map_err(|e| bad_file(path, &e.to_string(), "its header", "report this"))?;
     super::file::replace(path, &bytes)
 }

@@ -1,7 +1,7 @@
 //! Against servers on 127.0.0.1 only.
 
 use super::*;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 
@@ -49,6 +49,20 @@ fn pin() -> Pinned {
 fn right(_: &str, to: TcpStream) {
     let body = gz(&content());
     send(&to, "200 OK", body.len(), &body);
+}
+
+/// One that unpacks on the way sends more than any packed file has.
+#[test]
+fn unpacked_on_the_way() {
+    let (url, _) = server(unpacked);
+    let network = Network { largest: 10_000, ..Network::default() };
+    let got = Fetcher::new(vec![url], network, None, 9000).get(&pin()).unwrap();
+    assert!(got.raw == content() && got.content == content());
+    // and bounded all the same
+    let (url, _) = server(|_, to| send(&to, "200 OK", 20_009, &[0; 20_009]));
+    let network = Network { largest: 10_000, ..Network::default() };
+    let e = Fetcher::new(vec![url], network, None, 9000).get(&pin()).map(|_| ()).unwrap_err().to_string();
+    assert!(e.contains("20009 bytes or more"), "{e}");
 }
 
 fn unpacked(_: &str, to: TcpStream) {

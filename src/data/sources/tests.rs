@@ -115,6 +115,14 @@ fn the_order_of_the_search() -> Result<()> {
     refused(search(&offline(), &both, &pins()), "data-not-found", &["GRADUS_DATA (there is no folder", "cache", "--data DIR"]);
     refused(search(&offline(), &|_| None, &pins()), "data-not-found", &["GRADUS_DATA (not set)", "no cache folder"]);
 
+    refused(search(&offline(), &both, &pins()), "data-not-found", &["GRADUS_DATA names ", "data, which is not there"]);
+    #[cfg(feature = "data-download")]
+    refused(search(&MnistOptions::default().mirrors([""; 0]), &both, &pins()), "download", &["GRADUS_DATA names ", "which is not there"]);
+    // a file is told at once, whatever the cache holds
+    fs::write(path("data"), "x").unwrap();
+    refused(search(&offline(), &both, &pins()), "data-not-found", &["GRADUS_DATA names ", "data, which is no folder", "--data DIR"]);
+    fs::remove_file(path("data")).unwrap();
+
     write(&path("cache/gradus/mnist"), USUAL, files(7));
     let found = search(&offline(), &both, &pins())?;
     assert_eq!((found.train.name(), found.train.len(), found.checked), ("mnist", 7, CHECKED));

@@ -93,7 +93,7 @@ fn folders_that_cannot_be_used_are_no_error() {
         assert_eq!(f.load(), None, "{}", f.dir.display());
     }
     let left =
-        |f: &CacheFile| fs::read_dir(&f.dir).map_or(0, |d| d.filter(|e| e.as_ref().unwrap().path().extension().unwrap() == "part").count());
+        |f: &CacheFile| fs::read_dir(&f.dir).map_or(0, |d| d.filter(|e| e.as_ref().unwrap().path().extension().unwrap() == "tmp").count());
     assert!(all.iter().all(|f| left(f) == 0));
 }
 
@@ -130,7 +130,9 @@ fn what_is_out_of_date_goes() {
     };
     let others: Vec<PathBuf> = (0..5).map(|i| aged(other(i).path(), 10 + i as u32)).collect();
     let kept = [aged(stranger.path(), 90), aged(dir.path().join("notes.txt"), 90), aged(dir.path().join(".vulkan_1_2.7-0.part"), 0)];
-    let gone = [aged(other(9).path(), 31), aged(dir.path().join(".vulkan_1_2.8-0.part"), 2)];
+    let temporary = other(8).path();
+    let temporary = temporary.with_file_name(format!("{}.0123456789abcdef.tmp", temporary.file_name().unwrap().to_str().unwrap()));
+    let gone = [aged(other(9).path(), 31), aged(dir.path().join(".vulkan_1_2.8-0.part"), 2), aged(temporary, 2)];
     file(dir.path()).store(&content());
     assert!(kept.iter().all(|p| p.exists()) && gone.iter().all(|p| !p.exists()));
     assert_eq!(others.iter().map(|p| p.exists()).collect::<Vec<_>>(), [true, true, true, false, false]);

@@ -116,6 +116,11 @@ struct State {
     stopped_epoch: usize,
 }
 
+/// Fails on a state that is damaged.
+pub(super) fn check_state(state: &Value) -> Result<()> {
+    parsed::<State>("early_stopping", state).map(drop)
+}
+
 impl Running {
     pub fn new(set: EarlyStopping, number: usize) -> Self {
         let best = set.mode.worst(&set.monitor);

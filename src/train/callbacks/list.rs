@@ -4,6 +4,35 @@ use crate::train::checkpoint::CallbackState;
 use crate::train::run::Due;
 use crate::train::{Fit, Trainer};
 use serde_json::Value;
+use std::path::Path;
+
+/// What a checkpoint knows a callback by.
+fn title(c: &CallbackKind) -> String {
+    match c {
+        CallbackKind::Custom(c) => format!("custom: {}", c.name()),
+        other => other.name().into(),
+    }
+}
+
+/// The state that each of these callbacks gets back, by their names and their order; and what is left.
+fn matched<'a>(names: impl Iterator<Item = &'a str>, mut saved: Vec<CallbackState>) -> (Vec<Option<Value>>, Vec<CallbackState>) {
+    let one = |name: &str| {
+        let at = saved.iter().position(|s| s.name == *name)?;
+        Some(saved.remove(at).state)
+    };
+    (names.map(one).collect(), saved)
+}
+
+/// Fails on a state of a checkpoint that its callback cannot take back: before anything is changed.
+pub(in crate::train) fn check_states(fit: &Fit, saved: &[CallbackState], path: &Path) -> Result<()> {
+    let names: Vec<String> = fit.callbacks.iter().map(title).collect();
+    let states = matched(names.iter().map(String::as_str), saved.to_vec()).0;
+    let mut with = fit.callbacks.iter().zip(&states).filter_map(|(c, s)| Some((c, s.as_ref()?)));
+    with.try_for_each(|(c, s)| c.check_state(s)).map_err(|e| match e {
+        Error::BadFile { problem, at, help, .. } => Error::BadFile { path: path.into(), problem, at, help },
+        e => e,
+    })
+}
 
 /// The callbacks of a run, in order.
 pub(in crate::train) struct Callbacks {
@@ -32,11 +61,7 @@ impl Callbacks {
             }
         }
         f.finish()?;
-        let name = |c: &CallbackKind| match c {
-            CallbackKind::Custom(c) => format!("custom: {}", c.name()),
-            other => other.name().into(),
-        };
-        let list = fit.callbacks.iter().enumerate().map(|(i, c)| (name(c), c.start(i))).collect();
+        let list = fit.callbacks.iter().enumerate().map(|(i, c)| (title(c), c.start(i))).collect();
         Ok(Callbacks { list, rate })
     }
 
@@ -73,18 +98,19 @@ impl Callbacks {
 
     /// Before all; those that the checkpoint knows get their state back, by their names and their order.
     pub fn train_begin(&mut self, run: &mut Trainer<'_>) -> Result<()> {
-        let mut saved = std::mem::take(&mut run.run.callbacks);
-        let mut states = self.list.iter().map(|(name, _)| {
-            let at = saved.iter().position(|s| s.name == *name)?;
-            Some(saved.remove(at).state)
-        });
-        let states: Vec<Option<Value>> = states.by_ref().collect();
-        saved.iter().for_each(|s| crate::terminal::warn!(callback = s.name, "a callback of the checkpoint is not there any more"));
+        let saved = std::mem::take(&mut run.run.callbacks);
+        let (states, left) = matched(self.list.iter().map(|(name, _)| name.as_str()), saved);
+        left.iter().for_each(|s| crate::terminal::warn!(callback = s.name, "a callback of the checkpoint is not there any more"));
         let mut states = states.into_iter();
-        self.turn(run, |c, run| {
+        let begun = self.turn(run, |c, run| {
             c.on_train_begin(run)?;
             states.next().flatten().map_or(Ok(()), |s| c.restore(run, &s))
-        })
+        });
+        if begun.is_err() {
+            run.take_back_resume()?;
+        }
+        run.run.before = None;
+        begun
     }
 
     pub fn epoch_begin(&mut self, run: &mut Trainer<'_>, epoch: usize) -> Result<()> {

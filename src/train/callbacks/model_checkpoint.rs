@@ -1,12 +1,13 @@
 use super::monitor::check_monitor;
 use super::placeholders::{Piece, fill, matches, names, pieces};
 use super::{Callback, Logs, Mode, parsed};
+use crate::disk;
 use crate::error::{Error, Faults, Result};
 use crate::train::run::Due;
-use crate::train::{Trainer, exact};
+use crate::train::{Trainer, exact, file};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Writes the model every so often, or when it is the best so far: Keras' `ModelCheckpoint`. What it writes is a checkpoint of the whole
 /// run, which [`Model::load`](crate::train::Model::load) reads as a model and [`Fit::resume`](crate::train::Fit::resume) goes on from; or the weights alone.
@@ -130,6 +131,29 @@ impl ModelCheckpoint {
         pieces(&self.path)
     }
 
+    /// The folder, as far as it is the same for all files.
+    fn folder(&self) -> PathBuf {
+        let folder = Path::new(&self.path).parent().unwrap_or(Path::new(""));
+        folder.components().take_while(|c| !c.as_os_str().as_encoded_bytes().contains(&b'{')).collect()
+    }
+
+    /// Fails where its files cannot be written; makes their folder where it is not there.
+    pub(super) fn try_files(&self) -> Result<()> {
+        let name = Path::new(&self.path).file_name().unwrap_or_default();
+        let first = fill(&pieces(&name.to_string_lossy()).unwrap_or_default(), |_| Some(1.0));
+        file::try_replace(&self.folder().join(first))
+    }
+
+    /// Takes away what killed runs have left half written of its files.
+    fn remove_leftovers(&self, pieces: &[Piece]) {
+        let folder = self.folder();
+        let ours = |name: &[u8]| {
+            let path = std::str::from_utf8(name).ok().map(|n| folder.join(n));
+            path.is_some_and(|p| p.to_str().is_some_and(|p| matches(pieces, p)))
+        };
+        disk::remove_leftovers_in(if folder.as_os_str().is_empty() { Path::new(".") } else { &folder }, &ours);
+    }
+
     pub(super) fn asks_for(&self) -> Vec<String> {
         let pieces = self.pieces().unwrap_or_default();
         let path = names(&pieces).filter(|n| !["epoch", "step"].contains(n));
@@ -152,6 +176,11 @@ struct State {
     files: Vec<PathBuf>,
 }
 
+/// Fails on a state that is damaged.
+pub(super) fn check_state(state: &Value) -> Result<()> {
+    parsed::<State>("model_checkpoint", state).map(drop)
+}
+
 impl Running {
     pub fn new(set: ModelCheckpoint) -> Self {
         let best = set.initial_value_threshold.unwrap_or_else(|| set.mode.worst(&set.monitor));
@@ -172,9 +201,7 @@ impl Running {
             name => logs.get(name),
         };
         let path = PathBuf::from(fill(&self.pieces, number));
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|e| Error::io("make the folder", folder, e))?;
-        }
+        disk::make_folder(&path).map_err(|e| Error::io("make the folder of", &path, e))?;
         if self.set.save_weights_only {
             run.model().save_weights(&path)?
         } else {
@@ -192,6 +219,11 @@ impl Running {
 }
 
 impl Callback for Running {
+    fn on_train_begin(&mut self, _: &mut Trainer<'_>) -> Result<()> {
+        self.set.remove_leftovers(&self.pieces);
+        Ok(())
+    }
+
     fn on_steps_end(&mut self, run: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
         self.save(run, logs)
     }

@@ -121,6 +121,11 @@ struct State {
     best: f64,
 }
 
+/// Fails on a state that is damaged.
+pub(super) fn check_state(state: &Value) -> Result<()> {
+    parsed::<State>("reduce_lr_on_plateau", state).map(drop)
+}
+
 impl Running {
     pub fn new(set: ReduceLROnPlateau) -> Self {
         let best = set.mode.worst(&set.monitor);

@@ -1,6 +1,7 @@
 //! What two runs must share for one to go on where the other stopped.
 
 use super::super::step::{build, input_fields};
+use super::super::sum::of_words;
 use super::super::{Fit, Model};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
@@ -74,6 +75,50 @@ impl Agreement {
         let problem = format!("its parameters are those of the checkpoint {path}, but it computes something else with them");
         f.check(graph, "the model", problem, "build the model as it was, or take the weights alone: `load_weights`");
         f.finish()
+    }
+}
+
+/// What the bits of a run depend on and no setting tells. Another than it was is warned of, and no error: the run goes on, to other bits.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(in super::super) struct Circumstances {
+    /// The kind of machine; nothing where that is not known.
+    #[serde(default)]
+    machine: String,
+    /// Whether products use cooperative matrices there: asked in mixed precision alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    matrices: Option<String>,
+    /// Sums over the first rows of each field, by its name.
+    #[serde(default)]
+    data: BTreeMap<String, String>,
+}
+
+impl Circumstances {
+    pub fn of(model: &Model, data: &Dataset) -> Self {
+        let mixed = model.settings.precision.is_mixed() && model.device.kind() != "cpu";
+        Circumstances {
+            machine: model.device.machine(),
+            matrices: mixed.then(|| model.device.tensor_cores()),
+            data: data.first_rows().into_iter().map(|(name, words)| (name, of_words(&words))).collect(),
+        }
+    }
+
+    /// Warns of all that is not as it was.
+    pub fn meet(&self, before: &Circumstances, path: &Path) {
+        let path = path.display();
+        if !before.machine.is_empty() && self.machine != before.machine {
+            let (now, then) = (&self.machine, &before.machine);
+            crate::terminal::warn!(path = %path, now, then, "a checkpoint of another machine: the run goes on, not to the same bits");
+        }
+        if let (Some(now), Some(then)) = (&self.matrices, &before.matrices)
+            && now != then
+        {
+            crate::terminal::warn!(path = %path, now, then, "a checkpoint with other cooperative matrices: the run goes on, not to the same bits");
+        }
+        for (field, sum) in &self.data {
+            if before.data.get(field).is_some_and(|then| then != sum) {
+                crate::terminal::warn!(path = %path, field, "the first rows of the data are not those that the checkpoint was trained on");
+            }
+        }
     }
 }
 

@@ -1,11 +1,14 @@
-use super::super::file::remove_leftovers;
+use super::super::callbacks::{CallbackKind, check_states};
+use super::super::file::try_read;
 use super::super::weights::{FORMAT, META, bad_file, check_format, parse};
+use super::super::scaling::Scaler;
 use super::super::windows::Windows;
-use super::super::{Fit, Model, Resume, Trainer};
-use super::agree::Agreement;
+use super::super::{Fit, Model, Resume, Trainer, sum};
+use super::agree::{Agreement, Circumstances};
 use super::saved::{Read, Saved};
 use super::tensors::{Arenas, arenas, damaged, is_weight};
 use crate::data::Dataset;
+use crate::disk;
 use crate::error::{Error, Faults, Result};
 use crate::kernels::words::*;
 use crate::plan::{BufferId, Lane};
@@ -29,8 +32,8 @@ pub(in super::super) struct Found {
 /// The checkpoint that these settings go on from, if they do.
 pub(in super::super) fn find(model: &Model, data: &Dataset, fit: &Fit) -> Result<Option<Found>> {
     let Some(c) = fit.checkpoint.as_ref().filter(|_| fit.resume != Resume::Never) else { return Ok(None) };
-    remove_leftovers(&c.path);
-    let bytes = match std::fs::read(&c.path) {
+    disk::remove_leftovers(&c.path);
+    let bytes = match try_read(&c.path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && fit.resume == Resume::IfPresent => return Ok(None),
         other => other.map_err(|e| Error::io("read", &c.path, e))?,
     };
@@ -47,6 +50,7 @@ fn read(model: &Model, data: &Dataset, fit: &Fit, path: &Path, bytes: &[u8]) -> 
     let text = text.ok_or_else(no_run)?;
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| damaged(path, e, "its metadata"))?;
     check_format(path, &value)?;
+    sum::check(path, bytes, &file)?;
     if value.get("run").is_none() {
         return Err(no_run());
     }
@@ -57,6 +61,7 @@ fn read(model: &Model, data: &Dataset, fit: &Fit, path: &Path, bytes: &[u8]) -> 
     }
     let saved = meta.run;
     Agreement::of(model, data, fit)?.meet(&saved.agreement, path, same_version)?;
+    check_states(fit, &saved.callbacks, path)?;
 
     let steps = Windows { rows: data.len(), batch: fit.batch_size, accumulate: fit.accumulate }.updates();
     let sound = saved.step < steps && saved.rows <= data.len() && saved.rate.sound() && saved.seconds.is_finite();
@@ -83,6 +88,7 @@ fn read(model: &Model, data: &Dataset, fit: &Fit, path: &Path, bytes: &[u8]) -> 
     if let Some(first) = wrong.first() {
         return Err(damaged(path, first, &format!("its tensors; {} of them are wrong", wrong.len())));
     }
+    Circumstances::of(model, data).meet(&meta.circumstances, path);
     Ok(Found { saved, updates: meta.updates, batches: meta.batches, epochs: meta.epochs, arenas, kept })
 }
 
@@ -92,6 +98,11 @@ impl Trainer<'_> {
         let Found { saved, updates, batches, epochs, mut arenas, kept } = found;
         let held = arenas.remove(&BufferId::State(Lane::Train)).unwrap_or_default();
         let m = &mut *self.model;
+        if self.fit.callbacks.iter().any(|c| matches!(c, CallbackKind::Custom(_))) {
+            // one's own callback may refuse what it is given
+            let counters = (m.updates, m.batches, m.epochs, m.looked);
+            self.run.before = Some(Before { arenas: m.read_arenas(|_| true)?, counters, scaler: m.scaler });
+        }
         m.write_arenas(&arenas)?;
         (m.updates, m.batches, m.epochs, m.looked) = (updates, batches, epochs, saved.looked);
         (self.epoch, self.done, self.learning_rate) = (saved.epoch, saved.step, saved.rate);
@@ -104,6 +115,26 @@ impl Trainer<'_> {
         }
         let now = self.model.train_state(self.windows.first(self.done) * self.fit.batch_size, self.rows, self.fit.shuffle);
         self.model.write_words(BufferId::State(Lane::Train), 0, &state_after(&held, &now))
+    }
+}
+
+/// What a model was before its run went on from a checkpoint.
+#[derive(Debug)]
+pub(in super::super) struct Before {
+    arenas: Arenas,
+    /// Updates, batches, epochs, and batches looked at.
+    counters: (u64, u64, u64, u32),
+    scaler: Option<Scaler>,
+}
+
+impl Trainer<'_> {
+    /// Gives the model back what it was before it went on, if that is known.
+    pub(in super::super) fn take_back_resume(&mut self) -> Result<()> {
+        let Some(before) = self.run.before.take() else { return Ok(()) };
+        let m = &mut *self.model;
+        (m.updates, m.batches, m.epochs, m.looked) = before.counters;
+        m.scaler = before.scaler;
+        m.write_arenas(&before.arenas)
     }
 }
 

@@ -2,7 +2,7 @@ use super::super::evaluate::Mean;
 use super::super::rate::Rate;
 use super::super::scaling::SavedScale;
 use super::super::{Compile, Fit, History};
-use super::agree::Agreement;
+use super::agree::{Agreement, Circumstances};
 use crate::nn::Layer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +20,7 @@ pub(super) struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<SavedScale>,
     pub fit: &'a Fit,
+    pub circumstances: Circumstances,
     pub run: &'a Saved,
 }
 
@@ -30,6 +31,9 @@ pub(super) struct Read {
     pub updates: u64,
     pub batches: u64,
     pub epochs: u64,
+    /// Files of before have none.
+    #[serde(default)]
+    pub circumstances: Circumstances,
     pub run: Saved,
 }
 

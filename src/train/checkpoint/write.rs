@@ -1,11 +1,10 @@
 use super::super::file::{Words, replace};
-use super::super::weights::{FORMAT, META};
-use super::super::{Model, Trainer};
-use super::agree::Agreement;
+use super::super::weights::FORMAT;
+use super::super::{Model, Trainer, sum};
+use super::agree::{Agreement, Circumstances};
 use super::saved::{Saved, Written};
 use super::tensors::{damaged, views};
 use crate::error::{Error, Result};
-use std::collections::HashMap;
 use std::path::Path;
 
 impl Trainer<'_> {
@@ -50,7 +49,8 @@ impl Trainer<'_> {
                 help: "go on from an earlier one, or keep the weights: `save_weights`".into(),
             });
         }
-        let model = &mut *self.model;
+        let (model, data) = (&mut *self.model, &self.data);
+        let circumstances = self.run.circumstances.get_or_insert_with(|| Circumstances::of(model, data)).clone();
         let arenas = model.read_arenas(|_| true)?;
         let saved = Saved {
             epoch: self.epoch,
@@ -80,7 +80,8 @@ impl Trainer<'_> {
             batches: model.batches,
             epochs: model.epochs,
             loss_scale: model.scaler.map(|s| s.saved()),
-            fit: &self.fit,
+            fit: &self.fit.readable(),
+            circumstances,
             run: &saved,
         };
         let meta = serde_json::to_string(&written).map_err(|e| damaged(path, e, "settings"))?;
@@ -91,8 +92,7 @@ impl Trainer<'_> {
 }
 
 fn write(path: &Path, tensors: Vec<(String, Words<'_>)>, meta: String) -> Result<()> {
-    let meta = Some(HashMap::from([(META.to_string(), meta)]));
-    let bytes = safetensors::serialize(tensors, meta).map_err(|e| damaged(path, e, "its header"))?;
+    let bytes = sum::summed(tensors, Some(meta)).map_err(|e| damaged(path, e, "its header"))?;
     replace(path, &bytes)
 }
 
