@@ -1,13 +1,18 @@
 //! Memory and limits: an error before anything is lost, and a number that is known beforehand.
 
+#[path = "limits/archetypes.rs"]
+mod archetypes;
 #[path = "common/need.rs"]
 mod need;
+#[path = "common/zoo.rs"]
+mod zoo;
 
+use gradus::kernels::Profile;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use need::Suite;
 
-static SUITE: Suite = Suite::new("limits", 8);
+static SUITE: Suite = Suite::new("limits", 11);
 
 fn rows(n: usize) -> Dataset {
     let x = HostTensor::f32([n, 1], (0..n).map(|i| (i % 7) as f32 * 0.1).collect()).unwrap();
@@ -107,14 +112,110 @@ fn the_peak_is_known_before_the_first_step() {
     }
 }
 
-/// More rows than a launch has workgroups for, whatever the memory.
+/// More rows than a launch has workgroups along an axis: no more than an ordinary batch.
 #[test]
-fn a_launch_beyond_the_limits() {
+fn more_rows_than_workgroups() {
+    // 16 rows a workgroup of the smallest grid
+    let n = 17 * 65_535;
     for device in SUITE.devices() {
-        let e = wide(&device).prepare(&rows(1 << 21), 1 << 21).unwrap_err();
-        assert_eq!(e.code(), "unsupported", "{e}");
-        let parts = ["[2097152, 262144]", "a batch of 2097152", "rows or axes", "where:", "help: "];
-        assert!(parts.iter().all(|p| e.to_string().contains(p)), "{e}");
+        let net = Sequential::new().add(Linear::new(1)).add(Tanh).add(Linear::new(1));
+        let settings = Compile::new(Sgd::new(0.1), Mse::new()).input([1]).seed(1).device(device.clone());
+        let mut model = net.compile(settings).unwrap();
+        let data = rows(n);
+        model.fit(&data, Fit::new().batch_size(n).epochs(1).verbose(0)).unwrap();
+        let values = |name: &str, m: &mut Model| f64::from(m.parameter(name).unwrap().as_f32().unwrap()[0]);
+        let [w0, b0, w1, b1] = ["0.weight", "0.bias", "2.weight", "2.bias"].map(|name| values(name, &mut model));
+        let seen = model.predict(&data, n).unwrap();
+        let seen = seen.as_f32().unwrap();
+        // every row, to the last
+        for (i, &y) in seen.iter().enumerate() {
+            let want = (w0 * f64::from((i % 7) as f32 * 0.1) + b0).tanh() * w1 + b1;
+            assert!((f64::from(y) - want).abs() < 1e-5, "{device}: row {i} is {y} for {want}");
+        }
         SUITE.ran(1);
     }
+}
+
+/// Tensors of 2^32 elements and more, of every archetype, on every kind of machine: an error that tells the size.
+#[test]
+fn elements_that_32_bits_do_not_count() {
+    let mut seen = std::collections::BTreeSet::new();
+    for case in archetypes::all() {
+        for profile in [Profile::Software, Profile::Lanes8, Profile::Gpu] {
+            for n in [(1 << 32) + (1 << 20), 1 << 40, 1 << 46] {
+                let programs = case.programs(n, profile).unwrap_or_else(|e| panic!("{}, {n}: {e}", case.name));
+                for p in &programs {
+                    // a model of two tensors, each of which can be counted, is for the CPU alone
+                    let e = p.countable().and_then(|()| p.addressable()).expect_err(case.name);
+                    assert!(e.code() == "unsupported" && e.to_string().contains("2^3"), "{}: {e}", case.name);
+                }
+                seen.extend(archetypes::archetypes(&programs));
+            }
+        }
+    }
+    let known = [
+        "accumulate", "accuracy", "argmax", "commit", "cross_entropy", "cumsum", "custom", "direction", "gather", "gemm", "gemm_coop", "map",
+        "optimizer", "ratios", "reduce", "scatter_add", "scatter_links", "softmax", "squares", "take", "tick",
+    ];
+    assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), known, "an archetype without a case");
+    SUITE.ran(1);
+}
+
+/// Between 2^31 and 2^32 elements, more than 2^32 bytes: no size, offset, stride or thread that a GPU is told wraps round. Where one would, it is
+/// an error; and no adapter has the memory.
+#[test]
+fn bytes_that_32_bits_do_not_count() {
+    let n = (1 << 31) + (1 << 20);
+    let adapter = Device::select("software").ok();
+    for case in archetypes::all() {
+        for profile in [Profile::Software, Profile::Lanes8, Profile::Gpu] {
+            for p in case.programs(n, profile).unwrap() {
+                if let Some(l) = p.launches.iter().find(|l| !l.kernel.counts()) {
+                    let e = p.addressable().expect_err(case.name);
+                    assert!(e.code() == "unsupported" && e.to_string().contains(&l.label), "{}: {e}", case.name);
+                }
+                // links have 31 bits
+                assert_eq!(p.countable().is_err(), case.name == "scatter of as many indices", "{}", case.name);
+                refused_by(adapter.as_ref(), p, case.name);
+            }
+        }
+    }
+    SUITE.ran(1);
+}
+
+/// A session on the adapter does not take it, and nothing is allocated.
+#[cfg(feature = "gpu")]
+fn refused_by(adapter: Option<&Device>, p: gradus::plan::Program, name: &str) {
+    use gradus::plan::Session;
+    let Some(gpu) = adapter.and_then(Device::gpu) else { return };
+    let made = gradus::gpu::GpuSession::new(gpu.clone(), p.layout(), false);
+    let e = made.and_then(|mut s| s.prepare(&std::sync::Arc::new(p), &[])).expect_err(name);
+    assert!(["out-of-memory", "unsupported"].contains(&e.code()), "{name}: {e}");
+}
+
+#[cfg(not(feature = "gpu"))]
+fn refused_by(_: Option<&Device>, _: gradus::plan::Program, _: &str) {}
+
+/// The limits that every browser has: the article's step and all other archetypes run within them, and a model beyond them is refused by name.
+#[test]
+fn within_webgpus_limits() {
+    let Some(device) = SUITE.devices().into_iter().nth(1) else { return };
+    let cut = device.cut_to_webgpu().unwrap();
+    for animal in zoo::all() {
+        let (ours, cpu) = (animal.train(&cut).unwrap(), animal.train(&Device::cpu()).unwrap());
+        for (i, (a, b)) in ours.losses.iter().zip(&cpu.losses).enumerate() {
+            assert!((a - b).abs() <= animal.apart * b.abs().max(0.1), "{}, step {i}: {a}, and {b} on the CPU", animal.name);
+        }
+    }
+    // a binding of 128 MiB
+    let large = |device: &Device, width: usize| {
+        let net = Sequential::new().add(Linear::new(width)).add(Linear::new(1));
+        net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([1024]).device(device.clone()))
+    };
+    large(&cut, 1 << 14).unwrap();
+    let (needed, available) = out_of_memory(large(&cut, (1 << 15) + 1), &["0.weight [32769, 1024]"]);
+    assert!(needed > 128 << 20 && available == 128 << 20, "{needed} {available}");
+    let mut model = wide(&cut);
+    out_of_memory(model.prepare(&rows(4096), 4096), &["[4096, 262144]"]);
+    SUITE.ran(1);
 }

@@ -186,8 +186,9 @@ impl CustomKernel {
         );
         let (groups, most) = (n.div_ceil(WG), 65_535);
         let y = groups.div_ceil(most).max(1);
-        let workgroups = [groups.div_ceil(y) as u32, y as u32, 1];
-        CustomKernel { wgsl, workgroups, dims: Vec::new(), count: n as u32 }
+        let axis = |n: usize| u32::try_from(n).unwrap_or(u32::MAX); // an error where it is launched
+        let workgroups = [axis(groups.div_ceil(y)), axis(y), 1];
+        CustomKernel { wgsl, workgroups, dims: Vec::new(), count: u32::try_from(n).unwrap_or(u32::MAX) }
     }
 
     /// What `dim(i)` gives.

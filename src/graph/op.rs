@@ -298,7 +298,7 @@ impl Op {
             Op::Reduce { .. } => n(inputs[0]),
             Op::MatMul { ta, .. } => {
                 let s = &inputs[0].shape;
-                2 * n(&outputs[0]) * s[s.rank() - if *ta { 2 } else { 1 }] as u64
+                (2 * n(&outputs[0])).saturating_mul(s[s.rank() - if *ta { 2 } else { 1 }] as u64)
             }
             Op::Softmax { .. } | Op::CrossEntropy { .. } => 5 * n(inputs[0]),
             Op::Accuracy(_) | Op::ScatterAdd { .. } | Op::ArgMax { .. } | Op::CumSum { .. } => n(inputs[0]),

@@ -2,7 +2,7 @@
 //! lane's loops turn long (`kernels::MOST_TURNS`). Short shapes go in one launch.
 
 use super::draft::{Place, Symbol, bind};
-use super::lower::Lowering;
+use super::lower::{Lowering, flops};
 use crate::expr::{Binary, Expr, Scalar, Tape};
 use crate::graph::{Labels, ReduceKind};
 use crate::kernels::{Accuracy, ArgMax, CrossEntropy, CumSum, Gemm, Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term, Tile};
@@ -35,7 +35,7 @@ impl Lowering<'_> {
         let rows = outer * inner;
         let pieces = Reduce::pieces_for(profile, rows, length, inner);
         let elements = rows * length * s.terms.len() + rows;
-        let flops = (rows * length * (1 + s.f.flops())) as u64;
+        let flops = flops(rows * length, 1 + s.f.flops());
         let max = s.kind == ReduceKind::Max;
         let from_first = s.kind == ReduceKind::MeanFromFirst;
         let divisor = if matches!(s.kind, ReduceKind::Mean | ReduceKind::MeanFromFirst) { s.count } else { 1 };
@@ -143,7 +143,7 @@ impl Lowering<'_> {
         let f = Expr::of(3, one);
         let number = || Strided::new(0, vec![1, 0]);
         let reads = vec![Strided::new(x.1, vec![width, 1]), number(), number()];
-        let flops = (f.flops() * rows * width) as u64;
+        let flops = flops(rows * width, f.flops());
         let map = Map::new(f, &[rows, width], reads, vec![to.1]).storing(Halves::new(vec![half], vec![]));
         self.push(Kernel::Map(map), vec![x.0, top, sum, to.0], label.into(), flops, 2 * rows * width);
     }
@@ -213,7 +213,7 @@ impl Lowering<'_> {
     /// Running sums over rows; those of long ones in pieces, each from what all before it come to.
     pub(super) fn running(&mut self, reverse: bool, [rows, width]: [usize; 2], (x, offset): Place, to: Place, label: &str) {
         let elements = 2 * rows * width;
-        let flops = (rows * width) as u64;
+        let flops = flops(rows * width, 1);
         let whole = CumSum { reverse, rows, width, pieces: 1, started: false, offsets: [offset, to.1] };
         if width <= CumSum::LONG {
             return self.push(Kernel::CumSum(whole), vec![x, to.0], label.into(), flops, elements);
@@ -252,7 +252,7 @@ impl Lowering<'_> {
             s.halves = Halves::new(vec![halves.input(0), halves.input(1)], vec![]);
             (s.va, s.vb, s.tile) = (own.a.in_fours(), own.b.in_fours(), Tile::choose(self.r.profile, own.m, own.n, own.k));
             let elements = own.k * gemm.batch * (gemm.m + gemm.n) + size;
-            let flops = 2 * (size * own.k) as u64;
+            let flops = flops(size, 2 * own.k);
             self.push_product(own, vec![buffers[0], buffers[1], parts], format!("{label}, terms {first}.."), flops, elements);
         }
         let plain = gemm.spec.epilogue.is_identity() && !halves.output(0);
@@ -282,7 +282,7 @@ impl Lowering<'_> {
             std::iter::once(false).chain((0..gemm.extras.len()).map(|i| halves.input(2 + i))).collect(),
             (0..places.len()).map(|o| halves.output(o)).collect(),
         );
-        let flops = (size * gemm.spec.epilogue.flops()) as u64;
+        let flops = flops(size, gemm.spec.epilogue.flops());
         let mut map = Map::new(gemm.spec.epilogue.clone(), &[gemm.batch, gemm.m, gemm.n], reads, places.iter().map(|p| p.1).collect());
         let mut bound: Vec<Symbol> = std::iter::once(whole.0).chain(buffers[2..2 + gemm.extras.len()].iter().copied()).collect();
         map = map.storing(stored);

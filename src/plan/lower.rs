@@ -82,6 +82,11 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     Ok(l.draft)
 }
 
+/// So many for each element. Beyond what any machine ends they are no longer told apart, so that sums of them are numbers.
+pub(super) fn flops(elements: usize, each: usize) -> u64 {
+    (elements as u64).saturating_mul(each as u64).min(1 << 56)
+}
+
 /// Values that are one parameter's gradient and nothing else.
 fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Value, Place> {
     let g = &step.graph;
@@ -276,7 +281,7 @@ impl Lowering<'_> {
         let via = bind(&mut buffers, places.iter().map(|p| p.0));
         let elements = inputs.iter().map(|o| o.value).chain(outputs.iter().copied()).map(|v| self.words(v)).sum();
         let halves = Halves::new(inputs.iter().map(|o| self.half(o.value)).collect(), outputs.iter().map(|v| self.half(*v)).collect());
-        let flops = (f.flops() * shape.size()) as u64;
+        let flops = flops(shape.size(), f.flops());
         let label = self.label(group.maps[0], &shape, &group.maps);
         let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect()).drawing(draws).storing(halves);
         map.spec.via = via;
@@ -321,7 +326,7 @@ impl Lowering<'_> {
         let read = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).map(|v| self.half(v));
         let halves = Halves::new(read.collect(), outputs.iter().map(|v| self.half(*v)).collect());
         let spec = GemmSpec { ta, tb, va: a.in_fours(), vb: b.in_fours(), vc: false, tile, epilogue, row_sum: sum.is_some(), via, halves };
-        let flops = (out.size() * (2 * k + spec.epilogue.flops())) as u64;
+        let flops = flops(out.size(), 2 * k + spec.epilogue.flops());
         let elements = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).chain(outputs).map(|v| self.words(v)).sum();
         let mut label = self.label(node, &out, &group.maps);
         if sum.is_some() {

@@ -334,8 +334,12 @@ impl Program {
         }
     }
 
-    /// Fails where a shader could not tell a size, an offset, a stride or a thread's number, whatever the memory. The CPU counts on.
+    /// Fails where a shader could not tell a size, an offset, an element of an arena or a thread's number, whatever the memory. The CPU counts on.
     pub fn addressable(&self) -> Result<()> {
+        let (a, most) = (&self.arena, u32::MAX as usize);
+        if let Some(n) = [a.size, a.frozen, a.buffered, a.working].into_iter().find(|&n| n > most) {
+            return Err(self.too_large(format!("a model whose parameters or buffers have {n} elements"), "2^32 - 1 elements, and so has a model on a GPU"));
+        }
         let beyond = self.launches.iter().find(|l| !l.kernel.counts());
         beyond.map_or(Ok(()), |l| Err(self.too_large(format!("the launch {} {}", l.kernel.name(), l.label), "2^32 - 1 elements or 2^24 rows")))
     }

@@ -117,6 +117,6 @@ pub fn all() -> Vec<Animal> {
         Animal { accumulate: 3, ..animal("accumulated", article, adam, |c| c.input([784]).clip_norm(1.0)) },
         Animal { apart: 2e-2, ..animal("mixed precision", norms, adam, |c| c.input([784]).precision(Precision::mixed())) },
         Animal { data: sentences, ..animal("embedding", words, || Adam::new(0.05).into(), |c| c.input([9]).input_dtype(DType::U32)) },
-        animal("rows and moves", moves, || RmsProp::default().into(), flat),
+        animal("rows and moves", moves, || Sgd::new(0.05).into(), flat),
     ]
 }
