@@ -158,7 +158,8 @@ fn the_process_own_limit() {
     run.args(["-c", script]).arg(std::env::current_exe().unwrap()).env("GRADUS_TEST_CHILD", "1");
     let out = run.output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let line = text.lines().find_map(|l| l.strip_prefix("needed ")).unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&out.stderr)));
+    let line =
+        text.lines().find_map(|l| l.strip_prefix("needed ")).unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&out.stderr)));
     let (needed, available) = line.split_once(" of ").unwrap();
     let (needed, available): (u64, u64) = (needed.parse().unwrap(), available.parse().unwrap());
     assert!(available < needed && (1_000_000_000..3_072_000_000).contains(&available), "{line}");

@@ -80,6 +80,16 @@ fn as_a_child() {
             let settings = Compile::new(Sgd::new(0.01), Mse::new()).input([2]).device(Device::cpu_threads(2));
             net.compile(settings).unwrap().fit(&data(), fit(1)).unwrap();
         }
+        "threads" => {
+            let many = Device::cpu_threads(5000);
+            assert!(many.name().contains("threads") && !many.name().contains("5000"), "{many}");
+            for device in [Device::cpu(), many] {
+                // wide enough to be shared out
+                let net = Sequential::new().add(Linear::new(512)).add(Relu).add(Linear::new(1));
+                let mut model = net.compile(Compile::new(Sgd::new(0.01), Mse::new()).input([2]).device(device)).unwrap();
+                model.fit(&data(), Fit::new().epochs(20).batch_size(32).verbose(0)).unwrap();
+            }
+        }
         "stops" => {
             let stop = EarlyStopping::new("val_loss").patience(2).min_delta(1e9).restore_best_weights(true);
             let history = model().fit(&data(), fit(9).validation(&data()).callback(stop)).unwrap();
@@ -93,6 +103,29 @@ fn as_a_child() {
             assert!(history.interrupted() && history.epochs() < 1_000_000 && history.stopped_epoch().is_none());
             println!("\nended");
             std::thread::sleep(Duration::from_secs(60));
+        }
+        #[cfg(all(unix, feature = "ctrl-c"))]
+        "forks" => {
+            for device in [Device::cpu_threads(2), Device::cpu()] {
+                let settings = || Compile::new(Sgd::new(0.01), Mse::new()).input([2]).device(device.clone());
+                let net = || Sequential::new().add(Linear::new(1)).compile(settings()).unwrap();
+                let mut model = net();
+                model.fit(&data(), fit(1)).unwrap();
+                // SAFETY: the child computes on threads of its own and ends at once.
+                let child = unsafe { libc::fork() };
+                if child == 0 {
+                    let refused =
+                        model.fit(&data(), fit(1).verbose(0)).is_err_and(|e| e.code() == "unsupported" && e.to_string().contains("fork"));
+                    let anew = net().fit(&data(), fit(1).verbose(0)).is_ok();
+                    // SAFETY: as above.
+                    unsafe { libc::_exit(i32::from(!refused) + 2 * i32::from(!anew)) };
+                }
+                let mut status = 0;
+                // SAFETY: waits for that child.
+                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+                assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 0));
+                model.fit(&data(), fit(1)).unwrap();
+            }
         }
         "deaf" => drop(model().fit(&data(), fit(1_000_000).ctrl_c(false).verbose(0).callback(tell()))),
         other => panic!("{other}"),
@@ -141,6 +174,24 @@ fn early_stopping_says_so() {
     let err = said("stops").1;
     assert_eq!(count(&err, "early stopping after epoch 3: val_loss was best in epoch 1, "), 1, "{err}");
     assert_eq!(count(&err, "the model has the weights of epoch 1, its best"), 1, "{err}");
+}
+
+/// In a child of `fork` a model of the parent's is an `Err`, where it waited for ever, and one of its own trains.
+#[cfg(all(unix, feature = "ctrl-c"))]
+#[test]
+fn a_fork_is_an_error() {
+    said("forks");
+}
+
+/// Thousands of threads on few cores: it ends, as soon as with few.
+#[test]
+fn many_threads() {
+    let began = std::time::Instant::now();
+    let mut run = Command::new(std::env::current_exe().unwrap());
+    run.args(["--exact", "as_a_child", "--nocapture"]).env(CHILD, "threads").env("RAYON_NUM_THREADS", "5000");
+    let out = run.output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
 
 #[cfg(all(unix, feature = "ctrl-c"))]

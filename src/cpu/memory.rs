@@ -156,7 +156,8 @@ mod tests {
         assert_eq!(machine(&files), Some(350 * MIB));
         // one above it leaves less
         let above = [("sys/fs/cgroup/a/memory.max", "314572800"), ("sys/fs/cgroup/a/memory.current", "104857600")];
-        let above = [&above[..], &[("sys/fs/cgroup/a/memory.swap.max", "41943040"), ("sys/fs/cgroup/a/memory.swap.current", "20971520")]].concat();
+        let above =
+            [&above[..], &[("sys/fs/cgroup/a/memory.swap.max", "41943040"), ("sys/fs/cgroup/a/memory.swap.current", "20971520")]].concat();
         assert_eq!(machine(&[&files[..], &above[..]].concat()), Some(220 * MIB));
         // in a container the group's own folder is the root of what is seen
         let inside = [V2, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", "1048576"), ("sys/fs/cgroup/memory.current", "0")];
@@ -171,8 +172,13 @@ mod tests {
         let groups = ("proc/self/cgroup", "12:cpu,cpuacct:/docker/4f1\n5:memory:/docker/4f1\n1:name=systemd:/docker/4f1\n");
         let mount = |from: &str| format!("31 30 0:27 {from} /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n");
         let figures = |folder: &str| {
-            [("limit_in_bytes", 400u64 << 20), ("usage_in_bytes", 100 << 20), ("memsw.limit_in_bytes", 420 << 20), ("memsw.usage_in_bytes", 100 << 20)]
-                .map(|(name, v)| (format!("sys/fs/cgroup/memory/{folder}memory.{name}"), v.to_string()))
+            [
+                ("limit_in_bytes", 400u64 << 20),
+                ("usage_in_bytes", 100 << 20),
+                ("memsw.limit_in_bytes", 420 << 20),
+                ("memsw.usage_in_bytes", 100 << 20),
+            ]
+            .map(|(name, v)| (format!("sys/fs/cgroup/memory/{folder}memory.{name}"), v.to_string()))
         };
         // as the host sees it, and as a container does that has no namespace of its own
         for (from, folder) in [("/", "docker/4f1/"), ("/docker/4f1", "")] {

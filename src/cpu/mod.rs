@@ -51,6 +51,8 @@ use table::Table;
 #[derive(Debug)]
 pub struct CpuSession {
     pool: Pool,
+    /// The process that has the pool's threads.
+    process: u32,
     threads: usize,
     table: Table,
     /// A program is gone once its data is.
@@ -105,25 +107,47 @@ pub(crate) fn fault(what: &str, problem: impl Into<String>) -> Error {
     Error::DeviceFault { what: what.into(), problem: problem.into(), device: "the CPU".into() }
 }
 
-/// Threads of the pool that sessions share.
-pub(crate) fn shared_threads() -> usize {
-    awake::shared().map_or(1, |p| p.current_num_threads())
+/// Threads that a session gets where it asks for so many; 0 asks for the pool that sessions share.
+pub(crate) fn threads_of(asked: usize) -> usize {
+    match asked {
+        0 => awake::shared().map_or(1, |p| p.current_num_threads()),
+        n => n.min(awake::most()),
+    }
 }
 
 impl CpuSession {
-    /// Buffers of this layout. `threads`: 0 for as many as the machine runs at once (`RAYON_NUM_THREADS` says otherwise), which all such sessions
-    /// share; 1 for the caller's thread alone, else a pool of that many.
+    /// Buffers of this layout. `threads`: 0 for as many as the machine runs at once (fewer, where `RAYON_NUM_THREADS` says so), which all such
+    /// sessions share; 1 for the caller's thread alone, else a pool of that many, 256 at most.
     pub fn new(layout: Layout, threads: usize) -> Result<Self> {
         let pool = match threads {
             0 => awake::shared().map_or(Pool::None, Pool::Shared),
             1 => Pool::None,
-            _ => {
-                let builder = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("gradus-{i}"));
-                Pool::Own(builder.build().map_err(|e| fault("a pool of threads", format!("{threads} threads: {e}")))?)
-            }
+            _ => Pool::Own(awake::pool(threads).map_err(|e| fault("a pool of threads", format!("{threads} threads: {e}")))?),
         };
         let threads = pool.threads().map_or(1, |p| p.current_num_threads());
-        Ok(CpuSession { pool, threads, table: Table::new(layout)?, prepared: Vec::new(), logs: Default::default(), poisoned: false })
+        Ok(CpuSession {
+            pool,
+            process: awake::process(),
+            threads,
+            table: Table::new(layout)?,
+            prepared: Vec::new(),
+            logs: Default::default(),
+            poisoned: false,
+        })
+    }
+
+    /// Fails in a child of `fork`: the threads are the parent's, and would be waited for for ever.
+    fn own_threads(&self) -> Result<()> {
+        if self.pool.threads().is_none() || self.process == awake::process() {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            what: "a step in a process that was forked off behind the model's back".into(),
+            at: "the CPU device".into(),
+            help:
+                "make the model in the child: the threads that this one computes with are the parent's; `Device::cpu_threads(1)` needs none"
+                    .into(),
+        })
     }
 
     /// Threads that work is shared out to.
@@ -223,7 +247,8 @@ impl Session for CpuSession {
 
     /// Runs the steps at once, all of them on the pool's threads.
     fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
-        let Self { pool, threads, table, prepared, logs, poisoned } = self;
+        self.own_threads()?;
+        let Self { pool, threads, table, prepared, logs, poisoned, .. } = self;
         if *poisoned {
             table.poison()?;
         }
@@ -253,6 +278,7 @@ impl Session for CpuSession {
 
     fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
         profile::check(clock)?;
+        self.own_threads()?;
         let Self { pool, threads, table, prepared, .. } = self;
         let Some(p) = prepared.get_mut(handle.0).and_then(Option::as_mut) else { return Err(profile::gone(handle)) };
         pool.run(p.worth(), || profile::step(p, table, *threads))

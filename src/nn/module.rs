@@ -28,6 +28,12 @@ pub trait Module: Send + Sync + 'static {
     fn config(&self) -> Option<Layer> {
         None
     }
+
+    /// How deep layers are nested in it, as far as it knows.
+    #[doc(hidden)]
+    fn depth(&self) -> usize {
+        0
+    }
 }
 
 impl<M: Module + ?Sized> Module for Box<M> {
@@ -40,6 +46,9 @@ impl<M: Module + ?Sized> Module for Box<M> {
     fn config(&self) -> Option<Layer> {
         (**self).config()
     }
+    fn depth(&self) -> usize {
+        (**self).depth()
+    }
 }
 
 impl<M: Module + ?Sized> Module for Arc<M> {
@@ -51,6 +60,9 @@ impl<M: Module + ?Sized> Module for Arc<M> {
     }
     fn config(&self) -> Option<Layer> {
         (**self).config()
+    }
+    fn depth(&self) -> usize {
+        (**self).depth()
     }
 }
 

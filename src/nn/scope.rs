@@ -2,7 +2,7 @@ use super::{Init, Module};
 use crate::error::{Error, Fault};
 use crate::graph::{Builder, Distribution, Draws, Value, Var};
 use crate::tensor::Shape;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::panic::Location;
@@ -10,6 +10,9 @@ use std::rc::Rc;
 
 /// Elements of the largest parameter that is believed: more fit in no machine.
 const MOST: usize = 1 << 40;
+
+/// How deep layers may be nested: a call takes some of the stack.
+pub(super) const MOST_DEPTH: usize = 500;
 
 /// A trainable parameter that a model asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +70,8 @@ struct Shared {
     /// New values of buffers: the buffer's name, the value, the line.
     updates: RefCell<Vec<(String, Var, String)>>,
     /// The names of parameters and buffers: the line, and a parameter's number.
+    /// Layers that are being called now, one within another.
+    depth: Cell<usize>,
     names: RefCell<HashMap<String, (String, Option<usize>)>>,
     frozen: Frozen,
     /// How often each place has drawn.
@@ -97,6 +102,7 @@ impl Scope {
             layers: RefCell::default(),
             buffers: RefCell::default(),
             updates: RefCell::default(),
+            depth: Cell::default(),
             names: RefCell::default(),
             frozen: Frozen(Box::new(frozen)),
             draws: RefCell::default(),
@@ -126,6 +132,27 @@ impl Scope {
 
     /// As [`Scope::call`], on behalf of this line.
     pub(super) fn call_from<M: Module + ?Sized>(&self, layer: &M, x: &Var, line: &'static Location<'static>) -> Var {
+        let depth = self.shared.depth.get();
+        if depth >= MOST_DEPTH {
+            return self.refuse_depth();
+        }
+        self.shared.depth.set(depth + 1);
+        let out = self.called(layer, x, line);
+        self.shared.depth.set(depth);
+        out
+    }
+
+    pub(super) fn refuse_depth(&self) -> Var {
+        let at: String = self.path.chars().take(60).collect();
+        self.shared.builder.fail(Error::Unsupported {
+            what: format!("a model whose layers are nested more than {MOST_DEPTH} deep"),
+            at: format!("the layer `{at}..`"),
+            help: "put layers one after another into one `Sequential`, and not each into the next".into(),
+        });
+        self.shared.builder.poisoned()
+    }
+
+    fn called<M: Module + ?Sized>(&self, layer: &M, x: &Var, line: &'static Location<'static>) -> Var {
         let before = self.shared.builder.enter(&self.path);
         let from = self.shared.builder.on_line(Some(line));
         let made = self.shared.parameters.borrow().len();

@@ -1,3 +1,4 @@
+use super::scope::MOST_DEPTH;
 use super::{
     BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear, LogSoftmax, Module,
     RMSNorm, Scope, Softmax,
@@ -102,6 +103,18 @@ pub struct Sequential {
     layers: Vec<Arc<dyn Module>>,
     /// Where the user added each.
     lines: Vec<&'static Location<'static>>,
+    /// How deep they are nested.
+    depth: usize,
+}
+
+/// Stands for a layer that is nested too deep, which is gone: to call it, or to drop it, would need more stack than there is.
+struct TooDeep;
+
+impl Module for TooDeep {
+    fn forward(&self, s: &Scope, x: &Var) -> Var {
+        s.refuse_depth();
+        x.clone()
+    }
 }
 
 impl Sequential {
@@ -119,7 +132,14 @@ impl Sequential {
     #[allow(clippy::should_implement_trait)] // Keras' and PyTorch's word
     #[track_caller]
     pub fn add(mut self, layer: impl Module) -> Self {
-        self.layers.push(Arc::new(layer));
+        let depth = layer.depth() + 1;
+        if depth > MOST_DEPTH {
+            self.layers.push(Arc::new(TooDeep));
+            self.depth = self.depth.max(1);
+        } else {
+            self.layers.push(Arc::new(layer));
+            self.depth = self.depth.max(depth);
+        }
         self.lines.push(Location::caller());
         self
     }
@@ -156,6 +176,10 @@ impl Module for Sequential {
     fn config(&self) -> Option<Layer> {
         self.layers.iter().map(|l| l.config()).collect::<Option<Vec<_>>>().map(|layers| Layer::Sequential { layers })
     }
+
+    fn depth(&self) -> usize {
+        self.depth
+    }
 }
 
 impl std::fmt::Debug for Sequential {
@@ -168,6 +192,25 @@ impl std::fmt::Debug for Sequential {
 mod tests {
     use super::super::{Fan, Gain, Init, Selu};
     use super::*;
+    use crate::prelude::{Compile, Device, ModuleExt, Mse, Sgd, module};
+
+    /// Deeper than the stack reaches: an `Err`, and none where it is merely deep.
+    #[test]
+    fn nested_too_deep() {
+        let nested = |n: usize| (0..n).fold(Sequential::new().add(Linear::new(1)), |s, _| Sequential::new().add(s));
+        let of = |net: Sequential| net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([1]).device(Device::cpu_threads(1)));
+        assert!(of(nested(MOST_DEPTH - 2)).is_ok());
+        for n in [MOST_DEPTH + 1, 20_000] {
+            let e = of(nested(n)).unwrap_err();
+            assert!(e.code() == "unsupported" && e.to_string().contains("nested more than"), "{e}");
+        }
+        // modules of one's own
+        fn down(s: &Scope, x: &Var) -> Var {
+            s.at("x").call(&module(down), x)
+        }
+        let e = module(down).compile(Compile::new(Sgd::new(0.1), Mse::new()).input([1]).device(Device::cpu_threads(1))).unwrap_err();
+        assert!(e.to_string().contains("nested more than"), "{e}");
+    }
 
     /// A recipe gives every layer back, settings included, and refuses a key that a layer does not have.
     #[test]

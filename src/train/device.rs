@@ -303,7 +303,7 @@ impl Device {
     pub fn name(&self) -> String {
         match &self.machine {
             Machine::Cpu { threads } => {
-                let n = if *threads == 0 { crate::cpu::shared_threads() } else { *threads };
+                let n = crate::cpu::threads_of(*threads);
                 format!("CPU, {n} thread{} ({})", if n == 1 { "" } else { "s" }, vectors())
             }
             #[cfg(feature = "gpu")]
