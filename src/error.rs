@@ -114,7 +114,7 @@ pub enum Error {
     Callback { name: String, problem: String, at: String },
 
     /// A class label that the model has no output for.
-    #[error("label {label} of row {row} is out of range\n  where: {at}\n  help: the model has {classes} outputs, so labels run from 0 to {}; check the data or the last layer", classes.saturating_sub(1))]
+    #[error("label {label} of row {row} is out of range\n  where: {at}\n  help: the model has {classes} outputs, and classes count from 0: labels run from 0 to {}; check the data or the last layer", classes.saturating_sub(1))]
     LabelOutOfRange { label: u64, row: usize, classes: usize, at: String },
 
     /// An index in the data that a table has no row for.

@@ -6,7 +6,7 @@ mod need;
 use gradus::prelude::*;
 use need::Suite;
 
-static SUITE: Suite = Suite::new("training", 5);
+static SUITE: Suite = Suite::new("training", 7);
 
 fn article(device: &Device, train: &Dataset, test: &Dataset, seed: u64, epochs: usize) -> f64 {
     let net = Sequential::new().add(Linear::new(64)).add(Relu).add(Linear::new(32)).add(Relu).add(Linear::new(10)).add(Softmax);
@@ -51,6 +51,37 @@ fn synthetic_digits_are_learnt() {
     let (train, test) = data::synthetic_digits(0, 10_000, 2_000).unwrap();
     assert!(article(&Device::cpu(), &train, &test, 0, 10) > 0.93);
     SUITE.ran(1);
+}
+
+/// A part of a set: its labels stand beside its predictions, and weights for its rows train as weights for all rows that were then cut.
+#[test]
+fn a_part_of_a_set_has_rows_of_its_own() {
+    let (all, _) = data::synthetic_digits(3, 300, 10).unwrap();
+    let all = all.flatten().scale(1.0 / 255.0);
+    for device in SUITE.devices() {
+        let net = || Sequential::new().add(Linear::new(16)).add(Relu).add(Linear::new(10));
+        let settings = || Compile::new(Adam::new(0.01), CrossEntropy::new()).input([784]).metric(Accuracy::new()).device(device.clone());
+        let (train, val) = all.split_at(220).unwrap();
+        let mut model = net().compile(settings()).unwrap();
+        model.fit(&train, Fit::new().epochs(3).verbose(0)).unwrap();
+        let scores = model.predict(&val, 32).unwrap();
+        let best = |row: &[f32]| (0..10).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap() as u8;
+        let labels = val.labels().and_then(HostTensor::as_u8).unwrap();
+        let hits = scores.as_f32().unwrap().chunks(10).zip(labels).filter(|(row, label)| best(row) == **label).count();
+        let accuracy = model.evaluate(&val, 32).unwrap()["accuracy"];
+        assert!(labels.len() == 80 && (hits as f64 / 80.0 - accuracy).abs() < 1e-6, "{hits} of 80, {accuracy} on {device}");
+
+        let weights = |rows: std::ops::Range<usize>| HostTensor::f32([rows.len()], rows.map(|i| (i % 4) as f32).collect()).unwrap();
+        let bits = |set: &Dataset| {
+            let mut model = net().compile(settings()).unwrap();
+            model.fit(set, Fit::new().verbose(0)).unwrap();
+            model.parameter("0.weight").unwrap()
+        };
+        let cut_then_weighed = val.weights(weights(220..300)).unwrap();
+        let weighed_then_cut = all.clone().weights(weights(0..300)).unwrap().split_at(220).unwrap().1;
+        assert_eq!(bits(&cut_then_weighed), bits(&weighed_then_cut), "{device}");
+        SUITE.ran(1);
+    }
 }
 
 /// Inside an epoch: one submit for K steps, a row of rates for each, nothing else up, no read that waits.
