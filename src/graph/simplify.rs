@@ -28,6 +28,7 @@ fn place_node(g: &mut Graph, node: &Node, inputs: &[Value]) -> Result<Value> {
     let shape = &node.outputs[0].shape;
     let add = |g: &mut Graph, op: Op, inputs: &[Value]| reuse(g, op, inputs, node);
     match &node.op {
+        Op::Detach => Ok(inputs[0]),
         Op::Reshape(_) | Op::Broadcast(_) if g.shape(inputs[0]) == shape => Ok(inputs[0]),
         Op::Reshape(to) => match &g.nodes[inputs[0].node] {
             Node { op: Op::Reshape(_), inputs: inner, .. } => {

@@ -1,6 +1,6 @@
 use super::{
-    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear, LogSoftmax, Module,
-    RMSNorm, Scope, Softmax,
+    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GlobalMean, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear, LogSoftmax,
+    Module, Normalization, RMSNorm, Rescaling, Scope, Softmax,
 };
 use crate::expr::Activation;
 use crate::graph::Var;
@@ -45,6 +45,12 @@ pub enum Layer {
     LogSoftmax {},
     /// [`Flatten`].
     Flatten {},
+    /// [`GlobalMean`].
+    GlobalMean {},
+    /// [`Normalization`].
+    Normalization(Normalization),
+    /// [`Rescaling`].
+    Rescaling(Rescaling),
     /// Layers within.
     Sequential {
         /// In order.
@@ -83,6 +89,9 @@ impl Layer {
             Layer::Softmax {} => Box::new(Softmax),
             Layer::LogSoftmax {} => Box::new(LogSoftmax),
             Layer::Flatten {} => Box::new(Flatten),
+            Layer::GlobalMean {} => Box::new(GlobalMean),
+            Layer::Normalization(l) => Box::new(l.clone()),
+            Layer::Rescaling(l) => Box::new(*l),
             Layer::Sequential { layers } => Box::new(Sequential::from_layers(layers)),
         }
     }
@@ -173,7 +182,9 @@ mod tests {
             .add(Elu::new().alpha(0.5))
             .add(Selu)
             .add(Activation::Hardswish)
-            .add(Sequential::new().add(Flatten).add(Softmax));
+            .add(Rescaling::new(0.5).offset(-1.0))
+            .add(Normalization::new().mean([0.1, 2.0]).variance([1.0, 0.3]))
+            .add(Sequential::new().add(GlobalMean).add(Flatten).add(Softmax));
         let config = net.config().unwrap();
         let json = serde_json::to_string(&config).unwrap();
         let back: Layer = serde_json::from_str(&json).unwrap();
