@@ -113,9 +113,9 @@ pub enum Error {
     #[error("the callback `{name}` failed: {problem}\n  where: {at}\n  help: this comes from the callback itself; mend it there, or leave it out of `Fit::callback`")]
     Callback { name: String, problem: String, at: String },
 
-    /// A class label that the model has no output for.
-    #[error("label {label} of row {row} is out of range\n  where: {at}\n  help: the model has {classes} outputs, and classes count from 0: labels run from 0 to {}; check the data or the last layer", classes.saturating_sub(1))]
-    LabelOutOfRange { label: u64, row: usize, classes: usize, at: String },
+    /// A class label that the model has no output for; or, with 0 classes, a real label of two classes that is not from 0 to 1.
+    #[error("label {label} of row {row} is out of range\n  where: {at}\n  help: {}", labels_run(*classes))]
+    LabelOutOfRange { label: f64, row: usize, classes: usize, at: String },
 
     /// An index in the data that a table has no row for.
     #[error("index {index} of row {row} is out of range\n  where: {at}\n  help: the table has {size} rows, so indices run from 0 to {}; check the data or make the table larger", size.saturating_sub(1))]
@@ -376,6 +376,16 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 
 fn gives(available: u64) -> String {
     if available == 0 { "the device gave none".into() } else { format!("the device gives {available}") }
+}
+
+fn labels_run(classes: usize) -> String {
+    match classes {
+        0 => "the loss takes labels from 0 to 1, as 0 for one class and 1 for the other; classes are `CrossEntropy`'s, real values `Mse`'s".into(),
+        n => format!(
+            "the model has {n} outputs, and classes count from 0: labels run from 0 to {}; check the data or the last layer",
+            n - 1
+        ),
+    }
 }
 
 fn incurable(scale: Option<f32>) -> String {

@@ -24,7 +24,7 @@ fn all() -> Vec<Error> {
         Error::DataNotFound { problem: s(), looked: vec![s()], help: s() },
         Error::DataSource { field: s(), problem: s(), at: s() },
         Error::Callback { name: s(), problem: s(), at: s() },
-        Error::LabelOutOfRange { label: 3, row: 1, classes: 2, at: s() },
+        Error::LabelOutOfRange { label: 3.0, row: 1, classes: 2, at: s() },
         Error::IndexOutOfRange { index: 3, row: 1, size: 2, at: s() },
         Error::WeightMismatch { path: "f".into(), missing: vec![s()], unexpected: vec![s()], wrong_shape, help: s() },
         Error::BadFile { path: "f".into(), problem: s(), at: s(), help: s() },

@@ -1,7 +1,7 @@
 use super::fork::{WRITES, Writes, f32s_mut, fork_halves};
 use super::halves::{Elements, put};
 use super::optimizer::lend;
-use crate::expr::{CHUNK, Evaluator};
+use crate::expr::{CHUNK, Evaluator, Row};
 use crate::graph::Distribution;
 use crate::kernels::words::{STATE_BATCH, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
 use crate::kernels::{Draw, Map, Read, Strided};
@@ -34,6 +34,9 @@ pub(super) fn run(k: &Map, workers: &mut [Evaluator], reads: &[&[u32]], writes: 
                     drawn(&mut row[..len], &k.draws[draw], state[0], first);
                     return None;
                 }
+                if k.spec.integers.get(i).is_some_and(|of_u32| *of_u32) {
+                    return integers(&mut row[..len], reads[i], &k.inputs[i], k.spec.reads[i], &k.shape, first);
+                }
                 let (from, s) = (Elements::new(reads[i], k.spec.halves.input(i)), &k.inputs[i]);
                 match k.spec.reads[i] {
                     Read::Flat => match from {
@@ -54,6 +57,19 @@ pub(super) fn run(k: &Map, workers: &mut [Evaluator], reads: &[&[u32]], writes: 
             }
         }
     });
+}
+
+/// Elements `first..` of integers, as numbers.
+fn integers<'a>(row: &mut [f32], from: &[u32], s: &Strided, read: Read, shape: &[usize], first: usize) -> Option<&'a Row> {
+    match read {
+        Read::Flat => row.iter_mut().zip(&from[s.offset + first..]).for_each(|(r, v)| *r = *v as f32),
+        Read::One => row.fill(from[s.offset] as f32),
+        Read::Strided | Read::Window => {
+            strided(row, &Elements::new(from, false), s, shape, first);
+            row.iter_mut().for_each(|v| *v = v.to_bits() as f32);
+        }
+    }
+    None
 }
 
 /// Elements `first..` of what is drawn; the twin of `shaders/lib/random.wgsl`.

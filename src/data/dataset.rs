@@ -1,4 +1,5 @@
 mod limit;
+mod vectors;
 mod weights;
 
 use super::look::Look;

@@ -143,6 +143,29 @@ fn slopes_of_two_match_differences() {
     }
 }
 
+/// Values and slopes in f32 that are small and not 0: `mish`, and what comes of `exp(x) - 1`.
+#[test]
+fn far_below_0_little_is_left_and_not_nothing() {
+    use super::Activation::{Elu, Mish, Selu};
+    let f32s = |f: &Expr, args: &[f64]| {
+        let mut e = Evaluator::new(f);
+        e.chunk(|i, row| row.fill(args[i] as f32));
+        f64::from(e.output(0)[0])
+    };
+    let near = |got: f64, want: f64| (got - want).abs() <= 1e-5 * want.abs();
+    for x in [-87.0, -50.0, -20.0, -5.0, -0.1, 0.1, 5.0, 9.0, 20.0, 20.1, 50.0, 1e30] {
+        let (got, want) = (f32s(&Mish.expr(), &[x]), x * Unary::Softplus.apply(x).tanh());
+        // in f64 log(1 + e) is e
+        assert!(near(got, if x < -20.0 { x * x.exp() } else { want }), "mish({x}): {got} for {want}");
+    }
+    for x in [-80.0f64, -30.0, -18.0, -5.0, -0.1] {
+        for (f, scale) in [(Elu.expr(), 1.0), (Selu.expr(), 1.050_700_987_355_480_5 * 1.673_263_242_354_377_2), (one(|x| x.expm1()), 1.0)] {
+            let got = f32s(&f.gradient(0).unwrap(), &[x, f32s(&f, &[x]), 1.0]);
+            assert!(near(got, scale * x.exp()), "{f:?} at {x}: {got} for {}", scale * x.exp());
+        }
+    }
+}
+
 #[test]
 fn kinks_are_as_in_pytorch() {
     let slope = |f: &Expr, x: f64| f.gradient(0).unwrap().eval::<f64>(&[x, f.eval::<f64>(&[x], &[])[0], 1.0], &[])[0];

@@ -60,7 +60,7 @@ fn depends(g: &Graph, wrt: &[Value]) -> Vec<bool> {
     let mut needs = vec![false; g.nodes.len()];
     wrt.iter().for_each(|v| needs[v.node] = true);
     for i in 0..g.nodes.len() {
-        needs[i] |= g.nodes[i].inputs.iter().any(|v| needs[v.node]);
+        needs[i] |= !matches!(g.nodes[i].op, Op::Detach) && g.nodes[i].inputs.iter().any(|v| needs[v.node]);
     }
     needs
 }
@@ -184,7 +184,7 @@ fn vjp(g: &mut Graph, id: NodeId, grads: &[Option<Value>], needs: &[bool]) -> Re
         }
         Op::ScatterAdd { padding: Some(_), .. } => return Err(unsupported(&node, "a second derivative of a table with a padding row")),
         Op::ScatterAdd { .. } => out.push((node.inputs[0], g.derived(id, Op::Take { padding: None }, &[grad, node.inputs[1]])?)),
-        Op::Accuracy(_) | Op::ArgMax { .. } | Op::Take { .. } | Op::Custom(_) => {}
+        Op::Detach | Op::ToF32 | Op::Accuracy(_) | Op::ArgMax { .. } | Op::Take { .. } | Op::Custom(_) => {}
         Op::CrossEntropy { .. } => return Err(unsupported(&node, "a second derivative of a cross-entropy")),
     }
     out.retain(|(input, _)| wants(input));

@@ -19,13 +19,14 @@ mod var;
 pub use custom::{Custom, CustomKernel, CustomOp};
 pub use field::Field;
 pub use grad::{gradients, scaled_gradients};
+pub(crate) use op::REAL_CLASSES;
 pub use op::{Labels, Op, ReduceKind};
 pub use precision::{Class, Precision};
 pub use random::{Distribution, Draws};
 pub use simplify::simplify;
 pub use state::StateField;
 pub(crate) use table::is_ordinals;
-pub use var::{Builder, Var};
+pub use var::{Builder, Operand, Var};
 
 use crate::error::{Error, Result, site};
 use crate::expr::Expr;

@@ -83,6 +83,10 @@ pub enum Op {
     },
     /// The same elements under another shape.
     Reshape(Shape),
+    /// The same value, through which no gradient flows. Simplification takes it away.
+    Detach,
+    /// Integers (u32) as f32, to the nearest: exact up to 2^24.
+    ToF32,
     /// The axes in another order: axis `i` of the result is axis `axes[i]`.
     Permute(Vec<usize>),
     /// A box of the input.
@@ -188,6 +192,8 @@ impl Op {
             Op::Concat { .. } => "concat",
             Op::ArgMax { .. } => "argmax",
             Op::Reshape(_) => "reshape",
+            Op::Detach => "detach",
+            Op::ToF32 => "to_f32",
             Op::CumSum { .. } => "cumsum",
             Op::Softmax { log: false } => "softmax",
             Op::Softmax { log: true } => "log_softmax",
@@ -264,6 +270,9 @@ impl Op {
                 }
                 Ok(vec![Type { shape: to.clone(), dtype: inputs[0].dtype }])
             }
+            Op::Detach => Ok(vec![inputs[0].clone()]),
+            Op::ToF32 if inputs[0].dtype == DType::U32 => Ok(vec![Type::f32(inputs[0].shape.clone())]),
+            Op::ToF32 => Err(OpFault::dtype(format!("an operand {} is {}", inputs[0].shape, inputs[0].dtype), "it is no integer")),
             Op::CumSum { .. } | Op::Softmax { .. } => {
                 all_f32(inputs)?;
                 if inputs[0].shape.rank() == 0 {
@@ -313,7 +322,7 @@ fn all_f32(inputs: &[&Type]) -> Result<(), OpFault> {
         None => Ok(()),
         Some(t) => Err(OpFault::dtype(
             format!("an operand {} is {}", t.shape, t.dtype),
-            "integers cannot be computed with: use `one_hot` on the data set, or give real labels as f32",
+            "integers are compared, and not computed with: `to_f32` makes numbers of them, `one_hot` rows of 0 and 1; real labels are f32",
         )),
     }
 }
@@ -352,6 +361,9 @@ fn matmul(inputs: &[&Type], ta: bool, tb: bool) -> Inferred {
     Ok(vec![Type::f32(out)])
 }
 
+/// What to do about numbers where classes are meant.
+pub(crate) const REAL_CLASSES: &str = "classes are integers, `HostTensor::u32` or `u8`; f32 labels are probabilities, `[rows, classes]`";
+
 fn classification(inputs: &[&Type], labels: Labels) -> Result<(), OpFault> {
     all_f32(&inputs[..1])?;
     let (x, y) = (inputs[0], inputs[1]);
@@ -367,6 +379,9 @@ fn classification(inputs: &[&Type], labels: Labels) -> Result<(), OpFault> {
         }
         Labels::Probabilities if y.dtype != DType::F32 => {
             Err(OpFault::dtype(format!("label rows of dtype {}", y.dtype), "give f32 probabilities"))
+        }
+        Labels::Probabilities if y.shape != x.shape && y.shape.size() == x.shape[0] => {
+            Err(OpFault::shape(format!("scores {} and labels {} that are f32", x.shape, y.shape), REAL_CLASSES))
         }
         Labels::Probabilities if y.shape != x.shape => Err(OpFault::shape(
             format!("scores {} and label rows {}", x.shape, y.shape),

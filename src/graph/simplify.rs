@@ -31,6 +31,7 @@ fn place_node(g: &mut Merged, node: &Node, inputs: &[Value]) -> Result<Value> {
     let shape = &node.outputs[0].shape;
     let add = |g: &mut Merged, op: Op, inputs: &[Value]| g.reuse(op, inputs, node);
     match &node.op {
+        Op::Detach => Ok(inputs[0]),
         Op::Reshape(_) | Op::Broadcast(_) if g.shape(inputs[0]) == shape => Ok(inputs[0]),
         Op::Reshape(to) => match &g.nodes[inputs[0].node] {
             Node { op: Op::Reshape(_), inputs: inner, .. } => {
@@ -184,7 +185,7 @@ fn hash(op: &Op, inputs: &[Value]) -> u64 {
         Op::ScatterAdd { rows, .. } => rows.hash(&mut h),
         // told apart by their operands
         Op::MatMul { .. } | Op::CumSum { .. } | Op::Softmax { .. } | Op::CrossEntropy { .. } | Op::Accuracy(_) | Op::Take { .. } => {}
-        Op::Custom(_) => {}
+        Op::Custom(_) | Op::Detach | Op::ToF32 => {}
     }
     h.finish()
 }

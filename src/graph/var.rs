@@ -1,7 +1,10 @@
 mod elementwise;
 mod movement;
+mod operand;
 
-use super::{Draws, Field, Graph, Labels, NodeId, Op, ReduceKind, Type, Value};
+pub use operand::Operand;
+
+use super::{Draws, Field, Graph, Labels, Node, NodeId, Op, ReduceKind, Type, Value};
 use crate::error::{Error, Result, is_own, place};
 use crate::expr::{Activation, Expr};
 use crate::tensor::{DType, Shape};
@@ -9,6 +12,7 @@ use std::cell::RefCell;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 
 /// Makes a graph from calls on [`Var`]s. The first bad call is kept, with its line; every later one on a poisoned handle does nothing.
 #[derive(Debug, Clone, Default)]
@@ -255,7 +259,30 @@ impl Var {
 
     #[track_caller]
     fn map(&self, f: Expr, others: &[&Var]) -> Var {
-        self.op(Op::Map(f), others)
+        let out = self.op(Op::Map(f), others);
+        let [other] = others else { return out };
+        for (labels, column) in [(self, *other), (*other, self)] {
+            if out.value.is_some() && labels.is_field_against(column) {
+                warn_of_square(labels, column, Location::caller());
+            }
+        }
+        out
+    }
+
+    /// Whether this is a field `[n]` of the batch and the other a column `[n, 1]` that is computed: together they are `[n, n]`.
+    fn is_field_against(&self, column: &Var) -> bool {
+        let (shape, other) = (self.shape(), column.shape());
+        if shape.rank() != 1 || shape[0] < 2 || other.dims() != [shape[0], 1] {
+            return false;
+        }
+        let s = self.builder.0.borrow();
+        let field = |v: Option<Value>| v.and_then(|v| s.graph.nodes.get(v.node)).is_some_and(|n| matches!(n.op, Op::Batch { .. }));
+        // pairs of a field's values are meant
+        let mut origin = column.value;
+        while let Some(Node { op: Op::Reshape(_) | Op::ToF32, inputs, .. }) = origin.and_then(|v| s.graph.nodes.get(v.node)) {
+            origin = Some(inputs[0]);
+        }
+        field(self.value) && !field(origin)
     }
 
     /// The sum of all elements, `[]`.
@@ -373,6 +400,22 @@ impl Var {
     fn label_kind(&self) -> Labels {
         if self.dtype() == DType::F32 { Labels::Probabilities } else { Labels::Classes }
     }
+}
+
+/// Once for each line: a label that is repeated along the batch trains on the wrong loss, as PyTorch's `mse_loss` warns.
+fn warn_of_square(labels: &Var, column: &Var, at: &'static Location<'static>) {
+    static TOLD: Mutex<Vec<&Location<'static>>> = Mutex::new(Vec::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.contains(&at) {
+        return;
+    }
+    told.push(at);
+    let (n, at) = (labels.shape()[0], crate::error::place(at));
+    let (labels, column) = (labels.shape(), column.shape());
+    tracing::warn!(
+        "{at}: a field {labels} of the batch meets {column} and gives [{n}, {n}], each row against all labels; if row by row is meant, \
+         `reshape` one of them to the other's shape"
+    );
 }
 
 macro_rules! operator {

@@ -74,6 +74,8 @@ pub struct MapSpec {
     pub via: Vec<usize>,
     /// The elements are u32, and only moved.
     pub integer: bool,
+    /// The inputs that are u32, and become f32; empty where none is.
+    pub integers: Vec<bool>,
     /// What is f16.
     pub halves: Halves,
 }
@@ -116,13 +118,19 @@ impl Map {
         });
         let vector = aligned && n.is_multiple_of(4) && outputs.iter().all(|o| o % 4 == 0);
         let via = (0..outputs.len()).collect();
-        let spec = MapSpec { f, reads, draws: vec![], rank, vector, via, integer: false, halves: Halves::default() };
+        let spec = MapSpec { f, reads, draws: vec![], rank, vector, via, integer: false, integers: vec![], halves: Halves::default() };
         Map { spec, shape, inputs, draws: vec![], outputs }
     }
 
     /// With these operands and results stored as f16.
     pub fn storing(mut self, halves: Halves) -> Self {
         self.spec.halves = halves;
+        self
+    }
+
+    /// With these operands stored as u32, of which numbers are made.
+    pub fn reading_integers(mut self, integers: Vec<bool>) -> Self {
+        self.spec.integers = if integers.contains(&true) { integers } else { vec![] };
         self
     }
 
@@ -160,7 +168,13 @@ impl Map {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let MapSpec { f, reads, draws, rank, vector, via, integer, halves } = &self.spec;
+        let MapSpec { f, reads, draws, rank, vector, via, integer, integers, halves } = &self.spec;
+        let counts = |i: usize| integers.get(i).copied().unwrap_or(false);
+        // an element or four of an input, as f32
+        let load = |i: usize, four: bool, text: String| match counts(i) {
+            true => format!("{}({text})", element(false, four)),
+            false => widened(halves.input(i), four, text),
+        };
         let v = match (vector, integer) {
             (true, false) => "vec4<f32>",
             (false, false) => "f32",
@@ -177,6 +191,8 @@ impl Map {
             let four = *vector && *r != Read::One;
             let of = if halves.input(i) {
                 element(true, four)
+            } else if counts(i) {
+                if four { "vec4<u32>" } else { "u32" }
             } else if four {
                 v
             } else {
@@ -203,16 +219,16 @@ impl Map {
         let mut at = 1 + rank;
         for (i, r) in reads.iter().enumerate() {
             let place = match r {
-                Read::Flat => widened(halves.input(i), *vector, format!("in{i}[dim({at}u) + e]")),
-                Read::One => format!("V({})", widened(halves.input(i), false, format!("in{i}[dim({at}u)]"))),
+                Read::Flat => load(i, *vector, format!("in{i}[dim({at}u) + e]")),
+                Read::One => format!("V({})", load(i, false, format!("in{i}[dim({at}u)]"))),
                 Read::Window => String::new(),
                 Read::Strided => {
                     let steps: Vec<String> = (0..*rank).map(|a| format!("c{a} * dim({}u)", at + 1 + a)).collect();
-                    widened(halves.input(i), false, format!("in{i}[dim({at}u) + {}]", steps.join(" + ")))
+                    load(i, false, format!("in{i}[dim({at}u) + {}]", steps.join(" + ")))
                 }
             };
             if *r == Read::Window {
-                window(&mut s, i, at, *rank, one, halves.input(i));
+                window(&mut s, i, at, *rank, one, |text| load(i, false, text));
                 at += 2 + 3 * rank;
                 continue;
             }
@@ -279,14 +295,14 @@ fn drawn(d: Distribution, at: usize, vector: bool) -> String {
 }
 
 /// The element of a windowed input: nothing is read outside of its window.
-fn window(s: &mut Source, i: usize, at: usize, rank: usize, element: &str, half: bool) {
+fn window(s: &mut Source, i: usize, at: usize, rank: usize, element: &str, load: impl Fn(String) -> String) {
     let (strides, before, size) = (at + 2, at + 2 + rank, at + 2 + 2 * rank);
     let fill = if element == "u32" { format!("dim({}u)", at + 1) } else { format!("bitcast<f32>(dim({}u))", at + 1) };
     s.line(format!("    var x{i} = {fill};"));
     let inside: Vec<String> = (0..rank).map(|a| format!("c{a} - dim({}u) < dim({}u)", before + a, size + a)).collect();
     let steps: Vec<String> = (0..rank).map(|a| format!("(c{a} - dim({}u)) * dim({}u)", before + a, strides + a)).collect();
     // a coordinate before the window wraps round to a large one
-    let value = widened(half, false, format!("in{i}[dim({at}u) + {}]", steps.join(" + ")));
+    let value = load(format!("in{i}[dim({at}u) + {}]", steps.join(" + ")));
     s.line(format!("    if ({}) {{ x{i} = {value}; }}", inside.join(" && ")));
 }
 

@@ -2,7 +2,7 @@
 
 use super::closure::alike;
 use crate::error::{Error, place};
-use crate::graph::Var;
+use crate::graph::{REAL_CLASSES, Var};
 use crate::tensor::DType;
 use std::panic::Location;
 
@@ -16,10 +16,25 @@ pub(super) fn fault(output: &Var, op: &str, problem: String, help: &str) -> Var 
     output.builder().poisoned()
 }
 
+/// Whether the labels are integers, where they must be reals: then the mistake is noted.
+#[track_caller]
+pub(super) fn integers(op: &str, output: &Var, labels: &Var) -> bool {
+    let found = output.value().is_some() && labels.value().is_some() && labels.dtype() == DType::U32;
+    if found {
+        let problem = format!("the labels {} are integers", labels.shape());
+        let help = "give real labels, `HostTensor::f32`; for classes use `CrossEntropy` and `Accuracy`, for 0 and 1 `BinaryCrossEntropy`";
+        output.builder().fail(Error::DTypeMismatch { op: op.into(), problem, at: place(Location::caller()), help: help.into() });
+    }
+    found
+}
+
 /// The labels in the output's shape, f32: reals of as many elements, or integers 0 and 1.
 #[track_caller]
 pub(super) fn same(op: &str, output: &Var, labels: &Var) -> Var {
     let (o, l) = (output.shape(), labels.shape());
+    if integers(op, output, labels) {
+        return output.builder().poisoned();
+    }
     if o.size() != l.size() {
         let problem = format!("the model gives {o} and the labels are {l}");
         return fault(output, op, problem, "the last layer must have as many outputs as a row of labels has values");
@@ -44,7 +59,9 @@ pub(super) fn scores(op: &str, output: &Var, labels: &Var) -> bool {
         return false;
     }
     let fits = if labels.dtype() == DType::F32 { l == o } else { l.dims() == [o[0]] };
-    if !fits && labels.dtype() == DType::F32 {
+    if !fits && labels.dtype() == DType::F32 && l.size() == o[0] {
+        fault(output, op, format!("scores {o} and labels {l} that are f32"), REAL_CLASSES);
+    } else if !fits && labels.dtype() == DType::F32 {
         let help = "the last layer must have as many outputs as the labels have classes";
         fault(output, op, format!("scores {o} and label rows {l}"), help);
     } else if !fits {

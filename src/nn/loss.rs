@@ -1,6 +1,7 @@
 //! What training makes small.
 
 use super::closure::{Custom, alike};
+use super::labels::integers;
 use super::losses::{
     BinaryCrossEntropy, FocalLoss, Huber, KlDivergence, LogCosh, Mae, Nll, binary, check_weights, counted, focal, huber, kl_divergence,
     likelihood, log_cosh, mae, mean,
@@ -14,7 +15,8 @@ use std::panic::Location;
 /// Softmax cross-entropy, the mean over the batch (PyTorch's `CrossEntropyLoss`, Keras' `CategoricalCrossentropy`).
 ///
 /// On a model that ends in softmax it uses what went into that, else the model's outputs are logits; both ways are one kernel with
-/// the same bits. Labels are classes or rows of probabilities, as the data set has them.
+/// the same bits. Labels are classes or rows of probabilities, as the data set has them. A logit of -inf (a masked class) adds nothing where its
+/// target is 0 (no smoothing), with and without weights.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -52,7 +54,8 @@ impl CrossEntropy {
     }
 
     /// A weight `w` for each class (PyTorch's `weight`): rows of class labels count by that of their label, and the mean is over the sum of these,
-    /// `sum w_y l / sum w_y`; of rows of probabilities each part counts by its class, and the mean is over the rows.
+    /// `sum w_y l / sum w_y`, 0 with gradient 0 in a batch where that sum is 0 (PyTorch: NaN); of rows of probabilities each part counts by its class,
+    /// and the mean is over the rows.
     #[doc(alias = "weight")]
     pub fn class_weights(mut self, weights: impl IntoIterator<Item = f64>) -> Self {
         self.class_weights = weights.into_iter().collect();
@@ -169,7 +172,9 @@ impl Loss {
     }
 
     /// As [`Loss::build`] with a weight for each row, `[rows]` or `[rows, 1]`: `sum w_i l_i / rows`, as Keras' `sample_weight` has it, where `l_i` is
-    /// the mean over row `i`. So a row of weight 2 counts as the row twice, and weights of 0 leave the others' gradients as they were.
+    /// the mean over row `i`. So a row of weight 2 counts as the row twice, and weights of 0 leave the others' gradients as they were: NaN or infinity
+    /// in the outputs or labels of such a row reaches neither the loss nor the outputs' gradient, which is 0 there. (NaN among the row's *inputs* still
+    /// reaches the weights that it is multiplied by: 0 times NaN. Fill inputs in.) Where all weights are 0 so is the loss.
     /// (With class weights on class labels the mean stays over the sum of those.)
     #[track_caller]
     pub fn build_weighted(&self, output: &Var, labels: &Var, weight: Option<&Var>) -> Var {
@@ -235,6 +240,17 @@ impl Loss {
         }
     }
 
+    /// Whether it takes this output for logits of two classes.
+    pub(super) fn takes_logits(&self, output: &Var) -> bool {
+        let takes = matches!(self, Loss::BinaryCrossEntropy(c) if !c.from_probabilities) || matches!(self, Loss::FocalLoss(c) if c.binary);
+        takes && output.sigmoid_input().is_none()
+    }
+
+    /// Whether its labels are parts of 1, each on its own.
+    pub(crate) fn takes_parts(&self) -> bool {
+        matches!(self, Loss::BinaryCrossEntropy(_)) || matches!(self, Loss::FocalLoss(c) if c.binary)
+    }
+
     pub(crate) fn check(&self, f: &mut Faults) {
         match self {
             Loss::CrossEntropy(CrossEntropy { label_smoothing: s, class_weights, .. }) => {
@@ -253,6 +269,9 @@ impl Loss {
 #[track_caller]
 fn mse(output: &Var, labels: &Var, weight: Option<&Var>) -> Var {
     let (o, l) = (output.shape(), labels.shape());
+    if integers("mse", output, labels) {
+        return output.builder().poisoned();
+    }
     if labels.dtype() == DType::F32 && o != l && o.size() != l.size() {
         output.builder().fail(Error::ShapeMismatch {
             op: "mse".into(),

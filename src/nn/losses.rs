@@ -41,6 +41,34 @@ plain! {
     KlDivergence = "Of log-probabilities and probabilities.";
 }
 
+/// One number for all, or one for each: `3.0`, `[3.0, 1.0]`, a `Vec`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Numbers(pub(super) Vec<f64>);
+
+impl From<f64> for Numbers {
+    fn from(one: f64) -> Self {
+        Numbers(vec![one])
+    }
+}
+
+impl<const N: usize> From<[f64; N]> for Numbers {
+    fn from(all: [f64; N]) -> Self {
+        Numbers(all.to_vec())
+    }
+}
+
+impl From<Vec<f64>> for Numbers {
+    fn from(all: Vec<f64>) -> Self {
+        Numbers(all)
+    }
+}
+
+impl From<&[f64]> for Numbers {
+    fn from(all: &[f64]) -> Self {
+        Numbers(all.to_vec())
+    }
+}
+
 /// Squares where the difference is at most `delta`, straight lines beyond: `d^2 / 2` or `delta (|d| - delta / 2)`, the mean over all elements
 /// (PyTorch's `HuberLoss`, Keras' `Huber`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -74,7 +102,9 @@ impl Huber {
 /// `BinaryCrossentropy`): for one output node, or several labels that exclude nothing.
 ///
 /// On a model that ends in a sigmoid it uses what went into that, else the outputs are logits `z`:
-/// `p t softplus(-z) + (1 - t) softplus(z)`, finite for every `z`. Labels are reals of the outputs' number, or integers 0 and 1.
+/// `p t softplus(-z) + (1 - t) softplus(z)`, finite for every finite `z`. Labels are reals from 0 to 1 of the outputs' number, or integers 0 and 1;
+/// others are an `Err` of `fit` and `evaluate` (not of a step of one's own, and not beside sample weights). The part of a label 0 or 1 that counts 0
+/// may be infinite.
 #[doc(alias = "BCEWithLogitsLoss")]
 #[doc(alias = "BCELoss")]
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -101,9 +131,9 @@ impl BinaryCrossEntropy {
     pub fn from_probabilities() -> Self {
         BinaryCrossEntropy { from_probabilities: true, ..Self::default() }
     }
-    /// The weight of labels 1 (PyTorch's `pos_weight`): `[3.0]` for all outputs, or one for each.
-    pub fn pos_weight(mut self, weights: impl IntoIterator<Item = f64>) -> Self {
-        self.pos_weight = weights.into_iter().collect();
+    /// The weight of labels 1 (PyTorch's `pos_weight`): `3.0` for all outputs, or `[3.0, 1.0]`, one for each.
+    pub fn pos_weight(mut self, weights: impl Into<Numbers>) -> Self {
+        self.pos_weight = weights.into().0;
         self
     }
     /// Labels `(1 - s) t + s / 2`.
@@ -113,7 +143,9 @@ impl BinaryCrossEntropy {
     }
 }
 
-/// Negative log-likelihood of log-probabilities, as `LogSoftmax` gives (PyTorch's `NLLLoss`). Labels are classes or rows of probabilities.
+/// Negative log-likelihood of log-probabilities, as `LogSoftmax` gives (PyTorch's `NLLLoss`). Labels are classes or rows of probabilities. A
+/// log-probability of -inf (a masked class) adds nothing where its target or weight is 0; a batch whose class weights are all 0 has loss and
+/// gradient 0.
 #[doc(alias = "NLLLoss")]
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -141,8 +173,10 @@ impl Nll {
 /// Cross-entropy that counts well-classified rows less: `-alpha (1 - p)^gamma log p` of the label's probability `p` (Lin et al. 2017).
 ///
 /// [`FocalLoss::new`] is over classes that exclude each other (softmax; Keras' `CategoricalFocalCrossentropy`), the mean over rows;
-/// [`FocalLoss::binary`] over outputs each on its own (sigmoid; torchvision's `sigmoid_focal_loss`), the mean over all elements. On a model that
-/// ends in softmax or a sigmoid it uses what went into that, else the outputs are logits.
+/// [`FocalLoss::binary`] over outputs each on its own (sigmoid; torchvision's `sigmoid_focal_loss`, Keras' `BinaryFocalCrossentropy`), the mean over
+/// all elements: `alpha_t (1 - p_t)^gamma ce` with the binary cross-entropy `ce`, `p_t = p t + (1 - p) (1 - t)` and
+/// `alpha_t = alpha t + (1 - alpha) (1 - t)`, of labels `t` from 0 to 1. On a model that ends in softmax or a sigmoid it uses what went into that, else
+/// the outputs are logits. A logit of -inf (a masked class) adds nothing where its target is 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -179,8 +213,8 @@ impl FocalLoss {
         self
     }
     /// One weight for each class; or, binary, that of labels 1.
-    pub fn alpha(mut self, alpha: impl IntoIterator<Item = f64>) -> Self {
-        self.alpha = alpha.into_iter().collect();
+    pub fn alpha(mut self, alpha: impl Into<Numbers>) -> Self {
+        self.alpha = alpha.into().0;
         self
     }
 }

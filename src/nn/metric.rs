@@ -6,7 +6,8 @@ use super::metrics::{
     Auc, BinaryAccuracy, ConfusionMatrix, F1, Precision, R2, Recall, Rmse, TopKAccuracy, absolutes, binary_accuracy, check_threshold,
     confusion, counts, curve, score, spreads, squares, top_k,
 };
-use super::{Mae, Mse};
+use super::labels::fault;
+use super::{Loss, Mae, Mse};
 use crate::error::{Error, Faults, Result};
 use crate::graph::Var;
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,16 @@ impl std::str::FromStr for Metric {
 /// The names that flags and files use.
 const NAMES: &[&str] = &["accuracy", "binary_accuracy", "top_k_accuracy", "precision", "recall", "f1", "auc", "mae", "mse", "rmse", "r2"];
 
+#[track_caller]
+fn accuracy(output: &Var, labels: &Var) -> Var {
+    let (o, l) = (output.shape(), labels.shape());
+    if output.value().is_some() && o.rank() > 0 && o.size() == o[0] && o.size() == l.size() {
+        let problem = format!("one output a row, {o}, for the labels {l}");
+        return fault(output, "accuracy", problem, "`Accuracy` looks for the largest of several outputs: of one output use `BinaryAccuracy`");
+    }
+    output.accuracy(labels)
+}
+
 impl Metric {
     /// Its name in histories.
     pub fn name(&self) -> Cow<'_, str> {
@@ -163,21 +174,30 @@ impl Metric {
 
     /// What it logs of a batch for a model's output and these labels: the metric itself, `[]`, or the counts and sums that it comes of (so for
     /// [`ConfusionMatrix`], [`PrecisionScore`](super::PrecisionScore), [`Recall`], [`F1`], [`Auc`], [`Rmse`] and [`R2`]).
+    ///
+    /// Metrics of two classes take the output for probabilities unless they were told: no loss stands beside.
     #[track_caller]
     pub fn build(&self, output: &Var, labels: &Var) -> Var {
+        self.build_beside(None, output, labels)
+    }
+
+    /// As [`Metric::build`]; what was not told takes the output for what the loss takes it for.
+    #[track_caller]
+    pub(crate) fn build_beside(&self, loss: Option<&Loss>, output: &Var, labels: &Var) -> Var {
+        let logits = |told: Option<bool>| told.unwrap_or_else(|| loss.is_some_and(|l| l.takes_logits(output)));
         if labels.value().is_none() {
             return labels.clone(); // a step in `predict`, which has no labels
         }
         match self {
             _ if !self.is_sound(output) => output.builder().poisoned(),
-            Metric::Accuracy(_) => output.accuracy(labels),
-            Metric::BinaryAccuracy(m) => binary_accuracy(m, output, labels),
+            Metric::Accuracy(_) => accuracy(output, labels),
+            Metric::BinaryAccuracy(m) => binary_accuracy(m, logits(m.from_logits), output, labels),
             Metric::TopKAccuracy(m) => top_k(m, output, labels),
-            Metric::ConfusionMatrix(m) => confusion(m, output, labels),
-            Metric::Precision(m) => counts("precision", m.average, m.threshold, m.from_logits, output, labels),
-            Metric::Recall(m) => counts("recall", m.average, m.threshold, m.from_logits, output, labels),
-            Metric::F1(m) => counts("f1", m.average, m.threshold, m.from_logits, output, labels),
-            Metric::Auc(m) => curve(m, output, labels),
+            Metric::ConfusionMatrix(m) => confusion(m, logits(None), output, labels),
+            Metric::Precision(m) => counts("precision", m.average, m.threshold, logits(m.from_logits), output, labels),
+            Metric::Recall(m) => counts("recall", m.average, m.threshold, logits(m.from_logits), output, labels),
+            Metric::F1(m) => counts("f1", m.average, m.threshold, logits(m.from_logits), output, labels),
+            Metric::Auc(m) => curve(m, logits(m.from_logits), output, labels),
             Metric::Mae(_) => absolutes(output, labels),
             Metric::Mse(_) => squares("mse", output, labels),
             Metric::Rmse(_) => squares("rmse", output, labels),

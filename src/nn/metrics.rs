@@ -28,9 +28,9 @@ macro_rules! binary_settings {
                 self.threshold = threshold;
                 self
             }
-            /// The outputs are logits: the threshold stays one of probabilities.
+            /// Whether the outputs are logits, whatever the loss takes them for: the threshold stays one of probabilities.
             pub fn from_logits(mut self, logits: bool) -> Self {
-                self.from_logits = logits;
+                self.from_logits = Some(logits);
                 self
             }
         }
@@ -52,9 +52,10 @@ pub struct BinaryAccuracy {
     /// A probability above it counts as 1; 0.5.
     #[serde(default = "half")]
     pub threshold: f64,
-    /// The outputs are logits; they are probabilities.
-    #[serde(default)]
-    pub from_logits: bool,
+    /// Whether the outputs are logits; `None`: what the loss beside takes them for ([`BinaryCrossEntropy`](super::BinaryCrossEntropy) and
+    /// [`FocalLoss::binary`](super::FocalLoss::binary) on outputs that are no sigmoid's take logits), else probabilities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_logits: Option<bool>,
     /// Its name in histories.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -63,7 +64,7 @@ pub struct BinaryAccuracy {
 impl BinaryAccuracy {
     /// Of probabilities, at 0.5.
     pub fn new() -> Self {
-        BinaryAccuracy { threshold: 0.5, from_logits: false, label: None }
+        BinaryAccuracy { threshold: 0.5, from_logits: None, label: None }
     }
 }
 
@@ -92,7 +93,7 @@ impl TopKAccuracy {
 /// How often a row of each class was taken for each class: rows are labels, columns what the model says (as in sklearn and Keras). Read it by
 /// [`Evaluation::matrix`](crate::train::Evaluation::matrix), under the name `confusion`; histories hold numbers and not this.
 ///
-/// The model gives one score for each class, or for two classes one probability (above 0.5 is class 1).
+/// The model gives one score for each class, or for two classes one probability (above 0.5 is class 1; or one logit, if the loss takes it for that).
 ///
 /// ```
 /// use gradus::nn::ConfusionMatrix;
@@ -166,9 +167,10 @@ macro_rules! score {
             /// A probability above it counts as 1; 0.5. Without effect where there is an average.
             #[serde(default = "half")]
             pub threshold: f64,
-            /// The outputs are logits; they are probabilities. Without effect where there is an average.
-            #[serde(default)]
-            pub from_logits: bool,
+            /// Whether the outputs are logits; `None`: what the loss beside takes them for, else probabilities. Without effect where there is an
+            /// average.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub from_logits: Option<bool>,
             /// How the scores of several classes become one; none for labels 0 and 1.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub average: Option<Average>,
@@ -180,7 +182,7 @@ macro_rules! score {
         impl $name {
             /// Of labels 0 and 1, at a probability of 0.5.
             pub fn new() -> Self {
-                $name { threshold: 0.5, from_logits: false, average: None, label: None }
+                $name { threshold: 0.5, from_logits: None, average: None, label: None }
             }
             /// Of several classes.
             pub fn average(mut self, average: Average) -> Self {
@@ -226,9 +228,10 @@ pub struct Auc {
     /// How many thresholds, at least 2; 200.
     #[serde(default = "thresholds")]
     pub num_thresholds: usize,
-    /// The outputs are logits; they are probabilities.
-    #[serde(default)]
-    pub from_logits: bool,
+    /// Whether the outputs are logits; `None`: what the loss beside takes them for ([`BinaryCrossEntropy`](super::BinaryCrossEntropy) and
+    /// [`FocalLoss::binary`](super::FocalLoss::binary) on outputs that are no sigmoid's take logits), else probabilities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_logits: Option<bool>,
     /// Its name in histories.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -241,16 +244,16 @@ fn thresholds() -> usize {
 impl Auc {
     /// Of probabilities, at 200 thresholds.
     pub fn new() -> Self {
-        Auc { num_thresholds: 200, from_logits: false, label: None }
+        Auc { num_thresholds: 200, from_logits: None, label: None }
     }
     /// How many thresholds.
     pub fn num_thresholds(mut self, n: usize) -> Self {
         self.num_thresholds = n;
         self
     }
-    /// The outputs are logits: their sigmoid counts.
+    /// Whether the outputs are logits, whatever the loss takes them for: their sigmoid counts.
     pub fn from_logits(mut self, logits: bool) -> Self {
-        self.from_logits = logits;
+        self.from_logits = Some(logits);
         self
     }
 }
@@ -319,9 +322,9 @@ fn flat(v: &Var) -> Var {
 }
 
 #[track_caller]
-pub(super) fn binary_accuracy(m: &BinaryAccuracy, output: &Var, labels: &Var) -> Var {
+pub(super) fn binary_accuracy(m: &BinaryAccuracy, logits: bool, output: &Var, labels: &Var) -> Var {
     let t = zeros_and_ones("binary_accuracy", output, labels);
-    positive(output, m.threshold, m.from_logits).equal(&t).mean()
+    positive(output, m.threshold, logits).equal(&t).mean()
 }
 
 /// The label's place: how many outputs are not at or below it. NaN puts it behind all.
@@ -348,12 +351,12 @@ fn said_and_true(op: &str, output: &Var, labels: &Var) -> Option<(Var, Var)> {
 
 /// `[classes, classes]`, labels down, predictions along.
 #[track_caller]
-pub(super) fn confusion(m: &ConfusionMatrix, output: &Var, labels: &Var) -> Var {
+pub(super) fn confusion(m: &ConfusionMatrix, logits: bool, output: &Var, labels: &Var) -> Var {
     const OP: &str = "confusion_matrix";
     let (n, last) = (m.classes, output.shape().last());
     let one = m.classes == 2 && output.shape().size() == labels.shape().size() && (last == 1 || output.shape().rank() == 1);
     if one {
-        let said = (flat(&positive(output, 0.5, false)) + 1.0).one_hot_rows(2);
+        let said = (flat(&positive(output, 0.5, logits)) + 1.0).one_hot_rows(2);
         let told = (flat(&zeros_and_ones(OP, output, labels)) + 1.0).one_hot_rows(2);
         return told.matmul_with(&said, true, false);
     }
@@ -389,13 +392,13 @@ pub(super) fn counts(op: &str, average: Option<Average>, threshold: f64, logits:
 
 /// Positives and negatives above each threshold, `[2, thresholds]`.
 #[track_caller]
-pub(super) fn curve(m: &Auc, output: &Var, labels: &Var) -> Var {
+pub(super) fn curve(m: &Auc, logits: bool, output: &Var, labels: &Var) -> Var {
     let t = zeros_and_ones("auc", output, labels);
     if t.value().is_none() {
         return t;
     }
     let (n, last) = (t.shape().size(), m.num_thresholds - 1);
-    let p = if m.from_logits { output.sigmoid() } else { output.clone() };
+    let p = if logits { output.sigmoid() } else { output.clone() };
     let i = output.builder().ordinals(m.num_thresholds) - 1.0;
     let ends = |i: &Var| i.equal(&i.number(last as f64)) * 1e-7 - i.equal(&i.number(0.0)) * 1e-7;
     let thresholds = &i / last as f64 + ends(&i);

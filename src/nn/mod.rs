@@ -18,6 +18,7 @@ mod metrics;
 mod module;
 mod norm;
 mod penalty;
+mod scaling;
 mod scope;
 mod sequential;
 
@@ -33,12 +34,13 @@ pub(crate) use finish::{Finish, Finished};
 pub use init::{Fan, Gain, Init, InitScheme};
 pub use layers::{Flatten, Linear, LogSoftmax, Softmax};
 pub use loss::{CrossEntropy, Loss, Mse};
-pub use losses::{BinaryCrossEntropy, FocalLoss, Huber, KlDivergence, LogCosh, Mae, Nll};
+pub use losses::{BinaryCrossEntropy, FocalLoss, Huber, KlDivergence, LogCosh, Mae, Nll, Numbers};
 pub use metric::{Accuracy, Metric};
 // `Precision` is what a model computes in: see the prelude
 pub use metrics::{Auc, Average, BinaryAccuracy, ConfusionMatrix, F1, Precision as PrecisionScore, R2, Recall, Rmse, TopKAccuracy};
 pub use module::{FnModule, Module, module};
 pub use norm::{GroupNorm, LayerNorm, RMSNorm};
 pub use penalty::{Penalized, Penalty};
+pub use scaling::{GlobalMean, Normalization, Rescaling};
 pub use scope::{BufferSpec, LayerRow, ParameterSpec, Scope};
 pub use sequential::{Layer, Sequential};

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Elements of the largest parameter that is believed: more fit in no machine.
 const MOST: usize = 1 << 40;
@@ -34,6 +35,8 @@ pub struct BufferSpec {
     pub shape: Shape,
     /// How it starts.
     pub init: Init,
+    /// The values that it starts with, where no rule makes them.
+    pub values: Option<Arc<[f32]>>,
     /// It counts: files hold it as a whole number (i64).
     pub counter: bool,
 }
@@ -216,17 +219,27 @@ impl Scope {
     /// ```
     #[track_caller]
     pub fn buffer(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Var {
-        self.state(name, shape.into(), init, false, self.line(Location::caller()))
+        self.state(name, shape.into(), init, None, self.line(Location::caller()))
+    }
+
+    /// A buffer `[n]` that starts with these values.
+    #[track_caller]
+    pub(super) fn buffer_of(&self, name: &str, values: Arc<[f32]>) -> Var {
+        self.state(name, [values.len()].into(), Init::Zeros, Some(values), self.line(Location::caller()))
     }
 
     /// A buffer `[]` that counts from 0. It is kept in f32, where it stops at 16,777,216; files hold it as i64, as PyTorch's do.
     #[track_caller]
     pub fn counter(&self, name: &str) -> Var {
-        self.state(name, Shape::default(), Init::Zeros, true, self.line(Location::caller()))
+        let var = self.state(name, Shape::default(), Init::Zeros, None, self.line(Location::caller()));
+        if let (Some(_), Some((spec, ..))) = (var.value(), self.shared.buffers.borrow_mut().last_mut()) {
+            spec.counter = true;
+        }
+        var
     }
 
     #[track_caller]
-    fn state(&self, name: &str, shape: Shape, init: Init, counter: bool, at: String) -> Var {
+    fn state(&self, name: &str, shape: Shape, init: Init, values: Option<Arc<[f32]>>, at: String) -> Var {
         let name = self.full(name);
         if let Some(e) = self.refused("buffer", "buffer", &name, &shape, init, &at) {
             self.shared.builder.fail(e);
@@ -234,7 +247,7 @@ impl Scope {
         }
         let var = self.shared.builder.buffer(&name, shape.clone());
         self.shared.names.borrow_mut().insert(name.clone(), (at.clone(), None));
-        self.shared.buffers.borrow_mut().push((BufferSpec { name, shape, init, counter }, var.clone(), at));
+        self.shared.buffers.borrow_mut().push((BufferSpec { name, shape, init, values, counter: false }, var.clone(), at));
         var
     }
 

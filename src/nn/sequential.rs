@@ -1,7 +1,7 @@
 use super::scope::MOST_DEPTH;
 use super::{
-    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear, LogSoftmax, Module,
-    RMSNorm, Scope, Softmax,
+    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GlobalMean, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear, LogSoftmax,
+    Module, Normalization, RMSNorm, Rescaling, Scope, Softmax,
 };
 use crate::expr::Activation;
 use crate::graph::Var;
@@ -47,6 +47,12 @@ pub enum Layer {
     LogSoftmax {},
     /// [`Flatten`].
     Flatten {},
+    /// [`GlobalMean`].
+    GlobalMean {},
+    /// [`Normalization`].
+    Normalization(Normalization),
+    /// [`Rescaling`].
+    Rescaling(Rescaling),
     /// Layers within.
     Sequential {
         /// In order.
@@ -85,6 +91,9 @@ impl Layer {
             Layer::Softmax {} => Box::new(Softmax),
             Layer::LogSoftmax {} => Box::new(LogSoftmax),
             Layer::Flatten {} => Box::new(Flatten),
+            Layer::GlobalMean {} => Box::new(GlobalMean),
+            Layer::Normalization(l) => Box::new(l.clone()),
+            Layer::Rescaling(l) => Box::new(*l),
             Layer::Sequential { layers } => Box::new(Sequential::from_layers(layers)),
         }
     }
@@ -222,7 +231,9 @@ mod tests {
             .add(Elu::new().alpha(0.5))
             .add(Selu)
             .add(Activation::Hardswish)
-            .add(Sequential::new().add(Flatten).add(Softmax));
+            .add(Rescaling::new(0.5).offset(-1.0))
+            .add(Normalization::new().mean([0.1, 2.0]).variance([1.0, 0.3]))
+            .add(Sequential::new().add(GlobalMean).add(Flatten).add(Softmax));
         let config = net.config().unwrap();
         let json = serde_json::to_string(&config).unwrap();
         let back: Layer = serde_json::from_str(&json).unwrap();

@@ -173,9 +173,10 @@ pub fn fuse(step: &Step) -> Result<Groups> {
         let shape = |of: Value| g.shape(of).clone();
         let new = |core, maps, shape| Group { core, maps, row_sum: None, shape };
         let group = match n.op {
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Reshape(_) => continue,
+            // a graph that is planned was simplified
+            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Reshape(_) | Op::Detach => continue,
             _ if f.views.contains(&id) || f.drawn.contains(&id) => continue,
-            Op::Random(_) => new(Core::Maps, vec![id], shape(id.into())),
+            Op::Random(_) | Op::ToF32 => new(Core::Maps, vec![id], shape(id.into())),
             Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => new(Core::Maps, vec![id], shape(id.into())),
             Op::Map(_) | Op::Broadcast(_) | Op::Constant { .. } => match f.host_for_map(g, id) {
                 Some(host) => {
@@ -299,7 +300,8 @@ impl Groups {
         let shape = g.shape(g.nodes[reduce].inputs[0]);
         let inputs = self.map_inputs(g, group);
         let drawn = inputs.iter().any(|i| self.is_drawn(g, group, *i));
-        let plain = !drawn && inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
+        let real = inputs.iter().all(|i| g.ty(i.value).dtype != DType::U32);
+        let plain = real && !drawn && inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
         (group.core == Core::Maps && alone && plain && group.shape == *shape && inputs.len() < MAX_BUFFERS).then_some(host)
     }
 

@@ -285,6 +285,7 @@ impl Lowering<'_> {
         let label = self.label(group.maps[0], &shape, &group.maps);
         let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect()).drawing(draws).storing(halves);
         map.spec.via = via;
+        map = map.reading_integers(inputs.iter().map(|o| self.g.ty(o.value).dtype == DType::U32).collect());
         self.push(Kernel::Map(map), buffers, label, flops, elements);
     }
 

@@ -3,7 +3,7 @@
 use super::{Compile, Device, Model};
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Var};
-use crate::nn::{Finish, Layer, Metric, Module, Scope};
+use crate::nn::{Finish, Layer, Loss, Metric, Module, Scope};
 use crate::plan::Purpose;
 use std::cell::RefCell;
 use std::fmt;
@@ -90,7 +90,7 @@ pub struct StepOut {
 }
 
 impl StepOut {
-    /// With this loss, of one element.
+    /// With this loss, of one element: `loss` or `&loss`.
     pub fn new(loss: impl Into<Option<Var>>) -> Self {
         StepOut { loss: loss.into(), ..Self::default() }
     }
@@ -122,8 +122,12 @@ impl StepOut {
     /// ```
     #[track_caller]
     pub fn measure(self, metric: impl Into<Metric>, output: &Var, labels: &Var) -> Self {
-        let metric = metric.into();
-        let columns = metric.build(output, labels);
+        self.measure_beside(metric.into(), None, output, labels)
+    }
+
+    #[track_caller]
+    fn measure_beside(self, metric: Metric, loss: Option<&Loss>, output: &Var, labels: &Var) -> Self {
+        let columns = metric.build_beside(loss, output, labels);
         self.with(metric.name().into_owned(), columns, metric.finish())
     }
 
@@ -273,7 +277,7 @@ impl Describe for Supervised {
         let out = StepOut { loss: Some(loss.build_weighted(&output, y, batch.get("weight"))), ..out };
         let out = settings.metrics.iter().fold(out, |out, m| {
             b.about(Some(format!("the metric `{}` {of}", m.name())));
-            out.measure(m.clone(), &output, y)
+            out.measure_beside(m.clone(), Some(loss), &output, y)
         });
         b.about(None);
         out

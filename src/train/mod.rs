@@ -1,5 +1,6 @@
 //! Models, training loops, settings, devices, files.
 
+mod adapt;
 mod anomaly;
 mod bench;
 mod bisect;

@@ -19,7 +19,7 @@ use crate::optim::Group;
 use crate::plan::{
     Arena, ArenaEntry, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan,
 };
-use crate::tensor::Shape;
+use crate::tensor::{DType, Shape};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::panic::Location;
@@ -139,7 +139,7 @@ impl Model {
             drawn.set(e, p.init.draw(seed, &p.name, &p.shape));
         }
         for (b, e) in model.face.buffers.iter().zip(&model.arena.buffers) {
-            drawn.set_buffer(e, b.init.draw(seed, &b.name, &b.shape));
+            drawn.set_buffer(e, b.values.as_ref().map_or_else(|| b.init.draw(seed, &b.name, &b.shape), |v| v.to_vec()));
         }
         model.write_rate_table()?;
         model.write_parameters(&drawn)?;
@@ -401,7 +401,12 @@ impl Model {
             .index_limits
             .iter()
             .filter_map(|l| integers(&l.field).map(|field| Limit { field, below: l.rows, table: Some(l.at.clone()) }));
-        labels.chain(indices).collect()
+        // beside sample weights a row of weight 0 may have any label
+        let reads = program.fields.iter().any(|f| f.name == "y" && f.stored == DType::F32) && !names.iter().any(|n| n == "weight");
+        let checked = reads && self.settings.loss.as_ref().is_some_and(|l| l.takes_parts());
+        let y = names.iter().position(|n| checked && n == "y");
+        let parts = y.map(|field| Limit { field, below: 0, table: None });
+        labels.chain(indices).chain(parts).collect()
     }
 
     /// Fails if an integer of the data is out of its range.

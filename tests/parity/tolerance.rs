@@ -121,7 +121,9 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>], mixed: bool) -> V
             let at = strides(&x[0].1.shape, shape);
             (0..y0.len()).map(|e| x[0].0.tol[index(e, shape, &at)]).collect()
         }
-        Op::Reshape(_) => x[0].0.tol.clone(),
+        Op::Reshape(_) | Op::Detach => x[0].0.tol.clone(),
+        // exact up to 2^24
+        Op::ToF32 => y0.iter().map(|&y| if y > f64::from(1 << 24) { elementwise(y) } else { 0.0 }).collect(),
         Op::Reduce { kind, axes, .. } => reduce(*kind, axes, x[0], y0, mixed),
         Op::MatMul { ta, tb } => matmul((x[0], *ta), (x[1], *tb), shape, y0, mixed),
         Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => {

@@ -6,6 +6,7 @@ use crate::tensor::DType;
 #[derive(Debug, Clone)]
 pub(crate) struct Limit {
     pub field: usize,
+    /// With 0 its reals must be from 0 to 1.
     pub below: usize,
     /// Where they are indices of a table's rows; none for class labels.
     pub table: Option<String>,
@@ -22,6 +23,10 @@ impl Dataset {
         let look = &self.looks[limit.field];
         let at = format!("the data set `{}`", self.name);
         match &limit.table {
+            None if limit.below == 0 => {
+                let Some((i, label)) = self.first_beyond_1(limit.field, words) else { return Ok(()) };
+                Err(Error::LabelOutOfRange { label: label.into(), row: row(i), classes: 0, at })
+            }
             None => {
                 let classes = look.classes().map_or(limit.below, |c| c.min(limit.below));
                 let Some((i, label)) = self.first_beyond(limit.field, classes, words) else { return Ok(()) };
@@ -33,6 +38,13 @@ impl Dataset {
                 Err(Error::IndexOutOfRange { index: index.into(), row: row(i), size: limit.below, at })
             }
         }
+    }
+
+    /// The first real of a field's stored words that the model would see outside of 0 to 1 (NaN is not told of), and its row among them.
+    fn first_beyond_1(&self, field: usize, words: &[u32]) -> Option<(usize, f32)> {
+        let f = self.looks[field].field();
+        let value = |w: &u32| f32::from_bits(*w) * f.scale + f.shift;
+        words.chunks_exact(f.words()).enumerate().find_map(|(i, row)| row.iter().map(value).find(|v| *v < 0.0 || *v > 1.0).map(|v| (i, v)))
     }
 
     /// The first integer of a field's stored words that is not below `limit`, and its row among them.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 impl Dataset {
     /// Adds the field `weight`: how much each row counts in the loss, `[rows]`, f32 (Keras' `sample_weight`). The loss becomes
-    /// `sum w_i l_i / rows`: a row of weight 2 counts as the row twice, one of weight 0 not at all. Metrics do not look at it. A set made by
+    /// `sum w_i l_i / rows`: a row of weight 2 counts as the row twice, one of weight 0 not at all, be its label NaN. (NaN among its inputs does reach
+    /// the gradients of weights, as 0 times NaN.) Metrics do not look at it. A set made by
     /// [`Dataset::from_fields`] with a field of that name has weights too.
     ///
     /// Fails unless there is one number, finite and 0 or above, for each row of this set (after `take` and `split_at` these are its own), and if there is such

@@ -1,7 +1,9 @@
 //! Formulas on [`Var`]s, element for element; operands of other shapes are repeated by NumPy's rule.
 
-use super::Var;
-use crate::expr::{Activation, Expr};
+use super::{Operand, Var};
+use crate::expr::{Activation, Expr, Scalar};
+use crate::graph::Op;
+use crate::tensor::DType;
 
 macro_rules! formulas {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) = |$x:ident| $formula:expr;)*) => {
@@ -20,8 +22,25 @@ macro_rules! formulas_of_two {
         impl Var {$(
             $(#[$doc])*
             #[track_caller]
-            pub fn $name(&self, other: &Var) -> Var {
-                self.map(Expr::of(2, |v| { let ($x, $y) = (&v[0], &v[1]); vec![$formula] }), &[other])
+            pub fn $name<'a>(&self, other: impl Into<Operand<'a>>) -> Var {
+                self.two(other.into(), |$x, $y| $formula)
+            }
+        )*}
+    };
+}
+
+macro_rules! comparisons {
+    ($($(#[$doc:meta])* $name:ident = |$x:ident, $y:ident| $formula:expr;)*) => {
+        impl Var {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $name<'a>(&self, other: impl Into<Operand<'a>>) -> Var {
+                let other = match other.into() {
+                    Operand::Var(v) if v.dtype() == DType::U32 => Operand::Owned(v.to_f32()),
+                    Operand::Owned(v) => Operand::Owned(v.to_f32()),
+                    other => other,
+                };
+                self.to_f32().two(other, |$x, $y| $formula)
             }
         )*}
     };
@@ -111,7 +130,10 @@ formulas_of_two! {
     /// exponent takes the base's logarithm: NaN below 0, as in PyTorch. The error grows with the size of the result's logarithm, about
     /// 1e-6 of the result for each factor of 10.
     pow_tensor = |x, y| x.pow(y);
-    /// 1 where it is below `other`, else 0; 0 for NaN. No gradient comes through a comparison.
+}
+
+comparisons! {
+    /// 1 where it is below `other`, else 0; 0 for NaN. Integers are compared as [`Var::to_f32`] has them, as in the next five. No gradient comes through a comparison.
     less = |x, y| x.less(y);
     /// 1 where it is not above `other`, else 0; 0 for NaN.
     less_equal = |x, y| x.less_equal(y);
@@ -144,11 +166,86 @@ impl Var {
     /// ```
     #[doc(alias = "where")]
     #[track_caller]
-    pub fn select(&self, yes: &Var, no: &Var) -> Var {
-        self.map(Expr::of(3, |v| vec![v[0].select(&v[1], &v[2])]), &[yes, no])
+    pub fn select<'a, 'b>(&self, yes: impl Into<Operand<'a>>, no: impl Into<Operand<'b>>) -> Var {
+        let (yes, no) = (yes.into(), no.into());
+        let (own, other) = (yes.var(), no.var());
+        let others: Vec<&Var> = own.iter().chain(&other).copied().collect();
+        let f = Expr::of(1 + others.len(), |v| {
+            let mut next = v[1..].iter();
+            let mut of = |o: &Operand<'_>| o.number().map_or_else(|| next.next().cloned().unwrap_or_else(|| 0.0.into()), Scalar::from);
+            let (yes, no) = (of(&yes), of(&no));
+            vec![v[0].select(yes, no)]
+        });
+        self.map(f, &others)
     }
 
-    /// A number as a value `[]` of this model, for the methods that take two: `x.maximum(&x.number(0.5))`. It costs no memory.
+    /// A formula of this and another.
+    #[track_caller]
+    fn two(&self, other: Operand<'_>, f: impl Fn(&Scalar, &Scalar) -> Scalar) -> Var {
+        match (other.var(), other.number()) {
+            (Some(other), _) => self.map(Expr::of(2, |v| vec![f(&v[0], &v[1])]), &[other]),
+            (None, number) => self.map(Expr::of(1, |v| vec![f(&v[0], &number.unwrap_or_default().into())]), &[]),
+        }
+    }
+
+    /// The same value, through which no gradient flows: PyTorch's `detach`, TensorFlow's `stop_gradient`. What it was made of gets none from
+    /// here, and backward computes none. It costs nothing.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// // a straight-through estimator: the value of the step, the gradient of x
+    /// let rounded = module(|_, x| {
+    ///     let whole = (x + 0.5).floor();
+    ///     x + (whole - x).detach()
+    /// });
+    /// # rounded.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([3]).device(Device::cpu()))?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[doc(alias = "stop_gradient")]
+    #[track_caller]
+    pub fn detach(&self) -> Var {
+        self.op(Op::Detach, &[])
+    }
+
+    /// Integers (u32: token ids, classes, what [`Var::argmax`] gives) as f32, to the nearest: exact up to 2^24. What is f32 stays as it is. No
+    /// gradient flows through it.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus::tensor::{DType, HostTensor};
+    /// // the mean of the embeddings of all tokens but 0, which pads: Keras' `mask_zero`
+    /// let net = module(|s, ids| {
+    ///     let mask = ids.not_equal(0).unsqueeze(2); // [batch, length, 1]
+    ///     let h = s.at("embedding").call(&Embedding::new(50, 8), ids); // [batch, length, 8]
+    ///     let mean = (h * &mask).sum_axes(&[1]) / mask.sum_axes(&[1]).maximum(1.0);
+    ///     s.at("head").call(&Linear::new(2), &mean)
+    /// });
+    /// let ids = HostTensor::u32([2, 3], vec![7, 3, 0, 9, 0, 0])?;
+    /// let data = Dataset::new(ids, HostTensor::u32([2], vec![0, 1])?)?.integers();
+    /// let settings = Compile::new(Adam::default(), CrossEntropy::new()).input([3]).input_dtype(DType::U32).device(Device::cpu());
+    /// let mut model = net.compile(settings)?;
+    /// model.fit(&data, Fit::new().verbose(0))?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[doc(alias = "cast")]
+    #[doc(alias = "float")]
+    #[track_caller]
+    pub fn to_f32(&self) -> Var {
+        if self.dtype() == DType::U32 { self.op(Op::ToF32, &[]) } else { self.clone() }
+    }
+
+    /// Classes (u32, of any shape) as rows of 0 and 1: `[..]` to `[.., classes]`, as PyTorch's `F.one_hot`. Integers that come straight from the
+    /// data are looked at before a step runs: one of `classes` or above is an `Err`. Others give a row of NaN there.
+    #[track_caller]
+    pub fn one_hot(&self, classes: usize) -> Var {
+        if self.value().is_none() {
+            return self.clone();
+        }
+        let dims = [self.shape().dims(), &[classes]].concat();
+        self.class_ordinals(classes).one_hot_rows(classes).reshape(dims)
+    }
+
+    /// A number as a value `[]` of this model. It costs no memory. (Methods that take two values take numbers as they are: `x.maximum(0.5)`.)
     #[track_caller]
     pub fn number(&self, value: f64) -> Var {
         self.builder.constant(value, [])

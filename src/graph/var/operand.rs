@@ -1,0 +1,57 @@
+//! What the methods that take two values take: values and numbers.
+
+use super::Var;
+
+/// The other one of two: a [`Var`], or a number that stands for itself everywhere. `x.maximum(&y)`, `x.maximum(0.0)`, `ids.not_equal(0)`.
+#[derive(Debug, Clone)]
+pub enum Operand<'a> {
+    /// A value of the model.
+    Var(&'a Var),
+    /// A value of the model, given away.
+    Owned(Var),
+    /// A number.
+    Number(f64),
+}
+
+impl Operand<'_> {
+    pub(super) fn var(&self) -> Option<&Var> {
+        match self {
+            Operand::Var(v) => Some(v),
+            Operand::Owned(v) => Some(v),
+            Operand::Number(_) => None,
+        }
+    }
+
+    pub(super) fn number(&self) -> Option<f64> {
+        if let Operand::Number(x) = self { Some(*x) } else { None }
+    }
+}
+
+impl<'a> From<&'a Var> for Operand<'a> {
+    fn from(v: &'a Var) -> Self {
+        Operand::Var(v)
+    }
+}
+
+impl From<Var> for Operand<'_> {
+    fn from(v: Var) -> Self {
+        Operand::Owned(v)
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ident)*) => {$(
+        impl From<$number> for Operand<'_> {
+            fn from(x: $number) -> Self {
+                Operand::Number(x.into())
+            }
+        }
+    )*};
+}
+numbers! { f64 f32 i32 u32 }
+
+impl From<usize> for Operand<'_> {
+    fn from(x: usize) -> Self {
+        Operand::Number(x as f64)
+    }
+}
