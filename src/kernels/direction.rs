@@ -3,10 +3,8 @@ use super::words::{self, BLOCK};
 use super::{Access, Gate, RateTable, to_words};
 use crate::expr::Expr;
 
-/// The direction of a rule that needs norms of each tensor: each block of the arena with its part of the norms behind it; where nobody did
-/// before, partial sums of the gradient's squares.
-/// Buffers: state, rates, parameters, gradients, moments, direction, loss or partial sums (read), partial sums (written) where the gate is
-/// the loss.
+/// The direction of a rule that needs norms of each tensor: each block of the arena with its part of the norms behind it.
+/// Buffers: state, rates, parameters, gradients, moments, direction, partial sums of the gradient's squares.
 ///
 /// The formula takes (parameter, gradient, moments..) and gives (direction, moments..).
 #[derive(Debug, Clone)]
@@ -43,14 +41,9 @@ impl Direction {
         (self.size / BLOCK * self.group).next_multiple_of(self.wg()).min(words::PARTIALS * self.group)
     }
 
-    /// Partial sums that it leaves, if it [`sums`](Direction::sums).
-    pub fn partials(&self) -> usize {
+    /// Groups of lanes: a block is the work of one.
+    pub(crate) fn groups(&self) -> usize {
         self.threads() / self.group
-    }
-
-    /// Whether it leaves partial sums of the gradient's squares.
-    pub fn sums(&self) -> bool {
-        matches!(self.gate, Gate::Loss(_))
     }
 
     /// Words of the direction.
@@ -72,12 +65,6 @@ impl Direction {
         // in this form the checks for barriers see that all lanes of a group have one place
         let place = if self.group == 1 { "group * WG + local" } else { "group" };
         s.line(format!("fn place_of(group: u32, local: u32) -> u32 {{ return {place}; }}"));
-        s.flag("SUMS", self.sums());
-        if self.sums() {
-            s.buffer("partials", Access::Write, "f32").line("fn leave(i: u32, sum: f32) { partials[i] = sum; }");
-        } else {
-            s.line("fn leave(i: u32, sum: f32) {}");
-        }
         s.line("fn way(i: u32, p: V, g: V, keep: bool) -> V {");
         let mut names = vec!["p".to_string(), "g".to_string()];
         for m in 0..self.moments {
@@ -93,18 +80,17 @@ impl Direction {
         s.finish(include_str!("../../shaders/direction.wgsl"))
     }
 
-    /// State, rates, parameters, gradients, moments, direction, loss or partial sums, partial sums.
+    /// State, rates, parameters, gradients, moments, direction, partial sums.
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Uniform, Access::Read, Access::Read, Access::Read];
         a.resize(5 + self.moments, Access::Write);
         a.push(Access::Read);
-        a.extend(self.sums().then_some(Access::Write));
         a
     }
 
     /// Blocks, groups of lanes, the gate's numbers.
     pub fn dims(&self) -> Vec<u32> {
-        to_words([self.size / BLOCK, self.partials()].into_iter().chain(self.gate.dims()))
+        to_words([self.size / BLOCK, self.groups()].into_iter().chain(self.gate.dims()))
     }
 
     /// Enough groups, each taking several blocks of a large arena.

@@ -3,9 +3,8 @@ use super::words::{self, BLOCK};
 use super::{Access, Gate, RateTable, to_words};
 use crate::expr::Expr;
 
-/// An optimizer's rule over the whole parameter arena; where nobody did before, partial sums of the gradient's squares.
-/// Buffers: state, rates, parameters, gradients, moments, loss or partial sums (read); partial sums (written) where the gate is the loss;
-/// where a direction is applied, ratios; the f16 copies where they are kept.
+/// An optimizer's rule over the whole parameter arena. Buffers: state, rates, parameters, gradients, moments, partial sums of the gradient's
+/// squares; where a direction is applied, ratios; the f16 copies where they are kept.
 ///
 /// The formula takes (parameter, gradient, moments..) and gives (parameter, moments..).
 #[derive(Debug, Clone)]
@@ -40,14 +39,9 @@ impl Optimizer {
         (self.size / 4).next_multiple_of(self.wg()).min(most)
     }
 
-    /// Partial sums that it leaves, if it [`sums`](Optimizer::sums).
-    pub fn partials(&self) -> usize {
+    /// Pieces that its work is cut into: groups of lanes.
+    pub(crate) fn pieces(&self) -> usize {
         self.threads() / self.group
-    }
-
-    /// Whether it leaves partial sums of the gradient's squares.
-    pub fn sums(&self) -> bool {
-        matches!(self.gate, Gate::Loss(_)) && !self.applies
     }
 
     /// The whole WGSL text.
@@ -61,12 +55,6 @@ impl Optimizer {
         }
         s.line(MATH).line(FINITE);
         self.gate.source(&mut s, 2);
-        s.flag("SUMS", self.sums());
-        if self.sums() {
-            s.buffer("partials", Access::Write, "f32").line("fn leave(i: u32, sum: f32) { partials[i] = sum; }");
-        } else {
-            s.line("fn leave(i: u32, sum: f32) {}");
-        }
         if self.applies {
             s.buffer("ratios", Access::Read, "f32");
         }
@@ -95,12 +83,11 @@ impl Optimizer {
         s.finish(include_str!("../../shaders/optimizer.wgsl"))
     }
 
-    /// State, rates, parameters, gradients, moments, loss or partial sums, partial sums, ratios, f16 copies.
+    /// State, rates, parameters, gradients, moments, partial sums, ratios, f16 copies.
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Uniform, Access::Read, Access::Write, Access::Read];
         a.resize(4 + self.moments, Access::Write);
         a.push(Access::Read);
-        a.extend(self.sums().then_some(Access::Write));
         a.extend(self.applies.then_some(Access::Read));
         a.extend(self.working.then_some(Access::Write));
         a

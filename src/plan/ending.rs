@@ -11,7 +11,6 @@ impl Lowering<'_> {
     pub(super) fn finish(&mut self, loss: Option<Place>, metrics: &[(Place, usize)]) {
         let lane = self.r.purpose.lane();
         let (train, group) = (self.r.purpose == Purpose::Train, self.r.profile.group());
-        let mut partials = 0;
         self.begin(Phase::Finish);
         if train && self.r.part != Part::Whole {
             self.accumulate();
@@ -21,11 +20,9 @@ impl Lowering<'_> {
             Some(loss) if updates => Some(self.gate(loss)),
             _ => None,
         };
-        let norm_halts = matches!(gate, Some((Gate::Norm { .. }, _)));
         self.begin(Phase::Update);
-        if let Some((gate, symbol)) = gate {
-            partials = self.update(gate, symbol);
-        }
+        gate.iter().for_each(|&gate| self.update(gate));
+        let partials = gate.map_or(0, |g| g.partials);
         self.begin(Phase::Tick);
         let mut buffers = vec![Symbol::Fixed(BufferId::State(lane)), Symbol::Fixed(BufferId::Log(lane))];
         if let Some(l) = loss {
@@ -41,7 +38,7 @@ impl Lowering<'_> {
             group,
             batch: self.r.batch,
             partials,
-            norm_halts,
+            norm_halts: gate.is_some(),
             loss: loss.map(|l| l.1),
             metrics: metrics.iter().map(|&((_, at), n)| (at, n)).collect(),
             log: LogShape::of(metrics.iter().map(|m| m.1).sum()),
@@ -59,26 +56,22 @@ impl Lowering<'_> {
         self.push(Kernel::Accumulate(kernel), ids.into_iter().map(Symbol::Fixed).collect(), label.into(), 2 * n as u64, 3 * n);
     }
 
-    /// What the update waits for, and its buffer: the loss, or the norm of all gradients where that must be known.
-    fn gate(&mut self, loss: Place) -> (Gate, Symbol) {
+    /// What the update waits for: the norm of all gradients. One that is not finite under a finite loss would destroy the weights.
+    fn gate(&mut self, loss: Place) -> Gate {
         let rule = self.r.rule;
-        // f16 gradients overflow where the loss does not: all of them are looked at first
-        if !rule.needs_norm() && self.r.arena.working == 0 {
-            return (Gate::Loss(loss.1), loss.0);
-        }
         let scaled = rule.scaling.is_some();
         let kernel = Squares { size: self.r.arena.size, group: self.r.profile.group(), loss: loss.1, scaled };
-        let gate = Gate::Norm { partials: kernel.partials(), clip: rule.clip_norm, scaled };
+        let gate = Gate { partials: kernel.partials(), clip: rule.clip_norm, scaled };
         let state = scaled.then_some(BufferId::State(self.r.purpose.lane()));
         let mut buffers: Vec<Symbol> = state.into_iter().chain([BufferId::Gradients]).map(Symbol::Fixed).collect();
         buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
         let n = self.r.arena.size;
         self.push(Kernel::Squares(kernel), buffers, "norm of all gradients".into(), 2 * n as u64, n);
-        (gate, Symbol::Fixed(BufferId::Partials))
+        gate
     }
 
-    /// The optimizer; gives the partial sums of the gradient's squares that are there afterwards.
-    fn update(&mut self, gate: Gate, gate_symbol: Symbol) -> usize {
+    /// The optimizer.
+    fn update(&mut self, gate: Gate) {
         let (rule, arena) = (self.r.rule, self.r.arena);
         let (n, lane, group, rates) = (arena.size, self.r.purpose.lane(), self.r.profile.group(), rule.rates(arena));
         let label = format!("{} parameters", arena.trainable_count());
@@ -93,26 +86,20 @@ impl Lowering<'_> {
         let copies = working.then_some(Symbol::Fixed(BufferId::Working));
         let Some(apply) = &rule.apply else {
             let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false, working };
-            let left = kernel.partials();
-            let sums = kernel.sums();
             let mut buffers = fixed(&begin);
             buffers.push(Symbol::Fixed(BufferId::Gradients));
             buffers.extend(moments(0..rule.moments));
-            buffers.push(gate_symbol);
-            buffers.extend(sums.then_some(partials));
+            buffers.push(partials);
             buffers.extend(copies);
             self.push(Kernel::Optimizer(kernel), buffers, label, flops(&rule.f), n * (3 + 2 * rule.moments) + usize::from(working) * n / 2);
-            self.copy_working(working);
-            return if let Gate::Norm { partials, .. } = gate { partials } else { left };
+            return self.copy_working(working);
         };
         let kernel = Direction { rule: rule.f.clone(), moments: own, size: n, group: Direction::group_for(group), rates, gate };
-        let (left, sums) = (kernel.partials(), kernel.sums());
         let to = self.temporary(kernel.words());
         let mut buffers = fixed(&begin);
         buffers.push(Symbol::Fixed(BufferId::Gradients));
         buffers.extend(moments(0..own));
-        buffers.extend([to, gate_symbol]);
-        buffers.extend(sums.then_some(partials));
+        buffers.extend([to, partials]);
         self.push(Kernel::Direction(kernel), buffers, format!("direction, {label}"), flops(&rule.f), n * (3 + 2 * own));
         let ratios = self.temporary(rates.tensors.max(1));
         let kernel = Ratios { rates, size: n, group };
@@ -122,12 +109,11 @@ impl Lowering<'_> {
         let mut buffers = fixed(&begin);
         buffers.push(to);
         buffers.extend(moments(own..rule.moments));
-        buffers.extend([gate_symbol, ratios]);
+        buffers.extend([partials, ratios]);
         buffers.extend(copies);
         let words = n * (3 + 2 * (rule.moments - own)) + usize::from(working) * n / 2;
         self.push(Kernel::Optimizer(kernel), buffers, label, flops(apply), words);
         self.copy_working(working);
-        if let Gate::Norm { partials, .. } = gate { partials } else { left }
     }
 
     /// Brings the parameters to their f16 copies, unless the optimizer has done so.

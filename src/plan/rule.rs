@@ -95,12 +95,6 @@ impl Rule {
         self.moments - usize::from(self.average)
     }
 
-    /// Whether a launch of its own must know the norm of all gradients before the first parameter is touched: for clipping, where a gradient
-    /// that is not finite skips the update, and where the update would bind more buffers than browsers allow.
-    pub(super) fn needs_norm(&self) -> bool {
-        self.clip_norm.is_some() || self.scaling.is_some() || (self.apply.is_none() && self.moments > 3)
-    }
-
     /// How the kernels read the rates.
     pub(crate) fn rates(&self, arena: &Arena) -> RateTable {
         let tensors = if self.apply.is_some() { arena.entries.iter().filter(|e| !e.frozen).count() } else { 0 };
