@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::sync::Arc;
 
-static SUITE: Suite = Suite::new("updates", 18);
+static SUITE: Suite = Suite::new("updates", 20);
 
 fn noise(n: usize, seed: u32) -> Vec<f32> {
     let mut x = seed.wrapping_mul(747_796_405).wrapping_add(12345);
@@ -156,13 +156,18 @@ fn the_average_takes_the_weights_place() {
         let data = table(64);
         let start = model.parameter("0.weight").unwrap();
         assert_eq!(model.ema_parameter("0.weight").unwrap(), start, "it begins as the weights");
-        // by hand: d * average + (1 - d) * weight
-        let mut average = start.as_f32().unwrap().to_vec();
-        for _ in 0..3 {
+        // by hand: a copy, then d * average + (1 - d) * weight
+        let mut average = vec![];
+        for step in 0..3 {
             model.train_on_batch(&data).unwrap();
             plain.train_on_batch(&data).unwrap();
             let w = model.parameter("0.weight").unwrap();
-            average.iter_mut().zip(w.as_f32().unwrap()).for_each(|(a, w)| *a = 0.9 * *a + 0.1 * w);
+            if step == 0 {
+                assert_eq!(model.ema_parameter("0.weight").unwrap(), w, "the first update begins it");
+                average = w.as_f32().unwrap().to_vec();
+            } else {
+                average.iter_mut().zip(w.as_f32().unwrap()).for_each(|(a, w)| *a = 0.9 * *a + 0.1 * w);
+            }
         }
         assert!(bits(&mut model) == bits(&mut plain), "an average changes no weight");
         let got = model.ema_parameter("0.weight").unwrap();
@@ -251,6 +256,64 @@ fn a_bad_gradient_is_named_and_changes_nothing() {
                 m.fit(&table(60), fit()).unwrap();
             }
             assert!(all(model) == all(twin), "{what}: not as one that never halted");
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// What the loss does not depend on is no part of the training: no decay, no moment, no average, as PyTorch has it. It is a parameter all the same.
+#[test]
+fn what_the_loss_leaves_out_stays() {
+    for device in SUITE.devices() {
+        let decayed: Vec<Optimizer> = vec![
+            Sgd::new(0.1).weight_decay(0.5).into(),
+            Sgd::new(0.1).weight_decay(0.5).momentum(0.9).into(),
+            Sgd::new(0.1).l1(0.5).into(),
+            Adam::new(0.1).weight_decay(0.5).into(),
+            AdamW::new(0.1).weight_decay(0.5).group("*.bias", Group::new().weight_decay(0.1)).into(),
+            RmsProp::new(0.1).weight_decay(0.5).into(),
+            Adagrad::new(0.1).weight_decay(0.5).into(),
+            Lion::new(0.1).weight_decay(0.5).into(),
+            Lamb::new(0.1).weight_decay(0.5).into(),
+        ];
+        for (i, optimizer) in decayed.into_iter().enumerate() {
+            // beside each other and between others, within a block and over several
+            let compiled = |more: bool| {
+                let net = gradus::train::step(move |s, b| {
+                    if more {
+                        let _ = (s.param("first", [3], Init::Ones), s.param("second", [1000], Init::Ones));
+                    }
+                    let h = s.at("in").call(&Linear::new(24), &b["x"]).tanh();
+                    if more {
+                        let _ = s.at("aside").call(&Linear::new(5), &h);
+                    }
+                    let y = s.at("out").call(&Linear::new(1), &h);
+                    gradus::train::StepOut::new((&y - &b["y"]).square().mean()).output("y", &y)
+                });
+                net.compile(Compile::step(optimizer.clone()).input([16]).seed(4).ema(0.9).device(device.clone())).unwrap()
+            };
+            let (mut model, mut plain) = (compiled(true), compiled(false));
+            let out: Vec<String> = model.parameter_names().map(String::from).collect();
+            assert_eq!(out.len(), 8, "{out:?}");
+            for name in ["in.weight", "in.bias", "out.weight", "out.bias"] {
+                // draws are named by path: the same weights
+                assert_eq!(model.parameter(name).unwrap(), plain.parameter(name).unwrap());
+            }
+            let before: Vec<_> = out.iter().map(|n| model.parameter(n).unwrap()).collect();
+            let fit = || Fit::new().batch_size(16).epochs(2).accumulate(1 + i % 2).verbose(0);
+            for m in [&mut model, &mut plain] {
+                m.fit(&table(64), fit()).unwrap();
+            }
+            for (name, before) in out.iter().zip(before) {
+                let (now, average, what) =
+                    (model.parameter(name).unwrap(), model.ema_parameter(name).unwrap(), format!("{device}, {optimizer:?}: {name}"));
+                if plain.parameter_names().any(|n| n == name) {
+                    assert!(now != before && now == plain.parameter(name).unwrap(), "{what}");
+                    assert_eq!(average, plain.ema_parameter(name).unwrap(), "{what}");
+                } else {
+                    assert!(now == before && average == before, "{what}");
+                }
+            }
         }
         SUITE.ran(1);
     }

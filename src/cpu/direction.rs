@@ -43,7 +43,9 @@ pub(super) fn run(k: &Direction, workers: &mut [Evaluator], reads: &[&[u32]], wr
                 let out = &mut f32s_mut(w[to])[(block - begin) * Direction::STRIDE..][..Direction::STRIDE];
                 out[..BLOCK].copy_from_slice(u);
                 out[BLOCK..].copy_from_slice(&[squares(&p[all]), squares(u), 0.0, 0.0]);
-                for (m, moment) in w.iter_mut().enumerate().take(if stop { 0 } else { k.moments }) {
+                for (m, moment) in
+                    w.iter_mut().enumerate().take(if stop || k.still.iter().any(|s| s.contains(&block)) { 0 } else { k.moments })
+                {
                     e.store(1 + m, &mut f32s_mut(moment)[at.clone()]);
                 }
             }

@@ -62,7 +62,12 @@ impl pulp::NullaryFnOnce for Sum<'_> {
 fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Range<usize>, own: usize, w: &mut Writes<'_>) {
     let (mut first, mut last) = (all.start, None);
     while first < all.end {
-        let chunk = view.chunk(first, CHUNK.min(all.end - first));
+        if let Some(still) = k.still.iter().find(|s| s.contains(&(first / BLOCK))) {
+            first = all.end.min(still.end * BLOCK);
+            continue;
+        }
+        let next = k.still.iter().map(|s| s.start * BLOCK).find(|s| *s > first).unwrap_or(all.end);
+        let chunk = view.chunk(first, CHUNK.min(all.end.min(next) - first));
         let n = chunk.len();
         let at = own + first - all.start..own + first - all.start + n;
         view.turn_to(e, first, &mut last);

@@ -1,7 +1,9 @@
+use super::optimizer::among;
 use super::source::{FINITE, MATH, Source};
 use super::words::{self, BLOCK};
 use super::{Access, Gate, RateTable, to_words};
 use crate::expr::Expr;
+use std::ops::Range;
 
 /// The direction of a rule that needs norms of each tensor: each block of the arena with its part of the norms behind it.
 /// Buffers: state, rates, parameters, gradients, moments, direction, partial sums of the gradient's squares.
@@ -21,6 +23,8 @@ pub struct Direction {
     pub rates: RateTable,
     /// What must be finite.
     pub gate: Gate,
+    /// Blocks whose moments stay as they are: the loss does not depend on them.
+    pub still: Vec<Range<usize>>,
 }
 
 impl Direction {
@@ -72,7 +76,11 @@ impl Direction {
             names.push(format!("m{m}"));
         }
         let printed = self.rule.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        s.line(printed.statements.trim_end()).line("    if (keep) {");
+        s.line(printed.statements.trim_end());
+        match among(&self.still) {
+            Some(still) => s.line(format!("    let block = i / (BLOCK / 4u);\n    if (keep && !({still})) {{")),
+            None => s.line("    if (keep) {"),
+        };
         for m in 0..self.moments {
             s.line(format!("        moment{m}[i] = normal_range({});", printed.outputs[1 + m]));
         }

@@ -2,6 +2,7 @@ use super::source::{FINITE, MATH, Source};
 use super::words::{self, BLOCK};
 use super::{Access, Gate, RateTable, to_words};
 use crate::expr::Expr;
+use std::ops::Range;
 
 /// An optimizer's rule over the whole parameter arena. Buffers: state, rates, parameters, gradients, moments, partial sums of the gradient's
 /// squares; where a direction is applied, ratios; the f16 copies where they are kept.
@@ -25,6 +26,14 @@ pub struct Optimizer {
     pub applies: bool,
     /// It leaves the parameters as f16, too.
     pub working: bool,
+    /// Blocks of [`BLOCK`] elements that stay as they are: the loss does not depend on them.
+    pub still: Vec<Range<usize>>,
+}
+
+/// `true` in WGSL for a `block` among these; nothing where there are none.
+pub(super) fn among(still: &[Range<usize>]) -> Option<String> {
+    let parts = still.iter().map(|r| format!("(block >= {}u && block < {}u)", r.start, r.end));
+    (!still.is_empty()).then(|| parts.collect::<Vec<_>>().join(" || "))
 }
 
 impl Optimizer {
@@ -64,7 +73,11 @@ impl Optimizer {
         // a block of directions is followed by its norms
         let at = if self.applies { "i + i / (BLOCK / 4u)" } else { "i" };
         s.line(format!("fn gradient(i: u32) -> V {{ return gradients[{at}]; }}"));
-        s.line("fn update(i: u32, g: V) {\n    turn_to(i / (BLOCK / 4u));\n    let p = parameters[i];");
+        s.line("fn update(i: u32, g: V) {");
+        among(&self.still).iter().for_each(|still| {
+            s.line(format!("    let block = i / (BLOCK / 4u);\n    if ({still}) {{ return; }}"));
+        });
+        s.line("    turn_to(i / (BLOCK / 4u));\n    let p = parameters[i];");
         let mut names = vec!["p".to_string(), "g".to_string()];
         for m in 0..self.moments {
             s.line(format!("    let m{m} = moment{m}[i];"));

@@ -20,13 +20,25 @@ impl Squares {
     const WG: usize = 64;
     /// Partial sums where a lane is a group of its own: each lane of the update adds them all.
     const FEW: usize = 256;
+    /// Groups on a machine whose lanes work alone, but for this launch: each lane of the update adds what they leave.
+    const FEW_GROUPS: usize = 8;
+
+    /// Lanes that share a partial sum on a machine whose groups have this many. What clips by the norm keeps the sums that it had ever since,
+    /// to the bit.
+    pub(crate) fn group_for(group: usize, clips: bool) -> usize {
+        if group == 1 && !clips { Self::WG } else { group }
+    }
 
     fn wg(&self) -> usize {
         self.group.max(Self::WG)
     }
 
     fn threads(&self) -> usize {
-        let most = if self.group == 1 { Self::FEW } else { words::PARTIALS * self.group };
+        let most = match self.group {
+            1 => Self::FEW,
+            Self::WG => Self::FEW_GROUPS * Self::WG,
+            group => words::PARTIALS * group,
+        };
         (self.size / 4).next_multiple_of(self.wg()).min(most)
     }
 

@@ -2,9 +2,10 @@
 
 use super::draft::{Place, Symbol};
 use super::lower::Lowering;
-use super::{BufferId, Part, Phase, Purpose};
+use super::{ALIGN, BufferId, Part, Phase, Purpose};
 use crate::expr::Expr;
 use crate::kernels::{Accumulate, Direction, Gate, Halves, Kernel, LogShape, Map, Optimizer, Ratios, Squares, Strided, Tick};
+use std::ops::Range;
 
 impl Lowering<'_> {
     /// The update where there is a loss to train on, and the tick.
@@ -60,7 +61,8 @@ impl Lowering<'_> {
     fn gate(&mut self, loss: Place) -> Gate {
         let rule = self.r.rule;
         let scaled = rule.scaling.is_some();
-        let kernel = Squares { size: self.r.arena.size, group: self.r.profile.group(), loss: loss.1, scaled };
+        let group = Squares::group_for(self.r.profile.group(), rule.clip_norm.is_some());
+        let kernel = Squares { size: self.r.arena.size, group, loss: loss.1, scaled };
         let gate = Gate { partials: kernel.partials(), clip: rule.clip_norm, scaled };
         let state = scaled.then_some(BufferId::State(self.r.purpose.lane()));
         let mut buffers: Vec<Symbol> = state.into_iter().chain([BufferId::Gradients]).map(Symbol::Fixed).collect();
@@ -78,6 +80,7 @@ impl Lowering<'_> {
         let flops = |f: &crate::expr::Expr| ((2 + f.flops()) * n) as u64;
         let fixed = |ids: &[BufferId]| ids.iter().copied().map(Symbol::Fixed).collect::<Vec<_>>();
         let moments = |range: std::ops::Range<usize>| range.map(|m| Symbol::Fixed(BufferId::Moment(m)));
+        let still = self.still();
         let begin = [BufferId::State(lane), BufferId::Rates, BufferId::Parameters];
         let partials = Symbol::Fixed(BufferId::Partials);
         let own = rule.own_moments();
@@ -85,7 +88,8 @@ impl Lowering<'_> {
         let working = arena.working > 0 && rule.moments <= 3;
         let copies = working.then_some(Symbol::Fixed(BufferId::Working));
         let Some(apply) = &rule.apply else {
-            let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false, working };
+            let kernel =
+                Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false, working, still };
             let mut buffers = fixed(&begin);
             buffers.push(Symbol::Fixed(BufferId::Gradients));
             buffers.extend(moments(0..rule.moments));
@@ -94,7 +98,15 @@ impl Lowering<'_> {
             self.push(Kernel::Optimizer(kernel), buffers, label, flops(&rule.f), n * (3 + 2 * rule.moments) + usize::from(working) * n / 2);
             return self.copy_working(working);
         };
-        let kernel = Direction { rule: rule.f.clone(), moments: own, size: n, group: Direction::group_for(group), rates, gate };
+        let kernel = Direction {
+            rule: rule.f.clone(),
+            moments: own,
+            size: n,
+            group: Direction::group_for(group),
+            rates,
+            gate,
+            still: still.clone(),
+        };
         let to = self.temporary(kernel.words());
         let mut buffers = fixed(&begin);
         buffers.push(Symbol::Fixed(BufferId::Gradients));
@@ -105,7 +117,8 @@ impl Lowering<'_> {
         let kernel = Ratios { rates, size: n, group };
         let norms = vec![Symbol::Fixed(BufferId::Rates), to, ratios];
         self.push(Kernel::Ratios(kernel), norms, format!("norms of {} tensors", rates.tensors), 0, n / 64);
-        let kernel = Optimizer { rule: apply.clone(), moments: rule.moments - own, size: n, group, rates, gate, applies: true, working };
+        let moved = rule.moments - own;
+        let kernel = Optimizer { rule: apply.clone(), moments: moved, size: n, group, rates, gate, applies: true, working, still };
         let mut buffers = fixed(&begin);
         buffers.push(to);
         buffers.extend(moments(own..rule.moments));
@@ -114,6 +127,21 @@ impl Lowering<'_> {
         let words = n * (3 + 2 * (rule.moments - own)) + usize::from(working) * n / 2;
         self.push(Kernel::Optimizer(kernel), buffers, label, flops(apply), words);
         self.copy_working(working);
+    }
+
+    /// The blocks of parameters that the loss does not depend on. They have no gradient, which is not one of 0: nothing decays them, as in
+    /// PyTorch. Neighbours are one range.
+    fn still(&self) -> Vec<Range<usize>> {
+        let depends = |name: &str| self.r.step.gradients.iter().any(|(n, _)| n == name);
+        let mut still: Vec<Range<usize>> = Vec::new();
+        for e in self.r.arena.entries.iter().filter(|e| !e.frozen && !depends(&e.name)) {
+            let (first, blocks) = (e.offset / ALIGN, e.shape.size().div_ceil(ALIGN));
+            match still.last_mut().filter(|s| s.end == first) {
+                Some(last) => last.end += blocks,
+                None => still.push(first..first + blocks),
+            }
+        }
+        still
     }
 
     /// Brings the parameters to their f16 copies, unless the optimizer has done so.

@@ -2,7 +2,7 @@
 
 use super::{ALIGN, Arena};
 use crate::expr::{Expr, Scalar, Tape};
-use crate::kernels::words::{RATE_CLIP, RATE_UNSCALE};
+use crate::kernels::words::{RATE_CLIP, RATE_FIRST, RATE_UNSCALE};
 use crate::kernels::{RateTable, Scaling};
 
 /// An optimizer as the plan sees it: (parameter, gradient, moments..) to (parameter, moments..), with what stands around it.
@@ -63,10 +63,12 @@ impl Rule {
         self.on_gradient(|g| g * Scalar::rate(RATE_UNSCALE))
     }
 
-    /// With an average of the weights, `decay * average + (1 - decay) * parameter` after each update: the last of the moments.
+    /// With an average of the weights, the last of the moments: the parameter after the first update, and `decay * average + (1 - decay) *
+    /// parameter` after each other.
     #[must_use]
     pub fn average(mut self, decay: f64) -> Self {
-        let of = Expr::of(2, |x| vec![decay * &x[1] + (1.0 - decay) * &x[0]]);
+        let first = Scalar::rate(RATE_FIRST).greater(0.0);
+        let of = Expr::of(2, |x| vec![first.select(&x[0], decay * &x[1] + (1.0 - decay) * &x[0])]);
         let f = self.apply.as_ref().unwrap_or(&self.f);
         let mut t = Tape::default();
         let args: Vec<usize> = (0..=f.arity()).map(|i| t.input(i)).collect();

@@ -23,8 +23,9 @@ impl Compile {
         self
     }
 
-    /// Keeps an exponential moving average of the weights, which begins as the initial ones and after each update becomes
-    /// `decay * average + (1 - decay) * weights`: Keras' `ema_momentum`, PyTorch's `get_ema_multi_avg_fn`. 0.99 to 0.9999 are usual.
+    /// Keeps an exponential moving average of the weights: a copy of them after the first update, and after each other
+    /// `decay * average + (1 - decay) * weights`: Keras' `ema_momentum`, PyTorch's `AveragedModel` with `get_ema_multi_avg_fn`. 0.99 to 0.9999
+    /// are usual. Before the first update it is the initial weights.
     /// [`Model::swap_ema`] puts it in the weights' place.
     ///
     /// No launch. Who sets a weight ([`Model::set_parameter`], [`Model::load_weights`]) sets its average.
