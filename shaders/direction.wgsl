@@ -1,6 +1,6 @@
 // direction: where a rule goes that needs norms of each tensor, block by block of the arena: its vectors, then the block's part of the
-// norms, of the parameters and of the direction. GROUP lanes share a block. What stops keeps no moment. Generated: WG, GROUP, SUMS, BLOCK,
-// V = vec4<f32>, place_of(group, local), stopped(lane), turn_to(block), way(i, p, g, keep), leave(i, sum).
+// norms, of the parameters and of the direction. GROUP lanes share a block. What stops keeps no moment. Generated: WG, GROUP, BLOCK,
+// V = vec4<f32>, place_of(group, local), stopped(lane), turn_to(block), way(i, p, g, keep).
 const VECTORS = BLOCK / 4u;
 
 @compute @workgroup_size(WG)
@@ -8,7 +8,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let lane = local % GROUP;
     let place = place_of(group.x, local);
     let stop = stopped(lane);
-    var squares = 0.0;
     for (var block = place; block < dim(0u); block += dim(1u)) {
         turn_to(block);
         var norms_p = 0.0;
@@ -21,14 +20,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             direction[block * (VECTORS + 1u) + v] = u;
             norms_p += dot(p, p);
             norms_u += dot(u, u);
-            squares += dot(g, g);
         }
         norms_p = group_sum(norms_p, lane);
         norms_u = group_sum(norms_u, lane);
         if (lane == 0u) { direction[block * (VECTORS + 1u) + VECTORS] = V(norms_p, norms_u, 0.0, 0.0); }
-    }
-    if (SUMS) {
-        let sum = group_sum(squares, lane);
-        if (lane == 0u) { leave(place, sum); }
     }
 }

@@ -172,17 +172,27 @@ pub enum Error {
     CustomOp { op: String, problem: String, at: String },
 
     /// The loss became NaN or infinite: that step and all later ones changed nothing. Where the loss is scaled many updates were skipped before.
+    /// `parameter` is the first that was not finite before that step.
     #[error(
-        "the loss is not finite ({loss}) at step {step}{}{}\n  where: epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate or check the data for NaN or huge values; `Fit::detect_anomaly` names the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default(), incurable(*scale)
+        "the loss is not finite ({loss}) at step {step}{}{}\n  where: epoch {epoch}; the parameters are as they were before that step{}\n  help: lower the learning rate or check the data for NaN or huge values; `Fit::detect_anomaly` names the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default(), incurable(*scale), spoilt(parameter.as_deref())
     )]
-    NonFiniteLoss { step: u64, epoch: u64, loss: f32, scale: Option<f32>, cause: Option<Box<Culprit>> },
+    NonFiniteLoss { step: u64, epoch: u64, loss: f32, parameter: Option<String>, scale: Option<f32>, cause: Option<Box<Culprit>> },
 
-    /// The norm of the gradients became NaN or infinite where it is clipped, or where no loss scale cured that: that step and all later ones
-    /// changed nothing.
+    /// The gradients of these parameters became NaN or infinite while the loss is finite, and no loss scale cured that: that step and all later
+    /// ones changed nothing. `largest` is set where each element is finite and the norm of all is not: the largest of them, of the one
+    /// parameter that is named.
     #[error(
-        "the norm of the gradients is not finite ({norm}) at step {step}, though the loss is{}{}\n  where: the gradient of `{parameter}`, epoch {epoch}; the parameters are as they were before that step\n  help: lower the learning rate, look for divisions by 0 and roots of 0 in the model, or let `Fit::detect_anomaly` name the operation that it comes from", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default(), incurable(*scale)
+        "{}, though the loss is finite, at step {step}{}{}\n  where: {}, epoch {epoch}; the parameters are as they were before that step\n  help: {}", gradients(*norm, *largest), cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default(), incurable(*scale), whose(parameters, *largest), tame(*largest)
     )]
-    NonFiniteGradient { step: u64, epoch: u64, norm: f32, parameter: String, scale: Option<f32>, cause: Option<Box<Culprit>> },
+    NonFiniteGradient {
+        step: u64,
+        epoch: u64,
+        norm: f32,
+        parameters: Vec<String>,
+        largest: Option<f32>,
+        scale: Option<f32>,
+        cause: Option<Box<Culprit>>,
+    },
 
     /// Something that was asked for by name and is not there.
     #[error("there is no {what} `{name}`\n  where: {at}\n  help: {}", if known.is_empty() { "nothing of this kind is there; `Model::summary` lists what a model has".to_string() } else { format!("there is {}", known.join(", ")) })]
@@ -380,11 +390,42 @@ fn gives(available: u64) -> String {
 
 fn labels_run(classes: usize) -> String {
     match classes {
-        0 => "the loss takes labels from 0 to 1, as 0 for one class and 1 for the other; classes are `CrossEntropy`'s, real values `Mse`'s".into(),
-        n => format!(
-            "the model has {n} outputs, and classes count from 0: labels run from 0 to {}; check the data or the last layer",
-            n - 1
-        ),
+        0 => "the loss takes labels from 0 to 1, as 0 for one class and 1 for the other; classes are `CrossEntropy`'s, real values `Mse`'s"
+            .into(),
+        n => {
+            format!("the model has {n} outputs, and classes count from 0: labels run from 0 to {}; check the data or the last layer", n - 1)
+        }
+    }
+}
+
+fn spoilt(parameter: Option<&str>) -> String {
+    parameter.map(|p| format!(", and `{p}` was not finite then: an update before it was too large")).unwrap_or_default()
+}
+
+fn gradients(norm: f32, largest: Option<f32>) -> String {
+    match largest {
+        Some(_) => "the norm of the gradients is beyond f32".into(),
+        None => format!("a gradient is not finite (their norm is {norm})"),
+    }
+}
+
+/// The first three names, and how many more there are.
+fn whose(parameters: &[String], largest: Option<f32>) -> String {
+    let mut names: Vec<String> = parameters.iter().take(3).map(|p| format!("`{p}`")).collect();
+    names.extend((parameters.len() > 3).then(|| format!("{} more", parameters.len() - 3)));
+    let names = if names.is_empty() { "all together".into() } else { names.join(", ") };
+    match largest {
+        Some(g) => format!("the largest element is {g:e}, of the gradient of {names}; none is infinite, the sum of their squares is"),
+        None => format!("the gradient of {names}"),
+    }
+}
+
+fn tame(largest: Option<f32>) -> &'static str {
+    match largest {
+        Some(_) => "lower the learning rate, or make the loss smaller: divide it, or the labels, by a number",
+        None => {
+            "lower the learning rate, look for divisions by 0 and roots of 0 in the model, or let `Fit::detect_anomaly` name the operation that it comes from"
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-static SUITE: Suite = Suite::new("checkpoint", 11);
+static SUITE: Suite = Suite::new("checkpoint", 15);
 
 const CHILD: &str = "GRADUS_TEST_CHILD";
 /// Steps of an epoch of [`fit`]: of two batches each, the ragged one too.
@@ -529,4 +529,68 @@ print(json.dumps(out))
     let steps: Vec<u64> = read["steps/batch_loss"].as_array().unwrap().iter().map(|e| e[0].as_u64().unwrap()).collect();
     assert_eq!(steps, (1..=8).map(|i| 4 * i).collect::<Vec<u64>>());
     SUITE.ran(1);
+}
+
+/// `sqrt(|x w|)`: its slope has no value at a row of 0. Rows of four to a batch; the third has such a one.
+fn root(device: &Device, rate: f64) -> Model {
+    let net = module(|s, x| (x * s.param("w", [1], Init::Ones)).abs().sqrt() + s.param("b", [1], Init::Zeros));
+    net.compile(Compile::new(Adam::new(rate), Mse::new()).input([1]).device(device.clone())).unwrap()
+}
+
+fn roots(bad: bool) -> Dataset {
+    let x = (0..20).map(|i| if bad && i == 9 { 0.0 } else { 1.0 + i as f32 / 7.0 }).collect();
+    Dataset::new(HostTensor::f32([20, 1], x).unwrap(), HostTensor::f32([20, 1], vec![0.5; 20]).unwrap()).unwrap()
+}
+
+/// A gradient that is not finite leaves the file of the step before it, which goes on with better rows as if nothing had been.
+#[test]
+fn a_bad_gradient_leaves_the_good_file() {
+    for device in SUITE.devices() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let fit = || Fit::new().batch_size(4).shuffle(false).verbose(0);
+        let written = || fit().checkpoint(Checkpoint::new(&path).every_steps(1));
+        let e = root(&device, 0.01).fit(&roots(true), written()).unwrap_err();
+        assert!(matches!(&e, gradus::Error::NonFiniteGradient { step: 3, parameters, .. } if parameters == &["w"]), "{e}");
+        let mut model = root(&device, 0.01);
+        model.fit(&roots(false), written().resume(Resume::Required)).unwrap();
+        let mut whole = root(&device, 0.01);
+        whole.fit(&roots(false), fit()).unwrap();
+        for name in ["w", "b"] {
+            assert_eq!(model.parameter(name).unwrap(), whole.parameter(name).unwrap(), "{device}");
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// An update may take a weight beyond f32 though rate and gradient are numbers: no file is written of it.
+#[test]
+fn weights_that_are_not_finite_replace_no_file() {
+    for device in SUITE.devices() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let data = roots(false);
+        let mut model = root(&device, 0.01);
+        let mut run = model.trainer(&data, Fit::new().batch_size(4)).unwrap();
+        run.steps(1).unwrap();
+        run.checkpoint(&path).unwrap();
+        let good = std::fs::read(&path).unwrap();
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            run.model().set_parameter("w", &HostTensor::f32([1], vec![bad]).unwrap()).unwrap();
+            let e = run.checkpoint(&path).unwrap_err().to_string();
+            assert!(e.contains("`w`") && e.contains("not finite") && std::fs::read(&path).unwrap() == good, "{e}");
+        }
+        // and the loss that follows says which weight it was
+        let e = run.steps(1).unwrap_err();
+        assert!(matches!(&e, gradus::Error::NonFiniteLoss { parameter: Some(p), .. } if p == "w"), "{e}");
+        assert!(e.to_string().contains("`w` was not finite then"), "{e}");
+
+        let net = module(|s, x| x * s.param("w", [1], Init::Ones));
+        let settings = Compile::new(Sgd::new(3e38), Mse::new()).input([1]).device(device.clone());
+        let fit = Fit::new().batch_size(4).epochs(2).verbose(0).checkpoint(Checkpoint::new(&path).every_steps(1));
+        let e = net.compile(settings).unwrap().fit(&data, fit).unwrap_err();
+        assert!(e.code() == "unsupported" && e.to_string().contains("`w`"), "{e}");
+        assert_eq!(std::fs::read(&path).unwrap(), good, "{device}");
+        SUITE.ran(1);
+    }
 }

@@ -37,8 +37,8 @@ fn all() -> Vec<Error> {
         Error::DeviceFault { what: s(), problem: s(), device: s() },
         Error::BadShader { op: s(), problem: s(), at: s() },
         Error::CustomOp { op: s(), problem: s(), at: s() },
-        Error::NonFiniteLoss { step: 1, epoch: 1, loss: f32::NAN, scale: None, cause: None },
-        Error::NonFiniteGradient { step: 1, epoch: 1, norm: f32::NAN, parameter: s(), scale: None, cause: None },
+        Error::NonFiniteLoss { step: 1, epoch: 1, loss: f32::NAN, parameter: Some(s()), scale: None, cause: None },
+        Error::NonFiniteGradient { step: 1, epoch: 1, norm: f32::NAN, parameters: vec![s()], largest: None, scale: None, cause: None },
         Error::NotFound { what: s(), name: s(), at: s(), known: vec![] },
         Error::Unsupported { what: s(), at: s(), help: s() },
     ]

@@ -122,14 +122,14 @@ fn slots_take_half() {
     }
 }
 
-/// 12 layers of width 256 in batches of 4,096, SGD with momentum: at most 0.64 in all. And the launches: one more, for the norm.
+/// 12 layers of width 256 in batches of 4,096, SGD with momentum: at most 0.64 in all. And as many launches.
 #[test]
 fn a_deep_network_takes_less() {
     let [f32, mixed] = both(|p| planned(mlp(&[256; 12]), Sgd::new(0.1).momentum(0.9), 256, p, 4096));
     let ratio = mixed.peak_bytes() as f64 / f32.peak_bytes() as f64;
     println!("{} for {}: {ratio:.3}", mixed.peak_bytes(), f32.peak_bytes());
     assert!(ratio <= 0.64, "{ratio}");
-    assert_eq!(mixed.launches.len(), f32.launches.len() + 1);
+    assert_eq!(mixed.launches.len(), f32.launches.len());
     SUITE.ran(1);
 }
 

@@ -3,13 +3,13 @@
 #[path = "common/need.rs"]
 mod need;
 
-use gradus::plan::Program;
+use gradus::plan::{Phase, Program};
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use need::Suite;
 use std::sync::Arc;
 
-static SUITE: Suite = Suite::new("updates", 13);
+static SUITE: Suite = Suite::new("updates", 20);
 
 fn noise(n: usize, seed: u32) -> Vec<f32> {
     let mut x = seed.wrapping_mul(747_796_405).wrapping_add(12345);
@@ -156,13 +156,18 @@ fn the_average_takes_the_weights_place() {
         let data = table(64);
         let start = model.parameter("0.weight").unwrap();
         assert_eq!(model.ema_parameter("0.weight").unwrap(), start, "it begins as the weights");
-        // by hand: d * average + (1 - d) * weight
-        let mut average = start.as_f32().unwrap().to_vec();
-        for _ in 0..3 {
+        // by hand: a copy, then d * average + (1 - d) * weight
+        let mut average = vec![];
+        for step in 0..3 {
             model.train_on_batch(&data).unwrap();
             plain.train_on_batch(&data).unwrap();
             let w = model.parameter("0.weight").unwrap();
-            average.iter_mut().zip(w.as_f32().unwrap()).for_each(|(a, w)| *a = 0.9 * *a + 0.1 * w);
+            if step == 0 {
+                assert_eq!(model.ema_parameter("0.weight").unwrap(), w, "the first update begins it");
+                average = w.as_f32().unwrap().to_vec();
+            } else {
+                average.iter_mut().zip(w.as_f32().unwrap()).for_each(|(a, w)| *a = 0.9 * *a + 0.1 * w);
+            }
         }
         assert!(bits(&mut model) == bits(&mut plain), "an average changes no weight");
         let got = model.ema_parameter("0.weight").unwrap();
@@ -195,28 +200,216 @@ fn the_average_takes_the_weights_place() {
     }
 }
 
-/// A root's slope at 0 is infinite, its value is not.
+fn optimizers() -> Vec<Optimizer> {
+    vec![
+        Sgd::new(0.01).into(),
+        Sgd::new(0.01).momentum(0.9).weight_decay(0.1).into(),
+        Adam::new(0.01).into(),
+        AdamW::new(0.01).amsgrad(true).into(),
+        RmsProp::new(0.01).centered(true).momentum(0.9).into(),
+        Adagrad::new(0.01).into(),
+        Lion::new(0.01).into(),
+        Lamb::new(0.01).into(),
+    ]
+}
+
+/// A root's slope at 0 is infinite, its value is not: no parameter, moment or average moves, whatever the optimizer.
 #[test]
 fn a_bad_gradient_is_named_and_changes_nothing() {
     for device in SUITE.devices() {
-        for accumulate in [1, 3] {
-            let net = module(|s, x| {
-                let y = s.at("fine").call(&Linear::new(1), x);
-                &y + (x.sum_axes(&[1]).reshape([x.shape().dims()[0], 1]) * s.param("root", [1], Init::Zeros)).abs().sqrt()
-            });
-            let mut model = net.compile(settings(Adam::new(0.01), &device).clip_norm(1.0).ema(0.9)).unwrap();
-            let before = bits(&mut model);
-            let fit = || Fit::new().batch_size(10).accumulate(accumulate).verbose(0);
+        for (i, optimizer) in optimizers().into_iter().enumerate() {
+            let (accumulate, clip) = ([1, 3][i % 2], [None, Some(1.0)][i / 2 % 2]);
+            let what = format!("{device}, {optimizer:?}, {accumulate} batches, clipped {clip:?}");
+            let compiled = || {
+                let net = module(|s, x| {
+                    let y = s.at("fine").call(&Linear::new(1), x);
+                    &y + (x.sum_axes(&[1]).reshape([x.shape().dims()[0], 1]) * s.param("root", [1], Init::Zeros)).abs().sqrt()
+                });
+                let mut c = settings(optimizer.clone(), &device).ema(0.9);
+                c.clip_norm = clip;
+                net.compile(c).unwrap()
+            };
+            let fit = || Fit::new().batch_size(10).accumulate(accumulate).shuffle(false).verbose(0);
+            let root = |m: &mut Model, x: f32| m.set_parameter("root", &HostTensor::f32([1], vec![x]).unwrap()).unwrap();
+            let all = |m: &mut Model| {
+                let averages = ["fine.weight", "fine.bias", "root"].map(|n| m.ema_parameter(n).unwrap());
+                (bits(m), format!("{averages:?}"))
+            };
+            let mut models = [compiled(), compiled()];
+            for m in &mut models {
+                root(m, 0.5);
+                m.fit(&table(60), fit()).unwrap();
+                root(m, 0.0);
+            }
+            let [model, twin] = &mut models;
+            let (before, steps) = (all(model), 60 / 10 / accumulate as u64);
             let e = model.fit(&table(60), fit().detect_anomaly(true)).unwrap_err();
-            assert!(matches!(&e, gradus::Error::NonFiniteGradient { cause: Some(_), .. }), "{e}");
-            assert_eq!(e.code(), "non-finite-gradient", "{e}");
-            assert!(e.to_string().contains("`root`") && e.to_string().contains("step 1"), "{e}");
-            assert!(bits(&mut model) == before, "{device}");
-            model.set_parameter("root", &HostTensor::f32([1], vec![0.5]).unwrap()).unwrap();
-            model.fit(&table(60), Fit::new().batch_size(10).accumulate(accumulate).verbose(0)).unwrap();
+            let gradus::Error::NonFiniteGradient { parameters, largest: None, cause: Some(_), step, .. } = &e else {
+                panic!("{what}: {e}")
+            };
+            assert_eq!((e.code(), *step, &parameters[..]), ("non-finite-gradient", steps + 1, &["root".to_string()][..]), "{what}: {e}");
+            assert!(e.to_string().contains("the gradient of `root`"), "{what}: {e}");
+            assert!(all(model) == before, "{what}");
+            // nor has anything else moved: it goes on as one that never halted
+            for m in [&mut *model, &mut *twin] {
+                root(m, 0.5);
+                m.fit(&table(60), fit()).unwrap();
+            }
+            assert!(all(model) == all(twin), "{what}: not as one that never halted");
         }
         SUITE.ran(1);
     }
+}
+
+/// What the loss does not depend on is no part of the training: no decay, no moment, no average, as PyTorch has it. It is a parameter all the same.
+#[test]
+fn what_the_loss_leaves_out_stays() {
+    for device in SUITE.devices() {
+        let decayed: Vec<Optimizer> = vec![
+            Sgd::new(0.1).weight_decay(0.5).into(),
+            Sgd::new(0.1).weight_decay(0.5).momentum(0.9).into(),
+            Sgd::new(0.1).l1(0.5).into(),
+            Adam::new(0.1).weight_decay(0.5).into(),
+            AdamW::new(0.1).weight_decay(0.5).group("*.bias", Group::new().weight_decay(0.1)).into(),
+            RmsProp::new(0.1).weight_decay(0.5).into(),
+            Adagrad::new(0.1).weight_decay(0.5).into(),
+            Lion::new(0.1).weight_decay(0.5).into(),
+            Lamb::new(0.1).weight_decay(0.5).into(),
+        ];
+        for (i, optimizer) in decayed.into_iter().enumerate() {
+            // beside each other and between others, within a block and over several
+            let compiled = |more: bool| {
+                let net = gradus::train::step(move |s, b| {
+                    if more {
+                        let _ = (s.param("first", [3], Init::Ones), s.param("second", [1000], Init::Ones));
+                    }
+                    let h = s.at("in").call(&Linear::new(24), &b["x"]).tanh();
+                    if more {
+                        let _ = s.at("aside").call(&Linear::new(5), &h);
+                    }
+                    let y = s.at("out").call(&Linear::new(1), &h);
+                    gradus::train::StepOut::new((&y - &b["y"]).square().mean()).output("y", &y)
+                });
+                net.compile(Compile::step(optimizer.clone()).input([16]).seed(4).ema(0.9).device(device.clone())).unwrap()
+            };
+            let (mut model, mut plain) = (compiled(true), compiled(false));
+            let out: Vec<String> = model.parameter_names().map(String::from).collect();
+            assert_eq!(out.len(), 8, "{out:?}");
+            for name in ["in.weight", "in.bias", "out.weight", "out.bias"] {
+                // draws are named by path: the same weights
+                assert_eq!(model.parameter(name).unwrap(), plain.parameter(name).unwrap());
+            }
+            let before: Vec<_> = out.iter().map(|n| model.parameter(n).unwrap()).collect();
+            let fit = || Fit::new().batch_size(16).epochs(2).accumulate(1 + i % 2).verbose(0);
+            for m in [&mut model, &mut plain] {
+                m.fit(&table(64), fit()).unwrap();
+            }
+            for (name, before) in out.iter().zip(before) {
+                let (now, average, what) =
+                    (model.parameter(name).unwrap(), model.ema_parameter(name).unwrap(), format!("{device}, {optimizer:?}: {name}"));
+                if plain.parameter_names().any(|n| n == name) {
+                    assert!(now != before && now == plain.parameter(name).unwrap(), "{what}");
+                    assert_eq!(average, plain.ema_parameter(name).unwrap(), "{what}");
+                } else {
+                    assert!(now == before && average == before, "{what}");
+                }
+            }
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// Each of a hundred gradients is a number, their squares are not.
+#[test]
+fn a_norm_beyond_f32_is_told_as_such() {
+    for device in SUITE.devices() {
+        for clip in [None, Some(1.0)] {
+            let net = module(|s, x| (x * s.param("small", [100], Init::Ones) * 0.5 + x * s.param("big", [100], Init::Ones)).sum_axes(&[1]));
+            let loss = loss::custom("sum", |y, _| y.sum());
+            let mut c = Compile::new(Sgd::new(0.1), loss).input([100]).device(device.clone());
+            c.clip_norm = clip;
+            let mut model = net.compile(c).unwrap();
+            let data = Dataset::new(HostTensor::f32([1, 100], vec![1e20; 100]).unwrap(), HostTensor::f32([1], vec![0.0]).unwrap()).unwrap();
+            let before = bits(&mut model);
+            let e = model.fit(&data, Fit::new().detect_anomaly(true).verbose(0)).unwrap_err();
+            let text = e.to_string();
+            assert!(matches!(&e, gradus::Error::NonFiniteGradient { largest: Some(g), .. } if *g == 1e20), "{e}");
+            assert!(text.contains("beyond f32") && text.contains("1e20") && text.contains("`big`") && !text.contains("not finite"), "{e}");
+            assert!(bits(&mut model) == before, "{device}");
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// What is no rate, at whatever update a closure gives it, stops the run before that update, and before nothing else.
+#[test]
+fn a_rate_that_is_none_is_an_error() {
+    let data = table(80);
+    for device in SUITE.devices() {
+        for bad in [f64::NAN, f64::INFINITY, 1e300, -0.1] {
+            let run = |submit: usize, accumulate: usize| {
+                let rate = Schedule::custom("late", move |u| if u == 3 { bad } else { 0.01 });
+                let mut model = net().compile(settings(Adam::new(rate), &device)).unwrap();
+                let fit = Fit::new().batch_size(8).accumulate(accumulate).steps_per_submit(submit).verbose(0);
+                let e = model.fit(&data, fit).unwrap_err();
+                assert_eq!(e.code(), "invalid-config", "{e}");
+                let text = e.to_string();
+                assert!(text.contains("optimizer.lr") && text.contains("update 3") && text.contains(&bad.to_string()), "{text}");
+                bits(&mut model)
+            };
+            let mut three = net().compile(settings(Adam::new(0.01), &device)).unwrap();
+            three.trainer(&data, Fit::new().batch_size(8)).unwrap().steps(3).unwrap();
+            let three = bits(&mut three);
+            assert!([0, 1, 2, 16].iter().all(|&submit| run(submit, 1) == three), "{device}: not the three updates before it");
+            assert!(run(0, 2) == run(1, 2) && run(0, 2) != three, "{device}");
+            // by hand
+            let rate = Schedule::custom("late", move |u| if u == 1 { bad } else { 0.01 });
+            let mut model = net().compile(settings(Sgd::new(rate), &device)).unwrap();
+            model.train_on_batch(&data).unwrap();
+            let before = bits(&mut model);
+            assert!(model.train_on_batch(&data).unwrap_err().to_string().contains("update 1"));
+            assert!(bits(&mut model) == before);
+        }
+        // each is a number, together they are not
+        let optimizer = AdamW::new(1e20).weight_decay(1e30);
+        let e = net().compile(settings(optimizer, &device)).unwrap().fit(&data, Fit::new().verbose(0)).unwrap_err();
+        assert!(e.to_string().contains("beyond f32") && e.to_string().contains("update 0"), "{e}");
+        SUITE.ran(1);
+    }
+}
+
+/// f64 holds them, the device does not.
+#[test]
+fn settings_that_f32_does_not_hold_are_errors() {
+    let refused = |c: Compile, key: &str| {
+        let e = net().compile(c).unwrap_err();
+        assert!(e.code() == "invalid-config" && e.to_string().contains(key), "{key}: {e}");
+    };
+    let cpu = Device::cpu();
+    for x in [1e39, 1e300, f64::INFINITY, f64::NAN, -1.0] {
+        let with = |o: Optimizer| settings(o, &cpu);
+        refused(with(Sgd::new(x).into()), "optimizer.lr");
+        refused(with(Sgd::new(Schedule::cosine(x, 10)).into()), "optimizer.lr");
+        refused(with(Sgd::new(0.1).weight_decay(x).into()), "optimizer.weight_decay");
+        refused(with(Sgd::new(0.1).l1(x).into()), "optimizer.l1");
+        refused(with(Sgd::new(0.1).momentum(x).into()), "optimizer.momentum");
+        refused(with(Adam::new(0.1).eps(x).into()), "optimizer.eps");
+        refused(with(Lamb::new(0.1).eps(x).into()), "optimizer.eps");
+        refused(with(Sgd::new(0.1).group("*", Group::new().lr_multiplier(x)).into()), "lr_multiplier");
+        refused(with(Sgd::new(0.1).group("*", Group::new().weight_decay(x)).into()), "weight_decay");
+        refused(settings(Sgd::new(0.1), &cpu).clip_norm(x), "compile.clip_norm");
+        refused(settings(Sgd::new(0.1), &cpu).clip_value(x), "compile.clip_value");
+        refused(settings(Sgd::new(0.1), &cpu).penalty("*", gradus::nn::Penalty::l2(x)), "compile.penalties[0].l2");
+        let mut model = net().compile(settings(Sgd::new(0.1), &cpu)).unwrap();
+        let late = gradus::train::callbacks::LearningRateScheduler::new("late", move |epoch, lr| if epoch == 1 { x } else { lr });
+        let e = model.fit(&table(8), Fit::new().epochs(3).callback(late).verbose(0)).unwrap_err();
+        assert!(e.code() == "invalid-config" && e.to_string().contains("learning_rate"), "{e}");
+        let data = table(8);
+        assert!(model.trainer(&data, Fit::new()).unwrap().set_learning_rate(x as f32).is_err());
+    }
+    refused(settings(Lamb::new(0.1).eps(1e-60), &cpu), "optimizer.eps");
+    refused(settings(Sgd::new(0.1), &cpu).clip_norm(1e-60), "compile.clip_norm");
+    SUITE.ran(1);
 }
 
 /// The launches of a training step, by phase, and of the batches of an update before the last: the table in docs/launches.md.
@@ -227,6 +420,9 @@ fn launches_are_those_of_the_docs() {
     let program = |c: Compile| -> Arc<Program> { net().compile(c).unwrap().prepare(&data, 32).unwrap() };
     let launches = |c: Compile| program(c).launches.len();
     let base = launches(settings(Sgd::new(0.1), &device));
+    let update = program(settings(Sgd::new(0.1), &device));
+    let ends = [Phase::Finish, Phase::Update].map(|p| update.phase(p).len());
+    assert_eq!(ends, [1, 1], "the norm of all gradients, then the update");
     let of = |o: Optimizer| launches(settings(o, &device)) - base;
     let group = || Group::new().lr_multiplier(0.5).weight_decay(0.1);
     let three = RmsProp::default().centered(true).momentum(0.9);
@@ -253,15 +449,14 @@ fn launches_are_those_of_the_docs() {
         told("`Compile::clip_norm`", with(|c| c.clip_norm(1.0), o.clone()));
         told("`Compile::clip_value`", with(|c| c.clip_value(1.0), o));
     }
-    for o in [Optimizer::from(Sgd::new(0.1)), Adam::default().into(), Lamb::default().into()] {
-        told("`Compile::ema`", with(|c| c.ema(0.9), o));
+    for o in [Optimizer::from(Sgd::new(0.1)), Adam::default().into(), Lamb::default().into(), three.clone().into()] {
+        told("`Compile::ema`", with(|c| c.ema(0.9), o.clone()));
+        told("`Compile::loss_scale`", with(|c| c.loss_scale(gradus::optim::LossScale::fixed(1024.0)), o));
     }
     for o in [Optimizer::from(Sgd::new(0.1)), Adam::default().into(), Lamb::default().into()] {
         told("`Compile::precision(Precision::mixed())`", with(|c| c.precision(Precision::mixed()), o.clone()));
         told("`Compile::clip_value`", with(|c| c.precision(Precision::mixed()).clip_norm(1.0), o.clone()) - with(|c| c.clip_norm(1.0), o));
     }
-    told("`Compile::ema`, three moments, no `clip_norm` or `loss_scale`", with(|c| c.ema(0.9), three.clone().into()));
-    told("`Compile::ema`", with(|c| c.ema(0.9).clip_norm(1.0), three.into()) - 1);
     SUITE.ran(1);
 }
 

@@ -12,34 +12,26 @@ pub(super) fn spans(k: &Direction) -> Vec<Range<usize>> {
     all.resize(4 + k.moments, 0..k.size);
     all.push(0..k.words());
     all.push(k.gate.span());
-    all.extend(k.sums().then(|| 0..k.partials()));
     all
 }
 
-/// The twin of `shaders/direction.wgsl`. Each partial sum covers the same neighbouring blocks on any number of threads.
+/// The twin of `shaders/direction.wgsl`.
 pub(super) fn run(k: &Direction, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
     let &[state, rates, parameters, gradients, gate] = reads else { return };
     let (p, g) = (f32s(parameters), f32s(gradients));
     let (stop, clip) = stopped(&k.gate, state, gate);
     let view = View::new(k.rates, rates, state, clip, &[]);
     let blocks = k.size / BLOCK;
-    let each = blocks.div_ceil(k.partials().max(1));
+    let each = blocks.div_ceil(k.groups().max(1));
     let used = blocks.div_ceil(each.max(1));
     let mut widths = [each * BLOCK; WRITES];
-    let (to, sums) = (k.moments, k.moments + 1);
-    (widths[to], widths[sums]) = (each * Direction::STRIDE, 1);
-    if k.sums() {
-        f32s_mut(writes[sums])[used..].fill(0.0);
-    }
+    let to = k.moments;
+    widths[to] = each * Direction::STRIDE;
     fork(workers, 0..used, 1, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
         let mut last = None;
         let begin = units.start * each;
-        for (i, unit) in units.enumerate() {
-            let own = unit * each..blocks.min((unit + 1) * each);
-            if k.sums() {
-                f32s_mut(w[sums])[i] = squares(&g[own.start * BLOCK..own.end * BLOCK]);
-            }
-            for block in own {
+        for unit in units {
+            for block in unit * each..blocks.min((unit + 1) * each) {
                 let (all, at) = (block * BLOCK..(block + 1) * BLOCK, (block - begin) * BLOCK..(block - begin + 1) * BLOCK);
                 view.turn_to(e, all.start, &mut last);
                 e.chunk(|i, row| match i {
@@ -51,7 +43,9 @@ pub(super) fn run(k: &Direction, workers: &mut [Evaluator], reads: &[&[u32]], wr
                 let out = &mut f32s_mut(w[to])[(block - begin) * Direction::STRIDE..][..Direction::STRIDE];
                 out[..BLOCK].copy_from_slice(u);
                 out[BLOCK..].copy_from_slice(&[squares(&p[all]), squares(u), 0.0, 0.0]);
-                for (m, moment) in w.iter_mut().enumerate().take(if stop { 0 } else { k.moments }) {
+                for (m, moment) in
+                    w.iter_mut().enumerate().take(if stop || k.still.iter().any(|s| s.contains(&block)) { 0 } else { k.moments })
+                {
                     e.store(1 + m, &mut f32s_mut(moment)[at.clone()]);
                 }
             }

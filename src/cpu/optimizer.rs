@@ -12,38 +12,29 @@ pub(super) fn spans(k: &Optimizer) -> Vec<Range<usize>> {
     let mut all = vec![0..STATE_WORDS, 0..k.rates.words(), 0..k.size, 0..k.gradient_words()];
     all.resize(4 + k.moments, 0..k.size);
     all.push(k.gate.span());
-    all.extend(k.sums().then(|| 0..k.partials()));
     all.extend(k.applies.then_some(0..k.rates.tensors));
     all.extend(k.working.then_some(0..k.size / 2));
     all
 }
 
-/// The twin of `shaders/optimizer.wgsl`. Each partial sum covers the same neighbouring chunks on any number of threads.
+/// The twin of `shaders/optimizer.wgsl`.
 pub(super) fn run(k: &Optimizer, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
     let [state, rates, gradients, gate, ratios @ ..] = reads else { return };
     let g = f32s(gradients);
     let (stop, clip) = stopped(&k.gate, state, gate);
     let view = View::new(k.rates, rates, state, clip, ratios.first().map_or(&[], |r| f32s(r)));
-    let each = k.size.div_ceil(k.partials().max(1)).next_multiple_of(CHUNK);
+    if stop {
+        return;
+    }
+    let each = k.size.div_ceil(k.pieces().max(1)).next_multiple_of(CHUNK);
     let used = k.size.div_ceil(each);
     let mut widths = [each; WRITES];
-    let last = 1 + k.moments;
-    widths[last] = 1;
     if k.working {
-        widths[last + usize::from(k.sums())] = each / 2;
-    }
-    if k.sums() {
-        f32s_mut(writes[last])[used..].fill(0.0);
+        widths[1 + k.moments] = each / 2;
     }
     fork(workers, 0..used, 1, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
         for (i, unit) in units.enumerate() {
-            let all = unit * each..k.size.min((unit + 1) * each);
-            if k.sums() {
-                f32s_mut(w[last])[i] = squares(&g[all.clone()]);
-            }
-            if !stop {
-                update(k, e, &view, g, all, i * each, &mut w);
-            }
+            update(k, e, &view, g, unit * each..k.size.min((unit + 1) * each), i * each, &mut w);
         }
     });
 }
@@ -71,7 +62,12 @@ impl pulp::NullaryFnOnce for Sum<'_> {
 fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Range<usize>, own: usize, w: &mut Writes<'_>) {
     let (mut first, mut last) = (all.start, None);
     while first < all.end {
-        let chunk = view.chunk(first, CHUNK.min(all.end - first));
+        if let Some(still) = k.still.iter().find(|s| s.contains(&(first / BLOCK))) {
+            first = all.end.min(still.end * BLOCK);
+            continue;
+        }
+        let next = k.still.iter().map(|s| s.start * BLOCK).find(|s| *s > first).unwrap_or(all.end);
+        let chunk = view.chunk(first, CHUNK.min(all.end.min(next) - first));
         let n = chunk.len();
         let at = own + first - all.start..own + first - all.start + n;
         view.turn_to(e, first, &mut last);
@@ -90,7 +86,7 @@ fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Ran
             e.store(o, &mut f32s_mut(out)[at.clone()]);
         }
         if k.working {
-            let to = &mut w[1 + k.moments + usize::from(k.sums())];
+            let to = &mut w[1 + k.moments];
             f16s_mut(to)[at.clone()].convert_from_f32_slice(&e.output(0)[..n]);
         }
         first = chunk.end;

@@ -58,12 +58,8 @@ impl<'a> View<'a> {
 /// Whether the update stands still, and what clipping leaves of the gradient: the twin of `stopped` in `kernels/gate.rs`.
 pub(super) fn stopped(gate: &Gate, state: &[u32], words: &[u32]) -> (bool, f32) {
     let halted = state[STATE_HALT] != 0;
-    match *gate {
-        Gate::Loss(loss) => (halted || !f32s(words)[loss].is_finite(), 1.0),
-        Gate::Norm { clip, scaled, .. } => {
-            let squares = total(&f32s(words)[gate.span()], |v| v) as f32;
-            let share = clip.map_or(1.0, |max| max / (squares.sqrt() + 1e-6));
-            (halted || !squares.is_finite() || (scaled && state[STATE_SKIP] == SKIP_PENDING), if share > 1.0 { 1.0 } else { share })
-        }
-    }
+    let squares = total(&f32s(words)[gate.span()], |v| v) as f32;
+    let share = gate.clip.map_or(1.0, |max| max / (squares.sqrt() + 1e-6));
+    let stop = halted || !squares.is_finite() || (gate.scaled && state[STATE_SKIP] == SKIP_PENDING);
+    (stop, if share > 1.0 { 1.0 } else { share })
 }

@@ -73,7 +73,8 @@ fn formula(n: usize) -> Trial {
 fn sum(rows: usize, length: usize) -> Trial {
     let x = drawn("sum", rows * length);
     let wanted = x.chunks(length).map(|row| row.iter().map(|&v| f64::from(v)).sum()).collect();
-    let spec = ReduceSpec { f: Expr::identity(), group: Profile::Gpu.group(), max: false, from_first: false, parts: 1, halves: Halves::default() };
+    let spec =
+        ReduceSpec { f: Expr::identity(), group: Profile::Gpu.group(), max: false, from_first: false, parts: 1, halves: Halves::default() };
     let inputs = vec![Term { offset: 0, outer: length, along: 1, inner: 1 }];
     let kernel = Reduce { spec, rows, inner: 1, length, pieces: 1, divisor: 1, inputs, output: 0 };
     Trial { kernel: Kernel::Reduce(kernel), operands: vec![x], wanted, slack: 1e-5 * (length as f64).sqrt() }

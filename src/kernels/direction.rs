@@ -1,12 +1,12 @@
+use super::optimizer::among;
 use super::source::{FINITE, MATH, Source};
 use super::words::{self, BLOCK};
 use super::{Access, Gate, RateTable, to_words};
 use crate::expr::Expr;
+use std::ops::Range;
 
-/// The direction of a rule that needs norms of each tensor: each block of the arena with its part of the norms behind it; where nobody did
-/// before, partial sums of the gradient's squares.
-/// Buffers: state, rates, parameters, gradients, moments, direction, loss or partial sums (read), partial sums (written) where the gate is
-/// the loss.
+/// The direction of a rule that needs norms of each tensor: each block of the arena with its part of the norms behind it.
+/// Buffers: state, rates, parameters, gradients, moments, direction, partial sums of the gradient's squares.
 ///
 /// The formula takes (parameter, gradient, moments..) and gives (direction, moments..).
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Direction {
     pub rates: RateTable,
     /// What must be finite.
     pub gate: Gate,
+    /// Blocks whose moments stay as they are: the loss does not depend on them.
+    pub still: Vec<Range<usize>>,
 }
 
 impl Direction {
@@ -43,14 +45,9 @@ impl Direction {
         (self.size / BLOCK * self.group).next_multiple_of(self.wg()).min(words::PARTIALS * self.group)
     }
 
-    /// Partial sums that it leaves, if it [`sums`](Direction::sums).
-    pub fn partials(&self) -> usize {
+    /// Groups of lanes: a block is the work of one.
+    pub(crate) fn groups(&self) -> usize {
         self.threads() / self.group
-    }
-
-    /// Whether it leaves partial sums of the gradient's squares.
-    pub fn sums(&self) -> bool {
-        matches!(self.gate, Gate::Loss(_))
     }
 
     /// Words of the direction.
@@ -60,7 +57,7 @@ impl Direction {
 
     /// Turns of the longest lane's loops, at most.
     pub(super) fn turns(&self) -> usize {
-        let blocks = (self.size / BLOCK).div_ceil(self.partials().max(1));
+        let blocks = (self.size / BLOCK).div_ceil(self.groups().max(1));
         blocks * (1 + BLOCK / 4 / self.group) + words::PARTIALS / self.group
     }
 
@@ -78,12 +75,6 @@ impl Direction {
         // in this form the checks for barriers see that all lanes of a group have one place
         let place = if self.group == 1 { "group * WG + local" } else { "group" };
         s.line(format!("fn place_of(group: u32, local: u32) -> u32 {{ return {place}; }}"));
-        s.flag("SUMS", self.sums());
-        if self.sums() {
-            s.buffer("partials", Access::Write, "f32").line("fn leave(i: u32, sum: f32) { partials[i] = sum; }");
-        } else {
-            s.line("fn leave(i: u32, sum: f32) {}");
-        }
         s.line("fn way(i: u32, p: V, g: V, keep: bool) -> V {");
         let mut names = vec!["p".to_string(), "g".to_string()];
         for m in 0..self.moments {
@@ -91,7 +82,11 @@ impl Direction {
             names.push(format!("m{m}"));
         }
         let printed = self.rule.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        s.line(printed.statements.trim_end()).line("    if (keep) {");
+        s.line(printed.statements.trim_end());
+        match among(&self.still) {
+            Some(still) => s.line(format!("    let block = i / (BLOCK / 4u);\n    if (keep && !({still})) {{")),
+            None => s.line("    if (keep) {"),
+        };
         for m in 0..self.moments {
             s.line(format!("        moment{m}[i] = normal_range({});", printed.outputs[1 + m]));
         }
@@ -99,18 +94,17 @@ impl Direction {
         s.finish(include_str!("../../shaders/direction.wgsl"))
     }
 
-    /// State, rates, parameters, gradients, moments, direction, loss or partial sums, partial sums.
+    /// State, rates, parameters, gradients, moments, direction, partial sums.
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Uniform, Access::Read, Access::Read, Access::Read];
         a.resize(5 + self.moments, Access::Write);
         a.push(Access::Read);
-        a.extend(self.sums().then_some(Access::Write));
         a
     }
 
     /// Blocks, groups of lanes, the gate's numbers.
     pub fn dims(&self) -> Vec<u32> {
-        to_words([self.size / BLOCK, self.partials()].into_iter().chain(self.gate.dims()))
+        to_words([self.size / BLOCK, self.groups()].into_iter().chain(self.gate.dims()))
     }
 
     /// Enough groups, each taking several blocks of a large arena.

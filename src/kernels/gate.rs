@@ -2,21 +2,16 @@ use super::scaling::INVERSE;
 use super::source::Source;
 use super::{Access, words};
 
-/// What an update must know before the first parameter is touched.
+/// What an update must know before the first parameter is touched: that the norm of all gradients is finite.
+/// [`Squares`](super::Squares) has left partial sums of it, infinite ones where the loss is not finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Gate {
-    /// That the loss is finite. Its first element.
-    Loss(usize),
-    /// That the norm of all gradients is finite. [`Squares`](super::Squares) has left partial sums of it, infinite ones where the loss is
-    /// not finite.
-    Norm {
-        /// Partial sums to add.
-        partials: usize,
-        /// The largest norm; longer gradients are scaled down to it.
-        clip: Option<f32>,
-        /// Whether the loss was scaled: then an earlier batch of the same update stops it, too, where several are accumulated.
-        scaled: bool,
-    },
+pub struct Gate {
+    /// Partial sums to add.
+    pub partials: usize,
+    /// The largest norm; longer gradients are scaled down to it.
+    pub clip: Option<f32>,
+    /// Whether the loss was scaled: then an earlier batch of the same update stops it, too, where several are accumulated.
+    pub scaled: bool,
 }
 
 /// `unscale()`: one over the loss scale, or 1. The caller binds the state before, if it is one over the scale.
@@ -26,56 +21,33 @@ pub(super) fn unscale(s: &mut Source, scaled: bool) {
 }
 
 impl Gate {
-    /// Its buffer: the loss, or the partial sums; and `stopped(lane)`, to be called in uniform control flow. Numbers from `dim(at)` on.
+    /// The partial sums' buffer, and `stopped(lane)`, to be called in uniform control flow. Numbers from `dim(at)` on.
     pub(super) fn source(&self, s: &mut Source, at: usize) {
-        match self {
-            Gate::Loss(_) => {
-                s.buffer("loss", Access::Read, "f32").line(format!(
-                    "fn stopped(lane: u32) -> bool {{ return state_word(STATE_HALT) != 0u || !is_finite(loss[dim({at}u)]); }}"
-                ));
-            }
-            Gate::Norm { clip, scaled, .. } => {
-                // as torch.nn.utils.clip_grad_norm_ has it, the small number too
-                let scale = if clip.is_some() {
-                    format!(
-                        "    let share = bitcast<f32>(dim({}u)) / (sqrt(squares) + 1e-6);\n    clip_scale = select(share, 1.0, share > 1.0);\n",
-                        at + 1
-                    )
-                } else {
-                    String::new()
-                };
-                let pending = format!(" || state_word(STATE_SKIP) == {}u", words::SKIP_PENDING);
-                let pending = if *scaled { &pending } else { "" };
-                s.buffer("norms", Access::Read, "f32").line(format!(
-                    "fn stopped(lane: u32) -> bool {{\n    var squares = 0.0;\n    for (var k = lane; k < dim({at}u); k += GROUP) {{ \
-                     squares += norms[k]; }}\n    squares = group_sum(squares, lane);\n{scale}    \
-                     return state_word(STATE_HALT) != 0u || !is_finite(squares){pending};\n}}"
-                ));
-            }
-        }
-    }
-
-    pub(super) fn clips(&self) -> bool {
-        matches!(self, Gate::Norm { clip: Some(_), .. })
-    }
-
-    pub(super) fn scaled(&self) -> bool {
-        matches!(self, Gate::Norm { scaled: true, .. })
+        // as torch.nn.utils.clip_grad_norm_ has it, the small number too
+        let scale = if self.clip.is_some() {
+            format!(
+                "    let share = bitcast<f32>(dim({}u)) / (sqrt(squares) + 1e-6);\n    clip_scale = select(share, 1.0, share > 1.0);\n",
+                at + 1
+            )
+        } else {
+            String::new()
+        };
+        let pending = format!(" || state_word(STATE_SKIP) == {}u", words::SKIP_PENDING);
+        let pending = if self.scaled { &pending } else { "" };
+        s.buffer("norms", Access::Read, "f32").line(format!(
+            "fn stopped(lane: u32) -> bool {{\n    var squares = 0.0;\n    for (var k = lane; k < dim({at}u); k += GROUP) {{ \
+             squares += norms[k]; }}\n    squares = group_sum(squares, lane);\n{scale}    \
+             return state_word(STATE_HALT) != 0u || !is_finite(squares){pending};\n}}"
+        ));
     }
 
     /// Its numbers, two.
     pub(super) fn dims(&self) -> [usize; 2] {
-        match *self {
-            Gate::Loss(loss) => [loss, 0],
-            Gate::Norm { partials, clip, .. } => [partials, clip.unwrap_or(0.0).to_bits() as usize],
-        }
+        [self.partials, self.clip.unwrap_or(0.0).to_bits() as usize]
     }
 
     /// The words of its buffer that it reads.
     pub(crate) fn span(&self) -> std::ops::Range<usize> {
-        match *self {
-            Gate::Loss(loss) => loss..loss + 1,
-            Gate::Norm { partials, .. } => 0..partials.min(words::PARTIALS),
-        }
+        0..self.partials.min(words::PARTIALS)
     }
 }

@@ -2,10 +2,10 @@ use super::source::{FINITE, MATH, Source};
 use super::words::{self, BLOCK};
 use super::{Access, Gate, RateTable, to_words};
 use crate::expr::Expr;
+use std::ops::Range;
 
-/// An optimizer's rule over the whole parameter arena; where nobody did before, partial sums of the gradient's squares.
-/// Buffers: state, rates, parameters, gradients, moments, loss or partial sums (read); partial sums (written) where the gate is the loss;
-/// where a direction is applied, ratios; the f16 copies where they are kept.
+/// An optimizer's rule over the whole parameter arena. Buffers: state, rates, parameters, gradients, moments, partial sums of the gradient's
+/// squares; where a direction is applied, ratios; the f16 copies where they are kept.
 ///
 /// The formula takes (parameter, gradient, moments..) and gives (parameter, moments..).
 #[derive(Debug, Clone)]
@@ -26,6 +26,14 @@ pub struct Optimizer {
     pub applies: bool,
     /// It leaves the parameters as f16, too.
     pub working: bool,
+    /// Blocks of [`BLOCK`] elements that stay as they are: the loss does not depend on them.
+    pub still: Vec<Range<usize>>,
+}
+
+/// `true` in WGSL for a `block` among these; nothing where there are none.
+pub(super) fn among(still: &[Range<usize>]) -> Option<String> {
+    let parts = still.iter().map(|r| format!("(block >= {}u && block < {}u)", r.start, r.end));
+    (!still.is_empty()).then(|| parts.collect::<Vec<_>>().join(" || "))
 }
 
 impl Optimizer {
@@ -40,14 +48,9 @@ impl Optimizer {
         (self.size / 4).next_multiple_of(self.wg()).min(most)
     }
 
-    /// Partial sums that it leaves, if it [`sums`](Optimizer::sums).
-    pub fn partials(&self) -> usize {
+    /// Pieces that its work is cut into: groups of lanes.
+    pub(crate) fn pieces(&self) -> usize {
         self.threads() / self.group
-    }
-
-    /// Whether it leaves partial sums of the gradient's squares.
-    pub fn sums(&self) -> bool {
-        matches!(self.gate, Gate::Loss(_)) && !self.applies
     }
 
     /// Turns of the longest lane's loops, at most.
@@ -66,12 +69,6 @@ impl Optimizer {
         }
         s.line(MATH).line(FINITE);
         self.gate.source(&mut s, 2);
-        s.flag("SUMS", self.sums());
-        if self.sums() {
-            s.buffer("partials", Access::Write, "f32").line("fn leave(i: u32, sum: f32) { partials[i] = sum; }");
-        } else {
-            s.line("fn leave(i: u32, sum: f32) {}");
-        }
         if self.applies {
             s.buffer("ratios", Access::Read, "f32");
         }
@@ -81,7 +78,11 @@ impl Optimizer {
         // a block of directions is followed by its norms
         let at = if self.applies { "i + i / (BLOCK / 4u)" } else { "i" };
         s.line(format!("fn gradient(i: u32) -> V {{ return gradients[{at}]; }}"));
-        s.line("fn update(i: u32, g: V) {\n    turn_to(i / (BLOCK / 4u));\n    let p = parameters[i];");
+        s.line("fn update(i: u32, g: V) {");
+        among(&self.still).iter().for_each(|still| {
+            s.line(format!("    let block = i / (BLOCK / 4u);\n    if ({still}) {{ return; }}"));
+        });
+        s.line("    turn_to(i / (BLOCK / 4u));\n    let p = parameters[i];");
         let mut names = vec!["p".to_string(), "g".to_string()];
         for m in 0..self.moments {
             s.line(format!("    let m{m} = moment{m}[i];"));
@@ -100,12 +101,11 @@ impl Optimizer {
         s.finish(include_str!("../../shaders/optimizer.wgsl"))
     }
 
-    /// State, rates, parameters, gradients, moments, loss or partial sums, partial sums, ratios, f16 copies.
+    /// State, rates, parameters, gradients, moments, partial sums, ratios, f16 copies.
     pub fn accesses(&self) -> Vec<Access> {
         let mut a = vec![Access::Uniform, Access::Read, Access::Write, Access::Read];
         a.resize(4 + self.moments, Access::Write);
         a.push(Access::Read);
-        a.extend(self.sums().then_some(Access::Write));
         a.extend(self.applies.then_some(Access::Read));
         a.extend(self.working.then_some(Access::Write));
         a

@@ -56,10 +56,10 @@ impl RateTable {
         s.line(format!(
             "fn turn_to(block: u32) {{\n    rate_row = (state_word(STATE_UPDATE) % RATE_ROWS) * GROUPS * RATE_WIDTH;\n{owner}}}"
         ));
-        let clip = if gate.clips() { format!("    if (i == {RATE_CLIP}u) {{ return clip_scale; }}\n") } else { String::new() };
+        let clip = if gate.clip.is_some() { format!("    if (i == {RATE_CLIP}u) {{ return clip_scale; }}\n") } else { String::new() };
         let ratio = if ratios { format!("    if (i == {RATE_RATIO}u) {{ return ratios[tensor]; }}\n") } else { String::new() };
-        let scale = if gate.scaled() { format!("    if (i == {RATE_UNSCALE}u) {{ return unscale(); }}\n") } else { String::new() };
-        unscale(s, gate.scaled());
+        let scale = if gate.scaled { format!("    if (i == {RATE_UNSCALE}u) {{ return unscale(); }}\n") } else { String::new() };
+        unscale(s, gate.scaled);
         s.line(format!("fn rate(i: u32) -> f32 {{\n{clip}{ratio}{scale}    return bitcast<f32>(rates[rate_row + i]);\n}}"));
     }
 }

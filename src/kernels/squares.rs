@@ -22,14 +22,26 @@ impl Squares {
     const FEW: usize = 256;
     /// Vectors of an arena that so few are enough for.
     const SOME: usize = 1 << 23;
+    /// Groups on a machine whose lanes work alone, but for this launch: each lane of the update adds what they leave.
+    const FEW_GROUPS: usize = 8;
+
+    /// Lanes that share a partial sum on a machine whose groups have this many. What clips by the norm keeps the sums that it had ever since,
+    /// to the bit.
+    pub(crate) fn group_for(group: usize, clips: bool) -> usize {
+        if group == 1 && !clips { Self::WG } else { group }
+    }
 
     fn wg(&self) -> usize {
         self.group.max(Self::WG)
     }
 
     fn threads(&self) -> usize {
-        let few = self.group == 1 && self.size / 4 <= Self::SOME;
-        let most = if few { Self::FEW } else { words::PARTIALS * self.group };
+        let few = self.size / 4 <= Self::SOME;
+        let most = match self.group {
+            1 if few => Self::FEW,
+            Self::WG if few => Self::FEW_GROUPS * Self::WG,
+            group => words::PARTIALS * group,
+        };
         (self.size / 4).next_multiple_of(self.wg()).min(most)
     }
 

@@ -71,7 +71,8 @@ impl Penalized {
     pub(crate) fn check(list: &[Penalized], f: &mut Faults) {
         for (i, p) in list.iter().enumerate() {
             for (key, v) in [("l1", p.penalty.l1), ("l2", p.penalty.l2)] {
-                f.check(v.is_finite() && v >= 0.0, &format!("compile.penalties[{i}].{key}"), v, "give a factor of 0 or above");
+                let good = (v as f32).is_finite() && v >= 0.0;
+                f.check(good, &format!("compile.penalties[{i}].{key}"), v, "give a factor of 0 or above that f32 holds");
             }
         }
     }

@@ -1,7 +1,7 @@
 use super::scope::MOST_DEPTH;
 use super::{
-    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GlobalMean, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear, LogSoftmax,
-    Module, Normalization, RMSNorm, Rescaling, Scope, Softmax,
+    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GlobalMean, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear,
+    LogSoftmax, Module, Normalization, RMSNorm, Rescaling, Scope, Softmax,
 };
 use crate::expr::Activation;
 use crate::graph::Var;

@@ -1,5 +1,6 @@
 //! What the optimizers share: the numbers of their rates, decay, and how the settings are checked.
 
+use super::schedule::is_rate;
 use super::{Group, Rates};
 use crate::error::Faults;
 use crate::expr::Scalar;
@@ -68,10 +69,12 @@ pub(super) fn correction(b: f64, t: f64) -> f64 {
     1.0 - libm::pow(b, t)
 }
 
-/// A finite number of 0 or above.
+/// A number of 0 or above that f32 holds.
 pub(super) fn check_number(f: &mut Faults, key: &str, x: f64) {
-    f.check(x.is_finite() && x >= 0.0, &format!("optimizer.{key}"), x, "give a number of 0 or above");
+    f.check(is_rate(x), &format!("optimizer.{key}"), x, NUMBER);
 }
+
+pub(super) const NUMBER: &str = "give a number of 0 or above that f32 holds";
 
 /// Decays of running means.
 pub(super) fn check_betas(f: &mut Faults, betas: (f64, f64)) {

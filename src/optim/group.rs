@@ -1,3 +1,5 @@
+use super::common::NUMBER;
+use super::schedule::is_rate;
 use crate::error::Faults;
 use serde::{Deserialize, Serialize};
 
@@ -108,8 +110,7 @@ impl Group {
     pub(super) fn check_numbers(groups: &[Group], l1: bool, faults: &mut Faults) {
         for (i, g) in groups.iter().enumerate() {
             let mut number = |key: &str, x: f64| {
-                let good = x.is_finite() && x >= 0.0;
-                faults.check(good, &format!("optimizer.groups[{i}].{key}"), x, "give a number of 0 or above");
+                faults.check(is_rate(x), &format!("optimizer.groups[{i}].{key}"), x, NUMBER);
             };
             number("lr_multiplier", g.lr_multiplier);
             g.weight_decay.into_iter().for_each(|x| number("weight_decay", x));

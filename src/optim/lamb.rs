@@ -85,6 +85,7 @@ impl Lamb {
     pub(super) fn check(&self, f: &mut Faults) {
         check_betas(f, self.betas);
         // the arena's gaps hold zeros: 0 / 0 there would reach the norms
-        f.check(self.eps.is_finite() && self.eps > 0.0, "optimizer.eps", self.eps, "give a number above 0");
+        let eps = self.eps as f32;
+        f.check(eps.is_finite() && eps > 0.0, "optimizer.eps", self.eps, "give a number above 0 that f32 holds");
     }
 }

@@ -26,7 +26,7 @@ pub use sgd::Sgd;
 
 use crate::error::{Error, Faults, Result};
 use crate::expr::{Expr, Scalar, Tape};
-use crate::kernels::words::RATE_WIDTH;
+use crate::kernels::words::{RATE_FIRST, RATE_WIDTH};
 use crate::plan::{Arena, Rule};
 use common::Decay;
 use serde::{Deserialize, Serialize};
@@ -198,6 +198,12 @@ impl Optimizer {
     }
 
     fn rates_of(&self, t: f64, lr: f64, decay: Decay) -> Rates {
+        let mut rates = self.own_rates(t, lr, decay);
+        rates[RATE_FIRST] = if t == 1.0 { 1.0 } else { 0.0 };
+        rates
+    }
+
+    fn own_rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
         match self {
             Optimizer::Sgd(o) => o.rates(t, lr, decay),
             Optimizer::Adam(o) => o.rates(t, lr, decay),

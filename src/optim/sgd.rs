@@ -96,7 +96,7 @@ impl Sgd {
 
     pub(super) fn check(&self, f: &mut Faults) {
         check_number(f, "momentum", self.momentum);
-        f.check(self.dampening.is_finite(), "optimizer.dampening", self.dampening, "give a finite number; 0 is usual");
+        f.check((self.dampening as f32).is_finite(), "optimizer.dampening", self.dampening, "give a finite number; 0 is usual");
         let plain = self.momentum > 0.0 && self.dampening == 0.0;
         f.check(
             !self.nesterov || plain,

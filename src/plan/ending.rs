@@ -2,16 +2,16 @@
 
 use super::draft::{Place, Symbol};
 use super::lower::Lowering;
-use super::{BufferId, Part, Phase, Purpose};
+use super::{ALIGN, BufferId, Part, Phase, Purpose};
 use crate::expr::Expr;
 use crate::kernels::{Accumulate, Direction, Gate, Halves, Kernel, LogShape, Map, Optimizer, Ratios, Squares, Strided, Tick};
+use std::ops::Range;
 
 impl Lowering<'_> {
     /// The update where there is a loss to train on, and the tick.
     pub(super) fn finish(&mut self, loss: Option<Place>, metrics: &[(Place, usize)]) {
         let lane = self.r.purpose.lane();
         let (train, group) = (self.r.purpose == Purpose::Train, self.r.profile.group());
-        let mut partials = 0;
         self.begin(Phase::Finish);
         if train && self.r.part != Part::Whole {
             self.accumulate();
@@ -21,11 +21,9 @@ impl Lowering<'_> {
             Some(loss) if updates => Some(self.gate(loss)),
             _ => None,
         };
-        let norm_halts = matches!(gate, Some((Gate::Norm { .. }, _)));
         self.begin(Phase::Update);
-        if let Some((gate, symbol)) = gate {
-            partials = self.update(gate, symbol);
-        }
+        gate.iter().for_each(|&gate| self.update(gate));
+        let partials = gate.map_or(0, |g| g.partials);
         self.begin(Phase::Tick);
         let mut buffers = vec![Symbol::Fixed(BufferId::State(lane)), Symbol::Fixed(BufferId::Log(lane))];
         if let Some(l) = loss {
@@ -41,7 +39,7 @@ impl Lowering<'_> {
             group,
             batch: self.r.batch,
             partials,
-            norm_halts,
+            norm_halts: gate.is_some(),
             loss: loss.map(|l| l.1),
             metrics: metrics.iter().map(|&((_, at), n)| (at, n)).collect(),
             log: LogShape::of(metrics.iter().map(|m| m.1).sum()),
@@ -59,32 +57,30 @@ impl Lowering<'_> {
         self.push(Kernel::Accumulate(kernel), ids.into_iter().map(Symbol::Fixed).collect(), label.into(), 2 * n as u64, 3 * n);
     }
 
-    /// What the update waits for, and its buffer: the loss, or the norm of all gradients where that must be known.
-    fn gate(&mut self, loss: Place) -> (Gate, Symbol) {
+    /// What the update waits for: the norm of all gradients. One that is not finite under a finite loss would destroy the weights.
+    fn gate(&mut self, loss: Place) -> Gate {
         let rule = self.r.rule;
-        // f16 gradients overflow where the loss does not: all of them are looked at first
-        if !rule.needs_norm() && self.r.arena.working == 0 {
-            return (Gate::Loss(loss.1), loss.0);
-        }
         let scaled = rule.scaling.is_some();
-        let kernel = Squares { size: self.r.arena.size, group: self.r.profile.group(), loss: loss.1, scaled };
-        let gate = Gate::Norm { partials: kernel.partials(), clip: rule.clip_norm, scaled };
+        let group = Squares::group_for(self.r.profile.group(), rule.clip_norm.is_some());
+        let kernel = Squares { size: self.r.arena.size, group, loss: loss.1, scaled };
+        let gate = Gate { partials: kernel.partials(), clip: rule.clip_norm, scaled };
         let state = scaled.then_some(BufferId::State(self.r.purpose.lane()));
         let mut buffers: Vec<Symbol> = state.into_iter().chain([BufferId::Gradients]).map(Symbol::Fixed).collect();
         buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
         let n = self.r.arena.size;
         self.push(Kernel::Squares(kernel), buffers, "norm of all gradients".into(), 2 * n as u64, n);
-        (gate, Symbol::Fixed(BufferId::Partials))
+        gate
     }
 
-    /// The optimizer; gives the partial sums of the gradient's squares that are there afterwards.
-    fn update(&mut self, gate: Gate, gate_symbol: Symbol) -> usize {
+    /// The optimizer.
+    fn update(&mut self, gate: Gate) {
         let (rule, arena) = (self.r.rule, self.r.arena);
         let (n, lane, group, rates) = (arena.size, self.r.purpose.lane(), self.r.profile.group(), rule.rates(arena));
         let label = format!("{} parameters", arena.trainable_count());
         let flops = |f: &crate::expr::Expr| ((2 + f.flops()) * n) as u64;
         let fixed = |ids: &[BufferId]| ids.iter().copied().map(Symbol::Fixed).collect::<Vec<_>>();
         let moments = |range: std::ops::Range<usize>| range.map(|m| Symbol::Fixed(BufferId::Moment(m)));
+        let still = self.still();
         let begin = [BufferId::State(lane), BufferId::Rates, BufferId::Parameters];
         let partials = Symbol::Fixed(BufferId::Partials);
         let own = rule.own_moments();
@@ -92,43 +88,61 @@ impl Lowering<'_> {
         let working = arena.working > 0 && rule.moments <= 3;
         let copies = working.then_some(Symbol::Fixed(BufferId::Working));
         let Some(apply) = &rule.apply else {
-            let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false, working };
-            let left = kernel.partials();
-            let sums = kernel.sums();
+            let kernel =
+                Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false, working, still };
             let mut buffers = fixed(&begin);
             buffers.push(Symbol::Fixed(BufferId::Gradients));
             buffers.extend(moments(0..rule.moments));
-            buffers.push(gate_symbol);
-            buffers.extend(sums.then_some(partials));
+            buffers.push(partials);
             buffers.extend(copies);
             self.push(Kernel::Optimizer(kernel), buffers, label, flops(&rule.f), n * (3 + 2 * rule.moments) + usize::from(working) * n / 2);
-            self.copy_working(working);
-            return if let Gate::Norm { partials, .. } = gate { partials } else { left };
+            return self.copy_working(working);
         };
-        let kernel = Direction { rule: rule.f.clone(), moments: own, size: n, group: Direction::group_for(group), rates, gate };
-        let (left, sums) = (kernel.partials(), kernel.sums());
+        let kernel = Direction {
+            rule: rule.f.clone(),
+            moments: own,
+            size: n,
+            group: Direction::group_for(group),
+            rates,
+            gate,
+            still: still.clone(),
+        };
         let to = self.temporary(kernel.words());
         let mut buffers = fixed(&begin);
         buffers.push(Symbol::Fixed(BufferId::Gradients));
         buffers.extend(moments(0..own));
-        buffers.extend([to, gate_symbol]);
-        buffers.extend(sums.then_some(partials));
+        buffers.extend([to, partials]);
         self.push(Kernel::Direction(kernel), buffers, format!("direction, {label}"), flops(&rule.f), n * (3 + 2 * own));
         let ratios = self.temporary(rates.tensors.max(1));
         let largest = arena.entries.iter().filter(|e| !e.frozen).map(|e| e.shape.size()).max().unwrap_or(0);
         let kernel = Ratios { rates, size: n, group, largest };
         let norms = vec![Symbol::Fixed(BufferId::Rates), to, ratios];
         self.push(Kernel::Ratios(kernel), norms, format!("norms of {} tensors", rates.tensors), 0, n / 64);
-        let kernel = Optimizer { rule: apply.clone(), moments: rule.moments - own, size: n, group, rates, gate, applies: true, working };
+        let moved = rule.moments - own;
+        let kernel = Optimizer { rule: apply.clone(), moments: moved, size: n, group, rates, gate, applies: true, working, still };
         let mut buffers = fixed(&begin);
         buffers.push(to);
         buffers.extend(moments(own..rule.moments));
-        buffers.extend([gate_symbol, ratios]);
+        buffers.extend([partials, ratios]);
         buffers.extend(copies);
         let words = n * (3 + 2 * (rule.moments - own)) + usize::from(working) * n / 2;
         self.push(Kernel::Optimizer(kernel), buffers, label, flops(apply), words);
         self.copy_working(working);
-        if let Gate::Norm { partials, .. } = gate { partials } else { left }
+    }
+
+    /// The blocks of parameters that the loss does not depend on. They have no gradient, which is not one of 0: nothing decays them, as in
+    /// PyTorch. Neighbours are one range.
+    fn still(&self) -> Vec<Range<usize>> {
+        let depends = |name: &str| self.r.step.gradients.iter().any(|(n, _)| n == name);
+        let mut still: Vec<Range<usize>> = Vec::new();
+        for e in self.r.arena.entries.iter().filter(|e| !e.frozen && !depends(&e.name)) {
+            let (first, blocks) = (e.offset / ALIGN, e.shape.size().div_ceil(ALIGN));
+            match still.last_mut().filter(|s| s.end == first) {
+                Some(last) => last.end += blocks,
+                None => still.push(first..first + blocks),
+            }
+        }
+        still
     }
 
     /// Brings the parameters to their f16 copies, unless the optimizer has done so.

@@ -2,7 +2,7 @@
 
 use super::{ALIGN, Arena};
 use crate::expr::{Expr, Scalar, Tape};
-use crate::kernels::words::{RATE_CLIP, RATE_UNSCALE};
+use crate::kernels::words::{RATE_CLIP, RATE_FIRST, RATE_UNSCALE};
 use crate::kernels::{RateTable, Scaling};
 
 /// An optimizer as the plan sees it: (parameter, gradient, moments..) to (parameter, moments..), with what stands around it.
@@ -63,10 +63,12 @@ impl Rule {
         self.on_gradient(|g| g * Scalar::rate(RATE_UNSCALE))
     }
 
-    /// With an average of the weights, `decay * average + (1 - decay) * parameter` after each update: the last of the moments.
+    /// With an average of the weights, the last of the moments: the parameter after the first update, and `decay * average + (1 - decay) *
+    /// parameter` after each other.
     #[must_use]
     pub fn average(mut self, decay: f64) -> Self {
-        let of = Expr::of(2, |x| vec![decay * &x[1] + (1.0 - decay) * &x[0]]);
+        let first = Scalar::rate(RATE_FIRST).greater(0.0);
+        let of = Expr::of(2, |x| vec![first.select(&x[0], decay * &x[1] + (1.0 - decay) * &x[0])]);
         let f = self.apply.as_ref().unwrap_or(&self.f);
         let mut t = Tape::default();
         let args: Vec<usize> = (0..=f.arity()).map(|i| t.input(i)).collect();
@@ -93,12 +95,6 @@ impl Rule {
     /// The moments of the optimizer alone.
     pub fn own_moments(&self) -> usize {
         self.moments - usize::from(self.average)
-    }
-
-    /// Whether a launch of its own must know the norm of all gradients before the first parameter is touched: for clipping, where a gradient
-    /// that is not finite skips the update, and where the update would bind more buffers than browsers allow.
-    pub(super) fn needs_norm(&self) -> bool {
-        self.clip_norm.is_some() || self.scaling.is_some() || (self.apply.is_none() && self.moments > 3)
     }
 
     /// How the kernels read the rates.

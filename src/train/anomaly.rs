@@ -144,12 +144,14 @@ fn range(d: &Data<f32>, name: &str) -> OperandRange {
 /// The error of a halt, with its cause where the user asked for that.
 pub(super) fn with_cause(error: Error, found: Result<Option<Culprit>>) -> Error {
     match (error, found) {
-        (Error::NonFiniteLoss { step, epoch, loss, scale, .. }, Ok(Some(c))) => {
-            Error::NonFiniteLoss { step, epoch, loss, scale, cause: Some(Box::new(c)) }
+        (Error::NonFiniteLoss { step, epoch, loss, parameter, scale, .. }, Ok(Some(c))) => {
+            Error::NonFiniteLoss { step, epoch, loss, parameter, scale, cause: Some(Box::new(c)) }
         }
-        (Error::NonFiniteGradient { step, epoch, norm, parameter, scale, .. }, Ok(Some(c))) => {
-            Error::NonFiniteGradient { step, epoch, norm, parameter, scale, cause: Some(Box::new(c)) }
+        (Error::NonFiniteGradient { step, epoch, norm, parameters, largest, scale, .. }, Ok(Some(c))) => {
+            Error::NonFiniteGradient { step, epoch, norm, parameters, largest, scale, cause: Some(Box::new(c)) }
         }
+        // nothing to find: its elements are finite, and the message names the largest
+        (error @ Error::NonFiniteGradient { largest: Some(_), .. }, Ok(None)) => error,
         (error, Ok(_)) => {
             crate::terminal::warn!(
                 "the reference finds only finite numbers in that step: `Model::bisect` looks for a kernel that computes wrong"

@@ -19,6 +19,7 @@ use std::str::FromStr;
 
 /// Where `fit` writes the run to, and how often: a file that training goes on from at the very step, to the same bits, in another process
 /// too. It is written under another name and renamed, so a crash leaves the last whole one.
+/// Weights that are not finite do not replace it: the run ends with an `Err` that names the parameter.
 ///
 /// It is a safetensors file: parameters under their own names, the optimizer's moments under `optimizer.*`, the rest under `gradus.*`. [`Model::load`](super::Model::load)
 /// reads it as a model, [`Model::load_weights`](super::Model::load_weights) its weights if told to `ignore` the two. Writing one waits for the device.

@@ -7,8 +7,9 @@ use super::pace::{self, Pace};
 use super::rate::Rate;
 use super::windows::Windows;
 use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, Faults, Result};
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::optim::schedule::is_rate;
 use crate::plan::{Arena, BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Purpose, Session, Timing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -315,13 +316,23 @@ impl Model {
 
     /// The rates of so many updates from this one on, to their rows of the ring. Where updates that are under way are skipped the device is
     /// behind: its rows were written before, with the same rates.
-    pub(super) fn upload_rates(&mut self, first: u64, steps: usize, rate: Rate) -> Result<()> {
+    ///
+    /// Gives how many there are before one that is no rate (a schedule may be a closure); fails where that is the first.
+    pub(super) fn upload_rates(&mut self, first: u64, steps: usize, rate: Rate) -> Result<usize> {
         let width = self.rule.groups * RATE_WIDTH;
         let mut words = Vec::with_capacity(steps * width);
         for u in first..first + steps as u64 {
-            let lr = rate.at(self.settings.optimizer.schedule(), u);
+            let (lr, at) = (rate.at(self.settings.optimizer.schedule(), u), words.len());
             words.extend(self.rate_words(u, lr));
+            if !is_rate(lr) || words[at..].iter().any(|w| !f32::from_bits(*w).is_finite()) {
+                words.truncate(at);
+                if at == 0 {
+                    return Err(bad_rate(u, lr));
+                }
+                break;
+            }
         }
+        let steps = words.len() / width;
         // the device indexes by a 32-bit counter
         let row = first as u32 as usize % RATE_ROWS;
         let head = steps.min(RATE_ROWS - row) * width;
@@ -329,8 +340,20 @@ impl Model {
         if head < words.len() {
             self.session.write(BufferId::Rates, 0, &words[head..])?;
         }
-        Ok(())
+        Ok(steps)
     }
+}
+
+/// The error of an update that has no rate; those before it were applied.
+fn bad_rate(update: u64, lr: f64) -> Error {
+    let mut f = Faults::default();
+    let (what, help) = if is_rate(lr) {
+        ("with the decay or the multiplier of a group it is beyond f32", "lower the rate, the weight decay or the multiplier")
+    } else {
+        ("that is no rate", "a schedule must give a number that f32 holds, 0 or above, for every update")
+    };
+    f.check(false, "optimizer.lr", format!("{lr} for update {update} (the first is 0): {what}"), help);
+    f.finish().err().unwrap_or(Error::InvalidConfig { faults: vec![] })
 }
 
 /// In place of a session whose device is gone.

@@ -4,6 +4,7 @@ use super::checkpoint::{Arenas, Before, CallbackState, Circumstances, is_weight}
 use super::evaluate::{Mean, Measure};
 use super::{Evaluation, History, Trainer, interrupt};
 use crate::error::{Error, Faults, Result};
+use crate::optim::schedule::is_rate;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -114,7 +115,7 @@ impl Trainer<'_> {
     /// As `set_learning_rate`, of all digits.
     pub(super) fn set_rate(&mut self, lr: f64) -> Result<()> {
         let mut f = Faults::default();
-        f.check(lr.is_finite() && lr >= 0.0, "learning_rate", lr, "give a finite number, 0 or above");
+        f.check(is_rate(lr), "learning_rate", lr, "give a number that f32 holds, 0 or above");
         f.finish()?;
         self.learning_rate.set(lr);
         Ok(())
@@ -125,7 +126,7 @@ impl Trainer<'_> {
     pub fn reduce_learning_rate(&mut self, factor: f64, min_lr: f64) -> Result<()> {
         let mut f = Faults::default();
         f.check(factor.is_finite() && factor > 0.0, "factor", factor, "give a finite number above 0");
-        f.check(min_lr.is_finite() && min_lr >= 0.0, "min_lr", min_lr, "give a finite number, 0 or above");
+        f.check(is_rate(min_lr), "min_lr", min_lr, "give a number that f32 holds, 0 or above");
         f.finish()?;
         self.learning_rate.reduce(factor, min_lr, self.model.settings.optimizer.schedule(), self.model.updates);
         Ok(())

@@ -12,7 +12,7 @@ impl Compile {
     /// by default in f32, and [`LossScale::dynamic`] in mixed precision. See [`LossScale`]; [`Model::loss_scale`] tells where it stands, [`StepReport`](super::StepReport) and
     /// [`History`](super::History) what was skipped.
     ///
-    /// One launch a step, the same that [`Compile::clip_norm`] takes: they share it. In f32 the gradients have the bits that they have without
+    /// No launch. In f32 the gradients have the bits that they have without
     /// it, as long as nothing overflows or underflows. A parameter's [`gradient`](Model::gradient), the norm that is logged and what
     /// [`Fit::diagnostics`](super::Fit::diagnostics) shows are those without the scale.
     ///

@@ -347,7 +347,7 @@ impl<'a> Trainer<'a> {
     /// Gives how many can follow each other too: at most `steps`, at least one.
     pub(super) fn ready(&mut self, steps: usize) -> Result<(Handle, usize)> {
         let steps = self.feed(self.windows.first(self.done), steps)?;
-        self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
+        let steps = self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
         let none = || Error::NotFound { what: "program".into(), name: "training".into(), at: "the trainer".into(), known: vec![] };
         self.handles.first().map(|h| (h.1, steps)).ok_or_else(none)
     }
@@ -483,11 +483,13 @@ impl<'a> Trainer<'a> {
             self.attach(batch)?;
             batches = self.feed(batch, queued)?;
         }
+        let rated = self.model.upload_rates(self.model.updates, self.windows.touched(batch, batches), self.learning_rate)?;
+        // an update without a rate is the next call's error: those before it go first, wherever submits are cut
+        batches = batches.min(self.windows.first(self.windows.update_of(batch) + rated) - batch);
         let runs = match &self.probe {
             Some((handle, _)) if look => vec![(*handle, 1)],
             _ => self.windows.runs_of(&self.handles, batch, batches),
         };
-        self.model.upload_rates(self.model.updates, self.windows.touched(batch, batches), self.learning_rate)?;
         let now = Pace::now();
         self.model.session.submit_runs(&runs, self.model.batches as u32)?;
         self.pace.queued(batches, now);
@@ -521,8 +523,20 @@ impl<'a> Trainer<'a> {
         if !self.fit.detect_anomaly {
             return error;
         }
-        let first = batch * self.fit.batch_size;
-        let found = self.model.find_non_finite_at(&self.data, self.fit.shuffle, first..first + self.windows.rows_of(batch), number);
+        let (shuffle, rows) = (self.fit.shuffle, self.fit.batch_size);
+        // a gradient is looked at when the last batch of its update is there, and may come of one before: the weights are still the same
+        let begin = match &error {
+            Error::NonFiniteGradient { .. } => self.windows.first(self.windows.update_of(batch)),
+            _ => batch,
+        };
+        let mut found = Ok(None);
+        for b in begin..=batch {
+            let (first, number) = (b * rows, number.wrapping_sub((batch - b) as u32));
+            found = self.model.find_non_finite_at(&self.data, shuffle, first..first + self.windows.rows_of(b), number);
+            if !matches!(found, Ok(None)) {
+                break;
+            }
+        }
         with_cause(error, found)
     }
 

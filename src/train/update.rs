@@ -7,10 +7,10 @@ use crate::tensor::HostTensor;
 
 impl Compile {
     /// Scales all gradients down together where their L2 norm is above `max`: `torch.nn.utils.clip_grad_norm_`, whose `1e-6` stands in the
-    /// same place. The norm that is logged is the one before. One launch a step.
+    /// same place. The norm that is logged is the one before. No launch.
     ///
-    /// A norm that is not finite stops training as a loss does that is not: the parameters stay as they were, and the error
-    /// (`non-finite-gradient`) names a parameter. With a [`Compile::loss_scale`] it skips the update.
+    /// A norm that is not finite stops training, clipped or not, as a loss does that is not: the parameters stay as they were, and the error
+    /// (`non-finite-gradient`) names whose gradient it is. With a [`Compile::loss_scale`] it skips the update.
     pub fn clip_norm(mut self, max: f64) -> Self {
         self.clip_norm = Some(max);
         self
@@ -23,13 +23,12 @@ impl Compile {
         self
     }
 
-    /// Keeps an exponential moving average of the weights, which begins as the initial ones and after each update becomes
-    /// `decay * average + (1 - decay) * weights`: Keras' `ema_momentum`, PyTorch's `get_ema_multi_avg_fn`. 0.99 to 0.9999 are usual.
+    /// Keeps an exponential moving average of the weights: a copy of them after the first update, and after each other
+    /// `decay * average + (1 - decay) * weights`: Keras' `ema_momentum`, PyTorch's `AveragedModel` with `get_ema_multi_avg_fn`. 0.99 to 0.9999
+    /// are usual. Before the first update it is the initial weights.
     /// [`Model::swap_ema`] puts it in the weights' place.
     ///
-    /// No launch; one where the optimizer keeps three moments (AMSGrad, centered RMSprop with momentum) and neither a norm is clipped nor
-    /// the loss scaled. Who sets a weight
-    /// ([`Model::set_parameter`], [`Model::load_weights`]) sets its average.
+    /// No launch. Who sets a weight ([`Model::set_parameter`], [`Model::load_weights`]) sets its average.
     pub fn ema(mut self, decay: f64) -> Self {
         self.ema = Some(decay);
         self
@@ -37,8 +36,8 @@ impl Compile {
 
     pub(super) fn check_update(&self, f: &mut Faults) {
         let mut above = |key: &str, x: Option<f64>| {
-            let good = x.is_none_or(|x| x.is_finite() && x > 0.0);
-            f.check(good, &format!("compile.{key}"), x.unwrap_or_default(), "give a number above 0, or leave it out");
+            let good = x.is_none_or(|x| (x as f32).is_finite() && x as f32 > 0.0);
+            f.check(good, &format!("compile.{key}"), x.unwrap_or_default(), "give a number above 0 that f32 holds, or leave it out");
         };
         above("clip_norm", self.clip_norm);
         above("clip_value", self.clip_value);
@@ -170,21 +169,42 @@ impl Model {
         let scale = self.scaler.map(|s| s.scale);
         match loss {
             Some(loss) if loss.is_finite() => {
-                let parameter = self.bad_gradient().unwrap_or_else(|| "all together".into());
-                Error::NonFiniteGradient { step, epoch, norm, parameter, scale, cause: None }
+                let (parameters, largest) = self.bad_gradients();
+                Error::NonFiniteGradient { step, epoch, norm, parameters, largest, scale, cause: None }
             }
-            loss => Error::NonFiniteLoss { step, epoch, loss: loss.unwrap_or(f32::NAN), scale, cause: None },
+            loss => {
+                let parameter = self.non_finite_in(BufferId::Parameters).into_iter().next();
+                Error::NonFiniteLoss { step, epoch, loss: loss.unwrap_or(f32::NAN), parameter, scale, cause: None }
+            }
         }
     }
 
-    /// The first parameter whose gradient is not finite.
-    fn bad_gradient(&mut self) -> Option<String> {
-        let bad = |w: &u32| !f32::from_bits(*w).is_finite();
+    /// The parameters whose gradients are not finite; where all are, the one that has the largest element, and that.
+    fn bad_gradients(&mut self) -> (Vec<String>, Option<f32>) {
         // where gradients are accumulated the bad one may lie in the sum alone
-        [BufferId::Gradients, BufferId::Sums].into_iter().find_map(|id| {
-            let words = self.session.read(id, 0, self.arena.size).ok()?;
-            let mut trained = self.arena.entries.iter().filter(|e| !e.frozen);
-            trained.find(|e| words[e.offset..e.offset + e.shape.size()].iter().any(bad)).map(|e| e.name.clone())
-        })
+        for id in [BufferId::Gradients, BufferId::Sums] {
+            let bad = self.non_finite_in(id);
+            if !bad.is_empty() {
+                return (bad, None);
+            }
+        }
+        let words = self.session.read(BufferId::Gradients, 0, self.arena.size).unwrap_or_default();
+        let sizes = self.trained_in(&words).map(|(name, w)| (name, w.iter().map(|w| f32::from_bits(*w).abs()).fold(0.0, f32::max)));
+        let largest = sizes.max_by(|a, b| a.1.total_cmp(&b.1));
+        let unscale = self.scaler.map_or(1.0, |s| s.last);
+        largest.map_or((vec![], None), |(name, g)| (vec![name.into()], Some(g / unscale)))
+    }
+
+    /// The parameters of which this arena holds something that is not finite. None where it cannot be read: this is for errors.
+    fn non_finite_in(&mut self, id: BufferId) -> Vec<String> {
+        let words = self.session.read(id, 0, self.arena.size).unwrap_or_default();
+        let bad = |w: &u32| !f32::from_bits(*w).is_finite();
+        self.trained_in(&words).filter(|(_, w)| w.iter().any(bad)).map(|(name, _)| name.into()).collect()
+    }
+
+    /// The words of each parameter that trains, of an arena that is laid out as they are.
+    pub(super) fn trained_in<'a>(&'a self, words: &'a [u32]) -> impl Iterator<Item = (&'a str, &'a [u32])> {
+        let of = |e: &'a crate::plan::ArenaEntry| Some((e.name.as_str(), words.get(e.offset..e.offset + e.shape.size())?));
+        self.arena.entries.iter().filter(|e| !e.frozen).filter_map(of)
     }
 }

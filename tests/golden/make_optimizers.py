@@ -111,7 +111,6 @@ def run(name, kwargs, other, around, start, gradients):
         dict(params=[params["b"]], lr=kwargs["lr"] * other[0], weight_decay=other[1]),
     ]
     optimizer = CLASSES[name](groups, **kwargs)
-    average = {k: p.detach().clone() for k, p in params.items()}
     update = torch.optim.swa_utils.get_ema_multi_avg_fn(around["ema"]) if "ema" in around else None
     seen = []
     for step in range(STEPS):
@@ -123,7 +122,9 @@ def run(name, kwargs, other, around, start, gradients):
         if "clip_value" in around:
             torch.nn.utils.clip_grad_value_(params.values(), around["clip_value"])
         optimizer.step()
-        if update:
+        if update and step == 0:  # as AveragedModel.update_parameters
+            average = {k: p.detach().clone() for k, p in params.items()}
+        elif update:
             update(list(average.values()), [p.detach() for p in params.values()], step + 1)
         if step + 1 in SEEN:
             flat = {k: p.detach().flatten().tolist() for k, p in params.items()}

@@ -408,13 +408,16 @@ pub fn all() -> Vec<Row> {
     out.push(halts_under("a loss of infinity halts where norms are clipped", f64::INFINITY, clipped(), 0));
     // the loss is finite, the squares of its gradient are not
     out.push(halts_under("a norm that is infinite halts", 1e30, clipped(), 0));
+    out.push(halts_under("a norm that is infinite halts where nothing is clipped", 1e30, descent(), 0));
+    out.push(halts_under("a loss of NaN with good gradients halts", f64::NAN, descent(), 1));
     let tensors = || {
         let direction = gradus::expr::Expr::of(3, |x| vec![0.125 * &x[1], &x[2] + &x[1]]);
         Rule::by_tensor(direction, 1, gradus::expr::Expr::of(2, |x| vec![&x[0] - &x[1]]))
     };
     out.push(halts_under("a loss of NaN halts where tensors have norms", f64::NAN, tensors(), 0));
     out.push(halts_under("a loss of NaN with good gradients halts where tensors have norms", f64::NAN, tensors(), 1));
-    out.push(halts_under("a norm that is infinite halts where tensors have norms", 1e30, tensors().clip_norm(1.0), 0));
+    out.push(halts_under("a norm that is infinite halts where tensors have norms", 1e30, tensors(), 0));
+    out.push(halts_under("a norm that is infinite halts where tensors have norms and it is clipped", 1e30, tensors().clip_norm(1.0), 0));
     out.push(halts_under("a norm that is infinite halts an average", 1e30, clipped().average(0.5), 0));
     out.push(overflows());
     out.extend([false, true].map(normal_moments));

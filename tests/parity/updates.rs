@@ -213,7 +213,8 @@ fn row(entry: Entry, sizes: [usize; 2]) -> Row {
                 let g: Vec<f64> = g[i].iter().map(|g| (g * scale).clamp(-most, most)).collect();
                 let at = At { t: step as f64 + 1.0, lr: entry.lr * rate * multiplier, decay };
                 (entry.formula)(&at, &mut p[i], &g, &mut m[i]);
-                let d = entry.ema.unwrap_or(0.0);
+                // the first update begins it
+                let d = entry.ema.filter(|_| step > 0).unwrap_or(0.0);
                 average[i].iter_mut().zip(&p[i]).for_each(|(a, p)| *a = d * *a + (1.0 - d) * p);
             }
         }

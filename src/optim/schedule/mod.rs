@@ -181,10 +181,15 @@ impl Schedule {
     }
 }
 
+/// Whether the device can have this as its learning rate: of 0 or above, and finite as f32, too.
+pub(crate) fn is_rate(rate: f64) -> bool {
+    rate >= 0.0 && (rate as f32).is_finite()
+}
+
 /// Notes a rate that is none; `key` stands below `optimizer.lr`, empty for itself.
 fn check_rate(f: &mut Faults, key: &str, rate: f64) {
     let key = if key.is_empty() { "optimizer.lr".into() } else { format!("optimizer.lr.{key}") };
-    f.check(rate.is_finite() && rate >= 0.0, &key, format!("a learning rate of {rate}"), "give a finite number, 0 or above");
+    f.check(is_rate(rate), &key, format!("a learning rate of {rate}"), "give a number that f32 holds, 0 or above");
 }
 
 fn check_gamma(f: &mut Faults, gamma: f64) {

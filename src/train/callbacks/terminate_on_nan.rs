@@ -3,7 +3,7 @@ use crate::error::{Error, Result};
 use crate::train::Trainer;
 use serde::{Deserialize, Serialize};
 
-/// A loss that is not finite ends the run in good order: `fit` returns the epochs before as its history, where it is an `Err` otherwise.
+/// A loss that is not finite, or a gradient, ends the run in good order: `fit` returns the epochs before as its history, where it is an `Err` otherwise.
 /// Keras' `TerminateOnNaN`. The parameters are as they were before that step, and no checkpoint is written of it.
 ///
 /// ```
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub struct TerminateOnNaN {}
 
 impl TerminateOnNaN {
-    /// At the first such loss.
+    /// At the first such loss or gradient.
     pub fn new() -> Self {
         Self::default()
     }
@@ -26,7 +26,7 @@ impl TerminateOnNaN {
 
 impl Callback for TerminateOnNaN {
     fn on_error(&mut self, _: &mut Trainer<'_>, error: &Error) -> Result<bool> {
-        let nan = matches!(error, Error::NonFiniteLoss { .. });
+        let nan = matches!(error, Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. });
         if nan {
             crate::terminal::warn!("{error}; the run ends here");
         }

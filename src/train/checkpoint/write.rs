@@ -3,15 +3,16 @@ use super::super::weights::FORMAT;
 use super::super::{Model, Trainer, sum};
 use super::agree::{Agreement, Circumstances};
 use super::saved::{Saved, Written};
-use super::tensors::{damaged, views};
+use super::tensors::{Arenas, damaged, views};
 use crate::error::{Error, Result};
+use crate::plan::BufferId;
 use std::path::Path;
 
 impl Trainer<'_> {
     /// Writes the run to a file as it stands: what [`Fit::checkpoint`](super::super::Fit::checkpoint) does every so often. A loop of one's own goes on from it with
     /// the same data and settings, [`Fit::checkpoint`](super::super::Fit::checkpoint) of this path and [`Resume::Required`](super::super::Resume::Required).
     ///
-    /// The file is replaced whole or not at all. Waits for the device. In a callback it is written as soon as all callbacks have had their
+    /// The file is replaced whole or not at all, and not by weights that are not finite: those are an `Err`. Waits for the device. In a callback it is written as soon as all callbacks have had their
     /// turn, so that it holds what they make of this step.
     ///
     /// ```
@@ -52,6 +53,7 @@ impl Trainer<'_> {
         let (model, data) = (&mut *self.model, &self.data);
         let circumstances = self.run.circumstances.get_or_insert_with(|| Circumstances::of(model, data)).clone();
         let arenas = model.read_arenas(|_| true)?;
+        model.check_finite(&arenas, path)?;
         let saved = Saved {
             epoch: self.epoch,
             step: self.done,
@@ -97,6 +99,25 @@ fn write(path: &Path, tensors: Vec<(String, Words<'_>)>, meta: String) -> Result
 }
 
 impl Model {
+    /// Fails where a parameter that trains is not finite: going on from such a file would fail at once, and for ever, and the good one
+    /// that it replaces would be gone. What is frozen or not trained may hold infinities, as masks do.
+    fn check_finite(&self, arenas: &Arenas, path: &Path) -> Result<()> {
+        let words = arenas.get(&BufferId::Parameters).map_or(&[][..], |w| w);
+        let bad = |w: &&u32| !f32::from_bits(**w).is_finite();
+        for (name, words) in self.trained_in(words) {
+            let found = words.iter().filter(bad).count();
+            if found > 0 {
+                return Err(Error::Unsupported {
+                    what: format!("a checkpoint of weights that are not finite ({found} of {} elements of `{name}`)", words.len()),
+                    at: format!("{}; what was there is left as it is", path.display()),
+                    help: "go on from that file at a lower learning rate; `save_weights` writes what the model holds, whatever it is"
+                        .into(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Tensors of a file that are not the model's parameters.
     pub(in super::super) const NOT_WEIGHTS: [&'static str; 2] = ["optimizer.*", "gradus.*"];
 }

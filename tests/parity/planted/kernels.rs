@@ -2,7 +2,7 @@
 
 use super::{Edit, Spec};
 use gradus::expr::{Expr, Scalar};
-use gradus::kernels::{Gate, Halves, Kernel, Scaling};
+use gradus::kernels::{Halves, Kernel, Scaling};
 
 type Line = (&'static str, &'static str, Edit, &'static [&'static str]);
 
@@ -122,7 +122,12 @@ const LINES: &[Line] = &[
     ("commit", "a neighbour's place", edit!(Commit, k => k.parts[0].to += 1), &["buffers of [33]"]),
     ("optimizer", "a short arena", edit!(Optimizer, k => k.size -= 4), &["adam [128]"]),
     ("optimizer", "a wrong rule", edit!(Optimizer, k => k.rule = Expr::of(2, |x| vec![&x[0] - Scalar::rate(1) * &x[1]])), &["sgd [128]"]),
-    ("optimizer", "another's loss", edit!(Optimizer, k => k.gate = Gate::Loss(1)), &["a loss of NaN halts"]),
+    (
+        "optimizer",
+        "a norm of nothing",
+        edit!(Optimizer, k => k.gate.partials = 0),
+        &["a loss of NaN halts", "a norm that is infinite halts"],
+    ),
     ("optimizer", "parameters all alike", edit!(Optimizer, k => k.rates.blocks = 0), &["adamw in groups [257] [300]"]),
     ("accumulate", "a short arena", edit!(Accumulate, k => k.size -= 128), &["3 batches an update [257]"]),
     ("accumulate", "a row too many", edit!(Accumulate, k => k.rows += 1), &["3 batches an update [257]"]),
