@@ -154,8 +154,27 @@ fn elements_that_32_bits_do_not_count() {
         }
     }
     let known = [
-        "accumulate", "accuracy", "argmax", "commit", "cross_entropy", "cumsum", "custom", "direction", "gather", "gemm", "gemm_coop", "map",
-        "optimizer", "ratios", "reduce", "scatter_add", "scatter_links", "softmax", "squares", "take", "tick",
+        "accumulate",
+        "accuracy",
+        "argmax",
+        "commit",
+        "cross_entropy",
+        "cumsum",
+        "custom",
+        "direction",
+        "gather",
+        "gemm",
+        "gemm_coop",
+        "map",
+        "optimizer",
+        "ratios",
+        "reduce",
+        "scatter_add",
+        "scatter_links",
+        "softmax",
+        "squares",
+        "take",
+        "tick",
     ];
     assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), known, "an archetype without a case");
     SUITE.ran(1);

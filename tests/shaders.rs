@@ -295,7 +295,13 @@ fn unfit(source: &str) -> Option<String> {
 
 /// The scan of every text's literals can fail.
 fn literals() -> Result<(), String> {
-    for (text, right) in [("x = 3.4028235e38;", false), ("x = 1e39f;", false), ("x = 0.1415926535;", false), ("x = 1e-50;", false), ("x = 3.4028234e38;", true)] {
+    for (text, right) in [
+        ("x = 3.4028235e38;", false),
+        ("x = 1e39f;", false),
+        ("x = 0.1415926535;", false),
+        ("x = 1e-50;", false),
+        ("x = 3.4028234e38;", true),
+    ] {
         if unfit(text).is_none() != right {
             return Err(format!("{text}: not seen"));
         }

@@ -115,7 +115,13 @@ impl Case {
 }
 
 /// What a kernel makes of these operands: so many words in each result. Operands come before results in its bindings.
-pub(super) fn launch(gpu: &Gpu, kernel: &Kernel, operands: &[Vec<u32>], results: &[usize], planted: Option<&Rewrite>) -> Result<Vec<Vec<u32>>> {
+pub(super) fn launch(
+    gpu: &Gpu,
+    kernel: &Kernel,
+    operands: &[Vec<u32>],
+    results: &[usize],
+    planted: Option<&Rewrite>,
+) -> Result<Vec<Vec<u32>>> {
     let text = kernel.source();
     let pipeline = match planted {
         None => gpu.pipeline_from(kernel, text, false)?,

@@ -337,10 +337,15 @@ impl Program {
     pub fn addressable(&self) -> Result<()> {
         let (a, most) = (&self.arena, u32::MAX as usize);
         if let Some(n) = [a.size, a.frozen, a.buffered, a.working].into_iter().find(|&n| n > most) {
-            return Err(self.too_large(format!("a model whose parameters or buffers have {n} elements"), "2^32 - 1 elements, and so has a model on a GPU"));
+            return Err(self.too_large(
+                format!("a model whose parameters or buffers have {n} elements"),
+                "2^32 - 1 elements, and so has a model on a GPU",
+            ));
         }
         let beyond = self.launches.iter().find(|l| !l.kernel.counts());
-        beyond.map_or(Ok(()), |l| Err(self.too_large(format!("the launch {} {}", l.kernel.name(), l.label), "2^32 - 1 elements or 2^24 rows")))
+        beyond.map_or(Ok(()), |l| {
+            Err(self.too_large(format!("the launch {} {}", l.kernel.name(), l.label), "2^32 - 1 elements or 2^24 rows"))
+        })
     }
 
     fn too_large(&self, what: String, most: &str) -> Error {

@@ -124,7 +124,8 @@ mod tests {
         let all = [found("llvmpipe", false), dzn()];
         let list = text(&all, &|_| Ok(()), "CPU, 2 threads");
         assert!(verdict(&list, "gpu:1").contains("taken by `auto`") && verdict(&list, "gpu:1").contains("passed the self-test"), "{list}");
-        let wrong = |_| Err(Error::NoDevice { wanted: "x".into(), problem: "failed the self-test".into(), tried: vec![], help: "h".into() });
+        let wrong =
+            |_| Err(Error::NoDevice { wanted: "x".into(), problem: "failed the self-test".into(), tried: vec![], help: "h".into() });
         let list = text(&all, &wrong, "CPU, 2 threads");
         assert!(verdict(&list, "gpu:1").contains("passed over by `auto`") && list.contains("failed the self-test"), "{list}");
         assert!(verdict(&list, "cpu").starts_with("taken by `auto`"), "{list}");

@@ -66,9 +66,7 @@ fn sentences() -> Dataset {
 }
 
 fn article() -> Box<dyn Module> {
-    Box::new(
-        Sequential::new().add(Linear::new(64)).add(Relu).add(Linear::new(32)).add(Relu).add(Linear::new(10)).add(Softmax),
-    )
+    Box::new(Sequential::new().add(Linear::new(64)).add(Relu).add(Linear::new(32)).add(Relu).add(Linear::new(10)).add(Softmax))
 }
 
 /// Every normalisation, a residual, a dropout.
@@ -112,9 +110,12 @@ pub fn all() -> Vec<Animal> {
         animal("the article's", article, adam, flat),
         animal("norms and dropout", norms, || AdamW::new(1e-3).into(), |c| c.input([784]).clip_norm(0.5)),
         animal("LAMB", article, || Lamb::default().into(), |c| c.input([784]).clip_norm(1.0)),
-        animal("momentum, average, penalty", article, || Sgd::new(0.05).momentum(0.9).into(), |c| {
-            c.input([784]).ema(0.9).penalty("*.weight", Penalty::l2(1e-4))
-        }),
+        animal(
+            "momentum, average, penalty",
+            article,
+            || Sgd::new(0.05).momentum(0.9).into(),
+            |c| c.input([784]).ema(0.9).penalty("*.weight", Penalty::l2(1e-4)),
+        ),
         Animal { accumulate: 3, ..animal("accumulated", article, adam, |c| c.input([784]).clip_norm(1.0)) },
         Animal { apart: 2e-2, ..animal("mixed precision", norms, adam, |c| c.input([784]).precision(Precision::mixed())) },
         Animal { data: sentences, ..animal("embedding", words, || Adam::new(0.05).into(), |c| c.input([9]).input_dtype(DType::U32)) },

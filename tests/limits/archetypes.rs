@@ -182,7 +182,11 @@ pub fn all() -> Vec<Case> {
             ],
             ..trained("updates", |m, n| (m.p([n / 2]) * 3.0).exp().sum() + m.p([n / 2]).exp().sum())
         },
-        Case { rules: vec![of(Adam::default().into())], precision: Precision::mixed(), ..trained("updates with f16 copies", |m, n| m.p([n]).exp().sum()) },
+        Case {
+            rules: vec![of(Adam::default().into())],
+            precision: Precision::mixed(),
+            ..trained("updates with f16 copies", |m, n| m.p([n]).exp().sum())
+        },
     ]
 }
 
