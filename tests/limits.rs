@@ -97,7 +97,7 @@ fn the_peak_is_known_before_the_first_step() {
         } else {
             assert_eq!(model.device_bytes(), one.peak_bytes() + data);
         }
-        assert!(one.explain().contains("peak"), "{}", one.explain());
+        assert!(one.explain().contains("peak") && one.explain().contains("of RAM"), "{}", one.explain());
         model.prepare(&train, 32).unwrap(); // and a ragged one
         model.prepare_evaluation(&test, 30).unwrap();
         let before = model.device_bytes();

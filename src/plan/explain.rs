@@ -67,6 +67,10 @@ impl Program {
         }
         self.explain_precision(&mut out);
         let _ = writeln!(out, "  peak      {} without the data set", bytes(self.peak_bytes()));
+        if self.purpose == Purpose::Train {
+            let kept = arena * (1 + self.moments as u64) + frozen + buffers;
+            let _ = writeln!(out, "  host      {} of RAM, on a GPU, for the copy that `snapshot_every` keeps", bytes(kept));
+        }
         out
     }
 }

@@ -228,10 +228,11 @@ impl Device {
                 Err(e) => tried.push(e.to_string()),
             }
         }
-        // then those whose drivers wgpu hides
+        // then those whose drivers wgpu hides, which may be named by the driver's name, too
         let hidden = gpu::adapters_hidden(&all);
         let named = matches!(choice, DeviceChoice::GpuIndex(_) | DeviceChoice::GpuName(_));
-        for a in hidden.iter().filter(wanted) {
+        let by_driver = |a: &AdapterSummary| if let DeviceChoice::GpuName(n) = &choice { is_driver(&a.driver, n) } else { false };
+        for a in hidden.iter().filter(|a| wanted(a) || by_driver(a)) {
             match Self::opened_hidden(a, named) {
                 Ok(gpu) => {
                     let tested = if named { "it was taken by name" } else { "it computed some kernels rightly" };
@@ -413,6 +414,13 @@ impl Device {
         }
         Ok(self.clone())
     }
+}
+
+/// Whether this is a name of the driver. Mesa's file and package say `dzn`, the driver itself says `Dozen`.
+#[cfg(feature = "gpu")]
+pub(super) fn is_driver(driver: &str, name: &str) -> bool {
+    let (driver, name) = (driver.to_lowercase(), name.to_lowercase());
+    driver.contains(&name) || (name == "dzn" && driver.contains("dozen"))
 }
 
 /// What to say where a variable is set that programs on wgpu often read, and gradus does not.

@@ -135,6 +135,12 @@ mod tests {
     }
 
     #[test]
+    fn drivers_have_names() {
+        use super::super::device::is_driver;
+        assert!(is_driver("Dozen Mesa 24.0.5", "dzn") && is_driver("Dozen Mesa 24.0.5", "dozen") && !is_driver("radv", "dzn"));
+    }
+
+    #[test]
     fn wgpus_own_variables_are_answered() {
         let with = |name: &'static str| super::foreign_words(move |n| (n == name).then(|| "radeon".to_string()));
         assert!(with("WGPU_ADAPTER_NAME").is_some_and(|t| t.contains("GRADUS_DEVICE=gpu:radeon")));

@@ -208,6 +208,8 @@ pub fn batched() -> Vec<Case> {
         Case::new(format!("{a:?} x {b:?}"), move |m: &Make| m.weigh(&(m.p(a).tanh().matmul(&m.p(b)) * 0.5)))
     };
     let mut out: Vec<Case> = PRODUCTS.iter().map(product).collect();
+    // more than an axis of the grid has workgroups, two for each matrix
+    out.push(Case::predict("65,540 matrices", |m| m.output("products", &m.p([65_540, 1, 1]).matmul(&m.p([65_540, 1, 33])))));
     out.push(Case::new("one transposed matrix for all", |m| m.weigh(&m.p([3, 7, 5]).matmul_with(&m.p([1, 9, 7]), true, true))));
     out
 }

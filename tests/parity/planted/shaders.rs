@@ -286,6 +286,7 @@ const GEMM_DIRECT: &[Line] = &[
     ("every batch the first, of the result", S, &[("(batch * dim(0u) + row) * dim(1u)", "row * dim(1u)")], &["tt of rank 3"]),
     ("a wrong pitch of A", S, &[("major * dim(4u)", "major * dim(7u)")], &["nn 9 x 36 x 15"]),
     ("a wrong stride of the result", S, &[("row) * dim(1u) + col", "row) * dim(2u) + col")], &["nn 9 x 36 x 15"]),
+    ("matrices beyond one axis of the grid dropped", S, &[("i / across / down", "min(i / across / down, 65533u)")], &["65,540 matrices"]),
     ("columns of other lanes", S, &[("group.x * 8u + lane", "group.x * 4u + lane")], &["nn 2 x 1000 x 3"]),
     ("columns that are stale", S, &[("if (col < n)", "if (col + 4u < n)")], &["nn 9 x 36 x 15"]),
     ("columns that are stale, one by one", S, &[("if (col + j < n)", "if (col + j + 1u < n)")], &["nt 33 x 65 x 31"]),
