@@ -1,7 +1,7 @@
 use super::super::callbacks::{CallbackKind, check_states};
 use super::super::file::try_read;
-use super::super::weights::{FORMAT, META, bad_file, check_format, parse};
 use super::super::scaling::Scaler;
+use super::super::weights::{FORMAT, META, bad_file, check_format, parse};
 use super::super::windows::Windows;
 use super::super::{Fit, Model, Resume, Trainer, sum};
 use super::agree::{Agreement, Circumstances};
