@@ -191,8 +191,7 @@ impl tracing::Subscriber for Warnings {
 pub fn warnings(f: impl FnOnce()) -> Vec<String> {
     let seen = Warnings::default();
     tracing::subscriber::with_default(seen.clone(), f);
-    let all = std::mem::take(&mut *seen.0.lock().unwrap());
-    all
+    std::mem::take(&mut *seen.0.lock().unwrap())
 }
 
 #[test]
