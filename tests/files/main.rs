@@ -157,6 +157,15 @@ fn told_before_the_training() {
     if cfg!(target_os = "linux") {
         bad.push("/proc/no/run".into()); // nothing can be made there
     }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::create_dir(at("read-only")).unwrap();
+        std::fs::set_permissions(at("read-only"), std::fs::Permissions::from_mode(0o555)).unwrap();
+        if std::fs::write(at("read-only/x"), "x").is_err() {
+            bad.push(at("read-only/run")); // root may all the same
+        }
+    }
     for path in bad {
         let text = path.to_str().unwrap();
         let says = [
