@@ -136,7 +136,11 @@ pub struct Flags {
     #[arg(long, help_heading = "Files")]
     print_recipe: bool,
 
-    /// Start from these weights (safetensors)
+    /// Let the recipe's checkpoint, tables and logs lie outside of this folder
+    #[arg(long, requires = "recipe", help_heading = "Files")]
+    trust_recipe: bool,
+
+    /// Start from these weights (safetensors), or from those of a model or a checkpoint; --checkpoint FILE --resume goes on with its run
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub weights: Option<PathBuf>,
 
@@ -234,7 +238,7 @@ impl Flags {
     pub fn recipe(&self, default: Recipe) -> Result<Recipe> {
         self.check_files()?;
         let mut r = match &self.recipe {
-            Some(file) => recipe::read(file)?,
+            Some(file) => recipe::read(file, self.trust_recipe)?,
             None => default,
         };
         if let Some(source) = &self.data {
@@ -348,7 +352,7 @@ impl Flags {
         Ok(())
     }
 
-    /// A folder that is not there should be told before the training, not after it.
+    /// A file that cannot be written should be told before the training, not after it.
     fn check_files(&self) -> Result<()> {
         if let Some(file) = &self.plot {
             plot::check(file)?;
@@ -356,8 +360,22 @@ impl Flags {
         for file in [&self.save, &self.metrics_json, &self.graph, &self.plot, &self.checkpoint].into_iter().flatten() {
             let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
             anyhow::ensure!(folder.is_dir(), "could not write {}: there is no folder {}", file.display(), folder.display());
+            try_write(file, folder).with_context(|| format!("could not write {}", file.display()))?;
         }
         Ok(())
+    }
+}
+
+/// Fails where the file could not be written, and leaves all as it is. The file itself is not made: another run may do so just now.
+fn try_write(file: &Path, folder: &Path) -> std::io::Result<()> {
+    match std::fs::metadata(file) {
+        Ok(m) if m.is_file() || m.is_dir() => std::fs::OpenOptions::new().append(true).open(file).map(drop),
+        Ok(_) => Ok(()), // a pipe or a device
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let other = folder.join(format!(".gradus-{}.tmp", std::process::id()));
+            std::fs::OpenOptions::new().write(true).create_new(true).open(&other).and_then(|_| std::fs::remove_file(other))
+        }
+        Err(e) => Err(e),
     }
 }
 
@@ -422,6 +440,42 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         assert_eq!(flags(&format!("--recipe {}", file.display())).recipe(article).unwrap(), r);
         assert!(Flags::try_parse_from(["mnist", "--resume"]).is_err()); // from what?
+    }
+
+    /// Told before the training; nothing is left behind.
+    #[test]
+    fn files_that_cannot_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let article = crate::article().unwrap();
+        let ask = |flag: &str, name: &str| flags(&format!("--{flag} {}", dir.path().join(name).display())).recipe(article.clone());
+        std::fs::create_dir(dir.path().join("folder")).unwrap();
+        std::fs::write(dir.path().join("old"), "x").unwrap();
+        let long = "n".repeat(300);
+        for flag in ["save", "metrics-json", "graph", "checkpoint"] {
+            for bad in ["folder", "none/file", "old/file", &long] {
+                let e = ask(flag, bad).unwrap_err();
+                assert!(format!("{e:#}").contains("could not write"), "{flag} {bad}: {e:#}");
+            }
+            ask(flag, "old").unwrap();
+            ask(flag, "new").unwrap();
+        }
+        assert_eq!(std::fs::read(dir.path().join("old")).unwrap(), b"x");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    /// A recipe writes below this folder alone, unless it is trusted.
+    #[test]
+    fn a_recipe_that_writes_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("run.toml");
+        let article = crate::article().unwrap();
+        let mut r = article.clone();
+        r.fit = r.fit.checkpoint(Checkpoint::new("../run.gradus"));
+        std::fs::write(&file, recipe::write(&r).unwrap()).unwrap();
+        let from = format!("--recipe {}", file.display());
+        let e = flags(&from).recipe(article.clone()).unwrap_err().to_string();
+        assert!(e.contains("fit.checkpoint.path") && e.contains("--trust-recipe"), "{e}");
+        assert_eq!(flags(&format!("{from} --trust-recipe")).recipe(article).unwrap(), r);
     }
 
     #[test]

@@ -40,7 +40,9 @@ fn run(flags: &Flags, started: Instant) -> Result<()> {
     let test = data.test.flatten().scale(scale).one_hot(classes);
     let mut model = recipe.compile(device)?;
     if let Some(file) = &flags.weights {
-        report.weights(file, &model.load_weights(file, Load::new())?);
+        // of a model or a checkpoint the weights alone
+        let weights = Load::new().ignore("optimizer.*").ignore("gradus.*");
+        report.weights(file, &model.load_weights(file, weights)?);
     }
     let program = model.prepare(&train, recipe.fit.batch_size)?;
     report.model(&recipe, &model, &program);

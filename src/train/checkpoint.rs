@@ -18,8 +18,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where `fit` writes the run to, and how often: a file that training goes on from at the very step, to the same bits, in another process
-/// too. It is written under another name and renamed, so a crash leaves the last whole one.
-/// Weights that are not finite do not replace it: the run ends with an `Err` that names the parameter.
+/// too. It is written under another name and renamed, so a crash leaves the last whole one. Several processes may write one path: each file is
+/// whole, and the last one stays. Weights that are not finite do not replace it: the run ends with an `Err` that names the parameter.
+///
+/// A sum over all that the file holds is checked when it is read. `fit` tries the path before the first step. On another kind of machine, or
+/// over data whose first rows are others, the run goes on with a warning (`tracing`): its bits are not those of one that was not cut.
 ///
 /// It is a safetensors file: parameters under their own names, the optimizer's moments under `optimizer.*`, the rest under `gradus.*`. [`Model::load`](super::Model::load)
 /// reads it as a model, [`Model::load_weights`](super::Model::load_weights) its weights if told to `ignore` the two. Writing one waits for the device.

@@ -321,6 +321,15 @@ impl Device {
         }
     }
 
+    /// What its products of f16 use, as it decides which bits they give: nobody asks a device that shall do without.
+    pub(crate) fn matrices(&self) -> String {
+        #[cfg(feature = "gpu")]
+        if self.gpu().is_some_and(|g| self.coop.unwrap_or(g.summary.is_gpu())) {
+            return self.tensor_cores();
+        }
+        "none".into()
+    }
+
     /// What decides which bits it computes: the kind of machine, not the number of its threads.
     pub(crate) fn machine(&self) -> String {
         match &self.machine {

@@ -328,7 +328,7 @@ impl Fit {
         self.callbacks.push(callback.into());
         self
     }
-    /// Writes the run to a file every so often, and at its end.
+    /// Writes the run to a file every so often, and at its end. Whether it can be written is tried before the first step.
     pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
         self.checkpoint = Some(checkpoint);
         self

@@ -102,7 +102,8 @@ struct Meta {
 }
 
 impl Model {
-    /// Writes the weights as safetensors, under the names that `torch.nn.Sequential` would give. Replaces the file at once or not at all.
+    /// Writes the weights as safetensors, under the names that `torch.nn.Sequential` would give, with a sum in the metadata. Replaces the file
+    /// at once or not at all; a link is followed, and the file keeps its mode.
     pub fn save_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let tensors = self.parameter_tensors()?;
         write_file(path.as_ref(), &tensors, None)
@@ -110,7 +111,7 @@ impl Model {
 
     /// Reads weights. When it fails nothing was changed.
     ///
-    /// Takes f32, f16, bf16 and f64 tensors. A PyTorch `.pt` must be converted first; the error has the line of Python that does it.
+    /// Fails on a file of gradus that is not as it was written. Takes f32, f16, bf16 and f64 tensors. A PyTorch `.pt` must be converted first; the error has the line of Python that does it.
     pub fn load_weights(&mut self, path: impl AsRef<Path>, how: Load) -> Result<LoadReport> {
         let path = path.as_ref();
         let bytes = super::file::read(path)?;

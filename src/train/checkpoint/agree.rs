@@ -94,10 +94,10 @@ pub(in super::super) struct Circumstances {
 
 impl Circumstances {
     pub fn of(model: &Model, data: &Dataset) -> Self {
-        let mixed = model.settings.precision.is_mixed() && model.device.kind() != "cpu";
+        let mixed = model.settings.precision.is_mixed();
         Circumstances {
             machine: model.device.machine(),
-            matrices: mixed.then(|| model.device.tensor_cores()),
+            matrices: mixed.then(|| model.device.matrices()),
             data: data.first_rows().into_iter().map(|(name, words)| (name, of_words(&words))).collect(),
         }
     }
