@@ -272,11 +272,11 @@ fn gives(available: u64) -> String {
 
 fn labels_run(classes: usize) -> String {
     match classes {
-        0 => "the loss takes labels from 0 to 1, as 0 for one class and 1 for the other; classes are `CrossEntropy`'s, real values `Mse`'s".into(),
-        n => format!(
-            "the model has {n} outputs, and classes count from 0: labels run from 0 to {}; check the data or the last layer",
-            n - 1
-        ),
+        0 => "the loss takes labels from 0 to 1, as 0 for one class and 1 for the other; classes are `CrossEntropy`'s, real values `Mse`'s"
+            .into(),
+        n => {
+            format!("the model has {n} outputs, and classes count from 0: labels run from 0 to {}; check the data or the last layer", n - 1)
+        }
     }
 }
 

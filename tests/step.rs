@@ -15,7 +15,7 @@ use gradus::train::{Batch, StepOut, step};
 use need::Suite;
 use std::sync::{Arc, Mutex};
 
-static SUITE: Suite = Suite::new("step", 26);
+static SUITE: Suite = Suite::new("step", 29);
 
 const ROWS: usize = 203;
 
@@ -429,5 +429,101 @@ fn labels_in_any_field_are_checked_and_integers_come_back() {
     let data = Dataset::from_fields([("kind", kinds)]).unwrap().on("kind", |f| f.integers());
     let out = through.predict(&data, 2).unwrap();
     assert_eq!((out.dtype(), out.as_u32()), (DType::U32, Some(&[7, 0, 255][..])));
+    SUITE.ran(1);
+}
+
+/// A GAN's step, both networks in one: the discriminator's loss moves nothing of the generator, and backward asks nothing of it. And a
+/// straight-through estimator, whose gradient is that of the value before the step.
+#[test]
+fn detach_stops_the_gradient() {
+    let gan = |part: &'static str| {
+        step(move |s, batch| {
+            let fake = s.at("g").call(&Linear::new(3), &batch["x"]);
+            let score = |x: &Var| s.shared("d.weight") * x;
+            let _ = s.param("d.weight", [3], Init::Constant(0.5));
+            let (of_d, of_g) = ((score(&batch["real"]) - score(&fake.detach())).mean(), score(&fake).mean());
+            let loss = match part {
+                "both" => of_d + of_g,
+                "d" => of_d,
+                _ => of_g,
+            };
+            let hard = s.param("soft", [4], Init::Constant(0.3));
+            let whole = (&hard + 0.5).floor();
+            let through = (&hard + (whole - &hard).detach()) * 2.0;
+            StepOut::new(&(loss + through.sum()))
+                .output("fake", &fake)
+                .output("through", &(through + 0.0 * fake.mean()).unsqueeze(0).broadcast_to([batch.len(), 4]))
+        })
+    };
+    let x = HostTensor::f32([8, 2], noise(16, "gan x")).unwrap();
+    let data = Dataset::from_fields([("x", x), ("real", HostTensor::f32([8, 3], noise(24, "gan real")).unwrap())]).unwrap();
+    for device in SUITE.devices() {
+        let gradients = |part| {
+            let settings = Compile::step(Sgd::new(0.0)).input([2]).device(device.clone());
+            let mut m = gan(part).compile(settings).unwrap();
+            m.train_on_batch(&data).unwrap();
+            let of = |m: &mut Model, n: &str| m.gradient(n).map(|g| g.to_f64());
+            (of(&mut m, "g.weight").ok(), of(&mut m, "d.weight").unwrap(), of(&mut m, "soft").unwrap())
+        };
+        let (both, d, g) = (gradients("both"), gradients("d"), gradients("g"));
+        // the value is a whole number, 0, and the gradient passes
+        assert!([&both, &d, &g].iter().all(|p| p.2 == [2.0; 4]), "{device}: {:?}", both.2);
+        assert!(d.0.is_none_or(|of_g| of_g.iter().all(|v| *v == 0.0)), "{device}");
+        assert!(both.0 == g.0 && g.0.unwrap().iter().any(|v| *v != 0.0), "{device}");
+        let sum: Vec<f64> = d.1.iter().zip(&g.1).map(|(a, b)| a + b).collect();
+        assert!(both.1.iter().zip(&sum).all(|(a, b)| (a - b).abs() < 1e-6), "{device}: {:?} {sum:?}", both.1);
+        SUITE.ran(1);
+    }
+}
+
+/// What is said to `tracing` by this thread.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Heard {
+    fn enabled(&self, m: &tracing::Metadata<'_>) -> bool {
+        *m.level() <= tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text<'a>(&'a mut String);
+        impl tracing::field::Visit for Text<'_> {
+            fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!("{value:?}"));
+            }
+        }
+        let mut text = String::new();
+        event.record(&mut Text(&mut text));
+        self.0.lock().unwrap().push(text);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// A label `[rows]` against an output `[rows, 1]` is `[rows, rows]`: told once, with the user's line, and not where pairs are meant.
+#[test]
+fn labels_along_the_batch_are_warned_of() {
+    let data = Dataset::new(HostTensor::f32([8, 12], noise(96, "x")).unwrap(), HostTensor::f32([8], noise(8, "y")).unwrap()).unwrap();
+    let heard = |f: fn(Var, &Var) -> Var| {
+        let all = Heard::default();
+        tracing::subscriber::with_default(all.clone(), || {
+            let mut m = small(move |batch, y| StepOut::new(f(y, &batch["y"]))).unwrap();
+            m.fit(&data, Fit::new().epochs(2).batch_size(4).verbose(0)).unwrap();
+            m.evaluate(&data, 8).unwrap();
+        });
+        let all = all.0.lock().unwrap().clone();
+        all.into_iter().filter(|t| t.contains("meets")).collect::<Vec<_>>()
+    };
+    let line = line!() + 1;
+    let wrong = heard(|y, t| (y - t).square().mean());
+    assert!(wrong.len() == 1 && wrong[0].contains(&format!("tests/step.rs:{line}")) && wrong[0].contains("[4, 1]"), "{wrong:?}");
+    assert_eq!(heard(|y, t| (y - t.unsqueeze(1)).square().mean()), [""; 0]);
+    assert_eq!(heard(|y, t| (y.squeeze(1) - t).square().mean()), [""; 0]);
+    let pairs = heard(|y, t| (y * t.unsqueeze(1).equal(t).sum_keep(&[1])).mean());
+    assert_eq!(pairs, [""; 0]);
     SUITE.ran(1);
 }

@@ -2,11 +2,11 @@
 
 use super::closure::Custom;
 use super::finish::{Finish, Score};
+use super::labels::fault;
 use super::metrics::{
     Auc, BinaryAccuracy, ConfusionMatrix, F1, Precision, R2, Recall, Rmse, TopKAccuracy, absolutes, binary_accuracy, check_threshold,
     confusion, counts, curve, score, spreads, squares, top_k,
 };
-use super::labels::fault;
 use super::{Loss, Mae, Mse};
 use crate::error::{Error, Faults, Result};
 use crate::graph::Var;
@@ -118,7 +118,12 @@ fn accuracy(output: &Var, labels: &Var) -> Var {
     let (o, l) = (output.shape(), labels.shape());
     if output.value().is_some() && o.rank() > 0 && o.size() == o[0] && o.size() == l.size() {
         let problem = format!("one output a row, {o}, for the labels {l}");
-        return fault(output, "accuracy", problem, "`Accuracy` looks for the largest of several outputs: of one output use `BinaryAccuracy`");
+        return fault(
+            output,
+            "accuracy",
+            problem,
+            "`Accuracy` looks for the largest of several outputs: of one output use `BinaryAccuracy`",
+        );
     }
     output.accuracy(labels)
 }

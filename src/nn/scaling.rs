@@ -76,7 +76,13 @@ impl Module for Normalization {
         }
         let (Some(mean), Some(variance)) = (spread(&self.mean, features), spread(&self.variance, features)) else {
             let problem = format!("{} means and {} variances for {features} features", self.mean.len(), self.variance.len());
-            return refuse_setting(s, OP, "mean", problem, "use `Normalization::adapt(&data)`, or give one mean and variance for each feature");
+            return refuse_setting(
+                s,
+                OP,
+                "mean",
+                problem,
+                "use `Normalization::adapt(&data)`, or give one mean and variance for each feature",
+            );
         };
         let (mean, variance) = (s.buffer_of("mean", mean), s.buffer_of("variance", variance));
         (x - mean) / variance.sqrt().maximum(1e-7)

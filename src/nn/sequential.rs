@@ -1,6 +1,6 @@
 use super::{
-    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GlobalMean, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear, LogSoftmax,
-    Module, Normalization, RMSNorm, Rescaling, Scope, Softmax,
+    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GlobalMean, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear,
+    LogSoftmax, Module, Normalization, RMSNorm, Rescaling, Scope, Softmax,
 };
 use crate::expr::Activation;
 use crate::graph::Var;

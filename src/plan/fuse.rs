@@ -301,7 +301,8 @@ impl Groups {
         let inputs = self.map_inputs(g, group);
         let drawn = inputs.iter().any(|i| self.is_drawn(g, group, *i));
         let real = inputs.iter().all(|i| g.ty(i.value).dtype != DType::U32);
-        let plain = real && !drawn && inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
+        let plain =
+            real && !drawn && inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
         (group.core == Core::Maps && alone && plain && group.shape == *shape && inputs.len() < MAX_BUFFERS).then_some(host)
     }
 
