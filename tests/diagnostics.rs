@@ -4,10 +4,12 @@
 mod need;
 
 use gradus::prelude::*;
-use gradus::train::{Diagnostics, TensorStats};
+use gradus::tensor::HostTensor;
+use gradus::train::{Diagnostics, StepOut, TensorStats, step};
 use need::Suite;
+use std::sync::{Arc, Mutex};
 
-static SUITE: Suite = Suite::new("diagnostics", 5);
+static SUITE: Suite = Suite::new("diagnostics", 6);
 
 const ROWS: usize = 70;
 
@@ -99,5 +101,59 @@ fn tensorboard_shows_them() {
     let count = |tag: &str| bytes.windows(tag.len()).filter(|w| *w == tag.as_bytes()).count();
     // of the steps 1, 5, 9 and 13 the second is an epoch's ragged one
     assert_eq!((count("0/activation_std"), count("2/gradient_norm"), count("3/gradient_norm")), (3, 3, 0));
+    SUITE.ran(1);
+}
+
+/// What is said to `tracing` by this thread.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Heard {
+    fn enabled(&self, m: &tracing::Metadata<'_>) -> bool {
+        *m.level() <= tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text<'a>(&'a mut String);
+        impl tracing::field::Visit for Text<'_> {
+            fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!("{value:?}"));
+            }
+        }
+        let mut text = String::new();
+        event.record(&mut Text(&mut text));
+        self.0.lock().unwrap().push(text);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// A label `[rows]` against an output `[rows, 1]` is `[rows, rows]`: told once, with the user's line, and not where pairs are meant.
+#[test]
+fn labels_along_the_batch_are_warned_of() {
+    let values = |n: usize| (0..n).map(|i| (i * i % 7) as f32 * 0.1).collect::<Vec<f32>>();
+    let data = Dataset::new(HostTensor::f32([8, 12], values(96)).unwrap(), HostTensor::f32([8], values(8)).unwrap()).unwrap();
+    let heard = |f: fn(Var, &Var) -> Var| {
+        let all = Heard::default();
+        tracing::subscriber::with_default(all.clone(), || {
+            let net = step(move |s, batch| StepOut::new(f(s.at("fc").call(&Linear::new(1), &batch["x"]), &batch["y"])));
+            let mut m = net.compile(Compile::step(Sgd::new(0.1)).input([12]).device(Device::cpu())).unwrap();
+            m.fit(&data, Fit::new().epochs(2).batch_size(4).verbose(0)).unwrap();
+            m.evaluate(&data, 8).unwrap();
+        });
+        let all = all.0.lock().unwrap().clone();
+        all.into_iter().filter(|t| t.contains("meets")).collect::<Vec<_>>()
+    };
+    let line = line!() + 1;
+    let wrong = heard(|y, t| (y - t).square().mean());
+    assert!(wrong.len() == 1 && wrong[0].contains(&format!("tests/diagnostics.rs:{line}")) && wrong[0].contains("[4, 1]"), "{wrong:?}");
+    assert_eq!(heard(|y, t| (y - t.unsqueeze(1)).square().mean()), [""; 0]);
+    assert_eq!(heard(|y, t| (y.squeeze(1) - t).square().mean()), [""; 0]);
+    let pairs = heard(|y, t| (y * t.unsqueeze(1).equal(t).sum_keep(&[1])).mean());
+    assert_eq!(pairs, [""; 0]);
     SUITE.ran(1);
 }

@@ -204,3 +204,38 @@ fn a_recipe_of_an_embedding_runs() {
     assert!(history.get("loss")[4] < history.get("loss")[0]);
     SUITE.ran(1);
 }
+
+/// Keras' `mask_zero`: the mean over the words of a sentence that are not 0, from the ids alone; by hand in f64.
+#[test]
+fn a_mask_from_ids_leaves_padding_out() {
+    let (rows, words) = (40, 12);
+    let mut r = Philox::new(3, "padded");
+    let ids: Vec<u32> =
+        (0..rows * LENGTH).map(|i| if i % LENGTH > i / LENGTH % LENGTH { 0 } else { (r.uniform() * f64::from(words)) as u32 }).collect();
+    let net = || {
+        module(move |s, ids| {
+            let mask = ids.not_equal(0).unsqueeze(2);
+            let h = s.at("embed").call(&Embedding::new(words as usize, 4), ids);
+            let mean = (h * &mask).sum_axes(&[1]) / mask.sum_axes(&[1]).maximum(1.0);
+            let seen = ids.one_hot(words as usize).max_axes(&[1]);
+            mean.concat(&[&seen, &ids.to_f32().max_axes(&[1]).unsqueeze(1)], 1)
+        })
+    };
+    let data = Dataset::unlabelled(HostTensor::u32([rows, LENGTH], ids.clone()).unwrap()).unwrap().integers();
+    for device in SUITE.devices() {
+        let settings = Compile::new(Sgd::new(0.1), Mse::new()).input([LENGTH]).input_dtype(DType::U32).device(device.clone());
+        let mut model = net().compile(settings).unwrap();
+        let table = table(&mut model);
+        let got = model.predict(&data, 7).unwrap();
+        let width = 4 + words as usize + 1;
+        for (ids, got) in ids.chunks(LENGTH).zip(got.as_f32().unwrap().chunks(width)) {
+            let some: Vec<usize> = ids.iter().filter(|&&i| i != 0).map(|&i| i as usize).collect();
+            let mean = |k: usize| some.iter().map(|i| f64::from(table[4 * i + k])).sum::<f64>() / some.len().max(1) as f64;
+            assert!((0..4).all(|k| (f64::from(got[k]) - mean(k)).abs() < 1e-6), "{ids:?} on {device}: {got:?}");
+            let seen = (0..words).map(|w| f32::from(u8::from(ids.contains(&w))));
+            assert!(seen.zip(&got[4..]).all(|(a, b)| a == *b), "{ids:?} on {device}: {got:?}");
+            assert_eq!(got[width - 1], *ids.iter().max().unwrap() as f32);
+        }
+        SUITE.ran(1);
+    }
+}

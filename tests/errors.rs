@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::path::Path;
 
-static SUITE: Suite = Suite::new("errors", 18);
+static SUITE: Suite = Suite::new("errors", 19);
 
 fn settings() -> Compile {
     Compile::new(Sgd::new(0.1), Mse::new()).input([3]).device(Device::cpu())
@@ -297,6 +297,31 @@ fn labels_out_of_range_name_the_row() {
     let data = Dataset::new(x(), HostTensor::u8([3], vec![0, 3, 4]).unwrap()).unwrap();
     says(m.fit(&data, Fit::new()), "label-out-of-range", &["label 4", "row 2", "4 outputs"]);
     says(m.fit(&data.one_hot(4), Fit::new()), "label-out-of-range", &["label 4"]);
+    SUITE.ran(1);
+}
+
+/// The mistakes of a first day: what is said is what was written, and what to write.
+#[test]
+fn labels_of_the_wrong_kind_say_what_to_use() {
+    let x = || HostTensor::f32([4, 3], vec![0.0; 12]).unwrap();
+    let fit = |loss: gradus::nn::Loss, outputs: usize, metric: bool, y: HostTensor| {
+        let settings = Compile::new(Sgd::new(0.1), loss).input([3]).device(Device::cpu());
+        let settings = if metric { settings.metric(Accuracy::new()) } else { settings };
+        let mut m = Sequential::new().add(Linear::new(outputs)).compile(settings).unwrap();
+        m.fit(&Dataset::new(x(), y).unwrap(), Fit::new().verbose(0))
+    };
+    let reals = || HostTensor::f32([4], vec![0.0, 1.0, 2.0, 1.0]).unwrap();
+    let classes = || HostTensor::u32([4], vec![0, 1, 0, 1]).unwrap();
+    let cross = || CrossEntropy::new();
+    says(fit(cross().into(), 3, false, reals()), "shape-mismatch", &["labels [4] that are f32", "HostTensor::u32"]);
+    says(fit(cross().class_weights([1.0; 3]).into(), 3, false, reals()), "shape-mismatch", &["labels [4] that are f32", "HostTensor::u32"]);
+    says(fit(Mse::new().into(), 1, false, classes()), "dtype-mismatch", &["mse", "u32", "CrossEntropy"]);
+    says(fit(Mae::new().into(), 1, false, classes()), "dtype-mismatch", &["mae", "u32", "CrossEntropy"]);
+    says(fit(BinaryCrossEntropy::new().into(), 1, true, classes()), "shape-mismatch", &["accuracy", "[4, 1]", "BinaryAccuracy"]);
+    let ones = HostTensor::f32([4, 1], vec![1.0; 4]).unwrap();
+    says(fit(BinaryCrossEntropy::new().into(), 1, true, ones), "shape-mismatch", &["accuracy", "BinaryAccuracy"]);
+    let from_1 = HostTensor::u32([4], vec![1, 2, 3, 1]).unwrap();
+    says(fit(cross().into(), 3, false, from_1), "label-out-of-range", &["label 3 of row 2", "classes count from 0"]);
     SUITE.ran(1);
 }
 

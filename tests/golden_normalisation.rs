@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-static SUITE: Suite = Suite::new("golden_normalisation", 7);
+static SUITE: Suite = Suite::new("golden_normalisation", 9);
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -264,4 +264,60 @@ fn frozen_statistics_stand_still() {
         assert!(model.buffer("1.running_mean").unwrap().as_f32().unwrap().iter().all(|v| v.is_finite()));
     }
     SUITE.ran(devices.len());
+}
+
+/// Statistics of a set's own rows, by hand in f64; a model with them goes to a file and back, and takes raw values.
+#[test]
+fn inputs_are_normalised_by_the_training_set() {
+    use gradus::nn::{GlobalMean, Normalization, Rescaling};
+    let rows = 50;
+    let x: Vec<f32> =
+        (0..rows * 6).map(|i| if i % 3 == 0 { 1e4 + (i % 7) as f32 } else { (i * i % 11) as f32 * 0.01 - (i % 3) as f32 }).collect();
+    let y = HostTensor::f32([rows, 1], (0..rows).map(|i| (i % 5) as f32).collect()).unwrap();
+    let data = Dataset::new(HostTensor::f32([rows, 2, 3], x.clone()).unwrap(), y).unwrap();
+    let (train, test) = data.clone().split_at(40).unwrap();
+    let layer = Normalization::adapt(&train).unwrap();
+    let own = |c: usize| x[..40 * 6].iter().skip(c).step_by(3).map(|v| f64::from(*v));
+    for c in 0..3 {
+        let mean = own(c).sum::<f64>() / 80.0;
+        let variance = own(c).map(|v| (v - mean).powi(2)).sum::<f64>() / 80.0;
+        assert!((layer.mean[c] - mean).abs() < 1e-9 && (layer.variance[c] - variance).abs() < 1e-9, "{c}: {layer:?} for {mean} {variance}");
+    }
+    // bytes, as the model sees them
+    let bytes = Dataset::unlabelled(HostTensor::u8([2, 2], vec![0, 255, 51, 255]).unwrap()).unwrap().scale(1.0 / 255.0).shift(-0.5);
+    let of_bytes = Normalization::adapt(&bytes).unwrap();
+    assert!((of_bytes.mean[0] + 0.4).abs() < 1e-6 && (of_bytes.variance[0] - 0.01).abs() < 1e-6 && of_bytes.variance[1] == 0.0);
+    let folder = tempfile::tempdir().unwrap();
+    for device in SUITE.devices() {
+        let net = Sequential::new().add(layer.clone()).add(Rescaling::new(0.5).offset(0.25)).add(GlobalMean).add(Linear::new(1));
+        let settings = Compile::new(Adam::new(0.01), Mse::new()).input([2, 3]).device(device.clone());
+        let mut model = net.compile(settings).unwrap();
+        let at = |i: usize, c: usize| (f64::from(x[240 + 3 * i + c]) - layer.mean[c]) / layer.variance[c].sqrt() * 0.5 + 0.25;
+        let seen = model.activation("2", &test.features().unwrap().clone()).unwrap();
+        for (i, got) in seen.as_f32().unwrap().chunks(3).skip(40).enumerate() {
+            let want = |c: usize| (at(2 * i, c) + at(2 * i + 1, c)) / 2.0;
+            assert!((0..3).all(|c| (f64::from(got[c]) - want(c)).abs() < 1e-3), "row {i} on {device}: {got:?}");
+        }
+        model.fit(&train, Fit::new().epochs(2).verbose(0)).unwrap();
+        let path = folder.path().join("m.gradus");
+        model.save(&path).unwrap();
+        let mut back = Model::load_on(&path, device.clone()).unwrap();
+        assert_eq!(back.buffer("0.mean").unwrap(), model.buffer("0.mean").unwrap());
+        assert_eq!(back.predict(&test, 7).unwrap(), model.predict(&test, 7).unwrap());
+        SUITE.ran(1);
+    }
+    let missing = Dataset::unlabelled(HostTensor::f32([2, 2], vec![0.0, 1.0, f32::NAN, 2.0]).unwrap()).unwrap();
+    let e = Normalization::adapt(&missing).unwrap_err();
+    assert!(e.code() == "unsupported" && e.to_string().contains("feature 0 of row 1"), "{e}");
+    let compile =
+        |l: Normalization| Sequential::new().add(l).compile(Compile::new(Sgd::new(0.1), Mse::new()).input([3]).device(Device::cpu()));
+    for (wrong, part) in [
+        (Normalization::new(), "adapt"),
+        (Normalization::new().mean([0.0, 1.0]).variance(1.0), "2 means"),
+        (Normalization::new().mean(0.0).variance(-1.0), "variances of 0 or above"),
+    ] {
+        let e = compile(wrong).map(|_| ()).unwrap_err();
+        assert!(e.code() == "invalid-config" && e.to_string().contains(part), "{e}");
+    }
+    compile(Normalization::new().mean(0.5).variance(2.0)).unwrap();
 }

@@ -12,7 +12,7 @@ use gradus::tensor::HostTensor;
 use gradus::train::{StepOut, step};
 use need::Suite;
 
-static SUITE: Suite = Suite::new("metrics", 8);
+static SUITE: Suite = Suite::new("metrics", 9);
 
 fn says<T: std::fmt::Debug>(r: gradus::Result<T>, code: &str, parts: &[&str]) {
     let e = r.unwrap_err();
@@ -184,6 +184,65 @@ fn widths_do_not_depend_on_the_batch() {
     });
     let mut model = net.compile(Compile::step(Sgd::new(0.1)).input([4]).device(Device::cpu())).unwrap();
     says(model.fit(&rows(8, 3), Fit::new().batch_size(5).verbose(0)), "inconsistent-model", &["rows [5]", "rows [3]"]);
+    SUITE.ran(1);
+}
+
+/// Metrics of two classes take the outputs for what the loss takes them for, unless they are told; labels that are no parts of 1 are refused.
+#[test]
+fn metrics_follow_the_loss() {
+    let logits = [2.0f32, 0.3, -0.2, -1.5, 0.4, 0.6, -3.0, 0.1];
+    let told = [1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0];
+    let data =
+        |y: &[f32]| Dataset::new(HostTensor::f32([8, 1], logits.to_vec()).unwrap(), HostTensor::f32([8, 1], y.to_vec()).unwrap()).unwrap();
+    let seen = |loss: Loss, sigmoid: bool, metrics: &[Metric]| {
+        let settings = Compile::new(Sgd::new(0.1), loss).input([1]).device(Device::cpu());
+        let settings = metrics.iter().fold(settings, |s, m| s.metric(m.clone()));
+        let net = module(move |s, x| {
+            let x = x * s.param("one", [1], Init::Ones);
+            if sigmoid { x.sigmoid() } else { x }
+        });
+        net.compile(settings).unwrap().evaluate(&data(&told), 8).unwrap()
+    };
+    let all: [Metric; 6] = [
+        BinaryAccuracy::new().into(),
+        Precision::new().into(),
+        Recall::new().into(),
+        F1::new().into(),
+        Auc::new().into(),
+        ConfusionMatrix::new(2).into(),
+    ];
+    // above 0 are 2, 0.3, 0.4, 0.6, 0.1: all four that are 1, and one that is not
+    for loss in [Loss::from(BinaryCrossEntropy::new()), FocalLoss::binary().into()] {
+        for sigmoid in [false, true] {
+            let e = seen(loss.clone(), sigmoid, &all);
+            let near = |name: &str, want: f64| assert!((e[name] - want).abs() < 1e-6, "{name} of {loss:?}, sigmoid {sigmoid}: {}", e[name]);
+            near("binary_accuracy", 0.875);
+            near("precision", 0.8);
+            near("recall", 1.0);
+            near("f1", 8.0 / 9.0);
+            // of 16 pairs, 0.4 stands above 0.3 and 0.1
+            near("auc", 14.0 / 16.0);
+            assert_eq!(e.matrix("confusion").unwrap().values(), [3.0, 1.0, 0.0, 4.0]);
+        }
+    }
+    // told otherwise: above 0.5 are 2 and 0.6
+    let told_so = seen(BinaryCrossEntropy::new().into(), false, &[BinaryAccuracy::new().from_logits(false).into()]);
+    assert!((told_so["binary_accuracy"] - 0.75).abs() < 1e-6, "{told_so}");
+    let others =
+        seen(Mse::new().into(), false, &[BinaryAccuracy::new().into(), BinaryAccuracy::new().from_logits(true).named("of_logits").into()]);
+    assert!((others["binary_accuracy"] - 0.75).abs() < 1e-6 && (others["of_logits"] - 0.875).abs() < 1e-6, "{others}");
+    // a file written before they could follow
+    let old: Metric = serde_json::from_str(r#"{"name":"f1","threshold":0.5,"from_logits":false}"#).unwrap();
+    assert_eq!(old, F1::new().from_logits(false).into());
+
+    let fit = |y: &[f32]| {
+        let settings = Compile::new(Sgd::new(0.1), BinaryCrossEntropy::new()).input([1]).device(Device::cpu());
+        let mut m = Sequential::new().add(Linear::new(1)).compile(settings).unwrap();
+        m.fit(&data(y), Fit::new().verbose(0)).map(|_| ())
+    };
+    says(fit(&[1.0, 1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 1.0]), "label-out-of-range", &["label 2 of row 5", "from 0 to 1"]);
+    says(fit(&[-1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]), "label-out-of-range", &["label -1 of row 0"]);
+    fit(&[0.3, 1.0, 0.0, 0.9, 0.0, 0.2, 0.0, 1.0]).unwrap();
     SUITE.ran(1);
 }
 

@@ -15,7 +15,7 @@ use gradus::train::{Batch, StepOut, step};
 use need::Suite;
 use std::sync::{Arc, Mutex};
 
-static SUITE: Suite = Suite::new("step", 26);
+static SUITE: Suite = Suite::new("step", 30);
 
 const ROWS: usize = 203;
 
@@ -430,4 +430,77 @@ fn labels_in_any_field_are_checked_and_integers_come_back() {
     let out = through.predict(&data, 2).unwrap();
     assert_eq!((out.dtype(), out.as_u32()), (DType::U32, Some(&[7, 0, 255][..])));
     SUITE.ran(1);
+}
+
+/// A GAN's step, both networks in one: the discriminator's loss moves nothing of the generator, and backward asks nothing of it. And a
+/// straight-through estimator, whose gradient is that of the value before the step.
+#[test]
+fn detach_stops_the_gradient() {
+    let gan = |part: &'static str| {
+        step(move |s, batch| {
+            let fake = s.at("g").call(&Linear::new(3), &batch["x"]);
+            let score = |x: &Var| s.shared("d.weight") * x;
+            let _ = s.param("d.weight", [3], Init::Constant(0.5));
+            let (of_d, of_g) = ((score(&batch["real"]) - score(&fake.detach())).mean(), score(&fake).mean());
+            let loss = match part {
+                "both" => of_d + of_g,
+                "d" => of_d,
+                _ => of_g,
+            };
+            let hard = s.param("soft", [4], Init::Constant(0.3));
+            let whole = (&hard + 0.5).floor();
+            let through = (&hard + (whole - &hard).detach()) * 2.0;
+            StepOut::new(&(loss + through.sum()))
+                .output("fake", &fake)
+                .output("through", &(through + 0.0 * fake.mean()).unsqueeze(0).broadcast_to([batch.len(), 4]))
+        })
+    };
+    let x = HostTensor::f32([8, 2], noise(16, "gan x")).unwrap();
+    let data = Dataset::from_fields([("x", x), ("real", HostTensor::f32([8, 3], noise(24, "gan real")).unwrap())]).unwrap();
+    for device in SUITE.devices() {
+        let gradients = |part| {
+            let settings = Compile::step(Sgd::new(0.0)).input([2]).device(device.clone());
+            let mut m = gan(part).compile(settings).unwrap();
+            m.train_on_batch(&data).unwrap();
+            let of = |m: &mut Model, n: &str| m.gradient(n).map(|g| g.to_f64());
+            (of(&mut m, "g.weight").ok(), of(&mut m, "d.weight").unwrap(), of(&mut m, "soft").unwrap())
+        };
+        let (both, d, g) = (gradients("both"), gradients("d"), gradients("g"));
+        // the value is a whole number, 0, and the gradient passes
+        assert!([&both, &d, &g].iter().all(|p| p.2 == [2.0; 4]), "{device}: {:?}", both.2);
+        assert!(d.0.is_none_or(|of_g| of_g.iter().all(|v| *v == 0.0)), "{device}");
+        assert!(both.0 == g.0 && g.0.unwrap().iter().any(|v| *v != 0.0), "{device}");
+        let sum: Vec<f64> = d.1.iter().zip(&g.1).map(|(a, b)| a + b).collect();
+        assert!(both.1.iter().zip(&sum).all(|(a, b)| (a - b).abs() < 1e-6), "{device}: {:?} {sum:?}", both.1);
+        SUITE.ran(1);
+    }
+}
+
+/// `mish` and the slopes of what comes of `exp(x) - 1`, where they are small and not 0: by hand in f64, relative.
+#[test]
+fn far_below_0_little_is_left_on_every_device() {
+    let x: Vec<f32> = vec![-80.0, -50.0, -20.0, -18.0, -9.0, -0.5];
+    let near = |got: f64, want: f64| (got - want).abs() <= 1e-5 * want.abs();
+    for device in SUITE.devices() {
+        let values = x.clone();
+        let net = step(move |s, batch| {
+            let own = |n: &str| s.param(n, [6], Init::Constant(0.0));
+            let (m, e, u) = (own("mish"), own("elu"), own("selu"));
+            let mish = (m.mish() + 0.0 * batch["x"].mean()).unsqueeze(0).broadcast_to([batch.len(), 6]);
+            StepOut::new(m.mish().sum() + e.elu(1.0).sum() + u.selu().sum()).output("mish", &mish)
+        });
+        let mut model = net.compile(Compile::step(Sgd::new(0.0)).input([1]).device(device.clone())).unwrap();
+        ["mish", "elu", "selu"].iter().for_each(|n| model.set_parameter(n, &HostTensor::f32([6], values.clone()).unwrap()).unwrap());
+        let batch = Dataset::unlabelled(HostTensor::f32([1, 1], vec![1.0]).unwrap()).unwrap();
+        let got = model.predict(&batch, 1).unwrap().to_f64();
+        model.train_on_batch(&batch).unwrap();
+        let slopes = |m: &mut Model, n: &str| m.gradient(n).unwrap().to_f64();
+        let (elu, selu) = (slopes(&mut model, "elu"), slopes(&mut model, "selu"));
+        for (i, x) in values.iter().map(|x| f64::from(*x)).enumerate() {
+            let tanh_softplus = x.exp() * (x.exp() + 2.0) / (x.exp() * (x.exp() + 2.0) + 2.0);
+            assert!(near(got[i], x * tanh_softplus), "mish({x}) on {device}: {}", got[i]);
+            assert!(near(elu[i], x.exp()) && near(selu[i], 1.758_099_340_847_376_6 * x.exp()), "{x} on {device}: {} {}", elu[i], selu[i]);
+        }
+        SUITE.ran(1);
+    }
 }

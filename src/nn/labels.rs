@@ -21,7 +21,7 @@ pub(super) fn fault(output: &Var, op: &str, problem: String, help: &str) -> Var 
 pub(super) fn integers(op: &str, output: &Var, labels: &Var) -> bool {
     let found = output.value().is_some() && labels.value().is_some() && labels.dtype() == DType::U32;
     if found {
-        let problem = format!("the labels {} are integers", labels.shape());
+        let problem = format!("the labels {} are integers (u32)", labels.shape());
         let help = "give real labels, `HostTensor::f32`; for classes use `CrossEntropy` and `Accuracy`, for 0 and 1 `BinaryCrossEntropy`";
         output.builder().fail(Error::DTypeMismatch { op: op.into(), problem, at: place(Location::caller()), help: help.into() });
     }

@@ -112,6 +112,7 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>], mixed: bool) -> V
             vec![0.0; y0.len()]
         }
         Op::Batch { .. } => y0.iter().map(|&y| elementwise(y)).collect(),
+        Op::Constant { value, .. } if f64::from(*value as f32) == *value => vec![0.0; y0.len()],
         Op::Constant { value, .. } => vec![value.abs() * f64::from(f32::EPSILON); y0.len()],
         // bits make the others
         Op::State(_) => vec![0.0],
@@ -313,8 +314,12 @@ fn rows<'a>((x, ty): (&'a Known, &Type)) -> impl Iterator<Item = Row<'a>> {
 }
 
 impl Row<'_> {
-    /// Each running sum is a sum of its own.
+    /// Each running sum is a sum of its own; whole numbers have no error.
     fn running(&self, y: &[f64], reverse: bool) -> Vec<f64> {
+        let whole = self.x.iter().zip(self.tol).all(|(x, t)| x.fract() == 0.0 && *t == 0.0);
+        if whole && self.x.iter().map(|x| x.abs()).sum::<f64>() < f64::from(1 << 24) {
+            return vec![0.0; y.len()];
+        }
         let n = self.x.len();
         let range = |i: usize| if reverse { i..n } else { 0..i + 1 };
         let scale = |i: usize| self.x[range(i)].iter().fold(0.0f64, |m, v| m.max(v.abs()));
