@@ -50,6 +50,7 @@ impl Trainer<'_> {
                 help: "go on from an earlier one, or keep the weights: `save_weights`".into(),
             });
         }
+        self.same_model()?;
         let model = &mut *self.model;
         let arenas = model.read_arenas(|_| true)?;
         let saved = Saved {
