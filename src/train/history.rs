@@ -232,6 +232,29 @@ mod tests {
         );
     }
 
+    /// Another model in the place of the one in training, fresh or trained, is told, and nothing of it is changed.
+    #[test]
+    fn a_model_that_was_swapped() {
+        let (data, fit) = (data(), Fit::new().epochs(9).batch_size(4).verbose(0));
+        let folder = tempfile::tempdir().unwrap();
+        for trained in [false, true] {
+            let (mut one, mut two) = (model(), model());
+            if trained {
+                two.fit(&data, fit.clone()).unwrap();
+            }
+            let weight = two.parameter("0.weight").unwrap();
+            let mut run = one.trainer(&data, fit.clone()).unwrap();
+            run.steps(5).unwrap();
+            std::mem::swap(run.model(), &mut two);
+            let e = run.steps(5).unwrap_err();
+            assert!(e.code() == "unsupported" && e.to_string().starts_with("another model"), "{e}");
+            assert_eq!(run.checkpoint(folder.path().join("run.gradus")).unwrap_err().code(), "unsupported");
+            assert_eq!(run.model().parameter("0.weight").unwrap(), weight);
+            std::mem::swap(run.model(), &mut two);
+            assert_eq!(run.steps(5).unwrap().unwrap().step, 10);
+        }
+    }
+
     /// What a loop of one's own would leave out is refused.
     #[test]
     fn a_loop_takes_what_it_does() {

@@ -24,6 +24,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// `net.compile(settings)`, for every [`Module`].
 pub trait ModuleExt: Module + Sized {
@@ -37,6 +38,8 @@ impl<M: Module> ModuleExt for M {}
 
 /// A model on a device: parameters, optimizer state, and the programs made so far.
 pub struct Model {
+    /// Of this process' models, this one.
+    pub(super) number: u64,
     pub(super) module: Arc<dyn Describe>,
     pub(super) settings: Compile,
     pub(super) device: Device,
@@ -108,7 +111,9 @@ impl Model {
         let recovery = Recovery::new(device.kind() != "cpu");
         let data_limit = session.data_limit();
         let scaler = settings.scaling().map(Scaler::new);
+        static MADE: AtomicU64 = AtomicU64::new(0);
         let mut model = Model {
+            number: MADE.fetch_add(1, Ordering::Relaxed),
             module,
             settings,
             device,

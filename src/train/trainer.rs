@@ -76,6 +76,8 @@ pub(super) struct Progress<'a> {
 #[derive(Debug)]
 pub struct Trainer<'a> {
     pub(super) model: &'a mut Model,
+    /// Whose handles it holds.
+    number: u64,
     pub(super) fit: Fit,
     pub(super) data: Dataset,
     pub(super) rows: usize,
@@ -172,6 +174,7 @@ impl<'a> Trainer<'a> {
             probe: None,
             stopped: false,
             run: Run::default(),
+            number: model.number,
             model,
             fit,
         };
@@ -258,6 +261,16 @@ impl<'a> Trainer<'a> {
         self.model
     }
 
+    /// Fails if [`Trainer::model`] was used to put another model in the place of the one in training.
+    pub(super) fn same_model(&self) -> Result<()> {
+        if self.model.number == self.number {
+            return Ok(());
+        }
+        let (what, at) = ("another model in the place of the one in training", "Trainer::model");
+        let help = "end this loop and begin one over that model; to change weights in a loop, set them: `set_parameter`, `load_weights`";
+        Err(Error::Unsupported { what: what.into(), at: at.into(), help: help.into() })
+    }
+
     /// Ends the run: further `steps` give `None`.
     pub fn stop(&mut self) {
         self.stopped = true;
@@ -273,6 +286,7 @@ impl<'a> Trainer<'a> {
         if self.stopped || self.epoch >= self.fit.epochs || k == 0 {
             return Ok(None);
         }
+        self.same_model()?;
         self.model.check_trains()?;
         let steps = k.min(self.steps_per_epoch() - self.done);
         let first = self.windows.first(self.done);

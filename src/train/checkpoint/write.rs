@@ -50,6 +50,7 @@ impl Trainer<'_> {
                 help: "go on from an earlier one, or keep the weights: `save_weights`".into(),
             });
         }
+        self.same_model()?;
         let (model, data) = (&mut *self.model, &self.data);
         let circumstances = self.run.circumstances.get_or_insert_with(|| Circumstances::of(model, data)).clone();
         let arenas = model.read_arenas(|_| true)?;
