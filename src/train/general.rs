@@ -124,7 +124,7 @@ impl StepOut {
     pub fn measure(self, metric: impl Into<Metric>, output: &Var, labels: &Var) -> Self {
         let metric = metric.into();
         let columns = metric.build(output, labels);
-        self.with(metric.name().into_owned(), columns, metric.finish())
+        self.with(metric.name().into_owned(), columns, metric.finish(output))
     }
 
     /// Adds a metric that is made of sums: `sums` (f32, of any shape that does not depend on the batch's size) are added up over the rows of

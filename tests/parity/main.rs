@@ -18,6 +18,7 @@ mod edges;
 mod formulas;
 mod gather;
 mod indices;
+mod long;
 mod make;
 mod mixed;
 mod movement;
@@ -107,6 +108,8 @@ tests! {
     largest = rows(movement::largest());
     row_kernels = rows(movement::row_kernels());
     batched = rows(movement::batched());
+    long = rows(long::cases());
+    long_by_closed_form = long::jobs();
     mixed = rows(mixed::cases());
     mixed_stores_f16 = mixed::cases().into_iter().map(|c| Job::new(c.name.clone(), move || mixed::stores_f16(&c))).collect();
     integers = rows(movement::integers());
