@@ -31,6 +31,7 @@ mod shader;
 mod state;
 mod steps;
 mod tolerance;
+mod turns;
 mod updates;
 
 use check::Row;
@@ -109,7 +110,8 @@ tests! {
     row_kernels = rows(movement::row_kernels());
     batched = rows(movement::batched());
     long = rows(long::cases());
-    long_by_closed_form = long::jobs();
+    long_and_known = turns::rows().into_iter().flat_map(|r| rows(vec![r])).collect();
+    too_long = turns::jobs();
     mixed = rows(mixed::cases());
     mixed_stores_f16 = mixed::cases().into_iter().map(|c| Job::new(c.name.clone(), move || mixed::stores_f16(&c))).collect();
     integers = rows(movement::integers());
