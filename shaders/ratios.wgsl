@@ -26,7 +26,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var block = first + lane; block < end; block += 8u * GROUP) {
         sum = four(four(sum, block, end), block + 4u * GROUP, end);
     }
-    let p = group_sum(sum.x, lane);
-    let u = group_sum(sum.y, lane);
+    var p = sum.x;
+    var u = sum.y;
+    p = group_sum(p, lane);
+    u = group_sum(u, lane);
     if (lane == 0u && tensor < dim(0u)) { ratios[tensor] = select(1.0, sqrt(p) / sqrt(u), p > 0.0 && u > 0.0); }
 }

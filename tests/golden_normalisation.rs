@@ -7,7 +7,7 @@ use gradus::cpu::CpuSession;
 use gradus::expr::Expr;
 use gradus::graph::{Builder, gradients};
 use gradus::kernels::Profile;
-use gradus::nn::{Layer, Scope};
+use gradus::nn::{Layer, Module, Scope};
 use gradus::plan::{Arena, BufferId, Lane, Layout, Part, Purpose, Request, Rule, Session, Step, plan};
 use gradus::prelude::*;
 use gradus::tensor::{HostTensor, Shape};
@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-static SUITE: Suite = Suite::new("golden_normalisation", 9);
+static SUITE: Suite = Suite::new("golden_normalisation", 15);
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -320,4 +320,93 @@ fn inputs_are_normalised_by_the_training_set() {
         assert!(e.code() == "invalid-config" && e.to_string().contains(part), "{e}");
     }
     compile(Normalization::new().mean(0.5).variance(2.0)).unwrap();
+}
+
+/// A layer on rows of one's own: its outputs in training, its weights' gradients for a loss that is their mean times a ramp.
+fn trained(device: &Device, layer: impl Module, x: &HostTensor) -> (Vec<f32>, Model) {
+    let row = &x.shape().dims()[1..];
+    let settings = Compile::new(Sgd::new(0.0), Mse::new()).input(row.to_vec()).device(device.clone());
+    let mut model = Sequential::new().add(layer).compile(settings).unwrap();
+    let (n, size) = (x.shape()[0], x.shape().size());
+    let ramp = (0..size).map(|i| (i % 5) as f32 - 2.0).collect();
+    let labels = HostTensor::f32([vec![n], row.to_vec()].concat(), ramp).unwrap();
+    model.train_on_batch((x, &labels)).unwrap();
+    let seen = model.activation("0", x).unwrap().as_f32().unwrap().to_vec();
+    (seen, model)
+}
+
+/// Rows, groups and columns whose values do not vary are 0 to the bit, however far from 0 they lie, and so is the weight's gradient (PyTorch's
+/// f32 `LayerNorm` and `GroupNorm` give 0 too; its `BatchNorm1d` gives -0.0012 for 255 and -0.029 for 2024).
+#[test]
+fn equal_values_are_zero() {
+    use gradus::nn::{BatchNorm1d, GroupNorm, LayerNorm};
+    for device in SUITE.devices() {
+        for value in [0.1, 255.0, -2024.0, 1234.567, 1e6, 3e-5, 1.6e7] {
+            for (rows, width) in [(1, 7), (5, 7), (41, 49), (3, 1100), (40, 3084)] {
+                let x = HostTensor::f32([rows, width], vec![value; rows * width]).unwrap();
+                let mut seen = vec![("LayerNorm", trained(&device, LayerNorm::new(), &x))];
+                seen.push(("GroupNorm", trained(&device, GroupNorm::new(1), &x)));
+                if rows > 1 {
+                    seen.push(("BatchNorm1d", trained(&device, BatchNorm1d::new().track_running_stats(false), &x)));
+                }
+                for (layer, (seen, mut model)) in seen {
+                    let what = format!("{layer} of [{rows}, {width}] x {value} on {device}");
+                    assert!(seen.iter().all(|v| *v == 0.0), "{what}: {:?}", &seen[..7]);
+                    let slopes = model.gradient("0.weight").unwrap();
+                    assert!(slopes.as_f32().unwrap().iter().all(|v| *v == 0.0), "{what}: {slopes:?}");
+                }
+            }
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// Long rows far from 0: as exact as the rounding of their mean to f32 allows (PyTorch's f32: 4.7e-5), for few rows and for many.
+#[test]
+fn long_rows_keep_their_digits() {
+    use gradus::nn::{BatchNorm1d, LayerNorm};
+    for device in SUITE.devices() {
+        for (rows, width) in [(1, 3084), (32, 3084), (32, 1028), (2, 40_000)] {
+            let one: Vec<f32> = (0..width).map(|i| 1000.0 + (12.9898 * i as f32).sin()).collect();
+            let mean = one.iter().map(|&v| f64::from(v)).sum::<f64>() / width as f64;
+            let var = one.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / width as f64;
+            let want = |i: usize| (f64::from(one[i]) - mean) / (var + 1e-5).sqrt();
+            let off = |seen: &[f32], at: &dyn Fn(usize) -> usize| {
+                seen.iter().enumerate().map(|(i, v)| (f64::from(*v) - want(at(i))).abs()).fold(0.0, f64::max)
+            };
+            let x = HostTensor::f32([rows, width], one.repeat(rows)).unwrap();
+            let most = off(&trained(&device, LayerNorm::new(), &x).0, &|i| i % width);
+            assert!(most < 6e-5, "LayerNorm of [{rows}, {width}] on {device}: {most:.1e}");
+            let columns = one.iter().flat_map(|v| std::iter::repeat_n(*v, rows)).collect();
+            let x = HostTensor::f32([width, rows], columns).unwrap();
+            let most = off(&trained(&device, BatchNorm1d::new().track_running_stats(false), &x).0, &|i| i / rows);
+            assert!(most < 6e-5, "BatchNorm1d of [{width}, {rows}] on {device}: {most:.1e}");
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// `torch.nn.BatchNorm1d(1, momentum=None, eps=1e-12, affine=False)`: a running variance of 2e-8 is not lost beside the 1 that it begins with.
+#[test]
+fn plain_averages_keep_small_variances() {
+    use gradus::nn::BatchNorm1d;
+    for device in SUITE.devices() {
+        let layer = BatchNorm1d::new().momentum(None).eps(1e-12).affine(false);
+        let settings = Compile::new(Sgd::new(0.0), Mse::new()).input([1]).device(device.clone());
+        let mut model = Sequential::new().add(layer).add(Linear::new(1)).compile(settings).unwrap();
+        let labels = HostTensor::f32([2, 1], vec![0.0; 2]).unwrap();
+        let train = |model: &mut Model, v: f32| {
+            let x = HostTensor::f32([2, 1], vec![-v, v]).unwrap();
+            model.train_on_batch((&x, &labels)).unwrap();
+            model.buffer("0.running_var").unwrap().as_f32().unwrap()[0]
+        };
+        let near = |got: f32, want: f64| assert!((f64::from(got) / want - 1.0).abs() < 1e-6, "{device}: {got} for {want}");
+        near(train(&mut model, 1e-4), 2e-8);
+        let x = HostTensor::f32([2, 1], vec![-1e-4, 1e-4]).unwrap();
+        let seen = model.activation("0", &x).unwrap();
+        near(seen.as_f32().unwrap()[1], 1e-4 / (2e-8f64 + 1e-12).sqrt());
+        near(train(&mut model, 3e-4), (2e-8 + 18e-8) / 2.0);
+        near(train(&mut model, 1e-4), (2e-8 + 18e-8 + 2e-8) / 3.0);
+        SUITE.ran(1);
+    }
 }

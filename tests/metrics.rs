@@ -12,7 +12,7 @@ use gradus::tensor::HostTensor;
 use gradus::train::{StepOut, step};
 use need::Suite;
 
-static SUITE: Suite = Suite::new("metrics", 9);
+static SUITE: Suite = Suite::new("metrics", 13);
 
 fn says<T: std::fmt::Debug>(r: gradus::Result<T>, code: &str, parts: &[&str]) {
     let e = r.unwrap_err();
@@ -205,7 +205,7 @@ fn metrics_follow_the_loss() {
     };
     let all: [Metric; 6] = [
         BinaryAccuracy::new().into(),
-        Precision::new().into(),
+        PrecisionScore::new().into(),
         Recall::new().into(),
         F1::new().into(),
         Auc::new().into(),
@@ -268,4 +268,65 @@ fn names_and_files() {
     assert!(serde_json::from_str::<Metric>(r#"{"name":"auc","treshold":1}"#).is_err());
     let _ = (Rmse::new(), R2::new());
     SUITE.ran(1);
+}
+
+/// Counts are counted: a right row is 1 in 1, whatever f32 makes of 41 / 41, and 858 of 1,000 are 0.858 to the last digit of f64.
+#[test]
+fn shares_are_counted() {
+    for device in SUITE.devices() {
+        let same = || gradus::nn::module(|_, x| x * 1.0);
+        let settings = || Compile::new(Sgd::new(0.0), Mse::new()).metric(BinaryAccuracy::new()).device(device.clone());
+        for (rows, outputs, wrong) in [(41, 1, 0), (47, 3, 0), (1000, 1, 142), (1000, 3, 426)] {
+            let ones = HostTensor::f32([rows, outputs], vec![1.0; rows * outputs]).unwrap();
+            let labels = (0..rows * outputs).map(|i| f32::from(u8::from(i >= wrong))).collect();
+            let data = Dataset::new(ones, HostTensor::f32([rows, outputs], labels).unwrap()).unwrap();
+            let mut model = same().compile(settings().input([outputs])).unwrap();
+            for batch in [rows, 7, 333] {
+                let seen = model.evaluate(&data, batch).unwrap()["binary_accuracy"];
+                assert_eq!(seen, (rows * outputs - wrong) as f64 / (rows * outputs) as f64, "{device} {rows} x {outputs} by {batch}");
+            }
+            assert_eq!(model.test_on_batch(&data).unwrap()["binary_accuracy"], 1.0 - wrong as f64 / (rows * outputs) as f64);
+        }
+        // classes, of a loss that counts on the way and of a metric on its own
+        let scores: Vec<f32> = (0..1000 * 3).map(|i| f32::from(u8::from(i % 3 == 1))).collect();
+        let classes = (0..1000).map(|i| if i < 142 { 0 } else { 1 }).collect();
+        let data = Dataset::new(HostTensor::f32([1000, 3], scores).unwrap(), HostTensor::u32([1000], classes).unwrap()).unwrap();
+        let settings = Compile::new(Sgd::new(0.0), CrossEntropy::new()).input([3]).metric(Accuracy::new()).metric(TopKAccuracy::new(1));
+        let mut model = same().compile(settings.device(device.clone())).unwrap();
+        for batch in [1000, 96, 7] {
+            let seen = model.evaluate(&data, batch).unwrap();
+            assert_eq!((seen["accuracy"], seen["top_1_accuracy"]), (0.858, 0.858), "{device} by {batch}");
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// `1 - 0 / 0` is 0 (sklearn's `r2_score` of labels that do not vary and are missed), or 1 where they are met; and labels far from 0 keep
+/// their digits.
+#[test]
+fn r2_of_labels_that_hardly_vary() {
+    for device in SUITE.devices() {
+        let r2 = |x: Vec<f32>, t: Vec<f32>, batch: usize| {
+            let n = x.len();
+            let settings = Compile::new(Sgd::new(0.0), Mse::new()).input([1]).metric(R2::new()).device(device.clone());
+            let data = Dataset::new(HostTensor::f32([n, 1], x).unwrap(), HostTensor::f32([n, 1], t).unwrap()).unwrap();
+            gradus::nn::module(|_, x| x * 1.0).compile(settings).unwrap().evaluate(&data, batch).unwrap()["r2"]
+        };
+        for label in [3.25, 0.1, 1234.567, -7e6] {
+            for batch in [7, 3, 1] {
+                assert_eq!(r2((0..7).map(|i| i as f32).collect(), vec![label; 7], batch), 0.0, "{device} {label} by {batch}");
+                assert_eq!(r2(vec![label; 7], vec![label; 7], batch), 1.0, "{device} {label} by {batch}");
+            }
+        }
+        let t: Vec<f32> = (0..100).map(|i| 7.0 + 1e-3 * (i as f32 * 0.7).sin()).collect();
+        let y: Vec<f32> = t.iter().enumerate().map(|(i, t)| t + 2e-4 * (i as f32 * 1.3).cos()).collect();
+        let mean = t.iter().map(|&v| f64::from(v)).sum::<f64>() / 100.0;
+        let squares = |f: &dyn Fn(usize) -> f64| (0..100).map(|i| f(i).powi(2)).sum::<f64>();
+        let want = 1.0 - squares(&|i| f64::from(t[i]) - f64::from(y[i])) / squares(&|i| f64::from(t[i]) - mean);
+        for batch in [100, 32, 7] {
+            let seen = r2(y.clone(), t.clone(), batch);
+            assert!((seen - want).abs() < 1e-6, "{device} by {batch}: {seen} for {want}");
+        }
+        SUITE.ran(1);
+    }
 }

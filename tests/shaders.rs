@@ -21,6 +21,8 @@ mod formulas;
 mod gather;
 #[path = "parity/indices.rs"]
 mod indices;
+#[path = "parity/long.rs"]
+mod long;
 #[path = "parity/make.rs"]
 mod make;
 #[path = "parity/mixed.rs"]
@@ -59,6 +61,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         cases::classifiers,
         gather::gathers,
         indices::cases,
+        long::cases,
         movement::movements,
         movement::largest,
         movement::row_kernels,

@@ -85,10 +85,22 @@ pub struct Gemm {
 }
 
 impl Gemm {
-    /// Most terms of a sum that one launch makes: longer ones are cut into pieces of [`Gemm::PIECE`] at most, whose results are added up.
-    pub const LONG: usize = 65_536;
-    /// Terms of a piece.
-    pub const PIECE: usize = 32_768;
+    /// Most terms of a sum that are not cut. More are cut into pieces, whose results are added up.
+    const LONG: usize = 65_536;
+    /// Terms of a piece where there is room for as many results as that makes.
+    const PIECE: usize = 4096;
+    /// Terms of a piece at most.
+    const MOST: usize = 131_072;
+    /// Elements of all pieces' results, where a piece need not be longer for it.
+    const ROOM: usize = 1 << 22;
+
+    /// Into how many pieces so many terms are cut, for a result of so many elements.
+    pub fn pieces_for(terms: usize, size: usize) -> usize {
+        if terms <= Self::LONG {
+            return 1;
+        }
+        terms.div_ceil(Self::PIECE).min(Self::ROOM / size.max(1)).max(terms.div_ceil(Self::MOST))
+    }
 
     /// Turns of the longest lane's loops, at most, on a driver that unrolls none.
     pub(super) fn turns(&self) -> usize {

@@ -59,7 +59,7 @@ impl Reduce {
     /// then share the work, and none turns long ([`MOST_TURNS`](super::MOST_TURNS)).
     pub const LONG: usize = 16_384;
     /// Terms of a piece of such a one.
-    const PIECE: usize = 4096;
+    const PIECE: usize = 1024;
 
     /// Into how many pieces the sums over the middle of `[outer, length, inner]` are cut, for the profile; `rows` is outer times inner.
     pub fn pieces_for(profile: Profile, rows: usize, length: usize, inner: usize) -> usize {

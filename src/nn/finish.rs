@@ -85,6 +85,8 @@ fn ratio(a: f64, b: f64) -> f64 {
 pub(crate) enum Finish {
     /// One column, a mean over the batch's rows: their mean over all rows.
     Mean,
+    /// One column, the part of a batch's cases that are hits, so many cases a row: the part of all. Counted, so that it is exact.
+    Share(usize),
     /// Sums: what this makes of them.
     Sums(Arc<Ending>),
     /// The root of [`Finish::Mean`].
@@ -107,7 +109,7 @@ impl Finish {
 
     /// Numbers that are kept from batch to batch.
     pub fn kept(&self, columns: usize) -> usize {
-        // means and their squares, squares around them, squares of differences
+        // of all rows so far: means, rows, squares around the means, squares of differences
         if matches!(self, Finish::Determination) { columns / 3 * 4 } else { columns }
     }
 
@@ -116,8 +118,12 @@ impl Finish {
         if matches!(self, Finish::Determination) {
             return add_spreads(sums, columns, rows);
         }
-        let w = if matches!(self, Finish::Mean | Finish::RootMean) { rows } else { 1.0 };
-        sums.iter_mut().zip(columns).for_each(|(sum, v)| *sum += w * f64::from(*v));
+        let add = |v: f64| match self {
+            Finish::Mean | Finish::RootMean => rows * v,
+            Finish::Share(cases) => whole(rows * *cases as f64 * v),
+            _ => v,
+        };
+        sums.iter_mut().zip(columns).for_each(|(sum, v)| *sum += add(f64::from(*v)));
     }
 
     /// The value over all rows.
@@ -126,13 +132,20 @@ impl Finish {
         Finished::Value(match self {
             Finish::Matrix => return Finished::Matrix(Matrix::square(sums)),
             Finish::Mean => mean(),
+            Finish::Share(cases) => mean() / *cases as f64,
             Finish::RootMean => mean().sqrt(),
             Finish::Sums(f) => f(sums),
             Finish::Score(score, average) => averaged(*score, *average, sums),
             Finish::Area => area(sums),
-            Finish::Determination => determination(sums, rows),
+            Finish::Determination => determination(sums),
         })
     }
+}
+
+/// A count that f32 has divided, whole again. What is further from a whole number than that can be is none: a case may be a part of a row.
+fn whole(count: f64) -> f64 {
+    let near = count.round();
+    if (count - near).abs() <= count * 2f64.powi(-22) { near } else { count }
 }
 
 /// `[hits.., said.., told..]`, each of as many classes.
@@ -165,28 +178,26 @@ fn area(sums: &[f64]) -> f64 {
     (1..hits.len()).map(piece).sum()
 }
 
-/// Keeps `[sum n m.., sum n m^2.., squares around m.., squares of differences..]` of each batch's mean `m`: in f32 the labels' squares
-/// would swallow how little they vary.
+/// Keeps `[mean.., rows.., squares around the mean.., squares of differences..]` of all rows so far, and joins a batch to them as Chan et al.
+/// (1979) do: in sums of squares the labels' offset would swallow how little they vary.
 fn add_spreads(sums: &mut [f64], columns: &[f32], rows: f64) {
     let n = columns.len() / 3;
     for i in 0..n {
-        let m = f64::from(columns[i]);
-        sums[i] += rows * m;
-        sums[n + i] += rows * m * m;
-        sums[2 * n + i] += f64::from(columns[n + i]);
+        let before = sums[n + i];
+        let apart = f64::from(columns[i]) - sums[i];
+        let all = before + rows;
+        sums[i] += apart * rows / all;
+        sums[n + i] = all;
+        sums[2 * n + i] += f64::from(columns[n + i]) + apart * apart * before * rows / all;
         sums[3 * n + i] += f64::from(columns[2 * n + i]);
     }
 }
 
-fn determination(sums: &[f64], rows: f64) -> f64 {
+fn determination(sums: &[f64]) -> f64 {
     let n = sums.len() / 4;
-    let one = |i: usize| {
-        let (sum, squares, within, missed) = (sums[i], sums[n + i], sums[2 * n + i], sums[3 * n + i]);
-        let between = (squares - sum * sum / rows).max(0.0);
-        match within + between {
-            0.0 => f64::from(u8::from(missed == 0.0)),
-            all => 1.0 - missed / all,
-        }
+    let one = |i: usize| match sums[2 * n + i] {
+        0.0 => f64::from(u8::from(sums[3 * n + i] == 0.0)),
+        all => 1.0 - sums[3 * n + i] / all,
     };
     (0..n).map(one).sum::<f64>() / n as f64
 }
@@ -195,6 +206,7 @@ impl fmt::Debug for Finish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Finish::Mean => "Mean",
+            Finish::Share(_) => "Share",
             Finish::Sums(_) => "Sums",
             Finish::RootMean => "RootMean",
             Finish::Matrix => "Matrix",

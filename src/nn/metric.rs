@@ -163,9 +163,11 @@ impl Metric {
         }
     }
 
-    /// What becomes of its columns.
-    pub(crate) fn finish(&self) -> Finish {
+    /// What becomes of its columns for this output.
+    pub(crate) fn finish(&self, output: &Var) -> Finish {
         match self {
+            Metric::Accuracy(_) | Metric::TopKAccuracy(_) => Finish::Share(1),
+            Metric::BinaryAccuracy(_) => Finish::Share(output.shape().dims().iter().skip(1).product()),
             Metric::Precision(m) => score(Score::Precision, m.average),
             Metric::Recall(m) => score(Score::Recall, m.average),
             Metric::F1(m) => score(Score::F1, m.average),

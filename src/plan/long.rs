@@ -233,27 +233,37 @@ impl Lowering<'_> {
         self.push(Kernel::CumSum(last), vec![x, before, to.0], label.into(), flops, elements);
     }
 
-    /// A product of long sums: launches over some terms each, whose results are added up before the epilogue.
-    pub(super) fn long_product(&mut self, gemm: Gemm, buffers: &[Symbol], places: &[Place], sum: Option<Place>, label: String) {
+    /// A product of long sums: some terms each, as matrices of a batch, whose results are added up before the epilogue.
+    pub(super) fn long_product(&mut self, gemm: Gemm, pieces: usize, buffers: &[Symbol], places: &[Place], sum: Option<Place>, label: &str) {
         let (size, k) = (gemm.batch * gemm.m * gemm.n, gemm.k);
         // whole vectors, so that each piece begins at one
-        let piece = k.div_ceil(k.div_ceil(Gemm::PIECE)).next_multiple_of(64);
+        let piece = k.div_ceil(pieces).next_multiple_of(64);
         let pieces = k.div_ceil(piece);
         let halves = &gemm.spec.halves;
         let parts = self.temporary(pieces * size);
-        for (p, first) in (0..k).step_by(piece).enumerate() {
+        let step_a = if gemm.spec.ta { gemm.a.pitch } else { 1 };
+        let step_b = if gemm.spec.tb { 1 } else { gemm.b.pitch };
+        // all whole pieces of a single product go in one launch, those of a batch one by one
+        let mut first = 0;
+        while first < k {
+            let together = if gemm.batch == 1 { ((k - first) / piece).max(1) } else { 1 };
             let mut own = gemm.clone();
             own.k = piece.min(k - first);
-            own.a.offset += first * if gemm.spec.ta { gemm.a.pitch } else { 1 };
-            own.b.offset += first * if gemm.spec.tb { 1 } else { gemm.b.pitch };
-            (own.extras, own.outputs) = (vec![], vec![p * size]);
+            own.a.offset += first * step_a;
+            own.b.offset += first * step_b;
+            if together > 1 {
+                (own.batch, own.a.batch, own.b.batch) = (together, piece * step_a, piece * step_b);
+            }
+            (own.extras, own.outputs) = (vec![], vec![first / piece * size]);
             let s = &mut own.spec;
             (s.epilogue, s.row_sum, s.via) = (Expr::identity(), false, vec![0]);
             s.halves = Halves::new(vec![halves.input(0), halves.input(1)], vec![]);
             (s.va, s.vb, s.tile) = (own.a.in_fours(), own.b.in_fours(), Tile::choose(self.r.profile, own.m, own.n, own.k));
-            let elements = own.k * gemm.batch * (gemm.m + gemm.n) + size;
-            let flops = flops(size, 2 * own.k);
-            self.push_product(own, vec![buffers[0], buffers[1], parts], format!("{label}, terms {first}.."), flops, elements);
+            let terms = own.k * together;
+            let elements = terms * gemm.batch * (gemm.m + gemm.n) + together * size;
+            let text = format!("{label}, terms {first} to {}", first + terms);
+            self.push_product(own, vec![buffers[0], buffers[1], parts], text, flops(size, 2 * terms), elements);
+            first += terms;
         }
         let plain = gemm.spec.epilogue.is_identity() && !halves.output(0);
         let whole = if plain { places[0] } else { (self.temporary(size), 0) };
@@ -271,7 +281,7 @@ impl Lowering<'_> {
         self.sum(of(parts, false, vec![term], [1, pieces, size], whole), &format!("sum of {label}"));
         if let Some(to) = sum {
             let term = Term { offset: gemm.a.offset, outer: 0, along: gemm.a.pitch, inner: 1 };
-            self.sum(of(buffers[0], halves.input(0), vec![term], [1, k, gemm.m], to), &format!("sum of rows for {label}"));
+            self.sum(of(buffers[0], halves.input(0), vec![term], [1, k, gemm.m], to), &format!("rows summed for {label}"));
         }
         if plain {
             return;

@@ -345,8 +345,9 @@ impl Lowering<'_> {
             outputs: places.iter().map(|p| p.1).collect(),
             row_sum: sum.map_or(0, |p| p.1),
         };
-        if k > Gemm::LONG {
-            return self.long_product(gemm, &buffers, &places, sum, label);
+        let pieces = Gemm::pieces_for(k, out.size());
+        if pieces > 1 {
+            return self.long_product(gemm, pieces, &buffers, &places, sum, &label);
         }
         self.push_product(gemm, buffers, label, flops, elements);
     }

@@ -128,7 +128,7 @@ impl StepOut {
     #[track_caller]
     fn measure_beside(self, metric: Metric, loss: Option<&Loss>, output: &Var, labels: &Var) -> Self {
         let columns = metric.build_beside(loss, output, labels);
-        self.with(metric.name().into_owned(), columns, metric.finish())
+        self.with(metric.name().into_owned(), columns, metric.finish(output))
     }
 
     /// Adds a metric that is made of sums: `sums` (f32, of any shape that does not depend on the batch's size) are added up over the rows of

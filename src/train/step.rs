@@ -203,7 +203,7 @@ impl Look<'_> {
 
     /// A metric's columns: one where its mean is logged, else any number.
     fn columns(&self, name: &str, v: &Var, at: &'static Location<'static>, finish: &Finish) -> Result<Option<Value>> {
-        let wide = !matches!(finish, Finish::Mean) && v.dtype() == DType::F32;
+        let wide = !matches!(finish, Finish::Mean | Finish::Share(_)) && v.dtype() == DType::F32;
         if wide { self.value(v) } else { self.scalar(format!("the metric `{name}`"), "metric", v, Some(at)) }
     }
 

@@ -18,6 +18,7 @@ mod edges;
 mod formulas;
 mod gather;
 mod indices;
+mod long;
 mod make;
 mod mixed;
 mod movement;
@@ -30,6 +31,7 @@ mod shader;
 mod state;
 mod steps;
 mod tolerance;
+mod turns;
 mod updates;
 
 use check::Row;
@@ -107,6 +109,9 @@ tests! {
     largest = rows(movement::largest());
     row_kernels = rows(movement::row_kernels());
     batched = rows(movement::batched());
+    long = rows(long::cases());
+    long_and_known = turns::rows().into_iter().flat_map(|r| rows(vec![r])).collect();
+    too_long = turns::jobs();
     mixed = rows(mixed::cases());
     mixed_stores_f16 = mixed::cases().into_iter().map(|c| Job::new(c.name.clone(), move || mixed::stores_f16(&c))).collect();
     integers = rows(movement::integers());

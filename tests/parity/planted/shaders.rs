@@ -150,6 +150,12 @@ const REDUCE: &[Line] = &[
     ("the result's offset dropped", S, &[("out[dim(6u) + item]", "out[item]")], &["[7, 33] + [33]"]),
     ("the smallest", S, &[("return safe_max(a, b)", "return safe_min(a, b)")], &["max of [7, 33] over [1]"]),
     ("a sum for the largest", S, &[("return safe_max(a, b)", "return a + b")], &["max of [7, 33] over [1]"]),
+    ("a partial sum dropped", S, &[("p15 = join(p15, ", "p15 = join(0.0, ")], &["Sum of [1000, 3] over [0]"]),
+    ("partial sums that are not joined", S, &[("sum = joined();", "")], &["Sum of [5, 64] over [1]"]),
+    ("what partial sums leave dropped", S, &[("r < last; r += GROUP", "r < end; r += GROUP")], &["Sum of [1000, 3] over [0]"]),
+    ("a first term that does not come back", S, &[("select(0.0, shift, pieces == 1u)", "0.0")], &["mean from the first of [7, 33]"]),
+    ("a neighbour's first term", S, &[("shift = term(row, 0u)", "shift = term(0u, 0u)")], &["mean from the first of [3, 5003]"]),
+    ("columns cut as rows are", S, &[("item / inner % pieces", "item % pieces")], &["sum of columns [70000, 3]"]),
 ];
 
 const COMMIT: &[Line] = &[
@@ -174,6 +180,9 @@ const CUMSUM: &[Line] = &[
     ("a dropped last value", S, &[("i < end", "i + 1u < end")], &["cumsum of [7, 33] along 1"]),
     ("a wrong stride", S, &[("dim(2u) + row * n", "dim(2u)")], &["cumsum of [7, 33] along 1"]),
     ("a last row that is stale", S, &[("row >= dim(0u)", "row + 1u >= dim(0u)")], &["cumsum of [7, 33] along 1"]),
+    ("pieces that start from 0", S, &[("sum = start(item - 1u)", "sum = 0.0")], &["cumsum of [2, 70000], known"]),
+    ("pieces that start from 0 at the end", S, &[("sum = start(item + 1u)", "sum = 0.0")], &["cumsum of [2, 70000], known"]),
+    ("every piece the first", S, &[("min(piece * dim(5u), n)", "0u")], &["cumsum of [2, 70000], known"]),
 ];
 
 const ARGMAX: &[Line] = &[
@@ -182,6 +191,8 @@ const ARGMAX: &[Line] = &[
     ("the inner step dropped", S, &[("at * inner", "at")], &["argmax of [3, 5, 31] along 1"]),
     ("the outer step dropped", S, &[("o * dim(1u) * inner + ", "")], &["argmax of [3, 5, 31] along 1"]),
     ("a last result that is stale", S, &[("item >= dim(0u)", "item + 1u >= dim(0u)")], &["argmax of [7, 33] along 1"]),
+    ("every piece the first", S, &[("item / inner % pieces * dim(6u)", "0u")], &["argmax of [2, 70000], known"]),
+    ("a candidate's number for its place", S, &[("return candidates[(o * dim(7u) + c) * dim(2u) + i]", "return c")], &["argmax of [2, 70000], known"]),
 ];
 
 const SOFTMAX: &[Line] = &[
@@ -221,6 +232,10 @@ const CROSS_ENTROPY: &[Line] = &[
     ("a gradient without its scale", S, &[("factor[dim(9u)]", "1.0")], &["cross_entropy [31, 7], scaled"]),
     ("a gradient with another's scale", S, &[("factor[dim(9u)]", "factor[dim(9u) - 1u]")], &["cross_entropy [32, 10], scaled"]),
     ("a label's row dropped", S, &[("labels[dim(3u) + row]", "labels[dim(3u)]")], &["cross_entropy [32, 10], classes"]),
+    ("every piece the first", S, &[("piece * dim(11u)", "0u")], &["cross_entropy [2, 25000], classes"]),
+    ("a row's pieces of the next row", S, &[("one_piece(item / pieces, item % pieces)", "one_piece(item % rows, item / rows)")], &["cross_entropy [2, 25000], classes"]),
+    ("labels that sum to 1 taken for granted", S, &[("total = totals_of(row) *", "total = 1.0 *")], &["cross_entropy [2, 9000], probabilities"]),
+    ("a largest that nobody takes off", S, &[("f32(logits[first + c]) - top;", "f32(logits[first + c]);")], &["cross_entropy [2, 25000], classes"]),
 ];
 
 const TAKE: &[Line] = &[
@@ -234,9 +249,13 @@ const SCATTER_LINKS: &[Line] = &[
     ("every place the first of its index", S, &[("first = other(j, own)", "first = true")], &["255 rows of [3, 7]"]),
     ("the next place passed over", S, &[("var next = i + 1u", "var next = i + 2u")], &["255 rows of [3, 7]"]),
     ("a stale tail", S, &[("i >= count", "i + 1u >= count")], &["255 rows of [3, 7]", "3 rows of [255, 1]", "1 rows of [1, 1]"]),
+    ("sixteen earlier places passed over", S, &[("first = sixteen(j, own)", "first = true")], &["80000 places of one index"]),
+    ("sixteen later places passed over", S, &[("&& sixteen(next, own)", "")], &["80000 places of one index"]),
 ];
 
 const SCATTER_ADD: &[Line] = &[
+    ("a link's value dropped", S, &[("at.sum + value(i, c)", "at.sum")], &["255 rows of [3, 7]"]),
+    ("a link of four dropped", S, &[("walk(walk(walk(walk(at, c), c), c), c)", "walk(Chain(links[at.i] & LAST, links[links[at.i] & LAST], at.sum), c)")], &["80000 places of one index"]),
     ("a chain's first value dropped", S, &[("links[i], value(i, c))", "links[i], 0.0)")], &["255 rows of [3, 7]"]),
     ("chains not walked", S, &[("while ((at.link & LAST) != LAST)", "while (false)")], &["255 rows of [3, 7]"]),
     ("a wrong stride of the values", S, &[("i * dim(1u) + c]", "i * dim(1u)]")], &["255 rows of [3, 7]"]),
@@ -264,6 +283,7 @@ const ACCURACY: &[Line] = &[
         &[("row >= dim(0u)", "row + 1u >= dim(0u)")],
         &["accuracy [1, 2]*", "accuracy [3, 7], classes", "accuracy [3, 7], probabilities"],
     ),
+    ("what is known not looked at", S, &[("best = u32(logits[dim(2u) + row])", "best = 0u")], &["accuracy [3, 17000], probabilities"]),
     ("hits and misses swapped", S, &[("select(0.0, 1.0, best", "select(1.0, 0.0, best")], &["accuracy [257, 10], probabilities"]),
 ];
 
@@ -453,7 +473,9 @@ const DIRECTION: &[Line] = &[
 ];
 
 const RATIOS: &[Line] = &[
-    ("the first block alone", S, &[("block < end; block += GROUP", "block < first + 1u; block += GROUP")], &["lamb [257] [300]"]),
+    ("the first block alone", S, &[("min(rates[dim(1u) + tensor + 1u], dim(2u))", "first + 1u")], &["lamb [257] [300]"]),
+    ("a second block dropped", S, &[(" + norms(block + GROUP, end)", "")], &["lamb [257] [300]"]),
+    ("four blocks for eight, twice", S, &[("block + 4u * GROUP, end", "block, end")], &["lamb [257] [300]"]),
     ("every tensor from the first block on", S, &[("first = rates[dim(1u) + tensor];", "first = 0u;")], &["lamb [257] [300]"]),
     ("the ratio of squares", S, &[("sqrt(p) / sqrt(u)", "p / u")], &["lamb [257] [300]"]),
     ("a ratio of 0", S, &[("p > 0.0 && u > 0.0", "u > 0.0")], &["lamb from zeros [257] [300]"]),
