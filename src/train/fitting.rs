@@ -17,7 +17,7 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
     let mut run = Trainer::new(model, data, fit.clone())?;
     if let Some(set) = &fit.validation {
         // before an epoch was trained for nothing
-        run.model.program(set, Purpose::Evaluate, validation_batch(&fit, set)).map_err(of_validation)?;
+        run.model.core().program(set, Purpose::Evaluate, validation_batch(&fit, set)).map_err(of_validation)?;
     }
     let callbacks = Callbacks::start(&fit, &run)?;
     let _listening = Interrupt::listen();

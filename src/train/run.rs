@@ -93,7 +93,7 @@ impl Trainer<'_> {
 
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
-        self.learning_rate.at(self.model.settings.optimizer.schedule(), self.model.updates)
+        self.learning_rate.at(self.model.settings().optimizer.schedule(), self.model.lock().updates)
     }
 
     /// As `set_learning_rate`, of all digits.
@@ -112,7 +112,8 @@ impl Trainer<'_> {
         f.check(factor.is_finite() && factor > 0.0, "factor", factor, "give a finite number above 0");
         f.check(min_lr.is_finite() && min_lr >= 0.0, "min_lr", min_lr, "give a finite number, 0 or above");
         f.finish()?;
-        self.learning_rate.reduce(factor, min_lr, self.model.settings.optimizer.schedule(), self.model.updates);
+        let updates = self.model.core().updates;
+        self.learning_rate.reduce(factor, min_lr, self.model.settings().optimizer.schedule(), updates);
         Ok(())
     }
 
@@ -124,7 +125,7 @@ impl Trainer<'_> {
     /// Keeps a copy of the weights on the host under a name, in the place of one that is there; it goes into checkpoints. The optimizer's
     /// state is not in it.
     pub fn keep_weights(&mut self, name: &str) -> Result<()> {
-        let copy = self.model.read_arenas(is_weight)?;
+        let copy = self.model.core().read_arenas(is_weight)?;
         self.run.kept.insert(name.into(), copy);
         Ok(())
     }
@@ -140,7 +141,7 @@ impl Trainer<'_> {
                 known: known(),
             });
         };
-        self.model.write_arenas(copy)
+        self.model.core().write_arenas(copy)
     }
 
     /// Whether there is such a copy.

@@ -1,6 +1,6 @@
 use super::super::file::{Words, replace};
 use super::super::weights::{FORMAT, META};
-use super::super::{Model, Trainer};
+use super::super::{Core, Trainer};
 use super::agree::Agreement;
 use super::saved::{Saved, Written};
 use super::tensors::{damaged, views};
@@ -50,7 +50,7 @@ impl Trainer<'_> {
                 help: "go on from an earlier one, or keep the weights: `save_weights`".into(),
             });
         }
-        let model = &mut *self.model;
+        let model = self.model.core();
         let arenas = model.read_arenas(|_| true)?;
         let saved = Saved {
             epoch: self.epoch,
@@ -96,7 +96,7 @@ fn write(path: &Path, tensors: Vec<(String, Words<'_>)>, meta: String) -> Result
     replace(path, &bytes)
 }
 
-impl Model {
+impl Core {
     /// Tensors of a file that are not the model's parameters.
     pub(in super::super) const NOT_WEIGHTS: [&'static str; 2] = ["optimizer.*", "gradus.*"];
 }
