@@ -48,7 +48,7 @@ fn options() -> Result<(String, usize), String> {
 fn program(launches: usize, chained: bool) -> gradus::Result<Program> {
     let data = Dataset::new(HostTensor::f32([1, 4], vec![0.0; 4])?, HostTensor::f32([1, 1], vec![0.0])?)?;
     let net = Sequential::new().add(Linear::new(1));
-    let mut model = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([4]).device(Device::cpu()))?;
+    let model = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([4]).device(Device::cpu()))?;
     let mut p = (*model.prepare(&data, 1)?).clone();
     let fill = Map::new(Expr::of(0, |_| vec![1.0.into()]), &[ELEMENTS], vec![], vec![0]);
     let launch = |i: usize| Launch {

@@ -140,7 +140,7 @@ fn rows(o: &Options, profile: Profile, coop: Option<CoopCaps>) -> Vec<Row> {
 fn program(rows: &[Row]) -> gradus::Result<Program> {
     let data = Dataset::new(HostTensor::f32([1, 4], vec![0.0; 4])?, HostTensor::f32([1, 1], vec![0.0])?)?;
     let net = Sequential::new().add(Linear::new(1));
-    let mut model = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([4]).device(Device::cpu()))?;
+    let model = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([4]).device(Device::cpu()))?;
     let mut p = (*model.prepare(&data, 1)?).clone();
     let launch = |r: &Row| Launch {
         kernel: r.kernel(),

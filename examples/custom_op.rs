@@ -95,7 +95,7 @@ fn main() -> gradus::Result<()> {
     let device = Device::best()?;
     show(&format!("device: {device}"));
 
-    let mut model = compiled(true, device.clone())?;
+    let model = compiled(true, device.clone())?;
     let program = model.prepare(&seen, 64)?;
     for line in program.explain().lines().filter(|l| l.contains("snake")) {
         show(line);

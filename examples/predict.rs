@@ -51,7 +51,7 @@ struct Digit {
 fn main() -> Result<()> {
     let flags = Flags::parse();
     let device = flags.device.as_deref().map_or_else(Device::best, Device::select)?;
-    let mut model = model(&flags.weights, flags.activation, device)?;
+    let model = model(&flags.weights, flags.activation, device)?;
     let digit = match (&flags.image, flags.index) {
         (Some(file), _) => from_png(file)?,
         (None, index) => from_test_set(index.unwrap_or(0), flags.data.as_deref())?,

@@ -174,7 +174,7 @@ fn metrics_of_ones_own() {
     let near = metric::custom("near", |y, t| (y - t).abs().less(&y.number(1.0)).mean());
     let worst = metric::custom("bias", |y, t| (y - t).mean());
     let net = || Sequential::new().add(Linear::new(1));
-    let mut model = net().compile(settings().metric(near.clone()).metric(worst)).unwrap();
+    let model = net().compile(settings().metric(near.clone()).metric(worst)).unwrap();
     let found = model.evaluate(&test, 128).unwrap();
     let y = model.predict(&test, 128).unwrap().to_f64();
     let off: Vec<f64> = y.iter().zip(test.labels().unwrap().to_f64()).map(|(y, t)| y - t).collect();
@@ -231,7 +231,7 @@ fn program_d_loads() {
     let cpu = |opt: AdamW| Compile::new(opt, CrossEntropy::new()).input([784]).device(Device::cpu());
     let (train, _) = digits();
     // as PyTorch's DataParallel names them
-    let mut old = module(move |s, x| mlp(&s.at("module"), x, 12)).compile(cpu(AdamW::new(1e-3)).seed(3)).unwrap();
+    let old = module(move |s, x| mlp(&s.at("module"), x, 12)).compile(cpu(AdamW::new(1e-3)).seed(3)).unwrap();
     old.save_weights(&path).unwrap();
 
     let opt = AdamW::new(1e-3).group("layer?.*", Group::new().frozen());
@@ -278,7 +278,7 @@ mod globs {
         let optimizer = Adam::default().group("0.*", frozen.clone()).group("3.bias", frozen);
         let settings = Compile::new(optimizer, nn::BinaryCrossEntropy::new()).input([2]).precision(Precision::F32);
         let settings = settings.metric(PrecisionScore::new()).metric(Recall::new()).device(Device::cpu());
-        let mut model = Sequential::new().add(Linear::new(4)).add(Relu).add(Gelu).add(Linear::new(1)).compile(settings).unwrap();
+        let model = Sequential::new().add(Linear::new(4)).add(Relu).add(Gelu).add(Linear::new(1)).compile(settings).unwrap();
         let x = HostTensor::f32([2, 2], vec![0.0; 4]).unwrap();
         assert_eq!(model.predict_on_batch(&x).unwrap().shape().dims(), [2, 1]);
         let text = model.summary();
@@ -291,5 +291,52 @@ mod globs {
         let path = folder.path().join("m.gradus");
         model.save(&path).unwrap();
         assert_eq!(Model::load_on(&path, Device::cpu()).unwrap().summary(), text);
+    }
+}
+
+/// Many threads ask one model and get the bits that one gets alone, by `predict` and by hand, while another saves it.
+#[test]
+fn threads_share_a_model() {
+    use std::sync::Arc;
+    let data = seven(96, 5);
+    for device in std::iter::once(Device::cpu()).chain(Device::select("software").ok()) {
+        let net = Sequential::new().add(Linear::new(16)).add(Tanh).add(Linear::new(1));
+        let mut model = net.compile(Compile::new(Adam::new(0.01), Mse::new()).input([7]).device(device.clone())).unwrap();
+        model.fit(&data, Fit::new().verbose(0)).unwrap();
+        let rows: Vec<HostTensor> = (0..4)
+            .map(|i| HostTensor::f32([1, 7], data.features().unwrap().as_f32().unwrap()[7 * i..7 * i + 7].to_vec()).unwrap())
+            .collect();
+        let ones: Vec<HostTensor> = rows.iter().map(|r| model.predict_on_batch(r).unwrap()).collect();
+        let (all, loss) = (model.predict(&data, 32).unwrap(), model.evaluate(&data, 32).unwrap());
+        let (weight, hidden) = (model.parameter("0.weight").unwrap(), model.activation("1", &rows[0]).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let path = |i: usize| folder.path().join(format!("{i}.gradus"));
+        let model = Arc::new(model);
+        std::thread::scope(|s| {
+            for (row, one) in rows.iter().zip(&ones) {
+                let (model, data, all) = (model.clone(), &data, &all);
+                s.spawn(move || {
+                    for _ in 0..10 {
+                        assert_eq!(model.predict_on_batch(row).unwrap(), *one);
+                        assert_eq!(model.predict(data, 32).unwrap(), *all);
+                    }
+                });
+            }
+            for i in 0..3 {
+                model.save(path(i)).unwrap();
+                assert_eq!(model.evaluate(&data, 32).unwrap(), loss);
+                assert_eq!(
+                    (model.parameter("0.weight").unwrap(), model.activation("1", &rows[0]).unwrap()),
+                    (weight.clone(), hidden.clone())
+                );
+            }
+        });
+        for i in 0..3 {
+            assert_eq!(Model::load_on(path(i), device.clone()).unwrap().predict(&data, 32).unwrap(), all, "{device}");
+        }
+        // and it can be trained again by who has it alone
+        let mut model = Arc::into_inner(model).unwrap();
+        model.fit(&data, Fit::new().verbose(0)).unwrap();
+        assert_ne!(model.parameter("0.weight").unwrap(), weight);
     }
 }

@@ -76,7 +76,7 @@ fn their_memory_is_known() {
     let data = data(16);
     let devices = SUITE.devices();
     for device in &devices {
-        let mut model = net().compile(settings(device)).unwrap();
+        let model = net().compile(settings(device)).unwrap();
         let program = model.prepare(&data, 16).unwrap();
         let text = program.explain();
         assert!(text.contains("buffers   3.0 KiB (24 values that are not trained)"), "{text}");
@@ -89,7 +89,7 @@ fn their_memory_is_known() {
 }
 
 fn refused(net: impl Module) -> gradus::Error {
-    let mut model = match net.compile(settings(&Device::cpu())) {
+    let model = match net.compile(settings(&Device::cpu())) {
         Ok(model) => model,
         Err(e) => return e,
     };

@@ -107,9 +107,9 @@ fn evaluation_drops_nothing() {
     for device in &devices {
         let settings = Compile::new(Sgd::new(0.0), Mse::new()).input([WIDTH]).device(device.clone());
         let net = Sequential::new().add(Dropout::new(0.5)).add(GaussianNoise::new(2.0)).add(Linear::new(1));
-        let mut with = net.compile(settings.clone()).unwrap();
+        let with = net.compile(settings.clone()).unwrap();
         // relu leaves ones as they are
-        let mut without = Sequential::new().add(Relu).add(Relu).add(Linear::new(1)).compile(settings).unwrap();
+        let without = Sequential::new().add(Relu).add(Relu).add(Linear::new(1)).compile(settings).unwrap();
         assert_eq!(with.predict(&ones(), 5).unwrap(), without.predict(&ones(), 5).unwrap());
         assert_eq!(with.evaluate(&ones(), 5).unwrap()["loss"], without.evaluate(&ones(), 5).unwrap()["loss"]);
     }
@@ -196,7 +196,7 @@ fn penalties_are_in_the_loss() {
             near(f64::from(*w), 0.9 * before - 0.005 * before.signum());
         }
         near(f64::from(model.parameter("1.weight").unwrap().as_f32().unwrap()[1]), -3.6);
-        let mut frozen = ready(both(Sgd::new(0.5).group("0.*", Group::new().frozen())));
+        let frozen = ready(both(Sgd::new(0.5).group("0.*", Group::new().frozen())));
         near(frozen.evaluate(&rows, 2).unwrap()["loss"], 2.0);
 
         let e = net().compile(settings(Sgd::new(0.1)).penalty("weight*", Penalty::l2(0.1))).err().unwrap();

@@ -188,7 +188,7 @@ fn places_are_the_users() {
     let table = Sequential::new().add(Embedding::new(4, 2)).add(Flatten).add(Linear::new(1));
     let indices = settings().input_dtype(gradus::tensor::DType::U32);
     table.compile(indices).unwrap().save(folder.path().join("t.gradus")).unwrap();
-    let mut m = Model::load_on(folder.path().join("t.gradus"), Device::cpu()).unwrap();
+    let m = Model::load_on(folder.path().join("t.gradus"), Device::cpu()).unwrap();
     let nine = HostTensor::u32([1, 3], vec![0, 9, 1]).unwrap();
     says(m.predict_on_batch(&nine), "index-out-of-range", &["layer `0`; the field `x`"]);
     SUITE.ran(1);
@@ -428,7 +428,7 @@ fn a_loss_that_is_not_finite_names_its_step() {
 fn errors_travel() {
     fn travels<T: Send + Sync + std::error::Error + 'static>() {}
     travels::<Error>();
-    fn sends<T: Send>() {}
+    fn sends<T: Send + Sync>() {}
     sends::<Model>();
     SUITE.ran(1);
 }

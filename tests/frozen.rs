@@ -64,7 +64,7 @@ fn a_frozen_trunk_keeps_its_bits_and_the_head_learns() {
 #[test]
 fn what_is_frozen_costs_no_launch_no_gradient_and_no_moment() {
     let (data, device) = (digits(), Device::cpu());
-    let (mut free, mut held) = (model(AdamW::new(1e-2), &device), model(trunk(), &device));
+    let (free, held) = (model(AdamW::new(1e-2), &device), model(trunk(), &device));
     let (a, b): (Arc<Program>, Arc<Program>) = (free.prepare(&data, 20).unwrap(), held.prepare(&data, 20).unwrap());
     // dw, dh and their like of two layers: forward, loss and one backward launch are left
     assert_eq!((a.phase(Phase::Compute).len(), b.phase(Phase::Compute).len()), (9, 5), "{}\n{}", a.explain(), b.explain());
@@ -323,7 +323,7 @@ fn another_optimizer_for_a_model_that_exists() {
         assert!(m.settings().optimizer == all().into() && m.gradient("0.weight").is_err());
 
         let mut new = normed(all(), 2, &device);
-        let report = new.copy_weights(&mut m, Load::new()).unwrap();
+        let report = new.copy_weights(&m, Load::new()).unwrap();
         assert_eq!((report.loaded.len(), report.fresh.len(), everything(&mut new)), (6 + 3, 0, before.clone()), "{device}");
         let histories = [m.fit(&data, fit()).unwrap(), new.fit(&data, fit()).unwrap()];
         assert_eq!(histories[0].get("loss"), histories[1].get("loss"), "{device}");
@@ -356,7 +356,7 @@ fn weights_from_model_to_model() {
         let mut student = normed(Adam::new(0.1), 2, &Device::cpu());
         let own = everything(&mut student);
         // a model of other shapes is refused whole
-        let e = student.copy_weights(&mut model(Sgd::new(0.1), &Device::cpu()), Load::new()).unwrap_err();
+        let e = student.copy_weights(&model(Sgd::new(0.1), &Device::cpu()), Load::new()).unwrap_err();
         let text = e.to_string();
         assert_eq!(e.code(), "weight-mismatch");
         for part in ["where: the other model", "missing: ", "3.weight", "unexpected: 2.bias"] {
@@ -364,14 +364,14 @@ fn weights_from_model_to_model() {
         }
         assert_eq!(everything(&mut student), own);
         // the trunk alone
-        let report = student.copy_weights(&mut teacher, Load::new().ignore("3.*").allow_missing("3.*")).unwrap();
+        let report = student.copy_weights(&teacher, Load::new().ignore("3.*").allow_missing("3.*")).unwrap();
         assert_eq!(report.to_string(), "7 loaded, 2 fresh (3.weight, 3.bias), 2 ignored");
         let (from, to) = (everything(&mut teacher), everything(&mut student));
         assert!(from[..4] == to[..4] && from[6..] == to[6..] && own[4..6] == to[4..6], "{device}");
         // under other names
         let settings = Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([784]).device(Device::cpu());
         let mut named = module(|s, x| s.at("trunk").call(&Linear::new(24), x)).compile(settings).unwrap();
-        let report = named.copy_weights(&mut teacher, Load::new().rename("0.", "trunk.").ignore("1.*").ignore("3.*")).unwrap();
+        let report = named.copy_weights(&teacher, Load::new().rename("0.", "trunk.").ignore("1.*").ignore("3.*")).unwrap();
         assert_eq!(
             (report.loaded, bits(&mut named, "trunk.bias")),
             (vec!["trunk.bias".into(), "trunk.weight".into()], bits(&mut teacher, "0.bias"))

@@ -88,8 +88,8 @@ fn a_name_has_its_own_draws() {
         |net: Sequential, seed| net.compile(Compile::new(Sgd::default(), Mse::new()).input([6]).device(Device::cpu()).seed(seed)).unwrap();
     let orthogonal = Init::orthogonal(Gain::Tanh);
     let base = || Sequential::new().add(Linear::new(6).init(Init::lecun_normal())).add(Tanh).add(Linear::new(6).init(orthogonal));
-    let (mut a, mut b, mut c) = (model(base(), 1), model(base().add(Linear::new(6)), 1), model(base(), 2));
-    let mut other = model(
+    let (a, b, c) = (model(base(), 1), model(base().add(Linear::new(6)), 1), model(base(), 2));
+    let other = model(
         Sequential::new().add(Linear::new(9).init(Init::truncated_normal(0.0, 1.0))).add(Tanh).add(Linear::new(6).init(orthogonal)),
         1,
     );
@@ -109,7 +109,7 @@ fn schemes_reach_every_layer() {
     let inner = Sequential::new().add(Linear::new(5)).add(Relu);
     let net = Sequential::new().add(Linear::new(4).bias_init(Init::Ones)).add(LeakyRelu::new()).add(inner).add(Linear::new(3).bias(false));
     let keras = net.clone().init(InitScheme::Keras);
-    let mut model = keras.clone().compile(Compile::new(Sgd::default(), Mse::new()).input([8]).device(Device::cpu())).unwrap();
+    let model = keras.clone().compile(Compile::new(Sgd::default(), Mse::new()).input([8]).device(Device::cpu())).unwrap();
     let limit = (6.0f32 / 12.0).sqrt();
     let weight = model.parameter("0.weight").unwrap();
     let reach = weight.as_f32().unwrap().iter().fold(0.0f32, |m, x| m.max(x.abs()));
@@ -143,7 +143,7 @@ fn tables_start_by_a_scheme() {
         let settings = Compile::new(Sgd::default(), Mse::new()).input([2]).input_dtype(gradus::tensor::DType::U32).device(Device::cpu());
         Sequential::new().add(t).compile(settings)
     };
-    let mut model = table(Embedding::new(50, 8).padding_idx(3).init(InitScheme::Keras)).unwrap();
+    let model = table(Embedding::new(50, 8).padding_idx(3).init(InitScheme::Keras)).unwrap();
     let weight = model.parameter("0.weight").unwrap();
     let v = weight.as_f32().unwrap();
     let reach = v.iter().fold(0.0f32, |m, x| m.max(x.abs()));

@@ -197,7 +197,7 @@ fn a_network_keeps_pytorchs_statistics() {
         // a whole model, too
         let whole = ours.with_extension("gradus");
         model.save(&whole).unwrap();
-        let mut back = Model::load_on(&whole, device.clone()).unwrap();
+        let back = Model::load_on(&whole, device.clone()).unwrap();
         std::fs::remove_file(&whole).unwrap();
         for name in ["1.running_mean", "1.running_var", "1.num_batches_tracked"] {
             assert_eq!(back.buffer(name).unwrap(), model.buffer(name).unwrap());

@@ -364,7 +364,7 @@ fn a_run_goes_on() {
         let save = folder.path().join("model");
         let file = Sequential::new().add(Linear::new(1));
         let c = Compile::new(Sgd::new(0.1), Mse::new()).input([2]).loss_scale(small().init_scale(8.0)).device(device.clone());
-        let mut other = file.compile(c).unwrap();
+        let other = file.compile(c).unwrap();
         other.save(&save).unwrap();
         assert_eq!(Model::load_on(&save, device.clone()).unwrap().loss_scale(), other.loss_scale());
         assert_ne!(now, other.loss_scale());

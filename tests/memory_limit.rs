@@ -102,10 +102,10 @@ fn models_share_it() {
     for device in SUITE.devices() {
         let one = small(device.clone()).unwrap().prepare(&train, 25).unwrap().peak_bytes() + 100 * (784 + 4);
         let device = device.with_memory_limit(one + one / 2);
-        let mut first = small(device.clone()).unwrap();
+        let first = small(device.clone()).unwrap();
         first.prepare(&train, 25).unwrap();
         let beside = |r: gradus::Result<Model>| refused(r, &[&format!("beside {one} bytes of other models")]);
-        beside(small(device.clone()).and_then(|mut m| m.prepare(&train, 25).map(|_| m)));
+        beside(small(device.clone()).and_then(|m| m.prepare(&train, 25).map(|_| m)));
         drop(first);
         small(device.clone()).unwrap().prepare(&train, 25).unwrap();
         // another handle is another count
@@ -124,12 +124,12 @@ fn data_counts() {
         let (train, test) = digits(1000);
         let program = small(device.clone()).unwrap().prepare(&train, 25).unwrap().peak_bytes();
         let device = device.with_memory_limit(program + 1000 * (784 + 4) + 1000);
-        let mut model = small(device.clone()).unwrap();
+        let model = small(device.clone()).unwrap();
         model.prepare(&train, 25).unwrap();
         refused(model.evaluate(&test, 30), &["a field of a data set"]);
         // a budget of its own makes it fit
         let (large, _) = digits(1500);
-        let mut model = small(device.clone().with_memory_limit(program + 200_000)).unwrap();
+        let model = small(device.clone().with_memory_limit(program + 200_000)).unwrap();
         refused(model.prepare(&large, 25), &[]);
         model.prepare(&large.memory_budget(400_000), 25).unwrap();
         SUITE.ran(1);

@@ -95,7 +95,7 @@ fn planned(net: Sequential, optimizer: impl Into<Optimizer>, input: usize, preci
     let classes = HostTensor::u32([batch], vec![0; batch]).unwrap();
     let data = Dataset::new(HostTensor::f32([batch, input], vec![0.5; batch * input]).unwrap(), classes).unwrap();
     let settings = Compile::new(optimizer, CrossEntropy::new()).input([input]).precision(precision).device(Device::cpu());
-    let mut model = net.compile(settings).unwrap();
+    let model = net.compile(settings).unwrap();
     (*model.prepare(&data, batch).unwrap()).clone()
 }
 
@@ -142,7 +142,7 @@ fn a_session_takes_less() {
             let classes = HostTensor::u32([rows], vec![0; rows]).unwrap();
             let data = Dataset::new(HostTensor::f32([rows, 784], vec![0.5; rows * 784]).unwrap(), classes).unwrap();
             let settings = Compile::new(Adam::default(), CrossEntropy::new()).input([784]).precision(p).device(device.clone());
-            let mut model = mlp(&[1024, 1024, 10]).compile(settings).unwrap();
+            let model = mlp(&[1024, 1024, 10]).compile(settings).unwrap();
             let program = model.prepare(&data, rows).unwrap();
             (model.device_bytes() - 4 * (rows * 785) as u64, program.peak_bytes())
         };
@@ -161,7 +161,7 @@ fn of(p: &Program, label: &str) -> Vec<Stored> {
 #[test]
 fn layers_can_be_kept() {
     let step = |p: Precision| {
-        let mut m = residual(&Device::cpu(), p);
+        let m = residual(&Device::cpu(), p);
         (*m.prepare(&digits(), 32).unwrap()).clone()
     };
     let all = step(Precision::mixed());

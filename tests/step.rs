@@ -424,7 +424,7 @@ fn labels_in_any_field_are_checked_and_integers_come_back() {
     fails(m.fit(&bad(vec![0, 1, 2, 0]), Fit::new().verbose(0)), "label-out-of-range", &["label 2 of row 2", "2 outputs"]);
     m.fit(&bad(vec![0, 1, 1, 0]), Fit::new().verbose(0)).unwrap();
     let settings = Compile::step(Sgd::new(0.1)).indices_named("kind", [1]).device(Device::cpu());
-    let mut through = step(|_, batch| StepOut::new(None).output("kind", &batch["kind"])).compile(settings).unwrap();
+    let through = step(|_, batch| StepOut::new(None).output("kind", &batch["kind"])).compile(settings).unwrap();
     let kinds = HostTensor::u8([3, 1], vec![7, 0, 255]).unwrap();
     let data = Dataset::from_fields([("kind", kinds)]).unwrap().on("kind", |f| f.integers());
     let out = through.predict(&data, 2).unwrap();

@@ -98,7 +98,7 @@ fn however_steps_are_cut() {
 #[test]
 fn evaluation_and_prediction() {
     for device in SUITE.devices() {
-        let mut model = classifier(&device);
+        let model = classifier(&device);
         for batch in [17, 64, 1003, 2000] {
             let (e, p) = (model.evaluate(&digits(ROWS), batch).unwrap(), model.predict(&digits(ROWS), batch).unwrap());
             for block in [1, 50] {

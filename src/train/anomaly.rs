@@ -1,9 +1,9 @@
 //! Where a loss that is not finite comes from: the bad step again, on the reference, node by node.
 
-use super::Model;
 use super::bench::{Leaves, batch_of};
 use super::inputs::in_call;
 use super::step::build;
+use super::{Core, Model};
 use crate::data::Dataset;
 use crate::error::{Culprit, Error, OperandRange, Result, is_own, place};
 use crate::graph::{Graph, NodeId, Op, Value};
@@ -34,7 +34,13 @@ impl Model {
     /// assert_eq!((found.operands[0].least, found.operands[0].largest), (0.0, 0.0));
     /// # Ok::<(), gradus::Error>(())
     /// ```
-    pub fn find_non_finite(&mut self, rows: &Dataset) -> Result<Option<Culprit>> {
+    pub fn find_non_finite(&self, rows: &Dataset) -> Result<Option<Culprit>> {
+        self.lock().find_non_finite(rows)
+    }
+}
+
+impl Core {
+    pub(super) fn find_non_finite(&mut self, rows: &Dataset) -> Result<Option<Culprit>> {
         rows.check()?;
         self.check_data(rows, Purpose::Train).map_err(in_call("find_non_finite"))?;
         let words = (0..rows.fields().len()).map(|i| rows.words(i)).collect::<Result<Vec<_>>>()?;

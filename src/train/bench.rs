@@ -1,6 +1,6 @@
 //! One step of a model on a device of its own beside the reference's values of the same graph: what bisection works with.
 
-use super::Model;
+use super::Core;
 use super::bisect::Difference;
 use super::inputs::in_call;
 use super::parameters::ParameterWords;
@@ -38,7 +38,7 @@ pub(super) struct Bench {
 
 impl Bench {
     /// The step over the first `batch` rows, as they lie.
-    pub fn new(model: &mut Model, data: &Dataset, purpose: Purpose, batch: usize, plant: Plant<'_>) -> Result<Self> {
+    pub fn new(model: &mut Core, data: &Dataset, purpose: Purpose, batch: usize, plant: Plant<'_>) -> Result<Self> {
         data.check()?;
         model.check_data(data, purpose).map_err(in_call("bisect"))?;
         let rows = data.clone().take(batch);

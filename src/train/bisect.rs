@@ -1,7 +1,7 @@
 //! Which kernel is wrong: the reference up to a cut, the device after it, and the cut moved by halves.
 
-use super::Model;
 use super::bench::{Bench, Plant};
+use super::{Core, Model};
 use crate::data::Dataset;
 use crate::error::{Error, Result, place};
 use crate::graph::NodeId;
@@ -180,28 +180,19 @@ impl Model {
     /// assert!(found.agrees(), "{found}");
     /// # Ok::<(), gradus::Error>(())
     /// ```
-    pub fn bisect(&mut self, data: &Dataset, batch_size: usize) -> Result<Bisection> {
-        self.bisect_planted(data, batch_size, &|p| p)
+    pub fn bisect(&self, data: &Dataset, batch_size: usize) -> Result<Bisection> {
+        self.lock().bisect(data, batch_size)
     }
 
     /// As [`Model::bisect`] with errors planted in the programs: for tests.
     #[doc(hidden)]
-    pub fn bisect_planted(&mut self, data: &Dataset, batch_size: usize, plant: &dyn Fn(Program) -> Program) -> Result<Bisection> {
-        let batch = checked(data, batch_size)?;
-        let mut out = Bisection { device: self.device.name(), batch, trials: vec![], wrong: vec![] };
-        for purpose in [Purpose::Train, Purpose::Evaluate] {
-            let mut bench = Bench::new(self, data, purpose, batch, plant)?;
-            let wrong = search(&mut bench, purpose, &mut out.trials)?;
-            out.wrong.extend(wrong);
-        }
-        Ok(out)
+    pub fn bisect_planted(&self, data: &Dataset, batch_size: usize, plant: &dyn Fn(Program) -> Program) -> Result<Bisection> {
+        self.lock().bisect_planted(data, batch_size, plant)
     }
 
     /// Where the training step over such batches can be cut: every node that a launch makes, by its number.
-    pub fn cut_points(&mut self, data: &Dataset, batch_size: usize) -> Result<Vec<CutPoint>> {
-        let batch = checked(data, batch_size)?;
-        let bench = Bench::new(self, data, Purpose::Train, batch, &|p| p)?;
-        Ok(points(&bench))
+    pub fn cut_points(&self, data: &Dataset, batch_size: usize) -> Result<Vec<CutPoint>> {
+        self.lock().cut_points(data, batch_size)
     }
 
     /// The training step with the reference up to this node of the simplified graph ([`Model::cut_points`] lists them) and the device from
@@ -218,13 +209,44 @@ impl Model {
     /// assert!(model.bisect_at(&data, 8, loss.node)?.agrees());
     /// # Ok::<(), gradus::Error>(())
     /// ```
-    pub fn bisect_at(&mut self, data: &Dataset, batch_size: usize, node: NodeId) -> Result<Trial> {
-        self.bisect_at_planted(data, batch_size, node, &|p| p)
+    pub fn bisect_at(&self, data: &Dataset, batch_size: usize, node: NodeId) -> Result<Trial> {
+        self.lock().bisect_at(data, batch_size, node)
     }
 
     /// As [`Model::bisect_at`] with errors planted in the program: for tests.
     #[doc(hidden)]
-    pub fn bisect_at_planted(&mut self, data: &Dataset, batch_size: usize, node: NodeId, plant: Plant<'_>) -> Result<Trial> {
+    pub fn bisect_at_planted(&self, data: &Dataset, batch_size: usize, node: NodeId, plant: Plant<'_>) -> Result<Trial> {
+        self.lock().bisect_at_planted(data, batch_size, node, plant)
+    }
+}
+
+impl Core {
+    pub(super) fn bisect(&mut self, data: &Dataset, batch_size: usize) -> Result<Bisection> {
+        self.bisect_planted(data, batch_size, &|p| p)
+    }
+
+    pub(super) fn bisect_planted(&mut self, data: &Dataset, batch_size: usize, plant: &dyn Fn(Program) -> Program) -> Result<Bisection> {
+        let batch = checked(data, batch_size)?;
+        let mut out = Bisection { device: self.device.name(), batch, trials: vec![], wrong: vec![] };
+        for purpose in [Purpose::Train, Purpose::Evaluate] {
+            let mut bench = Bench::new(self, data, purpose, batch, plant)?;
+            let wrong = search(&mut bench, purpose, &mut out.trials)?;
+            out.wrong.extend(wrong);
+        }
+        Ok(out)
+    }
+
+    pub(super) fn cut_points(&mut self, data: &Dataset, batch_size: usize) -> Result<Vec<CutPoint>> {
+        let batch = checked(data, batch_size)?;
+        let bench = Bench::new(self, data, Purpose::Train, batch, &|p| p)?;
+        Ok(points(&bench))
+    }
+
+    pub(super) fn bisect_at(&mut self, data: &Dataset, batch_size: usize, node: NodeId) -> Result<Trial> {
+        self.bisect_at_planted(data, batch_size, node, &|p| p)
+    }
+
+    pub(super) fn bisect_at_planted(&mut self, data: &Dataset, batch_size: usize, node: NodeId, plant: Plant<'_>) -> Result<Trial> {
         let batch = checked(data, batch_size)?;
         let mut bench = Bench::new(self, data, Purpose::Train, batch, plant)?;
         let units = &bench.program.units;

@@ -4,7 +4,7 @@ use super::evaluate::{Mean, first};
 use super::feed::Place;
 use super::inputs::in_call;
 use super::rate::Rate;
-use super::{Evaluation, Model, StepReport};
+use super::{Core, Evaluation, Model, StepReport};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::plan::{Handle, Lane, LogLine, Part, Purpose};
@@ -104,6 +104,25 @@ impl Model {
     /// ```
     #[track_caller]
     pub fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
+        self.core().train_on_batch(batch)
+    }
+
+    /// The loss and the metrics of a batch that the user made, with the weights as they are.
+    #[track_caller]
+    pub fn test_on_batch(&self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
+        self.lock().test_on_batch(batch)
+    }
+
+    /// What the model gives for a batch that the user made, `[rows, ..]`; of a general step the first output.
+    #[track_caller]
+    pub fn predict_on_batch(&self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
+        self.lock().predict_on_batch(batch)
+    }
+}
+
+impl Core {
+    #[track_caller]
+    pub(super) fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
         self.check_trains()?;
         let data = batch.into().data()?;
         let n = data.len();
@@ -152,9 +171,8 @@ impl Model {
         })
     }
 
-    /// The loss and the metrics of a batch that the user made, with the weights as they are.
     #[track_caller]
-    pub fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
+    pub(super) fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
         let data = batch.into().data()?;
         let lines = self.healed(|m| {
             let handle = m.look_by_hand(&data, Purpose::Evaluate)?;
@@ -166,9 +184,8 @@ impl Model {
         Ok(lines.first().map(|l| self.one_line(l, data.len())).unwrap_or_default())
     }
 
-    /// What the model gives for a batch that the user made, `[rows, ..]`; of a general step the first output.
     #[track_caller]
-    pub fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
+    pub(super) fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
         let data = batch.into().data()?;
         let outputs = self.healed(|m| {
             let handle = m.look_by_hand(&data, Purpose::Predict)?;

@@ -1,7 +1,7 @@
 use super::feed::{Feed, Order};
 use super::inputs::in_call;
 use super::pace::Pace;
-use super::{Model, exact};
+use super::{Core, Model, exact};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::words::{STATE_BATCH, STATE_ROWS, STATE_WORDS};
@@ -132,7 +132,23 @@ impl Mean {
 
 impl Model {
     /// The loss and the metrics over a data set, in batches of `batch_size` rows; the last may be smaller.
-    pub fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+    pub fn evaluate(&self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+        self.lock().evaluate(data, batch_size)
+    }
+
+    /// What the model gives for every row, `[rows, ..]`; of a general step the first output.
+    pub fn predict(&self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
+        self.lock().predict(data, batch_size)
+    }
+
+    /// All outputs of a general step by name, in one pass; each `[rows, ..]`. The output of a module is called `output`.
+    pub fn predict_named(&self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
+        self.lock().predict_named(data, batch_size)
+    }
+}
+
+impl Core {
+    pub(super) fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
         self.healed(|m| m.evaluate_once(data, batch_size)).map_err(in_call("evaluate"))
     }
 
@@ -161,8 +177,7 @@ impl Model {
         Ok(mean.evaluation(&measures))
     }
 
-    /// What the model gives for every row, `[rows, ..]`; of a general step the first output.
-    pub fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
+    pub(super) fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
         let outputs = self.healed(|m| {
             let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
             m.outputs(data, &parts, Some(feed), 1)
@@ -170,8 +185,7 @@ impl Model {
         first(outputs.map_err(in_call("predict"))?)
     }
 
-    /// All outputs of a general step by name, in one pass; each `[rows, ..]`. The output of a module is called `output`.
-    pub fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
+    pub(super) fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
         let outputs = self.healed(|m| {
             let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
             m.outputs(data, &parts, Some(feed), usize::MAX)

@@ -1,6 +1,6 @@
 //! How data comes to the programs: whole on the device, in blocks that a thread reads ahead, or a batch at a time by hand.
 
-use super::Model;
+use super::Core;
 use crate::data::{Blocks, Dataset, Plan};
 use crate::error::{Error, Result};
 use crate::kernels::words::{
@@ -64,7 +64,7 @@ fn row_bytes(data: &Dataset) -> u64 {
     (0..data.fields().len()).map(|i| 4 * data.row_words(i) as u64).sum()
 }
 
-impl Model {
+impl Core {
     /// Whether a data set goes to the device whole or in blocks.
     pub(super) fn place(&self, data: &Dataset, lane: Lane) -> Place {
         let over = data.budget().is_some_and(|b| row_bytes(data).saturating_mul(data.len() as u64) > b);
@@ -217,7 +217,7 @@ struct Stream {
 
 impl Feed {
     /// Over a data set whose handles are made; a set that is not on the device is read from now on.
-    pub fn start(model: &mut Model, data: &Dataset, program: &Program, batch: usize, order: Order) -> Result<Self> {
+    pub fn start(model: &mut Core, data: &Dataset, program: &Program, batch: usize, order: Order) -> Result<Self> {
         let lane = program.purpose.lane();
         let place = model.place(data, lane);
         let at = model.make_resident(place, data, batch)?;
@@ -246,11 +246,11 @@ impl Feed {
 
     /// How many of the next `most` steps can be queued now. `row` is the first that they take of the epoch's order. Waits for the next
     /// block where the last one is used up.
-    pub fn ready(&mut self, model: &mut Model, row: usize, most: usize) -> Result<usize> {
+    pub fn ready(&mut self, model: &mut Core, row: usize, most: usize) -> Result<usize> {
         let other = self.lane == Lane::Train && std::mem::replace(&mut self.turn, model.turn) != model.turn;
         let lane = self.lane;
         // not more than these: the counters and the halt are the device's, steps may be under way
-        let place = |model: &mut Model, epoch: u32, row: usize, rows: usize| {
+        let place = |model: &mut Core, epoch: u32, row: usize, rows: usize| {
             model.session.write(BufferId::State(lane), STATE_CURSOR, &[row as u32, epoch, rows as u32, 0])
         };
         let Some(s) = &mut self.stream else {

@@ -26,10 +26,10 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
     }
     if let Some(set) = &fit.validation {
         // before an epoch was trained for nothing
-        run.model.program(set, Purpose::Evaluate, validation_batch(&fit, set)).map_err(of_validation)?;
+        run.model.core().program(set, Purpose::Evaluate, validation_batch(&fit, set)).map_err(of_validation)?;
     }
     let callbacks = Callbacks::start(&fit, &run)?;
-    introduce(&fit, run.model.device());
+    introduce(&fit, &run.model.device());
     let _listening = fit.ctrl_c.then(Interrupt::listen);
     run.run.interruptible = fit.ctrl_c;
     let written = run.run.resumed.then(|| run.steps_done());

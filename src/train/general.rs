@@ -1,6 +1,7 @@
 //! The general step: named inputs, and whatever loss, outputs and metrics are made of them.
 
-use super::{Compile, Device, Model};
+use super::shared::made;
+use super::{Compile, Core, Device, Model};
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Var};
 use crate::nn::{Finish, Layer, Loss, Metric, Module, Scope};
@@ -214,12 +215,12 @@ where
 impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static> StepFn<F> {
     /// Makes a model: checks it, draws its initial weights, and puts them on the device. The settings are those of [`Compile::step`].
     pub fn compile(self, settings: Compile) -> Result<Model> {
-        Model::new(Arc::new(self), settings)
+        made(Core::new(Arc::new(self), settings))
     }
 
     /// Reads a model of this step that [`Model::save`] wrote.
     pub fn load(self, path: impl AsRef<Path>, device: Device) -> Result<Model> {
-        Model::read(path.as_ref(), Some(Arc::new(self)), device)
+        made(Core::read(path.as_ref(), Some(Arc::new(self)), device))
     }
 }
 

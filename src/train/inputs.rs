@@ -1,6 +1,6 @@
 //! What a model takes, and whether a data set has it.
 
-use super::{Compile, Model};
+use super::{Compile, Core};
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
 use crate::graph::Field;
@@ -79,7 +79,7 @@ fn as_stored(f: &Field) -> bool {
     f.one_hot.is_none() && f.scale == 1.0 && f.shift == 0.0
 }
 
-impl Model {
+impl Core {
     /// The fields of a batch: for `predict` the declared inputs, else all that the data has.
     pub(super) fn fields_of(&self, data: &Dataset, purpose: Purpose) -> Vec<Field> {
         let mut fields = data.fields();

@@ -1,8 +1,8 @@
 //! What a model holds and makes on the way: gradients, and the outputs of its layers.
 
-use super::Model;
 use super::inputs::in_call;
 use super::step::build;
+use super::{Core, Model};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::Value;
@@ -29,7 +29,41 @@ impl Model {
     /// assert_eq!(model.gradient("w")?.as_f32(), Some(&[4.0][..]));
     /// # Ok::<(), gradus::Error>(())
     /// ```
-    pub fn gradient(&mut self, name: &str) -> Result<HostTensor> {
+    pub fn gradient(&self, name: &str) -> Result<HostTensor> {
+        self.lock().gradient(name)
+    }
+
+    /// What the layer of this full name gives for these rows `[rows, ..]`, as `predict` would run it: with the weights as they are now, in
+    /// one batch. The names are those of [`Model::summary`]; a name that stands for several calls means the last.
+    ///
+    /// The rows are what the model sees: a data set's `scale` is not applied. Fails for a name that is not there, with those that are, and
+    /// for rows that do not fit the model.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// # use gradus::tensor::HostTensor;
+    /// let net = Sequential::new().add(Linear::new(4)).add(Relu).add(Linear::new(1));
+    /// let mut model = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([3]).device(Device::cpu()))?;
+    /// let x = HostTensor::f32([2, 3], vec![0.1, -0.2, 0.3, 0.4, 0.5, -0.6])?;
+    /// let h = model.activation("1", &x)?;
+    /// assert_eq!(h.shape().dims(), [2, 4]);
+    /// assert!(h.as_f32().unwrap().iter().all(|v| *v >= 0.0));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn activation(&self, name: &str, x: &HostTensor) -> Result<HostTensor> {
+        self.lock().activation(name, x)
+    }
+
+    /// As [`Model::activation`], for every row of a data set, in batches of `batch_size`; what the data set makes of its values (`scale`,
+    /// `flatten`) is applied. The layer must give one row for each row of the batch.
+    pub fn activation_over(&self, name: &str, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
+        self.lock().activation_over(name, data, batch_size)
+    }
+}
+
+impl Core {
+    pub(super) fn gradient(&mut self, name: &str) -> Result<HostTensor> {
         let found = self.arena.find(name).cloned();
         let Some(e) = found.as_ref().filter(|e| !e.frozen) else {
             return Err(Error::NotFound {
@@ -53,32 +87,13 @@ impl Model {
         HostTensor::f32(e.shape.clone(), words.into_iter().map(|w| f32::from_bits(w) * unscale).collect())
     }
 
-    /// What the layer of this full name gives for these rows `[rows, ..]`, as `predict` would run it: with the weights as they are now, in
-    /// one batch. The names are those of [`Model::summary`]; a name that stands for several calls means the last.
-    ///
-    /// The rows are what the model sees: a data set's `scale` is not applied. Fails for a name that is not there, with those that are, and
-    /// for rows that do not fit the model.
-    ///
-    /// ```
-    /// use gradus::prelude::*;
-    /// # use gradus::tensor::HostTensor;
-    /// let net = Sequential::new().add(Linear::new(4)).add(Relu).add(Linear::new(1));
-    /// let mut model = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([3]).device(Device::cpu()))?;
-    /// let x = HostTensor::f32([2, 3], vec![0.1, -0.2, 0.3, 0.4, 0.5, -0.6])?;
-    /// let h = model.activation("1", &x)?;
-    /// assert_eq!(h.shape().dims(), [2, 4]);
-    /// assert!(h.as_f32().unwrap().iter().all(|v| *v >= 0.0));
-    /// # Ok::<(), gradus::Error>(())
-    /// ```
     #[track_caller]
-    pub fn activation(&mut self, name: &str, x: &HostTensor) -> Result<HostTensor> {
+    pub(super) fn activation(&mut self, name: &str, x: &HostTensor) -> Result<HostTensor> {
         let rows = Dataset::unlabelled(x.clone())?.named("batch");
         self.activation_of_rows(name, &rows)
     }
 
-    /// As [`Model::activation`], for every row of a data set, in batches of `batch_size`; what the data set makes of its values (`scale`,
-    /// `flatten`) is applied. The layer must give one row for each row of the batch.
-    pub fn activation_over(&mut self, name: &str, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
+    pub(super) fn activation_over(&mut self, name: &str, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
         super::Fit::new().batch_size(batch_size).check().map_err(in_call("activation_over"))?;
         let (mut reals, mut integers, mut row) = (Vec::new(), Vec::new(), Shape::default());
         let mut left = Some(data.clone());

@@ -7,9 +7,10 @@ use super::pace::Pace;
 use super::parameters::ParameterWords;
 use super::recover::Recovery;
 use super::scaling::Scaler;
+use super::shared::made;
 use super::step::{Built, Face, build, build_with, input_fields};
 use super::weights::files_own;
-use super::{Compile, Device, Fit, History, Trainer};
+use super::{Compile, Device, Fit, History, Model, Trainer};
 use crate::data::{Dataset, Limit};
 use crate::error::{Faults, Result};
 use crate::graph::Field;
@@ -31,13 +32,13 @@ pub trait ModuleExt: Module + Sized {
     /// Makes a model: checks it, draws its initial weights, and puts them on the device.
     #[track_caller]
     fn compile(self, settings: Compile) -> Result<Model> {
-        Model::new(Arc::new(Supervised(Arc::new(self), Some(Location::caller()))), settings)
+        made(Core::new(Arc::new(Supervised(Arc::new(self), Some(Location::caller()))), settings))
     }
 }
 impl<M: Module> ModuleExt for M {}
 
-/// A model on a device: parameters, optimizer state, and the programs made so far.
-pub struct Model {
+/// What a [`Model`] has behind its lock: parameters, optimizer state, and the programs made so far.
+pub(super) struct Core {
     /// Of this process' models, this one.
     pub(super) number: u64,
     pub(super) module: Arc<dyn Describe>,
@@ -74,13 +75,100 @@ pub struct Model {
     pub(super) data_limit: usize,
 }
 
-impl std::fmt::Debug for Model {
+impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Model({} parameters on {})", self.arena.count(), self.device)
     }
 }
 
 impl Model {
+    /// Trains; one line an epoch on stderr unless `verbose(0)`.
+    ///
+    /// Fails on settings, data that does not fit the model, a device that fails, and a loss that is not finite: then the parameters
+    /// are as they were before that step. A device that is lost (a driver's reset, sleep) is opened again and training goes on, to the same
+    /// bits: see [`Fit::snapshot_every`]. Only if it does not come back is that an error, and the next call tries again.
+    ///
+    /// # Ctrl-C
+    ///
+    /// While it runs `fit` listens to Ctrl-C and, on Unix, to SIGTERM. The first ends the run in good order: the steps under way are finished, the checkpoint
+    /// is written if there is one ([`Fit::checkpoint`]), a line on stderr says so, and `fit` returns `Ok` with the epochs so far. **The program goes on**:
+    /// [`History::interrupted`] tells a sweep that this run is not whole. A second Ctrl-C ends the process as ever, and so does the first once `fit` has
+    /// returned. [`Fit::ctrl_c`]`(false)` leaves both signals alone; so does a handler that the program has set before, and a build without the feature `ctrl-c`.
+    ///
+    /// ```no_run
+    /// # use gradus::prelude::*;
+    /// # fn sweep(models: Vec<Model>, data: &Dataset) -> gradus::Result<()> {
+    /// for mut model in models {
+    ///     let history = model.fit(data, Fit::new().epochs(10))?;
+    ///     if history.interrupted() {
+    ///         break;
+    ///     }
+    ///     println!("{:?}", history.best("loss"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fit(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
+        super::fitting::fit(self, data, fit)
+    }
+
+    /// A loop of one's own over the data.
+    ///
+    /// It validates nothing and calls no callbacks: a [`Fit`] that asks for them is an `Err`. [`Trainer::evaluate`] and the [`StepReport`](super::StepReport)s are for that, and a
+    /// [`Fit::checkpoint`] says where to go on from; [`Trainer::checkpoint`] writes it.
+    pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
+        fit.check_for_loop().map_err(in_call("trainer"))?;
+        Trainer::new(self, data, fit).map_err(in_call("trainer"))
+    }
+
+    /// Plans training on this data now, which is otherwise done on first use: memory errors and [`Program::explain`] come from here. All
+    /// memory that training will need is taken now; when it is not there nothing changes, and a smaller batch can be tried.
+    pub fn prepare(&self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
+        self.lock().prepare(data, batch_size)
+    }
+
+    /// As [`Model::prepare`], for `evaluate` on this data.
+    pub fn prepare_evaluation(&self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
+        self.lock().prepare_evaluation(data, batch_size)
+    }
+
+    /// The training step on this data as Graphviz DOT.
+    pub fn to_dot(&self, data: &Dataset, batch_size: usize) -> Result<String> {
+        self.lock().to_dot(data, batch_size)
+    }
+
+    /// Bytes of all its buffers on the device, data sets included.
+    pub fn device_bytes(&self) -> u64 {
+        self.lock().device_bytes()
+    }
+
+    /// What went between host and device since it was opened.
+    pub fn traffic(&self) -> Traffic {
+        self.lock().traffic()
+    }
+
+    /// How many parameters it has, the frozen ones too.
+    pub fn parameter_count(&self) -> usize {
+        self.lock().parameter_count()
+    }
+
+    /// How many of them training leaves as they are.
+    pub fn frozen_count(&self) -> usize {
+        self.lock().frozen_count()
+    }
+
+    /// Programs and distinct pipelines made so far.
+    pub fn program_counts(&self) -> (usize, usize) {
+        self.lock().program_counts()
+    }
+
+    /// The layers with their output shapes and parameters, and whether these are trained (`yes`, `no`, `part`), the input first.
+    pub fn summary(&self) -> String {
+        self.lock().summary()
+    }
+}
+
+impl Core {
     pub(super) fn new(module: Arc<dyn Describe>, settings: Compile) -> Result<Self> {
         settings.check(module.refuses(&settings))?;
         let device = match &settings.device {
@@ -112,7 +200,7 @@ impl Model {
         let data_limit = session.data_limit();
         let scaler = settings.scaling().map(Scaler::new);
         static MADE: AtomicU64 = AtomicU64::new(0);
-        let mut model = Model {
+        let mut model = Core {
             number: MADE.fetch_add(1, Ordering::Relaxed),
             module,
             settings,
@@ -160,53 +248,11 @@ impl Model {
         self.programs.retain(|_, p| p.launches.iter().all(|l| !matches!(l.kernel, Kernel::GemmCoop(_))));
     }
 
-    /// Trains; one line an epoch on stderr unless `verbose(0)`.
-    ///
-    /// Fails on settings, data that does not fit the model, a device that fails, and a loss that is not finite: then the parameters
-    /// are as they were before that step. A device that is lost (a driver's reset, sleep) is opened again and training goes on, to the same
-    /// bits: see [`Fit::snapshot_every`]. Only if it does not come back is that an error, and the next call tries again.
-    ///
-    /// # Ctrl-C
-    ///
-    /// While it runs `fit` listens to Ctrl-C and, on Unix, to SIGTERM. The first ends the run in good order: the steps under way are finished, the checkpoint
-    /// is written if there is one ([`Fit::checkpoint`]), a line on stderr says so, and `fit` returns `Ok` with the epochs so far. **The program goes on**:
-    /// [`History::interrupted`] tells a sweep that this run is not whole. A second Ctrl-C ends the process as ever, and so does the first once `fit` has
-    /// returned. [`Fit::ctrl_c`]`(false)` leaves both signals alone; so does a handler that the program has set before, and a build without the feature `ctrl-c`.
-    ///
-    /// ```no_run
-    /// # use gradus::prelude::*;
-    /// # fn sweep(models: Vec<Model>, data: &Dataset) -> gradus::Result<()> {
-    /// for mut model in models {
-    ///     let history = model.fit(data, Fit::new().epochs(10))?;
-    ///     if history.interrupted() {
-    ///         break;
-    ///     }
-    ///     println!("{:?}", history.best("loss"));
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn fit(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
-        super::fitting::fit(self, data, fit)
-    }
-
-    /// A loop of one's own over the data.
-    ///
-    /// It validates nothing and calls no callbacks: a [`Fit`] that asks for them is an `Err`. [`Trainer::evaluate`] and the [`StepReport`](super::StepReport)s are for that, and a
-    /// [`Fit::checkpoint`] says where to go on from; [`Trainer::checkpoint`] writes it.
-    pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
-        fit.check_for_loop().map_err(in_call("trainer"))?;
-        Trainer::new(self, data, fit).map_err(in_call("trainer"))
-    }
-
-    /// Plans training on this data now, which is otherwise done on first use: memory errors and [`Program::explain`] come from here. All
-    /// memory that training will need is taken now; when it is not there nothing changes, and a smaller batch can be tried.
-    pub fn prepare(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
+    pub(super) fn prepare(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
         self.prepared(data, Purpose::Train, batch_size).map_err(in_call("prepare"))
     }
 
-    /// As [`Model::prepare`], for `evaluate` on this data.
-    pub fn prepare_evaluation(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
+    pub(super) fn prepare_evaluation(&mut self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
         self.prepared(data, Purpose::Evaluate, batch_size).map_err(in_call("prepare_evaluation"))
     }
 
@@ -220,57 +266,35 @@ impl Model {
         self.program(data, purpose, batch)
     }
 
-    /// The training step on this data as Graphviz DOT.
-    pub fn to_dot(&self, data: &Dataset, batch_size: usize) -> Result<String> {
+    pub(super) fn to_dot(&self, data: &Dataset, batch_size: usize) -> Result<String> {
         let built = build(&*self.module, &self.settings, Purpose::Train, batch_size, &self.fields_of(data, Purpose::Train))?;
         Ok(built.step.simplified()?.graph.to_dot())
     }
 
-    /// The settings it was compiled with.
-    pub fn settings(&self) -> &Compile {
-        &self.settings
-    }
-
-    /// The device it lives on.
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// Bytes of all its buffers on the device, data sets included.
-    pub fn device_bytes(&self) -> u64 {
+    pub(super) fn device_bytes(&self) -> u64 {
         self.session.bytes()
     }
 
-    /// What went between host and device since it was opened.
-    pub fn traffic(&self) -> Traffic {
+    pub(super) fn traffic(&self) -> Traffic {
         self.session.traffic()
     }
 
-    /// How many parameters it has, the frozen ones too.
-    pub fn parameter_count(&self) -> usize {
+    pub(super) fn parameter_count(&self) -> usize {
         self.arena.count()
     }
 
-    /// How many of them training leaves as they are.
-    pub fn frozen_count(&self) -> usize {
+    pub(super) fn frozen_count(&self) -> usize {
         self.arena.frozen_count()
     }
 
-    /// The parameters' names, in the order they were made.
-    pub fn parameter_names(&self) -> impl Iterator<Item = &str> {
-        self.arena.entries.iter().map(|e| e.name.as_str())
-    }
-
-    /// Programs and distinct pipelines made so far.
-    pub fn program_counts(&self) -> (usize, usize) {
+    pub(super) fn program_counts(&self) -> (usize, usize) {
         let mut pipelines: Vec<String> = self.programs.values().flat_map(|p| p.pipelines()).collect();
         pipelines.sort();
         pipelines.dedup();
         (self.programs.len(), pipelines.len())
     }
 
-    /// The layers with their output shapes and parameters, and whether these are trained (`yes`, `no`, `part`), the input first.
-    pub fn summary(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let batch = |s: &Shape| {
             let rest: Vec<String> = s.dims().iter().skip(1).map(|d| d.to_string()).collect();
             format!("[batch, {}]", rest.join(", "))

@@ -1,6 +1,6 @@
 //! A model's parameters and buffers from and to the host, whichever arena they lie in.
 
-use super::Model;
+use super::{Core, Model};
 use crate::error::{Error, Result};
 use crate::plan::{Arena, ArenaEntry, BufferEntry, BufferId};
 use crate::tensor::HostTensor;
@@ -43,14 +43,44 @@ impl ParameterWords {
 
 impl Model {
     /// A parameter's values.
-    pub fn parameter(&mut self, name: &str) -> Result<HostTensor> {
+    pub fn parameter(&self, name: &str) -> Result<HostTensor> {
+        self.lock().parameter(name)
+    }
+
+    /// Sets a parameter's values: f32 of its shape. Frozen ones can be set too.
+    pub fn set_parameter(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+        self.core().set_parameter(name, values)
+    }
+
+    /// The values of a buffer: state that is kept from step to step and not trained, as `0.running_mean`.
+    pub fn buffer(&self, name: &str) -> Result<HostTensor> {
+        self.lock().buffer(name)
+    }
+
+    /// Sets the values of a buffer: f32 of its shape.
+    pub fn set_buffer(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+        self.core().set_buffer(name, values)
+    }
+}
+
+impl Core {
+    /// The parameters' names, in the order they were made.
+    pub(super) fn parameter_names(&self) -> impl Iterator<Item = &str> {
+        self.arena.entries.iter().map(|e| e.name.as_str())
+    }
+
+    /// The buffers' names, in the order they were made.
+    pub(super) fn buffer_names(&self) -> impl Iterator<Item = &str> {
+        self.arena.buffers.iter().map(|e| e.name.as_str())
+    }
+
+    pub(super) fn parameter(&mut self, name: &str) -> Result<HostTensor> {
         let e = self.entry(name)?;
         let words = self.read_words(e.buffer(), e.offset, e.shape.size())?;
         HostTensor::f32(e.shape, words.into_iter().map(f32::from_bits).collect())
     }
 
-    /// Sets a parameter's values: f32 of its shape. Frozen ones can be set too.
-    pub fn set_parameter(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+    pub(super) fn set_parameter(&mut self, name: &str, values: &HostTensor) -> Result<()> {
         let e = self.entry(name)?;
         match values.as_f32() {
             Some(v) if *values.shape() == e.shape => {
@@ -78,15 +108,13 @@ impl Model {
         })
     }
 
-    /// The values of a buffer: state that is kept from step to step and not trained, as `0.running_mean`.
-    pub fn buffer(&mut self, name: &str) -> Result<HostTensor> {
+    pub(super) fn buffer(&mut self, name: &str) -> Result<HostTensor> {
         let e = self.buffer_entry(name)?;
         let words = self.read_words(BufferId::Buffers, e.offset, e.shape.size())?;
         HostTensor::f32(e.shape, words.into_iter().map(f32::from_bits).collect())
     }
 
-    /// Sets the values of a buffer: f32 of its shape.
-    pub fn set_buffer(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+    pub(super) fn set_buffer(&mut self, name: &str, values: &HostTensor) -> Result<()> {
         let e = self.buffer_entry(name)?;
         match values.as_f32() {
             Some(v) if *values.shape() == e.shape => {
@@ -100,11 +128,6 @@ impl Model {
                 help: "give f32 values of the buffer's shape".into(),
             }),
         }
-    }
-
-    /// The buffers' names, in the order they were made.
-    pub fn buffer_names(&self) -> impl Iterator<Item = &str> {
-        self.arena.buffers.iter().map(|e| e.name.as_str())
     }
 
     fn buffer_entry(&self, name: &str) -> Result<BufferEntry> {

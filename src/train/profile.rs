@@ -1,9 +1,12 @@
 //! Where the time of a training step goes.
 
+use super::feed::{Feed, Order};
 use super::inputs::in_call;
-use super::{Fit, Model, Trainer};
+use super::rate::Rate;
+use super::windows::Windows;
+use super::{Core, Model};
 use crate::data::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::Access;
 use crate::kernels::words::{PARTIALS, STATE_WORDS};
 use crate::plan::{BufferId, Clock, Handle, Lane, Phase, Program, Purpose, human_bytes, human_count};
@@ -170,12 +173,22 @@ impl Model {
     /// println!("{}", profile.by_share()); // the most expensive first
     /// # Ok::<(), gradus::Error>(())
     /// ```
-    pub fn profile(&mut self, data: &Dataset, batch_size: usize) -> Result<StepProfile> {
-        self.profile_by(data, batch_size, None)
+    pub fn profile(&self, data: &Dataset, batch_size: usize) -> Result<StepProfile> {
+        self.lock().profile(data, batch_size)
     }
 
     /// As [`Model::profile`], by this clock; `None` for the best. Fails if the device does not have it.
-    pub fn profile_by(&mut self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
+    pub fn profile_by(&self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
+        self.lock().profile_by(data, batch_size, clock)
+    }
+}
+
+impl Core {
+    pub(super) fn profile(&mut self, data: &Dataset, batch_size: usize) -> Result<StepProfile> {
+        self.profile_by(data, batch_size, None)
+    }
+
+    pub(super) fn profile_by(&mut self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
         self.healed(|m| m.unrecorded(|m| m.profile_once(data, batch_size, clock)))
     }
 
@@ -199,9 +212,9 @@ impl Model {
     ) -> Result<StepProfile> {
         let batch = program.batch;
         let most = (data.len() / batch).clamp(1, super::pace::STEPS);
-        let (handle, most) = Trainer::new(self, data, Fit::new().batch_size(batch).snapshot_every(0.0))?.ready(most)?;
+        let (handle, most) = self.begun(data, batch, most)?;
         let state = self.session.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
-        let again = |m: &mut Model| -> Result<()> {
+        let again = |m: &mut Core| -> Result<()> {
             let own = saved.iter().filter(|(id, _)| !matches!(id, BufferId::State(_) | BufferId::Rates));
             own.into_iter().try_for_each(|(id, words)| m.session.write(*id, 0, words))?;
             m.session.write(BufferId::State(Lane::Train), 0, &state)
@@ -251,6 +264,22 @@ impl Model {
             submitted: most,
             host_seconds: (self.device.kind() != "cpu").then_some(host),
         })
+    }
+
+    /// The program of a full batch as a loop over the data would run it first, and how many such steps can follow each other.
+    fn begun(&mut self, data: &Dataset, batch: usize, most: usize) -> Result<(Handle, usize)> {
+        self.check_trains()?;
+        while self.session.poll(Lane::Train, true)?.is_some() {}
+        let windows = Windows { rows: data.len(), batch, accumulate: 1 };
+        let (part, rows) = windows.program(0);
+        let program = self.program_part(data, Purpose::Train, part, rows)?;
+        self.set_train_state(0, data.len(), true)?;
+        let handles = self.loop_handles(data, &windows)?;
+        let order = Order { shuffle: true, epoch: self.epochs as u32, row: 0, epochs: 1 };
+        let steps = Feed::start(self, data, &program, rows, order)?.ready(self, 0, most)?;
+        let steps = self.upload_rates(self.updates, steps, Rate::default())?;
+        let none = || Error::NotFound { what: "program".into(), name: "training".into(), at: "the profile".into(), known: vec![] };
+        handles.first().map(|h| (h.1, steps)).ok_or_else(none)
     }
 
     /// Steps in one submit, as training runs them: seconds until all are done, and until the host had submitted them.

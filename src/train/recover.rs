@@ -1,11 +1,11 @@
 //! What outlives a lost device: a copy of the model on the host, and a journal of what was done since. A new device gets the copy and does
 //! the journal's steps again; the same steps on the same bits give the same bits.
 
-use super::Model;
 use super::feed::{Feed, Order};
 use super::pace::{self, Pace};
 use super::rate::Rate;
 use super::windows::Windows;
+use super::{Core, Model};
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_WORDS};
@@ -97,12 +97,22 @@ impl Recovery {
 impl Model {
     /// How often the device was lost and the model made again on a new one.
     pub fn recoveries(&self) -> usize {
-        self.recovery.rebuilt
+        self.lock().recoveries()
     }
 
     /// Copies of the model that were read back, to train on from when the device is lost.
     #[doc(hidden)]
     pub fn snapshots(&self) -> usize {
+        self.lock().snapshots()
+    }
+}
+
+impl Core {
+    pub(super) fn recoveries(&self) -> usize {
+        self.recovery.rebuilt
+    }
+
+    pub(super) fn snapshots(&self) -> usize {
         self.recovery.copies
     }
 

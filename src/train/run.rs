@@ -109,7 +109,7 @@ impl Trainer<'_> {
 
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
-        self.learning_rate.at(self.model.settings.optimizer.schedule(), self.model.updates)
+        self.learning_rate.at(self.model.settings().optimizer.schedule(), self.model.lock().updates)
     }
 
     /// As `set_learning_rate`, of all digits.
@@ -128,7 +128,8 @@ impl Trainer<'_> {
         f.check(factor.is_finite() && factor > 0.0, "factor", factor, "give a finite number above 0");
         f.check(is_rate(min_lr), "min_lr", min_lr, "give a number that f32 holds, 0 or above");
         f.finish()?;
-        self.learning_rate.reduce(factor, min_lr, self.model.settings.optimizer.schedule(), self.model.updates);
+        let updates = self.model.core().updates;
+        self.learning_rate.reduce(factor, min_lr, self.model.settings().optimizer.schedule(), updates);
         Ok(())
     }
 
@@ -140,7 +141,7 @@ impl Trainer<'_> {
     /// Keeps a copy of the weights on the host under a name, in the place of one that is there; it goes into checkpoints. The optimizer's
     /// state is not in it.
     pub fn keep_weights(&mut self, name: &str) -> Result<()> {
-        let copy = self.model.read_arenas(is_weight)?;
+        let copy = self.model.core().read_arenas(is_weight)?;
         self.run.kept.insert(name.into(), copy);
         Ok(())
     }
@@ -156,7 +157,7 @@ impl Trainer<'_> {
                 known: known(),
             });
         };
-        self.model.write_arenas(copy)
+        self.model.core().write_arenas(copy)
     }
 
     /// Whether there is such a copy.

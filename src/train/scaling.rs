@@ -1,6 +1,6 @@
 //! The loss scale as the host knows it: it moves on the device, and log lines tell how.
 
-use super::{Compile, Model};
+use super::{Compile, Core, Model};
 use crate::kernels::Scaling;
 use crate::kernels::words::{STATE_GROWTH, STATE_LOSS_SCALE, STATE_SKIPPED, STATE_WORDS};
 use crate::optim::LossScale;
@@ -35,6 +35,12 @@ impl Compile {
 impl Model {
     /// The loss scale as it stands behind all steps that were reported; `None` where there is none ([`Compile::loss_scale`]).
     pub fn loss_scale(&self) -> Option<LossScaleState> {
+        self.lock().loss_scale()
+    }
+}
+
+impl Core {
+    pub(super) fn loss_scale(&self) -> Option<LossScaleState> {
         self.scaler.map(|s| LossScaleState { scale: s.scale, growth_tracker: s.count, skipped: s.skipped })
     }
 

@@ -152,7 +152,7 @@ impl Flight {
 impl<'a> Trainer<'a> {
     pub(super) fn new(model: &'a mut Model, data: &Dataset, fit: Fit) -> Result<Self> {
         fit.check()?;
-        model.check_trains()?;
+        model.core().check_trains()?;
         let n = data.len();
         let keep = fit.snapshot_every > 0.0;
         let windows = Windows { rows: n, batch: fit.batch_size, accumulate: fit.accumulate };
@@ -174,23 +174,23 @@ impl<'a> Trainer<'a> {
             probe: None,
             stopped: false,
             run: Run::default(),
-            number: model.number,
+            number: model.core().number,
             model,
             fit,
         };
-        run.model.healed(|m| {
+        run.model.core().healed(|m| {
             while m.session.poll(Lane::Train, true)?.is_some() {}
             m.keep_copies(keep)
         })?;
         // what the data and the model make impossible comes before anything is changed
         let (part, rows) = windows.program(0);
-        run.model.program_part(data, Purpose::Train, part, rows)?;
-        match checkpoint::find(run.model, data, &run.fit)? {
+        run.model.core().program_part(data, Purpose::Train, part, rows)?;
+        match checkpoint::find(run.model.core(), data, &run.fit)? {
             Some(found) => run.go_on(found)?,
-            None => run.model.set_train_state(0, n, run.fit.shuffle)?,
+            None => run.model.core().set_train_state(0, n, run.fit.shuffle)?,
         }
         run.attach(windows.first(run.done))?;
-        run.measures = run.model.measures();
+        run.measures = run.model.core().measures();
         Ok(run)
     }
 
@@ -200,7 +200,7 @@ impl<'a> Trainer<'a> {
         let again = self.feed.take().is_some();
         let data = &self.data;
         let look = self.fit.diagnostics.is_some();
-        (self.handles, self.probe, self.most_steps, self.feed) = self.model.healed(|m| {
+        (self.handles, self.probe, self.most_steps, self.feed) = self.model.core().healed(|m| {
             let handles = m.loop_handles(data, &windows)?;
             let (part, rows) = windows.program(0);
             let probe = look.then(|| m.probe_handle(data, part, rows)).transpose()?;
@@ -211,14 +211,14 @@ impl<'a> Trainer<'a> {
             // the state on the device may be another loop's: it is written before the next step
             self.feed.iter_mut().for_each(Feed::forget_turn);
         }
-        self.made = self.model.recoveries();
+        self.made = self.model.core().recoveries();
         Ok(())
     }
 
     /// The order of rows from this batch of the epoch on.
     fn order(&self, batch: usize) -> Order {
         let (shuffle, epochs) = (self.fit.shuffle, (self.fit.epochs - self.epoch).max(1));
-        Order { shuffle, epoch: self.model.epochs as u32, row: batch * self.fit.batch_size, epochs }
+        Order { shuffle, epoch: self.model.lock().epochs as u32, row: batch * self.fit.batch_size, epochs }
     }
 
     /// Steps of an epoch: updates.
@@ -263,7 +263,7 @@ impl<'a> Trainer<'a> {
 
     /// Fails if [`Trainer::model`] was used to put another model in the place of the one in training.
     pub(super) fn same_model(&self) -> Result<()> {
-        if self.model.number == self.number {
+        if self.model.lock().number == self.number {
             return Ok(());
         }
         let (what, at) = ("another model in the place of the one in training", "Trainer::model");
@@ -287,11 +287,11 @@ impl<'a> Trainer<'a> {
             return Ok(None);
         }
         self.same_model()?;
-        self.model.check_trains()?;
+        self.model.core().check_trains()?;
         let steps = k.min(self.steps_per_epoch() - self.done);
         let first = self.windows.first(self.done);
         let want = self.windows.first(self.done + steps) - first;
-        let mut f = Flight::new(want, first, self.model.updates, self.model.batches);
+        let mut f = Flight::new(want, first, self.model.lock().updates, self.model.lock().batches);
         let (mut losses, mut since) = (0, 0);
         let began = Instant::now();
         while f.seen < f.want {
@@ -302,7 +302,7 @@ impl<'a> Trainer<'a> {
                     self.take_back(&mut f);
                     losses = if f.seen > since { 1 } else { losses + 1 };
                     since = f.seen;
-                    let again = if losses > LOSSES { Err(lost) } else { self.model.recover(lost) };
+                    let again = if losses > LOSSES { Err(lost) } else { self.model.core().recover(lost) };
                     again.inspect_err(|_| self.fail())?;
                 }
                 Err(e) => {
@@ -327,17 +327,18 @@ impl<'a> Trainer<'a> {
         self.run.skipped += skipped.len();
         let applied = losses.iter().enumerate().filter(|(i, _)| !skipped.contains(i)).map(|(_, l)| *l);
         let spikes = self.spikes.see(&applied.collect::<Vec<f32>>(), first_update, self.fit.loss_spike);
-        let loss_scale = self.model.scaler.map(|s| s.scale);
+        let loss_scale = self.model.core().scaler.map(|s| s.scale);
         self.done += losses.len();
         let epoch_ended = self.done == self.steps_per_epoch();
         let metrics = mean.evaluation(&self.measures);
+        let updates = self.model.core().updates;
         let report = StepReport {
-            step: self.model.updates,
+            step: updates,
             epoch: self.epoch + 1,
             loss: metrics["loss"] as f32,
             losses,
             grad_norm,
-            learning_rate: self.rate(self.model.updates.saturating_sub(1)),
+            learning_rate: self.rate(updates.saturating_sub(1)),
             metrics,
             rows,
             epoch_ended,
@@ -350,42 +351,32 @@ impl<'a> Trainer<'a> {
         if epoch_ended {
             self.done = 0;
             self.epoch += 1;
-            self.model.epochs += 1;
+            self.model.core().epochs += 1;
             self.run.end_epoch(&self.measures, loss_scale);
         }
         Ok(Some(report))
     }
 
-    /// Uploads the rates of the next steps and gives the program of a full batch: what a profile runs.
-    ///
-    /// Gives how many can follow each other too: at most `steps`, at least one.
-    pub(super) fn ready(&mut self, steps: usize) -> Result<(Handle, usize)> {
-        let steps = self.feed(self.windows.first(self.done), steps)?;
-        let steps = self.model.upload_rates(self.model.updates, steps, self.learning_rate)?;
-        let none = || Error::NotFound { what: "program".into(), name: "training".into(), at: "the trainer".into(), known: vec![] };
-        self.handles.first().map(|h| (h.1, steps)).ok_or_else(none)
-    }
-
     /// How many of the batches from this one of the epoch on have their rows on the device; waits for the first.
     fn feed(&mut self, batch: usize, most: usize) -> Result<usize> {
         let row = batch * self.fit.batch_size;
-        self.feed.as_mut().map_or(Ok(most), |f| f.ready(self.model, row, most))
+        self.feed.as_mut().map_or(Ok(most), |f| f.ready(self.model.core(), row, most))
     }
 
     fn rate(&self, update: u64) -> f64 {
-        self.learning_rate.at(self.model.settings.optimizer.schedule(), update)
+        self.learning_rate.at(self.model.lock().settings.optimizer.schedule(), update)
     }
 
     /// Queues what may be under way, and takes the log of the oldest.
     fn advance(&mut self, f: &mut Flight) -> Result<()> {
-        if self.made != self.model.recoveries() {
+        if self.made != self.model.core().recoveries() {
             self.attach(f.first + f.queued)?;
         }
         // a copy holds no sum of gradients: it is made between updates
-        let due = self.fit.snapshot_every > 0.0 && self.model.copy_due(self.fit.snapshot_every);
+        let due = self.fit.snapshot_every > 0.0 && self.model.core().copy_due(self.fit.snapshot_every);
         let whole = self.windows.begins(f.first + f.queued);
         if due && f.under_way.is_empty() && whole {
-            return self.model.copy();
+            return self.model.core().copy();
         }
         while f.queued < f.want && f.under_way.len() < IN_FLIGHT && f.failed.is_none() {
             let at = f.first + f.queued;
@@ -408,7 +399,7 @@ impl<'a> Trainer<'a> {
         {
             return Err(e);
         }
-        let new = self.model.session.poll(Lane::Train, true)?.unwrap_or_default();
+        let new = self.model.core().session.poll(Lane::Train, true)?.unwrap_or_default();
         self.pace.ended();
         let expected = f.under_way.pop_front().unwrap_or(0);
         let bad = new.iter().find(|l| l.halted).cloned();
@@ -432,7 +423,7 @@ impl<'a> Trainer<'a> {
             return;
         }
         let (mut sum, mut rows) = (0.0, 0);
-        f.open.last().into_iter().for_each(|l| self.model.saw_update(l));
+        f.open.last().into_iter().for_each(|l| self.model.core().saw_update(l));
         for (i, l) in f.open.iter().enumerate() {
             let n = w.rows_of(first + i);
             // under a loss scale training goes on after a loss that is not finite: it would hide all others
@@ -458,13 +449,13 @@ impl<'a> Trainer<'a> {
         let updates = windows.ended(f.first + before, steps) - (f.skipped.len() - skipped);
         let update = f.first_update + (windows.ended(f.first, before) - skipped) as u64;
         let (batch, order) = (f.first_batch + before as u64, Some(self.order(f.first + before)));
-        self.model.recovery.trained(Steps { data, windows, steps, updates, update, batch, rate: self.learning_rate, order });
+        self.model.core().recovery.trained(Steps { data, windows, steps, updates, update, batch, rate: self.learning_rate, order });
     }
 
     /// Batches of updates that were not seen whole are as if they had not been queued.
     fn take_back(&mut self, f: &mut Flight) {
-        self.model.updates = f.first_update + (self.windows.ended(f.first, f.seen) - f.skipped.len()) as u64;
-        self.model.batches = f.first_batch + f.seen as u64;
+        self.model.core().updates = f.first_update + (self.windows.ended(f.first, f.seen) - f.skipped.len()) as u64;
+        self.model.core().batches = f.first_batch + f.seen as u64;
         f.queued = f.seen;
         f.open.clear();
         f.under_way.clear();
@@ -488,16 +479,20 @@ impl<'a> Trainer<'a> {
         }
         let (look, queued) = self.until_look(batch, batches);
         batches = self.feed(batch, queued)?;
-        while self.made != self.model.recoveries() {
+        while self.made != self.model.core().recoveries() {
             // the device was lost and opened again in there: programs and feed were those of the one before
             if !self.windows.begins(batch) {
                 // the sum of gradients went with it: back to the update's first batch
-                return Err(Error::DeviceLost { device: self.model.device.name(), reason: "between two batches of an update".into() });
+                return Err(Error::DeviceLost {
+                    device: self.model.core().device.name(),
+                    reason: "between two batches of an update".into(),
+                });
             }
             self.attach(batch)?;
             batches = self.feed(batch, queued)?;
         }
-        let rated = self.model.upload_rates(self.model.updates, self.windows.touched(batch, batches), self.learning_rate)?;
+        let m = self.model.core();
+        let rated = m.upload_rates(m.updates, self.windows.touched(batch, batches), self.learning_rate)?;
         // an update without a rate is the next call's error: those before it go first, wherever submits are cut
         batches = batches.min(self.windows.first(self.windows.update_of(batch) + rated) - batch);
         let runs = match &self.probe {
@@ -505,12 +500,13 @@ impl<'a> Trainer<'a> {
             _ => self.windows.runs_of(&self.handles, batch, batches),
         };
         let now = Pace::now();
-        self.model.session.submit_runs(&runs, self.model.batches as u32)?;
+        let m = self.model.core();
+        m.session.submit_runs(&runs, m.batches as u32)?;
         self.pace.queued(batches, now);
         self.feed.iter_mut().for_each(|f| f.used(batches));
-        self.model.has_gradients = true;
-        self.model.batches += batches as u64;
-        self.model.updates += self.windows.ended(batch, batches) as u64;
+        self.model.core().has_gradients = true;
+        self.model.core().batches += batches as u64;
+        self.model.core().updates += self.windows.ended(batch, batches) as u64;
         Ok(batches)
     }
 
@@ -525,7 +521,7 @@ impl<'a> Trainer<'a> {
     fn until_look(&self, batch: usize, most: usize) -> (bool, usize) {
         let (Some(d), w) = (&self.fit.diagnostics, self.windows) else { return (false, most) };
         // by the updates tried: how many of those under way are skipped is not known yet
-        let since = (self.model.tried() % d.every as u64) as usize;
+        let since = (self.model.lock().tried() % d.every as u64) as usize;
         if since == 0 && w.begins(batch) && w.program(batch) == w.program(0) {
             return (true, most.min(1));
         }
@@ -546,7 +542,7 @@ impl<'a> Trainer<'a> {
         let mut found = Ok(None);
         for b in begin..=batch {
             let (first, number) = (b * rows, number.wrapping_sub((batch - b) as u32));
-            found = self.model.find_non_finite_at(&self.data, shuffle, first..first + self.windows.rows_of(b), number);
+            found = self.model.core().find_non_finite_at(&self.data, shuffle, first..first + self.windows.rows_of(b), number);
             if !matches!(found, Ok(None)) {
                 break;
             }
@@ -557,9 +553,9 @@ impl<'a> Trainer<'a> {
     /// The device has stopped at a bad step: takes the counters back to it.
     fn halted(&mut self, bad: Option<LogLine>, f: &mut Flight) -> Error {
         self.stopped = true;
-        while let Ok(Some(_)) = self.model.session.poll(Lane::Train, true) {}
+        while let Ok(Some(_)) = self.model.core().session.poll(Lane::Train, true) {}
         self.take_back(f);
-        let (step, epoch) = (self.model.updates + 1, self.epoch as u64 + 1);
-        self.model.halt_error(bad.as_ref(), step, epoch)
+        let (step, epoch) = (self.model.core().updates + 1, self.epoch as u64 + 1);
+        self.model.core().halt_error(bad.as_ref(), step, epoch)
     }
 }

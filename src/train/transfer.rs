@@ -2,7 +2,7 @@
 
 use super::parameters::ParameterWords;
 use super::weights::{bad_file, parse};
-use super::{Load, LoadReport, Model};
+use super::{Core, Load, LoadReport, Model};
 use crate::error::Result;
 use crate::optim::Optimizer;
 use safetensors::tensor::TensorView;
@@ -36,11 +36,51 @@ impl Model {
     #[doc(alias = "requires_grad")]
     #[doc(alias = "trainable")]
     pub fn recompile(&mut self, optimizer: impl Into<Optimizer>) -> Result<()> {
+        let new = self.core().with_optimizer(optimizer.into())?;
+        self.replace(new);
+        Ok(())
+    }
+
+    /// Takes the weights of another model, which may be on another device: parameters and buffers by their full names, under the rules of
+    /// [`Model::load_weights`] and without a file. Strict unless `how` says otherwise; when it fails nothing was changed. PyTorch's
+    /// `load_state_dict(other.state_dict())`.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let net = || Sequential::new().add(Linear::new(8)).add(Relu).add(Linear::new(1));
+    /// let settings = |seed| Compile::new(Adam::default(), Mse::new()).input([4]).seed(seed).device(Device::cpu());
+    /// let (mut student, teacher) = (net().compile(settings(0))?, net().compile(settings(1))?);
+    /// let report = student.copy_weights(&teacher, Load::new().ignore("2.*").allow_missing("2.*"))?;
+    /// assert_eq!(report.loaded, ["0.bias", "0.weight"]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[doc(alias = "load_state_dict")]
+    #[doc(alias = "state_dict")]
+    #[doc(alias = "set_weights")]
+    pub fn copy_weights(&mut self, from: &Model, how: Load) -> Result<LoadReport> {
+        // as a file would hold them, so that the rules are the same
+        let other = Path::new("the other model");
+        let tensors = from.lock().parameter_tensors()?;
+        let mut views = Vec::new();
+        for (name, shape, data, dtype) in &tensors {
+            let v = TensorView::new(*dtype, shape.clone(), data).map_err(|e| bad_file(other, &e.to_string(), name, "report this"))?;
+            views.push((name.clone(), v));
+        }
+        let bytes = safetensors::serialize(views, None).map_err(|e| bad_file(other, &e.to_string(), "its weights", "report this"))?;
+        let (words, report) = self.core().match_weights(other, &parse(other, &bytes)?, &how)?;
+        self.core().write_parameters(&words)?;
+        Ok(report)
+    }
+}
+
+impl Core {
+    /// The same model with another optimizer.
+    fn with_optimizer(&mut self, optimizer: Optimizer) -> Result<Core> {
         self.check_trains()?;
         let mut settings = self.settings.clone();
-        settings.optimizer = optimizer.into();
+        settings.optimizer = optimizer;
         settings.device = Some(self.device.clone());
-        let mut new = Model::new(self.module.clone(), settings)?;
+        let mut new = Core::new(self.module.clone(), settings)?;
         let old = self.read_parameters()?;
         let mut words = ParameterWords::zeros(&new.arena);
         let values = |w: &[u32]| w.iter().map(|w| f32::from_bits(*w)).collect::<Vec<_>>();
@@ -54,38 +94,6 @@ impl Model {
         // what the user said, not what it became: another machine may have another device
         new.settings.device = self.settings.device.clone();
         (new.batches, new.epochs, new.looked) = (self.batches, self.epochs, self.looked);
-        *self = new;
-        Ok(())
-    }
-
-    /// Takes the weights of another model, which may be on another device: parameters and buffers by their full names, under the rules of
-    /// [`Model::load_weights`] and without a file. Strict unless `how` says otherwise; when it fails nothing was changed. PyTorch's
-    /// `load_state_dict(other.state_dict())`.
-    ///
-    /// ```
-    /// use gradus::prelude::*;
-    /// let net = || Sequential::new().add(Linear::new(8)).add(Relu).add(Linear::new(1));
-    /// let settings = |seed| Compile::new(Adam::default(), Mse::new()).input([4]).seed(seed).device(Device::cpu());
-    /// let (mut student, mut teacher) = (net().compile(settings(0))?, net().compile(settings(1))?);
-    /// let report = student.copy_weights(&mut teacher, Load::new().ignore("2.*").allow_missing("2.*"))?;
-    /// assert_eq!(report.loaded, ["0.bias", "0.weight"]);
-    /// # Ok::<(), gradus::Error>(())
-    /// ```
-    #[doc(alias = "load_state_dict")]
-    #[doc(alias = "state_dict")]
-    #[doc(alias = "set_weights")]
-    pub fn copy_weights(&mut self, from: &mut Model, how: Load) -> Result<LoadReport> {
-        // as a file would hold them, so that the rules are the same
-        let other = Path::new("the other model");
-        let tensors = from.parameter_tensors()?;
-        let mut views = Vec::new();
-        for (name, shape, data, dtype) in &tensors {
-            let v = TensorView::new(*dtype, shape.clone(), data).map_err(|e| bad_file(other, &e.to_string(), name, "report this"))?;
-            views.push((name.clone(), v));
-        }
-        let bytes = safetensors::serialize(views, None).map_err(|e| bad_file(other, &e.to_string(), "its weights", "report this"))?;
-        let (words, report) = self.match_weights(other, &parse(other, &bytes)?, &how)?;
-        self.write_parameters(&words)?;
-        Ok(report)
+        Ok(new)
     }
 }

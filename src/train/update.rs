@@ -1,6 +1,6 @@
 //! What stands around the optimizer: clipping, and an average of the weights.
 
-use super::{Compile, Model};
+use super::{Compile, Core, Model};
 use crate::error::{Error, Faults, Result};
 use crate::plan::{BufferId, LogLine, Rule};
 use crate::tensor::HostTensor;
@@ -67,6 +67,40 @@ impl Compile {
 }
 
 impl Model {
+    /// Exchanges the weights and their average ([`Compile::ema`]): `evaluate`, `predict` and `save_weights` use the average then. Called again
+    /// it puts the weights back. In between, training is an `Err`; [`Model::save`] keeps both and which of them is where.
+    ///
+    /// Fails without an average, and as the device does.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// # use gradus::tensor::HostTensor;
+    /// # let data = Dataset::new(HostTensor::f32([8, 2], vec![0.5; 16])?, HostTensor::f32([8, 1], vec![1.0; 8])?)?;
+    /// let net = Sequential::new().add(Linear::new(1));
+    /// let mut model = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([2]).ema(0.9).device(Device::cpu()))?;
+    /// model.fit(&data, Fit::new().epochs(3).verbose(0))?;
+    /// model.swap_ema()?;
+    /// let smooth = model.evaluate(&data, 8)?;
+    /// model.swap_ema()?;
+    /// # assert!(smooth["loss"] > model.evaluate(&data, 8)?["loss"]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn swap_ema(&mut self) -> Result<()> {
+        self.core().swap_ema()
+    }
+
+    /// Whether the average of the weights stands in their place.
+    pub fn ema_is_swapped(&self) -> bool {
+        self.lock().ema_is_swapped()
+    }
+
+    /// The average of a parameter's values ([`Compile::ema`]); a frozen one's values. Fails without an average and for unknown names.
+    pub fn ema_parameter(&self, name: &str) -> Result<HostTensor> {
+        self.lock().ema_parameter(name)
+    }
+}
+
+impl Core {
     /// Which rates each part of the arena reads, behind the rates on the device.
     pub(super) fn write_rate_table(&mut self) -> Result<()> {
         let table = self.rule.table(&self.arena, |name| self.settings.optimizer.rate_group(name));
@@ -96,25 +130,7 @@ impl Model {
         self.rule.average.then(|| BufferId::Moment(self.rule.own_moments()))
     }
 
-    /// Exchanges the weights and their average ([`Compile::ema`]): `evaluate`, `predict` and `save_weights` use the average then. Called again
-    /// it puts the weights back. In between, training is an `Err`; [`Model::save`] keeps both and which of them is where.
-    ///
-    /// Fails without an average, and as the device does.
-    ///
-    /// ```
-    /// use gradus::prelude::*;
-    /// # use gradus::tensor::HostTensor;
-    /// # let data = Dataset::new(HostTensor::f32([8, 2], vec![0.5; 16])?, HostTensor::f32([8, 1], vec![1.0; 8])?)?;
-    /// let net = Sequential::new().add(Linear::new(1));
-    /// let mut model = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([2]).ema(0.9).device(Device::cpu()))?;
-    /// model.fit(&data, Fit::new().epochs(3).verbose(0))?;
-    /// model.swap_ema()?;
-    /// let smooth = model.evaluate(&data, 8)?;
-    /// model.swap_ema()?;
-    /// # assert!(smooth["loss"] > model.evaluate(&data, 8)?["loss"]);
-    /// # Ok::<(), gradus::Error>(())
-    /// ```
-    pub fn swap_ema(&mut self) -> Result<()> {
+    pub(super) fn swap_ema(&mut self) -> Result<()> {
         let average = self.average_or_none("Model::swap_ema")?;
         let weights = self.read_words(BufferId::Parameters, 0, self.arena.size)?;
         let other = self.read_words(average, 0, self.arena.size)?;
@@ -124,13 +140,11 @@ impl Model {
         Ok(())
     }
 
-    /// Whether the average of the weights stands in their place.
-    pub fn ema_is_swapped(&self) -> bool {
+    pub(super) fn ema_is_swapped(&self) -> bool {
         self.swapped
     }
 
-    /// The average of a parameter's values ([`Compile::ema`]); a frozen one's values. Fails without an average and for unknown names.
-    pub fn ema_parameter(&mut self, name: &str) -> Result<HostTensor> {
+    pub(super) fn ema_parameter(&mut self, name: &str) -> Result<HostTensor> {
         let average = self.average_or_none("Model::ema_parameter")?;
         let e = self.entry(name)?;
         let from = if e.frozen || self.swapped { e.buffer() } else { average };

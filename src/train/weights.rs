@@ -1,8 +1,9 @@
 use super::general::{Describe, Supervised};
 use super::parameters::ParameterWords;
 use super::scaling::SavedScale;
+use super::shared::made;
 use super::step::{build, input_fields};
-use super::{Compile, Device, Model, sum};
+use super::{Compile, Core, Device, Model, sum};
 use crate::error::{Error, Result, WrongShape};
 use crate::glob::covers;
 use crate::nn::{BufferSpec, Layer, Module};
@@ -104,15 +105,46 @@ struct Meta {
 impl Model {
     /// Writes the weights as safetensors, under the names that `torch.nn.Sequential` would give, with a sum in the metadata. Replaces the file
     /// at once or not at all; a link is followed, and the file keeps its mode.
-    pub fn save_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        let tensors = self.parameter_tensors()?;
-        write_file(path.as_ref(), &tensors, None)
+    pub fn save_weights(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.lock().save_weights(path)
     }
 
     /// Reads weights. When it fails nothing was changed.
     ///
     /// Fails on a file of gradus that is not as it was written. Takes f32, f16, bf16 and f64 tensors. A PyTorch `.pt` must be converted first; the error has the line of Python that does it.
     pub fn load_weights(&mut self, path: impl AsRef<Path>, how: Load) -> Result<LoadReport> {
+        self.core().load_weights(path, how)
+    }
+
+    /// Writes the whole model: settings, weights, optimizer state. [`Model::load`] reads it in another process.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.lock().save(path)
+    }
+
+    /// Reads a model that [`Model::save`] wrote, onto [`Device::best`]. Works for models of gradus' own layers; one with layers of
+    /// the user's needs [`Model::load_with`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+        Self::load_on(path, Device::best()?)
+    }
+
+    /// As [`Model::load`], onto this device.
+    pub fn load_on(path: impl AsRef<Path>, device: Device) -> Result<Model> {
+        made(Core::read(path.as_ref(), None, device))
+    }
+
+    /// As [`Model::load_on`], with the module given again.
+    pub fn load_with(module: impl Module, path: impl AsRef<Path>, device: Device) -> Result<Model> {
+        made(Core::read(path.as_ref(), Some(Arc::new(Supervised(Arc::new(module), None))), device))
+    }
+}
+
+impl Core {
+    pub(super) fn save_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let tensors = self.parameter_tensors()?;
+        write_file(path.as_ref(), &tensors, None)
+    }
+
+    pub(super) fn load_weights(&mut self, path: impl AsRef<Path>, how: Load) -> Result<LoadReport> {
         let path = path.as_ref();
         let bytes = super::file::read(path)?;
         let file = parse(path, &bytes)?;
@@ -122,8 +154,7 @@ impl Model {
         Ok(report)
     }
 
-    /// Writes the whole model: settings, weights, optimizer state. [`Model::load`] reads it in another process.
-    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
+    pub(super) fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let mut tensors = self.parameter_tensors()?;
         for m in 0..self.rule.moments {
             tensors.extend(self.moment_tensors(m)?);
@@ -143,23 +174,7 @@ impl Model {
         write_file(path.as_ref(), &tensors, Some(meta))
     }
 
-    /// Reads a model that [`Model::save`] wrote, onto [`Device::best`]. Works for models of gradus' own layers; one with layers of
-    /// the user's needs [`Model::load_with`].
-    pub fn load(path: impl AsRef<Path>) -> Result<Model> {
-        Self::load_on(path, Device::best()?)
-    }
-
-    /// As [`Model::load`], onto this device.
-    pub fn load_on(path: impl AsRef<Path>, device: Device) -> Result<Model> {
-        Self::read(path.as_ref(), None, device)
-    }
-
-    /// As [`Model::load_on`], with the module given again.
-    pub fn load_with(module: impl Module, path: impl AsRef<Path>, device: Device) -> Result<Model> {
-        Self::read(path.as_ref(), Some(Arc::new(Supervised(Arc::new(module), None))), device)
-    }
-
-    pub(super) fn read(path: &Path, module: Option<Arc<dyn Describe>>, device: Device) -> Result<Model> {
+    pub(super) fn read(path: &Path, module: Option<Arc<dyn Describe>>, device: Device) -> Result<Core> {
         let bytes = super::file::read(path)?;
         let file = parse(path, &bytes)?;
         let text = SafeTensors::read_metadata(&bytes).ok().and_then(|(_, m)| m.metadata().as_ref()?.get(META).cloned());
@@ -194,7 +209,7 @@ impl Model {
         let settings = meta.compile.device(device);
         // before memory is taken for what the settings merely say
         check_shapes(path, &file, &*module, &settings)?;
-        let mut model = Model::new(module, settings)?;
+        let mut model = Core::new(module, settings)?;
         let how = Self::NOT_WEIGHTS.into_iter().fold(Load::new(), Load::ignore);
         let (words, _) = model.match_weights(path, &file, &how)?;
         model.write_parameters(&words)?;

@@ -1,6 +1,6 @@
 //! How the batches of an epoch become updates: one each, or several whose gradients are accumulated.
 
-use super::Model;
+use super::Core;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::plan::{Handle, Part};
@@ -109,7 +109,7 @@ impl Windows {
     }
 }
 
-impl Model {
+impl Core {
     /// The programs of a loop over this data, made ready.
     pub(super) fn loop_handles(&mut self, data: &Dataset, windows: &Windows) -> Result<Vec<((Part, usize), Handle)>> {
         let mut programs = windows.programs();

@@ -1,6 +1,6 @@
 //! The f16 copies of the parameters, which products read in mixed precision: the host writes them with whatever else sets a parameter.
 
-use super::{Compile, Device, Model};
+use super::{Compile, Core, Device};
 use crate::error::{Error, Result};
 use crate::plan::{Arena, BufferId};
 use half::slice::HalfFloatSliceExt;
@@ -31,7 +31,7 @@ pub(super) fn working_of(arena: &Arena, buffer: BufferId) -> Option<usize> {
     (arena.working > 0).then_some(first)
 }
 
-impl Model {
+impl Core {
     /// Words of an arena, and of the copies of those that are parameters. They begin where a tensor does.
     pub(super) fn write_both(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
         self.session.write(buffer, offset, words)?;

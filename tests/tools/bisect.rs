@@ -58,7 +58,7 @@ fn bisection_names_each_planted_kernel() {
     let data = bytes(9);
     for device in SUITE.devices() {
         let settings = Compile::new(Adam::new(1e-2), CrossEntropy::new()).input([6]).metric(Accuracy::new());
-        let mut model = gated().compile(settings.device(device.clone()).seed(1)).unwrap();
+        let model = gated().compile(settings.device(device.clone()).seed(1)).unwrap();
         let mut kinds = std::collections::BTreeSet::new();
         for (purpose, program) in
             [(Purpose::Train, model.prepare(&data, 9).unwrap()), (Purpose::Evaluate, model.prepare_evaluation(&data, 9).unwrap())]
@@ -90,7 +90,7 @@ fn bisection_names_the_layer_and_both_of_two() {
     let data = bytes(7);
     for device in SUITE.devices() {
         let settings = Compile::new(Adam::new(1e-2), CrossEntropy::new()).input([6]).device(device.clone());
-        let mut model = gated().compile(settings).unwrap();
+        let model = gated().compile(settings).unwrap();
         let program = model.prepare(&data, 7).unwrap();
         let at =
             |name: &str, label: &str| program.launches.iter().position(|l| l.kernel.name() == name && l.label.contains(label)).unwrap();
@@ -136,17 +136,17 @@ fn bisection_finds_no_difference_in_healthy_models() {
             assert_eq!(bits(&mut residual), before);
             residual.fit(&points(40), Fit::new().epochs(20).verbose(0)).unwrap();
         }
-        let mut scaled = self::gated().compile(settings().input([6]).loss_scale(gradus::optim::LossScale::dynamic())).unwrap();
+        let scaled = self::gated().compile(settings().input([6]).loss_scale(gradus::optim::LossScale::dynamic())).unwrap();
         healthy(scaled.bisect(&bytes(40).one_hot(3), 33).unwrap());
         let y = HostTensor::f32([40], (0..40).map(|i| i as f32).collect()).unwrap();
         let real = Dataset::new(points(40).features().unwrap().clone(), y).unwrap();
         let net = Sequential::new().add(Linear::new(9)).add(Tanh).add(Linear::new(1));
-        let mut line = net.compile(Compile::new(Sgd::new(0.01), Mse::new()).input([6]).device(device.clone())).unwrap();
+        let line = net.compile(Compile::new(Sgd::new(0.01), Mse::new()).input([6]).device(device.clone())).unwrap();
         healthy(line.bisect(&real, 40).unwrap());
         let words = HostTensor::u8([40, 3], (0..120u32).map(|i| (i * 7 % 11) as u8).collect()).unwrap();
         let words = Dataset::new(words, points(40).labels().unwrap().clone()).unwrap().integers();
         let net = Sequential::new().add(Embedding::new(11, 4)).add(Flatten).add(Linear::new(2));
-        let mut table = net.compile(settings().input([3]).input_dtype(DType::U32)).unwrap();
+        let table = net.compile(settings().input([3]).input_dtype(DType::U32)).unwrap();
         healthy(table.bisect(&words, 33).unwrap());
         println!("{device}: at most {worst:.3} of the tolerance");
         SUITE.ran(1);
@@ -191,7 +191,7 @@ fn bisection_names_a_users_own_wrong_kernel() {
                 s.at("fc2").call(&Linear::new(2), &h)
             });
             let settings = Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([6]).device(device.clone());
-            let mut model = net.compile(settings).unwrap();
+            let model = net.compile(settings).unwrap();
             let found = model.bisect(&points(16), 16).unwrap();
             // wrong in training and in evaluation
             let named: Vec<_> = found.wrong.iter().map(|w| (w.layer.as_str(), w.nodes[0].1.as_str())).collect();
@@ -216,7 +216,7 @@ fn an_error_that_does_not_show_at_the_end_is_found() {
             s.at("head").call(&Linear::new(2), &x)
         });
         let optimizer = Sgd::new(0.1).group("gate", gradus::optim::Group::new().frozen());
-        let mut model = net.compile(Compile::new(optimizer, CrossEntropy::new()).input([6]).device(device.clone())).unwrap();
+        let model = net.compile(Compile::new(optimizer, CrossEntropy::new()).input([6]).device(device.clone())).unwrap();
         // in evaluation, where another value takes the place of what is wrong
         let program = model.prepare_evaluation(&data, 9).unwrap();
         let at = program.launches.iter().position(|l| l.kernel.name() == "gemm_nt" && l.label.contains("fc1")).unwrap();

@@ -96,7 +96,7 @@ fn activations_are_what_the_reference_gives_at_that_layer() {
         let words = HostTensor::u32([4, 2], vec![3, 1, 0, 2, 2, 2, 1, 0]).unwrap();
         let net = Sequential::new().add(Embedding::new(4, 3)).add(Flatten);
         let lookup = Compile::new(Sgd::new(0.1), Mse::new()).input([2]).input_dtype(DType::U32).device(device.clone());
-        let mut table = net.compile(lookup).unwrap();
+        let table = net.compile(lookup).unwrap();
         let rows = table.parameter("0.weight").unwrap();
         let found = table.activation("0", &words).unwrap();
         assert_eq!(found.shape().dims(), [4, 2, 3]);
@@ -106,7 +106,7 @@ fn activations_are_what_the_reference_gives_at_that_layer() {
         let e = model.activation("head", &HostTensor::f32([2, 5], vec![0.0; 10]).unwrap()).unwrap_err();
         assert!(e.code() == "shape-mismatch" && e.to_string().contains("[5]"), "{e}");
 
-        let mut bare = module(|s, x| (x * s.param("w", [1], Init::Ones)).sum_axes(&[1])).compile(settings()).unwrap();
+        let bare = module(|s, x| (x * s.param("w", [1], Init::Ones)).sum_axes(&[1])).compile(settings()).unwrap();
         assert_eq!(bare.activation("output", &x).unwrap().shape().dims(), [37]);
         SUITE.ran(1);
     }

@@ -63,7 +63,7 @@ fn a_profile_times_every_launch_and_changes_nothing() {
 
 #[test]
 fn a_clock_that_a_device_has_not_is_an_error() {
-    let mut m = classifier(&Device::cpu());
+    let m = classifier(&Device::cpu());
     let e = m.profile_by(&points(8), 8, Some(Clock::InsidePass)).unwrap_err();
     assert!(e.code() == "unsupported" && e.to_string().contains("Clock::Host"), "{e}");
     SUITE.ran(1);

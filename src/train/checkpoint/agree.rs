@@ -2,7 +2,7 @@
 
 use super::super::step::{build, input_fields};
 use super::super::sum::of_words;
-use super::super::{Fit, Model};
+use super::super::{Core, Fit};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::graph::Field;
@@ -27,7 +27,7 @@ pub(super) struct Agreement {
 const AS_IT_WAS: &str = "give it as it was, or start anew with `Resume::Never`";
 
 impl Agreement {
-    pub fn of(model: &Model, data: &Dataset, fit: &Fit) -> Result<Self> {
+    pub fn of(model: &Core, data: &Dataset, fit: &Fit) -> Result<Self> {
         let c = &model.settings;
         let optimizer = serde_json::to_value(&c.optimizer).unwrap_or_default();
         let fields: Vec<String> = model.fields_of(data, Purpose::Train).iter().map(field).collect();
@@ -93,7 +93,7 @@ pub(in super::super) struct Circumstances {
 }
 
 impl Circumstances {
-    pub fn of(model: &Model, data: &Dataset) -> Self {
+    pub fn of(model: &Core, data: &Dataset) -> Self {
         let mixed = model.settings.precision.is_mixed();
         Circumstances {
             machine: model.device.machine(),
@@ -129,7 +129,7 @@ fn field(f: &Field) -> String {
 }
 
 /// A hash of what the model computes. Without the lines of the user's source: a comment above it changes nothing.
-fn structure(model: &Model) -> Result<String> {
+fn structure(model: &Core) -> Result<String> {
     let built = build(&*model.module, &model.settings, Purpose::Predict, 2, &input_fields(&model.settings))?;
     let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a
     let mut add = |text: String| text.bytes().for_each(|b| hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));

@@ -3,7 +3,7 @@ use super::super::file::try_read;
 use super::super::scaling::Scaler;
 use super::super::weights::{FORMAT, META, bad_file, check_format, parse};
 use super::super::windows::Windows;
-use super::super::{Fit, Model, Resume, Trainer, sum};
+use super::super::{Core, Fit, Resume, Trainer, sum};
 use super::agree::{Agreement, Circumstances};
 use super::saved::{Read, Saved};
 use super::tensors::{Arenas, arenas, damaged, is_weight};
@@ -30,7 +30,7 @@ pub(in super::super) struct Found {
 }
 
 /// The checkpoint that these settings go on from, if they do.
-pub(in super::super) fn find(model: &Model, data: &Dataset, fit: &Fit) -> Result<Option<Found>> {
+pub(in super::super) fn find(model: &Core, data: &Dataset, fit: &Fit) -> Result<Option<Found>> {
     let Some(c) = fit.checkpoint.as_ref().filter(|_| fit.resume != Resume::Never) else { return Ok(None) };
     disk::remove_leftovers(&c.path);
     let bytes = match try_read(&c.path) {
@@ -40,7 +40,7 @@ pub(in super::super) fn find(model: &Model, data: &Dataset, fit: &Fit) -> Result
     read(model, data, fit, &c.path, &bytes).map(Some)
 }
 
-fn read(model: &Model, data: &Dataset, fit: &Fit, path: &Path, bytes: &[u8]) -> Result<Found> {
+fn read(model: &Core, data: &Dataset, fit: &Fit, path: &Path, bytes: &[u8]) -> Result<Found> {
     let file = parse(path, bytes)?;
     let text = SafeTensors::read_metadata(bytes).ok().and_then(|(_, m)| m.metadata().as_ref()?.get(META).cloned());
     let no_run = || {
@@ -97,7 +97,7 @@ impl Trainer<'_> {
     pub(in super::super) fn go_on(&mut self, found: Found) -> Result<()> {
         let Found { saved, updates, batches, epochs, mut arenas, kept } = found;
         let held = arenas.remove(&BufferId::State(Lane::Train)).unwrap_or_default();
-        let m = &mut *self.model;
+        let m = self.model.core();
         if self.fit.callbacks.iter().any(|c| matches!(c, CallbackKind::Custom(_))) {
             // one's own callback may refuse what it is given
             let counters = (m.updates, m.batches, m.epochs, m.looked);
@@ -110,11 +110,11 @@ impl Trainer<'_> {
         (run.sums, run.rows, run.seconds, run.history, run.kept) = (saved.sums, saved.rows, saved.seconds, saved.history, kept);
         (run.callbacks, run.resumed, run.skipped) = (saved.callbacks, true, saved.skipped);
         tracing::info!(epoch = self.epoch, step = self.done, updates, "going on from a checkpoint");
-        if let Some(s) = &mut self.model.scaler {
+        if let Some(s) = &mut self.model.core().scaler {
             s.read(&held);
         }
-        let now = self.model.train_state(self.windows.first(self.done) * self.fit.batch_size, self.rows, self.fit.shuffle);
-        self.model.write_words(BufferId::State(Lane::Train), 0, &state_after(&held, &now))
+        let now = self.model.core().train_state(self.windows.first(self.done) * self.fit.batch_size, self.rows, self.fit.shuffle);
+        self.model.core().write_words(BufferId::State(Lane::Train), 0, &state_after(&held, &now))
     }
 }
 
@@ -131,7 +131,7 @@ impl Trainer<'_> {
     /// Gives the model back what it was before it went on, if that is known.
     pub(in super::super) fn take_back_resume(&mut self) -> Result<()> {
         let Some(before) = self.run.before.take() else { return Ok(()) };
-        let m = &mut *self.model;
+        let m = self.model.core();
         (m.updates, m.batches, m.epochs, m.looked) = before.counters;
         m.scaler = before.scaler;
         m.write_arenas(&before.arenas)

@@ -1,6 +1,6 @@
 //! What lies in the arenas, as named tensors and back.
 
-use super::super::Model;
+use super::super::Core;
 use super::super::file::Words;
 use crate::error::{Error, Result};
 use crate::plan::{BufferEntry, BufferId};
@@ -32,7 +32,7 @@ pub(in super::super) fn is_weight(id: BufferId) -> bool {
     !matches!(id, BufferId::Moment(_) | BufferId::State(_))
 }
 
-impl Model {
+impl Core {
     /// The tensors of all that outlives a step. An arena that is laid out as the parameters are is named by them; of any other this knows no
     /// more than its words.
     pub(super) fn parts(&self) -> Vec<Part> {

@@ -1,6 +1,6 @@
 use super::super::file::{Words, replace};
 use super::super::weights::FORMAT;
-use super::super::{Model, Trainer, sum};
+use super::super::{Core, Trainer, sum};
 use super::agree::{Agreement, Circumstances};
 use super::saved::{Saved, Written};
 use super::tensors::{Arenas, damaged, views};
@@ -51,7 +51,7 @@ impl Trainer<'_> {
             });
         }
         self.same_model()?;
-        let (model, data) = (&mut *self.model, &self.data);
+        let (model, data) = (self.model.core(), &self.data);
         let circumstances = self.run.circumstances.get_or_insert_with(|| Circumstances::of(model, data)).clone();
         let arenas = model.read_arenas(|_| true)?;
         model.check_finite(&arenas, path)?;
@@ -99,7 +99,7 @@ fn write(path: &Path, tensors: Vec<(String, Words<'_>)>, meta: String) -> Result
     replace(path, &bytes)
 }
 
-impl Model {
+impl Core {
     /// Fails where a parameter that trains is not finite: going on from such a file would fail at once, and for ever, and the good one
     /// that it replaces would be gone. What is frozen or not trained may hold infinities, as masks do.
     fn check_finite(&self, arenas: &Arenas, path: &Path) -> Result<()> {
