@@ -264,7 +264,7 @@ pub(super) fn likelihood(op: &str, x: &Var, labels: &Var, smoothing: f64, classe
             return fault(x, op, problem, "give one weight for each class");
         }
         let w = x.builder().table(classes);
-        total = (labels.dtype() != DType::F32).then(|| (&t * &w).sum());
+        total = (labels.dtype() != DType::F32).then(|| x.builder().weighed_by((&t * &w).sum()));
         goal = goal * w;
     }
     let parts = weighed(&-(goal * x).sum_axes(&[1]), weight);

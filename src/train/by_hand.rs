@@ -3,6 +3,7 @@
 use super::evaluate::{Mean, first};
 use super::feed::Place;
 use super::rate::Rate;
+use super::spikes::Start;
 use super::{Evaluation, Model, StepReport};
 use crate::data::Dataset;
 use crate::error::Result;
@@ -130,6 +131,9 @@ impl Model {
         self.has_gradients = true;
         self.updates += 1;
         self.saw_update(&line);
+        if !line.skipped {
+            Start::default().see(self.updates, line.loss, line.grad_norm);
+        }
         self.batches += 1;
         let metrics = self.one_line(&line, n);
         Ok(StepReport {
