@@ -1,7 +1,8 @@
-// accumulate: a batch's gradient times its rows, added to those of the update's other batches. Generated: WG, V = vec4<f32>, put(i, g).
+// accumulate: a batch's gradient times its rows or its weight, added to those of the update's other batches. Generated: WG, V = vec4<f32>,
+// weight(), put(i, g).
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = id.y * dim(2u) + id.x;
     if (i >= dim(0u) || state_word(STATE_HALT) != 0u) { return; }
-    put(i, gradients[i] * V(bitcast<f32>(dim(1u))));
+    put(i, gradients[i] * V(weight()));
 }

@@ -1,7 +1,7 @@
 // tick: the end of a step. Writes the step's line of the log, moves the counters, the cursor and the loss scale. A loss (or norm) that is
 // not finite halts; where the loss is scaled it skips the update, and halts where no scale has cured it. One workgroup. Generated: GROUP,
 // HAS_LOSS, TRAIN, UPDATES, NORM_HALTS, SCALES, DYNAMIC, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at) for metrics of one word,
-// log_long(at, lane) for the others, meet(), least(), most(), growth(), backoff(), interval().
+// log_long(at, lane) for the others, summed(), meet(), least(), most(), growth(), backoff(), interval().
 
 // Whether another skipped update is one too many: the scale has fallen as far as it goes, or a fixed one has skipped many in a row.
 fn hopeless() -> bool {
@@ -68,7 +68,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     if (UPDATES && !skip) { state[STATE_UPDATE] = state[STATE_UPDATE] + 1u; }
     if (TRAIN) {
         state[STATE_MICRO] = select(state[STATE_MICRO] + 1u, 0u, UPDATES);
-        state[STATE_SUMMED] = select(state[STATE_SUMMED] + dim(0u), 0u, UPDATES);
+        state[STATE_SUMMED] = select(summed(), 0u, UPDATES);
     }
     if (SCALES) {
         state[STATE_SKIP] = select(SKIP_NONE, select(SKIP_PENDING, SKIP_DONE, UPDATES), skip);

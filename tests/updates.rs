@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::sync::Arc;
 
-static SUITE: Suite = Suite::new("updates", 20);
+static SUITE: Suite = Suite::new("updates", 22);
 
 fn noise(n: usize, seed: u32) -> Vec<f32> {
     let mut x = seed.wrapping_mul(747_796_405).wrapping_add(12345);
@@ -81,6 +81,77 @@ fn accumulation_is_the_large_batch() {
                 assert!(whole.1 == small.1, "{what}: calls cut the run");
                 let losses = |r: &[gradus::train::StepReport]| r.iter().flat_map(|r| r.losses.clone()).collect::<Vec<_>>();
                 assert_eq!(losses(&whole.0), losses(&small.0), "{what}");
+            }
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// Where a loss is a mean over weights and not over rows, so is that of an update's batches.
+#[test]
+fn accumulation_weighs_by_what_was_counted() {
+    let classes = |rows: usize| {
+        let x = noise(16 * rows, 3);
+        let y: Vec<u32> = x.chunks(16).map(|r| if r[0] > 0.4 { 0 } else { 1 + u32::from(r[1] > 0.0) }).collect();
+        let weight: Vec<f32> = noise(rows, 9).iter().map(|w| w + 1.0).collect();
+        // some batches of 8 hold nothing that counts
+        let mask = (0..rows).map(|i| if (i / 8) % 3 == 1 || i % 5 == 0 { 0.0 } else { 1.0 }).collect();
+        let of = |v: Vec<f32>| HostTensor::f32([rows], v).unwrap();
+        [("x", HostTensor::f32([rows, 16], x).unwrap()), ("y", HostTensor::u32([rows], y).unwrap()), ("weight", of(weight)), ("mask", of(mask))]
+    };
+    let scores = || Sequential::new().add(Linear::new(24)).add(Tanh).add(Linear::new(3));
+    for device in SUITE.devices() {
+        let c = |o: Sgd| Compile::new(o, CrossEntropy::new().class_weights([0.2, 1.0, 7.0])).metric(Accuracy::new()).input([16]).seed(4);
+        let masked = || {
+            let net = gradus::train::step(|s, b| {
+                let y = s.at("fc").call(&Linear::new(1), &b["x"]);
+                let counted = b["mask"].sum();
+                let errors = (y.reshape([y.shape().dims()[0]]) - b["weight"].clone()).square() * &b["mask"];
+                gradus::train::StepOut::new(errors.sum() / counted.maximum(&counted.number(1.0))).weight(&counted).output("y", &y)
+            });
+            net.compile(Compile::step(Sgd::new(0.05)).input([16]).seed(4).device(device.clone())).unwrap()
+        };
+        let sgd = || Sgd::new(0.1).momentum(0.9);
+        // class weights; with sample weights; sample weights alone; a mask in a step of one's own; many metrics, which share a buffer
+        for (kind, rows) in [(0, 96), (1, 100), (2, 96), (3, 100), (4, 97)] {
+            let all = classes(rows);
+            let pick = |names: &[&str]| {
+                Dataset::from_fields(all.iter().filter(|f| names.contains(&f.0)).map(|f| (f.0, f.1.clone())).collect::<Vec<_>>()).unwrap()
+            };
+            let (data, plain) = (pick(&["x", "y", "weight"]), pick(&["x", "y"]));
+            let train = |batch: usize, n: usize, clip: Option<f64>| {
+                let compiled = |mut c: Compile| {
+                    c.clip_norm = clip;
+                    scores().compile(c.device(device.clone())).unwrap()
+                };
+                let (mut model, data) = match kind {
+                    0 => (compiled(c(sgd())), &plain),
+                    1 => (compiled(c(sgd())), &data),
+                    2 => (compiled(Compile::new(sgd(), CrossEntropy::new()).input([16]).seed(4)), &data),
+                    3 => (masked(), &pick(&["x", "weight", "mask"])),
+                    _ => {
+                        let top = |k| gradus::nn::TopKAccuracy::new(k);
+                        let c = c(sgd()).metric(top(1)).metric(top(2)).metric(top(3)).metric(gradus::nn::ConfusionMatrix::new(3));
+                        (compiled(c), &plain)
+                    }
+                };
+                let fit = Fit::new().epochs(2).batch_size(batch).accumulate(n).diagnostics(gradus::train::Diagnostics::per_layer(2));
+                let mut run = model.trainer(data, fit.shuffle(kind != 3)).unwrap();
+                let mut losses = vec![];
+                while let Some(r) = run.steps(2).unwrap() {
+                    losses.extend(r.losses);
+                }
+                let mean = run.history().last("loss").unwrap();
+                (losses, mean, bits(&mut model))
+            };
+            for clip in [None, Some(0.5)] {
+                let (large, small) = (train(32, 1, clip), train(8, 4, clip));
+                let what = format!("{device}, {kind}, {rows} rows, clipped {clip:?}");
+                let near = |a: f64, b: f64| (a - b).abs() <= 2e-5 * a.abs() + 1e-6;
+                assert_eq!(large.0.len(), small.0.len(), "{what}");
+                assert!(large.0.iter().zip(&small.0).all(|(a, b)| near((*a).into(), (*b).into())), "{what}: {:?} {:?}", large.0, small.0);
+                assert!(near(large.1, small.1), "{what}: {} {}", large.1, small.1);
+                assert!(apart(&large.2, &small.2) < 1e-5, "{what}: {}", apart(&large.2, &small.2));
             }
         }
         SUITE.ran(1);

@@ -6,17 +6,24 @@ use std::ops::Range;
 
 /// The words of each binding that it touches.
 pub(super) fn spans(k: &Accumulate) -> Vec<Range<usize>> {
-    vec![0..STATE_WORDS, 0..k.size, 0..k.size]
+    let mut all = vec![0..STATE_WORDS, 0..k.size, 0..k.size];
+    all.extend(k.weight.map(|at| at..at + 1));
+    all
 }
 
 /// The twin of `shaders/accumulate.wgsl`.
 pub(super) fn run(k: &Accumulate, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
-    let &[state, other] = reads else { return };
+    let [state, other, weight @ ..] = reads else { return };
     if state[STATE_HALT] != 0 {
         return;
     }
-    let (other, rows, first) = (f32s(other), k.rows as f32, state[STATE_MICRO] == 0);
-    let scale = 1.0 / (state[STATE_SUMMED] as f32 + rows);
+    let (other, first) = (f32s(other), state[STATE_MICRO] == 0);
+    // rows are counted, weights are added up
+    let (rows, sum) = match (k.weight, weight) {
+        (Some(at), [w]) => (f32s(w)[at], f32::from_bits(state[STATE_SUMMED]) + f32s(w)[at]),
+        _ => (k.rows as f32, state[STATE_SUMMED] as f32 + k.rows as f32),
+    };
+    let scale = if sum == 0.0 { 0.0 } else { 1.0 / sum };
     let mut widths = [0; WRITES];
     widths[0] = 1;
     let mut workers = vec![(); parts(0.2 * k.size as f64, threads)];

@@ -60,7 +60,12 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
     }
     if k.train {
         state[STATE_MICRO] = if k.updates { 0 } else { state[STATE_MICRO].wrapping_add(1) };
-        state[STATE_SUMMED] = if k.updates { 0 } else { state[STATE_SUMMED].wrapping_add(k.batch as u32) };
+        let weight = k.weight.map(|(i, at)| f32s(reads[1 + i])[k.metrics[i].0 + at]);
+        let summed = match weight {
+            Some(w) => (f32::from_bits(state[STATE_SUMMED]) + w).to_bits(),
+            None => state[STATE_SUMMED].wrapping_add(k.batch as u32),
+        };
+        state[STATE_SUMMED] = if k.updates { 0 } else { summed };
     }
     if k.scaling.is_some() {
         state[STATE_SKIP] = match (skip, k.updates) {

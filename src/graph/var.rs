@@ -27,6 +27,8 @@ struct State {
     line: Option<&'static Location<'static>>,
     /// What of gradus' is being built outside of layers: a loss or a metric.
     about: Option<String>,
+    /// What the loss is a mean over, where that is not its rows.
+    weight: Option<Var>,
     /// The graph was handed out: what a leaked `Var` still asks for is passed over.
     closed: bool,
 }
@@ -100,6 +102,17 @@ impl Builder {
     /// A handle that every further call passes over.
     pub fn poisoned(&self) -> Var {
         Var { builder: self.clone(), value: None }
+    }
+
+    /// Notes what a loss that is being made is a mean over: the sum of the weights of the rows that counted, one element.
+    pub(crate) fn weighed_by(&self, total: Var) -> Var {
+        self.0.borrow_mut().weight = Some(total.clone());
+        total
+    }
+
+    /// What was noted last, if anything was.
+    pub(crate) fn take_weight(&self) -> Option<Var> {
+        self.0.borrow_mut().weight.take()
     }
 
     /// The layer that further nodes belong to; gives the one before.

@@ -1,8 +1,8 @@
 use super::source::Source;
 use super::{Access, fold, to_words};
 
-/// Adds a batch's gradient, times its rows, to the sum of the others of one update; after the last of them the mean over all rows stands in the
-/// gradient's place. Buffers: state, gradients, sums.
+/// Adds a batch's gradient, times its rows or its weight, to the sum of the others of one update; after the last of them the mean over all rows
+/// stands in the gradient's place. Buffers: state, gradients, sums, the batch's weight if that is not its rows.
 #[derive(Debug, Clone)]
 pub struct Accumulate {
     /// Elements of the arena, a multiple of 4.
@@ -11,6 +11,8 @@ pub struct Accumulate {
     pub rows: usize,
     /// The update's last batch.
     pub last: bool,
+    /// Where the weight stands in its buffer. A weight of 0 in all batches leaves a gradient of 0.
+    pub weight: Option<usize>,
 }
 
 impl Accumulate {
@@ -22,8 +24,19 @@ impl Accumulate {
         s.number("WG", Self::WG).flag("LAST", self.last).state();
         let (gradients, sums) = if self.last { (Access::Write, Access::Read) } else { (Access::Read, Access::Write) };
         s.buffer("gradients", gradients, "V").buffer("sums", sums, "V");
+        if self.weight.is_some() {
+            s.buffer("weights", Access::Read, "f32").line("fn weight() -> f32 { return weights[dim(3u)]; }");
+        } else {
+            s.line("fn weight() -> f32 { return bitcast<f32>(dim(1u)); }");
+        }
         if self.last {
-            s.line("fn scale() -> f32 { return 1.0 / (f32(state_word(STATE_SUMMED)) + bitcast<f32>(dim(1u))); }");
+            s.line(match self.weight {
+                None => "fn scale() -> f32 { return 1.0 / (f32(state_word(STATE_SUMMED)) + weight()); }",
+                Some(_) => {
+                    "fn scale() -> f32 {\n    let sum = bitcast<f32>(state_word(STATE_SUMMED)) + weight();\n    \
+                     return select(1.0 / sum, 0.0, sum == 0.0);\n}"
+                }
+            });
             s.line("fn put(i: u32, g: V) { gradients[i] = (sums[i] + g) * V(scale()); }");
         } else {
             s.line("fn put(i: u32, g: V) {\n    if (state_word(STATE_MICRO) == 0u) { sums[i] = g; } else { sums[i] = sums[i] + g; }\n}");
@@ -31,18 +44,20 @@ impl Accumulate {
         s.finish(include_str!("../../shaders/accumulate.wgsl"))
     }
 
-    /// State, gradients, sums.
+    /// State, gradients, sums, weight.
     pub fn accesses(&self) -> Vec<Access> {
-        match self.last {
+        let mut all = match self.last {
             true => vec![Access::Uniform, Access::Write, Access::Read],
             false => vec![Access::Uniform, Access::Read, Access::Write],
-        }
+        };
+        all.extend(self.weight.map(|_| Access::Read));
+        all
     }
 
-    /// Vectors, rows as a float, threads along the grid's first axis.
+    /// Vectors, rows as a float, threads along the grid's first axis, the weight's place.
     pub fn dims(&self) -> Vec<u32> {
         let width = Self::WG * self.grid()[0] as usize;
-        to_words([self.size / 4, (self.rows as f32).to_bits() as usize, width])
+        to_words([self.size / 4, (self.rows as f32).to_bits() as usize, width].into_iter().chain(self.weight))
     }
 
     /// A thread for each vector.

@@ -25,6 +25,8 @@ pub struct Tick {
     pub log: LogShape,
     /// How the loss scale moves, if the loss is scaled: then what is not finite skips the update and does not halt.
     pub scaling: Option<Scaling>,
+    /// Which of the metrics' buffers holds the batch's weight, and how far behind their first element: it is summed in place of rows.
+    pub weight: Option<(usize, usize)>,
 }
 
 impl Tick {
@@ -70,6 +72,11 @@ impl Tick {
         } else {
             s.line("fn partial(i: u32) -> f32 { return 0.0; }");
         }
+        let summed = match self.weight {
+            Some((i, at)) => format!("bitcast<u32>(bitcast<f32>(state[STATE_SUMMED]) + metric{i}[dim({}u) + {at}u])", 3 + i),
+            None => "state[STATE_SUMMED] + dim(0u)".into(),
+        };
+        s.line(format!("fn summed() -> u32 {{ return {summed}; }}"));
         s.line(FINITE);
         s.finish(include_str!("../../shaders/tick.wgsl"))
     }

@@ -22,7 +22,7 @@ pub const STATE_SEED_HI: usize = 7;
 pub const STATE_HALT: usize = 8;
 /// Batches whose gradients are summed for the next update; 0 where each has an update of its own.
 pub const STATE_MICRO: usize = 9;
-/// Rows of those batches.
+/// Rows of those batches; the sum of their weights, as the bits of an f32, where the loss is a mean over these.
 pub const STATE_SUMMED: usize = 10;
 /// What the loss is multiplied by before its gradients are made, as the bits of an f32: a power of two. See [`Scaling`](super::Scaling).
 pub const STATE_LOSS_SCALE: usize = 11;

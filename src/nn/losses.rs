@@ -318,7 +318,7 @@ pub(super) fn likelihood(op: &str, x: &Var, labels: &Var, smoothing: f64, classe
             return fault(x, op, problem, "give one weight for each class");
         }
         let w = x.builder().table(classes);
-        total = (labels.dtype() != DType::F32).then(|| (&t * &w).sum());
+        total = (labels.dtype() != DType::F32).then(|| x.builder().weighed_by((&t * &w).sum()));
         goal = goal * w;
     }
     // rows of class labels that count 0 get a gradient of 0 times a finite number

@@ -13,8 +13,12 @@ impl Lowering<'_> {
         let lane = self.r.purpose.lane();
         let (train, group) = (self.r.purpose == Purpose::Train, self.r.profile.group());
         self.begin(Phase::Finish);
+        // what weighs the batch is the last of the metrics' words
+        let weighed = self.r.step.weight.is_some() && train && self.r.part != Part::Whole;
+        let last = metrics.len().saturating_sub(1);
+        let weight = metrics.last().filter(|_| weighed).map(|&((from, at), n)| (from, at + n - 1, n - 1));
         if train && self.r.part != Part::Whole {
-            self.accumulate();
+            self.accumulate(weight.map(|w| (w.0, w.1)));
         }
         let updates = train && self.r.part != Part::Inner;
         let gate = match loss {
@@ -44,17 +48,19 @@ impl Lowering<'_> {
             metrics: metrics.iter().map(|&((_, at), n)| (at, n)).collect(),
             log: LogShape::of(metrics.iter().map(|m| m.1).sum()),
             scaling: self.r.rule.scaling.filter(|_| train),
+            weight: weight.map(|w| (last, w.2)),
         };
         self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into(), 0, partials);
     }
 
     /// Adds the batch's gradient to those before it.
-    fn accumulate(&mut self) {
+    fn accumulate(&mut self, weight: Option<Place>) {
         let (n, last) = (self.r.arena.size, self.r.part == Part::Last);
-        let kernel = Accumulate { size: n, rows: self.r.batch, last };
-        let ids = [BufferId::State(self.r.purpose.lane()), BufferId::Gradients, BufferId::Sums];
+        let kernel = Accumulate { size: n, rows: self.r.batch, last, weight: weight.map(|w| w.1) };
+        let ids = [BufferId::State(self.r.purpose.lane()), BufferId::Gradients, BufferId::Sums].map(Symbol::Fixed);
         let label = if last { "mean over the update's batches" } else { "sum over the update's batches" };
-        self.push(Kernel::Accumulate(kernel), ids.into_iter().map(Symbol::Fixed).collect(), label.into(), 2 * n as u64, 3 * n);
+        let buffers = ids.into_iter().chain(weight.map(|w| w.0)).collect();
+        self.push(Kernel::Accumulate(kernel), buffers, label.into(), 2 * n as u64, 3 * n);
     }
 
     /// What the update waits for: the norm of all gradients. One that is not finite under a finite loss would destroy the weights.

@@ -76,6 +76,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         fields: draft.fields,
         label_limits: Vec::new(),
         metrics: draft.metrics,
+        weighed: false,
         outputs: outputs.collect(),
         index_limits: Vec::new(),
         units: draft.units.into_iter().map(|u| u.settle(id)).collect(),

@@ -214,6 +214,8 @@ pub struct Program {
     pub label_limits: Vec<LabelLimit>,
     /// The metrics of a log line, in order.
     pub metrics: Vec<LogMetric>,
+    /// The last of them is what the batch's loss is a mean over.
+    pub weighed: bool,
     /// What `predict` reads.
     pub outputs: Vec<Output>,
     /// What the integers of its fields must be below.
@@ -231,6 +233,9 @@ pub struct Step {
     pub loss: Option<Value>,
     /// The gradient of each parameter that has one, by name.
     pub gradients: Vec<(String, Value)>,
+    /// What the loss is a mean over, one element, where that is not the rows of the batch: where several batches make an update their
+    /// gradients are weighed by it.
+    pub weight: Option<Value>,
     /// Of any size, f32: the columns of a log line.
     pub metrics: Vec<(String, Value)>,
     /// What `predict` returns.
@@ -267,7 +272,7 @@ impl Step {
         let metrics = rename(&self.metrics, &mut roots.by_ref().take(self.metrics.len()));
         let outputs = rename(&self.outputs, &mut roots.by_ref().take(self.outputs.len()));
         let updates = rename(&self.updates, &mut roots);
-        Ok(Step { graph, loss, gradients, metrics, outputs, updates, precision: self.precision.clone() })
+        Ok(Step { graph, loss, gradients, weight: None, metrics, outputs, updates, precision: self.precision.clone() })
     }
 }
 
@@ -294,10 +299,20 @@ pub struct Request<'a> {
 
 /// Plans a step.
 pub fn plan(r: &Request<'_>) -> Result<Program> {
-    let step = r.step.simplified()?;
+    let weighed = r.step.weight.filter(|_| r.part != Part::Whole);
+    let step = match weighed {
+        // the host weighs the losses by it, too
+        Some(weight) => {
+            let mut step = r.step.clone();
+            step.metrics.push(("weight".into(), weight));
+            step.simplified()?
+        }
+        None => r.step.simplified()?,
+    };
     let groups = fuse::fuse(&step)?;
     let draft = lower::lower(r, &step, &groups)?;
     let mut program = memory::colour(r, draft);
+    program.weighed = weighed.is_some();
     program.stored = stored::explain(&step, &program.units, &program.launches);
     program.elements = largest(&step);
     program.index_limits = limits::index_limits(&step.graph);

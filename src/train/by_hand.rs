@@ -4,6 +4,7 @@ use super::evaluate::{Mean, first};
 use super::feed::Place;
 use super::inputs::in_call;
 use super::rate::Rate;
+use super::spikes::Start;
 use super::{Core, Evaluation, Model, StepReport};
 use crate::data::Dataset;
 use crate::error::Result;
@@ -152,6 +153,9 @@ impl Core {
         self.has_gradients = true;
         self.updates += 1;
         self.saw_update(&line);
+        if !line.skipped {
+            Start::default().see(self.updates, line.loss, line.grad_norm);
+        }
         self.batches += 1;
         let metrics = self.one_line(&line, n);
         Ok(StepReport {

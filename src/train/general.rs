@@ -84,6 +84,8 @@ pub(super) type Named = (String, Var, &'static Location<'static>);
 pub struct StepOut {
     /// One element. None if the step is for `predict` alone.
     pub loss: Option<Var>,
+    /// What the loss is a mean over, one element: none is the rows.
+    pub(super) weight: Option<Var>,
     pub(super) outputs: Vec<Named>,
     pub(super) metrics: Vec<Named>,
     /// What becomes of each metric's columns.
@@ -94,6 +96,26 @@ impl StepOut {
     /// With this loss, of one element: `loss` or `&loss`.
     pub fn new(loss: impl Into<Option<Var>>) -> Self {
         StepOut { loss: loss.into(), ..Self::default() }
+    }
+
+    /// What the loss is a mean over, one element: the sum of the weights, or the number of words, that it counted in this batch. Without it
+    /// that is the rows. [`Fit::accumulate`](super::Fit::accumulate) weighs the gradients of an update's batches by it, so that they make the
+    /// large batch's.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus::train::{StepOut, step};
+    /// let net = step(|s, batch| {
+    ///     let y = s.at("fc").call(&Linear::new(1), &batch["x"]);
+    ///     let errors = (&y - &batch["y"]).square() * &batch["mask"]; // 1 where there is a label
+    ///     let counted = batch["mask"].sum();
+    ///     StepOut::new(errors.sum() / (&counted + 1e-6)).weight(&counted).output("y", &y)
+    /// });
+    /// # let _ = net;
+    /// ```
+    pub fn weight(mut self, total: &Var) -> Self {
+        self.weight = Some(total.clone());
+        self
     }
 
     /// Adds what `predict` returns, `[batch, ..]`; [`Model::predict`] gives the first, [`Model::predict_named`] all.
@@ -275,7 +297,8 @@ impl Describe for Supervised {
         let of = format!("of the output, {}, and the labels `y`, {}", ty(&output), ty(y));
         let b = s.builder();
         b.about(Some(format!("the loss `{}` {of}", loss.name())));
-        let out = StepOut { loss: Some(loss.build_weighted(&output, y, batch.get("weight"))), ..out };
+        let loss_of = loss.build_weighted(&output, y, batch.get("weight"));
+        let out = StepOut { loss: Some(loss_of), weight: b.take_weight(), ..out };
         let out = settings.metrics.iter().fold(out, |out, m| {
             b.about(Some(format!("the metric `{}` {of}", m.name())));
             out.measure_beside(m.clone(), Some(loss), &output, y)

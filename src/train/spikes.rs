@@ -33,9 +33,53 @@ impl Spikes {
     }
 }
 
+/// Updates whose loss must be exactly 0 for a warning.
+const ZEROS: u64 = 3;
+
+/// Notices a training that cannot be right from its first updates on: by what the log tells anyway, so that it costs nothing. A rate of 0 is not
+/// among it: warm-ups begin there, and who sets one means it.
+#[derive(Debug, Default)]
+pub(super) struct Start {
+    zeros: u64,
+}
+
+impl Start {
+    /// Takes note of an update, the first of a model being 1; warns, and gives the warning, where nothing can be learnt.
+    pub fn see(&mut self, step: u64, loss: f32, grad_norm: f32) -> Option<&'static str> {
+        if step > ZEROS {
+            return None;
+        }
+        self.zeros += u64::from(loss == 0.0);
+        let warning = if self.zeros == ZEROS {
+            "the loss is exactly 0 from the first step: labels that all count 0, labels that are the outputs, or a loss that does not depend on them"
+        } else if step == 1 && loss != 0.0 && grad_norm == 0.0 {
+            "every gradient is exactly 0 in the first step, so that nothing is learnt: units that are all dead or saturated, initial weights of 0, or a \
+             loss of something that has no slope"
+        } else {
+            return None;
+        };
+        tracing::warn!(step, loss, grad_norm, "{warning}");
+        Some(warning)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_that_cannot_be_right() {
+        let all = |lines: &[(f32, f32)]| {
+            let mut start = Start::default();
+            lines.iter().enumerate().filter_map(|(i, l)| start.see(i as u64 + 1, l.0, l.1).map(|w| (i, &w[..8]))).collect::<Vec<_>>()
+        };
+        assert_eq!(all(&[(0.0, 0.0); 9]), [(2, "the loss")]);
+        assert_eq!(all(&[(0.0, 1.0); 9]), [(2, "the loss")]);
+        assert_eq!(all(&[(2.0, 0.0); 9]), [(0, "every gr")]);
+        // one batch of rows that count 0, a fit that ends there, a loss that falls to 0
+        assert!(all(&[(0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.0, 0.0)]).is_empty());
+        assert!(all(&[(1.0, 1.0), (1.0, 0.0), (0.0, 0.0), (0.0, 0.0)]).is_empty());
+    }
 
     #[test]
     fn a_jump_is_seen_once_and_a_fall_never() {

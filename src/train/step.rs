@@ -91,12 +91,14 @@ pub(super) fn build_with(
         graph: Graph::default(),
         loss: None,
         gradients: vec![],
+        weight: None,
         metrics: vec![],
         outputs: vec![],
         updates: vec![],
         precision: settings.precision.clone(),
     };
     let loss = out.loss.as_ref().map(|l| look.loss(l)).transpose()?.flatten();
+    let weight = out.weight.as_ref().map(|w| look.scalar("the weight of the loss".into(), "weight", w, None)).transpose()?.flatten();
     let mut metrics = Vec::new();
     let mut measures = Vec::new();
     for ((name, v, at), finish) in out.metrics.iter().zip(&out.finishes) {
@@ -124,6 +126,7 @@ pub(super) fn build_with(
         }
         (_, loss) => {
             step.loss = loss;
+            step.weight = weight;
             step.metrics = metrics;
         }
     }

@@ -6,7 +6,7 @@ use super::pace::Pace;
 use super::rate::Rate;
 use super::recover::{LOSSES, Steps};
 use super::run::Run;
-use super::spikes::Spikes;
+use super::spikes::{Spikes, Start};
 use super::windows::Windows;
 use super::{Fit, Model, checkpoint};
 use crate::data::Dataset;
@@ -98,6 +98,9 @@ pub struct Trainer<'a> {
     pub(super) stopped: bool,
     pub(super) run: Run,
     spikes: Spikes,
+    start: Start,
+    /// The lines of an update of several batches end with what each loss is a mean over.
+    weighed: bool,
     /// The program of an update's first batch that looks at the layers too.
     probe: Option<(Handle, Vec<Probed>)>,
 }
@@ -171,6 +174,8 @@ impl<'a> Trainer<'a> {
             done: 0,
             learning_rate: Rate::default(),
             spikes: Spikes::default(),
+            start: Start::default(),
+            weighed: false,
             probe: None,
             stopped: false,
             run: Run::default(),
@@ -200,12 +205,12 @@ impl<'a> Trainer<'a> {
         let again = self.feed.take().is_some();
         let data = &self.data;
         let look = self.fit.diagnostics.is_some();
-        (self.handles, self.probe, self.most_steps, self.feed) = self.model.core().healed(|m| {
+        (self.handles, self.probe, self.most_steps, self.weighed, self.feed) = self.model.core().healed(|m| {
             let handles = m.loop_handles(data, &windows)?;
             let (part, rows) = windows.program(0);
             let probe = look.then(|| m.probe_handle(data, part, rows)).transpose()?;
             let program = m.program_part(data, Purpose::Train, part, rows)?;
-            Ok((handles, probe, program.log().most_steps(), Some(Feed::start(m, data, &program, rows, order)?)))
+            Ok((handles, probe, program.log().most_steps(), program.weighed, Some(Feed::start(m, data, &program, rows, order)?)))
         })?;
         if again {
             // the state on the device may be another loop's: it is written before the next step
@@ -424,6 +429,9 @@ impl<'a> Trainer<'a> {
         }
         let (mut sum, mut rows) = (0.0, 0);
         f.open.last().into_iter().for_each(|l| self.model.core().saw_update(l));
+        if self.weighed && f.open.len() > 1 {
+            weigh(&mut f.open, |i| w.rows_of(first + i));
+        }
         for (i, l) in f.open.iter().enumerate() {
             let n = w.rows_of(first + i);
             // under a loss scale training goes on after a loss that is not finite: it would hide all others
@@ -437,6 +445,9 @@ impl<'a> Trainer<'a> {
         f.skipped.extend(skipped.then_some(f.losses.len()));
         f.diagnostics.extend(f.open.iter().filter_map(|l| self.look(l, step)));
         f.losses.push(if f.open.len() == 1 { loss } else { (sum / rows.max(1) as f64) as f32 });
+        if !skipped {
+            self.start.see(step, f.losses.last().copied().unwrap_or(f32::NAN), norm);
+        }
         (f.rows, f.grad_norm) = (f.rows + rows, norm);
         self.run.rows += rows;
         f.seen += f.open.len();
@@ -514,7 +525,8 @@ impl<'a> Trainer<'a> {
     fn look(&self, line: &LogLine, step: u64) -> Option<LayerReport> {
         let (_, probed) = self.probe.as_ref()?;
         let own: usize = self.measures.iter().map(|m| m.columns).sum();
-        (line.metrics.len() > own).then(|| diagnose::read(probed, &line.metrics[own..], step))
+        let weight = usize::from(self.weighed);
+        (line.metrics.len() > own + weight).then(|| diagnose::read(probed, &line.metrics[own..], step))
     }
 
     /// Whether the layers are looked at in the next batch, which then goes alone; else how many batches go before that.
@@ -557,5 +569,15 @@ impl<'a> Trainer<'a> {
         self.take_back(f);
         let (step, epoch) = (self.model.core().updates + 1, self.epoch as u64 + 1);
         self.model.core().halt_error(bad.as_ref(), step, epoch)
+    }
+}
+
+/// The losses of an update's batches, such that their mean over the rows is the mean over what they weigh: that of the large batch.
+fn weigh(lines: &mut [LogLine], rows: impl Fn(usize) -> usize) {
+    let weight = |l: &LogLine| l.metrics.last().copied().map_or(0.0, f64::from);
+    let (total, all) = (lines.iter().map(weight).sum::<f64>(), (0..lines.len()).map(&rows).sum::<usize>() as f64);
+    for (i, l) in lines.iter_mut().enumerate() {
+        let share = if total == 0.0 { 0.0 } else { weight(l) / total };
+        l.loss = (f64::from(l.loss) * share * all / rows(i) as f64) as f32;
     }
 }

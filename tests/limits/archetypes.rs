@@ -73,7 +73,7 @@ impl Case {
         let outputs = value.filter(|_| !train).map(|v| ("out".to_string(), v)).into_iter().collect();
         let precision = self.precision.clone();
         let loss = value.filter(|_| train);
-        let step = Step { graph, loss, gradients: found, metrics: vec![], outputs, updates, precision };
+        let step = Step { graph, loss, gradients: found, metrics: vec![], outputs, updates, weight: None, precision };
         let coop = self.precision.is_mixed().then_some(CoopCaps { side: 16, lanes: 32, workgroup_bytes: 48 << 10, threads: 1024 });
         let purpose = if train { Purpose::Train } else { Purpose::Predict };
         let none = [Rule::new(gradus::expr::Expr::of(2, |x| vec![x[0].clone()]), 0)];

@@ -337,7 +337,7 @@ impl Case {
         let arena = Arena::new(leaves.iter().map(named)).with_buffers(buffers.iter().map(named));
         let precision = self.precision.clone();
         let arena = if precision.is_mixed() { arena.with_working() } else { arena };
-        let step = Step { graph, loss, gradients: found, metrics, outputs, updates, precision };
+        let step = Step { graph, loss, gradients: found, weight: None, metrics, outputs, updates, precision };
         Ok(Built { step, forward, purpose: self.purpose, order: self.order, scale: self.scale, arena, leaves, fields, buffers })
     }
 }

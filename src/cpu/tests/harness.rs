@@ -92,6 +92,7 @@ impl Model {
             graph: Graph::default(),
             loss,
             gradients: vec![],
+            weight: None,
             metrics: vec![],
             outputs: vec![],
             updates: vec![],

@@ -448,7 +448,7 @@ const SQUARES: &[Line] = &[
 
 const ACCUMULATE: &[Line] = &[
     ("a stale tail", S, &[("i >= dim(0u)", "i + 1u >= dim(0u)")], &["3 batches an update [128]"]),
-    ("batches of one weight", S, &[("* V(bitcast<f32>(dim(1u)))", "")], &["3 batches an update [257]"]),
+    ("batches of one weight", S, &[("* V(weight())", "")], &["3 batches an update [257]"]),
     ("the last update's sum added", S, &[("state_word(STATE_MICRO) == 0u", "false")], &["3 batches an update [257]"]),
     ("the last batch alone but one", S, &[("sums[i] = sums[i] + g", "sums[i] = g")], &["3 batches an update [257]"]),
     ("a sum for a mean", S, &[("* V(scale())", "")], &["3 batches an update [257]"]),
