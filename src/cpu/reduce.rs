@@ -79,9 +79,7 @@ fn stored(k: &Reduce, sum: f64, shift: f32) -> f32 {
 /// One item after another, a chunk of terms at a time.
 fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, w: Writes<'_>) {
     let chunk = |e: &mut Evaluator, row: usize, r: usize, len: usize| {
-        e.chunk(|i, x| {
-            Elements::new(reads[i], k.spec.halves.input(i)).run(&mut x[..len], at(k, &k.inputs[i], row, r), k.inputs[i].along)
-        });
+        e.chunk(|i, x| Elements::new(reads[i], k.spec.halves.input(i)).run(&mut x[..len], at(k, &k.inputs[i], row, r), k.inputs[i].along));
     };
     for (item, out) in units.zip(f32s_mut(w[0])) {
         let (row, terms) = piece(k, item);

@@ -123,7 +123,11 @@ pub(super) fn cross_entropy_spans(k: &CrossEntropy) -> Vec<Range<usize>> {
 /// The twin of `shaders/cross_entropy.wgsl`.
 pub(super) fn cross_entropy(k: &CrossEntropy, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>) {
     let both = writes.each_mut().map(|w| &mut **w);
-    if k.pieces > 1 { pieces(k, threads, reads, both) } else { losses(k, threads, reads, both) }
+    if k.pieces > 1 {
+        pieces(k, threads, reads, both)
+    } else {
+        losses(k, threads, reads, both)
+    }
     let (Some((_, at)), Some(factor)) = (k.epilogue.as_ref().filter(|_| k.gradient), reads.get(2)) else { return };
     let factor = f32s(factor)[*at];
     let slopes = std::mem::take(&mut writes[if k.pieces > 1 { 1 } else { 2 }]);
