@@ -74,11 +74,17 @@ fn main(
     } else if (SINGLE) {
         var loss = 0.0;
         var hits = 0.0;
+        // 64 rows at a time: a sum of many in one go errs with each of them
+        var some = 0.0;
+        var count = 0u;
         for (var row = lane; row < rows; row += WG) {
             let r = one_row(row);
-            loss += r.loss;
+            some += r.loss;
             hits += r.hit;
+            count++;
+            if (count % 64u == 0u) { loss += some; some = 0.0; }
         }
+        loss += some;
         loss = group_sum(loss, lane);
         hits = group_sum(hits, lane);
         if (lane == 0u) { store(0u, loss / f32(rows), hits / f32(rows)); }

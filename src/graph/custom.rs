@@ -140,6 +140,9 @@ pub(crate) fn checked_reference<C: CustomOp + ?Sized>(op: &C, types: &[&Type], x
 /// share a pipeline: so put sizes into `dims`, not into the text.
 ///
 /// A text that does not compile is an `Err` with the code `bad-shader`, the op's name and the compiler's message.
+///
+/// Let no invocation's loops turn more than 65,535 times, all loops together: lavapipe (software Vulkan, Mesa 22 to 25) leaves them then, and
+/// says nothing. gradus cannot count the turns of this text. Cut long work into more invocations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]

@@ -61,8 +61,9 @@ impl Reduce {
     /// Terms of a piece of such a one.
     const PIECE: usize = 1024;
 
-    /// Into how many pieces the sums over the middle of `[outer, length, inner]` are cut, for the profile; `rows` is outer times inner.
-    pub fn pieces_for(profile: Profile, rows: usize, length: usize, inner: usize) -> usize {
+    /// Into how many pieces the sums over the middle of `[outer, length, inner]` are cut, for the profile; `rows` is outer times inner. Or
+    /// what the largest are of: no lanes share those.
+    pub fn pieces_for(profile: Profile, rows: usize, length: usize, inner: usize, max: bool) -> usize {
         let (enough, piece) = match profile {
             Profile::Gpu => (64, 4096),
             Profile::Software | Profile::Lanes8 => (16, 512),
@@ -72,7 +73,7 @@ impl Reduce {
             return if length <= 2 * piece { 1 } else { length.div_ceil(piece).min(1024).max(least) };
         }
         // many lanes share what lies side by side
-        let shared = Self::group_for(profile, length, inner);
+        let shared = if max { 1 } else { Self::group_for(profile, length, inner) };
         if length <= Self::LONG * shared { 1 } else { length.div_ceil(Self::PIECE * shared).min(1024).max(least / shared) }
     }
 

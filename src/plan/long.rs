@@ -33,10 +33,10 @@ impl Lowering<'_> {
         let profile = self.r.profile;
         let [outer, length, inner] = s.extents;
         let rows = outer * inner;
-        let pieces = Reduce::pieces_for(profile, rows, length, inner);
+        let max = s.kind == ReduceKind::Max;
+        let pieces = Reduce::pieces_for(profile, rows, length, inner, max);
         let elements = rows * length * s.terms.len() + rows;
         let flops = flops(rows * length, 1 + s.f.flops());
-        let max = s.kind == ReduceKind::Max;
         let from_first = s.kind == ReduceKind::MeanFromFirst;
         let divisor = if matches!(s.kind, ReduceKind::Mean | ReduceKind::MeanFromFirst) { s.count } else { 1 };
         let spec = |f: Expr, terms: usize, halves: Vec<bool>, from_first: bool| {
@@ -234,7 +234,15 @@ impl Lowering<'_> {
     }
 
     /// A product of long sums: some terms each, as matrices of a batch, whose results are added up before the epilogue.
-    pub(super) fn long_product(&mut self, gemm: Gemm, pieces: usize, buffers: &[Symbol], places: &[Place], sum: Option<Place>, label: &str) {
+    pub(super) fn long_product(
+        &mut self,
+        gemm: Gemm,
+        pieces: usize,
+        buffers: &[Symbol],
+        places: &[Place],
+        sum: Option<Place>,
+        label: &str,
+    ) {
         let (size, k) = (gemm.batch * gemm.m * gemm.n, gemm.k);
         // whole vectors, so that each piece begins at one
         let piece = k.div_ceil(pieces).next_multiple_of(64);

@@ -142,7 +142,9 @@ pub fn reductions() -> Vec<Case> {
         out.push(Case::new(format!("mean of tanh {shape:?} over {axes:?}"), move |m| m.weigh(&m.p(shape).tanh().mean_axes(axes))));
     }
     for (shape, axis) in [(&[7, 33][..], 1), (&[7, 33], 0), (&[3, 5, 31], 1), (&[5, 257], 1), (&[1000, 3], 0)] {
-        out.push(Case::new(format!("mean from the first of {shape:?} over {axis}"), move |m| m.weigh(&(m.p(shape) + 3.0).mean_from_first(&[axis]))));
+        out.push(Case::new(format!("mean from the first of {shape:?} over {axis}"), move |m| {
+            m.weigh(&(m.p(shape) + 3.0).mean_from_first(&[axis]))
+        }));
     }
     out.push(Case::new("mean from the first of [7, 33]", |m| m.weigh(&(m.p([7, 33]) + 3.0).mean_from_first(&[1]))));
     out.push(Case::new("sum, mean of everything", |m| m.p([7, 33]).sum() * m.p([3, 5]).mean()));

@@ -1,6 +1,7 @@
 //! Rows, columns, chains and products longer than one lane may go along: every archetype at sizes beyond the turns that a lane has on software
 //! Vulkan, in each direction, forward and backward.
 
+use crate::indices::indices;
 use crate::make::{Case, Make, Order, field};
 use gradus::graph::Var;
 use gradus::tensor::DType;
@@ -34,6 +35,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("cross_entropy [3, 17000], smoothed", |m| loss(m, 17_000, 0.1, true)).over(Order::all(3)),
         Case::new("cross_entropy [3, 9000], scaled", |m| loss(m, 9_000, 0.1, false)).over(Order::all(3)).scaled(1024.0),
         Case::new("cross_entropy [3, 9000], evaluated alone", |m| loss(m, 9_000, 0.0, false)).over(Order::all(3)).evaluated(),
+        Case::new("33000 places of [5, 2]", |m| m.weigh(&m.p([5, 2]).take(&indices(m, "ix", 5, &[])))).over(Order::all(33_000)),
         Case::new("accuracy [3, 17000], probabilities", |m| {
             let x = m.p([3, 17_000]);
             m.metric("hits", &x.accuracy(&m.batch([17_000])));

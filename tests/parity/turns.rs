@@ -76,10 +76,7 @@ pub fn rows() -> Vec<Row> {
                 m.output("probabilities", &x.softmax());
                 m.output("logarithms", &x.log_softmax());
             }),
-            &[
-                ("output probabilities", 2 * N, |_| 1.0 / N as f64, 1e-6),
-                ("output logarithms", 2 * N, |_| -(N as f64).ln(), 1e-6),
-            ],
+            &[("output probabilities", 2 * N, |_| 1.0 / N as f64, 1e-6), ("output logarithms", 2 * N, |_| -(N as f64).ln(), 1e-6)],
         ),
         row(
             "sums of 300000 equal terms, known",
@@ -128,7 +125,8 @@ fn refused() -> Result<(), String> {
         let site = Site { machine, profile: Profile::Software, planted: None };
         match (machine, on(&site, &built)) {
             (Machine::Cpu, Some(Ok(found))) if found[2].1 == [0.0, 0.0, 550_000.0, 550_000.0, 0.0, 0.0] => {}
-            (Machine::Gpu { .. }, Some(Err(Fail::Refused(e)))) if software && e.contains("the launch scatter_links") && e.contains("cpu") => {}
+            (Machine::Gpu { .. }, Some(Err(Fail::Refused(e))))
+                if software && e.contains("the launch scatter_links") && e.contains("cpu") => {}
             (Machine::Gpu { .. }, None) => {}
             (Machine::Gpu { .. }, _) if !software => {}
             (_, other) => return Err(format!("{site}: {:?}", other.map(|r| r.map(|f| f.len()).map_err(|e| e.to_string())))),

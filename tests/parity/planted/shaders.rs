@@ -192,7 +192,12 @@ const ARGMAX: &[Line] = &[
     ("the outer step dropped", S, &[("o * dim(1u) * inner + ", "")], &["argmax of [3, 5, 31] along 1"]),
     ("a last result that is stale", S, &[("item >= dim(0u)", "item + 1u >= dim(0u)")], &["argmax of [7, 33] along 1"]),
     ("every piece the first", S, &[("item / inner % pieces * dim(6u)", "0u")], &["argmax of [2, 70000], known"]),
-    ("a candidate's number for its place", S, &[("return candidates[(o * dim(7u) + c) * dim(2u) + i]", "return c")], &["argmax of [2, 70000], known"]),
+    (
+        "a candidate's number for its place",
+        S,
+        &[("return candidates[(o * dim(7u) + c) * dim(2u) + i]", "return c")],
+        &["argmax of [2, 70000], known"],
+    ),
 ];
 
 const SOFTMAX: &[Line] = &[
@@ -232,10 +237,26 @@ const CROSS_ENTROPY: &[Line] = &[
     ("a gradient without its scale", S, &[("factor[dim(9u)]", "1.0")], &["cross_entropy [31, 7], scaled"]),
     ("a gradient with another's scale", S, &[("factor[dim(9u)]", "factor[dim(9u) - 1u]")], &["cross_entropy [32, 10], scaled"]),
     ("a label's row dropped", S, &[("labels[dim(3u) + row]", "labels[dim(3u)]")], &["cross_entropy [32, 10], classes"]),
+    ("64 rows forgotten", S, &[("loss += some; some = 0.0;", "some = 0.0;")], &["cross_entropy [257, 10], classes"]),
     ("every piece the first", S, &[("piece * dim(11u)", "0u")], &["cross_entropy [2, 25000], classes"]),
-    ("a row's pieces of the next row", S, &[("one_piece(item / pieces, item % pieces)", "one_piece(item % rows, item / rows)")], &["cross_entropy [2, 25000], classes"]),
-    ("labels that sum to 1 taken for granted", S, &[("total = totals_of(row) *", "total = 1.0 *")], &["cross_entropy [2, 9000], probabilities"]),
-    ("a largest that nobody takes off", S, &[("f32(logits[first + c]) - top;", "f32(logits[first + c]);")], &["cross_entropy [2, 25000], classes"]),
+    (
+        "a row's pieces of the next row",
+        S,
+        &[("one_piece(item / pieces, item % pieces)", "one_piece(item % rows, item / rows)")],
+        &["cross_entropy [2, 25000], classes"],
+    ),
+    (
+        "labels that sum to 1 taken for granted",
+        S,
+        &[("total = totals_of(row) *", "total = 1.0 *")],
+        &["cross_entropy [2, 9000], probabilities"],
+    ),
+    (
+        "a largest that nobody takes off",
+        S,
+        &[("f32(logits[first + c]) - top;", "f32(logits[first + c]);")],
+        &["cross_entropy [2, 25000], classes"],
+    ),
 ];
 
 const TAKE: &[Line] = &[
@@ -255,7 +276,12 @@ const SCATTER_LINKS: &[Line] = &[
 
 const SCATTER_ADD: &[Line] = &[
     ("a link's value dropped", S, &[("at.sum + value(i, c)", "at.sum")], &["255 rows of [3, 7]"]),
-    ("a link of four dropped", S, &[("walk(walk(walk(walk(at, c), c), c), c)", "walk(Chain(links[at.i] & LAST, links[links[at.i] & LAST], at.sum), c)")], &["80000 places of one index"]),
+    (
+        "a link of four dropped",
+        S,
+        &[("walk(walk(walk(walk(at, c), c), c), c)", "walk(Chain(links[at.i] & LAST, links[links[at.i] & LAST], at.sum), c)")],
+        &["80000 places of one index"],
+    ),
     ("a chain's first value dropped", S, &[("links[i], value(i, c))", "links[i], 0.0)")], &["255 rows of [3, 7]"]),
     ("chains not walked", S, &[("while ((at.link & LAST) != LAST)", "while (false)")], &["255 rows of [3, 7]"]),
     ("a wrong stride of the values", S, &[("i * dim(1u) + c]", "i * dim(1u)]")], &["255 rows of [3, 7]"]),
