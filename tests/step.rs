@@ -450,7 +450,8 @@ fn detach_stops_the_gradient() {
             let hard = s.param("soft", [4], Init::Constant(0.3));
             let whole = (&hard + 0.5).floor();
             let through = (&hard + (whole - &hard).detach()) * 2.0;
-            StepOut::new(&(loss + through.sum()))
+            let all = loss + through.sum();
+            StepOut::new(&all)
                 .output("fake", &fake)
                 .output("through", &(through + 0.0 * fake.mean()).unsqueeze(0).broadcast_to([batch.len(), 4]))
         })

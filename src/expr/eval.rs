@@ -8,8 +8,8 @@ pub type Row = [f32; CHUNK];
 
 /// Evaluates a formula over slices, [`CHUNK`] values at a time, with the machine's widest vectors. Keeps its scratch memory between calls.
 ///
-/// A result below f32's normal range (2^-126) is 0 with its sign, as most GPUs have it. Some processors take 100 times as long for such a
-/// number, and a moment whose gradient stays 0 comes to it after some 800 steps and would stay there.
+/// A result below f32's normal range (2^-126) is 0 with its sign, as most GPUs have it (which may take such an operand for 0, too). Some processors
+/// take 100 times as long for such a number, and a moment whose gradient stays 0 comes to it after some 800 steps and would stay there.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     expr: Expr,

@@ -131,7 +131,8 @@ impl StepOut {
         self.with(name.into(), value.clone(), Finish::Mean)
     }
 
-    /// Adds one of gradus' metrics, of this output for these labels, under its own name.
+    /// Adds one of gradus' metrics, of this output for these labels, under its own name. Those of two classes take the output for probabilities
+    /// here, unless `.from_logits(true)` tells them: a step of one's own has no loss that they could follow.
     ///
     /// ```
     /// use gradus::nn::R2;

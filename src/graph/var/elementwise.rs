@@ -35,10 +35,10 @@ macro_rules! comparisons {
             $(#[$doc])*
             #[track_caller]
             pub fn $name<'a>(&self, other: impl Into<Operand<'a>>) -> Var {
+                let mut cast = None;
                 let other = match other.into() {
-                    Operand::Var(v) if v.dtype() == DType::U32 => Operand::Owned(v.to_f32()),
-                    Operand::Owned(v) => Operand::Owned(v.to_f32()),
-                    other => other,
+                    Operand::Var(v) => Operand::Var(if v.dtype() == DType::U32 { cast.insert(v.to_f32()) } else { v }),
+                    number => number,
                 };
                 self.to_f32().two(other, |$x, $y| $formula)
             }

@@ -7,8 +7,6 @@ use super::Var;
 pub enum Operand<'a> {
     /// A value of the model.
     Var(&'a Var),
-    /// A value of the model, given away.
-    Owned(Var),
     /// A number.
     Number(f64),
 }
@@ -17,7 +15,6 @@ impl Operand<'_> {
     pub(super) fn var(&self) -> Option<&Var> {
         match self {
             Operand::Var(v) => Some(v),
-            Operand::Owned(v) => Some(v),
             Operand::Number(_) => None,
         }
     }
@@ -30,12 +27,6 @@ impl Operand<'_> {
 impl<'a> From<&'a Var> for Operand<'a> {
     fn from(v: &'a Var) -> Self {
         Operand::Var(v)
-    }
-}
-
-impl From<Var> for Operand<'_> {
-    fn from(v: Var) -> Self {
-        Operand::Owned(v)
     }
 }
 
