@@ -229,8 +229,19 @@ impl Session for CpuSession {
         self.table.grow_log(program.purpose.lane(), program.log().words())?;
         let (table, threads) = (&mut self.table, self.threads);
         let launches = program.launches.iter().map(|l| Ready::new(l, table, data, threads)).collect::<Result<Vec<_>>>()?;
-        self.prepared.push(Some(Prepared { program: program.clone(), data: data.to_vec(), launches }));
-        Ok(Handle(self.prepared.len() - 1))
+        let prepared = Some(Prepared { program: program.clone(), data: data.to_vec(), launches });
+        let free = self.prepared.iter().position(Option::is_none);
+        match free {
+            Some(i) => self.prepared[i] = prepared,
+            None => self.prepared.push(prepared),
+        }
+        Ok(Handle(free.unwrap_or(self.prepared.len() - 1)))
+    }
+
+    fn drop_program(&mut self, handle: Handle) {
+        if let Some(p) = self.prepared.get_mut(handle.0) {
+            *p = None;
+        }
     }
 
     fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {

@@ -322,6 +322,12 @@ impl Session for GpuSession {
         Ok(Handle(free.unwrap_or(self.programs.len() - 1)))
     }
 
+    fn drop_program(&mut self, handle: Handle) {
+        if let Some(p) = self.programs.get_mut(handle.0) {
+            *p = None;
+        }
+    }
+
     fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
         self.traffic.written += 4 * words.len() as u64;
         let target = self.find(buffer, &[])?;

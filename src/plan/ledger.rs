@@ -58,6 +58,11 @@ impl Ledger {
         self.programs.retain(|_, (_, data)| !data.contains(&id));
     }
 
+    /// Without a program.
+    pub fn drop_program(&mut self, handle: Handle) {
+        self.programs.remove(&handle.0);
+    }
+
     /// All of it.
     pub fn bytes(&self) -> u64 {
         let logs = self.logs.iter().sum::<usize>() + staged(self.logs[0].max(self.logs[1]));

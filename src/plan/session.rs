@@ -119,6 +119,11 @@ pub trait Session: Send {
     /// Makes a program ready to run over these fields: pipelines, slots, bind groups.
     fn prepare(&mut self, program: &Arc<Program>, data: &[DataId]) -> Result<Handle>;
 
+    /// Frees what was made ready for a program; its handle may be given again. Nothing of it may be submitted after that.
+    fn drop_program(&mut self, handle: Handle) {
+        let _ = handle;
+    }
+
     /// Writes words of a buffer (not of a slot).
     fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()>;
 

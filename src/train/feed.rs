@@ -54,7 +54,7 @@ impl Resident {
         self.place == place && same
     }
 
-    fn free(&self) -> bool {
+    pub fn free(&self) -> bool {
         Arc::strong_count(&self.pin) == 1
     }
 }

@@ -137,6 +137,11 @@ impl Session for Limited {
         self.ledger.drop_field(id);
         self.settle();
     }
+    fn drop_program(&mut self, handle: Handle) {
+        self.inner.drop_program(handle);
+        self.ledger.drop_program(handle);
+        self.settle();
+    }
     fn write_data(&mut self, id: DataId, offset: usize, words: &[u32]) -> Result<()> {
         self.inner.write_data(id, offset, words)
     }

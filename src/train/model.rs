@@ -27,6 +27,9 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Programs that stay ready at a time, of all data sets.
+const MOST_READY: usize = 64;
+
 /// `net.compile(settings)`, for every [`Module`].
 pub trait ModuleExt: Module + Sized {
     /// Makes a model: checks it, draws its initial weights, and puts them on the device.
@@ -65,7 +68,9 @@ pub(super) struct Core {
     programs: HashMap<String, Arc<Program>>,
     /// Steps that an evaluation's submit carries, from one evaluation to the next.
     pub(super) look_pace: Pace,
-    pub(super) handles: HashMap<(String, usize), Handle>,
+    /// Programs made ready, by their key and their data's, and when each was used last.
+    pub(super) handles: HashMap<(String, usize), (Handle, u64)>,
+    uses: u64,
     /// The latest used last.
     pub(super) resident: Vec<Resident>,
     pub(super) next_resident: usize,
@@ -221,6 +226,7 @@ impl Core {
             programs: HashMap::new(),
             look_pace: Pace::default(),
             handles: HashMap::new(),
+            uses: 0,
             resident: Vec::new(),
             next_resident: 0,
             turn: 0,
@@ -355,6 +361,10 @@ impl Core {
         self.check_data(data, purpose)?;
         let built = build(&*self.module, &self.settings, purpose, batch, &fields)?;
         let program = self.planned(built, purpose, part, batch)?;
+        if self.programs.len() >= 2 * MOST_READY {
+            let handles = &self.handles;
+            self.programs.retain(|key, _| handles.keys().any(|(k, _)| k == key));
+        }
         self.programs.insert(key, program.clone());
         Ok(program)
     }
@@ -383,7 +393,16 @@ impl Core {
         let probed = built.probed.clone();
         let program = self.planned(built, Purpose::Train, part, batch)?;
         let resident = self.make_resident(self.place(data, Lane::Train), data, batch)?;
-        Ok((self.ready(data, &program, resident)?, probed))
+        let handle = self.ready(data, &program, resident)?;
+        let key = (format!("probe {}", program_key(&fields, Purpose::Train, part, batch)), self.resident[resident].key);
+        // the last run's goes; one of a loop around this one stays
+        if self.resident[resident].free()
+            && let Some((old, _)) = self.handles.remove(&key)
+        {
+            self.session.drop_program(old);
+        }
+        self.keep(key, handle);
+        Ok((handle, probed))
     }
 
     /// The program made ready over this very data set, whole on the device or in blocks.
@@ -401,15 +420,35 @@ impl Core {
         let program = self.program_part(data, purpose, part, batch)?;
         let resident = self.make_resident(place, data, batch)?;
         let key = (program_key(&self.fields_of(data, purpose), purpose, part, batch), self.resident[resident].key);
-        if let Some(h) = self.handles.get(&key) {
+        self.uses += 1;
+        if let Some((h, used)) = self.handles.get_mut(&key) {
+            *used = self.uses;
             return Ok(*h);
         }
         if place == Place::Whole {
             self.check_limits(data, &program)?;
         }
         let handle = self.ready(data, &program, resident)?;
-        self.handles.insert(key, handle);
+        self.keep(key, handle);
         Ok(handle)
+    }
+
+    /// Remembers a program made ready, in the place of those not used for longest: each batch size has some, and a life may see thousands. Those of
+    /// data that a loop runs over stay: the loop holds their handles.
+    fn keep(&mut self, key: (String, usize), handle: Handle) {
+        while self.handles.len() >= MOST_READY {
+            let free = |key: usize| self.resident.iter().find(|r| r.key == key).is_none_or(Resident::free);
+            let idle = self.handles.iter().filter(|((_, data), _)| free(*data));
+            let Some(oldest) = idle.min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone()) else { break };
+            if let Some((old, _)) = self.handles.remove(&oldest) {
+                self.session.drop_program(old);
+            }
+            if !self.handles.keys().any(|(program, _)| *program == oldest.0) {
+                self.programs.remove(&oldest.0);
+            }
+        }
+        self.uses += 1;
+        self.handles.insert(key, (handle, self.uses));
     }
 
     fn ready(&mut self, data: &Dataset, program: &Arc<Program>, resident: usize) -> Result<Handle> {
@@ -451,4 +490,64 @@ impl Core {
 
 fn program_key(fields: &[Field], purpose: Purpose, part: Part, batch: usize) -> String {
     format!("{purpose:?} {part:?} {batch} {fields:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+    use crate::tensor::HostTensor;
+    use crate::train::Diagnostics;
+
+    fn rows(n: usize) -> Dataset {
+        let x = HostTensor::f32([n, 2], (0..2 * n).map(|i| (i % 9) as f32 / 9.0).collect()).unwrap();
+        Dataset::new(x, HostTensor::f32([n, 1], (0..n).map(|i| (i % 4) as f32).collect()).unwrap()).unwrap()
+    }
+
+    fn model(device: &Device) -> Model {
+        let settings = Compile::new(Adam::new(0.01), Mse::new()).input([2]).device(device.clone());
+        Sequential::new().add(Linear::new(3)).add(Tanh).add(Linear::new(1)).compile(settings).unwrap()
+    }
+
+    /// Whatever sizes of batches a model meets, it keeps few programs; those of a running loop stay, and nothing changes a bit.
+    #[test]
+    fn programs_are_kept_within_bounds() {
+        let mut devices = vec![Device::cpu_threads(1), Device::cpu_threads(1).with_memory_limit(1 << 30)];
+        devices.extend(Device::select("software").ok());
+        for device in &devices {
+            let (most, data) = (if device.kind() == "cpu" { 400 } else { 80 }, rows(40));
+            let fit = || Fit::new().epochs(4).batch_size(16).verbose(0);
+            let mut alone = model(device);
+            alone.fit(&data, fit()).unwrap();
+            let mut m = model(device);
+            let first = m.test_on_batch(rows(1)).unwrap();
+            let mut run = m.trainer(&data, fit()).unwrap();
+            let mut n = 0;
+            while run.steps(1).unwrap().is_some() {
+                for _ in 0..most / 12 {
+                    n += 1;
+                    run.model().test_on_batch(rows(n)).unwrap();
+                    run.model().evaluate(&data, n % 40 + 1).unwrap();
+                }
+            }
+            assert!(n > MOST_READY, "{n}");
+            assert_eq!(m.parameter("0.weight").unwrap(), alone.parameter("0.weight").unwrap(), "{device}");
+            let held = m.device_bytes();
+            let again = |m: &mut Model| (1..=most).for_each(|n| drop(m.predict_on_batch(rows(n).on("y", |f| f)).unwrap()));
+            again(&mut m);
+            let grown = m.device_bytes();
+            again(&mut m);
+            // buffers to read back through come and go
+            assert!(m.device_bytes() < grown + (64 << 10), "{device}: {} after {grown} and {held}", m.device_bytes());
+            assert!(m.core().handles.len() <= MOST_READY && m.core().programs.len() <= 2 * MOST_READY);
+            // made again, they compute the same
+            assert_eq!(model(device).test_on_batch(rows(1)).unwrap(), first);
+            // a program that looks at the layers is one, however often it is run
+            let look = || fit().diagnostics(Diagnostics::per_layer(2));
+            (0..2).for_each(|_| drop(m.fit(&data, look()).unwrap()));
+            let probes = |m: &mut Model| m.core().handles.keys().filter(|(program, _)| program.starts_with("probe ")).count();
+            (0..5).for_each(|_| drop(m.fit(&data, look()).unwrap()));
+            assert_eq!(probes(&mut m), 1);
+        }
+    }
 }
