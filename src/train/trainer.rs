@@ -221,9 +221,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// The order of rows from this batch of the epoch on.
-    fn order(&self, batch: usize) -> Order {
+    fn order(&mut self, batch: usize) -> Order {
         let (shuffle, epochs) = (self.fit.shuffle, (self.fit.epochs - self.epoch).max(1));
-        Order { shuffle, epoch: self.model.lock().epochs as u32, row: batch * self.fit.batch_size, epochs }
+        Order { shuffle, epoch: self.model.core().epochs as u32, row: batch * self.fit.batch_size, epochs }
     }
 
     /// Steps of an epoch: updates.
@@ -296,7 +296,8 @@ impl<'a> Trainer<'a> {
         let steps = k.min(self.steps_per_epoch() - self.done);
         let first = self.windows.first(self.done);
         let want = self.windows.first(self.done + steps) - first;
-        let mut f = Flight::new(want, first, self.model.lock().updates, self.model.lock().batches);
+        let m = self.model.core();
+        let mut f = Flight::new(want, first, m.updates, m.batches);
         let (mut losses, mut since) = (0, 0);
         let began = Instant::now();
         while f.seen < f.want {
@@ -369,7 +370,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn rate(&self, update: u64) -> f64 {
-        self.learning_rate.at(self.model.lock().settings.optimizer.schedule(), update)
+        self.learning_rate.at(self.model.settings().optimizer.schedule(), update)
     }
 
     /// Queues what may be under way, and takes the log of the oldest.
@@ -530,10 +531,10 @@ impl<'a> Trainer<'a> {
     }
 
     /// Whether the layers are looked at in the next batch, which then goes alone; else how many batches go before that.
-    fn until_look(&self, batch: usize, most: usize) -> (bool, usize) {
+    fn until_look(&mut self, batch: usize, most: usize) -> (bool, usize) {
         let (Some(d), w) = (&self.fit.diagnostics, self.windows) else { return (false, most) };
         // by the updates tried: how many of those under way are skipped is not known yet
-        let since = (self.model.lock().tried() % d.every as u64) as usize;
+        let since = (self.model.core().tried() % d.every as u64) as usize;
         if since == 0 && w.begins(batch) && w.program(batch) == w.program(0) {
             return (true, most.min(1));
         }
