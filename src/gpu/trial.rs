@@ -121,7 +121,7 @@ mod tests {
             ("map", "if (e < dim(0u))", "if (e + 1u < dim(0u))"),
             ("map", "tanh(", "sin("),
             ("reduce", "half > 0u", "half > 1u"),
-            ("reduce", "item % pieces", "item / pieces"),
+            ("reduce", "item / inner % pieces", "item / inner"),
             ("gemm_nt", "a_rows(batch, k0", "a_rows(batch, k0 + 1u"),
             ("gemm_nt", "sum += parts[(s *", "sum = parts[(s *"),
         ];

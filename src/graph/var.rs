@@ -425,7 +425,7 @@ fn warn_of_square(labels: &Var, column: &Var, at: &'static Location<'static>) {
     told.push(at);
     let (n, at) = (labels.shape()[0], crate::error::place(at));
     let (labels, column) = (labels.shape(), column.shape());
-    tracing::warn!(
+    crate::terminal::warn!(
         "{at}: a field {labels} of the batch meets {column} and gives [{n}, {n}], each row against all labels; if row by row is meant, \
          `reshape` one of them to the other's shape"
     );

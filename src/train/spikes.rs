@@ -58,7 +58,7 @@ impl Start {
         } else {
             return None;
         };
-        tracing::warn!(step, loss, grad_norm, "{warning}");
+        crate::terminal::warn!(step, loss, grad_norm, "{warning}");
         Some(warning)
     }
 }

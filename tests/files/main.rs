@@ -224,7 +224,7 @@ fn two_threads_with_one_path() {
         let writers = [1, 2].map(|seed| {
             let path = &path;
             s.spawn(move || {
-                let mut m = model(seed);
+                let m = model(seed);
                 (0..100).for_each(|_| m.save_weights(path).unwrap());
             })
         });
