@@ -69,7 +69,10 @@ pub(crate) fn replace(path: &Path, pieces: &[&[u8]], durable: bool) -> io::Resul
         done => done,
     };
     done.map_err(|e| if gone(&e) { io::Error::other("its temporary file was taken away: another run writes this file too") } else { e })?;
-    if durable && let Err(e) = sync_folder(&target) {
+    if durable
+        && let Err(e) = sync_folder(&target)
+        && first_time(&folder(&target).join("."))
+    {
         crate::terminal::warn!(path = %path.display(), "the file is written, but its folder cannot be synced: {e}");
     }
     Ok(())
@@ -190,7 +193,13 @@ fn as_it_was(file: &File, old: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let new = file.metadata()?;
     if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        let _ = std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()));
+        use std::os::unix::fs::{PermissionsExt, fchown};
+        let group = old.gid() == new.gid() || fchown(file, None, Some(old.gid())).is_ok();
+        let _ = fchown(file, Some(old.uid()), None);
+        if !group {
+            // the group is another one now, which the file was not open to
+            return file.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o707));
+        }
     }
     if new.mode() == old.mode() { Ok(()) } else { file.set_permissions(old.permissions()) }
 }
@@ -255,14 +264,13 @@ pub(crate) fn remove_leftovers_in(dir: &Path, ours: &dyn Fn(&[u8]) -> bool) {
     }
 }
 
-/// What a temporary file's name begins with, if it is one: `NAME.NUMBER.tmp`, the number of 16 hexadecimal digits, or of a process.
+/// What a temporary file's name begins with, if it is one: `NAME.NUMBER.tmp`, the number of 16 hexadecimal digits.
 fn left_by(name: &OsStr) -> Option<&[u8]> {
     let name = name.as_encoded_bytes().strip_suffix(b".tmp")?;
     let dot = name.iter().rposition(|b| *b == b'.')?;
     let number = &name[dot + 1..];
     let ours = number.len() == 16 && number.iter().all(u8::is_ascii_hexdigit);
-    let before = (1..=10).contains(&number.len()) && number.iter().all(u8::is_ascii_digit);
-    (ours || before).then_some(&name[..dot])
+    ours.then_some(&name[..dot])
 }
 
 fn remove_if_left(path: &Path) {

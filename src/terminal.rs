@@ -30,7 +30,11 @@ impl Speaking {
 
 impl Drop for Speaking {
     fn drop(&mut self) {
-        SPEAKS.set(self.0);
+        let spoke = SPEAKS.replace(self.0);
+        // an error has cut the line that moves: what the program says next begins a row of its own
+        if spoke && !self.0 && OPEN.swap(false, Ordering::Relaxed) {
+            write("\n");
+        }
     }
 }
 

@@ -302,7 +302,7 @@ fn inputs_are_normalised_by_the_training_set() {
         model.fit(&train, Fit::new().epochs(2).verbose(0)).unwrap();
         let path = folder.path().join("m.gradus");
         model.save(&path).unwrap();
-        let mut back = Model::load_on(&path, device.clone()).unwrap();
+        let back = Model::load_on(&path, device.clone()).unwrap();
         assert_eq!(back.buffer("0.mean").unwrap(), model.buffer("0.mean").unwrap());
         assert_eq!(back.predict(&test, 7).unwrap(), model.predict(&test, 7).unwrap());
         SUITE.ran(1);
@@ -350,7 +350,7 @@ fn equal_values_are_zero() {
                 if rows > 1 {
                     seen.push(("BatchNorm1d", trained(&device, BatchNorm1d::new().track_running_stats(false), &x)));
                 }
-                for (layer, (seen, mut model)) in seen {
+                for (layer, (seen, model)) in seen {
                     let what = format!("{layer} of [{rows}, {width}] x {value} on {device}");
                     assert!(seen.iter().all(|v| *v == 0.0), "{what}: {:?}", &seen[..7]);
                     let slopes = model.gradient("0.weight").unwrap();

@@ -235,7 +235,7 @@ fn within_webgpus_limits() {
     large(&cut, 1 << 14).unwrap();
     let (needed, available) = out_of_memory(large(&cut, (1 << 15) + 1), &["0.weight [32769, 1024]"]);
     assert!(needed > 128 << 20 && available == 128 << 20, "{needed} {available}");
-    let mut model = wide(&cut);
+    let model = wide(&cut);
     out_of_memory(model.prepare(&rows(4096), 4096), &["[4096, 262144]"]);
     SUITE.ran(1);
 }

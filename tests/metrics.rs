@@ -280,7 +280,7 @@ fn shares_are_counted() {
             let ones = HostTensor::f32([rows, outputs], vec![1.0; rows * outputs]).unwrap();
             let labels = (0..rows * outputs).map(|i| f32::from(u8::from(i >= wrong))).collect();
             let data = Dataset::new(ones, HostTensor::f32([rows, outputs], labels).unwrap()).unwrap();
-            let mut model = same().compile(settings().input([outputs])).unwrap();
+            let model = same().compile(settings().input([outputs])).unwrap();
             for batch in [rows, 7, 333] {
                 let seen = model.evaluate(&data, batch).unwrap()["binary_accuracy"];
                 assert_eq!(seen, (rows * outputs - wrong) as f64 / (rows * outputs) as f64, "{device} {rows} x {outputs} by {batch}");
@@ -292,7 +292,7 @@ fn shares_are_counted() {
         let classes = (0..1000).map(|i| if i < 142 { 0 } else { 1 }).collect();
         let data = Dataset::new(HostTensor::f32([1000, 3], scores).unwrap(), HostTensor::u32([1000], classes).unwrap()).unwrap();
         let settings = Compile::new(Sgd::new(0.0), CrossEntropy::new()).input([3]).metric(Accuracy::new()).metric(TopKAccuracy::new(1));
-        let mut model = same().compile(settings.device(device.clone())).unwrap();
+        let model = same().compile(settings.device(device.clone())).unwrap();
         for batch in [1000, 96, 7] {
             let seen = model.evaluate(&data, batch).unwrap();
             assert_eq!((seen["accuracy"], seen["top_1_accuracy"]), (0.858, 0.858), "{device} by {batch}");

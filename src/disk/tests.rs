@@ -155,8 +155,15 @@ fn many_writers_of_one_path() {
 fn leftovers_of_the_dead_and_files_of_the_living() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("run.gradus");
-    let kept = ["run.gradus", "run.gradus.bak.tmp", "run.gradus2.1.tmp", "run.gradus.1.tmp.x", "run.gradus.0123456789abcdeg.tmp"];
-    for name in kept.into_iter().chain(["run.gradus.1.tmp", "run.gradus.0123456789abcdef.tmp"]) {
+    let kept = [
+        "run.gradus",
+        "run.gradus.20260131.tmp",
+        "run.gradus.bak.tmp",
+        "run.gradus2.1.tmp",
+        "run.gradus.1.tmp.x",
+        "run.gradus.0123456789abcdeg.tmp",
+    ];
+    for name in kept.into_iter().chain(["run.gradus.0123456789abcdee.tmp", "run.gradus.0123456789abcdef.tmp"]) {
         fs::write(dir.path().join(name), "x").unwrap();
     }
     // a folder of that name is none of ours

@@ -72,9 +72,9 @@ struct Shared {
     buffers: RefCell<Vec<(BufferSpec, Var, String)>>,
     /// New values of buffers: the buffer's name, the value, the line.
     updates: RefCell<Vec<(String, Var, String)>>,
-    /// The names of parameters and buffers: the line, and a parameter's number.
     /// Layers that are being called now, one within another.
     depth: Cell<usize>,
+    /// The names of parameters and buffers: the line, and a parameter's number.
     names: RefCell<HashMap<String, (String, Option<usize>)>>,
     frozen: Frozen,
     /// How often each place has drawn.

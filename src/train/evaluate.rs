@@ -118,8 +118,13 @@ impl Mean {
         let mut out = Evaluation { values: vec![("loss".into(), self.loss / self.rows)], matrices: vec![] };
         let mut sums = &self.metrics[..];
         for m in measures {
-            // none where no line came
-            let Some((here, rest)) = sums.split_at_checked(m.finish.kept(m.columns)) else { break };
+            let Some((here, rest)) = sums.split_at_checked(m.finish.kept(m.columns)) else {
+                // its name is there all the same: columns of a history stay side by side
+                if !m.finish.is_matrix() {
+                    out.values.push((m.name.clone(), f64::NAN));
+                }
+                continue;
+            };
             match m.finish.value(here, self.rows) {
                 Finished::Value(v) => out.values.push((m.name.clone(), v)),
                 Finished::Matrix(matrix) => out.matrices.push((m.name.clone(), matrix)),

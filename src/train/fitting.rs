@@ -21,14 +21,13 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
         other => other,
     };
     let mut run = Trainer::new(model, data, fit.clone())?;
-    if !run.is_over() {
-        writable?;
-    }
-    if let Some(set) = &fit.validation {
-        // before an epoch was trained for nothing
-        run.model.core().program(set, Purpose::Evaluate, validation_batch(&fit, set)).map_err(of_validation)?;
-    }
-    let callbacks = Callbacks::start(&fit, &run)?;
+    let callbacks = match begin(&mut run, &fit, writable) {
+        Ok(callbacks) => callbacks,
+        Err(e) => {
+            run.take_back_resume()?;
+            return Err(e);
+        }
+    };
     introduce(&fit, &run.model.device());
     let _listening = fit.ctrl_c.then(Interrupt::listen);
     run.run.interruptible = fit.ctrl_c;
@@ -40,6 +39,18 @@ pub(super) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
     all.tell_interrupt();
     all.callbacks.train_end(&mut all.run)?;
     Ok(std::mem::take(&mut all.run.run.history))
+}
+
+/// What may fail before the first step; a run that went on from a checkpoint is then taken back.
+fn begin(run: &mut Trainer<'_>, fit: &Fit, writable: Result<()>) -> Result<Callbacks> {
+    if !run.is_over() {
+        writable?;
+    }
+    if let Some(set) = &fit.validation {
+        // before an epoch was trained for nothing
+        run.model.core().program(set, Purpose::Evaluate, validation_batch(fit, set)).map_err(of_validation)?;
+    }
+    Callbacks::start(fit, run)
 }
 
 /// Rows of a batch of validation.

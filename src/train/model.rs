@@ -123,7 +123,9 @@ impl Model {
     /// [`Fit::checkpoint`] says where to go on from; [`Trainer::checkpoint`] writes it.
     pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
         fit.check_for_loop().map_err(in_call("trainer"))?;
-        Trainer::new(self, data, fit).map_err(in_call("trainer"))
+        let mut run = Trainer::new(self, data, fit).map_err(in_call("trainer"))?;
+        run.run.before = None; // nothing is left that could fail before the first step
+        Ok(run)
     }
 
     /// Plans training on this data now, which is otherwise done on first use: memory errors and [`Program::explain`] come from here. All

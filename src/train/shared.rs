@@ -23,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// # Ok::<(), gradus::Error>(())
 /// ```
 ///
-/// A [`Source`](crate::data::Source) of one's own must not ask the model that reads from it: it would wait for itself.
+/// Code of one's own that the model runs (a [`Source`](crate::data::Source), a custom op) must not ask that model: it would wait for itself.
 pub struct Model {
     core: Mutex<Core>,
     fixed: Fixed,
@@ -95,6 +95,7 @@ impl fmt::Debug for Model {
 }
 
 /// Compiles only as long as threads can share a model.
+#[cfg(not(target_arch = "wasm32"))]
 #[allow(dead_code)]
 fn threads_share_it(m: Model) -> impl Send + Sync {
     m

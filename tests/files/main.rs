@@ -243,11 +243,11 @@ fn leftovers_of_killed_runs_go() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     std::fs::create_dir(at("runs")).unwrap();
-    let left = ["03-0.512.gradus.0123456789abcdef.tmp", "04-0.5.gradus.4711.tmp", "best.gradus.0123456789abcdef.tmp"];
+    let left = ["03-0.512.gradus.0123456789abcdef.tmp", "04-0.5.gradus.00000000deadbeef.tmp", "best.gradus.0123456789abcdef.tmp"];
     for name in left.into_iter().chain(["notes.0123456789abcdef.tmp", "03-x.gradus.0123456789abcdef.tmp"]) {
         std::fs::write(at("runs").join(name), "half").unwrap();
     }
-    std::fs::write(at("w.4711.tmp"), "half").unwrap();
+    std::fs::write(at("w.0123456789abcdef.tmp"), "half").unwrap();
     let pattern = |p: &str| ModelCheckpoint::new(at(p).to_str().unwrap());
     model(1).fit(&rows(0.0), fit(1).callback(pattern("runs/{epoch:02d}-{loss:.3f}.gradus")).callback(pattern("runs/best.gradus"))).unwrap();
     let all = names(&at("runs"));

@@ -1,4 +1,4 @@
-use super::super::callbacks::{CallbackKind, check_states};
+use super::super::callbacks::check_states;
 use super::super::file::try_read;
 use super::super::scaling::Scaler;
 use super::super::weights::{FORMAT, META, bad_file, check_format, parse};
@@ -98,11 +98,9 @@ impl Trainer<'_> {
         let Found { saved, updates, batches, epochs, mut arenas, kept } = found;
         let held = arenas.remove(&BufferId::State(Lane::Train)).unwrap_or_default();
         let m = self.model.core();
-        if self.fit.callbacks.iter().any(|c| matches!(c, CallbackKind::Custom(_))) {
-            // one's own callback may refuse what it is given
-            let counters = (m.updates, m.batches, m.epochs, m.looked);
-            self.run.before = Some(Before { arenas: m.read_arenas(|_| true)?, counters, scaler: m.scaler });
-        }
+        // what comes before the first step may still fail, one's own callback among it
+        let counters = (m.updates, m.batches, m.epochs, m.looked);
+        self.run.before = Some(Before { arenas: m.read_arenas(|_| true)?, counters, scaler: m.scaler });
         m.write_arenas(&arenas)?;
         (m.updates, m.batches, m.epochs, m.looked) = (updates, batches, epochs, saved.looked);
         (self.epoch, self.done, self.learning_rate) = (saved.epoch, saved.step, saved.rate);
