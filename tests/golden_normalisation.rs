@@ -78,7 +78,7 @@ fn layer_as_in_pytorch(device: &Device, case: &Value, training: bool) {
         loss: Some(loss),
         gradients: grads,
         weight: None,
-            metrics: vec![],
+        metrics: vec![],
         outputs: vec![],
         updates: updates.iter().map(|(n, v)| (n.clone(), v.value().unwrap())).collect(),
         precision: Default::default(),

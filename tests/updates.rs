@@ -97,7 +97,12 @@ fn accumulation_weighs_by_what_was_counted() {
         // some batches of 8 hold nothing that counts
         let mask = (0..rows).map(|i| if (i / 8) % 3 == 1 || i % 5 == 0 { 0.0 } else { 1.0 }).collect();
         let of = |v: Vec<f32>| HostTensor::f32([rows], v).unwrap();
-        [("x", HostTensor::f32([rows, 16], x).unwrap()), ("y", HostTensor::u32([rows], y).unwrap()), ("weight", of(weight)), ("mask", of(mask))]
+        [
+            ("x", HostTensor::f32([rows, 16], x).unwrap()),
+            ("y", HostTensor::u32([rows], y).unwrap()),
+            ("weight", of(weight)),
+            ("mask", of(mask)),
+        ]
     };
     let scores = || Sequential::new().add(Linear::new(24)).add(Tanh).add(Linear::new(3));
     for device in SUITE.devices() {
