@@ -1,6 +1,6 @@
 // tick: the end of a step. Writes the step's line of the log, moves the counters, the cursor and the loss scale. A loss (or norm) that is
 // not finite halts; where the loss is scaled it skips the update, and halts where no scale has cured it. One workgroup. Generated: GROUP,
-// HAS_LOSS, TRAIN, UPDATES, NORM_HALTS, SCALES, DYNAMIC, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at) for metrics of one word,
+// HAS_LOSS, TRAIN, UPDATES, SCALES, DYNAMIC, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at) for metrics of one word,
 // log_long(at, lane) for the others, summed(), meet(), least(), most(), growth(), backoff(), interval().
 
 // Whether another skipped update is one too many: the scale has fallen as far as it goes, or a fixed one has skipped many in a row.
@@ -44,7 +44,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     var skip = false;
     if (HAS_LOSS) {
         let loss = loss_value();
-        halt = TRAIN && (!is_finite(loss) || (NORM_HALTS && !is_finite(squares)));
+        halt = TRAIN && (!is_finite(loss) || !is_finite(squares));
         if (SCALES) {
             // a batch that went wrong takes its whole update with it
             skip = halt || state[STATE_SKIP] == SKIP_PENDING;

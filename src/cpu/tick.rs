@@ -29,7 +29,7 @@ pub(super) fn run(k: &Tick, reads: &[&[u32]], writes: Writes<'_>) {
         let loss = f32s(reads[0])[at];
         let partials = reads.last().filter(|_| k.updates).map_or(&[][..], |p| &f32s(p)[..k.partials]);
         let squares = total(partials, |v| v) as f32;
-        halt = k.train && (!loss.is_finite() || (k.norm_halts && !squares.is_finite()));
+        halt = k.train && (!loss.is_finite() || !squares.is_finite());
         if let Some(scaling) = k.scaling {
             // a batch that went wrong takes its whole update with it
             skip = halt || state[STATE_SKIP] == SKIP_PENDING;

@@ -15,8 +15,6 @@ pub struct Tick {
     pub batch: usize,
     /// Partial sums to add.
     pub partials: usize,
-    /// Whether a norm of the gradient that is not finite has stopped the update, too.
-    pub norm_halts: bool,
     /// First element of the loss, if there is one.
     pub loss: Option<usize>,
     /// First element and length of each metric, in a buffer each: at most [`BOUND_METRICS`](super::words::BOUND_METRICS).
@@ -40,7 +38,7 @@ impl Tick {
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");
         s.number("LOG_ROWS", self.log.rows).number("LOG_WIDTH", self.log.width).group(self.group).state_names();
-        s.flag("TRAIN", self.train).flag("UPDATES", self.updates).flag("NORM_HALTS", self.norm_halts).flag("HAS_LOSS", self.loss.is_some());
+        s.flag("TRAIN", self.train).flag("UPDATES", self.updates).flag("HAS_LOSS", self.loss.is_some());
         self.scaling(&mut s);
         s.buffer("state", Access::Write, "u32").buffer("log_words", Access::Write, "u32");
         let (mut short, mut long, mut column) = (String::new(), String::new(), 0);

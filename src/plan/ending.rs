@@ -43,7 +43,6 @@ impl Lowering<'_> {
             group,
             batch: self.r.batch,
             partials,
-            norm_halts: gate.is_some(),
             loss: loss.map(|l| l.1),
             metrics: metrics.iter().map(|&((_, at), n)| (at, n)).collect(),
             log: LogShape::of(metrics.iter().map(|m| m.1).sum()),

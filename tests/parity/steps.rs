@@ -205,30 +205,6 @@ fn normal_moments(by_tensor: bool) -> Row {
     })
 }
 
-/// Without clipping a norm beyond all numbers is logged, and halts nothing.
-fn overflows() -> Row {
-    Row::new("a norm that is infinite and not clipped", || {
-        let mut built = linear(300, ROWS).build()?;
-        built.fields[0].spoil(BAD, 1e30);
-        let truth = vec![
-            exact("norms that are infinite", (0..4).map(|i| f64::from(u8::from(i == BAD))).collect()),
-            exact("state", state_after(&built, 4, 4, false)),
-        ];
-        let run = move |site: &Site<'_>| {
-            let mut run = match Run::new(site, &built, &descent(), &[])? {
-                Ok(r) => r,
-                Err(e) => return Some(Err(e)),
-            };
-            let found = run.submit(run.handle, 4).and_then(|()| run.state());
-            let norms = run.lines.iter().map(|l| f64::from(u8::from(l.grad_norm.is_infinite()))).collect();
-            let all =
-                |s: Vec<u32>| vec![("norms that are infinite".into(), norms), ("state".into(), s.into_iter().map(f64::from).collect())];
-            Some(found.map(all).map_err(Fail::from))
-        };
-        Ok(Ready { truth, run: Box::new(run), facts: Facts::of("halt", "a norm", "300") })
-    })
-}
-
 /// Evaluation goes on over a loss that is not finite.
 fn evaluates() -> Row {
     Row::new("an evaluation does not halt", || {
@@ -419,7 +395,6 @@ pub fn all() -> Vec<Row> {
     out.push(halts_under("a norm that is infinite halts where tensors have norms", 1e30, tensors(), 0));
     out.push(halts_under("a norm that is infinite halts where tensors have norms and it is clipped", 1e30, tensors().clip_norm(1.0), 0));
     out.push(halts_under("a norm that is infinite halts an average", 1e30, clipped().average(0.5), 0));
-    out.push(overflows());
     out.extend([false, true].map(normal_moments));
     for (rows, batch) in [(1, 1), (7, 3), (64, 32), (257, 33)] {
         out.extend([epochs(rows, batch, 3, true), epochs(rows, batch, 3, false)]);

@@ -136,7 +136,6 @@ const LINES: &[Line] = &[
     ("direction", "a short arena", edit!(Direction, k => k.size -= 128), &["lamb [257] [300]"]),
     ("direction", "a wrong rule", edit!(Direction, k => k.rule = Expr::of(4, |x| x[1..].to_vec())), &["lamb [257] [300]"]),
     ("ratios", "a tensor too few", edit!(Ratios, k => k.rates.tensors -= 1), &["lamb [257] [300]"]),
-    ("tick", "a norm that halts nothing", edit!(Tick, k => k.norm_halts = false), &["a norm that is infinite halts"]),
     ("tick", "a bad update that halts", edit!(Tick, k => k.scaling = None), &["a scale that moves"]),
     ("tick", "a scale that stays", edit!(Tick, k => k.scaling = k.scaling.map(|_| Scaling::Fixed)), &["a scale that moves"]),
     ("tick", "a batch of another size", edit!(Tick, k => k.batch += 1), &["3 epochs of 7 rows by 3, shuffled"]),
