@@ -318,7 +318,7 @@ impl Fit {
         self
     }
     /// Warns (as a `tracing` event, and in [`StepReport::spikes`](super::StepReport::spikes)) of a step whose loss is so many times the running mean of the
-    /// losses before it; 0 for never.
+    /// losses before it; 0 for never. `fit` prints one only if the loss is above the mean of the run's first 50, too.
     pub fn loss_spike(mut self, factor: f64) -> Self {
         self.loss_spike = factor;
         self
