@@ -48,7 +48,7 @@ enum Event {
     /// The state of training was set.
     State(Vec<u32>),
     /// Steps were trained, and their log lines were seen.
-    Steps(Steps),
+    Steps(Box<Steps>),
 }
 
 /// Batches of one loop at one learning rate: whole updates.
@@ -89,7 +89,7 @@ impl Recovery {
             last.updates += s.updates;
             return;
         }
-        self.journal.push(Event::Steps(s));
+        self.journal.push(Event::Steps(Box::new(s)));
     }
 }
 
