@@ -176,7 +176,8 @@ fn integers_that_the_model_takes_need_no_second_word() {
         let net = step(|s, b| {
             let city = s.at("city").call(&Embedding::new(4, 3), &b["city"]);
             let y = s.at("head").call(&Linear::new(1), &b["x"].concat(&[&city], 1));
-            StepOut::new(&(&y - &b["y"]).square().mean()).output("y", &y)
+            let loss = (&y - &b["y"]).square().mean();
+            StepOut::new(&loss).output("y", &y).metric("mse", &loss)
         });
         let settings = Compile::step(Sgd::new(0.1)).input([2]).indices_named("city", []).device(device.clone());
         let mut model = net.compile(settings).unwrap();

@@ -274,8 +274,8 @@ fn fields_that_are_not_there_or_do_not_fit_are_listed() {
     let flat = step(heads).compile(Compile::step(Sgd::new(0.1)).input([12]).input_named("mask", [1]).device(Device::cpu())).unwrap();
     fails(fit(Ok(flat)), "shape-mismatch", &["mask [12], size", "takes x [12], mask [1]"]);
     let plain = step(|s, b| StepOut::new(None).output("y", &s.at("fc").call(&Linear::new(1), &b["x"])));
-    let indices = plain.compile(Compile::step(Sgd::new(0.1)).input([12]).indices_named("mask", [12]).device(Device::cpu()));
-    fails(fit(indices), "dtype-mismatch", &["`mask`", "gives f32", "takes u32"]);
+    let indices = plain.compile(Compile::step(Sgd::new(0.1)).input([12]).indices_named("size", [1]).device(Device::cpu()));
+    fails(fit(indices), "dtype-mismatch", &["`size`", "stored as f32", "takes u32"]);
     let faults = settings(Sgd::new(0.1)).input_named("mask", [12]).input_named("", [1]).input_named("empty", [0]);
     fails(step(heads).compile(faults), "invalid-config", &["compile.inputs.mask", "no name", "compile.inputs.empty"]);
     SUITE.ran(1);
