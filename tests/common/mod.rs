@@ -26,16 +26,23 @@ pub const MACHINES: [Machine; 3] = [Machine::Cpu, Machine::Gpu { checked: true }
 /// A session on that machine; `None` where there is no adapter. Slots, partial sums and the log hold NaN before each submit, and so does
 /// workgroup memory where the shaders' checks are on: who reads what was not written is seen.
 pub fn session(machine: Machine, layout: Layout) -> Option<gradus::Result<Box<dyn Session>>> {
-    let made = match machine {
-        Machine::Cpu => Some(CpuSession::new(layout, 2).map(|s| Box::new(s) as Box<dyn Session>)),
-        Machine::Gpu { checked } => gpu::session(layout, checked),
+    let poisoned = |mut s: Box<dyn Session>| {
+        s.poison();
+        s
     };
-    made.map(|s| {
-        s.map(|mut s| {
-            s.poison();
-            s
-        })
-    })
+    Some(fresh(machine, layout, true)?.map(poisoned))
+}
+
+/// A session whose buffers are as they are made, for errors that are planted in sizes and places: NaN would be another error beside.
+pub fn plain(machine: Machine, layout: Layout) -> Option<gradus::Result<Box<dyn Session>>> {
+    fresh(machine, layout, false)
+}
+
+fn fresh(machine: Machine, layout: Layout, poisoned: bool) -> Option<gradus::Result<Box<dyn Session>>> {
+    match machine {
+        Machine::Cpu => Some(CpuSession::new(layout, 2).map(|s| Box::new(s) as Box<dyn Session>)),
+        Machine::Gpu { checked } => gpu::session(layout, checked, poisoned),
+    }
 }
 
 #[cfg(feature = "gpu")]
@@ -66,10 +73,10 @@ pub mod gpu {
         device().map(|g| g.profile())
     }
 
-    pub(super) fn session(layout: Layout, checked: bool) -> Option<gradus::Result<Box<dyn Session>>> {
+    pub(super) fn session(layout: Layout, checked: bool, poisoned: bool) -> Option<gradus::Result<Box<dyn Session>>> {
         let made = GpuSession::new(device()?.clone(), layout, checked);
         Some(made.and_then(|mut s| {
-            if checked {
+            if checked && poisoned {
                 s.plant(|_, source| super::poison::workgroup_arrays(&source))?;
             }
             Ok(Box::new(s) as Box<dyn Session>)
@@ -98,7 +105,7 @@ pub mod gpu {
         None
     }
 
-    pub(super) fn session(_: Layout, _: bool) -> Option<gradus::Result<Box<dyn Session>>> {
+    pub(super) fn session(_: Layout, _: bool, _: bool) -> Option<gradus::Result<Box<dyn Session>>> {
         None
     }
 

@@ -57,6 +57,7 @@ impl Site<'_> {
         let layout = program.layout();
         match self.planted.and_then(Planted::rewrite) {
             Some(rewrite) => common::gpu::planted(layout, rewrite),
+            None if self.planted.is_some() => common::plain(self.machine, layout),
             None => common::session(self.machine, layout),
         }
     }
