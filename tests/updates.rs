@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use need::Suite;
 use std::sync::Arc;
 
-static SUITE: Suite = Suite::new("updates", 22);
+static SUITE: Suite = Suite::new("updates", 23);
 
 fn noise(n: usize, seed: u32) -> Vec<f32> {
     let mut x = seed.wrapping_mul(747_796_405).wrapping_add(12345);
@@ -550,5 +550,33 @@ fn no_read_back_per_step() {
     let after = run.model().traffic();
     assert_eq!((after.steps - before.steps, after.reads - before.reads), (64, 0));
     assert!(after.submits - before.submits <= 3, "{after:?}");
+    SUITE.ran(1);
+}
+
+/// The last update of this epoch has one batch: its line has no weight, and is narrower than those of the updates before it. Three classes or
+/// four: lines of metrics come in steps of four words.
+#[test]
+fn an_update_of_one_batch_has_a_line_of_its_own() {
+    let devices = SUITE.devices();
+    for classes in 2..=5usize {
+        let labels = HostTensor::u32([10], (0..10).map(|i| (i * 7 % classes) as u32).collect()).unwrap();
+        let data = Dataset::new(HostTensor::f32([10, 16], noise(160, 5)).unwrap(), labels).unwrap();
+        let histories: Vec<History> = devices
+            .iter()
+            .map(|device| {
+                let loss = CrossEntropy::new().class_weights((1..=classes).map(|c| c as f64));
+                let settings = Compile::new(Adam::new(0.02), loss).input([16]).seed(4).device(device.clone());
+                let settings = settings.metric(gradus::nn::F1::new().average(gradus::nn::Average::Macro)).metric(Accuracy::new());
+                let mut model = Sequential::new().add(Linear::new(classes)).compile(settings).unwrap();
+                model.fit(&data, Fit::new().epochs(3).batch_size(3).accumulate(3).verbose(0)).unwrap()
+            })
+            .collect();
+        for h in &histories {
+            for name in ["loss", "f1", "accuracy"] {
+                let off = h[name].iter().zip(&histories[0][name]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(h[name].len() == 3 && off < 1e-5, "{classes} classes, {name}: {:?} for {:?}", &h[name], &histories[0][name]);
+            }
+        }
+    }
     SUITE.ran(1);
 }

@@ -190,7 +190,8 @@ impl CustomKernel {
         let (groups, most) = (n.div_ceil(WG), 65_535);
         let y = groups.div_ceil(most).max(1);
         let axis = |n: usize| u32::try_from(n).unwrap_or(u32::MAX); // an error where it is launched
-        let workgroups = [axis(groups.div_ceil(y)), axis(y), 1];
+        // a thread's number has 32 bits
+        let workgroups = if u32::try_from(n).is_ok() { [axis(groups.div_ceil(y)), axis(y), 1] } else { [u32::MAX, 1, 1] };
         CustomKernel { wgsl, workgroups, dims: Vec::new(), count: u32::try_from(n).unwrap_or(u32::MAX) }
     }
 

@@ -56,8 +56,8 @@ impl Gather {
             let elements = if f.field.stored == DType::U8 { 4 } else { 1 };
             f.items().div_ceil(WG).min(ITEMS) * (1 + elements * (1 + f.field.one_hot.unwrap_or(0)))
         };
-        // a few for the order; a workgroup takes one field
-        64 + self.fields.iter().map(turns).max().unwrap_or(0)
+        // a few for the order; a workgroup takes one field at a time
+        64 + self.all_chunks().div_ceil(MAX_GROUPS) * (1 + self.fields.iter().map(turns).max().unwrap_or(0))
     }
 
     /// The whole WGSL text.

@@ -105,7 +105,8 @@ pub enum Loss {
 }
 
 /// A loss of one's own: `f(output, labels)` gives one element, from what [`Var`] has. Its gradient, its kernels and its name in errors
-/// follow. Labels that are reals come in the output's shape where they have as many elements.
+/// follow. Labels that are reals come in the output's shape where they have as many elements. In an update of several batches
+/// ([`Fit::accumulate`](crate::train::Fit::accumulate)) it is weighed by their rows, whatever weights the closure uses.
 ///
 /// A recipe or model file holds the name and not the closure: reading one is an error that asks for it.
 ///

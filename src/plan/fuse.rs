@@ -303,7 +303,10 @@ impl Groups {
         let real = inputs.iter().all(|i| g.ty(i.value).dtype != DType::U32);
         let plain =
             real && !drawn && inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
-        (group.core == Core::Maps && alone && plain && group.shape == *shape && inputs.len() < MAX_BUFFERS).then_some(host)
+        // the launch that joins the pieces of a long mean reads the first term again, beside the sums
+        let shifted = matches!(g.nodes[reduce].op, Op::Reduce { kind: ReduceKind::MeanFromFirst, .. });
+        let most = MAX_BUFFERS - usize::from(shifted);
+        (group.core == Core::Maps && alone && plain && group.shape == *shape && inputs.len() < most).then_some(host)
     }
 
     /// A bias' gradient sums what the weight's gradient multiplies: the gemm makes both.

@@ -360,7 +360,10 @@ impl Program {
         }
         let beyond = self.launches.iter().find(|l| !l.kernel.counts());
         beyond.map_or(Ok(()), |l| {
-            Err(self.too_large(format!("the launch {} {}", l.kernel.name(), l.label), "2^32 - 1 elements or 2^24 rows"))
+            Err(self.too_large(
+                format!("the launch {} {}", l.kernel.name(), l.label),
+                "2^30 elements (2^32 - 1 where they are read by fours) or 2^24 rows",
+            ))
         })
     }
 

@@ -298,8 +298,11 @@ impl Describe for Supervised {
         let of = format!("of the output, {}, and the labels `y`, {}", ty(&output), ty(y));
         let b = s.builder();
         b.about(Some(format!("the loss `{}` {of}", loss.name())));
+        b.take_weight(); // of a loss that the module has built for itself
         let loss_of = loss.build_weighted(&output, y, batch.get("weight"));
-        let out = StepOut { loss: Some(loss_of), weight: b.take_weight(), ..out };
+        // a closure may add a loss with class weights to others without: the rows it is then
+        let weight = b.take_weight().filter(|_| !matches!(loss, Loss::Custom(_)));
+        let out = StepOut { loss: Some(loss_of), weight, ..out };
         let out = settings.metrics.iter().fold(out, |out, m| {
             b.about(Some(format!("the metric `{}` {of}", m.name())));
             out.measure_beside(m.clone(), Some(loss), &output, y)

@@ -489,6 +489,11 @@ impl<'a> Trainer<'a> {
         if n == 1 {
             batches = batches.min((self.rows / self.fit.batch_size).saturating_sub(batch).max(1));
         }
+        // the programs of one submit write lines of one width: an update of one batch alone logs no weight
+        let last = self.windows.batches() - 1;
+        if self.weighed && batch < last && self.windows.program(last).0 == Part::Whole {
+            batches = batches.min(last - batch);
+        }
         let (look, queued) = self.until_look(batch, batches);
         batches = self.feed(batch, queued)?;
         while self.made != self.model.core().recoveries() {
