@@ -3,7 +3,9 @@
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     var squares = 0.0;
-    for (var i = id.x; i < dim(0u); i += dim(1u)) {
+    let end = dim(0u);
+    let step = dim(1u); // read once: a software adapter reads lane by lane, each time
+    for (var i = id.x; i < end; i += step) {
         let g = gradients[i] * V(unscale());
         squares += dot(g, g);
     }

@@ -3,8 +3,7 @@
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use gradus::train::callbacks;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -197,7 +196,9 @@ fn many_threads() {
 #[cfg(all(unix, feature = "ctrl-c"))]
 mod signals {
     use super::*;
+    use std::io::{BufRead, BufReader, Read};
     use std::os::unix::process::ExitStatusExt;
+    use std::process::ChildStdout;
 
     fn send(signal: &str, to: &Child) {
         assert!(Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap().success());

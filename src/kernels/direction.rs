@@ -65,7 +65,7 @@ impl Direction {
     pub fn source(&self) -> String {
         let mut s = Source::new("vec4<f32>");
         s.number("WG", self.wg()).group(self.group).state();
-        self.rates.source(&mut s, &self.gate, false);
+        self.rates.source(&mut s, &self.gate, false, &self.rule);
         s.buffer("parameters", Access::Read, "V").buffer("gradients", Access::Read, "V");
         for m in 0..self.moments {
             s.buffer(&format!("moment{m}"), Access::Write, "V");

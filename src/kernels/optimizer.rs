@@ -62,7 +62,7 @@ impl Optimizer {
     pub fn source(&self) -> String {
         let mut s = Source::new("vec4<f32>");
         s.number("WG", self.wg()).group(self.group).state();
-        self.rates.source(&mut s, &self.gate, self.applies);
+        self.rates.source(&mut s, &self.gate, self.applies, &self.rule);
         s.buffer("parameters", Access::Write, "V").buffer("gradients", Access::Read, "V");
         for m in 0..self.moments {
             s.buffer(&format!("moment{m}"), Access::Write, "V");
@@ -82,7 +82,14 @@ impl Optimizer {
         among(&self.still).iter().for_each(|still| {
             s.line(format!("    let block = i / (BLOCK / 4u);\n    if ({still}) {{ return; }}"));
         });
-        s.line("    turn_to(i / (BLOCK / 4u));\n    let p = parameters[i];");
+        // without a table all blocks have the rates of the first
+        let begin = if self.rates.blocks > 0 {
+            s.line("    turn_to(i / (BLOCK / 4u));");
+            ""
+        } else {
+            "turn_to(0u);"
+        };
+        s.line("    let p = parameters[i];");
         let mut names = vec!["p".to_string(), "g".to_string()];
         for m in 0..self.moments {
             s.line(format!("    let m{m} = moment{m}[i];"));
@@ -97,7 +104,7 @@ impl Optimizer {
         for m in 0..self.moments {
             s.line(format!("    moment{m}[i] = normal_range({});", printed.outputs[1 + m]));
         }
-        s.line("}");
+        s.line("}").line(format!("fn begin() {{ {begin} }}"));
         s.finish(include_str!("../../shaders/optimizer.wgsl"))
     }
 

@@ -426,9 +426,9 @@ const GEMM_SPLIT: &[Line] = &[
 ];
 
 const OPTIMIZER: &[Line] = &[
-    ("a stale tail", S, &[("i < dim(0u)", "i + 1u < dim(0u)")], &["adam [128]"]),
-    ("one pass alone", S, &[("i += dim(1u)", "i = dim(0u)")], &["sgd [5000]"]),
-    ("one pass alone", G, &[("i += dim(1u)", "i = dim(0u)")], &["sgd [1058432]"]),
+    ("a stale tail", S, &[("i < end", "i + 1u < end")], &["adam [128]"]),
+    ("one pass alone", S, &[("i += step", "i = end")], &["sgd [5000]"]),
+    ("one pass alone", G, &[("i += step", "i = end")], &["sgd [1058432]"]),
     ("the halt ignored", S, &[("state_word(STATE_HALT) != 0u", "false")], &["a loss of NaN halts"]),
     ("the first row of rates", S, &[("(state_word(STATE_UPDATE) % RATE_ROWS)", "0u")], &["sgd [128]"]),
     ("rates by the batch's counter", S, &[("state_word(STATE_UPDATE)", "state_word(STATE_BATCH)")], &["sgd [128]"]),
@@ -459,8 +459,8 @@ const OPTIMIZER: &[Line] = &[
 ];
 
 const SQUARES: &[Line] = &[
-    ("a stale tail", S, &[("i < dim(0u)", "i + 1u < dim(0u)")], &["sgd, clipped [1] [128]"]),
-    ("one pass alone", S, &[("i += dim(1u)", "i = dim(0u)")], &["sgd, clipped [5000] [129]"]),
+    ("a stale tail", S, &[("i < end", "i + 1u < end")], &["sgd, clipped [1] [128]"]),
+    ("one pass alone", S, &[("i += step", "i = end")], &["sgd, clipped [5000] [129]"]),
     ("squares of the last pass alone", S, &[("squares += dot(g, g)", "squares = dot(g, g)")], &["sgd, clipped [5000] [129]"]),
     (
         "a bad loss ignored",
