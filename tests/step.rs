@@ -131,7 +131,7 @@ fn compile_is_a_step() {
         let general = step(|s, batch| {
             let output = net().forward(s, &batch["x"]);
             let loss = Loss::from(CrossEntropy::new()).build(&output, &batch["y"]);
-            StepOut::new(loss).output("output", &output).metric("accuracy", &Metric::from(Accuracy::new()).build(&output, &batch["y"]))
+            StepOut::new(loss).output("output", &output).measure(Accuracy::new(), &output, &batch["y"])
         });
         let mut b = general.compile(Compile::step(Adam::default()).input([784]).seed(9).device(device.clone())).unwrap();
         let data = digits();
