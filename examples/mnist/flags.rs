@@ -368,13 +368,18 @@ impl Flags {
 
 /// Fails where the file could not be written, and leaves all as it is. The file itself is not made: another run may do so just now.
 fn try_write(file: &Path, folder: &Path) -> std::io::Result<()> {
+    let beside = |folder: &Path| {
+        let other = folder.join(format!(".gradus-{}.tmp", std::process::id()));
+        std::fs::OpenOptions::new().write(true).create_new(true).open(&other).and_then(|_| std::fs::remove_file(other))
+    };
     match std::fs::metadata(file) {
-        Ok(m) if m.is_file() || m.is_dir() => std::fs::OpenOptions::new().append(true).open(file).map(drop),
-        Ok(_) => Ok(()), // a pipe or a device
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let other = folder.join(format!(".gradus-{}.tmp", std::process::id()));
-            std::fs::OpenOptions::new().write(true).create_new(true).open(&other).and_then(|_| std::fs::remove_file(other))
+        Ok(m) if m.is_file() || m.is_dir() => {
+            std::fs::OpenOptions::new().append(true).open(file)?;
+            // it is replaced by a file beside it, where a link leads to
+            beside(std::fs::canonicalize(file)?.parent().unwrap_or(folder))
         }
+        Ok(_) => Ok(()), // a pipe or a device
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => beside(folder),
         Err(e) => Err(e),
     }
 }

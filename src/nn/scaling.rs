@@ -71,8 +71,10 @@ impl Module for Normalization {
         }
         let features = x.shape().last();
         let sound = |v: &[f64], least: f64| v.iter().all(|v| (*v as f32).is_finite() && *v >= least);
-        if !sound(&self.mean, f64::NEG_INFINITY) || !sound(&self.variance, 0.0) {
-            return refuse_setting(s, OP, "mean", "statistics that f32 does not hold", "give finite means, and variances of 0 or above");
+        for (key, values, least) in [("mean", &self.mean, f64::NEG_INFINITY), ("variance", &self.variance, 0.0)] {
+            if !sound(values, least) {
+                return refuse_setting(s, OP, key, "statistics that f32 does not hold", "give finite means, and variances of 0 or above");
+            }
         }
         let (Some(mean), Some(variance)) = (spread(&self.mean, features), spread(&self.variance, features)) else {
             let problem = format!("{} means and {} variances for {features} features", self.mean.len(), self.variance.len());
