@@ -5,7 +5,7 @@ mod need;
 
 use gradus::Error;
 use gradus::graph::{Builder, Field, Op, gradients};
-use gradus::nn::{Loss, Metric};
+use gradus::nn::Loss;
 use gradus::plan::Purpose;
 use gradus::prelude::*;
 use gradus::reference::{Data, evaluate};
