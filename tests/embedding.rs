@@ -8,7 +8,7 @@ use gradus::rng::Philox;
 use gradus::tensor::{DType, HostTensor};
 use need::Suite;
 
-static SUITE: Suite = Suite::new("embedding", 11);
+static SUITE: Suite = Suite::new("embedding", 13);
 
 const WORDS: usize = 31;
 const LENGTH: usize = 9;
