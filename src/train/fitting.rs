@@ -1,7 +1,7 @@
 //! `fit`: written with a [`Trainer`] and nothing else.
 
 use super::callbacks::{Callbacks, Logs};
-use super::inputs::{in_call, of_validation};
+use super::inputs::of_validation;
 use super::interrupt::Interrupt;
 use super::progress::{Bar, introduce, validation_text};
 use super::trainer::Progress;
@@ -120,7 +120,7 @@ impl Fitting<'_> {
         let mut logs = logs(epoch, report, &run.run.ended, run.run.ended_scale);
         let mut text = run.run.ended.to_string();
         if let Some(data) = &self.fit.validation {
-            let seen = run.evaluate(data, validation_batch(&self.fit, data)).map_err(|e| of_validation(in_call("fit")(e)))?;
+            let seen = run.evaluate(data, validation_batch(&self.fit, data)).map_err(of_validation)?;
             for (n, v) in seen.iter() {
                 let name = format!("val_{n}");
                 run.run.history.push(&name, v);
