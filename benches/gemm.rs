@@ -14,7 +14,7 @@
 use gradus::cpu::CpuSession;
 use gradus::expr::Expr;
 use gradus::gpu::{AdapterKind, Gpu, GpuSession, adapters};
-use gradus::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Profile, Tile};
+use gradus::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Target, Tile};
 use gradus::plan::{BufferId, DataId, Handle, Launch, Layout, Phase, Program, Purpose, Session};
 use gradus::prelude::*;
 use gradus::rng::Philox;
@@ -116,15 +116,15 @@ impl Row {
     }
 }
 
-fn rows(o: &Options, profile: Profile, coop: Option<CoopCaps>) -> Vec<Row> {
+fn rows(o: &Options, target: Target, coop: Option<CoopCaps>) -> Vec<Row> {
     let cubes = o.sizes.iter().flat_map(|&s| LAYOUTS.map(|l| (l, [s; 3])));
     let mut all = Vec::new();
     for (layout, shape) in cubes.chain(STEPS) {
         let [m, n, k] = shape;
-        let tile = Tile::choose(profile, m, n, k);
+        let tile = Tile::choose(target, m, n, k);
         all.push(row(layout, shape, tile, true));
         if o.tiles {
-            all.extend(Tile::all(profile).into_iter().filter(|t| *t != tile).map(|t| row(layout, shape, t, false)));
+            all.extend(Tile::all(target).into_iter().filter(|t| *t != tile).map(|t| row(layout, shape, t, false)));
         }
         let Some(caps) = coop else { continue };
         let tile = CoopTile::choose(&caps, [layout.starts_with('t'), layout.ends_with('t')], [m, n]);
@@ -240,20 +240,20 @@ fn spread(times: &[f64]) -> [f64; 3] {
 }
 
 /// A session, how its kernels are shaped, its name, its threads, and what its cooperative matrices can do.
-type Opened = (Box<dyn Session>, Profile, String, Option<usize>, Option<CoopCaps>);
+type Opened = (Box<dyn Session>, Target, String, Option<usize>, Option<CoopCaps>);
 
 fn open(o: &Options) -> Result<Opened, String> {
     let layout = Layout { parameters: 128, ..Layout::default() };
     if o.device == "cpu" {
         let s = CpuSession::new(layout, o.threads).map_err(|e| e.to_string())?;
         let threads = s.threads();
-        return Ok((Box::new(s), Profile::Software, format!("the CPU, {threads} threads"), Some(threads), None));
+        return Ok((Box::new(s), Target::Software, format!("the CPU, {threads} threads"), Some(threads), None));
     }
     let software = o.device == "software";
     let fits = |k: AdapterKind| (k == AdapterKind::Software) == software;
     let found = adapters().into_iter().find(|a| fits(a.kind)).ok_or(format!("--device {}: there is none", o.device))?;
     let gpu = Gpu::open(&found).map_err(|e| e.to_string())?;
-    let (profile, name) = (gpu.profile(), format!("{}, {}", found.name, found.driver));
+    let (target, name) = (gpu.target(), format!("{}, {}", found.name, found.driver));
     let coop = if o.coop {
         println!("tensor    cooperative matrices: {}", gpu.coop());
         gpu.coop().caps()
@@ -264,14 +264,14 @@ fn open(o: &Options) -> Result<Opened, String> {
     // lavapipe on the calling thread, or on as many as there are
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let threads = std::env::var("LP_NUM_THREADS").ok().and_then(|v| v.parse::<usize>().ok()).map_or(cores, |n| n.max(1));
-    Ok((Box::new(session), profile, name, software.then_some(threads), coop))
+    Ok((Box::new(session), target, name, software.then_some(threads), coop))
 }
 
 fn bench(o: &Options) -> Result<(), String> {
     let text = |e: gradus::Error| e.to_string();
-    let (mut session, profile, name, threads, coop) = open(o)?;
+    let (mut session, target, name, threads, coop) = open(o)?;
     println!("device    {name}");
-    let (limit, all) = (session.data_limit(), rows(o, profile, coop));
+    let (limit, all) = (session.data_limit(), rows(o, target, coop));
     let fits = |r: &Row| [r.gemm.m * r.gemm.k, r.gemm.k * r.gemm.n, r.gemm.m * r.gemm.n].iter().all(|&n| n <= limit);
     let (rows, large): (Vec<Row>, Vec<Row>) = all.into_iter().partition(fits);
     large.iter().for_each(|r| println!("left out  {}: a matrix is larger than a binding of this device", r.name));

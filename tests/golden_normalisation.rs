@@ -6,7 +6,7 @@ mod need;
 use gradus::cpu::CpuSession;
 use gradus::expr::Expr;
 use gradus::graph::{Builder, gradients};
-use gradus::kernels::Profile;
+use gradus::kernels::Target;
 use gradus::nn::{Layer, Module, Scope};
 use gradus::plan::{Arena, BufferId, Lane, Layout, Part, Purpose, Request, Rule, Session, Step, plan};
 use gradus::prelude::*;
@@ -30,14 +30,14 @@ fn floats(v: &Value) -> Vec<f32> {
     v.as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
 }
 
-fn session(device: &Device, layout: Layout) -> (Box<dyn Session>, Profile) {
+fn session(device: &Device, layout: Layout) -> (Box<dyn Session>, Target) {
     #[cfg(feature = "gpu")]
     if let Some(gpu) = device.gpu() {
         let made = gradus::gpu::GpuSession::new(gpu.clone(), layout, false).unwrap();
-        return (Box::new(made), gpu.profile());
+        return (Box::new(made), gpu.target());
     }
     assert_eq!(device.kind(), "cpu");
-    (Box::new(CpuSession::new(layout, 2).unwrap()), Profile::Software)
+    (Box::new(CpuSession::new(layout, 2).unwrap()), Target::Software)
 }
 
 /// On the CPU 1e-5 of the tensor's norm; on a GPU DESIGN's rule for a chain of a few operations, on sums of up to 35 terms.
@@ -87,9 +87,9 @@ fn layer_as_in_pytorch(device: &Device, case: &Value, training: bool) {
     let arena = Arena::new(parameters.iter().map(|(n, _)| (n.clone(), shapes(n))))
         .with_buffers(buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
     let rule = Rule::new(Expr::of(2, |x| vec![x[0].clone()]), 0);
-    let (mut s, profile) = session(device, Layout::of(&arena, 0));
+    let (mut s, target) = session(device, Layout::of(&arena, 0));
     let request =
-        Request { step: &step, purpose: Purpose::Train, part: Part::Whole, batch: 1, arena: &arena, rule: &rule, profile, coop: None };
+        Request { step: &step, purpose: Purpose::Train, part: Part::Whole, batch: 1, arena: &arena, rule: &rule, target, coop: None };
     let program = Arc::new(plan(&request).unwrap());
     for e in &arena.entries {
         let from = if e.name == "x" || e.name == "g" { &case[&e.name] } else { &case["weights"][&e.name] };

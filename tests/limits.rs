@@ -7,7 +7,7 @@ mod need;
 #[path = "common/zoo.rs"]
 mod zoo;
 
-use gradus::kernels::Profile;
+use gradus::kernels::Target;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use need::Suite;
@@ -141,9 +141,9 @@ fn more_rows_than_workgroups() {
 fn elements_that_32_bits_do_not_count() {
     let mut seen = std::collections::BTreeSet::new();
     for case in archetypes::all() {
-        for profile in [Profile::Software, Profile::Lanes8, Profile::Gpu] {
+        for target in [Target::Software, Target::Lanes8, Target::Gpu] {
             for n in [(1 << 32) + (1 << 20), 1 << 40, 1 << 46] {
-                let programs = case.programs(n, profile).unwrap_or_else(|e| panic!("{}, {n}: {e}", case.name));
+                let programs = case.programs(n, target).unwrap_or_else(|e| panic!("{}, {n}: {e}", case.name));
                 for p in &programs {
                     // a model of two tensors, each of which can be counted, is for the CPU alone
                     let e = p.countable().and_then(|()| p.addressable()).expect_err(case.name);
@@ -187,8 +187,8 @@ fn bytes_that_32_bits_do_not_count() {
     let n = (1 << 31) + (1 << 20);
     let adapter = Device::select("software").ok();
     for case in archetypes::all() {
-        for profile in [Profile::Software, Profile::Lanes8, Profile::Gpu] {
-            for p in case.programs(n, profile).unwrap() {
+        for target in [Target::Software, Target::Lanes8, Target::Gpu] {
+            for p in case.programs(n, target).unwrap() {
                 if let Some(l) = p.launches.iter().find(|l| !l.kernel.counts()) {
                     let e = p.addressable().expect_err(case.name);
                     let named = e.to_string().contains(&l.label) || e.to_string().contains("parameters or buffers");

@@ -35,7 +35,7 @@ mod scaled;
 mod tolerance;
 
 use common::{Job, Suite};
-use gradus::kernels::{Access, Commit, CoopTile, Kernel, Part as Piece, Profile, Scaling};
+use gradus::kernels::{Access, Commit, CoopTile, Kernel, Part as Piece, Scaling, Target};
 use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
 use gradus::plan::{Launch, Part};
 use make::{Case, no_rule};
@@ -76,8 +76,8 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
     let mut out = BTreeMap::new();
     let mut add = |case: &Case, rule: &gradus::plan::Rule, part: Part| -> Result<(), String> {
         let built = case.build()?;
-        for profile in [Profile::Software, Profile::Lanes8, Profile::Gpu] {
-            for l in built.part(profile, rule, part)?.launches {
+        for target in [Target::Software, Target::Lanes8, Target::Gpu] {
+            for l in built.part(target, rule, part)?.launches {
                 bound_once(&case.name, &l)?;
                 out.entry(l.kernel.source()).or_insert(l.kernel);
             }

@@ -6,7 +6,7 @@ mod twins;
 
 use super::CpuSession;
 use crate::error::{Error, Result};
-use crate::kernels::Profile;
+use crate::kernels::Target;
 use crate::kernels::words::STATE_CURSOR;
 use crate::plan::{BufferId, DataId, Handle, Lane, Layout, Session};
 use crate::tensor::DType;
@@ -18,7 +18,7 @@ fn small() -> Planned {
     let x = m.b.batch(8, field("x", DType::F32, &[3]));
     let w = m.parameter(&[2, 3]);
     let y = x.matmul_with(&w, false, true).square().mean();
-    m.finish(Some(y), &[], 8, Profile::Software).unwrap()
+    m.finish(Some(y), &[], 8, Target::Software).unwrap()
 }
 
 #[track_caller]

@@ -1,6 +1,6 @@
 use super::AdapterSummary;
 use crate::error::{Error, Result};
-use crate::kernels::{Access, Kernel, Profile};
+use crate::kernels::{Access, Kernel, Target};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -134,13 +134,13 @@ impl Gpu {
     }
 
     /// How kernels are shaped for it.
-    pub fn profile(&self) -> Profile {
+    pub fn target(&self) -> Target {
         if self.summary.is_gpu() {
-            return Profile::Gpu;
+            return Target::Gpu;
         }
         // those kernels take lane i for invocation i, and a workgroup of 8 for one whole subgroup. The standard promises neither: llvmpipe is so
         let lanes8 = self.summary.subgroups && self.summary.subgroup_lanes == (8, 8) && self.summary.name.starts_with("llvmpipe");
-        if lanes8 { Profile::Lanes8 } else { Profile::Software }
+        if lanes8 { Target::Lanes8 } else { Target::Software }
     }
 
     /// Whether the device went away. It stays lost: [`Gpu::open`] gives another.

@@ -275,7 +275,7 @@ impl Session for GpuSession {
         program.slots.iter().enumerate().try_for_each(|(i, &bytes)| self.fits(&format!("slot {i}"), bytes as u64))?;
         program.countable()?;
         program.addressable()?;
-        if self.gpu.profile() != crate::kernels::Profile::Gpu {
+        if self.gpu.target() != crate::kernels::Target::Gpu {
             program.turns_end()?;
         }
         for (i, &bytes) in program.slots.iter().enumerate() {

@@ -5,7 +5,7 @@ use super::plant::Rewrite;
 use super::self_test::launch;
 use crate::error::Error;
 use crate::expr::Expr;
-use crate::kernels::{Gemm, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Profile, Reduce, ReduceSpec, Strided, Term, Tile};
+use crate::kernels::{Gemm, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Reduce, ReduceSpec, Strided, Target, Term, Tile};
 use crate::rng::Philox;
 
 /// A launch, its operands, and what it must make.
@@ -27,7 +27,7 @@ impl Gpu {
 }
 
 fn run(gpu: &Gpu, planted: Option<&Rewrite>) -> std::result::Result<(), String> {
-    trials(gpu.profile()).iter().try_for_each(|t| t.run(gpu, planted))
+    trials(gpu.target()).iter().try_for_each(|t| t.run(gpu, planted))
 }
 
 impl Trial {
@@ -46,10 +46,10 @@ impl Trial {
     }
 }
 
-/// Sizes that stick out of every tile. The tiles are those of a GPU, with workgroup memory and barriers, and those of this profile.
-fn trials(profile: Profile) -> Vec<Trial> {
-    let mut tiles = Tile::all(Profile::Gpu);
-    tiles.extend(Tile::all(profile).first().filter(|_| profile != Profile::Gpu));
+/// Sizes that stick out of every tile. The tiles are those of a GPU, with workgroup memory and barriers, and those of this target.
+fn trials(target: Target) -> Vec<Trial> {
+    let mut tiles = Tile::all(Target::Gpu);
+    tiles.extend(Tile::all(target).first().filter(|_| target != Target::Gpu));
     let mut out = vec![formula(1000), formula(1003), sum(37, 1000), sum(1, 5000)];
     out.extend(tiles.into_iter().map(|t| product(t, [45, 70, 150])));
     out
@@ -74,7 +74,7 @@ fn sum(rows: usize, length: usize) -> Trial {
     let x = drawn("sum", rows * length);
     let wanted = x.chunks(length).map(|row| row.iter().map(|&v| f64::from(v)).sum()).collect();
     let spec =
-        ReduceSpec { f: Expr::identity(), group: Profile::Gpu.group(), max: false, from_first: false, parts: 1, halves: Halves::default() };
+        ReduceSpec { f: Expr::identity(), group: Target::Gpu.group(), max: false, from_first: false, parts: 1, halves: Halves::default() };
     let inputs = vec![Term { offset: 0, outer: length, along: 1, inner: 1 }];
     let kernel = Reduce { spec, rows, inner: 1, length, pieces: 1, divisor: 1, inputs, output: 0 };
     Trial { kernel: Kernel::Reduce(kernel), operands: vec![x], wanted, slack: 1e-5 * (length as f64).sqrt() }

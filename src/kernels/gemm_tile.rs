@@ -1,6 +1,6 @@
 //! How a product is cut, chosen by shape alone.
 
-use super::Profile;
+use super::Target;
 use std::fmt;
 
 /// How the work is cut.
@@ -102,23 +102,23 @@ const GPU: [Rule; 5] = [
 
 impl Tile {
     /// By the rules above, for `m x n` of `k` terms.
-    pub fn choose(profile: Profile, m: usize, n: usize, k: usize) -> Tile {
-        let rules = Self::rules(profile);
+    pub fn choose(target: Target, m: usize, n: usize, k: usize) -> Tile {
+        let rules = Self::rules(target);
         let fits = |r: &&Rule| m >= r.rows && n >= r.columns && k >= r.terms && m.saturating_mul(n) <= r.elements;
         rules.iter().find(fits).unwrap_or(&rules[rules.len() - 1]).tile
     }
 
-    fn rules(profile: Profile) -> &'static [Rule] {
-        match profile {
-            Profile::Software => &SOFTWARE,
-            Profile::Lanes8 => &LANES8,
-            Profile::Gpu => &GPU,
+    fn rules(target: Target) -> &'static [Rule] {
+        match target {
+            Target::Software => &SOFTWARE,
+            Target::Lanes8 => &LANES8,
+            Target::Gpu => &GPU,
         }
     }
 
     /// Every tile that the rules choose from.
-    pub fn all(profile: Profile) -> Vec<Tile> {
-        let mut all: Vec<Tile> = Self::rules(profile).iter().map(|r| r.tile).collect();
+    pub fn all(target: Target) -> Vec<Tile> {
+        let mut all: Vec<Tile> = Self::rules(target).iter().map(|r| r.tile).collect();
         all.dedup();
         all
     }

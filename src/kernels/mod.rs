@@ -63,7 +63,7 @@ pub const MOST_TURNS: usize = 65_535;
 
 /// The kind of machine that kernels are shaped for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Profile {
+pub enum Target {
     /// Many cores, workgroup memory.
     Gpu,
     /// A GPU in software (lavapipe, SwiftShader, WARP), or the CPU device: no barriers, few large pieces of work.
@@ -72,12 +72,12 @@ pub enum Profile {
     Lanes8,
 }
 
-impl Profile {
+impl Target {
     /// Lanes that work together on one sum.
     pub(crate) fn group(self) -> usize {
         match self {
-            Profile::Gpu => 256,
-            Profile::Software | Profile::Lanes8 => 1,
+            Target::Gpu => 256,
+            Target::Software | Target::Lanes8 => 1,
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::halves::{element, widened};
 use super::source::{MATH, Source};
-use super::{Access, Halves, Profile, fold, to_words};
+use super::{Access, Halves, Target, fold, to_words};
 use crate::expr::Expr;
 
 /// One input of a reduction, read at (outer, r, inner).
@@ -61,25 +61,25 @@ impl Reduce {
     /// Terms of a piece of such a one.
     const PIECE: usize = 1024;
 
-    /// Into how many pieces the sums over the middle of `[outer, length, inner]` are cut, for the profile; `rows` is outer times inner. Or
+    /// Into how many pieces the sums over the middle of `[outer, length, inner]` are cut, for the target; `rows` is outer times inner. Or
     /// what the largest are of: no lanes share those.
-    pub fn pieces_for(profile: Profile, rows: usize, length: usize, inner: usize, max: bool) -> usize {
-        let (enough, piece) = match profile {
-            Profile::Gpu => (64, 4096),
-            Profile::Software | Profile::Lanes8 => (16, 512),
+    pub fn pieces_for(target: Target, rows: usize, length: usize, inner: usize, max: bool) -> usize {
+        let (enough, piece) = match target {
+            Target::Gpu => (64, 4096),
+            Target::Software | Target::Lanes8 => (16, 512),
         };
         let least = length.div_ceil(Self::LONG);
         if inner == 1 && rows < enough {
             return if length <= 2 * piece { 1 } else { length.div_ceil(piece).min(1024).max(least) };
         }
         // many lanes share what lies side by side
-        let shared = if max { 1 } else { Self::group_for(profile, length, inner) };
+        let shared = if max { 1 } else { Self::group_for(target, length, inner) };
         if length <= Self::LONG * shared { 1 } else { length.div_ceil(Self::PIECE * shared).min(1024).max(least / shared) }
     }
 
-    /// Lanes that share a piece, for the profile: only long contiguous sums are shared.
-    pub fn group_for(profile: Profile, length: usize, inner: usize) -> usize {
-        if inner == 1 && length >= 64 { profile.group() } else { 1 }
+    /// Lanes that share a piece, for the target: only long contiguous sums are shared.
+    pub fn group_for(target: Target, length: usize, inner: usize) -> usize {
+        if inner == 1 && length >= 64 { target.group() } else { 1 }
     }
 
     /// Partial sums of a lane that has so many terms to itself: 16 sums of every sixteenth term each, added in pairs, and then the terms that

@@ -2,7 +2,7 @@
 
 use super::halves::{element, rounded};
 use super::source::Source;
-use super::{Access, Profile, fold, to_words, word};
+use super::{Access, Target, fold, to_words, word};
 use crate::expr::Expr;
 use crate::graph::Labels;
 
@@ -109,11 +109,11 @@ impl CrossEntropy {
         }
     }
     /// Whether a batch is small enough for one workgroup.
-    pub fn is_single(profile: Profile, rows: usize, classes: usize) -> bool {
+    pub fn is_single(target: Target, rows: usize, classes: usize) -> bool {
         rows * classes
-            <= match profile {
-                Profile::Gpu => 16_384,
-                Profile::Software | Profile::Lanes8 => 8_192,
+            <= match target {
+                Target::Gpu => 16_384,
+                Target::Software | Target::Lanes8 => 8_192,
             }
     }
 

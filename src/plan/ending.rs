@@ -11,7 +11,7 @@ impl Lowering<'_> {
     /// The update where there is a loss to train on, and the tick.
     pub(super) fn finish(&mut self, loss: Option<Place>, metrics: &[(Place, usize)]) {
         let lane = self.r.purpose.lane();
-        let (train, group) = (self.r.purpose == Purpose::Train, self.r.profile.group());
+        let (train, group) = (self.r.purpose == Purpose::Train, self.r.target.group());
         self.begin(Phase::Finish);
         // what weighs the batch is the last of the metrics' words
         let weighed = self.r.step.weight.is_some() && train && self.r.part != Part::Whole;
@@ -66,7 +66,7 @@ impl Lowering<'_> {
     fn gate(&mut self, loss: Place) -> Gate {
         let rule = self.r.rule;
         let scaled = rule.scaling.is_some();
-        let group = Squares::group_for(self.r.profile.group(), rule.clip_norm.is_some());
+        let group = Squares::group_for(self.r.target.group(), rule.clip_norm.is_some());
         let kernel = Squares { size: self.r.arena.size, group, loss: loss.1, scaled };
         let gate = Gate { partials: kernel.partials(), clip: rule.clip_norm, scaled };
         let state = scaled.then_some(BufferId::State(self.r.purpose.lane()));
@@ -80,7 +80,7 @@ impl Lowering<'_> {
     /// The optimizer.
     fn update(&mut self, gate: Gate) {
         let (rule, arena) = (self.r.rule, self.r.arena);
-        let (n, lane, group, rates) = (arena.size, self.r.purpose.lane(), self.r.profile.group(), rule.rates(arena));
+        let (n, lane, group, rates) = (arena.size, self.r.purpose.lane(), self.r.target.group(), rule.rates(arena));
         let label = format!("{} parameters", arena.trainable_count());
         let flops = |f: &crate::expr::Expr| ((2 + f.flops()) * n) as u64;
         let fixed = |ids: &[BufferId]| ids.iter().copied().map(Symbol::Fixed).collect::<Vec<_>>();

@@ -30,17 +30,17 @@ pub(super) struct Sum {
 impl Lowering<'_> {
     /// In one launch, or in two where it is long; in three where what a long mean is summed from comes back.
     pub(super) fn sum(&mut self, s: Sum, label: &str) {
-        let profile = self.r.profile;
+        let target = self.r.target;
         let [outer, length, inner] = s.extents;
         let rows = outer * inner;
         let max = s.kind == ReduceKind::Max;
-        let pieces = Reduce::pieces_for(profile, rows, length, inner, max);
+        let pieces = Reduce::pieces_for(target, rows, length, inner, max);
         let elements = rows * length * s.terms.len() + rows;
         let flops = flops(rows * length, 1 + s.f.flops());
         let from_first = s.kind == ReduceKind::MeanFromFirst;
         let divisor = if matches!(s.kind, ReduceKind::Mean | ReduceKind::MeanFromFirst) { s.count } else { 1 };
         let spec = |f: Expr, terms: usize, halves: Vec<bool>, from_first: bool| {
-            let group = if max { 1 } else { Reduce::group_for(profile, terms, inner) };
+            let group = if max { 1 } else { Reduce::group_for(target, terms, inner) };
             ReduceSpec { f, group, parts: Reduce::parts_for(group, terms, max), max, from_first, halves: Halves::new(halves, vec![]) }
         };
         let first = |pieces: usize, divisor: usize, output: usize| Reduce {
@@ -219,7 +219,7 @@ impl Lowering<'_> {
             return self.push(Kernel::CumSum(whole), vec![x, to.0], label.into(), flops, elements);
         }
         let pieces = width.div_ceil(CumSum::PIECE.max(width.div_ceil(CumSum::LONG)));
-        let group = Reduce::group_for(self.r.profile, width.div_ceil(pieces), 1);
+        let group = Reduce::group_for(self.r.target, width.div_ceil(pieces), 1);
         let parts = Reduce::parts_for(group, width.div_ceil(pieces), false);
         let spec = ReduceSpec { f: Expr::identity(), group, parts, max: false, from_first: false, halves: Halves::default() };
         let terms = vec![Term { offset, outer: width, along: 1, inner: 0 }];
@@ -266,7 +266,7 @@ impl Lowering<'_> {
             let s = &mut own.spec;
             (s.epilogue, s.row_sum, s.via) = (Expr::identity(), false, vec![0]);
             s.halves = Halves::new(vec![halves.input(0), halves.input(1)], vec![]);
-            (s.va, s.vb, s.tile) = (own.a.in_fours(), own.b.in_fours(), Tile::choose(self.r.profile, own.m, own.n, own.k));
+            (s.va, s.vb, s.tile) = (own.a.in_fours(), own.b.in_fours(), Tile::choose(self.r.target, own.m, own.n, own.k));
             let terms = own.k * together;
             let elements = terms * gemm.batch * (gemm.m + gemm.n) + together * size;
             let text = format!("{label}, terms {first} to {}", first + terms);

@@ -303,7 +303,7 @@ impl Lowering<'_> {
         let (rows, columns) = (out[r - 2], out[r - 1]);
         let k = sa[r - if ta { 2 } else { 1 }];
         let batch = out.size() / (rows * columns);
-        let tile = Tile::choose(self.r.profile, rows, columns, k);
+        let tile = Tile::choose(self.r.target, rows, columns, k);
         let matrix = |l: &Self, v: Value| {
             let s = l.g.shape(v);
             let (from, offset) = l.place(v);
@@ -430,7 +430,7 @@ impl Lowering<'_> {
                 let gradient = needed(part(1));
                 let long = width > CrossEntropy::LONG;
                 let pieces = if long { width.div_ceil(CrossEntropy::PIECE) } else { 1 };
-                let single = !long && CrossEntropy::is_single(self.r.profile, rows, width);
+                let single = !long && CrossEntropy::is_single(self.r.target, rows, width);
                 let (loss, hits) = (self.assign(part(0)), self.assign(part(2)));
                 // what rides on the gradient takes its place
                 let outputs = self.groups.outputs(group);
@@ -446,7 +446,7 @@ impl Lowering<'_> {
                     smoothing: smoothing as f32,
                     gradient,
                     single,
-                    group: self.r.profile.group(),
+                    group: self.r.target.group(),
                     rows,
                     classes: width,
                     offsets: [offset, y_offset, to_loss.1, to_hits.1, slope.map_or(0, |p| p.1)],

@@ -39,7 +39,7 @@ pub use units::{Made, Unit, Window};
 
 use crate::error::{Error, Result};
 use crate::graph::{Field, Graph, Precision, Value};
-use crate::kernels::{CoopCaps, Kernel, LogShape, Profile, RateTable};
+use crate::kernels::{CoopCaps, Kernel, LogShape, RateTable, Target};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
 
@@ -292,7 +292,7 @@ pub struct Request<'a> {
     /// The optimizer, in training.
     pub rule: &'a Rule,
     /// The kind of machine.
-    pub profile: Profile,
+    pub target: Target,
     /// Its cooperative matrices, where products of f16 shall use them.
     pub coop: Option<CoopCaps>,
 }

@@ -45,7 +45,7 @@ impl Bench {
         let fields = model.fields_of(&rows, Purpose::Train);
         let Built { step: written, .. } = build(&*model.module, &model.settings, purpose, batch, &fields)?;
         let step = written.simplified()?;
-        let (arena, rule, profile) = (&model.arena, &model.rule, model.device.profile());
+        let (arena, rule, target) = (&model.arena, &model.rule, model.device.target());
         let program = plant(plan(&Request {
             step: &written,
             purpose,
@@ -53,7 +53,7 @@ impl Bench {
             batch,
             arena,
             rule,
-            profile,
+            target,
             coop: model.device.coop_for(&written),
         })?);
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{self, AdapterSummary, Gpu, GpuSession};
 #[cfg(feature = "gpu")]
 use crate::graph::{Node, Op};
-use crate::kernels::{CoopCaps, Profile};
+use crate::kernels::{CoopCaps, Target};
 use crate::plan::{Layout, Session, Step};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -386,11 +386,11 @@ impl Device {
         }
     }
 
-    pub(crate) fn profile(&self) -> Profile {
+    pub(crate) fn target(&self) -> Target {
         match &self.machine {
-            Machine::Cpu { .. } => Profile::Software,
+            Machine::Cpu { .. } => Target::Software,
             #[cfg(feature = "gpu")]
-            Machine::Gpu(g) => g.profile(),
+            Machine::Gpu(g) => g.target(),
         }
     }
 

@@ -137,7 +137,7 @@ impl Core {
             return Err(Error::NotFound { what: "layer".into(), name: name.into(), at: "the model".into(), known });
         };
         let step = Step { outputs: vec![(name.into(), value)], ..built.step };
-        let (batch, rule, profile) = (rows.len(), &self.rule, self.device.profile());
+        let (batch, rule, target) = (rows.len(), &self.rule, self.device.target());
         let program = plan(&Request {
             step: &step,
             purpose: Purpose::Predict,
@@ -145,7 +145,7 @@ impl Core {
             batch,
             arena: &self.arena,
             rule,
-            profile,
+            target,
             coop: self.device.coop_for(&step),
         })?;
         self.check_limits(rows, &program)?;

@@ -380,7 +380,7 @@ impl Core {
             batch,
             arena: &self.arena,
             rule: &self.rule,
-            profile: self.device.profile(),
+            target: self.device.target(),
             coop: self.device.coop_for(&built.step),
         };
         let program = Arc::new(plan(&request)?);

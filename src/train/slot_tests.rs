@@ -4,17 +4,17 @@ use super::Compile;
 use super::general::{Describe, Supervised};
 use super::step::{build, input_fields};
 use crate::graph::Field;
-use crate::kernels::Profile;
+use crate::kernels::Target;
 use crate::nn::{Accuracy, BatchNorm1d, CrossEntropy, Dropout, Gelu, LayerNorm, Linear, Relu, Sequential, Softmax};
 use crate::optim::{Adam, Optimizer};
 use crate::plan::{Arena, Part, Program, Purpose, Request, plan};
 use crate::tensor::DType;
 use std::sync::Arc;
 
-const PROFILES: [Profile; 3] = [Profile::Software, Profile::Lanes8, Profile::Gpu];
+const PROFILES: [Target; 3] = [Target::Software, Target::Lanes8, Target::Gpu];
 
 /// The program of a classifier of 10 classes, labels one-hot.
-fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batch: usize, purpose: Purpose, profile: Profile) -> Program {
+fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batch: usize, purpose: Purpose, target: Target) -> Program {
     let settings = Compile::new(optimizer, CrossEntropy::new()).input([inputs]).metric(Accuracy::new());
     let module: Arc<dyn Describe> = Arc::new(Supervised(Arc::new(net), None));
     let x = input_fields(&settings).remove(0);
@@ -24,7 +24,7 @@ fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batc
     let arena = Arena::with_frozen(built.face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), false)))
         .with_buffers(built.face.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
     let rule = settings.rule();
-    plan(&Request { step: &built.step, purpose, part: Part::Whole, batch, arena: &arena, rule: &rule, profile, coop: None }).unwrap()
+    plan(&Request { step: &built.step, purpose, part: Part::Whole, batch, arena: &arena, rule: &rule, target, coop: None }).unwrap()
 }
 
 /// What stands between two linear layers.
@@ -66,9 +66,9 @@ fn mlps_of_equal_widths_are_near_the_bound() {
     for between in [Between::Relu, Between::Gelu, Between::Dropout, Between::LayerNorm, Between::Both, Between::BatchNorm] {
         for (width, batch) in [(64, 32), (1024, 512), (100, 7)] {
             for (layers, inputs) in [(3, width), (3, 784), (4, width), (8, 784), (17, width), (30, 784)] {
-                for profile in PROFILES {
-                    let p = program(mlp(layers, width, between), Adam::default(), inputs, batch, Purpose::Train, profile);
-                    let name = format!("{between:?}, {layers} layers of {width} after {inputs}, batch {batch}, {profile:?}");
+                for target in PROFILES {
+                    let p = program(mlp(layers, width, between), Adam::default(), inputs, batch, Purpose::Train, target);
+                    let name = format!("{between:?}, {layers} layers of {width} after {inputs}, batch {batch}, {target:?}");
                     let near = ratio(&p);
                     assert!(p.explain().contains(&format!("{near:.2} times the least")), "{}", p.explain());
                     if near > worst.0 {
@@ -85,7 +85,7 @@ fn mlps_of_equal_widths_are_near_the_bound() {
 #[test]
 fn programs_of_a_model_share_their_slots() {
     for (layers, width, between) in [(3, 64, Between::Relu), (8, 256, Between::Both), (30, 128, Between::Dropout)] {
-        let planned = |purpose, batch| program(mlp(layers, width, between), Adam::default(), 784, batch, purpose, Profile::Gpu);
+        let planned = |purpose, batch| program(mlp(layers, width, between), Adam::default(), 784, batch, purpose, Target::Gpu);
         let all = [(Purpose::Train, 64), (Purpose::Train, 17), (Purpose::Evaluate, 64), (Purpose::Predict, 64)].map(|(p, n)| planned(p, n));
         let held = |i: usize| all.iter().filter_map(|p| p.slots.get(i)).max();
         let session: usize = (0..).map_while(held).sum();

@@ -48,7 +48,7 @@ fn fresh(machine: Machine, layout: Layout, poisoned: bool) -> Option<gradus::Res
 #[cfg(feature = "gpu")]
 pub mod gpu {
     use gradus::gpu::{Gpu, GpuSession, adapters};
-    use gradus::kernels::{Kernel, Profile};
+    use gradus::kernels::{Kernel, Target};
     use gradus::plan::{Layout, Session};
     use std::sync::{Arc, OnceLock};
 
@@ -69,8 +69,8 @@ pub mod gpu {
     }
 
     /// How kernels are shaped for it.
-    pub fn profile() -> Option<Profile> {
-        device().map(|g| g.profile())
+    pub fn target() -> Option<Target> {
+        device().map(|g| g.target())
     }
 
     pub(super) fn session(layout: Layout, checked: bool, poisoned: bool) -> Option<gradus::Result<Box<dyn Session>>> {
@@ -101,7 +101,7 @@ pub mod gpu {
         None
     }
 
-    pub fn profile() -> Option<gradus::kernels::Profile> {
+    pub fn target() -> Option<gradus::kernels::Target> {
         None
     }
 

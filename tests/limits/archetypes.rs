@@ -1,7 +1,7 @@
 //! Every archetype of kernel at sizes that 32 bits do not hold: planned, never run.
 
 use gradus::graph::{Builder, CustomKernel, CustomOp, Distribution, Draws, Field, Precision, Type, Var, gradients};
-use gradus::kernels::{CoopCaps, Kernel, Profile};
+use gradus::kernels::{CoopCaps, Kernel, Target};
 use gradus::optim::{Adam, Lamb, Optimizer, Sgd};
 use gradus::plan::{Arena, Part, Program, Purpose, Request, Rule, Step, plan};
 use gradus::tensor::{DType, Shape};
@@ -48,7 +48,7 @@ pub struct Case {
 
 /// A step of `case` at this size, for each rule and part.
 impl Case {
-    pub fn programs(&self, n: usize, profile: Profile) -> gradus::Result<Vec<Program>> {
+    pub fn programs(&self, n: usize, target: Target) -> gradus::Result<Vec<Program>> {
         let m = Make {
             builder: Builder::new(),
             batch: (self.batch)(n),
@@ -82,7 +82,7 @@ impl Case {
         for rule in rules {
             let parts: &[Part] = if train { &[Part::Whole, Part::Inner, Part::Last] } else { &[Part::Whole] };
             for &part in parts {
-                all.push(plan(&Request { step: &step, purpose, part, batch, arena: &arena, rule, profile, coop })?);
+                all.push(plan(&Request { step: &step, purpose, part, batch, arena: &arena, rule, target, coop })?);
             }
         }
         Ok(all)

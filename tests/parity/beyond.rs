@@ -1,6 +1,6 @@
 //! Indices that a table has no row for, and the bits of sums by index.
 
-use crate::check::{PROFILES, Site, on};
+use crate::check::{Site, TARGETS, on};
 use crate::common::{Job, MACHINES};
 use crate::indices::indices;
 use crate::make::{Case, Make, Order, field};
@@ -19,9 +19,9 @@ fn beyond() -> Result<(), String> {
         m.output("beside", &(before + after));
     });
     let training = Case::new("a loss beyond the table", move |m| m.weigh(&m.p([n, width]).take(&ix(m)).tanh()));
-    for profile in PROFILES {
+    for target in TARGETS {
         for machine in MACHINES {
-            let site = Site { machine, profile, planted: None };
+            let site = Site { machine, target, planted: None };
             let built = forward.clone().over(Order::all(64)).build()?;
             let Some(found) = on(&site, &built) else { continue };
             let (found, table) = (found.map_err(|e| e.to_string())?, &built.leaves[1].values);
@@ -32,7 +32,7 @@ fn beyond() -> Result<(), String> {
                     None => row.iter().all(|r| r.is_nan()),
                 };
                 if !good {
-                    return Err(format!("{machine:?}, {profile:?} kernels: the row of index {index} is {row:?}"));
+                    return Err(format!("{machine:?}, {target:?} kernels: the row of index {index} is {row:?}"));
                 }
                 *(if (index as usize) < n { &mut seen.0 } else { &mut seen.1 }) += 1;
             }
@@ -52,12 +52,12 @@ fn beyond() -> Result<(), String> {
 /// Two runs of one program, to the bit, on each machine: many values at few rows.
 fn bits() -> Result<(), String> {
     let built = Case::new("bits", |m| m.weigh(&m.p([3, 65]).take(&indices(m, "ix", 3, &[4])))).over(Order::all(250)).build()?;
-    for profile in PROFILES {
+    for target in TARGETS {
         for machine in MACHINES {
-            let site = Site { machine, profile, planted: None };
+            let site = Site { machine, target, planted: None };
             let (Some(a), Some(b)) = (on(&site, &built), on(&site, &built)) else { continue };
             if a.map_err(|e| e.to_string())? != b.map_err(|e| e.to_string())? {
-                return Err(format!("{machine:?}, {profile:?} kernels: two runs differ"));
+                return Err(format!("{machine:?}, {target:?} kernels: two runs differ"));
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::counts;
 use crate::make::{Built, Case, Truth, no_rule};
 use crate::planted::Planted;
 use crate::tolerance::Known;
-use gradus::kernels::Profile;
+use gradus::kernels::Target;
 use gradus::kernels::words::{
     STATE_CURSOR, STATE_EPOCH, STATE_LOSS_SCALE, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS,
 };
@@ -14,8 +14,8 @@ use gradus::tensor::DType;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Both profiles' kernels run on every adapter; those of [`Profile::Lanes8`] where it has such lanes.
-pub const PROFILES: [Profile; 2] = [Profile::Software, Profile::Gpu];
+/// Both profiles' kernels run on every adapter; those of [`Target::Lanes8`] where it has such lanes.
+pub const TARGETS: [Target; 2] = [Target::Software, Target::Gpu];
 
 /// Named results of a run, in the truth's order.
 pub type Found = Vec<(String, Vec<f64>)>;
@@ -24,13 +24,13 @@ pub type Found = Vec<(String, Vec<f64>)>;
 #[derive(Clone, Copy)]
 pub struct Site<'a> {
     pub machine: Machine,
-    pub profile: Profile,
+    pub target: Target,
     pub planted: Option<&'a Planted>,
 }
 
 impl std::fmt::Display for Site<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}, {:?} kernels", self.machine, self.profile)
+        write!(f, "{:?}, {:?} kernels", self.machine, self.target)
     }
 }
 
@@ -42,7 +42,7 @@ impl Site<'_> {
 
     /// As [`Site::program`], for this part of an update.
     pub fn part(&self, built: &Built, rule: &Rule, part: Part) -> Result<Arc<Program>, Fail> {
-        let mut program = built.part(self.profile, rule, part).map_err(Fail::Refused)?;
+        let mut program = built.part(self.target, rule, part).map_err(Fail::Refused)?;
         if let Some(p) = self.planted {
             program.launches.iter_mut().for_each(|l| p.edit(&mut l.kernel));
         }
@@ -99,14 +99,14 @@ pub struct Ready {
 pub struct Row {
     pub name: String,
     /// Which machines run it.
-    pub sites: Rc<dyn Fn(Machine, Profile) -> bool>,
+    pub sites: Rc<dyn Fn(Machine, Target) -> bool>,
     pub make: Rc<dyn Fn() -> Result<Ready, String>>,
 }
 
 impl Row {
     pub fn new(name: impl Into<String>, make: impl Fn() -> Result<Ready, String> + 'static) -> Self {
         // the lanes share nothing but in products
-        Row { name: name.into(), sites: Rc::new(|_, p| p != Profile::Lanes8), make: Rc::new(make) }
+        Row { name: name.into(), sites: Rc::new(|_, p| p != Target::Lanes8), make: Rc::new(make) }
     }
 
     pub fn ready(&self) -> Result<Ready, String> {
@@ -263,11 +263,11 @@ pub fn on(site: &Site<'_>, built: &Built) -> Option<Result<Found, Fail>> {
 pub fn parity(row: &Row) -> Result<(), String> {
     let ready = row.ready()?;
     let mut runs = 0;
-    let lanes = common::gpu::profile() == Some(Profile::Lanes8);
-    for profile in PROFILES.into_iter().chain(lanes.then_some(Profile::Lanes8)) {
+    let lanes = common::gpu::target() == Some(Target::Lanes8);
+    for target in TARGETS.into_iter().chain(lanes.then_some(Target::Lanes8)) {
         let mut first: Option<Found> = None;
-        for machine in MACHINES.into_iter().filter(|m| (row.sites)(*m, profile)) {
-            let site = Site { machine, profile, planted: None };
+        for machine in MACHINES.into_iter().filter(|m| (row.sites)(*m, target)) {
+            let site = Site { machine, target, planted: None };
             let Some(found) = (ready.run)(&site) else { continue };
             let found = found.map_err(|e| format!("{site}: {e}"))?;
             compare(&ready.truth, &found, &format!("{site} against the reference"))?;

@@ -1,7 +1,7 @@
 //! Every formula at zeros of both signs, kinks, ties, overflow, infinities and NaN: the same value, or a NaN on both sides, in f64, on the
 //! CPU and on the GPU, forward and backward.
 
-use crate::check::{Found, PROFILES, Site, on};
+use crate::check::{Found, Site, TARGETS, on};
 use crate::common::{Job, MACHINES};
 use crate::make::{Built, Case};
 use gradus::expr::Activation;
@@ -99,7 +99,7 @@ fn job(name: &'static str, rank: usize, f: impl Fn(&[Var]) -> Var + Clone + 'sta
             let built = case(name, rank, extra, f.clone())?;
             let want = truth(&built)?;
             for machine in MACHINES {
-                let site = Site { machine, profile: PROFILES[extra], planted: None };
+                let site = Site { machine, target: TARGETS[extra], planted: None };
                 let Some(found) = on(&site, &built) else { continue };
                 for ((what, want), (_, got)) in want.iter().zip(&found.map_err(|e| e.to_string())?) {
                     let bad: Vec<usize> = (0..want.len()).filter(|&i| !same(got[i], want[i])).collect();

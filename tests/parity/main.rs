@@ -36,7 +36,7 @@ mod updates;
 
 use check::Row;
 use common::{Job, Machine, Suite};
-use gradus::kernels::Profile;
+use gradus::kernels::Target;
 use std::rc::Rc;
 
 /// A `#[test]` for each table; the suite knows them all.
@@ -71,8 +71,8 @@ fn product_rows(transposed: bool) -> Vec<Job> {
 /// On every kind of kernels; of the two for software adapters one with the shaders' checks and the other without, which is compilation enough.
 fn with_lanes(row: impl Into<Row>, lanes_checked: bool) -> Row {
     let sites = move |m, p| match (m, p) {
-        (Machine::Gpu { checked }, Profile::Software) => checked != lanes_checked,
-        (Machine::Gpu { checked }, Profile::Lanes8) => checked == lanes_checked,
+        (Machine::Gpu { checked }, Target::Software) => checked != lanes_checked,
+        (Machine::Gpu { checked }, Target::Lanes8) => checked == lanes_checked,
         _ => true,
     };
     Row { sites: Rc::new(sites), ..row.into() }

@@ -2,7 +2,7 @@
 
 use gradus::expr::Expr;
 use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Precision, Var, gradients, scaled_gradients};
-use gradus::kernels::Profile;
+use gradus::kernels::Target;
 use gradus::plan::{Arena, Part, Program, Purpose, Request, Rule, Step, plan};
 use gradus::reference::{Data, draw, evaluate_all};
 use gradus::rng::Philox;
@@ -348,14 +348,14 @@ pub fn no_rule() -> Rule {
 }
 
 impl Built {
-    pub fn program(&self, profile: Profile, rule: &Rule) -> Result<Program, String> {
-        self.part(profile, rule, Part::Whole)
+    pub fn program(&self, target: Target, rule: &Rule) -> Result<Program, String> {
+        self.part(target, rule, Part::Whole)
     }
 
     /// The training program for this part of an update.
-    pub fn part(&self, profile: Profile, rule: &Rule, part: Part) -> Result<Program, String> {
+    pub fn part(&self, target: Target, rule: &Rule, part: Part) -> Result<Program, String> {
         let (purpose, batch) = (self.purpose, self.order.batch);
-        plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, profile, coop: None }).map_err(|e| e.to_string())
+        plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, target, coop: None }).map_err(|e| e.to_string())
     }
 
     fn feed(&self, op: &Op, batch: u32) -> Option<Data<f64>> {

@@ -6,7 +6,7 @@ use crate::counts::Facts;
 use crate::make::Built;
 use crate::steps::{BATCH, Run, exact, linear, state_after};
 use crate::tolerance::{Known, elementwise};
-use gradus::kernels::Profile;
+use gradus::kernels::Target;
 use gradus::optim::{Adam, AdamW, Optimizer, Sgd};
 use gradus::plan::BufferId;
 use std::rc::Rc;
@@ -111,7 +111,7 @@ const LARGE: usize = 1_048_576 + 128 * 77;
 pub fn all() -> Vec<Row> {
     let mut out: Vec<Row> = table().into_iter().flat_map(|e| SIZES.map(|n| row(e.clone(), n))).collect();
     let large = table().swap_remove(0);
-    let alone = |machine: Machine, profile| profile == Profile::Gpu && machine != Machine::Gpu { checked: false };
+    let alone = |machine: Machine, target| target == Target::Gpu && machine != Machine::Gpu { checked: false };
     out.push(Row { sites: Rc::new(alone), ..row(large, LARGE) });
     out
 }

@@ -8,7 +8,7 @@ use crate::common::{Job, Machine};
 use crate::indices::indices;
 use crate::make::{Case, Make, Order};
 use gradus::graph::Var;
-use gradus::kernels::Profile;
+use gradus::kernels::Target;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use std::cell::Cell;
@@ -30,10 +30,10 @@ fn drawn<S: Strategy>(cases: u32, strategy: S, case: impl Fn(S::Value) -> Case) 
     let (turn, weak) = (Cell::new(0), Cell::new(0));
     let run = |value| {
         let i: u32 = turn.replace(turn.get() + 1);
-        let profile = if i.is_multiple_of(2) { Profile::Software } else { Profile::Gpu };
+        let target = if i.is_multiple_of(2) { Target::Software } else { Target::Gpu };
         let checked = (i / 2).is_multiple_of(2);
         let mut row = Row::from(case(value));
-        row.sites = Rc::new(move |m, p| p == profile && (m == Machine::Cpu || m == Machine::Gpu { checked }));
+        row.sites = Rc::new(move |m, p| p == target && (m == Machine::Cpu || m == Machine::Gpu { checked }));
         match parity(&row) {
             // by chance all its values may be small
             Err(e) if e.starts_with("a weak case") => {

@@ -5,7 +5,7 @@ use crate::common::{Job, MACHINES, Machine};
 use crate::custom;
 use crate::make::{Case, no_rule};
 use gradus::graph::{CustomKernel, CustomOp, Type};
-use gradus::kernels::Profile;
+use gradus::kernels::Target;
 use std::sync::Arc;
 
 /// The value itself, by any text as its kernel.
@@ -42,9 +42,9 @@ fn wrong() -> Result<(), String> {
     for (text, code, parts) in WRONG {
         let op = Same(*text);
         let built = Case::predict("a wrong text", move |m| m.output("y", &m.p([7]).custom(op, &[]))).build()?;
-        let program = Arc::new(built.program(Profile::Software, &no_rule())?);
+        let program = Arc::new(built.program(Target::Software, &no_rule())?);
         for machine in MACHINES {
-            let site = Site { machine, profile: Profile::Software, planted: None };
+            let site = Site { machine, target: Target::Software, planted: None };
             let Some(s) = site.session(&program) else { continue };
             let mut s = s.map_err(|e| e.to_string())?;
             match (load(&mut *s, &built, &program), machine) {

@@ -7,7 +7,7 @@ use crate::counts;
 use crate::make::{Built, Case, Make, Order, field};
 use crate::tolerance::Known;
 use gradus::graph::{Field, Var};
-use gradus::kernels::Profile;
+use gradus::kernels::Target;
 use gradus::tensor::DType;
 use std::cell::Cell;
 
@@ -120,9 +120,9 @@ fn looked_up(name: &'static str, places: usize, index: fn(usize) -> f64) -> Resu
 /// What would turn too often all the same is refused where it would go wrong, and runs on the CPU.
 fn refused() -> Result<(), String> {
     let built = looked_up("a chain", 1_100_000, |_| 1.0)?;
-    let software = common::gpu::profile().is_some_and(|p| p != Profile::Gpu);
+    let software = common::gpu::target().is_some_and(|p| p != Target::Gpu);
     for machine in MACHINES {
-        let site = Site { machine, profile: Profile::Software, planted: None };
+        let site = Site { machine, target: Target::Software, planted: None };
         match (machine, on(&site, &built)) {
             (Machine::Cpu, Some(Ok(found))) if found[2].1 == [0.0, 0.0, 550_000.0, 550_000.0, 0.0, 0.0] => {}
             (Machine::Gpu { .. }, Some(Err(Fail::Refused(e))))

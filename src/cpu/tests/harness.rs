@@ -4,7 +4,7 @@ use crate::cpu::CpuSession;
 use crate::error::Result;
 use crate::expr::{Expr, Scalar};
 use crate::graph::{Builder, Field, Graph, Op, Value, Var, gradients};
-use crate::kernels::Profile;
+use crate::kernels::Target;
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_ROWS, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
 use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Step, plan};
 use crate::reference::{Data, evaluate};
@@ -81,7 +81,7 @@ impl Model {
     }
 
     /// With a loss: the training step, gradients of all parameters and the metrics. Without: the outputs.
-    pub fn finish(self, loss: Option<Var>, others: &[Var], batch: usize, profile: Profile) -> Result<Planned> {
+    pub fn finish(self, loss: Option<Var>, others: &[Var], batch: usize, target: Target) -> Result<Planned> {
         let values = |v: &[Var]| v.iter().enumerate().map(|(i, v)| (i.to_string(), v.value().unwrap())).collect::<Vec<_>>();
         let parameters = self.parameters.into_inner();
         let arena = Arena::new(parameters.iter().map(|(n, v)| (n.clone(), v.shape())));
@@ -108,7 +108,7 @@ impl Model {
             Purpose::Predict
         };
         step.graph = graph;
-        let program = plan(&Request { step: &step, purpose, part: Part::Whole, batch, arena: &arena, rule: &adam(), profile, coop: None })?;
+        let program = plan(&Request { step: &step, purpose, part: Part::Whole, batch, arena: &arena, rule: &adam(), target, coop: None })?;
         Ok(Planned { step, program: Arc::new(program) })
     }
 }
@@ -212,12 +212,12 @@ pub fn check(name: &str, k: usize, build: impl Fn(&Model) -> Vec<Var>) {
 
 #[track_caller]
 pub fn check_within(name: &str, tolerance: f64, build: impl Fn(&Model) -> Vec<Var>) {
-    for profile in [Profile::Software, Profile::Gpu] {
+    for target in [Target::Software, Target::Gpu] {
         let m = Model::new();
         let outputs = build(&m);
-        let planned = m.finish(None, &outputs, 1, profile).unwrap();
+        let planned = m.finish(None, &outputs, 1, target).unwrap();
         for (i, (got, want)) in planned.outputs(&[], &no_fields).unwrap().iter().enumerate() {
-            close(&format!("{name}.{i} {profile:?}"), got, want, tolerance);
+            close(&format!("{name}.{i} {target:?}"), got, want, tolerance);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::harness::{Model, Planned, adam, bits, close, draw, field, floats, lea
 use crate::cpu::CpuSession;
 use crate::error::Result;
 use crate::graph::{Field, Value};
-use crate::kernels::Profile;
+use crate::kernels::Target;
 use crate::kernels::words::{LOG_ROWS, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_SHUFFLE, STATE_UPDATE, STATE_WORDS};
 use crate::plan::{BufferId, DataId, Lane, LogLine, Session};
 use crate::reference::{Data, evaluate};
@@ -14,17 +14,17 @@ use crate::tensor::DType;
 const ROWS: usize = 640;
 
 /// Labels are classes, or rows of weights that need not sum to 1.
-fn classifier_of(soft: bool, widths: &[usize], batch: usize, profile: Profile) -> Planned {
+fn classifier_of(soft: bool, widths: &[usize], batch: usize, target: Target) -> Planned {
     let m = Model::new();
     let x = m.b.batch(batch, field("x", DType::F32, &widths[..1]));
     let classes = &widths[widths.len() - 1..];
     let y = m.b.batch(batch, if soft { field("y", DType::F32, classes) } else { field("y", DType::U32, &[]) });
     let logits = m.mlp(x, &widths[1..]);
-    m.finish(Some(logits.cross_entropy(&y)), &[logits.accuracy(&y)], batch, profile).unwrap()
+    m.finish(Some(logits.cross_entropy(&y)), &[logits.accuracy(&y)], batch, target).unwrap()
 }
 
-fn classifier(widths: &[usize], batch: usize, profile: Profile) -> Planned {
-    classifier_of(false, widths, batch, profile)
+fn classifier(widths: &[usize], batch: usize, target: Target) -> Planned {
+    classifier_of(false, widths, batch, target)
 }
 
 fn data(s: &mut CpuSession, width: usize) -> Result<(Vec<f32>, Vec<u32>, Vec<DataId>)> {
@@ -43,10 +43,10 @@ fn everything(s: &mut CpuSession, p: &Planned) -> Vec<u32> {
 /// Steps of Adam against gradients and Adam in f64; the second network's loss takes more than one workgroup.
 #[test]
 fn steps_match_the_reference() -> Result<()> {
-    for profile in [Profile::Software, Profile::Gpu] {
+    for target in [Target::Software, Target::Gpu] {
         for soft in [false, true] {
-            follow(&classifier_of(soft, &[20, 17, 10], 32, profile), soft, 20, 10)?;
-            follow(&classifier_of(soft, &[5, 60], 320, profile), soft, 5, 60)?;
+            follow(&classifier_of(soft, &[20, 17, 10], 32, target), soft, 20, 10)?;
+            follow(&classifier_of(soft, &[5, 60], 320, target), soft, 5, 60)?;
         }
     }
     Ok(())
@@ -105,7 +105,7 @@ fn follow(p: &Planned, soft: bool, width: usize, classes: usize) -> Result<()> {
 /// A NaN in the data: that step and all later ones change nothing, until the host has seen it.
 #[test]
 fn a_bad_loss_halts() -> Result<()> {
-    let p = classifier(&[6, 5, 10], 32, Profile::Software);
+    let p = classifier(&[6, 5, 10], 32, Target::Software);
     let mut s = p.session(1, ROWS)?;
     let mut x = draw("rows", ROWS * 6);
     let mut state = s.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
@@ -145,7 +145,7 @@ fn a_bad_loss_halts() -> Result<()> {
 #[test]
 fn threads_never_change_a_bit() -> Result<()> {
     for (widths, batch) in [(&[784, 64, 32, 10][..], 32), (&[784, 512, 10], 128)] {
-        let p = classifier(widths, batch, Profile::Software);
+        let p = classifier(widths, batch, Target::Software);
         let mut first: Option<(Vec<u32>, Vec<LogLine>)> = None;
         for (threads, cut) in [(1, 50), (2, 10), (5, 25)] {
             let mut s = p.session(threads, ROWS)?;
@@ -180,7 +180,7 @@ fn threads_never_change_a_bit_of_other_kernels() -> Result<()> {
         z.softmax(),
         z.reshape([10, 60, 700]).matmul_with(&x.reshape([10, 60, 700]), false, true),
     ];
-    let p = m.finish(None, &all, 1, Profile::Software)?;
+    let p = m.finish(None, &all, 1, Target::Software)?;
     let mut first = None;
     for threads in [1, 2, 5, 0] {
         let mut s = p.session(threads, 1)?;
@@ -195,7 +195,7 @@ fn threads_never_change_a_bit_of_other_kernels() -> Result<()> {
 /// A submit longer than the log's ring loses no line; counters, cursor and epoch move as they should; memory stays.
 #[test]
 fn many_steps() -> Result<()> {
-    let p = classifier(&[4, 10], 64, Profile::Software);
+    let p = classifier(&[4, 10], 64, Target::Software);
     let mut s = p.session(1, ROWS)?;
     let (_, _, ids) = data(&mut s, 4)?;
     let h = s.prepare(&p.program, &ids)?;

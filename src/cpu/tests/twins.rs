@@ -3,7 +3,7 @@
 use super::harness::{Model, bits, check, check_within, close, field};
 use crate::expr::Activation;
 use crate::graph::{Field, Var};
-use crate::kernels::Profile;
+use crate::kernels::Target;
 use crate::kernels::words::{STATE_SHUFFLE, STATE_WORDS};
 use crate::plan::{BufferId, Lane, Session};
 use crate::reference::Data;
@@ -125,8 +125,8 @@ fn softmax_rows() {
 fn classification() {
     for (rows, classes) in [(1, 2), (5, 3), (32, 10), (900, 10), (33, 1000)] {
         for one_hot in [None, Some(classes)] {
-            for profile in [Profile::Software, Profile::Gpu] {
-                let name = format!("{rows}x{classes} {one_hot:?} {profile:?}");
+            for target in [Target::Software, Target::Gpu] {
+                let name = format!("{rows}x{classes} {one_hot:?} {target:?}");
                 let labels: Vec<u32> = (0..rows as u32).map(|i| i * 7919 % classes as u32).collect();
                 let m = Model::new();
                 let mut f = field("y", DType::U32, &[]);
@@ -134,7 +134,7 @@ fn classification() {
                 let y = m.b.batch(rows, f);
                 let x = m.parameter(&[rows, classes]) * 5.0;
                 let outputs = [x.cross_entropy(&y), x.accuracy(&y), (&x + 1.0).accuracy(&y)];
-                let planned = m.finish(None, &outputs, rows, profile).unwrap();
+                let planned = m.finish(None, &outputs, rows, target).unwrap();
                 let order = Permutation::new(rows as u32, 42, 0);
                 let batch: Vec<u32> = (0..rows as u32).map(|i| labels[order.at(i) as usize]).collect();
                 let feed = |_: &Field| match one_hot {
@@ -157,7 +157,7 @@ fn ties_and_masks() {
     let m = Model::new();
     let y = m.b.batch(4, Field { one_hot: Some(3), ..field("y", DType::U32, &[]) });
     let x = m.parameter(&[4, 3]);
-    let p = m.finish(None, &[x.accuracy(&y), x.cross_entropy(&y)], 4, Profile::Software).unwrap();
+    let p = m.finish(None, &[x.accuracy(&y), x.cross_entropy(&y)], 4, Target::Software).unwrap();
     let run = |scores: [f32; 12], labels: [u32; 4]| {
         let mut s = p.session(1, 4).unwrap();
         let mut state = s.read(BufferId::State(Lane::Look), 0, STATE_WORDS).unwrap();
@@ -199,7 +199,7 @@ fn fields() {
         field("index", DType::U32, &[]),
     ];
     let vars = fields.clone().map(|f| m.b.batch(rows, f));
-    let planned = m.finish(None, &vars, rows, Profile::Software).unwrap();
+    let planned = m.finish(None, &vars, rows, Target::Software).unwrap();
     let order = Permutation::new(rows as u32, 42, 0);
     let at = |i: usize, w: usize| order.at((i / w) as u32) as usize * w + i % w;
     let feed = |f: &Field| match f.name.as_str() {

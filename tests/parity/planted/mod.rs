@@ -13,7 +13,7 @@ mod shaders;
 use crate::check::{Fail, Site, compare};
 use crate::common::{Job, Machine};
 use crate::find_row;
-use gradus::kernels::{Kernel, Profile};
+use gradus::kernels::{Kernel, Target};
 use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -28,7 +28,7 @@ struct Text {
     /// The file below `shaders/`: kernels that do not hold it are left alone. What is generated around the file may be edited too.
     file: &'static str,
     error: &'static str,
-    profile: Profile,
+    target: Target,
     edits: Edits,
     /// Rows that are tried; a `*` at the end stands for anything.
     rows: &'static [&'static str],
@@ -114,14 +114,14 @@ static TABLE: Mutex<Vec<(usize, String)>> = Mutex::new(Vec::new());
 static PLANTED: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
 
 /// Runs the rows with the error in them; red on each machine at least once. `None` where there is no adapter.
-fn noticed(plant: impl Fn() -> Result<Planted, String>, sites: &[(Machine, Profile)], rows: &[&str]) -> Result<Option<String>, String> {
+fn noticed(plant: impl Fn() -> Result<Planted, String>, sites: &[(Machine, Target)], rows: &[&str]) -> Result<Option<String>, String> {
     let mut seen = Vec::new();
-    for &(machine, profile) in sites {
+    for &(machine, target) in sites {
         let mut red = Vec::new();
         for &name in rows {
             let row = find_row(name).ok_or_else(|| format!("there is no row {name}"))?;
             let (ready, planted) = (row.ready()?, plant()?);
-            let site = Site { machine, profile, planted: Some(&planted) };
+            let site = Site { machine, target, planted: Some(&planted) };
             let Some(result) = (ready.run)(&site) else { return Ok(None) };
             if planted.hits.load(SeqCst) == 0 {
                 return Err(format!("no kernel of the row {name} has what is to be broken"));
@@ -171,7 +171,7 @@ const CHECKED: Machine = Machine::Gpu { checked: true };
 pub fn in_shaders() -> Vec<Job> {
     let one = |(at, t): (usize, Text)| {
         job(at, t.file, t.error, move || {
-            noticed(|| Ok(Planted::new(Kind::Text { body: body(t.file)?, edits: t.edits })), &[(CHECKED, t.profile)], t.rows)
+            noticed(|| Ok(Planted::new(Kind::Text { body: body(t.file)?, edits: t.edits })), &[(CHECKED, t.target)], t.rows)
         })
     };
     let mut out: Vec<Job> = shaders::all().into_iter().enumerate().map(one).collect();
@@ -181,7 +181,7 @@ pub fn in_shaders() -> Vec<Job> {
 
 /// Every error in what a kernel is given.
 pub fn in_kernels() -> Vec<Job> {
-    let sites = [(Machine::Cpu, Profile::Software), (CHECKED, Profile::Gpu)];
+    let sites = [(Machine::Cpu, Target::Software), (CHECKED, Target::Gpu)];
     let one = |(at, s): (usize, Spec)| {
         job(1000 + at, s.kernel, s.error, move || noticed(|| Ok(Planted::new(Kind::Spec(s.edit))), &sites, s.rows))
     };

@@ -1,9 +1,9 @@
 //! Errors in WGSL, file by file. `S`: the kernels for software adapters; `L`: those whose lanes share; `G`: those for GPUs.
 
 use super::{Edits, Text};
-use gradus::kernels::Profile::{self, Gpu as G, Lanes8 as L, Software as S};
+use gradus::kernels::Target::{self, Gpu as G, Lanes8 as L, Software as S};
 
-type Line = (&'static str, Profile, Edits, &'static [&'static str]);
+type Line = (&'static str, Target, Edits, &'static [&'static str]);
 
 const GATHER: &[Line] = &[
     ("the cursor ignored", S, &[("state_word(STATE_CURSOR) + row", "row")], &["floats, from the middle"]),
@@ -650,6 +650,6 @@ const ALL: &[(&str, &[Line])] = &[
 ];
 
 pub fn all() -> Vec<Text> {
-    let one = |file, &(error, profile, edits, rows): &Line| Text { file, error, profile, edits, rows };
+    let one = |file, &(error, target, edits, rows): &Line| Text { file, error, target, edits, rows };
     ALL.iter().flat_map(|&(file, lines)| lines.iter().map(move |l| one(file, l))).collect()
 }
