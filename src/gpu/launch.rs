@@ -75,4 +75,3 @@ fn new(gpu: &Gpu, words: usize, usage: BufferUsages) -> wgpu::Buffer {
 fn fault(gpu: &Gpu, problem: String) -> Error {
     Error::DeviceFault { what: "the self-test".into(), problem, device: gpu.summary.name.clone() }
 }
-
