@@ -1,6 +1,7 @@
+use super::binding::Access;
 use super::scaling::INVERSE;
 use super::source::Source;
-use super::{Access, words};
+use super::words;
 
 /// What an update must know before the first parameter is touched: that the norm of all gradients is finite.
 /// [`Squares`](super::Squares) has left partial sums of it, infinite ones where the loss is not finite.
@@ -15,14 +16,14 @@ pub struct Gate {
 }
 
 /// `unscale()`: one over the loss scale, or 1. The caller binds the state before, if it is one over the scale.
-pub(super) fn unscale(s: &mut Source, scaled: bool) {
+pub(crate) fn unscale(s: &mut Source, scaled: bool) {
     let value = if scaled { format!("bitcast<f32>({INVERSE}u - state_word(STATE_LOSS_SCALE))") } else { "1.0".into() };
     s.line(format!("fn unscale() -> f32 {{ return {value}; }}"));
 }
 
 impl Gate {
     /// The partial sums' buffer, and `stopped(lane)`, to be called in uniform control flow. Numbers from `dim(at)` on.
-    pub(super) fn source(&self, s: &mut Source, at: usize) {
+    pub(crate) fn source(&self, s: &mut Source, at: usize) {
         // as torch.nn.utils.clip_grad_norm_ has it, the small number too
         let scale = if self.clip.is_some() {
             format!(
@@ -42,7 +43,7 @@ impl Gate {
     }
 
     /// Its numbers, two.
-    pub(super) fn dims(&self) -> [usize; 2] {
+    pub(crate) fn dims(&self) -> [usize; 2] {
         [self.partials, self.clip.unwrap_or(0.0).to_bits() as usize]
     }
 

@@ -6,8 +6,8 @@ use crate::kernels::words::{
 use crate::kernels::{Gate, RateTable, inverse};
 use std::ops::Range;
 
-/// The rates of one update, for whichever parameters: the twin of `turn_to` and `rate` in `kernels/rates.rs`.
-pub(super) struct View<'a> {
+/// The rates of one update, for whichever parameters: the twin of `turn_to` and `rate` in `kernels/lib/rates.rs`.
+pub(crate) struct View<'a> {
     table: RateTable,
     words: &'a [u32],
     row: usize,
@@ -55,8 +55,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// Whether the update stands still, and what clipping leaves of the gradient: the twin of `stopped` in `kernels/gate.rs`.
-pub(super) fn stopped(gate: &Gate, state: &[u32], words: &[u32]) -> (bool, f32) {
+/// Whether the update stands still, and what clipping leaves of the gradient: the twin of `stopped` in `kernels/lib/gate.rs`.
+pub(crate) fn stopped(gate: &Gate, state: &[u32], words: &[u32]) -> (bool, f32) {
     let halted = state[STATE_HALT] != 0;
     let squares = total(&f32s(words)[gate.span()], |v| v) as f32;
     let share = gate.clip.map_or(1.0, |max| max / (squares.sqrt() + 1e-6));

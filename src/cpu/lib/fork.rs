@@ -4,22 +4,22 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Buffers that a launch can write.
-pub(super) const WRITES: usize = 8;
+pub(crate) const WRITES: usize = 8;
 
 /// What a launch writes, in binding order; the rest is empty.
-pub(super) type Writes<'a> = [&'a mut [u32]; WRITES];
+pub(crate) type Writes<'a> = [&'a mut [u32]; WRITES];
 
-/// Nanoseconds of work that are worth a thread of their own, while [`awake`](super::awake) keeps them from sleeping (the article's step, on two
+/// Nanoseconds of work that are worth a thread of their own, while [`awake`](crate::cpu::awake) keeps them from sleeping (the article's step, on two
 /// cores: 0.145 ms with this or half of it, 0.18 with 15,000; 0.25 with 12,000 where threads sleep, and 0.18 with 60,000).
 const PART: f64 = 6000.0;
 
 /// How many threads this much work is worth. It decides who computes, never what: cuts fall between units that do not know each other.
-pub(super) fn parts(nanoseconds: f64, threads: usize) -> usize {
+pub(crate) fn parts(nanoseconds: f64, threads: usize) -> usize {
     ((nanoseconds / PART) as usize).clamp(1, threads.max(1))
 }
 
 /// A guess at the nanoseconds that a formula takes for one value.
-pub(super) fn cost(f: &Expr) -> f64 {
+pub(crate) fn cost(f: &Expr) -> f64 {
     let node = |n: &Node| match n {
         Node::Input(_) => 0.05,
         Node::Rate(_) | Node::Const(_) => 0.0,
@@ -34,7 +34,7 @@ pub(super) fn cost(f: &Expr) -> f64 {
 
 /// Runs `work` over all units, cut at multiples of `grain`, one contiguous part for each worker. A unit owns `widths[i]` words of
 /// write `i`; each part is handed the words of its own units.
-pub(super) fn fork<W, F>(workers: &mut [W], units: Range<usize>, grain: usize, widths: [usize; WRITES], writes: Writes<'_>, work: &F)
+pub(crate) fn fork<W, F>(workers: &mut [W], units: Range<usize>, grain: usize, widths: [usize; WRITES], writes: Writes<'_>, work: &F)
 where
     W: Send,
     F: Fn(&mut W, Range<usize>, Writes<'_>) + Sync,
@@ -43,7 +43,7 @@ where
 }
 
 /// As [`fork`]; the widths are of half words, and a grain of units fills whole ones.
-pub(super) fn fork_halves<W, F>(
+pub(crate) fn fork_halves<W, F>(
     workers: &mut [W],
     units: Range<usize>,
     grain: usize,
@@ -80,7 +80,7 @@ pub(super) fn fork_halves<W, F>(
 
 /// Runs `work` on every one of so many units, whose results do not know each other. Each worker begins with neighbours of its own and helps the others once
 /// they are done. [`fork`] cuts in the same places: a thread tends to find in its cache what the launch before left there.
-pub(super) fn share<W: Send>(workers: &mut [W], units: usize, work: &(impl Fn(&mut W, usize) + Sync)) {
+pub(crate) fn share<W: Send>(workers: &mut [W], units: usize, work: &(impl Fn(&mut W, usize) + Sync)) {
     if let [one] = workers {
         return (0..units).for_each(|unit| work(one, unit));
     }
@@ -117,23 +117,23 @@ fn each<W: Send>(workers: &mut [W], first: usize, work: &(impl Fn(&mut W, usize)
 }
 
 /// Runs with the machine's widest vectors. A struct and not a closure: what the compiler leaves uninlined keeps the narrow ones.
-pub(super) fn wide<T: pulp::NullaryFnOnce>(work: T) -> T::Output {
+pub(crate) fn wide<T: pulp::NullaryFnOnce>(work: T) -> T::Output {
     pulp::Arch::new().dispatch(work)
 }
 
 /// Words as floats.
-pub(super) fn f32s(words: &[u32]) -> &[f32] {
+pub(crate) fn f32s(words: &[u32]) -> &[f32] {
     bytemuck::cast_slice(words)
 }
 
 /// Words as floats.
-pub(super) fn f32s_mut(words: &mut [u32]) -> &mut [f32] {
+pub(crate) fn f32s_mut(words: &mut [u32]) -> &mut [f32] {
     bytemuck::cast_slice_mut(words)
 }
 
 /// The sum of `f(x)`: blocks of 256 in 32 lanes, the blocks in f64. The same bits at any vector width.
 #[inline(always)]
-pub(super) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
+pub(crate) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     let mut sums = [0.0f64; LANES];
     for block in x.chunks(256) {
         let mut lanes = [0.0f32; LANES];

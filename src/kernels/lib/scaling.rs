@@ -55,13 +55,13 @@ impl Scaling {
     }
 }
 
-/// One over a power of two, by its bits: exact where a GPU's division need not be. The twin of `unscale` in `kernels/gate.rs`.
+/// One over a power of two, by its bits: exact where a GPU's division need not be. The twin of `unscale` in `kernels/lib/gate.rs`.
 pub(crate) fn inverse(scale: u32) -> f32 {
     f32::from_bits(INVERSE.wrapping_sub(scale))
 }
 
 /// The bits of `s` and of `1 / s` add up to these.
-pub(super) const INVERSE: u32 = 0x7f00_0000;
+pub(crate) const INVERSE: u32 = 0x7f00_0000;
 
 /// The scale that a log line tells of, if there is one.
 pub(crate) fn scale_of_line(word: u32) -> Option<f32> {

@@ -1,6 +1,6 @@
 //! How a product is cut, chosen by shape alone.
 
-use super::Target;
+use crate::kernels::lib::target::Target;
 use std::fmt;
 
 /// How the work is cut.
@@ -123,7 +123,7 @@ impl Tile {
         all
     }
 
-    pub(super) fn rows(self) -> usize {
+    pub(crate) fn rows(self) -> usize {
         match self {
             Tile::Direct { rows, .. } => rows,
             Tile::Staged { rows, .. } => rows,
@@ -131,7 +131,7 @@ impl Tile {
         }
     }
 
-    pub(super) fn columns(self) -> usize {
+    pub(crate) fn columns(self) -> usize {
         match self {
             Tile::Direct { vectors, .. } => 32 * vectors,
             Tile::Staged { columns, .. } => columns,
@@ -209,7 +209,7 @@ const COOP: [CoopRule; 7] = [
 
 impl CoopTile {
     /// Halves between the rows of a staged slice, beyond its own: neighbouring rows begin in other banks.
-    pub(super) const PAD: usize = 8;
+    pub(crate) const PAD: usize = 8;
 
     /// By the rules above; `None` where the product is too small to be worth one, or the adapter has none that fits.
     pub fn choose(caps: &CoopCaps, [ta, tb]: [bool; 2], [m, n]: [usize; 2]) -> Option<CoopTile> {
@@ -251,7 +251,7 @@ impl CoopTile {
     }
 
     /// Rows and columns of A's and B's staged slices, in the order of memory.
-    pub(super) fn slices(self, ta: bool, tb: bool) -> [[usize; 2]; 2] {
+    pub(crate) fn slices(self, ta: bool, tb: bool) -> [[usize; 2]; 2] {
         let turned = |[x, y]: [usize; 2], turn| if turn { [y, x] } else { [x, y] };
         [turned([self.height(), self.depth], ta), turned([self.depth, self.width()], tb)]
     }

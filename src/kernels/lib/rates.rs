@@ -1,7 +1,8 @@
+use super::binding::Access;
+use super::gate::Gate;
 use super::gate::unscale;
 use super::source::Source;
 use super::words::{BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_UNSCALE, RATE_WIDTH};
-use super::{Access, Gate};
 use crate::expr::{Expr, Node};
 
 /// What the rates' buffer holds: a ring of rows, each with the rates of every group; and, where parameters are not all treated alike, a table
@@ -45,7 +46,7 @@ impl RateTable {
 
     /// The buffer, and `rate(i)` for the block that `turn_to(block)` was last called with: that reads what the rule wants of them, once. The
     /// caller binds the state before.
-    pub(super) fn source(&self, s: &mut Source, gate: &Gate, ratios: bool, rule: &Expr) {
+    pub(crate) fn source(&self, s: &mut Source, gate: &Gate, ratios: bool, rule: &Expr) {
         s.number("RATE_ROWS", RATE_ROWS).number("RATE_WIDTH", RATE_WIDTH).number("GROUPS", self.groups).number("BLOCK", BLOCK);
         s.buffer("rates", Access::Read, "u32");
         s.line("var<private> clip_scale: f32;\nvar<private> tensor: u32;\nvar<private> held: array<f32, RATE_WIDTH>;");

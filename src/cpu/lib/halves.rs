@@ -12,28 +12,28 @@ const ELEMENT: f64 = 0.15;
 const GRAIN: usize = 128;
 
 /// Words as halves.
-pub(super) fn f16s(words: &[u32]) -> &[f16] {
+pub(crate) fn f16s(words: &[u32]) -> &[f16] {
     bytemuck::cast_slice(words)
 }
 
 /// Words as halves.
-pub(super) fn f16s_mut(words: &mut [u32]) -> &mut [f16] {
+pub(crate) fn f16s_mut(words: &mut [u32]) -> &mut [f16] {
     bytemuck::cast_slice_mut(words)
 }
 
 /// The elements of an operand, as they are stored.
 #[derive(Clone, Copy)]
-pub(super) enum Elements<'a> {
+pub(crate) enum Elements<'a> {
     Whole(&'a [f32]),
     Half(&'a [f16]),
 }
 
 impl<'a> Elements<'a> {
-    pub(super) fn new(words: &'a [u32], half: bool) -> Self {
+    pub(crate) fn new(words: &'a [u32], half: bool) -> Self {
         if half { Elements::Half(f16s(words)) } else { Elements::Whole(f32s(words)) }
     }
 
-    pub(super) fn one(&self, at: usize) -> f32 {
+    pub(crate) fn one(&self, at: usize) -> f32 {
         match self {
             Elements::Whole(x) => x[at],
             Elements::Half(x) => x[at].to_f32(),
@@ -41,7 +41,7 @@ impl<'a> Elements<'a> {
     }
 
     /// `row[j] = self[at + j * step]`
-    pub(super) fn run(&self, row: &mut [f32], at: usize, step: usize) {
+    pub(crate) fn run(&self, row: &mut [f32], at: usize, step: usize) {
         match (self, step) {
             (_, 0) => row.fill(self.one(at)),
             (Elements::Whole(x), 1) => row.copy_from_slice(&x[at..][..row.len()]),
@@ -53,7 +53,7 @@ impl<'a> Elements<'a> {
 }
 
 /// Puts f32 from element `at` of a result on, as it is stored.
-pub(super) fn put(to: &mut [u32], half: bool, at: usize, row: &[f32]) {
+pub(crate) fn put(to: &mut [u32], half: bool, at: usize, row: &[f32]) {
     if half {
         f16s_mut(to)[at..][..row.len()].convert_from_f32_slice(row);
     } else {
@@ -62,18 +62,18 @@ pub(super) fn put(to: &mut [u32], half: bool, at: usize, row: &[f32]) {
 }
 
 /// Whether the twin reads and writes this one as it is stored, and needs no f32 beside.
-pub(super) fn native(kernel: &Kernel) -> bool {
+pub(crate) fn native(kernel: &Kernel) -> bool {
     // a product's are widened piece by piece
     matches!(kernel, Kernel::Map(_) | Kernel::Reduce(_) | Kernel::Gemm(_) | Kernel::Gather(_))
 }
 
 /// The words that hold these halves.
-pub(super) fn words_of(elements: &Range<usize>) -> Range<usize> {
+pub(crate) fn words_of(elements: &Range<usize>) -> Range<usize> {
     elements.start / 2..elements.end.div_ceil(2)
 }
 
 /// `to = from`, from element `first` on.
-pub(super) fn widen(from: &[u32], first: usize, to: &mut [u32], threads: usize) {
+pub(crate) fn widen(from: &[u32], first: usize, to: &mut [u32], threads: usize) {
     let mut workers = vec![(); parts(ELEMENT * to.len() as f64, threads)];
     let (from, units) = (f16s(from), 0..to.len());
     let mut writes = Writes::default();
@@ -85,7 +85,7 @@ pub(super) fn widen(from: &[u32], first: usize, to: &mut [u32], threads: usize) 
 }
 
 /// `to = from`, rounded; an odd end leaves the last half as it is.
-pub(super) fn round(from: &[u32], to: &mut [u32], threads: usize) {
+pub(crate) fn round(from: &[u32], to: &mut [u32], threads: usize) {
     let mut workers = vec![(); parts(ELEMENT * from.len() as f64, threads)];
     let (from, units) = (f32s(from), 0..to.len());
     let mut writes = Writes::default();
@@ -99,7 +99,7 @@ pub(super) fn round(from: &[u32], to: &mut [u32], threads: usize) {
 
 /// A part of a product that is computed at once: all that is f32 beside at a time. Cut by the shape alone, so that threads change no bit.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     /// The part, its f16 operands at the beginning of where they are widened to.
     pub gemm: Gemm,
     /// The elements of A and of B that are widened first.
@@ -114,7 +114,7 @@ pub(super) struct Piece {
 const PIECE: usize = 512;
 
 /// The pieces of a product that reads or stores f16; none for other kernels.
-pub(super) fn pieces(kernel: &Kernel) -> Vec<Piece> {
+pub(crate) fn pieces(kernel: &Kernel) -> Vec<Piece> {
     let Kernel::Gemm(g) = kernel else { return vec![] };
     let halves = &g.spec.halves;
     if *halves == Halves::default() {
@@ -137,7 +137,7 @@ pub(super) fn pieces(kernel: &Kernel) -> Vec<Piece> {
             own.m = last - first;
             own.extras.iter_mut().for_each(|e| e.offset += first * e.row);
         }
-        let spans = super::gemm::spans(&own);
+        let spans = crate::cpu::gemm::spans(&own);
         let fresh = |i: usize| halves.input(i) && (i == 0 || by_terms || first == 0);
         let widen = [0, 1].map(|i| fresh(i).then(|| spans[i].clone()));
         for (i, x) in [&mut own.a, &mut own.b].into_iter().enumerate().filter(|(i, _)| halves.input(*i)) {

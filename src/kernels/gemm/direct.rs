@@ -1,13 +1,13 @@
 //! What [`Tile::Direct`](super::Tile::Direct) repeats for every row and vector of a thread's sums. A line for each, since a loop over an array of
 //! them need not be unrolled, and then they lie in memory and the kernel takes four times as long.
 
-use super::source::Source;
+use crate::kernels::lib::source::Source;
 
 /// Lanes of a workgroup.
 const LANES: usize = 8;
 
 /// The sums, `terms` and the arrays that they end in.
-pub(super) fn sums(s: &mut Source, rows: usize, vectors: usize, shared: bool, ta: bool) {
+pub(crate) fn sums(s: &mut Source, rows: usize, vectors: usize, shared: bool, ta: bool) {
     let each = || (0..rows).flat_map(|r| (0..vectors).map(move |v| (r, v)));
     each().for_each(|(r, v)| _ = s.line(format!("var<private> c{r}_{v}: vec4<f32>;")));
     (0..rows).for_each(|r| _ = s.line(format!("var<private> s{r}: f32;")));

@@ -28,7 +28,7 @@ impl Halves {
 }
 
 /// The element of a binding, one or four together.
-pub(super) fn element(half: bool, four: bool) -> &'static str {
+pub(crate) fn element(half: bool, four: bool) -> &'static str {
     match (half, four) {
         (false, false) => "f32",
         (false, true) => "vec4<f32>",
@@ -38,11 +38,11 @@ pub(super) fn element(half: bool, four: bool) -> &'static str {
 }
 
 /// `text`, loaded as one or four f32.
-pub(super) fn widened(half: bool, four: bool, text: String) -> String {
+pub(crate) fn widened(half: bool, four: bool, text: String) -> String {
     if half { format!("{}({text})", element(false, four)) } else { text }
 }
 
 /// `text`, one or four f32, as it is stored.
-pub(super) fn rounded(half: bool, four: bool, text: String) -> String {
+pub(crate) fn rounded(half: bool, four: bool, text: String) -> String {
     if half { format!("{}({text})", element(true, four)) } else { text }
 }
