@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
 use crate::rng::Philox;
+use crate::tensor::{f16_words, f16s};
 use half::f16;
 
 impl Gpu {
@@ -116,7 +117,7 @@ impl Case {
         let size = batch * m * n;
         let mut results = vec![size, size.div_ceil(2)];
         results.extend(self.kernel.gemm.spec.row_sum.then_some(m));
-        let operands = [halves(&self.a), halves(&self.b), self.bias.iter().map(|x| x.to_bits()).collect()];
+        let operands = [f16_words(&self.a), f16_words(&self.b), self.bias.iter().map(|x| x.to_bits()).collect()];
         launch(gpu, &Kernel::GemmCoop(self.kernel.clone()), &operands, &results, planted)
     }
 
@@ -135,7 +136,7 @@ impl Case {
                 let b = |p: usize| self.b[if spec.tb { col * k + p } else { p * n + col }].to_f64();
                 let product: f64 = (0..k).map(|p| at(z, row, p) * b(p)).sum();
                 let i = (z * m + row) * n + col;
-                let (wide, narrow) = (f64::from(f32::from_bits(found[0][i])), half_of(&found[1], i));
+                let (wide, narrow) = (f64::from(f32::from_bits(found[0][i])), f16s(&found[1])[i].to_f64());
                 let finished = (product + f64::from(self.bias[col])).max(0.0);
                 if !near(wide, finished, 0.0) {
                     return wrong("C", format!("[{z}, {row}, {col}]"), wide, finished);
@@ -153,13 +154,4 @@ impl Case {
         }
         Ok(())
     }
-}
-
-/// Two halves a word, the first in the lower bits.
-fn halves(x: &[f16]) -> Vec<u32> {
-    x.chunks(2).map(|c| u32::from(c[0].to_bits()) | u32::from(c.get(1).map_or(0, |h| h.to_bits())) << 16).collect()
-}
-
-fn half_of(words: &[u32], i: usize) -> f64 {
-    f16::from_bits((words[i / 2] >> (16 * (i % 2))) as u16).to_f64()
 }
