@@ -4,7 +4,6 @@ use super::Data;
 use super::index::index_of;
 use crate::expr::Real;
 use crate::graph::{Graph, Node, Op};
-use crate::tensor::Shape;
 
 /// Every element of the result is looked up by its position.
 pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Data<T> {
