@@ -28,6 +28,7 @@ mod take;
 mod tick;
 pub mod words;
 
+pub use crate::optim::Scaling;
 pub use accumulate::Accumulate;
 pub use commit::{Commit, Part};
 pub use custom::Custom;
@@ -44,7 +45,6 @@ pub use optimizer::Optimizer;
 pub use rates::RateTable;
 pub use reduce::{Reduce, ReduceSpec, Term};
 pub use rows::{Accuracy, ArgMax, CrossEntropy, CumSum, Softmax};
-pub use scaling::Scaling;
 pub(crate) use scaling::{inverse, scale_of_line};
 pub use squares::Squares;
 pub(crate) use take::{FIRST, LAST};

@@ -16,7 +16,7 @@ mod lower;
 mod memory;
 mod metrics;
 mod profile;
-mod rule;
+mod rates;
 mod session;
 mod slots;
 mod stored;
@@ -31,8 +31,8 @@ pub(crate) use ledger::{Ledger, dims as program_dims};
 pub use limits::{IndexLimit, LabelLimit};
 #[cfg(feature = "gpu")]
 pub(crate) use memory::STAGED;
+pub use crate::optim::Rule;
 pub use profile::{Clock, Timing};
-pub use rule::Rule;
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 pub use stored::Stored;
 pub use units::{Made, Unit, Window};
