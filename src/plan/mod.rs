@@ -24,6 +24,7 @@ mod units;
 mod updates;
 mod view;
 
+pub use crate::optim::Rule;
 pub use arena::{ALIGN, Arena, ArenaEntry, BufferEntry};
 pub(crate) use explain::bytes as human_bytes;
 pub(crate) use explain::group as human_count;
@@ -31,7 +32,6 @@ pub(crate) use ledger::{Ledger, dims as program_dims};
 pub use limits::{IndexLimit, LabelLimit};
 #[cfg(feature = "gpu")]
 pub(crate) use memory::STAGED;
-pub use crate::optim::Rule;
 pub use profile::{Clock, Timing};
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 pub use stored::Stored;
