@@ -16,7 +16,7 @@ mod lower;
 mod memory;
 mod metrics;
 mod profile;
-mod rule;
+mod rates;
 mod session;
 mod slots;
 mod stored;
@@ -24,6 +24,7 @@ mod units;
 mod updates;
 mod view;
 
+pub use crate::optim::Rule;
 pub use arena::{ALIGN, Arena, ArenaEntry, BufferEntry};
 pub(crate) use explain::bytes as human_bytes;
 pub(crate) use explain::group as human_count;
@@ -32,7 +33,6 @@ pub use limits::{IndexLimit, LabelLimit};
 #[cfg(feature = "gpu")]
 pub(crate) use memory::STAGED;
 pub use profile::{Clock, Timing};
-pub use rule::Rule;
 pub use session::{DataId, Handle, Layout, LogLine, Session, Traffic};
 pub use stored::Stored;
 pub use units::{Made, Unit, Window};
