@@ -1,6 +1,6 @@
 //! An optimizer as the plan sees it.
 
-use super::{ALIGN, Arena};
+use super::memory::{ALIGN, Arena};
 use crate::expr::{Expr, Scalar, Tape};
 use crate::kernels::words::{RATE_CLIP, RATE_FIRST, RATE_UNSCALE};
 use crate::kernels::{RateTable, Scaling};
