@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The cooperative-matrix suite under Mesa 26's lavapipe, the one software adapter that has such matrices (8x8, f16 to f32).
 #
-#   tests/coop.sh                    sets the driver up, builds tests/coop.rs and runs it
+#   tests/coop.sh                    sets the driver up, builds tests/coop and runs it
 #   tests/coop.sh setup              the driver alone; prints where it is
 #   tests/coop.sh run PROGRAM ARGS   any program that was built on this machine, under that driver
 #

@@ -1,12 +1,11 @@
 //! A device that is lost in mid-fit: training goes on and ends with the same bits.
 #![cfg(feature = "gpu")]
 
-#[path = "common/need.rs"]
-mod need;
+mod common;
 
+use common::need::Suite;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
-use need::Suite;
 use std::sync::Mutex;
 use std::time::Duration;
 

@@ -1,11 +1,10 @@
 //! 20,000 steps without growth. A process of its own: the resident set is the whole process'.
 #![cfg(target_os = "linux")]
 
-#[path = "common/need.rs"]
-mod need;
+mod common;
 
+use common::need::Suite;
 use gradus::prelude::*;
-use need::Suite;
 
 static SUITE: Suite = Suite::new("memory", 2);
 

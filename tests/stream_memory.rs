@@ -1,11 +1,10 @@
 //! A set on disk trains in a small part of its size. A process of its own: what it takes of the machine's memory is the whole process'.
 #![cfg(target_os = "linux")]
 
-#[path = "common/need.rs"]
-mod need;
+mod common;
 
+use common::need::Suite;
 use gradus::prelude::*;
-use need::Suite;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
+use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
 use crate::expr::CHUNK;
 use crate::kernels::Accumulate;
 use crate::kernels::words::{STATE_HALT, STATE_MICRO, STATE_SUMMED, STATE_WORDS};

@@ -1,4 +1,4 @@
-use super::fork::Writes;
+use super::lib::fork::Writes;
 use crate::kernels::Commit;
 use crate::kernels::words::{STATE_HALT, STATE_SKIP, STATE_WORDS};
 use std::ops::Range;

@@ -1,4 +1,4 @@
-use super::fork::{Writes, f32s, f32s_mut};
+use super::lib::fork::{Writes, f32s, f32s_mut};
 use crate::error::{Error, Result, panic_text};
 use crate::graph::Type;
 use crate::kernels::Custom;

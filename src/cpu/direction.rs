@@ -1,9 +1,11 @@
-use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, total};
-use super::optimizer::squares;
-use super::rates::{View, stopped};
+//! The twin of `shaders/direction.wgsl`.
+
+use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork};
+use super::lib::rates::{View, stopped};
+use super::squares::squares;
 use crate::expr::Evaluator;
+use crate::kernels::Direction;
 use crate::kernels::words::{BLOCK, STATE_WORDS};
-use crate::kernels::{Direction, Ratios};
 use std::ops::Range;
 
 /// The words of each binding that it touches.
@@ -51,25 +53,4 @@ pub(super) fn run(k: &Direction, workers: &mut [Evaluator], reads: &[&[u32]], wr
             }
         }
     });
-}
-
-pub(super) fn ratios_spans(k: &Ratios) -> Vec<Range<usize>> {
-    vec![0..k.rates.words(), 0..k.size / BLOCK * Direction::STRIDE, 0..k.rates.tensors]
-}
-
-/// The twin of `shaders/ratios.wgsl`.
-pub(super) fn run_ratios(k: &Ratios, reads: &[&[u32]], writes: Writes<'_>) {
-    let &[rates, direction] = reads else { return };
-    let (direction, [out, ..]) = (f32s(direction), writes);
-    let starts = &rates[k.rates.starts()..][..k.rates.tensors + 1];
-    let mut norms = Vec::new();
-    for (out, ends) in f32s_mut(out).iter_mut().zip(starts.windows(2)) {
-        let root = |norms: &mut Vec<f32>, which: usize| {
-            norms.clear();
-            norms.extend((ends[0] as usize..ends[1] as usize).map(|b| direction[b * Direction::STRIDE + BLOCK + which]));
-            (total(norms, |v| v) as f32).sqrt()
-        };
-        let (p, u) = (root(&mut norms, 0), root(&mut norms, 1));
-        *out = if p > 0.0 && u > 0.0 { p / u } else { 1.0 };
-    }
 }

@@ -1,6 +1,6 @@
 use super::fault;
-use super::fork::{WRITES, Writes, f32s, f32s_mut, fork_halves, parts, wide};
-use super::halves::put;
+use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork_halves, parts, wide};
+use super::lib::halves::put;
 use crate::error::Result;
 use crate::graph::Field;
 use crate::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};

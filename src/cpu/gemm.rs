@@ -1,7 +1,7 @@
 mod dots;
 
-use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
-use super::halves::Elements;
+use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
+use super::lib::halves::Elements;
 use crate::expr::{CHUNK, Evaluator, whole};
 use crate::kernels::{Gemm, Matrix, Plane};
 use gemm_common::Parallelism;

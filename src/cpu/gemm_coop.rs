@@ -1,6 +1,6 @@
-use super::fork::{WRITES, Writes};
 use super::gemm;
-use super::halves::{f16s, f16s_mut, words_of};
+use super::lib::fork::{WRITES, Writes};
+use super::lib::halves::{f16s, f16s_mut, words_of};
 use crate::expr::Evaluator;
 use crate::kernels::GemmCoop;
 use half::f16;

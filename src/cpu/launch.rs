@@ -1,8 +1,10 @@
-use super::fork::{WRITES, Writes, cost, parts};
-use super::halves::Piece;
+use super::lib::fork::{WRITES, Writes, cost, parts};
+use super::lib::halves;
+use super::lib::halves::Piece;
 use super::table::{Place, Table};
 use super::{
-    accumulate, commit, custom, direction, fault, gather, gemm, gemm_coop, halves, map, optimizer, reduce, rows, take as by_index, tick,
+    accumulate, accuracy, argmax, commit, cross_entropy, cumsum, custom, direction, fault, gather, gemm, gemm_coop, map, optimizer, ratios,
+    reduce, scatter_add, scatter_links, softmax, squares, take as by_index, tick,
 };
 use crate::error::Result;
 use crate::expr::{Evaluator, Expr, Node};
@@ -238,21 +240,21 @@ impl Ready {
             Kernel::Reduce(k) => reduce::run(k, workers, reads, writes),
             Kernel::Gemm(k) => gemm::run(k, threads, workers, reads, writes),
             Kernel::GemmCoop(k) => gemm_coop::run(k, threads, workers, reads, writes),
-            Kernel::Softmax(k) => rows::softmax(k, threads, reads, writes),
-            Kernel::CrossEntropy(k) => rows::cross_entropy(k, threads, workers, reads, writes),
-            Kernel::Accuracy(k) => rows::accuracy(k, reads, writes),
-            Kernel::CumSum(k) => rows::cumsum(k, threads, reads, writes),
-            Kernel::ArgMax(k) => rows::argmax(k, threads, reads, writes),
+            Kernel::Softmax(k) => softmax::run(k, threads, reads, writes),
+            Kernel::CrossEntropy(k) => cross_entropy::run(k, threads, workers, reads, writes),
+            Kernel::Accuracy(k) => accuracy::run(k, reads, writes),
+            Kernel::CumSum(k) => cumsum::run(k, threads, reads, writes),
+            Kernel::ArgMax(k) => argmax::run(k, threads, reads, writes),
             Kernel::Gather(k) => gather::run(k, threads, reads, writes)?,
-            Kernel::Take(k) => by_index::take(k, threads, reads, writes),
-            Kernel::ScatterLinks(k) => by_index::links(k, reads, writes),
-            Kernel::ScatterAdd(k) => by_index::add(k, threads, reads, writes),
+            Kernel::Take(k) => by_index::run(k, threads, reads, writes),
+            Kernel::ScatterLinks(k) => scatter_links::run(k, reads, writes),
+            Kernel::ScatterAdd(k) => scatter_add::run(k, threads, reads, writes),
             Kernel::Custom(k) => custom::run(k, reads, writes)?,
             Kernel::Commit(k) => commit::run(k, reads, writes),
             Kernel::Accumulate(k) => accumulate::run(k, threads, reads, writes),
-            Kernel::Squares(k) => optimizer::run_squares(k, threads, reads, writes),
+            Kernel::Squares(k) => squares::run(k, threads, reads, writes),
             Kernel::Direction(k) => direction::run(k, workers, reads, writes),
-            Kernel::Ratios(k) => direction::run_ratios(k, reads, writes),
+            Kernel::Ratios(k) => ratios::run(k, reads, writes),
             Kernel::Optimizer(k) => optimizer::run(k, workers, reads, writes),
             Kernel::Tick(k) => tick::run(k, reads, writes),
         }
@@ -280,21 +282,21 @@ fn spans(kernel: &Kernel) -> Vec<Range<usize>> {
         Kernel::Reduce(k) => reduce::spans(k),
         Kernel::Gemm(k) => gemm::spans(k),
         Kernel::GemmCoop(k) => gemm_coop::spans(k),
-        Kernel::Softmax(k) => rows::softmax_spans(k),
-        Kernel::CrossEntropy(k) => rows::cross_entropy_spans(k),
-        Kernel::Accuracy(k) => rows::accuracy_spans(k),
-        Kernel::CumSum(k) => rows::cumsum_spans(k),
-        Kernel::ArgMax(k) => rows::argmax_spans(k),
+        Kernel::Softmax(k) => softmax::spans(k),
+        Kernel::CrossEntropy(k) => cross_entropy::spans(k),
+        Kernel::Accuracy(k) => accuracy::spans(k),
+        Kernel::CumSum(k) => cumsum::spans(k),
+        Kernel::ArgMax(k) => argmax::spans(k),
         Kernel::Gather(k) => gather::spans(k),
-        Kernel::Take(k) => by_index::take_spans(k),
-        Kernel::ScatterLinks(k) => by_index::links_spans(k),
-        Kernel::ScatterAdd(k) => by_index::add_spans(k),
+        Kernel::Take(k) => by_index::spans(k),
+        Kernel::ScatterLinks(k) => scatter_links::spans(k),
+        Kernel::ScatterAdd(k) => scatter_add::spans(k),
         Kernel::Custom(k) => custom::spans(k),
         Kernel::Commit(k) => commit::spans(k),
         Kernel::Accumulate(k) => accumulate::spans(k),
-        Kernel::Squares(k) => optimizer::squares_spans(k),
+        Kernel::Squares(k) => squares::spans(k),
         Kernel::Direction(k) => direction::spans(k),
-        Kernel::Ratios(k) => direction::ratios_spans(k),
+        Kernel::Ratios(k) => ratios::spans(k),
         Kernel::Optimizer(k) => optimizer::spans(k),
         Kernel::Tick(k) => tick::spans(k),
     }

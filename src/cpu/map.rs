@@ -1,5 +1,5 @@
-use super::fork::{WRITES, Writes, f32s_mut, fork_halves};
-use super::halves::{Elements, put};
+use super::lib::fork::{WRITES, Writes, f32s_mut, fork_halves};
+use super::lib::halves::{Elements, put};
 use super::optimizer::lend;
 use crate::expr::{CHUNK, Evaluator, Row};
 use crate::graph::Distribution;

@@ -7,23 +7,29 @@
 //! To add a kernel: its twin in a file of its own (`spans`: the words that each binding touches; `run`), and its two lines in `launch`.
 
 mod accumulate;
+mod accuracy;
+mod argmax;
 mod awake;
 mod commit;
+mod cross_entropy;
+mod cumsum;
 mod custom;
 mod direction;
-mod fork;
 mod gather;
 mod gemm;
 mod gemm_coop;
-mod halves;
 mod launch;
+mod lib;
 mod map;
 mod memory;
 mod optimizer;
 mod profile;
-mod rates;
+mod ratios;
 mod reduce;
-mod rows;
+mod scatter_add;
+mod scatter_links;
+mod softmax;
+mod squares;
 mod table;
 mod take;
 #[cfg(test)]

@@ -1,9 +1,11 @@
-use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, total, wide};
-use super::halves::f16s_mut;
-use super::rates::{View, stopped};
+//! The twin of `shaders/optimizer.wgsl`.
+
+use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork};
+use super::lib::halves::f16s_mut;
+use super::lib::rates::{View, stopped};
 use crate::expr::{CHUNK, Evaluator, Row, whole};
-use crate::kernels::words::{BLOCK, STATE_LOSS_SCALE, STATE_WORDS};
-use crate::kernels::{Direction, Optimizer, Squares, inverse};
+use crate::kernels::words::{BLOCK, STATE_WORDS};
+use crate::kernels::{Direction, Optimizer};
 use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
 
@@ -37,25 +39,6 @@ pub(super) fn run(k: &Optimizer, workers: &mut [Evaluator], reads: &[&[u32]], wr
             update(k, e, &view, g, unit * each..k.size.min((unit + 1) * each), i * each, &mut w);
         }
     });
-}
-
-pub(super) fn squares(x: &[f32]) -> f32 {
-    squares_of(x, 1.0)
-}
-
-/// The squares of these times a factor.
-fn squares_of(x: &[f32], factor: f32) -> f32 {
-    wide(Sum(x, factor)) as f32
-}
-
-struct Sum<'a>(&'a [f32], f32);
-
-impl pulp::NullaryFnOnce for Sum<'_> {
-    type Output = f64;
-    #[inline(always)]
-    fn call(self) -> f64 {
-        total(self.0, |v| (v * self.1) * (v * self.1))
-    }
 }
 
 /// The rule over these elements; the part's own words start at `own`.
@@ -99,29 +82,4 @@ pub(super) fn lend<'a>(row: &mut Row, from: &'a [f32]) -> Option<&'a Row> {
         row[..from.len()].copy_from_slice(from);
         None
     })
-}
-
-pub(super) fn squares_spans(k: &Squares) -> Vec<Range<usize>> {
-    let state = k.scaled.then_some(0..STATE_WORDS);
-    state.into_iter().chain([0..k.size, k.loss..k.loss + 1, 0..k.partials()]).collect()
-}
-
-/// The twin of `shaders/squares.wgsl`.
-pub(super) fn run_squares(k: &Squares, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
-    let (state, reads) = reads.split_at(usize::from(k.scaled));
-    let &[gradients, loss] = reads else { return };
-    let unscale = state.first().map_or(1.0, |s| inverse(s[STATE_LOSS_SCALE]));
-    let (g, good) = (f32s(gradients), f32s(loss)[k.loss].is_finite());
-    let each = k.size.div_ceil(k.partials().max(1)).next_multiple_of(CHUNK);
-    let used = k.size.div_ceil(each);
-    let mut widths = [0; WRITES];
-    widths[0] = 1;
-    f32s_mut(writes[0])[used..].fill(0.0);
-    let mut workers = vec![(); super::fork::parts(0.1 * k.size as f64, threads)];
-    fork(&mut workers, 0..used, 1, widths, writes, &|_: &mut (), units: Range<usize>, w: Writes<'_>| {
-        for (out, unit) in f32s_mut(w[0]).iter_mut().zip(units) {
-            let sum = squares_of(&g[unit * each..k.size.min((unit + 1) * each)], unscale);
-            *out = if good { sum } else { f32::INFINITY };
-        }
-    });
 }

@@ -1,5 +1,5 @@
-use super::fork::{WRITES, Writes, f32s_mut, fork, total};
-use super::halves::Elements;
+use super::lib::fork::{WRITES, Writes, f32s_mut, fork, total};
+use super::lib::halves::Elements;
 use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::{Reduce, Term};
 use std::ops::Range;

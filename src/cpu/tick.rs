@@ -1,4 +1,4 @@
-use super::fork::{Writes, f32s, total};
+use super::lib::fork::{Writes, f32s, total};
 use crate::kernels::words::*;
 use crate::kernels::{LOG_HEAD, Tick};
 use std::ops::Range;

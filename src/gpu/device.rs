@@ -301,7 +301,7 @@ impl Gpu {
     }
 }
 
-/// Every kernel keeps within what WebGPU promises (`tests/shaders.rs`): an adapter with less cannot run them, and is refused as a whole.
+/// Every kernel keeps within what WebGPU promises (`tests/parity/shaders.rs`): an adapter with less cannot run them, and is refused as a whole.
 fn floor(summary: &AdapterSummary) -> Result<()> {
     let (has, needs) = (&summary.limits, wgpu::Limits::default());
     let all = [

@@ -1,5 +1,7 @@
-use super::source::Source;
-use super::{Access, fold, to_words};
+use super::lib::binding::Access;
+use super::lib::grid::fold;
+use super::lib::source::Source;
+use super::lib::word::to_words;
 
 /// Adds a batch's gradient, times its rows or its weight, to the sum of the others of one update; after the last of them the mean over all rows
 /// stands in the gradient's place. Buffers: state, gradients, sums, the batch's weight if that is not its rows.

@@ -1,5 +1,7 @@
-use super::source::Source;
-use super::{Access, fold, to_words};
+use super::lib::binding::Access;
+use super::lib::grid::fold;
+use super::lib::source::Source;
+use super::lib::word::to_words;
 
 const WG: usize = 64;
 

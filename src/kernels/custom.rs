@@ -1,5 +1,7 @@
-use super::source::Source;
-use super::{Access, DIMS, to_words};
+use super::lib::binding::Access;
+use super::lib::limits::DIMS;
+use super::lib::source::Source;
+use super::lib::word::to_words;
 use crate::error::{Error, Result};
 use crate::graph::{self, CustomKernel, Type, custom::USER_DIMS};
 use crate::tensor::DType;

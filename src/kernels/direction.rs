@@ -1,7 +1,10 @@
+use super::lib::binding::Access;
+use super::lib::gate::Gate;
+use super::lib::rates::RateTable;
+use super::lib::source::{FINITE, MATH, Source};
+use super::lib::word::to_words;
+use super::lib::words::{self, BLOCK};
 use super::optimizer::among;
-use super::source::{FINITE, MATH, Source};
-use super::words::{self, BLOCK};
-use super::{Access, Gate, RateTable, to_words};
 use crate::expr::Expr;
 use std::ops::Range;
 
@@ -110,58 +113,5 @@ impl Direction {
     /// Enough groups, each taking several blocks of a large arena.
     pub fn grid(&self) -> [u32; 3] {
         [(self.threads() / self.wg()) as u32, 1, 1]
-    }
-}
-
-/// The ratio of each tensor's norms, from what [`Direction`] left. Buffers: rates, direction, ratios.
-#[derive(Debug, Clone)]
-pub struct Ratios {
-    /// Where the tensors begin.
-    pub rates: RateTable,
-    /// Elements of the arena.
-    pub size: usize,
-    /// Lanes that share a tensor.
-    pub group: usize,
-    /// Elements of the largest tensor.
-    pub largest: usize,
-}
-
-impl Ratios {
-    const WG: usize = 64;
-
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        self.largest.div_ceil(BLOCK).div_ceil(8 * self.group)
-    }
-
-    fn wg(&self) -> usize {
-        self.group.max(Self::WG)
-    }
-
-    fn groups(&self) -> usize {
-        (self.rates.tensors * self.group).div_ceil(self.wg())
-    }
-
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>");
-        s.number("WG", self.wg()).number("VECTORS", BLOCK / 4).group(self.group);
-        s.buffer("rates", Access::Read, "u32").buffer("direction", Access::Read, "V").buffer("ratios", Access::Write, "f32");
-        s.finish(include_str!("../../shaders/ratios.wgsl"))
-    }
-
-    /// Rates, direction, ratios.
-    pub fn accesses(&self) -> Vec<Access> {
-        vec![Access::Read, Access::Read, Access::Write]
-    }
-
-    /// Tensors, where their beginnings stand, blocks, groups along the grid's first axis.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.rates.tensors, self.rates.starts(), self.rates.blocks, self.grid()[0] as usize])
-    }
-
-    /// A group for each tensor.
-    pub fn grid(&self) -> [u32; 3] {
-        super::fold(self.groups().max(1))
     }
 }

@@ -1,6 +1,8 @@
-use super::halves::{element, rounded};
-use super::source::Source;
-use super::{Access, MAX_GROUPS, to_words, word};
+use super::lib::binding::Access;
+use super::lib::halves::{element, rounded};
+use super::lib::limits::MAX_GROUPS;
+use super::lib::source::Source;
+use super::lib::word::{to_words, word};
 use crate::graph::Field;
 use crate::tensor::DType;
 

@@ -1,7 +1,16 @@
-use super::halves::{element, rounded, widened};
-use super::source::{BLOCK, Source};
-use super::{Access, Halves, MAX_GROUPS, Tile, gemm_direct, owners, to_words, word};
+//! Matrix products.
+
+pub(crate) mod direct;
+pub(crate) mod tile;
+
+use super::lib::binding::{Access, owners};
+use super::lib::halves::Halves;
+use super::lib::halves::{element, rounded, widened};
+use super::lib::limits::MAX_GROUPS;
+use super::lib::source::{BLOCK, Source};
+use super::lib::word::{to_words, word};
 use crate::expr::Expr;
+use tile::Tile;
 
 /// A stored matrix: `major` rows of `minor` contiguous elements, `pitch` apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +141,7 @@ impl Gemm {
         load(&mut s, "a", 3, (*va, halves.input(0)), if *ta { "dim(0u)" } else { "dim(2u)" });
         load(&mut s, "b", 6, (*vb, halves.input(1)), if *tb { "dim(2u)" } else { "dim(1u)" });
         if let Tile::Direct { rows, vectors, shared } = *tile {
-            gemm_direct::sums(&mut s, rows, vectors, shared, *ta);
+            direct::sums(&mut s, rows, vectors, shared, *ta);
         }
         self.stores(&mut s);
         store_four(&mut s, self.spec.vc);

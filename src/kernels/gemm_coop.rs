@@ -1,7 +1,9 @@
 //! `gemm` on cooperative matrices, which drivers give to tensor cores.
 
-use super::source::Source;
-use super::{Access, CoopCaps, CoopTile, Gemm, GemmSpec, Halves, Matrix};
+use super::lib::binding::Access;
+use super::lib::halves::Halves;
+use super::lib::source::Source;
+use super::{CoopCaps, CoopTile, Gemm, GemmSpec, Matrix};
 use std::fmt::Write;
 
 /// `C = epilogue(A B)` with A and B in f16 and sums in f32. Buffers and sizes are those of the product.

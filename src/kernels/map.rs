@@ -1,6 +1,9 @@
-use super::halves::{element, rounded, widened};
-use super::source::Source;
-use super::{Access, Halves, fold, owners, to_words};
+use super::lib::binding::{Access, owners};
+use super::lib::grid::fold;
+use super::lib::halves::Halves;
+use super::lib::halves::{element, rounded, widened};
+use super::lib::source::Source;
+use super::lib::word::to_words;
 use crate::expr::Expr;
 use crate::graph::Distribution;
 

@@ -1,6 +1,9 @@
-use super::source::{FINITE, MATH, Source};
-use super::words::{self, BLOCK};
-use super::{Access, Gate, RateTable, to_words};
+use super::lib::binding::Access;
+use super::lib::gate::Gate;
+use super::lib::rates::RateTable;
+use super::lib::source::{FINITE, MATH, Source};
+use super::lib::word::to_words;
+use super::lib::words::{self, BLOCK};
 use crate::expr::Expr;
 use std::ops::Range;
 

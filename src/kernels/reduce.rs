@@ -1,6 +1,10 @@
-use super::halves::{element, widened};
-use super::source::{MATH, Source};
-use super::{Access, Halves, Target, fold, to_words};
+use super::lib::binding::Access;
+use super::lib::grid::fold;
+use super::lib::halves::Halves;
+use super::lib::halves::{element, widened};
+use super::lib::source::{MATH, Source};
+use super::lib::target::Target;
+use super::lib::word::to_words;
 use crate::expr::Expr;
 
 /// One input of a reduction, read at (outer, r, inner).

@@ -1,6 +1,8 @@
-use super::gate::unscale;
-use super::source::{FINITE, MATH, Source};
-use super::{Access, to_words, words};
+use super::lib::binding::Access;
+use super::lib::gate::unscale;
+use super::lib::source::{FINITE, MATH, Source};
+use super::lib::word::to_words;
+use super::lib::words;
 
 /// Partial sums of the gradient's squares, before the first parameter is touched: infinite ones where the loss is not finite.
 /// Buffers: the state where the loss was scaled, gradients, loss, partial sums.

@@ -1,8 +1,9 @@
 //! What the suites share: the one GPU of a test binary, sessions, and a count that no harness captures.
 #![allow(dead_code)] // each suite uses its part
 
-#[path = "poison.rs"]
+pub mod need;
 pub mod poison;
+pub mod zoo;
 
 use gradus::cpu::CpuSession;
 use gradus::plan::{Layout, Session};

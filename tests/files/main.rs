@@ -1,6 +1,9 @@
 //! Files: what is written through links and beside other runs, what is told before the training, what is seen of damage, and what a file
 //! from elsewhere may do.
 
+mod checkpoint;
+#[path = "../common/mod.rs"]
+mod common;
 mod elsewhere;
 mod seen;
 

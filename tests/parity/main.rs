@@ -10,6 +10,9 @@ mod accumulate;
 mod beyond;
 mod cases;
 mod check;
+#[path = "../coop/product.rs"]
+#[allow(dead_code)] // only its kernels are translated here
+mod coop_product;
 mod corners;
 mod counts;
 mod custom;
@@ -28,6 +31,7 @@ mod random;
 mod scaled;
 mod scaling;
 mod shader;
+mod shaders;
 mod state;
 mod steps;
 mod tolerance;

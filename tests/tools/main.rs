@@ -1,14 +1,16 @@
-//! The tools for people: profile, gradient, activation, bisection, the list of devices.
+//! The tools for people: profile, gradient, activation, bisection, anomalies, diagnostics, the list of devices.
 
+mod anomaly;
 mod bisect;
+#[path = "../common/mod.rs"]
+mod common;
+mod diagnostics;
 mod look;
-#[path = "../common/need.rs"]
-mod need;
 mod profile;
 
+use common::need::Suite;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
-use need::Suite;
 
 static SUITE: Suite = Suite::new("tools", 23);
 

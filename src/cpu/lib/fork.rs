@@ -1,0 +1,150 @@
+use crate::expr::{Binary, Expr, Node, Unary};
+use std::mem::take;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Buffers that a launch can write.
+pub(crate) const WRITES: usize = 8;
+
+/// What a launch writes, in binding order; the rest is empty.
+pub(crate) type Writes<'a> = [&'a mut [u32]; WRITES];
+
+/// Nanoseconds of work that are worth a thread of their own, while [`awake`](crate::cpu::awake) keeps them from sleeping (the article's step, on two
+/// cores: 0.145 ms with this or half of it, 0.18 with 15,000; 0.25 with 12,000 where threads sleep, and 0.18 with 60,000).
+const PART: f64 = 6000.0;
+
+/// How many threads this much work is worth. It decides who computes, never what: cuts fall between units that do not know each other.
+pub(crate) fn parts(nanoseconds: f64, threads: usize) -> usize {
+    ((nanoseconds / PART) as usize).clamp(1, threads.max(1))
+}
+
+/// A guess at the nanoseconds that a formula takes for one value.
+pub(crate) fn cost(f: &Expr) -> f64 {
+    let node = |n: &Node| match n {
+        Node::Input(_) => 0.05,
+        Node::Rate(_) | Node::Const(_) => 0.0,
+        Node::Unary(Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid, _) => 5.0,
+        Node::Unary(Unary::Softplus, _) | Node::Binary(Binary::Pow, ..) => 10.0,
+        Node::Unary(Unary::Erf, _) => 1.0,
+        Node::Unary(Unary::Sqrt, _) | Node::Binary(Binary::Div, ..) => 0.25,
+        Node::Unary(..) | Node::Binary(..) | Node::Select(..) => 0.08,
+    };
+    f.nodes().iter().map(node).sum::<f64>() + 0.05 * f.outputs().len() as f64
+}
+
+/// Runs `work` over all units, cut at multiples of `grain`, one contiguous part for each worker. A unit owns `widths[i]` words of
+/// write `i`; each part is handed the words of its own units.
+pub(crate) fn fork<W, F>(workers: &mut [W], units: Range<usize>, grain: usize, widths: [usize; WRITES], writes: Writes<'_>, work: &F)
+where
+    W: Send,
+    F: Fn(&mut W, Range<usize>, Writes<'_>) + Sync,
+{
+    fork_halves(workers, units, grain, widths.map(|w| 2 * w), writes, work);
+}
+
+/// As [`fork`]; the widths are of half words, and a grain of units fills whole ones.
+pub(crate) fn fork_halves<W, F>(
+    workers: &mut [W],
+    units: Range<usize>,
+    grain: usize,
+    widths: [usize; WRITES],
+    mut writes: Writes<'_>,
+    work: &F,
+) where
+    W: Send,
+    F: Fn(&mut W, Range<usize>, Writes<'_>) + Sync,
+{
+    let half = workers.len() / 2;
+    let grains = units.len().div_ceil(grain.max(1));
+    if half == 0 || grains < 2 {
+        if let Some(w) = workers.first_mut() {
+            work(w, units, writes);
+        }
+        return;
+    }
+    let cut = (grains * half / workers.len()).max(1) * grain;
+    let mut right = Writes::default();
+    let left: Writes<'_> = std::array::from_fn(|i| {
+        let all = take(&mut writes[i]);
+        let (a, b) = all.split_at_mut((cut * widths[i] / 2).min(all.len()));
+        right[i] = b;
+        a
+    });
+    let (first, second) = workers.split_at_mut(half);
+    let at = units.start + cut;
+    rayon::join(
+        || fork_halves(first, units.start..at, grain, widths, left, work),
+        || fork_halves(second, at..units.end, grain, widths, right, work),
+    );
+}
+
+/// Runs `work` on every one of so many units, whose results do not know each other. Each worker begins with neighbours of its own and helps the others once
+/// they are done. [`fork`] cuts in the same places: a thread tends to find in its cache what the launch before left there.
+pub(crate) fn share<W: Send>(workers: &mut [W], units: usize, work: &(impl Fn(&mut W, usize) + Sync)) {
+    if let [one] = workers {
+        return (0..units).for_each(|unit| work(one, unit));
+    }
+    let parts = workers.len().min(MOST_PARTS);
+    let begun: [AtomicUsize; MOST_PARTS] = std::array::from_fn(|p| AtomicUsize::new(if p < parts { p * units / parts } else { units }));
+    each(&mut workers[..parts], 0, &|w: &mut W, own: usize| {
+        for part in (own..parts).chain(0..own) {
+            let end = (part + 1) * units / parts;
+            loop {
+                let unit = begun[part].fetch_add(1, Ordering::Relaxed);
+                if unit >= end {
+                    break;
+                }
+                work(w, unit);
+            }
+        }
+    });
+}
+
+/// Threads that share units; further ones have none. Counters that are made anew for every product must be few, and no allocation.
+const MOST_PARTS: usize = 128;
+
+/// Runs `work` once for each worker, which is told its number, on as many threads as are awake.
+fn each<W: Send>(workers: &mut [W], first: usize, work: &(impl Fn(&mut W, usize) + Sync)) {
+    match workers {
+        [] => {}
+        [one] => work(one, first),
+        many => {
+            let half = many.len() / 2;
+            let (before, after) = many.split_at_mut(half);
+            rayon::join(|| each(before, first, work), || each(after, first + half, work));
+        }
+    }
+}
+
+/// Runs with the machine's widest vectors. A struct and not a closure: what the compiler leaves uninlined keeps the narrow ones.
+pub(crate) fn wide<T: pulp::NullaryFnOnce>(work: T) -> T::Output {
+    pulp::Arch::new().dispatch(work)
+}
+
+/// Words as floats.
+pub(crate) fn f32s(words: &[u32]) -> &[f32] {
+    bytemuck::cast_slice(words)
+}
+
+/// Words as floats.
+pub(crate) fn f32s_mut(words: &mut [u32]) -> &mut [f32] {
+    bytemuck::cast_slice_mut(words)
+}
+
+/// The sum of `f(x)`: blocks of 256 in 32 lanes, the blocks in f64. The same bits at any vector width.
+#[inline(always)]
+pub(crate) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
+    let mut sums = [0.0f64; LANES];
+    for block in x.chunks(256) {
+        let mut lanes = [0.0f32; LANES];
+        let (whole, rest) = block.as_chunks::<LANES>();
+        for part in whole {
+            lanes.iter_mut().zip(part).for_each(|(l, &v)| *l += f(v));
+        }
+        lanes.iter_mut().zip(rest).for_each(|(l, &v)| *l += f(v));
+        sums.iter_mut().zip(lanes).for_each(|(s, l)| *s += f64::from(l));
+    }
+    sums.iter().sum()
+}
+
+const LANES: usize = 32;

@@ -1,0 +1,7 @@
+//! What several twins share, as `kernels/lib` holds what their shaders share.
+
+pub(crate) mod exponentials;
+pub(crate) mod fork;
+pub(crate) mod halves;
+pub(crate) mod labels;
+pub(crate) mod rates;

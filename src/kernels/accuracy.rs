@@ -1,0 +1,65 @@
+//! Whether each row's largest score is the label's.
+
+use super::lib::binding::Access;
+use super::lib::grid::fold;
+use super::lib::halves::element;
+use super::lib::labels::labels;
+use super::lib::source::Source;
+use super::lib::word::to_words;
+use crate::graph::Labels;
+
+const WG: usize = 64;
+
+/// Whether each row's largest score is the label's. Buffers: scores, labels, hits.
+#[derive(Debug, Clone)]
+pub struct Accuracy {
+    /// What the labels are.
+    pub labels: Labels,
+    /// How many rows.
+    pub rows: usize,
+    /// How many classes.
+    pub classes: usize,
+    /// First element of scores, labels, hits.
+    pub offsets: [usize; 3],
+    /// The scores are f16.
+    pub half: bool,
+    /// In place of scores there is where the largest of each row stands (u32).
+    pub known: bool,
+}
+
+impl Accuracy {
+    /// Widest row that one lane goes along, up to twice.
+    pub const LONG: usize = 16_384;
+
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        if self.known { 0 } else { 2 * self.classes }
+    }
+
+    /// Words of the scores, or of where the largest stand.
+    pub(crate) fn scores(&self) -> usize {
+        if self.known { self.rows } else { self.rows * self.classes }
+    }
+
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("f32");
+        let of = if self.known { "u32" } else { element(self.half, false) };
+        s.number("WG", WG).flag("KNOWN", self.known).buffer("logits", Access::Read, of);
+        labels(&mut s, self.labels);
+        s.buffer("hits", Access::Write, "f32");
+        s.finish(include_str!("../../shaders/accuracy.wgsl"))
+    }
+    /// Scores, labels, hits.
+    pub fn accesses(&self) -> Vec<Access> {
+        vec![Access::Read, Access::Read, Access::Write]
+    }
+    /// Rows, classes, offsets.
+    pub fn dims(&self) -> Vec<u32> {
+        to_words([self.rows, self.classes].into_iter().chain(self.offsets))
+    }
+    /// A thread a row.
+    pub fn grid(&self) -> [u32; 3] {
+        fold(self.rows.div_ceil(WG))
+    }
+}

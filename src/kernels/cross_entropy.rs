@@ -1,0 +1,144 @@
+//! Softmax cross-entropy: loss, hits and gradient in one launch.
+
+use super::lib::binding::Access;
+use super::lib::grid::fold;
+use super::lib::halves::{element, rounded};
+use super::lib::labels::labels;
+use super::lib::source::Source;
+use super::lib::target::Target;
+use super::lib::word::{to_words, word};
+use crate::expr::Expr;
+use crate::graph::Labels;
+
+const WG: usize = 64;
+
+/// Softmax cross-entropy. Buffers: logits, labels, loss, hits, the gradient where it is asked for, and the number that its epilogue reads.
+///
+/// Where `single` is set one workgroup makes the means of the whole batch; else loss and hits are one value a row. Long rows are cut into
+/// pieces: then the loss is one value a piece, there are no hits, and behind the others come each row's largest logit, the sum of its
+/// exponentials and, if it [`needs_totals`](CrossEntropy::needs_totals), of its labels.
+#[derive(Debug, Clone)]
+pub struct CrossEntropy {
+    /// What the labels are.
+    pub labels: Labels,
+    /// The part of each target that all classes share; no part of the pipeline.
+    pub smoothing: f32,
+    /// Whether the gradient is written.
+    pub gradient: bool,
+    /// Whether one workgroup does it all.
+    pub single: bool,
+    /// Lanes of that workgroup.
+    pub group: usize,
+    /// How many rows.
+    pub rows: usize,
+    /// How many classes.
+    pub classes: usize,
+    /// First element of logits, labels, loss, hits, gradient.
+    pub offsets: [usize; 5],
+    /// What becomes of each element of the gradient: a formula over that and one number, with the number's place.
+    pub epilogue: Option<(Expr, usize)>,
+    /// The logits are f16.
+    pub half: bool,
+    /// The gradient is f16.
+    pub half_gradient: bool,
+    /// Pieces of [`CrossEntropy::PIECE`] classes that each row is cut into; 1 where a lane goes along all of it.
+    pub pieces: usize,
+}
+
+impl CrossEntropy {
+    /// Most classes of a row that one lane goes along, up to seven times.
+    pub const LONG: usize = 8192;
+    /// Classes of a piece of a longer one.
+    pub const PIECE: usize = 1024;
+
+    fn is_long(&self) -> bool {
+        self.pieces > 1
+    }
+
+    /// Whether it reads what each row's labels add up to: long rows of probabilities, for the gradient.
+    pub fn needs_totals(&self) -> bool {
+        self.is_long() && self.gradient && self.labels == Labels::Probabilities
+    }
+
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        let passes = 3 + usize::from(self.gradient) + if self.labels == Labels::Probabilities { 3 } else { 0 };
+        match (self.single, self.is_long()) {
+            (_, true) => Self::PIECE,
+            (true, _) => self.rows.div_ceil(self.group) * (1 + passes * self.classes),
+            _ => passes * self.classes,
+        }
+    }
+    /// Whether a batch is small enough for one workgroup.
+    pub fn is_single(target: Target, rows: usize, classes: usize) -> bool {
+        rows * classes
+            <= match target {
+                Target::Gpu => 16_384,
+                Target::Software | Target::Lanes8 => 8_192,
+            }
+    }
+
+    fn lanes(&self) -> usize {
+        if self.single { self.group } else { WG }
+    }
+
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("f32");
+        s.number("WG", self.lanes()).group(if self.single { self.group } else { 1 });
+        let long = self.is_long();
+        s.flag("SINGLE", self.single).flag("LONG", long).flag("TOTALS", self.needs_totals());
+        s.flag("GRADIENT", self.gradient);
+        s.buffer("logits", Access::Read, element(self.half, false));
+        labels(&mut s, self.labels);
+        s.buffer("losses", Access::Write, "f32");
+        if !long {
+            s.buffer("hits", Access::Write, "f32");
+        }
+        let mut store = String::new();
+        if self.gradient {
+            s.buffer("gradients", Access::Write, element(self.half_gradient, false));
+            let mut made = "value".to_string();
+            if let Some((f, _)) = &self.epilogue {
+                s.buffer("factor", Access::Read, "f32").math(f);
+                let printed = f.wgsl(&["value", "factor[dim(9u)]"]);
+                store += &printed.statements;
+                made.clone_from(&printed.outputs[0]);
+            }
+            store += &format!("    gradients[dim(6u) + row * dim(1u) + c] = {};\n", rounded(self.half_gradient, false, made));
+        }
+        s.line(format!("fn store_gradient(row: u32, c: u32, value: f32) {{\n{store}}}"));
+        let hit = if long { "" } else { "    hits[dim(5u) + row] = hit;\n" };
+        s.line(format!("fn store(row: u32, loss: f32, hit: f32) {{\n    losses[dim(4u) + row] = loss;\n{hit}}}"));
+        for (name, told) in [("tops", long), ("sums", long), ("totals", self.needs_totals())] {
+            let value = if told { format!("{name}[row]") } else { "0.0".into() };
+            if told {
+                s.buffer(name, Access::Read, "f32");
+            }
+            s.line(format!("fn {name}_of(row: u32) -> f32 {{ return {value}; }}"));
+        }
+        s.finish(include_str!("../../shaders/cross_entropy.wgsl"))
+    }
+
+    /// Logits, labels, loss, hits, gradient, the epilogue's number, what is told of long rows.
+    pub fn accesses(&self) -> Vec<Access> {
+        let results = 2 - usize::from(self.is_long()) + usize::from(self.gradient);
+        let told = if self.is_long() { 2 + usize::from(self.needs_totals()) } else { 0 };
+        let read = told + usize::from(self.gradient && self.epilogue.is_some());
+        [vec![Access::Read; 2], vec![Access::Write; results], vec![Access::Read; read]].concat()
+    }
+
+    /// Rows, classes, offsets, the bits of the smoothing and of a NaN, the place of the epilogue's number, pieces of a row, classes of a piece.
+    pub fn dims(&self) -> Vec<u32> {
+        let mut d = to_words([self.rows, self.classes].into_iter().chain(self.offsets));
+        d.extend([self.smoothing.to_bits(), f32::NAN.to_bits()]);
+        d.push(self.epilogue.as_ref().map_or(0, |e| word(e.1)));
+        d.extend(to_words([self.pieces, Self::PIECE]));
+        d
+    }
+
+    /// One workgroup, or a thread a row or piece.
+    pub fn grid(&self) -> [u32; 3] {
+        if self.single { [1, 1, 1] } else { fold((self.rows * self.pieces).div_ceil(WG)) }
+    }
+}

@@ -1,0 +1,16 @@
+//! What several kernels share, as `shaders/lib` holds what several shaders share.
+
+pub(crate) mod binding;
+pub(crate) mod gate;
+pub(crate) mod grid;
+pub(crate) mod halves;
+pub(crate) mod labels;
+pub(crate) mod limits;
+pub(crate) mod links;
+pub(crate) mod log;
+pub(crate) mod rates;
+pub(crate) mod scaling;
+pub(crate) mod source;
+pub(crate) mod target;
+pub(crate) mod word;
+pub mod words;

@@ -1,0 +1,51 @@
+//! The second launch of a sum by index: it adds up the values along each chain.
+
+use super::lib::binding::Access;
+use super::lib::grid::fold;
+use super::lib::links::{links, turns};
+use super::lib::source::Source;
+use super::lib::word::to_words;
+
+const WG: usize = 64;
+
+/// Adds up the values of each index in index order, over chains that [`ScatterLinks`] made, into a table that holds zeros where no index
+/// points. Buffers: values, indices, links, output.
+#[derive(Debug, Clone)]
+pub struct ScatterAdd {
+    /// How many indices.
+    pub count: usize,
+    /// Elements of a row.
+    pub width: usize,
+    /// Rows of the table.
+    pub rows: usize,
+    /// First element of values, indices, output.
+    pub offsets: [usize; 3],
+}
+
+impl ScatterAdd {
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        turns(self.count)
+    }
+
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("f32");
+        links(&mut s, WG, self.count);
+        s.buffer("values", Access::Read, "f32").buffer("indices", Access::Read, "u32");
+        s.buffer("links", Access::Read, "u32").buffer("out", Access::Write, "f32");
+        s.finish(include_str!("../../shaders/scatter_add.wgsl"))
+    }
+    /// Values, indices, links, output.
+    pub fn accesses(&self) -> Vec<Access> {
+        vec![Access::Read, Access::Read, Access::Read, Access::Write]
+    }
+    /// Elements, width, offsets.
+    pub fn dims(&self) -> Vec<u32> {
+        to_words([self.count * self.width, self.width].into_iter().chain(self.offsets))
+    }
+    /// A thread an element of the values.
+    pub fn grid(&self) -> [u32; 3] {
+        fold((self.count * self.width).div_ceil(WG))
+    }
+}

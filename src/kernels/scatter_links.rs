@@ -1,0 +1,49 @@
+//! The first of the two launches of a sum by index: it chains equal indices.
+
+use super::lib::binding::Access;
+use super::lib::grid::fold;
+use super::lib::links::{links, turns};
+use super::lib::source::Source;
+use super::lib::word::to_words;
+
+const WG: usize = 64;
+
+/// Chains the equal ones of some indices: the first of the two launches of a sum by index. Buffers: indices, links.
+#[derive(Debug, Clone)]
+pub struct ScatterLinks {
+    /// How many indices.
+    pub count: usize,
+    /// Rows of the table; an index at or above it has no chain.
+    pub rows: usize,
+    /// A row that has no chain either.
+    pub padding: Option<usize>,
+    /// First element of the indices.
+    pub offset: usize,
+}
+
+impl ScatterLinks {
+    /// Turns of the longest lane's loops, at most.
+    pub(super) fn turns(&self) -> usize {
+        turns(self.count)
+    }
+
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        let mut s = Source::new("f32");
+        links(&mut s, WG, self.count);
+        s.buffer("indices", Access::Read, "u32").buffer("links", Access::Write, "u32");
+        s.finish(include_str!("../../shaders/scatter_links.wgsl"))
+    }
+    /// Indices, links.
+    pub fn accesses(&self) -> Vec<Access> {
+        vec![Access::Read, Access::Write]
+    }
+    /// Count, rows, offset, padding (rows where there is none).
+    pub fn dims(&self) -> Vec<u32> {
+        to_words([self.count, self.rows, self.offset, self.padding.unwrap_or(self.rows)])
+    }
+    /// A thread an index.
+    pub fn grid(&self) -> [u32; 3] {
+        fold(self.count.div_ceil(WG))
+    }
+}

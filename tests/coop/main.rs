@@ -1,0 +1,298 @@
+//! Products on cooperative matrices (tensor cores): the GPU against the CPU's twin and both against sums in f64; the device's self-test and what it
+//! refuses; errors planted in the shader.
+//!
+//! It needs an adapter that has such matrices, and says so where there is none; with GRADUS_REQUIRE_COOP=1 that is a failure. `tests/coop.sh` sets
+//! one up: Mesa 26's lavapipe.
+#![cfg(feature = "gpu")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod planted;
+mod product;
+
+use common::need::Suite;
+use gradus::cpu::CpuSession;
+use gradus::gpu::{Coop, Gpu, GpuSession};
+use gradus::kernels::{CoopCaps, CoopTile, Kernel};
+use gradus::plan::Layout;
+use gradus::prelude::*;
+use gradus::tensor::HostTensor;
+use planted::PLANTED;
+use product::{FINISHES, Finish, Found, LAYOUTS, Product};
+use std::sync::{Arc, OnceLock};
+
+const CASES: usize = 4 * SHAPES.len() + BATCHED + PLANTED.len() + 4;
+static SUITE: Suite = Suite::new("coop", CASES);
+
+/// What none of the tests looks at.
+fn layout() -> Layout {
+    Layout { parameters: 128, ..Layout::default() }
+}
+
+struct Machine {
+    device: Device,
+    gpu: Arc<Gpu>,
+    caps: CoopCaps,
+}
+
+/// The device that GRADUS_DEVICE names, else the software adapter; or why its matrices cannot be used.
+fn machine() -> Result<&'static Machine, String> {
+    static MACHINE: OnceLock<Result<Machine, String>> = OnceLock::new();
+    let open = || {
+        let device = Device::select(&std::env::var("GRADUS_DEVICE").unwrap_or("software".into())).map_err(|e| e.code().to_string())?;
+        let gpu = device.gpu().ok_or("the CPU")?.clone();
+        match gpu.coop() {
+            Coop::Verified(caps) => Ok(Machine { device, gpu, caps }),
+            other => Err(other.to_string()),
+        }
+    };
+    MACHINE.get_or_init(open).as_ref().map_err(String::clone)
+}
+
+/// Runs so many cases, or says that and why they are skipped.
+fn cases(n: usize, run: impl FnOnce(&Machine)) {
+    match machine() {
+        Ok(m) => {
+            run(m);
+            SUITE.ran(n);
+        }
+        Err(why) => {
+            let required = std::env::var("GRADUS_REQUIRE_COOP").as_deref() == Ok("1");
+            assert!(!required, "GRADUS_REQUIRE_COOP=1, and the cooperative matrices are {why}");
+            SUITE.skipped(n, &format!("no cooperative matrices ({why}); tests/coop.sh sets up a driver that has them"));
+        }
+    }
+}
+
+fn on_gpu(m: &Machine, p: &Product, checked: bool) -> gradus::Result<Found> {
+    p.run(&mut GpuSession::new(m.gpu.clone(), layout(), checked)?)
+}
+
+/// On the GPU and by the twin, each against the truth and against the other.
+fn check(m: &Machine, p: &Product, checked: bool) -> Result<(), String> {
+    let text = |e: gradus::Error| format!("{}: {e}", p.name());
+    let twin = CpuSession::new(layout(), 2).and_then(|mut s| p.run(&mut s)).map_err(text)?;
+    p.compare(&twin).map_err(|e| format!("the CPU's twin: {e}"))?;
+    let found = on_gpu(m, p, checked).map_err(text)?;
+    p.compare(&found)?;
+    p.agree(&found, &twin)
+}
+
+fn all(m: &Machine, products: impl IntoIterator<Item = Product>, checked: bool) {
+    let wrong: Vec<String> = products.into_iter().filter_map(|p| check(m, &p, checked).err()).collect();
+    assert!(wrong.is_empty(), "{} products are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// m, n, k: single elements, edges of the matrices (8, 16), of the tiles (16, 32, 64) and of the staged terms (16, 32), each with a neighbour.
+const SHAPES: [[usize; 3]; 40] = [
+    [1, 1, 1],
+    [1, 1, 200],
+    [1, 200, 1],
+    [200, 1, 1],
+    [2, 3, 5],
+    [7, 7, 7],
+    [8, 8, 8],
+    [9, 9, 9],
+    [3, 65, 17],
+    [65, 3, 16],
+    [15, 16, 17],
+    [16, 16, 16],
+    [17, 15, 33],
+    [16, 17, 31],
+    [23, 24, 25],
+    [24, 24, 32],
+    [31, 31, 31],
+    [32, 32, 32],
+    [33, 33, 33],
+    [31, 33, 15],
+    [33, 31, 48],
+    [32, 33, 64],
+    [40, 36, 20],
+    [47, 49, 63],
+    [48, 48, 65],
+    [63, 64, 65],
+    [64, 64, 64],
+    [65, 63, 16],
+    [66, 34, 18],
+    [80, 20, 100],
+    [95, 97, 11],
+    [96, 96, 96],
+    [100, 52, 76],
+    [127, 33, 40],
+    [128, 128, 8],
+    [129, 127, 3],
+    [150, 10, 130],
+    [10, 150, 131],
+    [5, 199, 61],
+    [199, 67, 37],
+];
+
+/// Every shape in this layout: what becomes of the product, the tile, and where the operands begin take turns.
+fn shapes(layout: usize) {
+    let products = |m: &Machine| {
+        let tiles = CoopTile::all(&m.caps);
+        let one = move |(i, size): (usize, &[usize; 3])| {
+            let mut p = Product::new(*size, LAYOUTS[layout], FINISHES[(i + layout) % 4], tiles[i / 2 % tiles.len()]);
+            (p.offset, p.gap) = ([0, 4, 3][i % 3], [0, 0, 1, 4][i / 3 % 4]);
+            p
+        };
+        SHAPES.iter().enumerate().map(one).collect::<Vec<_>>()
+    };
+    cases(SHAPES.len(), |m| all(m, products(m), false));
+}
+
+#[test]
+fn forty_shapes_nn() {
+    shapes(0);
+}
+
+#[test]
+fn forty_shapes_nt() {
+    shapes(1);
+}
+
+#[test]
+fn forty_shapes_tn() {
+    shapes(2);
+}
+
+#[test]
+fn forty_shapes_tt() {
+    shapes(3);
+}
+
+const BATCHED: usize = 16;
+
+/// With wgpu's checks in the shader: each matrix of its own, and one B for all.
+#[test]
+fn batched_and_checked() {
+    let products = |m: &Machine| {
+        let tile = CoopTile::all(&m.caps)[0];
+        let mut out = Vec::new();
+        for (i, layout) in LAYOUTS.into_iter().enumerate() {
+            for (j, size) in [[17, 35, 19], [40, 36, 20]].into_iter().enumerate() {
+                for shared in [false, true] {
+                    let p = Product::new(size, layout, FINISHES[(i + j + 2 * usize::from(shared)) % 4], tile);
+                    out.push(Product { batch: 3, shared, offset: [1, 8][j], ..p });
+                }
+            }
+        }
+        assert_eq!(out.len(), BATCHED);
+        out
+    };
+    cases(BATCHED, |m| all(m, products(m), true));
+}
+
+/// Forward and backward of linear layers in a whole program: their products run on the matrices, and training is the CPU's within what roundings
+/// to f16 that turn over are worth (docs/mixed-precision.md).
+#[test]
+fn a_network_trains_on_them() {
+    cases(1, |m| {
+        let (rows, width) = (96, 40);
+        let at = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;
+        let x = HostTensor::f32([rows, width], (0..rows * width).map(at).collect()).unwrap();
+        let y = HostTensor::u32([rows], (0..rows as u32).map(|i| i * i % 24).collect()).unwrap();
+        let data = Dataset::new(x, y).unwrap();
+        let trained = |device: Device| {
+            let net = Sequential::new().add(Linear::new(56)).add(Gelu).add(Linear::new(33)).add(Relu).add(Linear::new(24));
+            let c = Compile::new(Adam::new(0.01), CrossEntropy::new()).input([width]).seed(2).precision(Precision::mixed());
+            let mut model = net.compile(c.device(device)).unwrap();
+            let kernels: Vec<String> = model.prepare(&data, 32).unwrap().launches.iter().map(|l| l.kernel.name()).collect();
+            let mut run = model.trainer(&data, Fit::new().batch_size(32).epochs(7)).unwrap();
+            let mut losses = vec![];
+            while let Some(r) = run.steps(50).unwrap() {
+                losses.extend(r.losses);
+            }
+            (kernels, losses)
+        };
+        let (on_matrices, gpu) = trained(m.device.clone().cooperative_matrices(true));
+        let (on_cpu, cpu) = trained(Device::cpu());
+        // three layers forward, three gradients of weights, two of activations
+        for (name, n) in [("gemm_coop_nt", 3), ("gemm_coop_tn", 3), ("gemm_coop_nn", 2)] {
+            assert_eq!(on_matrices.iter().filter(|k| *k == name).count(), n, "{on_matrices:?}");
+        }
+        assert!(on_cpu.iter().all(|k| !k.starts_with("gemm_coop")), "{on_cpu:?}");
+        assert_eq!((gpu.len(), cpu.len()), (21, 21));
+        for (i, (a, b)) in gpu.iter().zip(&cpu).enumerate() {
+            let most = if i < 10 { 2e-4 } else { 1e-2 };
+            assert!((a - b).abs() <= most * b.abs(), "step {i}: {a} for {b}");
+        }
+        assert!(cpu[20] < 0.9 * cpu[0]);
+    });
+}
+
+/// Each error in the shader's text turns its product red, and without it the product is right.
+#[test]
+fn planted_errors() {
+    cases(PLANTED.len(), |m| {
+        let tile = CoopTile::all(&m.caps)[0];
+        let mut survived = Vec::new();
+        for e in PLANTED {
+            let p = e.product(tile);
+            let (kernel, source) = (Kernel::GemmCoop(p.kernel()), p.kernel().source());
+            if e.rewrite()(&kernel, source.clone()) == source {
+                survived.push(format!("{}: its product has nothing to replace", e.name));
+            }
+            if let Err(why) = on_gpu(m, &p, true).map_err(|e| e.to_string()).and_then(|found| p.compare(&found)) {
+                survived.push(format!("{}: red without it: {why}", e.name));
+                continue;
+            }
+            let mut s = GpuSession::new(m.gpu.clone(), layout(), true).unwrap();
+            s.plant(e.rewrite()).unwrap();
+            match p.run(&mut s) {
+                Err(e) => survived.push(format!("it does not run: {e}")),
+                Ok(found) if p.compare(&found).is_ok() => survived.push(format!("{}: nobody noticed", e.name)),
+                Ok(_) => {}
+            }
+        }
+        assert!(survived.is_empty(), "{}", survived.join("\n"));
+    });
+}
+
+/// A wrong kernel: the self-test refuses, says where, once; programs do without; the list says so. Then all is well again.
+#[test]
+fn the_self_test_refuses_a_wrong_kernel() {
+    cases(1, |m| {
+        assert_eq!(m.device.tensor_cores(), format!("{0}x{0} (verified)", m.caps.side));
+        for e in PLANTED.iter().filter(|e| e.refused) {
+            m.gpu.plant_coop(Some(e.rewrite()));
+            let found = m.gpu.coop();
+            let Coop::Refused { why } = &found else { panic!("{}: {found}", e.name) };
+            assert!(why.contains("gemm_coop_") && why.contains(" for "), "{}: {why}", e.name);
+            assert!(found.caps().is_none());
+        }
+        // a text that no driver takes
+        m.gpu.plant_coop(Some(|_: &Kernel, s: String| s.replace("coopMultiplyAdd", "no_such_function")));
+        assert!(matches!(m.gpu.coop(), Coop::Refused { .. }));
+        // nobody asks twice
+        let before = m.gpu.pipeline_count();
+        assert!(matches!(m.gpu.coop(), Coop::Refused { .. }) && m.gpu.pipeline_count() == before);
+        let list = Device::list();
+        assert!(m.device.tensor_cores().starts_with("refused by self-test: ") && list.contains("refused by self-test"), "{list}");
+        m.gpu.plant_coop(None::<fn(&Kernel, String) -> String>);
+        assert_eq!(m.gpu.coop(), Coop::Verified(m.caps));
+        let list = Device::list();
+        assert!(list.contains(&format!("cooperative matrices: {0}x{0} (verified)", m.caps.side)), "{list}");
+    });
+}
+
+/// wgpu makes a pipeline of a shape that the adapter does not list: the device does not.
+#[test]
+fn a_tile_that_the_adapter_lacks_is_refused() {
+    cases(1, |m| {
+        let other = CoopTile::table().into_iter().find(|t| t.side != m.caps.side).unwrap();
+        let e = on_gpu(m, &Product::new([33, 40, 24], (false, true), Finish::Plain, other), false).unwrap_err();
+        assert!(e.code() == "unsupported" && e.to_string().contains("cooperative matrices are"), "{e}");
+    });
+}
+
+/// The same product twice, and with the shader's checks: the same bits.
+#[test]
+fn bits_repeat() {
+    cases(1, |m| {
+        let p = Product::new([70, 90, 110], (false, true), Finish::Half, CoopTile::all(&m.caps)[0]);
+        let first = on_gpu(m, &p, false).unwrap();
+        assert_eq!(on_gpu(m, &p, false).unwrap(), first);
+        assert_eq!(on_gpu(m, &p, true).unwrap(), first);
+    });
+}

@@ -1,0 +1,10 @@
+//! What gradus computes against files of numbers that others made: PyTorch, scikit-learn, Keras, papers. The `make*.py` beside wrote them.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod initialisers;
+mod losses;
+mod normalisation;
+mod optimizers;
+mod pytorch;
+mod schedules;

@@ -1,0 +1,18 @@
+//! Whole models as a user trains them: what each part of a step means, that no bit depends on how a run is cut, and that training learns.
+
+mod api;
+mod bits;
+mod buffers;
+#[path = "../common/mod.rs"]
+mod common;
+mod dropout;
+mod embedding;
+mod frozen;
+mod loss_scale;
+mod metrics;
+mod mixed;
+mod step;
+mod stream;
+mod terminal;
+mod training;
+mod updates;
