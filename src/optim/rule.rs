@@ -1,9 +1,8 @@
-//! An optimizer as the plan sees it.
+//! An optimizer as the planner sees it: one formula for every element of a parameter, and what stands around that formula.
 
-use super::memory::{ALIGN, Arena};
+use super::Scaling;
+use super::rates::{RATE_CLIP, RATE_FIRST, RATE_UNSCALE};
 use crate::expr::{Expr, Scalar, Tape};
-use crate::kernels::words::{RATE_CLIP, RATE_FIRST, RATE_UNSCALE};
-use crate::kernels::{RateTable, Scaling};
 
 /// An optimizer as the plan sees it: (parameter, gradient, moments..) to (parameter, moments..), with what stands around it.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,31 +94,5 @@ impl Rule {
     /// The moments of the optimizer alone.
     pub fn own_moments(&self) -> usize {
         self.moments - usize::from(self.average)
-    }
-
-    /// How the kernels read the rates.
-    pub(crate) fn rates(&self, arena: &Arena) -> RateTable {
-        let tensors = if self.apply.is_some() { arena.entries.iter().filter(|e| !e.frozen).count() } else { 0 };
-        let blocks = if self.groups > 1 || self.apply.is_some() { arena.size / ALIGN } else { 0 };
-        RateTable { groups: self.groups, blocks, tensors }
-    }
-
-    /// What stands behind the rates in their buffer, from [`RateTable::table`] on: for each block of the trainable arena its group (upper 8
-    /// bits) and its tensor, then where the tensors begin. Empty where every parameter is treated alike.
-    pub fn table(&self, arena: &Arena, group: impl Fn(&str) -> usize) -> Vec<u32> {
-        let rates = self.rates(arena);
-        let mut words = vec![0u32; rates.blocks];
-        let mut starts = Vec::new();
-        for (tensor, e) in arena.entries.iter().filter(|e| !e.frozen).enumerate() {
-            let first = e.offset / ALIGN;
-            starts.push(first as u32);
-            let word = (group(&e.name) as u32) << 24 | tensor as u32;
-            words.iter_mut().skip(first).take(e.shape.size().div_ceil(ALIGN)).for_each(|w| *w = word);
-        }
-        if rates.tensors > 0 {
-            words.extend(starts);
-            words.push(rates.blocks as u32);
-        }
-        words
     }
 }
