@@ -34,7 +34,7 @@ pub(crate) use list::{Callbacks, check_states};
 
 use crate::error::{Error, Faults, Result};
 use crate::train::Trainer;
-use crate::train::evaluate::no_value;
+use crate::train::evaluation::no_value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ops::Index;

@@ -1,6 +1,6 @@
+use super::evaluation::no_value;
 use crate::inspect::diagnose::LayerReport;
 use crate::train::callbacks::Mode;
-use crate::train::evaluate::no_value;
 use serde::{Deserialize, Serialize};
 use std::ops::Index;
 

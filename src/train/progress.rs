@@ -1,9 +1,9 @@
 //! The one thing that the library prints: what `fit` says on stderr.
 
+use super::evaluation::number;
 use crate::device::Device;
 use crate::plan::human_count;
 use crate::terminal::{self, columns_of, cut, plain};
-use crate::train::evaluate::number;
 use crate::train::{Evaluation, Fit};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;

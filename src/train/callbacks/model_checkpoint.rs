@@ -5,7 +5,7 @@ use crate::train::Trainer;
 use crate::train::callbacks::monitor::check_monitor;
 use crate::train::callbacks::placeholders::{Piece, fill, matches, names, pieces};
 use crate::train::callbacks::{Callback, Logs, Mode, parsed};
-use crate::train::run::Due;
+use crate::train::record::Due;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -213,7 +213,7 @@ impl Running {
         // a file goes when the one in its place is there
         while self.set.keep_last > 0 && self.now.files.len() > self.set.keep_last {
             let oldest = self.now.files.remove(0);
-            run.run.due.push(Due::Remove(oldest));
+            run.record.due.push(Due::Remove(oldest));
         }
         Ok(())
     }
