@@ -119,7 +119,7 @@ pub(crate) struct Order {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::accumulation::*;
+    use super::*;
 
     /// Every batch in one update, updates one after another, all rows counted, for many shapes of an epoch.
     #[test]

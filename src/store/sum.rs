@@ -103,7 +103,7 @@ fn apart(meta: &str) -> Option<(String, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::sum::*;
+    use super::*;
     use safetensors::tensor::TensorView;
 
     fn file(meta: Option<&str>) -> Vec<u8> {

@@ -64,7 +64,7 @@ impl fmt::Display for Evaluation {
 
 #[cfg(test)]
 mod tests {
-    use crate::train::evaluate::*;
+    use super::*;
 
     #[test]
     fn values_for_people() {

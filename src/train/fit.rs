@@ -62,7 +62,7 @@ impl Model {
 }
 
 /// A loop over this data, from where its checkpoint says or from the start.
-fn begun<'a>(model: &'a mut Model, data: &Dataset, fit: &Fit) -> Result<Trainer<'a>> {
+pub(super) fn begun<'a>(model: &'a mut Model, data: &Dataset, fit: &Fit) -> Result<Trainer<'a>> {
     fit.check()?;
     let mut trainer = Trainer::new(model, data, fit.for_loop())?;
     let found = resume::find(trainer.model.core(), data, fit)?;

@@ -149,10 +149,10 @@ impl Index<&str> for History {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::prelude::*;
     use crate::tensor::HostTensor;
     use crate::train::callbacks;
-    use crate::train::history::*;
     use std::time::{Duration, Instant};
 
     fn data() -> Dataset {

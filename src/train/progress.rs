@@ -150,7 +150,7 @@ fn line(head: &str, share: f64, rest: &str, columns: usize, moves: bool) -> (Str
 
 #[cfg(test)]
 mod tests {
-    use crate::train::progress::*;
+    use super::*;
 
     fn whole(rest: &str, columns: usize, moves: bool) -> String {
         let (a, b, c) = line("epoch  1/10 ", 0.5, rest, columns, moves);
