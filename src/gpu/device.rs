@@ -1,5 +1,6 @@
 use super::AdapterSummary;
 use crate::error::{Error, Result};
+use crate::kernels::words::STATE_WORDS;
 use crate::kernels::{Access, Kernel, Target};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -247,7 +248,7 @@ impl Gpu {
         };
         let uniform = |size| buffer(wgpu::BufferBindingType::Uniform, Some(size));
         let types = std::iter::once(uniform(256)).chain(accesses.iter().map(|a| match a {
-            Access::Uniform => uniform(64),
+            Access::Uniform => uniform(4 * STATE_WORDS as u64),
             Access::Read | Access::Write => buffer(wgpu::BufferBindingType::Storage { read_only: *a == Access::Read }, None),
         }));
         let entries: Vec<_> = types

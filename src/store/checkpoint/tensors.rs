@@ -1,6 +1,7 @@
 //! What lies in the arenas, as named tensors and back.
 
 use crate::error::{Error, Result};
+use crate::kernels::words::STATE_SAVED;
 use crate::model::core::Core;
 use crate::plan::{BufferEntry, BufferId};
 use crate::store::atomic::Words;
@@ -53,6 +54,7 @@ impl Core {
                 _ => None,
             };
             let Some((before, frozen)) = named else {
+                let len = if let BufferId::State(_) = buffer { STATE_SAVED } else { len };
                 all.push(Part { buffer, name: format!("gradus.{}", label(buffer)), dtype: Dtype::U32, shape: vec![len], offset: 0 });
                 continue;
             };
