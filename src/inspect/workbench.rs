@@ -8,12 +8,12 @@ use crate::inspect::bisect::Difference;
 use crate::kernels::words::StateWords;
 use crate::model::build::{Built, build};
 use crate::model::core::Core;
-use crate::model::half_copy::{halves, widened, working_of};
+use crate::model::half_copy::working_of;
 use crate::model::inputs::in_call;
 use crate::model::values::ParameterWords;
 use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
 use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
-use crate::tensor::DType;
+use crate::tensor::{DType, pack_f16, unpack_f16};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Bench {
         for e in &model.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
             if let Some(first) = working_of(&model.arena, e.buffer()) {
-                session.write(BufferId::Working, (first + e.offset) / 2, &halves(words.get(e)))?;
+                session.write(BufferId::Working, (first + e.offset) / 2, &pack_f16(words.get(e)))?;
             }
         }
         for e in &model.arena.buffers {
@@ -132,7 +132,7 @@ impl Bench {
         for v in &window.feeds {
             let mut words = self.words(*v)?;
             if self.is_half(*v) {
-                words = halves(&words);
+                words = pack_f16(&words);
             }
             // kernels read four at a time
             words.resize(words.len().next_multiple_of(64), 0);
@@ -145,7 +145,7 @@ impl Bench {
             for m in &window.results {
                 let size = self.graph.shape(m.value).size();
                 let found = if self.is_half(m.value) {
-                    widened(&self.session.read(m.buffer, m.offset / 2, size.div_ceil(2))?, size)
+                    unpack_f16(&self.session.read(m.buffer, m.offset / 2, size.div_ceil(2))?, size)
                 } else {
                     self.session.read(m.buffer, m.offset, size)?
                 };
