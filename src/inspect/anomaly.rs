@@ -46,7 +46,7 @@ impl Core {
         self.check_data(rows, Purpose::Train).map_err(in_call("find_non_finite"))?;
         let words = (0..rows.fields().len()).map(|i| rows.words(i)).collect::<Result<Vec<_>>>()?;
         let all: Vec<u32> = (0..rows.len() as u32).collect();
-        self.trace(rows, &all, &words, self.batches as u32)
+        self.trace(rows, &all, &words, self.progress.batches as u32)
     }
 
     /// As [`Model::find_non_finite`], for these positions of an epoch's order, of the batch of this number.
@@ -57,7 +57,7 @@ impl Core {
         at: std::ops::Range<usize>,
         batch: u32,
     ) -> Result<Option<Culprit>> {
-        let order = shuffle.then(|| Permutation::new(data.len() as u32, self.settings.seed, self.epochs as u32));
+        let order = shuffle.then(|| Permutation::new(data.len() as u32, self.description.settings.seed, self.progress.epochs as u32));
         let first = data.rows().start as u32;
         let rows: Vec<u32> = at.map(|i| first + order.map_or(i as u32, |o| o.at(i as u32))).collect();
         let words = (0..data.fields().len()).map(|i| data.words_of(i, &rows)).collect::<Result<Vec<_>>>()?;
@@ -69,7 +69,7 @@ impl Core {
     fn trace(&mut self, data: &Dataset, rows: &[u32], words: &[Vec<u32>], number: u32) -> Result<Option<Culprit>> {
         let batch = rows.len();
         let fields = self.fields_of(data, Purpose::Train);
-        let built = build(&*self.module, &self.settings, Purpose::Train, batch, &fields)?;
+        let built = build(&*self.description.module, &self.description.settings, Purpose::Train, batch, &fields)?;
         let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
         let parameters = self.read_parameters()?;
         // in mixed precision what is stored as f16 may overflow: the graph that says so is the simplified one
@@ -77,11 +77,11 @@ impl Core {
         let graph = &step.graph;
         let leaves = Leaves {
             fields: &fed,
-            arena: &self.arena,
+            arena: &self.engine.arena,
             words: &parameters,
-            seed: self.settings.seed,
+            seed: self.description.settings.seed,
             batch: number,
-            scale: self.scaler.map_or(1.0, |s| s.scale),
+            scale: self.progress.scaler.map_or(1.0, |s| s.scale),
         };
         let all = evaluate_all::<f32>(graph, &|op: &Op| leaves.of(op), &step.roots())?;
         let finite = |v: &Value| all[v.node].as_ref().and_then(|o| o.get(v.output)).is_none_or(|d| range(d, "").bad == 0);

@@ -7,10 +7,10 @@ use crate::graph::{Field, Graph, NodeId, Op, Value};
 use crate::kernels::words::StateWords;
 use crate::model::build::{Built, build};
 use crate::model::core::Core;
-use crate::model::half_copy::working_of;
+use crate::model::half_copy::half_copy_of;
 use crate::model::inputs::in_call;
-use crate::model::values::ParameterWords;
-use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
+use crate::model::parameter_words::ParameterWords;
+use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Session, Step};
 use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
 use crate::tensor::{DType, pack_f16, unpack_f16};
 use std::collections::HashMap;
@@ -67,19 +67,9 @@ impl Workbench {
         model.check_data(data, purpose).map_err(in_call("bisect"))?;
         let rows = data.clone().take(batch);
         let fields = model.fields_of(&rows, Purpose::Train);
-        let Built { step: written, .. } = build(&*model.module, &model.settings, purpose, batch, &fields)?;
+        let Built { step: written, .. } = build(&*model.description.module, &model.description.settings, purpose, batch, &fields)?;
         let step = written.simplified()?;
-        let (arena, rule, target) = (&model.arena, &model.rule, model.device.target());
-        let program = plant(plan(&Request {
-            step: &written,
-            purpose,
-            part: Part::Whole,
-            batch,
-            arena,
-            rule,
-            target,
-            coop: model.device.coop_for(&written),
-        })?);
+        let program = plant(model.engine.plan(&written, purpose, Part::Whole, batch)?);
 
         model.check_limits(&rows, &program)?;
 
@@ -88,8 +78,9 @@ impl Workbench {
         for (i, f) in fields.iter().enumerate() {
             fed.insert(f.name.clone(), batch_of(f, &rows.words(i)?));
         }
-        let scale = model.scaler.map_or(1.0, |s| s.scale);
-        let leaves = Leaves { fields: &fed, arena: &model.arena, words: &words, seed: model.settings.seed, batch: 0, scale };
+        let scale = model.progress.scaler.map_or(1.0, |s| s.scale);
+        let leaves =
+            Leaves { fields: &fed, arena: &model.engine.arena, words: &words, seed: model.description.settings.seed, batch: 0, scale };
         let feed = |op: &Op| leaves.of(op);
         let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
         // the graph's rewriting is looked at before anything is rounded to f16
@@ -104,17 +95,17 @@ impl Workbench {
         let all: Vec<NodeId> = (0..step.graph.nodes.len()).collect();
         let tolerance = rounding::tolerances(&step.graph, &exact, &all)?;
 
-        let mut session = model.device.session(Layout::of(&model.arena, 0))?;
+        let mut session = model.engine.device.session(Layout::of(&model.engine.arena, 0))?;
         let lane = purpose.lane();
         let state = StateWords { rows: rows.len() as u32, loss_scale: scale.to_bits(), ..StateWords::default() };
-        session.write(BufferId::State(lane), 0, &state.seed(model.settings.seed).words())?;
-        for e in &model.arena.entries {
+        session.write(BufferId::State(lane), 0, &state.seed(model.description.settings.seed).words())?;
+        for e in &model.engine.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
-            if let Some(first) = working_of(&model.arena, e.buffer()) {
+            if let Some(first) = half_copy_of(&model.engine.arena, e.buffer()) {
                 session.write(BufferId::Working, (first + e.offset) / 2, &pack_f16(words.get(e)))?;
             }
         }
-        for e in &model.arena.buffers {
+        for e in &model.engine.arena.buffers {
             session.write(BufferId::Buffers, e.offset, words.buffer(e))?;
         }
         let mut ids = Vec::new();

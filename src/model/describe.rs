@@ -1,11 +1,8 @@
 //! The general step: named inputs, and whatever loss, outputs and metrics are made of them.
 
-use crate::error::{Error, Result, place};
+use crate::error::{Error, place};
 use crate::graph::{Builder, Field, Var};
 use crate::model::compile::Compile;
-use crate::model::core::Core;
-use crate::model::shared::Model;
-use crate::model::shared::made;
 use crate::nn::{Finish, Layer, Loss, Metric, Module, Scope};
 use crate::plan::Purpose;
 use std::cell::RefCell;
@@ -234,13 +231,6 @@ where
     F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static,
 {
     StepFn(f, Location::caller())
-}
-
-impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static> StepFn<F> {
-    /// Makes a model: checks it, draws its initial weights, and puts them on the device. The settings are those of [`Compile::step`].
-    pub fn compile(self, settings: Compile) -> Result<Model> {
-        made(Core::new(Arc::new(self), settings))
-    }
 }
 
 /// Where a model's step comes from.

@@ -3,22 +3,36 @@
 
 pub(crate) mod accumulation;
 pub(crate) mod adapt;
+pub(crate) mod average;
 pub(crate) mod build;
 pub(crate) mod compile;
 pub(crate) mod core;
 pub(crate) mod describe;
+pub(crate) mod device_data;
+pub(crate) mod engine;
 pub(crate) mod feed;
+pub(crate) mod gone;
 pub(crate) mod half_copy;
+pub(crate) mod halt;
 pub(crate) mod inputs;
+pub(crate) mod journal;
 pub(crate) mod loss_scale;
+pub(crate) mod make;
 pub(crate) mod pace;
+pub(crate) mod parameter_words;
 pub(crate) mod probe;
+pub(crate) mod programs;
+pub(crate) mod progress;
 pub(crate) mod rate;
+pub(crate) mod rates;
+pub(crate) mod ready;
 pub(crate) mod recompile;
 pub(crate) mod recover;
+pub(crate) mod resident;
 pub(crate) mod shared;
 pub(crate) mod signature;
 #[cfg(test)]
-pub(crate) mod slot_tests;
-pub(crate) mod update;
+mod slot_tests;
+pub(crate) mod summary;
 pub(crate) mod values;
+pub(crate) mod words;

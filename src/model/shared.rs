@@ -40,9 +40,9 @@ struct Fixed {
 impl Fixed {
     fn of(core: &Core) -> Self {
         Fixed {
-            settings: core.settings.clone(),
-            parameters: core.arena.entries.iter().map(|e| e.name.clone()).collect(),
-            buffers: core.arena.buffers.iter().map(|e| e.name.clone()).collect(),
+            settings: core.description.settings.clone(),
+            parameters: core.engine.arena.entries.iter().map(|e| e.name.clone()).collect(),
+            buffers: core.engine.arena.buffers.iter().map(|e| e.name.clone()).collect(),
         }
     }
 }
@@ -75,7 +75,7 @@ impl Model {
 
     /// The device it lives on: the one that came back, where it was lost.
     pub fn device(&self) -> Device {
-        self.lock().device.clone()
+        self.lock().engine.device.clone()
     }
 
     /// The parameters' names, in the order they were made.

@@ -4,14 +4,13 @@ use super::evaluation::Evaluation;
 use super::mean::Mean;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::words::StateWords;
 use crate::model::accumulation::Order;
 use crate::model::core::Core;
-use crate::model::feed::Feed;
+use crate::model::feed::RowFeed;
 use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::pace::Pace;
 use crate::model::shared::Model;
-use crate::plan::{BufferId, Handle, Lane, Output, Purpose};
+use crate::plan::{Handle, Lane, Output, Purpose};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::collections::BTreeMap;
 
@@ -34,36 +33,36 @@ impl Model {
 
 impl Core {
     pub(crate) fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
-        self.healed(|m| m.evaluate_once(data, batch_size)).map_err(in_call("evaluate"))
+        self.with_recovery(|m| m.evaluate_once(data, batch_size)).map_err(in_call("evaluate"))
     }
 
     fn evaluate_once(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
         let mut mean = Mean::default();
         let (parts, mut feed) = self.look(data, Purpose::Evaluate, batch_size)?;
         let measures = self.measures();
-        let mut pace = std::mem::take(&mut self.look_pace);
+        let mut pace = std::mem::take(&mut self.engine.eval_pace);
         pace.forget();
         for (mut left, rows, handle) in parts {
             let most = self.program(data, Purpose::Evaluate, rows)?.log().most_steps();
             while left > 0 {
                 let now = feed.ready(self, 0, left.min(pace.steps()).min(most))?;
                 let at = Pace::now();
-                self.session.submit(handle, now, self.looked)?;
+                self.engine.session.submit(handle, now, self.progress.evaluated)?;
                 pace.queued(now, at);
                 feed.used(now);
-                self.looked = self.looked.wrapping_add(now as u32);
+                self.progress.evaluated = self.progress.evaluated.wrapping_add(now as u32);
                 left -= now;
-                let lines = self.session.poll(Lane::Look, true)?.unwrap_or_default();
+                let lines = self.engine.session.poll(Lane::Look, true)?.unwrap_or_default();
                 pace.ended();
                 lines.iter().for_each(|l| mean.add(l, rows, &measures));
             }
         }
-        self.look_pace = pace;
+        self.engine.eval_pace = pace;
         Ok(mean.evaluation(&measures))
     }
 
     pub(crate) fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
-        let outputs = self.healed(|m| {
+        let outputs = self.with_recovery(|m| {
             let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
             m.outputs(data, &parts, Some(feed), 1)
         });
@@ -71,7 +70,7 @@ impl Core {
     }
 
     pub(crate) fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
-        let outputs = self.healed(|m| {
+        let outputs = self.with_recovery(|m| {
             let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
             m.outputs(data, &parts, Some(feed), usize::MAX)
         });
@@ -83,7 +82,7 @@ impl Core {
         &mut self,
         data: &Dataset,
         parts: &[Part],
-        mut feed: Option<Feed>,
+        mut feed: Option<RowFeed>,
         most: usize,
     ) -> Result<Vec<(String, HostTensor)>> {
         let mut all: Vec<(String, Shape, DType, Vec<u32>)> = Vec::new();
@@ -99,12 +98,12 @@ impl Core {
                     feed.ready(self, 0, 1)?;
                     feed.used(1);
                 }
-                self.session.submit(handle, 1, self.looked)?;
-                self.looked = self.looked.wrapping_add(1);
+                self.engine.session.submit(handle, 1, self.progress.evaluated)?;
+                self.progress.evaluated = self.progress.evaluated.wrapping_add(1);
                 for (out, (.., words)) in outputs.iter().zip(&mut all) {
-                    words.extend(self.session.read(out.buffer, out.offset, out.shape.size())?);
+                    words.extend(self.engine.session.read(out.buffer, out.offset, out.shape.size())?);
                 }
-                self.session.poll(Lane::Look, true)?;
+                self.engine.session.poll(Lane::Look, true)?;
             }
         }
         let tensor = |(name, row, dtype, words): (String, Shape, DType, Vec<u32>)| {
@@ -121,7 +120,7 @@ impl Core {
     }
 
     /// Makes a pass in order ready: the full batches and the ragged one, and what feeds them.
-    fn look(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<(Vec<Part>, Feed)> {
+    fn look(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<(Vec<Part>, RowFeed)> {
         check_batch_size(batch_size)?;
         let (n, batch) = (data.len(), batch_size.min(data.len()));
         let mut parts = Vec::new();
@@ -132,15 +131,7 @@ impl Core {
         }
         let program = self.program(data, purpose, batch)?;
         self.set_look_state(n)?;
-        Ok((parts, Feed::start(self, data, &program, batch, Order { shuffle: false, epoch: 0, row: 0, epochs: 1 })?))
-    }
-
-    /// Sets the state for a pass in order over so many rows that are on the device.
-    pub(crate) fn set_look_state(&mut self, rows: usize) -> Result<()> {
-        // what an earlier pass left behind when it failed
-        while self.session.poll(Lane::Look, true)?.is_some() {}
-        let state = StateWords { batch: self.looked, rows: rows as u32, ..StateWords::default() };
-        self.session.write(BufferId::State(Lane::Look), 0, &state.words())
+        Ok((parts, RowFeed::start(self, data, &program, batch, Order { shuffle: false, epoch: 0, row: 0, epochs: 1 })?))
     }
 }
 

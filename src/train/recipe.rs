@@ -2,7 +2,7 @@ use crate::device::Device;
 use crate::error::{Error, Faults, Result};
 use crate::graph::Precision;
 use crate::model::compile::Compile;
-use crate::model::core::ModuleExt;
+use crate::model::make::ModuleExt;
 use crate::model::shared::Model;
 use crate::nn::{Layer, Loss, Metric, Penalized, Sequential};
 use crate::optim::{LossScale, Optimizer};

@@ -98,7 +98,7 @@ impl Trainer<'_> {
             seconds: record.seconds,
             history: record.history.clone(),
             rate: self.learning_rate,
-            looked: model.looked,
+            looked: model.progress.evaluated,
             kept: record.kept.keys().cloned().collect(),
             callbacks: record.callbacks.clone(),
             agreement: Agreement::of(model, data, self.settings.agreement())?,
@@ -116,17 +116,17 @@ impl Trainer<'_> {
         let held = StateWords::from_words(&arenas.remove(&BufferId::State(Lane::Train)).unwrap_or_default());
         let m = self.model.core();
         // what comes before the first step may still fail, one's own callback among it
-        let counters = (m.updates, m.batches, m.epochs, m.looked);
-        self.record.before = Some(Before { arenas: m.read_arenas(|_| true)?, counters, scaler: m.scaler });
+        let counters = (m.progress.updates, m.progress.batches, m.progress.epochs, m.progress.evaluated);
+        self.record.before = Some(Before { arenas: m.read_arenas(|_| true)?, counters, scaler: m.progress.scaler });
         m.write_arenas(&arenas)?;
-        (m.updates, m.batches, m.epochs, m.looked) = (updates, batches, epochs, state.looked);
+        (m.progress.updates, m.progress.batches, m.progress.epochs, m.progress.evaluated) = (updates, batches, epochs, state.looked);
         (self.epoch, self.done, self.learning_rate) = (state.epoch, state.step, state.rate);
         let record = &mut self.record;
         (record.sums, record.rows, record.seconds, record.history, record.kept) =
             (state.sums, state.rows, state.seconds, state.history, kept);
         (record.callbacks, record.resumed, record.skipped) = (state.callbacks, true, state.skipped);
         tracing::info!(epoch = self.epoch, step = self.done, updates, "going on from a checkpoint");
-        if let Some(s) = &mut self.model.core().scaler {
+        if let Some(s) = &mut self.model.core().progress.scaler {
             s.read(&held);
         }
         let row = self.accumulation.first(self.done) * self.settings.batch_size;
@@ -140,8 +140,8 @@ impl Trainer<'_> {
     pub(super) fn take_back_resume(&mut self) -> Result<()> {
         let Some(before) = self.record.before.take() else { return Ok(()) };
         let m = self.model.core();
-        (m.updates, m.batches, m.epochs, m.looked) = before.counters;
-        m.scaler = before.scaler;
+        (m.progress.updates, m.progress.batches, m.progress.epochs, m.progress.evaluated) = before.counters;
+        m.progress.scaler = before.scaler;
         m.write_arenas(&before.arenas)
     }
 }

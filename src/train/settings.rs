@@ -6,7 +6,7 @@ use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::inspect::diagnose::Diagnostics;
 use crate::model::inputs::fault_of_batch_size;
-use crate::model::recover::SNAPSHOT_EVERY;
+use crate::model::journal::SNAPSHOT_EVERY;
 use crate::store::atomic;
 use crate::store::checkpoint::{Checkpoint, Resume};
 use serde::{Deserialize, Serialize};

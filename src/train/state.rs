@@ -2,8 +2,8 @@
 
 use super::history::History;
 use super::mean::Mean;
+use crate::model::journal::Arenas;
 use crate::model::rate::Rate;
-use crate::model::values::Arenas;
 use crate::store::checkpoint::Agreement;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

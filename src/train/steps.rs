@@ -7,8 +7,9 @@ use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::inspect::anomaly::with_cause;
 use crate::inspect::diagnose::{self, LayerReport};
+use crate::model::journal::Steps;
 use crate::model::pace::Pace;
-use crate::model::recover::{LOSSES, Steps};
+use crate::model::recover::LOSSES;
 use crate::plan::{Lane, LogLine, Part};
 use std::time::Instant;
 
@@ -45,7 +46,7 @@ impl Trainer<'_> {
         let first = self.accumulation.first(self.done);
         let want = self.accumulation.first(self.done + steps) - first;
         let m = self.model.core();
-        let mut f = Flight::new(want, first, m.updates, m.batches);
+        let mut f = Flight::new(want, first, m.progress.updates, m.progress.batches);
         let (mut losses, mut since) = (0, 0);
         let began = Instant::now();
         while f.seen < f.want {
@@ -81,11 +82,11 @@ impl Trainer<'_> {
         self.record.skipped += skipped.len();
         let applied = losses.iter().enumerate().filter(|(i, _)| !skipped.contains(i)).map(|(_, l)| *l);
         let spikes = self.spikes.see(&applied.collect::<Vec<f32>>(), first_update, self.settings.loss_spike);
-        let loss_scale = self.model.core().scaler.map(|s| s.scale);
+        let loss_scale = self.model.core().progress.scaler.map(|s| s.scale);
         self.done += losses.len();
         let epoch_ended = self.done == self.steps_per_epoch();
         let metrics = mean.evaluation(&self.measures);
-        let updates = self.model.core().updates;
+        let updates = self.model.core().progress.updates;
         let report = StepReport {
             step: updates,
             epoch: self.epoch + 1,
@@ -105,7 +106,7 @@ impl Trainer<'_> {
         if epoch_ended {
             self.done = 0;
             self.epoch += 1;
-            self.model.core().epochs += 1;
+            self.model.core().progress.epochs += 1;
             self.record.end_epoch(&self.measures, loss_scale);
         }
         Ok(Some(report))
@@ -153,7 +154,7 @@ impl Trainer<'_> {
         {
             return Err(e);
         }
-        let new = self.model.core().session.poll(Lane::Train, true)?.unwrap_or_default();
+        let new = self.model.core().engine.session.poll(Lane::Train, true)?.unwrap_or_default();
         self.pace.ended();
         let expected = f.under_way.pop_front().unwrap_or(0);
         let bad = new.iter().find(|l| l.halted).cloned();
@@ -177,7 +178,7 @@ impl Trainer<'_> {
             return;
         }
         let (mut sum, mut rows) = (0.0, 0);
-        f.open.last().into_iter().for_each(|l| self.model.core().saw_update(l));
+        f.open.last().into_iter().for_each(|l| self.model.core().progress.saw_update(l));
         if self.weighed && f.open.len() > 1 {
             weigh(&mut f.open, |i| w.rows_of(first + i));
         }
@@ -214,8 +215,8 @@ impl Trainer<'_> {
 
     /// Batches of updates that were not seen whole are as if they had not been queued.
     fn take_back(&mut self, f: &mut Flight) {
-        self.model.core().updates = f.first_update + (self.accumulation.ended(f.first, f.seen) - f.skipped.len()) as u64;
-        self.model.core().batches = f.first_batch + f.seen as u64;
+        self.model.core().progress.updates = f.first_update + (self.accumulation.ended(f.first, f.seen) - f.skipped.len()) as u64;
+        self.model.core().progress.batches = f.first_batch + f.seen as u64;
         f.queued = f.seen;
         f.open.clear();
         f.under_way.clear();
@@ -249,7 +250,7 @@ impl Trainer<'_> {
             if !self.accumulation.begins(batch) {
                 // the sum of gradients went with it: back to the update's first batch
                 return Err(Error::DeviceLost {
-                    device: self.model.core().device.name(),
+                    device: self.model.core().engine.device.name(),
                     reason: "between two batches of an update".into(),
                 });
             }
@@ -257,7 +258,7 @@ impl Trainer<'_> {
             batches = self.feed(batch, queued)?;
         }
         let m = self.model.core();
-        let rated = m.upload_rates(m.updates, self.accumulation.touched(batch, batches), self.learning_rate)?;
+        let rated = m.upload_rates(m.progress.updates, self.accumulation.touched(batch, batches), self.learning_rate)?;
         // an update without a rate is the next call's error: those before it go first, wherever submits are cut
         batches = batches.min(self.accumulation.first(self.accumulation.update_of(batch) + rated) - batch);
         let runs = match &self.probe {
@@ -266,12 +267,12 @@ impl Trainer<'_> {
         };
         let now = Pace::now();
         let m = self.model.core();
-        m.session.submit_runs(&runs, m.batches as u32)?;
+        m.engine.session.submit_runs(&runs, m.progress.batches as u32)?;
         self.pace.queued(batches, now);
         self.feed.iter_mut().for_each(|f| f.used(batches));
-        self.model.core().has_gradients = true;
-        self.model.core().batches += batches as u64;
-        self.model.core().updates += self.accumulation.ended(batch, batches) as u64;
+        self.model.core().engine.has_gradients = true;
+        self.model.core().progress.batches += batches as u64;
+        self.model.core().progress.updates += self.accumulation.ended(batch, batches) as u64;
         Ok(batches)
     }
 
@@ -287,7 +288,7 @@ impl Trainer<'_> {
     fn until_look(&mut self, batch: usize, most: usize) -> (bool, usize) {
         let (Some(d), w) = (&self.settings.diagnostics, self.accumulation) else { return (false, most) };
         // by the updates tried: how many of those under way are skipped is not known yet
-        let since = (self.model.core().tried() % d.every as u64) as usize;
+        let since = (self.model.core().progress.tried() % d.every as u64) as usize;
         if since == 0 && w.begins(batch) && w.program(batch) == w.program(0) {
             return (true, most.min(1));
         }
@@ -319,9 +320,9 @@ impl Trainer<'_> {
     /// The device has stopped at a bad step: takes the counters back to it.
     fn halted(&mut self, bad: Option<LogLine>, f: &mut Flight) -> Error {
         self.stopped = true;
-        while let Ok(Some(_)) = self.model.core().session.poll(Lane::Train, true) {}
+        while let Ok(Some(_)) = self.model.core().engine.session.poll(Lane::Train, true) {}
         self.take_back(f);
-        let (step, epoch) = (self.model.core().updates + 1, self.epoch as u64 + 1);
+        let (step, epoch) = (self.model.core().progress.updates + 1, self.epoch as u64 + 1);
         self.model.core().halt_error(bad.as_ref(), step, epoch)
     }
 }

@@ -9,13 +9,13 @@ use super::state::Found;
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
 use crate::model::accumulation::{Accumulation, Order};
-use crate::model::feed::Feed;
+use crate::model::feed::RowFeed;
+use crate::model::journal::is_weight;
 use crate::model::pace::Pace;
 use crate::model::probe::Probed;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
 use crate::model::signature::Measure;
-use crate::model::values::is_weight;
 use crate::optim::schedule::is_rate;
 use crate::plan::{Handle, Lane, Part, Purpose};
 use std::time::Instant;
@@ -47,7 +47,7 @@ pub struct Trainer<'a> {
     /// The model's count of recoveries when the handles were made.
     pub(super) made: usize,
     pub(super) began: Instant,
-    pub(super) feed: Option<Feed>,
+    pub(super) feed: Option<RowFeed>,
     pub(super) measures: Vec<Measure>,
     /// Most batches of a submit, by the width of a log line.
     pub(super) most_steps: usize,
@@ -73,8 +73,8 @@ impl<'a> Trainer<'a> {
         let core = model.core();
         core.check_trains()?;
         let keep = settings.snapshot_every > 0.0;
-        core.healed(|m| {
-            while m.session.poll(Lane::Train, true)?.is_some() {}
+        core.with_recovery(|m| {
+            while m.engine.session.poll(Lane::Train, true)?.is_some() {}
             m.keep_copies(keep)
         })?;
         let accumulation = Accumulation { rows: data.len(), batch: settings.batch_size, accumulate: settings.accumulate };
@@ -123,16 +123,16 @@ impl<'a> Trainer<'a> {
         let again = self.feed.take().is_some();
         let data = &self.data;
         let look = self.settings.diagnostics.is_some();
-        (self.handles, self.probe, self.most_steps, self.weighed, self.feed) = self.model.core().healed(|m| {
+        (self.handles, self.probe, self.most_steps, self.weighed, self.feed) = self.model.core().with_recovery(|m| {
             let handles = m.loop_handles(data, &accumulation)?;
             let (part, rows) = accumulation.program(0);
             let probe = look.then(|| m.probe_handle(data, part, rows)).transpose()?;
             let program = m.program_part(data, Purpose::Train, part, rows)?;
-            Ok((handles, probe, program.log().most_steps(), program.weighed, Some(Feed::start(m, data, &program, rows, order)?)))
+            Ok((handles, probe, program.log().most_steps(), program.weighed, Some(RowFeed::start(m, data, &program, rows, order)?)))
         })?;
         if again {
             // the state on the device may be another loop's: it is written before the next step
-            self.feed.iter_mut().for_each(Feed::forget_turn);
+            self.feed.iter_mut().for_each(RowFeed::forget_owner);
         }
         self.made = self.model.core().recoveries();
         Ok(())
@@ -141,7 +141,7 @@ impl<'a> Trainer<'a> {
     /// The order of rows from this batch of the epoch on.
     pub(super) fn order(&mut self, batch: usize) -> Order {
         let (shuffle, epochs) = (self.settings.shuffle, (self.settings.epochs - self.epoch).max(1));
-        Order { shuffle, epoch: self.model.core().epochs as u32, row: batch * self.settings.batch_size, epochs }
+        Order { shuffle, epoch: self.model.core().progress.epochs as u32, row: batch * self.settings.batch_size, epochs }
     }
 
     /// Steps of an epoch: updates.
@@ -222,7 +222,7 @@ impl<'a> Trainer<'a> {
 
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
-        self.learning_rate.at(self.model.settings().optimizer.schedule(), self.model.lock().updates)
+        self.learning_rate.at(self.model.settings().optimizer.schedule(), self.model.lock().progress.updates)
     }
 
     /// As `set_learning_rate`, of all digits.
@@ -241,7 +241,7 @@ impl<'a> Trainer<'a> {
         f.check(factor.is_finite() && factor > 0.0, "factor", factor, "give a finite number above 0");
         f.check(is_rate(min_lr), "min_lr", min_lr, "give a number that f32 holds, 0 or above");
         f.finish()?;
-        let updates = self.model.core().updates;
+        let updates = self.model.core().progress.updates;
         self.learning_rate.reduce(factor, min_lr, self.model.settings().optimizer.schedule(), updates);
         Ok(())
     }

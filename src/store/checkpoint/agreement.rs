@@ -29,12 +29,12 @@ const AS_IT_WAS: &str = "give it as it was, or start anew with `Resume::Never`";
 impl Agreement {
     /// Of a model that is trained on this data. `of_loop` are the settings of the loop that count.
     pub fn of(model: &Core, data: &Dataset, of_loop: impl IntoIterator<Item = (&'static str, Value)>) -> Result<Self> {
-        let c = &model.settings;
+        let c = &model.description.settings;
         let optimizer = serde_json::to_value(&c.optimizer).unwrap_or_default();
         let fields: Vec<String> = model.fields_of(data, Purpose::Train).iter().map(field).collect();
         let settings = [
             ("compile.optimizer", json!(optimizer.get("name"))),
-            ("compile.optimizer, moments it keeps", json!(model.rule.moments)),
+            ("compile.optimizer, moments it keeps", json!(model.engine.rule.moments)),
             ("compile.loss", serde_json::to_value(&c.loss).unwrap_or_default()),
             ("compile.metrics", serde_json::to_value(&c.metrics).unwrap_or_default()),
             ("compile.precision", if c.precision.is_mixed() { json!(c.precision) } else { Value::Null }),
@@ -46,8 +46,8 @@ impl Agreement {
         let shape = |e: &crate::plan::ArenaEntry| format!("{}{}", e.shape, if e.frozen { ", frozen" } else { "" });
         Ok(Agreement {
             settings: settings.into_iter().chain(of_loop).map(|(k, v)| (k.to_string(), v)).collect(),
-            parameters: model.arena.entries.iter().map(|e| (e.name.clone(), shape(e))).collect(),
-            model: model.module.name().into(),
+            parameters: model.engine.arena.entries.iter().map(|e| (e.name.clone(), shape(e))).collect(),
+            model: model.description.module.name().into(),
             structure: structure(model)?,
         })
     }
@@ -92,10 +92,10 @@ pub(crate) struct Circumstances {
 
 impl Circumstances {
     pub fn of(model: &Core, data: &Dataset) -> Self {
-        let mixed = model.settings.precision.is_mixed();
+        let mixed = model.description.settings.precision.is_mixed();
         Circumstances {
-            machine: model.device.machine(),
-            matrices: mixed.then(|| model.device.matrices()),
+            machine: model.engine.device.machine(),
+            matrices: mixed.then(|| model.engine.device.matrices()),
             data: data.first_rows().into_iter().map(|(name, words)| (name, of_words(&words))).collect(),
         }
     }
@@ -128,7 +128,8 @@ fn field(f: &Field) -> String {
 
 /// A hash of what the model computes. Without the lines of the user's source: a comment above it changes nothing.
 fn structure(model: &Core) -> Result<String> {
-    let built = build(&*model.module, &model.settings, Purpose::Predict, 2, &input_fields(&model.settings))?;
+    let built =
+        build(&*model.description.module, &model.description.settings, Purpose::Predict, 2, &input_fields(&model.description.settings))?;
     let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a
     let mut add = |text: String| text.bytes().for_each(|b| hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     for n in &built.step.graph.nodes {

@@ -6,7 +6,7 @@ use super::tensors::{arenas, damaged};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::model::core::Core;
-use crate::model::values::{Arenas, is_weight};
+use crate::model::journal::{Arenas, is_weight};
 use crate::store::atomic::try_read;
 use crate::store::format::{FORMAT, META, bad_file, check_format, parse};
 use crate::store::sum;
@@ -85,7 +85,7 @@ impl<'a, R: DeserializeOwned> CheckpointFile<'a, R> {
 
     /// What lay in the arenas, and the weights that were kept under these names.
     pub fn arenas(&self, model: &Core, kept: &[String]) -> Result<(Arenas, BTreeMap<String, Arenas>)> {
-        let (parts, sizes, mut wrong) = (model.arena_tensors(), model.lasting(), Vec::new());
+        let (parts, sizes, mut wrong) = (model.arena_tensors(), model.engine.lasting(), Vec::new());
         let weights: Vec<_> = sizes.iter().copied().filter(|(id, _)| is_weight(*id)).collect();
         // before memory is taken for what the file merely says
         let first = parts.iter().find(|p| is_weight(p.buffer));

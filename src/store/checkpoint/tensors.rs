@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::kernels::words::STATE_SAVED;
 use crate::model::core::Core;
-use crate::model::values::Arenas;
+use crate::model::journal::Arenas;
 use crate::plan::{BufferEntry, BufferId};
 use crate::store::atomic::Words;
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -30,10 +30,10 @@ impl Core {
     /// more than its words.
     pub(super) fn arena_tensors(&self) -> Vec<ArenaTensor> {
         let mut all = Vec::new();
-        for (buffer, len) in self.lasting() {
+        for (buffer, len) in self.engine.lasting() {
             if buffer == BufferId::Buffers {
                 let part = |e: &BufferEntry| (e.name.clone(), e.shape.dims().to_vec(), e.offset);
-                let named = self.arena.buffers.iter().map(part);
+                let named = self.engine.arena.buffers.iter().map(part);
                 all.extend(named.map(|(name, shape, offset)| ArenaTensor { buffer, name, dtype: Dtype::F32, shape, offset }));
                 continue;
             }
@@ -42,7 +42,7 @@ impl Core {
                 BufferId::Frozen => Some((String::new(), true)),
                 BufferId::Moment(m) => Some((self.moment_name(m), false)),
                 BufferId::State(_) => None,
-                other if len == self.arena.size => Some((format!("gradus.{}.", label(other)), false)),
+                other if len == self.engine.arena.size => Some((format!("gradus.{}.", label(other)), false)),
                 _ => None,
             };
             let Some((before, frozen)) = named else {
@@ -50,7 +50,7 @@ impl Core {
                 all.push(ArenaTensor { buffer, name: format!("gradus.{}", label(buffer)), dtype: Dtype::U32, shape: vec![len], offset: 0 });
                 continue;
             };
-            all.extend(self.arena.entries.iter().filter(|e| e.frozen == frozen).map(|e| ArenaTensor {
+            all.extend(self.engine.arena.entries.iter().filter(|e| e.frozen == frozen).map(|e| ArenaTensor {
                 buffer,
                 name: format!("{before}{}", e.name),
                 dtype: Dtype::F32,

@@ -5,8 +5,8 @@ use super::tensors::{damaged, views};
 use crate::error::{Error, Result};
 use crate::model::compile::Compile;
 use crate::model::core::Core;
+use crate::model::journal::Arenas;
 use crate::model::loss_scale::SavedScale;
-use crate::model::values::Arenas;
 use crate::nn::Layer;
 use crate::plan::BufferId;
 use crate::store::format::FORMAT;
@@ -55,7 +55,7 @@ pub(crate) fn arenas_to_write(model: &mut Core, path: &Path) -> Result<Arenas> {
     let arenas = model.read_arenas(|_| true)?;
     let words = arenas.get(&BufferId::Parameters).map_or(&[][..], |w| w);
     let bad = |w: &&u32| !f32::from_bits(**w).is_finite();
-    for (name, words) in model.trained_in(words) {
+    for (name, words) in model.engine.trained_in(words) {
         let found = words.iter().filter(bad).count();
         if found > 0 {
             return Err(Error::Unsupported {
@@ -85,12 +85,12 @@ fn metadata<R: Serialize>(model: &Core, contents: &Contents<'_, R>) -> serde_jso
     let of_model = serde_json::to_string(&OfModel {
         format: FORMAT,
         gradus: env!("CARGO_PKG_VERSION"),
-        model: model.module.config(),
-        compile: &model.settings,
-        updates: model.updates,
-        batches: model.batches,
-        epochs: model.epochs,
-        loss_scale: model.scaler.map(|s| s.saved()),
+        model: model.description.module.config(),
+        compile: &model.description.settings,
+        updates: model.progress.updates,
+        batches: model.progress.batches,
+        epochs: model.progress.epochs,
+        loss_scale: model.progress.scaler.map(|s| s.saved()),
     })?;
     let of_run = serde_json::to_string(&OfRun { circumstances: contents.circumstances, run: contents.run })?;
     let inner = |object: &str| object.strip_prefix('{').and_then(|o| o.strip_suffix('}')).unwrap_or(object).to_string();
