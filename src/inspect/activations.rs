@@ -3,7 +3,6 @@
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::model::build::build;
 use crate::model::core::Core;
 use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::shared::Model;
@@ -127,7 +126,7 @@ impl Core {
         rows.check()?;
         self.check_data(rows, Purpose::Predict).map_err(in_call("activation"))?;
         let fields = self.fields_of(rows, Purpose::Predict);
-        let built = build(&*self.description.module, &self.description.settings, Purpose::Predict, rows.len(), &fields)?;
+        let built = self.description.build(Purpose::Predict, rows.len(), &fields)?;
         let mut known: Vec<(String, Option<Value>)> = built.layers.iter().map(|l| (l.name.clone(), l.value)).collect();
         if known.is_empty() {
             // as `summary` lists a model without layers
@@ -165,7 +164,7 @@ impl Core {
             known: vec![],
         })?;
         let handle = self.engine.session.prepare(program, ids)?;
-        self.set_look_state(rows)?;
+        self.set_eval_state(rows)?;
         self.engine.session.submit(handle, 1, self.progress.evaluated)?;
         self.progress.evaluated = self.progress.evaluated.wrapping_add(1);
         let words = self.engine.session.read(out.buffer, out.offset, out.shape.size())?;

@@ -1,10 +1,9 @@
 //! Where a loss that is not finite comes from: the bad step again, on the reference, node by node.
 
+use super::workbench::{Leaves, batch_of};
 use crate::data::Dataset;
 use crate::error::{Culprit, Error, OperandRange, Result, is_own, place};
 use crate::graph::{Graph, NodeId, Op, Value};
-use crate::inspect::workbench::{Leaves, batch_of};
-use crate::model::build::build;
 use crate::model::core::Core;
 use crate::model::inputs::in_call;
 use crate::model::shared::Model;
@@ -69,7 +68,7 @@ impl Core {
     fn trace(&mut self, data: &Dataset, rows: &[u32], words: &[Vec<u32>], number: u32) -> Result<Option<Culprit>> {
         let batch = rows.len();
         let fields = self.fields_of(data, Purpose::Train);
-        let built = build(&*self.description.module, &self.description.settings, Purpose::Train, batch, &fields)?;
+        let built = self.description.build(Purpose::Train, batch, &fields)?;
         let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
         let parameters = self.read_parameters()?;
         // in mixed precision what is stored as f16 may overflow: the graph that says so is the simplified one

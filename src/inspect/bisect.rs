@@ -1,9 +1,9 @@
 //! Which kernel is wrong: the reference up to a cut, the device after it, and the cut moved by halves.
 
+use super::workbench::{Difference, Plant, Workbench};
 use crate::data::Dataset;
 use crate::error::{Error, Result, place};
 use crate::graph::NodeId;
-use crate::inspect::workbench::{Difference, Plant, Workbench};
 use crate::model::core::Core;
 use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::shared::Model;

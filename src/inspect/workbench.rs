@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::expr::Real;
 use crate::graph::{Field, Graph, NodeId, Op, Value};
 use crate::kernels::words::StateWords;
-use crate::model::build::{Built, build};
+use crate::model::build::Built;
 use crate::model::core::Core;
 use crate::model::half_copy::half_copy_of;
 use crate::model::inputs::in_call;
@@ -67,7 +67,7 @@ impl Workbench {
         model.check_data(data, purpose).map_err(in_call("bisect"))?;
         let rows = data.clone().take(batch);
         let fields = model.fields_of(&rows, Purpose::Train);
-        let Built { step: written, .. } = build(&*model.description.module, &model.description.settings, purpose, batch, &fields)?;
+        let Built { step: written, .. } = model.description.build(purpose, batch, &fields)?;
         let step = written.simplified()?;
         let program = plant(model.engine.plan(&written, purpose, Part::Whole, batch)?);
 

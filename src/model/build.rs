@@ -1,11 +1,11 @@
 //! From a description and its settings to the graph of one step.
 
+use super::compile::Compile;
+use super::describe::{Batch, Describe, Named, StepOut};
+use super::probe::{self, Probed};
+use super::signature::{Measure, Signature};
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Graph, Value, Var, gradients, scaled_gradients};
-use crate::model::compile::Compile;
-use crate::model::describe::{Batch, Describe, Named, StepOut};
-use crate::model::probe::{self, Probed};
-use crate::model::signature::{Measure, Signature};
 use crate::nn::{Finish, LayerRow, ParameterSpec, Penalized, Scope};
 use crate::plan::{Purpose, Step};
 use crate::tensor::{DType, Shape};

@@ -1,6 +1,6 @@
 //! What a [`Model`](crate::train::Model) has behind its lock.
 
-use super::build::{Built, build, input_fields};
+use super::build::{Built, build, build_with, input_fields};
 use super::compile::Compile;
 use super::describe::Describe;
 use super::engine::Engine;
@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::signature::Signature;
 use crate::device::Device;
 use crate::error::{Faults, Result};
+use crate::graph::Field;
 use crate::nn::{LayerRow, ParameterSpec, Penalized};
 use crate::optim::Group;
 use crate::plan::{Arena, Purpose};
@@ -36,6 +37,18 @@ pub(crate) struct Description {
     pub settings: Compile,
     /// The layers, as the first build has met them.
     pub layers: Vec<LayerRow>,
+}
+
+impl Description {
+    /// Builds the step for this purpose and batch size.
+    pub fn build(&self, purpose: Purpose, batch: usize, fields: &[Field]) -> Result<Built> {
+        build(&*self.module, &self.settings, purpose, batch, fields)
+    }
+
+    /// The training step, with launches that look at the layers.
+    pub fn build_probed(&self, batch: usize, fields: &[Field]) -> Result<Built> {
+        build_with(&*self.module, &self.settings, Purpose::Train, batch, fields, true)
+    }
 }
 
 impl std::fmt::Debug for Core {

@@ -1,8 +1,8 @@
 //! The general step: named inputs, and whatever loss, outputs and metrics are made of them.
 
+use super::compile::Compile;
 use crate::error::{Error, place};
 use crate::graph::{Builder, Field, Var};
-use crate::model::compile::Compile;
 use crate::nn::{Finish, Layer, Loss, Metric, Module, Scope};
 use crate::plan::Purpose;
 use std::cell::RefCell;

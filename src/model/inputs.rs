@@ -1,9 +1,9 @@
 //! Whether a data set has what a model takes.
 
+use super::core::Core;
 use crate::data::{Dataset, Limit};
 use crate::error::{Error, Faults, Result};
 use crate::graph::Field;
-use crate::model::core::Core;
 use crate::plan::{Program, Purpose};
 use crate::tensor::DType;
 

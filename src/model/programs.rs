@@ -54,7 +54,9 @@ impl ProgramKey {
 
 /// Programs that were planned.
 #[derive(Debug, Default)]
-pub(crate) struct Programs(pub HashMap<ProgramKey, Arc<Program>>);
+pub(crate) struct Programs {
+    pub planned: HashMap<ProgramKey, Arc<Program>>,
+}
 
 /// Programs made ready.
 #[derive(Debug, Default)]

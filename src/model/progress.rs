@@ -4,7 +4,7 @@ use super::loss_scale::Scaler;
 use crate::plan::LogLine;
 
 /// What a model counts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
     /// Updates applied, batches begun, epochs ended, since the weights were drawn.
     pub updates: u64,

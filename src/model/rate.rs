@@ -1,3 +1,5 @@
+//! The learning rate of a run: the schedule of the optimizer, or what the run has made of it.
+
 use crate::optim::Schedule;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Programs are planned on first use, and made ready over data.
 
 use super::accumulation::Accumulation;
-use super::build::{Built, build, build_with};
+use super::build::Built;
 use super::core::Core;
 use super::device_data::{DataOnDevice, Placement};
 use super::engine::Engine;
@@ -54,13 +54,7 @@ impl Core {
     }
 
     pub(crate) fn to_dot(&self, data: &Dataset, batch_size: usize) -> Result<String> {
-        let built = build(
-            &*self.description.module,
-            &self.description.settings,
-            Purpose::Train,
-            batch_size,
-            &self.fields_of(data, Purpose::Train),
-        )?;
+        let built = self.description.build(Purpose::Train, batch_size, &self.fields_of(data, Purpose::Train))?;
         Ok(built.step.simplified()?.graph.to_dot())
     }
 
@@ -74,17 +68,17 @@ impl Core {
         data.check()?;
         let fields = self.fields_of(data, purpose);
         let key = ProgramKey::new(&fields, purpose, part, batch);
-        if let Some(p) = self.programs.0.get(&key) {
+        if let Some(p) = self.programs.planned.get(&key) {
             return Ok(p.clone());
         }
         self.check_data(data, purpose)?;
-        let built = build(&*self.description.module, &self.description.settings, purpose, batch, &fields)?;
+        let built = self.description.build(purpose, batch, &fields)?;
         let program = self.planned(built, purpose, part, batch)?;
-        if self.programs.0.len() >= 2 * MOST_READY {
+        if self.programs.planned.len() >= 2 * MOST_READY {
             let handles = &self.engine.ready.handles;
-            self.programs.0.retain(|key, _| handles.keys().any(|(k, _)| k == key));
+            self.programs.planned.retain(|key, _| handles.keys().any(|(k, _)| k == key));
         }
-        self.programs.0.insert(key, program.clone());
+        self.programs.planned.insert(key, program.clone());
         Ok(program)
     }
 
@@ -98,7 +92,7 @@ impl Core {
     /// A training program that looks at the layers too, made ready over a data set that the usual one is ready for.
     pub(crate) fn probe_handle(&mut self, data: &Dataset, part: Part, batch: usize) -> Result<(Handle, Vec<Probed>)> {
         let fields = self.fields_of(data, Purpose::Train);
-        let built = build_with(&*self.description.module, &self.description.settings, Purpose::Train, batch, &fields, true)?;
+        let built = self.description.build_probed(batch, &fields)?;
         let probed = built.probed.clone();
         let program = self.planned(built, Purpose::Train, part, batch)?;
         let resident = self.engine.make_resident(self.engine.place(data, Lane::Train), data, batch)?;
@@ -162,7 +156,7 @@ impl Core {
                 self.engine.session.drop_program(old);
             }
             if !self.engine.ready.handles.keys().any(|(program, _)| *program == oldest.0) {
-                self.programs.0.remove(&oldest.0);
+                self.programs.planned.remove(&oldest.0);
             }
         }
         self.engine.ready.uses += 1;
@@ -189,7 +183,7 @@ impl Core {
         self.engine.ready.handles.clear();
         self.engine.data.sets.clear();
         // the device that comes back may have no cooperative matrices
-        self.programs.0.retain(|_, p| p.launches.iter().all(|l| !matches!(l.kernel, Kernel::GemmCoop(_))));
+        self.programs.planned.retain(|_, p| p.launches.iter().all(|l| !matches!(l.kernel, Kernel::GemmCoop(_))));
     }
 }
 

@@ -1,9 +1,9 @@
 //! A model with another optimizer, and all else as it was.
 
+use super::core::Core;
+use super::parameter_words::ParameterWords;
+use super::shared::Model;
 use crate::error::Result;
-use crate::model::core::Core;
-use crate::model::parameter_words::ParameterWords;
-use crate::model::shared::Model;
 use crate::optim::Optimizer;
 
 impl Model {

@@ -1,6 +1,7 @@
 //! A device that was lost: the model is made again on a new one from its copy, and the journal's steps are done again. The same steps on the same
 //! bits give the same bits.
 
+use super::accumulation::Accumulation;
 use super::accumulation::Order;
 use super::core::Core;
 use super::feed::RowFeed;
@@ -11,7 +12,6 @@ use super::rate::Rate;
 use super::shared::Model;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::model::accumulation::Accumulation;
 use crate::plan::{BufferId, Lane, Layout, Purpose};
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,9 @@
 //! The model as its user has it: what changes while it works lies behind a lock, so that many threads can ask one model.
 
+use super::compile::Compile;
+use super::core::Core;
 use crate::device::Device;
 use crate::error::Result;
-use crate::model::compile::Compile;
-use crate::model::core::Core;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -62,10 +62,10 @@ impl Core {
     }
 
     pub(crate) fn program_counts(&self) -> (usize, usize) {
-        let mut pipelines: Vec<String> = self.programs.0.values().flat_map(|p| p.pipelines()).collect();
+        let mut pipelines: Vec<String> = self.programs.planned.values().flat_map(|p| p.pipelines()).collect();
         pipelines.sort();
         pipelines.dedup();
-        (self.programs.0.len(), pipelines.len())
+        (self.programs.planned.len(), pipelines.len())
     }
 
     pub(crate) fn summary(&self) -> String {

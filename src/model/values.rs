@@ -1,10 +1,10 @@
 //! A model's parameters and buffers from and to the host, whichever arena they lie in.
 
+use super::core::Core;
 use super::journal::Arenas;
+use super::parameter_words::ParameterWords;
+use super::shared::Model;
 use crate::error::{Error, Result};
-use crate::model::core::Core;
-use crate::model::parameter_words::ParameterWords;
-use crate::model::shared::Model;
 use crate::plan::{ArenaEntry, BufferEntry, BufferId};
 use crate::tensor::HostTensor;
 

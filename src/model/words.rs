@@ -49,7 +49,7 @@ impl Core {
     }
 
     /// Sets the state for a pass in order over so many rows that are on the device.
-    pub(crate) fn set_look_state(&mut self, rows: usize) -> Result<()> {
+    pub(crate) fn set_eval_state(&mut self, rows: usize) -> Result<()> {
         // what an earlier pass left behind when it failed
         while self.engine.session.poll(Lane::Look, true)?.is_some() {}
         let state = StateWords { batch: self.progress.evaluated, rows: rows as u32, ..StateWords::default() };

@@ -1,7 +1,9 @@
 //! Data that the user makes, a batch at a time.
 
-use super::evaluate::first;
+use super::evaluate::{BatchRun, first};
 use super::mean::Mean;
+use super::spikes::Start;
+use super::{Evaluation, StepReport};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::model::core::Core;
@@ -10,8 +12,6 @@ use crate::model::rate::Rate;
 use crate::model::shared::Model;
 use crate::plan::{Handle, Lane, LogLine, Purpose};
 use crate::tensor::HostTensor;
-use crate::train::spikes::Start;
-use crate::train::{Evaluation, StepReport};
 
 /// A batch that the user made: features and labels, named fields, or a small [`Dataset`] where they are to be scaled or one-hot.
 ///
@@ -125,7 +125,7 @@ impl Model {
 
 impl Core {
     #[track_caller]
-    pub(crate) fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
+    pub(super) fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
         self.check_trains()?;
         let data = batch.into().data()?;
         let n = data.len();
@@ -178,10 +178,10 @@ impl Core {
     }
 
     #[track_caller]
-    pub(crate) fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
+    pub(super) fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
         let data = batch.into().data()?;
         let lines = self.with_recovery(|m| {
-            let handle = m.look_by_hand(&data, Purpose::Evaluate)?;
+            let handle = m.begin_by_hand(&data, Purpose::Evaluate)?;
             m.engine.session.submit(handle, 1, m.progress.evaluated)?;
             m.progress.evaluated = m.progress.evaluated.wrapping_add(1);
             Ok(m.engine.session.poll(Lane::Look, true)?.unwrap_or_default())
@@ -191,11 +191,11 @@ impl Core {
     }
 
     #[track_caller]
-    pub(crate) fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
+    pub(super) fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
         let data = batch.into().data()?;
         let outputs = self.with_recovery(|m| {
-            let handle = m.look_by_hand(&data, Purpose::Predict)?;
-            m.outputs(&data, &[(1, data.len(), handle)], None, 1)
+            let handle = m.begin_by_hand(&data, Purpose::Predict)?;
+            m.outputs(&data, &[BatchRun { batches: 1, rows: data.len(), handle }], None, 1)
         });
         first(outputs.map_err(in_call("predict_on_batch"))?)
     }
@@ -207,9 +207,9 @@ impl Core {
         mean.evaluation(&measures)
     }
 
-    fn look_by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
+    fn begin_by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
         let handle = self.handle_by_hand(data, purpose)?;
-        self.set_look_state(data.len())?;
+        self.set_eval_state(data.len())?;
         Ok(handle)
     }
 }

@@ -1,10 +1,10 @@
 //! The one thing that the library prints: what `fit` says on stderr.
 
 use super::evaluation::number;
+use super::{Evaluation, Fit};
 use crate::device::Device;
 use crate::plan::human_count;
 use crate::terminal::{self, columns_of, cut, plain};
-use crate::train::{Evaluation, Fit};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};

@@ -1,3 +1,6 @@
+//! A whole training run as one value that files can hold.
+
+use super::Fit;
 use crate::device::Device;
 use crate::error::{Error, Faults, Result};
 use crate::graph::Precision;
@@ -7,7 +10,6 @@ use crate::model::shared::Model;
 use crate::nn::{Layer, Loss, Metric, Penalized, Sequential};
 use crate::optim::{LossScale, Optimizer};
 use crate::tensor::{DType, Shape};
-use crate::train::Fit;
 use serde::{Deserialize, Serialize};
 
 /// The recipe format that this version writes, and the newest that it reads.

@@ -6,7 +6,7 @@ use super::interrupt;
 use super::mean::Mean;
 use super::state::CallbackState;
 use crate::model::journal::Arenas;
-use crate::model::loss_scale::Scaler;
+use crate::model::progress::Progress;
 use crate::model::signature::Measure;
 use crate::store::checkpoint::Circumstances;
 use std::collections::BTreeMap;
@@ -88,7 +88,5 @@ impl RunRecord {
 #[derive(Debug)]
 pub(super) struct Before {
     pub arenas: Arenas,
-    /// Updates, batches, epochs, and batches looked at.
-    pub counters: (u64, u64, u64, u32),
-    pub scaler: Option<Scaler>,
+    pub progress: Progress,
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Faults, Result};
 use crate::kernels::words::StateWords;
 use crate::model::accumulation::Accumulation;
 use crate::model::core::Core;
+use crate::model::progress::Progress;
 use crate::plan::{BufferId, Lane};
 use crate::store::checkpoint::{self, Agreement, CheckpointFile, Circumstances, Contents};
 use std::path::Path;
@@ -98,7 +99,7 @@ impl Trainer<'_> {
             seconds: record.seconds,
             history: record.history.clone(),
             rate: self.learning_rate,
-            looked: model.progress.evaluated,
+            evaluated: model.progress.evaluated,
             kept: record.kept.keys().cloned().collect(),
             callbacks: record.callbacks.clone(),
             agreement: Agreement::of(model, data, self.settings.agreement())?,
@@ -116,10 +117,10 @@ impl Trainer<'_> {
         let held = StateWords::from_words(&arenas.remove(&BufferId::State(Lane::Train)).unwrap_or_default());
         let m = self.model.core();
         // what comes before the first step may still fail, one's own callback among it
-        let counters = (m.progress.updates, m.progress.batches, m.progress.epochs, m.progress.evaluated);
-        self.record.before = Some(Before { arenas: m.read_arenas(|_| true)?, counters, scaler: m.progress.scaler });
+        let progress = m.progress.clone();
+        self.record.before = Some(Before { arenas: m.read_arenas(|_| true)?, progress });
         m.write_arenas(&arenas)?;
-        (m.progress.updates, m.progress.batches, m.progress.epochs, m.progress.evaluated) = (updates, batches, epochs, state.looked);
+        (m.progress.updates, m.progress.batches, m.progress.epochs, m.progress.evaluated) = (updates, batches, epochs, state.evaluated);
         (self.epoch, self.done, self.learning_rate) = (state.epoch, state.step, state.rate);
         let record = &mut self.record;
         (record.sums, record.rows, record.seconds, record.history, record.kept) =
@@ -130,7 +131,7 @@ impl Trainer<'_> {
             s.read(&held);
         }
         let row = self.accumulation.first(self.done) * self.settings.batch_size;
-        let now = self.model.core().train_state(row, self.rows, self.settings.shuffle);
+        let now = self.model.core().train_state(row, self.data.len(), self.settings.shuffle);
         // the counters that it held count within a block where rows are streamed
         let state = StateWords { micro: held.micro, summed: held.summed, ..now };
         self.model.core().write_words(BufferId::State(Lane::Train), 0, &state.words())
@@ -140,8 +141,7 @@ impl Trainer<'_> {
     pub(super) fn take_back_resume(&mut self) -> Result<()> {
         let Some(before) = self.record.before.take() else { return Ok(()) };
         let m = self.model.core();
-        (m.progress.updates, m.progress.batches, m.progress.epochs, m.progress.evaluated) = before.counters;
-        m.progress.scaler = before.scaler;
+        m.progress = Progress { swapped: m.progress.swapped, ..before.progress };
         m.write_arenas(&before.arenas)
     }
 }

@@ -1,3 +1,5 @@
+//! Warnings while training goes on: a loss that jumps, and a beginning that cannot be right.
+
 use crate::terminal::Speaking;
 
 /// What a new loss counts in the running mean.

@@ -27,7 +27,8 @@ pub(super) struct RunState {
     pub history: History,
     pub rate: Rate,
     /// Batches of evaluation and inference begun.
-    pub looked: u32,
+    #[serde(rename = "looked")]
+    pub evaluated: u32,
     /// Names of the weights that callbacks keep.
     pub kept: Vec<String>,
     pub callbacks: Vec<CallbackState>,

@@ -124,7 +124,7 @@ impl Trainer<'_> {
 
     /// Queues what may be under way, and takes the log of the oldest.
     fn advance(&mut self, f: &mut Flight) -> Result<()> {
-        if self.made != self.model.core().recoveries() {
+        if self.programs.recoveries != self.model.core().recoveries() {
             self.attach(f.first + f.queued)?;
         }
         // a copy holds no sum of gradients: it is made between updates
@@ -179,7 +179,7 @@ impl Trainer<'_> {
         }
         let (mut sum, mut rows) = (0.0, 0);
         f.open.last().into_iter().for_each(|l| self.model.core().progress.saw_update(l));
-        if self.weighed && f.open.len() > 1 {
+        if self.programs.weighed && f.open.len() > 1 {
             weigh(&mut f.open, |i| w.rows_of(first + i));
         }
         for (i, l) in f.open.iter().enumerate() {
@@ -234,18 +234,18 @@ impl Trainer<'_> {
             },
             steps => steps.saturating_mul(n),
         };
-        let mut batches = most.min(chosen).min(self.most_steps);
+        let mut batches = most.min(chosen).min(self.programs.most_steps);
         if n == 1 {
-            batches = batches.min((self.rows / self.settings.batch_size).saturating_sub(batch).max(1));
+            batches = batches.min((self.data.len() / self.settings.batch_size).saturating_sub(batch).max(1));
         }
         // the programs of one submit write lines of one width: an update of one batch alone logs no weight
         let last = self.accumulation.batches() - 1;
-        if self.weighed && batch < last && self.accumulation.program(last).0 == Part::Whole {
+        if self.programs.weighed && batch < last && self.accumulation.program(last).0 == Part::Whole {
             batches = batches.min(last - batch);
         }
         let (look, queued) = self.until_look(batch, batches);
         batches = self.feed(batch, queued)?;
-        while self.made != self.model.core().recoveries() {
+        while self.programs.recoveries != self.model.core().recoveries() {
             // the device was lost and opened again in there: programs and feed were those of the one before
             if !self.accumulation.begins(batch) {
                 // the sum of gradients went with it: back to the update's first batch
@@ -261,9 +261,9 @@ impl Trainer<'_> {
         let rated = m.upload_rates(m.progress.updates, self.accumulation.touched(batch, batches), self.learning_rate)?;
         // an update without a rate is the next call's error: those before it go first, wherever submits are cut
         batches = batches.min(self.accumulation.first(self.accumulation.update_of(batch) + rated) - batch);
-        let runs = match &self.probe {
+        let runs = match &self.programs.probe {
             Some((handle, _)) if look => vec![(*handle, 1)],
-            _ => self.accumulation.runs_of(&self.handles, batch, batches),
+            _ => self.accumulation.runs_of(&self.programs.handles, batch, batches),
         };
         let now = Pace::now();
         let m = self.model.core();
@@ -278,9 +278,9 @@ impl Trainer<'_> {
 
     /// What this line says of the layers.
     fn look(&self, line: &LogLine, step: u64) -> Option<LayerReport> {
-        let (_, probed) = self.probe.as_ref()?;
+        let (_, probed) = self.programs.probe.as_ref()?;
         let own: usize = self.measures.iter().map(|m| m.columns).sum();
-        let weight = usize::from(self.weighed);
+        let weight = usize::from(self.programs.weighed);
         (line.metrics.len() > own + weight).then(|| diagnose::read(probed, &line.metrics[own..], step))
     }
 

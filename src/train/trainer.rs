@@ -41,29 +41,38 @@ pub struct Trainer<'a> {
     pub(super) number: u64,
     pub(super) settings: LoopSettings,
     pub(super) data: Dataset,
-    pub(super) rows: usize,
+    /// How its rows become batches and updates.
     pub(super) accumulation: Accumulation,
-    pub(super) handles: Vec<((Part, usize), Handle)>,
-    /// The model's count of recoveries when the handles were made.
-    pub(super) made: usize,
-    pub(super) began: Instant,
+    pub(super) programs: LoopPrograms,
     pub(super) feed: Option<RowFeed>,
+    /// The metrics, in the order of the log.
     pub(super) measures: Vec<Measure>,
-    /// Most batches of a submit, by the width of a log line.
-    pub(super) most_steps: usize,
+    /// When `fit` or `trainer` was called.
+    pub(super) began: Instant,
     pub(super) pace: Pace,
+    /// Epochs ended in this run.
     pub(super) epoch: usize,
-    /// Steps of this epoch that were reported.
+    /// Steps of the open epoch that were reported.
     pub(super) done: usize,
     pub(super) learning_rate: Rate,
     pub(super) stopped: bool,
     pub(super) record: RunRecord,
     pub(super) spikes: Spikes,
     pub(super) start: Start,
-    /// The lines of an update of several batches end with what each loss is a mean over.
-    pub(super) weighed: bool,
-    /// The program of an update's first batch that looks at the layers too.
-    pub(super) probe: Option<(Handle, Vec<Probed>)>,
+}
+
+/// The programs of a loop, ready to run.
+#[derive(Debug, Default)]
+pub(super) struct LoopPrograms {
+    pub handles: Vec<((Part, usize), Handle)>,
+    /// The program of an update's first batch that looks at the layers, too.
+    pub probe: Option<(Handle, Vec<Probed>)>,
+    /// Most batches of a submit, by the width of a log line.
+    pub most_steps: usize,
+    /// The log lines of an update of several batches end with what each loss is a mean over.
+    pub weighed: bool,
+    /// How often the device had been lost when they were made ready: after another loss they are void.
+    pub recoveries: usize,
 }
 
 impl<'a> Trainer<'a> {
@@ -84,14 +93,11 @@ impl<'a> Trainer<'a> {
             number: core.number,
             model,
             data: data.clone(),
-            rows: data.len(),
             accumulation,
-            handles: vec![],
-            made: 0,
-            began,
+            programs: LoopPrograms::default(),
             feed: None,
             measures: vec![],
-            most_steps: 1,
+            began,
             pace: Pace::default(),
             epoch: 0,
             done: 0,
@@ -100,8 +106,6 @@ impl<'a> Trainer<'a> {
             record: RunRecord::default(),
             spikes: Spikes::default(),
             start: Start::default(),
-            weighed: false,
-            probe: None,
             settings,
         })
     }
@@ -110,7 +114,7 @@ impl<'a> Trainer<'a> {
     pub(super) fn begin(&mut self, from: Option<Found>) -> Result<()> {
         match from {
             Some(found) => self.go_on(found)?,
-            None => self.model.core().set_train_state(0, self.rows, self.settings.shuffle)?,
+            None => self.model.core().set_train_state(0, self.data.len(), self.settings.shuffle)?,
         }
         self.attach(self.accumulation.first(self.done))?;
         self.measures = self.model.core().measures();
@@ -123,18 +127,20 @@ impl<'a> Trainer<'a> {
         let again = self.feed.take().is_some();
         let data = &self.data;
         let look = self.settings.diagnostics.is_some();
-        (self.handles, self.probe, self.most_steps, self.weighed, self.feed) = self.model.core().with_recovery(|m| {
+        let (programs, mut feed) = self.model.core().with_recovery(|m| {
             let handles = m.loop_handles(data, &accumulation)?;
             let (part, rows) = accumulation.program(0);
             let probe = look.then(|| m.probe_handle(data, part, rows)).transpose()?;
             let program = m.program_part(data, Purpose::Train, part, rows)?;
-            Ok((handles, probe, program.log().most_steps(), program.weighed, Some(RowFeed::start(m, data, &program, rows, order)?)))
+            let feed = RowFeed::start(m, data, &program, rows, order)?;
+            let (most_steps, weighed, recoveries) = (program.log().most_steps(), program.weighed, m.recoveries());
+            Ok((LoopPrograms { handles, probe, most_steps, weighed, recoveries }, feed))
         })?;
         if again {
             // the state on the device may be another loop's: it is written before the next step
-            self.feed.iter_mut().for_each(RowFeed::forget_owner);
+            feed.forget_owner();
         }
-        self.made = self.model.core().recoveries();
+        (self.programs, self.feed) = (programs, Some(feed));
         Ok(())
     }
 

@@ -43,7 +43,7 @@ fn programs_are_kept_within_bounds() {
         again(&mut m);
         // buffers to read back through come and go
         assert!(m.device_bytes() < grown + (64 << 10), "{device}: {} after {grown} and {held}", m.device_bytes());
-        assert!(m.core().engine.ready.handles.len() <= MOST_READY && m.core().programs.0.len() <= 2 * MOST_READY);
+        assert!(m.core().engine.ready.handles.len() <= MOST_READY && m.core().programs.planned.len() <= 2 * MOST_READY);
         // made again, they compute the same
         assert_eq!(model(device).test_on_batch(rows(1)).unwrap(), first);
         // a program that looks at the layers is one, however often it is run

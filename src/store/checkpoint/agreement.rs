@@ -3,7 +3,7 @@
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::graph::Field;
-use crate::model::build::{build, input_fields};
+use crate::model::build::input_fields;
 use crate::model::core::Core;
 use crate::plan::Purpose;
 use crate::store::sum::of_words;
@@ -128,8 +128,7 @@ fn field(f: &Field) -> String {
 
 /// A hash of what the model computes. Without the lines of the user's source: a comment above it changes nothing.
 fn structure(model: &Core) -> Result<String> {
-    let built =
-        build(&*model.description.module, &model.description.settings, Purpose::Predict, 2, &input_fields(&model.description.settings))?;
+    let built = model.description.build(Purpose::Predict, 2, &input_fields(&model.description.settings))?;
     let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a
     let mut add = |text: String| text.bytes().for_each(|b| hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     for n in &built.step.graph.nodes {
