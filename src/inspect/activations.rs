@@ -1,4 +1,4 @@
-//! What a model holds and makes on the way: gradients, and the outputs of its layers.
+//! Gradients of parameters, and the outputs of layers.
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -143,7 +143,7 @@ impl Core {
         self.with_recovery(|m| m.run_once(&program, rows))
     }
 
-    /// Runs a program over these rows alone, and gives its one output. Nothing of it stays on the device.
+    /// Runs a program once over these rows, and gives its only output. Nothing of it stays on the device.
     fn run_once(&mut self, program: &Arc<Program>, rows: &Dataset) -> Result<HostTensor> {
         let names: Vec<String> = rows.fields().into_iter().map(|f| f.name).collect();
         let mut ids = Vec::new();

@@ -1,4 +1,4 @@
-//! Where a loss that is not finite comes from: the bad step again, on the reference, node by node.
+//! Where a loss that is not finite comes from: the reference runs the bad step again, node by node.
 
 use super::workbench::{Leaves, batch_of};
 use crate::data::Dataset;
@@ -64,14 +64,14 @@ impl Core {
         self.trace(data, &own, &words, batch)
     }
 
-    /// Over these rows of the data set, of which `words` are. `number` is the batch counter, which keys what is drawn.
+    /// Runs the step over these rows of the data set, whose stored words are `words`. `number` is the counter of batches, by which random numbers are drawn.
     fn trace(&mut self, data: &Dataset, rows: &[u32], words: &[Vec<u32>], number: u32) -> Result<Option<Culprit>> {
         let batch = rows.len();
         let fields = self.fields_of(data, Purpose::Train);
         let built = self.description.build(Purpose::Train, batch, &fields)?;
         let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
         let parameters = self.read_parameters()?;
-        // in mixed precision what is stored as f16 may overflow: the graph that says so is the simplified one
+        // in mixed precision what is stored as f16 may overflow: only the simplified graph says what is
         let step = if built.step.precision.is_mixed() { built.step.simplified()? } else { built.step };
         let graph = &step.graph;
         let leaves = Leaves {
@@ -134,7 +134,7 @@ fn culprit(g: &Graph, all: &[Option<Vec<Data<f32>>>], node: NodeId, rows: &[u32]
     }
 }
 
-/// What the elements lie between, those that are not finite aside.
+/// The least and the largest finite element, and how many are not finite.
 fn range(d: &Data<f32>, name: &str) -> OperandRange {
     let mut r = OperandRange { name: name.into(), least: f64::INFINITY, largest: f64::NEG_INFINITY, bad: 0, size: d.len() };
     for x in d.to_f64() {
@@ -147,7 +147,7 @@ fn range(d: &Data<f32>, name: &str) -> OperandRange {
     r
 }
 
-/// The error of a halt, with its cause where the user asked for that.
+/// The error of a halt, with its cause where the reference has found one.
 pub(crate) fn with_cause(error: Error, found: Result<Option<Culprit>>) -> Error {
     match (error, found) {
         (Error::NonFiniteLoss { step, epoch, loss, parameter, scale, .. }, Ok(Some(c))) => {
@@ -156,7 +156,7 @@ pub(crate) fn with_cause(error: Error, found: Result<Option<Culprit>>) -> Error 
         (Error::NonFiniteGradient { step, epoch, norm, parameters, largest, scale, .. }, Ok(Some(c))) => {
             Error::NonFiniteGradient { step, epoch, norm, parameters, largest, scale, cause: Some(Box::new(c)) }
         }
-        // nothing to find: its elements are finite, and the message names the largest
+        // there is nothing to find: the elements of the gradient are finite, and the message names the largest
         (error @ Error::NonFiniteGradient { largest: Some(_), .. }, Ok(None)) => error,
         (error, Ok(_)) => {
             crate::terminal::warn!(

@@ -15,11 +15,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Steps timed launch by launch: at most, and at least where they are slow.
+/// How many steps are timed launch by launch: at most, and at least where steps are slow.
 const STEPS: (usize, usize) = (30, 3);
-/// Time after which the least is enough.
+/// After this time the least number of steps is enough.
 const LONG: Duration = Duration::from_secs(2);
-/// Runs of steps timed as training runs them.
+/// How many runs of steps are timed as training runs them.
 const RUNS: usize = 3;
 
 /// One launch of a step and what it costs.
@@ -190,7 +190,7 @@ impl Core {
     }
 
     pub(crate) fn profile_by(&mut self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
-        self.with_recovery(|m| m.unrecorded(|m| m.profile_once(data, batch_size, clock)))
+        self.with_recovery(|m| m.without_journal(|m| m.profile_once(data, batch_size, clock)))
     }
 
     fn profile_once(&mut self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
@@ -227,7 +227,7 @@ impl Core {
             runs.push(self.timed_run(handle, most)?);
         }
         runs.remove(0);
-        // the fastest: what else the machine does is no part of it
+        // the fastest run: other work of the machine is no part of a step
         let least = |pick: fn(&(f64, f64)) -> f64| runs.iter().map(pick).fold(f64::INFINITY, f64::min) / most as f64;
         let (step_seconds, host) = (least(|r| r.0), least(|r| r.1));
 
@@ -267,7 +267,7 @@ impl Core {
         })
     }
 
-    /// The program of a full batch as a loop over the data would run it first, and how many such steps can follow each other.
+    /// Begins as a loop over the data would: gives the program of the first batch, and how many steps of it can go into one submit.
     fn begun(&mut self, data: &Dataset, batch: usize, most: usize) -> Result<(Handle, usize)> {
         self.check_trains()?;
         while self.engine.session.poll(Lane::Train, true)?.is_some() {}
@@ -299,7 +299,7 @@ impl Core {
     }
 }
 
-/// What a program changes beside its slots, and the rates that it reads: with the words of each.
+/// The buffers that a program changes beside its slots, and the rates that it reads, each with its number of words.
 fn kept(program: &Program) -> Vec<(BufferId, usize)> {
     let mut out = vec![(BufferId::Rates, program.rates.words())];
     let buffers = program.needs().buffers();

@@ -171,20 +171,20 @@ impl Compile {
     /// Keeps an exponential moving average of the weights: a copy of them after the first update, and after each other
     /// `decay * average + (1 - decay) * weights`: Keras' `ema_momentum`, PyTorch's `AveragedModel` with `get_ema_multi_avg_fn`. 0.99 to 0.9999
     /// are usual. Before the first update it is the initial weights.
-    /// [`Model::swap_ema`] puts it in the weights' place.
+    /// [`Model::swap_ema`](crate::train::Model::swap_ema) puts it in the weights' place.
     ///
-    /// No launch. Who sets a weight ([`Model::set_parameter`], [`Model::load_weights`]) sets its average.
+    /// No launch. Who sets a weight ([`Model::set_parameter`](crate::train::Model::set_parameter), [`Model::load_weights`](crate::train::Model::load_weights)) sets its average.
     pub fn ema(mut self, decay: f64) -> Self {
         self.ema = Some(decay);
         self
     }
 
     /// Multiplies the loss before its gradients are made, and divides them before they are used: for gradients that would be lost in f16. None
-    /// by default in f32, and [`LossScale::dynamic`] in mixed precision. See [`LossScale`]; [`Model::loss_scale`] tells where it stands, [`StepReport`](crate::train::StepReport) and
+    /// by default in f32, and [`LossScale::dynamic`] in mixed precision. See [`LossScale`]; [`Model::loss_scale`](crate::train::Model::loss_scale) tells where it stands, [`StepReport`](crate::train::StepReport) and
     /// [`History`](crate::train::History) what was skipped.
     ///
     /// No launch. In f32 the gradients have the bits that they have without
-    /// it, as long as nothing overflows or underflows. A parameter's [`gradient`](Model::gradient), the norm that is logged and what
+    /// it, as long as nothing overflows or underflows. A parameter's [`gradient`](crate::train::Model::gradient), the norm that is logged and what
     /// [`Fit::diagnostics`](crate::train::Fit::diagnostics) shows are those without the scale.
     ///
     /// A loss that is not finite skips its update as a gradient does, and is left out of the means over the epoch, with the metrics of its
@@ -196,7 +196,7 @@ impl Compile {
 }
 
 impl Compile {
-    /// All faults; `more` is one of what is to be compiled with them.
+    /// Fails with all faults of the settings. `more` is a fault that the module or the step has found: key, problem, help.
     pub(crate) fn check(&self, more: Option<(&str, &str, &str)>) -> Result<()> {
         let mut f = Faults::default();
         self.faults(&mut f, more);
@@ -254,7 +254,7 @@ impl Compile {
         f.check((0.0..1.0).contains(&decay), "compile.ema", decay, "give a number from 0 to below 1, as 0.999");
     }
 
-    /// The optimizer with what stands around it.
+    /// The optimizer together with clipping, loss scaling and the average of the weights.
     pub(crate) fn rule(&self) -> Rule {
         let mut rule = self.optimizer.rule();
         if let Some(max) = self.clip_value {
@@ -290,7 +290,7 @@ impl Compile {
         }
     }
 
-    /// Fields that are stored as integers stay so where the model takes them as integers, without a word of the data set's.
+    /// Keeps fields integers that are stored as integers and that the model takes as integers: the data set need not say so.
     pub(super) fn take_integers(&self, fields: &mut [Field]) {
         for f in fields {
             let taken = self.all_inputs().iter().any(|(n, _, dtype)| *n == f.name && *dtype == DType::U32);
@@ -313,12 +313,12 @@ pub struct Input {
     pub dtype: DType,
 }
 
-/// Whether nothing is made of the field's values.
+/// Whether the model gets the values of a field as they are stored.
 fn as_stored(f: &Field) -> bool {
     f.one_hot.is_none() && f.scale == 1.0 && f.shift == 0.0
 }
 
-/// What files of before mixed precision mean.
+/// Whether this is what files mean that were written before there was mixed precision.
 pub(crate) fn is_f32(p: &Precision) -> bool {
     *p == Precision::F32
 }

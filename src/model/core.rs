@@ -1,4 +1,4 @@
-//! What a [`Model`](crate::train::Model) has behind its lock.
+//! What a [`Model`](crate::train::Model) consists of, behind its lock.
 
 use super::build::{Built, build, build_with, input_fields};
 use super::compile::Compile;
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A compiled model.
 pub(crate) struct Core {
-    /// Of this process' models, this one.
+    /// The number of this model among all that this process has made.
     pub number: u64,
     pub description: Description,
     pub signature: Signature,
@@ -35,7 +35,7 @@ pub(crate) struct Core {
 pub(crate) struct Description {
     pub module: Arc<dyn Describe>,
     pub settings: Compile,
-    /// The layers, as the first build has met them.
+    /// The layers, in the order in which the first build has met them.
     pub layers: Vec<LayerRow>,
 }
 
@@ -102,7 +102,7 @@ impl Core {
         Ok(model)
     }
 
-    /// The initial values.
+    /// The initial values of all parameters and buffers, drawn by the seed.
     fn drawn(&self) -> ParameterWords {
         let (seed, arena) = (self.description.settings.seed, &self.engine.arena);
         let mut drawn = ParameterWords::zeros(arena);
@@ -116,7 +116,7 @@ impl Core {
     }
 }
 
-/// Whether files hold something else under this name, or below it.
+/// Whether files hold other things than parameters under this name, or under names that begin with it.
 fn is_taken_in_files(name: &str) -> bool {
     let first = name.split('.').next().unwrap_or_default();
     ["optimizer", "gradus", "__metadata__"].contains(&first)

@@ -11,7 +11,7 @@ pub(crate) enum Placement {
     Whole,
     /// A block at a time.
     Blocks(Lane),
-    /// The user brings a batch; all of one layout share the buffers.
+    /// One batch, which the user has made; batches of one layout share the buffers.
     ByHand(Lane),
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct DataOnDevice {
     /// Rows that the buffers have room for.
     pub rows: usize,
     pub ids: Vec<DataId>,
-    /// Held by the loops that run over it: it must not go.
+    /// Loops that run over the data hold clones of this: while there are any the buffers stay.
     pub pin: Arc<()>,
 }
 
@@ -42,15 +42,15 @@ impl DataOnDevice {
     }
 }
 
-/// The data sets that are there.
+/// All data sets on the device.
 pub(crate) struct DeviceData {
-    /// The latest used last.
+    /// In the order in which they were used, the latest last.
     pub sets: Vec<DataOnDevice>,
-    /// The key of the next one.
+    /// The key of the next data set.
     pub next: usize,
     /// Most words of a field that the device takes in one buffer.
     pub limit: usize,
-    /// Counts the loops that have set the state of training: a loop that finds the number of another sets its own state again.
+    /// Which loop has set the state of training last. A loop that finds another number than its own sets the state again.
     pub owner: u64,
 }
 

@@ -9,7 +9,7 @@ use crate::kernels::words::{STATE_CURSOR, StateWords};
 use crate::plan::{BufferId, DataId, Lane, Program, Purpose};
 use std::sync::Arc;
 
-/// What brings the rows of one loop to the device. Made after the loop's handles are.
+/// Brings the rows of one loop to the device. It is made after the programs of the loop are ready.
 #[derive(Debug)]
 pub(crate) struct RowFeed {
     lane: Lane,
@@ -17,7 +17,7 @@ pub(crate) struct RowFeed {
     rows: usize,
     shuffle: bool,
     stream: Option<Stream>,
-    /// Whose turn it was when the state was written.
+    /// [`DeviceData::owner`](super::device_data::DeviceData::owner) when this loop wrote the state of training.
     owner: u64,
     _pin: Arc<()>,
 }
@@ -25,16 +25,16 @@ pub(crate) struct RowFeed {
 #[derive(Debug)]
 struct Stream {
     blocks: Blocks,
-    /// Of the fields that are read.
+    /// The buffers of the fields that the program reads.
     ids: Vec<DataId>,
-    /// The block on the device: its epoch, its rows, and those of them that steps have taken.
+    /// The block on the device: its epoch, its rows, and how many of these steps have used.
     epoch: u32,
     rows: usize,
     taken: usize,
 }
 
 impl RowFeed {
-    /// Over a data set whose handles are made; a set that is not on the device is read from now on.
+    /// Starts over a data set whose programs are ready. Where the set does not lie on the device a thread begins to read it.
     pub fn start(model: &mut Core, data: &Dataset, program: &Program, batch: usize, order: Order) -> Result<Self> {
         let lane = program.purpose.lane();
         let place = model.engine.place(data, lane);
@@ -70,12 +70,12 @@ impl RowFeed {
         })
     }
 
-    /// How many of the next `most` steps can be queued now. `row` is the first that they take of the epoch's order. Waits for the next
-    /// block where the last one is used up.
+    /// How many of the next `most` steps can be queued now. `row` is where they begin in the order of the epoch. Waits for the next block where
+    /// the last one is used up.
     pub fn ready(&mut self, model: &mut Core, row: usize, most: usize) -> Result<usize> {
         let other = self.lane == Lane::Train && std::mem::replace(&mut self.owner, model.engine.data.owner) != model.engine.data.owner;
         let lane = self.lane;
-        // not more than these: the counters and the halt are the device's, steps may be under way
+        // only these four words: the counters and the halt belong to the device, where steps may be under way
         let place = |model: &mut Core, epoch: u32, row: usize, rows: usize| {
             let state = StateWords { cursor: row as u32, epoch, rows: rows as u32, ..StateWords::default() };
             model.engine.session.write(BufferId::State(lane), STATE_CURSOR, &state.of_order())
@@ -106,12 +106,12 @@ impl RowFeed {
         Ok(most.min((s.rows - s.taken).div_ceil(self.batch)))
     }
 
-    /// Takes the state on the device for another loop's.
+    /// Makes this loop write the state of training again before its next step.
     pub fn forget_owner(&mut self) {
         self.owner = 0; // no loop's
     }
 
-    /// Steps were queued.
+    /// Notes that so many steps were queued.
     pub fn used(&mut self, steps: usize) {
         if let Some(s) = &mut self.stream {
             s.taken = s.rows.min(s.taken + steps * self.batch);

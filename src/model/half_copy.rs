@@ -2,7 +2,7 @@
 
 use crate::plan::{Arena, BufferId};
 
-/// The place of a parameter arena's f16 copies, in elements; none for other buffers, and where there are no copies.
+/// Where the f16 copies of an arena of parameters begin, in elements. None for other buffers, and where there are no copies.
 pub(crate) fn half_copy_of(arena: &Arena, buffer: BufferId) -> Option<usize> {
     let first = match buffer {
         BufferId::Parameters => 0,

@@ -5,8 +5,8 @@ use crate::error::Error;
 use crate::plan::{BufferId, LogLine};
 
 impl Core {
-    /// The error of a step that halted: a loss that is not finite, or a gradient. Where the loss is scaled no scale has cured that. Nothing
-    /// may be under way.
+    /// The error of a step that halted because its loss or a gradient is not finite. Where the loss is scaled no smaller scale has helped.
+    /// Nothing may be under way.
     pub(crate) fn halt_error(&mut self, line: Option<&LogLine>, step: u64, epoch: u64) -> Error {
         // the gradients that are there have this step's scale
         if let (Some(s), Some(scale)) = (&mut self.progress.scaler, line.and_then(|l| l.scale)) {
@@ -26,9 +26,9 @@ impl Core {
         }
     }
 
-    /// The parameters whose gradients are not finite; where all are, the one that has the largest element, and that.
+    /// The parameters whose gradients are not finite. Where all gradients are finite: the parameter with the largest element, and that element.
     fn bad_gradients(&mut self) -> (Vec<String>, Option<f32>) {
-        // where gradients are accumulated the bad one may lie in the sum alone
+        // where gradients are accumulated the bad one may lie in their sum alone
         for id in [BufferId::Gradients, BufferId::Sums] {
             let bad = self.non_finite_in(id);
             if !bad.is_empty() {
@@ -42,7 +42,7 @@ impl Core {
         largest.map_or((vec![], None), |(name, g)| (vec![name.into()], Some(g / unscale)))
     }
 
-    /// The parameters of which this arena holds something that is not finite. None where it cannot be read: this is for errors.
+    /// The parameters of which this arena holds elements that are not finite. None where the arena cannot be read: an error is being made already.
     fn non_finite_in(&mut self, id: BufferId) -> Vec<String> {
         let words = self.engine.session.read(id, 0, self.engine.arena.size).unwrap_or_default();
         let bad = |w: &u32| !f32::from_bits(*w).is_finite();

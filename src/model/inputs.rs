@@ -19,7 +19,7 @@ impl Core {
         fields
     }
 
-    /// Fails unless the data has what the model takes. The message begins with [`CALL`]: whoever calls puts its own name there.
+    /// Fails unless the data has what the model takes. The message begins with [`CALL`], which [`in_call`] replaces by the call that the user made.
     pub(crate) fn check_data(&self, data: &Dataset, purpose: Purpose) -> Result<()> {
         let (fields, inputs) = (self.fields_of(data, purpose), self.description.settings.all_inputs());
         let at = || format!("the data set `{}`", data.name());
@@ -32,7 +32,7 @@ impl Core {
                 ([("x", s, _)], Some(f)) => format!("a row of `{}` is {} and the model takes {s}", data.name(), f.out_row()),
                 _ => format!("a row of `{}` has {} and the model takes {}", data.name(), has.join(", "), takes.join(", ")),
             };
-            // what was given has the shape of a row
+            // the user gave one row without the axis of the batch
             let bare = inputs.iter().find(|(n, s, _)| named(n).is_some_and(|f| f.out_row().batched(data.len()) == **s));
             let help = match bare {
                 Some((n, s, _)) => format!("the first axis counts the rows: one row of `{n}` is {}", s.batched(1)),
@@ -67,7 +67,7 @@ impl Core {
         Ok(())
     }
 
-    /// What the program needs the integers of the data to be below: class labels, indices.
+    /// The limits of the integers that a program takes from the data: class labels and indices must lie below these.
     pub(crate) fn limits(&self, data: &Dataset, program: &Program) -> Vec<Limit> {
         let names: Vec<String> = data.fields().into_iter().map(|f| f.name).collect();
         let integers = |name: &str| names.iter().position(|n| n == name).filter(|&i| data.holds_integers(i));
@@ -91,22 +91,22 @@ impl Core {
     }
 }
 
-/// Notes a batch of no rows among the faults of `fit`.
+/// Notes a batch size of 0 among the faults of `fit`.
 pub(crate) fn fault_of_batch_size(f: &mut Faults, rows: usize) {
     f.check(rows > 0, "fit.batch_size", rows, "give at least 1");
 }
 
-/// Fails on a batch of no rows. The key of the fault begins with [`CALL`].
+/// Fails on a batch size of 0. The key of the fault begins with [`CALL`].
 pub(crate) fn check_batch_size(rows: usize) -> Result<()> {
     let mut f = Faults::default();
     fault_of_batch_size(&mut f, rows);
     f.finish()
 }
 
-/// Stands for the call that the user made: [`in_call`] puts its name there.
+/// What messages say in place of the call that the user made, until [`in_call`] puts its name there.
 const CALL: &str = "fit";
 
-/// The error as the user of this call meets it. What is checked deep within does not know who asked.
+/// Puts the name of the call that the user made into an error: the checks further down do not know it.
 pub(crate) fn in_call(call: &str) -> impl Fn(Error) -> Error {
     move |mut e| {
         match &mut e {

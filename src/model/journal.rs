@@ -7,10 +7,10 @@ use crate::plan::BufferId;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Seconds between two copies of the model, where nobody says.
+/// Seconds between two copies of the model, unless the user says otherwise.
 pub(crate) const SNAPSHOT_EVERY: f64 = 10.0;
 
-/// Words of the buffers that outlive a step.
+/// Words of buffers that outlive a step.
 pub(crate) type Arenas = BTreeMap<BufferId, Vec<u32>>;
 
 /// Whether a buffer belongs to the model rather than to the optimizer: what `restore_best_weights` brings back.
@@ -21,17 +21,19 @@ pub(crate) fn is_weight(id: BufferId) -> bool {
 /// What a model remembers, so that it can be made again.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
-    /// A copy of the arenas and of the state of training, where what is not there is zeros. None where nothing can be lost, or nothing is to be kept.
+    /// A copy of the arenas and of the state of training; a buffer that is missing is all zeros. None where the device cannot be lost, or where the
+    /// user wants no copies.
     pub kept: Option<Arenas>,
-    /// What was done since, in order.
+    /// What was done since the copy was made, in order.
     pub journal: Vec<Event>,
-    /// Bytes of batches by hand among it.
+    /// Bytes of the batches by hand in the journal.
     pub by_hand: u64,
+    /// When the last copy was made, and how long that took.
     pub taken: Option<Instant>,
     pub cost: Duration,
-    /// Copies made.
+    /// How many copies were made.
     pub copies: usize,
-    /// Times that the model was made again: handles of an earlier time are void.
+    /// How often the model was made again. Handles of programs do not outlive that.
     pub rebuilt: usize,
 }
 
@@ -44,31 +46,32 @@ pub(crate) enum Event {
     Steps(Box<Steps>),
 }
 
-/// Batches of one loop at one learning rate: whole updates.
+/// Batches of one loop that make whole updates, all at one learning rate.
 #[derive(Debug, Clone)]
 pub(crate) struct Steps {
     pub data: Dataset,
     /// How the batches become updates.
     pub accumulation: Accumulation,
-    /// Batches, and the updates that they make.
+    /// How many batches, and how many updates they make.
     pub steps: usize,
     pub updates: usize,
-    /// The number of the first of them, of updates and of batches.
+    /// The numbers of the first update and of the first batch.
     pub update: u64,
     pub batch: u64,
-    /// What the run made of the schedule.
+    /// What the run has made of the schedule of the optimizer.
     pub rate: Rate,
-    /// Where the first of them stands in the order; none for batches by hand.
+    /// Where the first batch stands in the order of the rows; none for a batch by hand.
     pub order: Option<Order>,
 }
 
 impl Recovery {
-    /// Of a new model, all zeros; nothing is kept unless the device can be lost.
+    /// That of a new model, whose buffers are all zeros. `losable`: whether its device can be lost.
     pub fn new(losable: bool) -> Self {
         Recovery { kept: losable.then(Arenas::new), ..Default::default() }
     }
 
-    /// Notes words that were written to a buffer of `size` words. `false` where only a new copy can hold them: an arena was written after steps.
+    /// Notes words that were written to a buffer of `size` words. `false` where the journal cannot hold them, because an arena was written after
+    /// steps: then a new copy is due.
     pub fn written(&mut self, buffer: BufferId, offset: usize, words: &[u32], size: usize) -> bool {
         let Some(kept) = &mut self.kept else { return true };
         if !self.journal.is_empty() {
@@ -85,7 +88,7 @@ impl Recovery {
         true
     }
 
-    /// Notes steps whose log was seen.
+    /// Notes steps whose log lines were seen.
     pub fn trained(&mut self, s: Steps) {
         if self.kept.is_none() || s.steps == 0 {
             return;

@@ -17,14 +17,14 @@ pub struct LossScaleState {
     pub skipped: u64,
 }
 
-/// The same, and how it moves.
+/// The loss scale, and the rule by which it moves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scaler {
     rule: Scaling,
     pub scale: f32,
     count: u32,
     pub skipped: u64,
-    /// That of the last step.
+    /// The scale of the last step.
     pub last: f32,
 }
 
@@ -33,7 +33,7 @@ impl Scaler {
         Scaler { rule, scale, count: 0, skipped: 0, last: scale }
     }
 
-    /// The device's own words tell the scale that a step had, and whether it was skipped: the rest follows as it does there.
+    /// Follows the device: a log line tells the scale that a step had and whether it was skipped, and the rule tells the rest.
     pub fn see(&mut self, line: &LogLine) {
         self.last = line.scale.unwrap_or(self.scale);
         self.skipped += u64::from(line.skipped);
@@ -42,28 +42,29 @@ impl Scaler {
         }
     }
 
-    /// Its words in the state of training.
+    /// The state of training with the words of the loss scale in it.
     pub fn write(&self, state: StateWords) -> StateWords {
         StateWords { loss_scale: self.scale.to_bits(), growth: self.count, skipped: self.skipped as u32, ..state }
     }
 
-    /// As the state of training in a checkpoint has it.
+    /// Goes on from the state of training in a checkpoint.
     pub fn read(&mut self, state: &StateWords) {
         let scale = f32::from_bits(state.loss_scale);
         self.go_on(SavedScale { scale, growth_tracker: state.growth, skipped: state.skipped.into() });
     }
 
-    /// For who asks where it stands.
+    /// Where it stands, for the user.
     pub fn state(&self) -> LossScaleState {
         LossScaleState { scale: self.scale, growth_tracker: self.count, skipped: self.skipped }
     }
 
-    /// What goes into a model's file.
+    /// Where it stands, for the file of a model.
     pub fn saved(&self) -> SavedScale {
         SavedScale { scale: self.scale, growth_tracker: self.count, skipped: self.skipped }
     }
 
-    /// From where a file has it. What is no scale is an older file's, or damage: the scale begins anew. A fixed one is what the settings say.
+    /// Goes on from where it stood in a file. A number that is no scale comes from an older file, or from damage: then the scale begins anew. A fixed
+    /// scale is what the settings say, whatever the file has.
     pub fn go_on(&mut self, from: SavedScale) {
         if !Scaling::takes(from.scale.into()) {
             return;

@@ -1,4 +1,4 @@
-//! From a description to a model: `net.compile(settings)` and `step(..).compile(settings)`.
+//! The two ways to make a model: `net.compile(settings)` and `step(..).compile(settings)`.
 
 use super::compile::Compile;
 use super::core::Core;

@@ -1,5 +1,5 @@
-//! What a compiled model is and holds: its description, its programs, what lies on the device, where it stands. No loop: those are in
-//! [`train`](crate::train).
+//! What a compiled model is and holds: its description, its programs, its memory on the device, its counters. Loops over a model are no part of
+//! this room: those of gradus are in [`train`](crate::train). Every method that locks or changes a model goes through [`core::Core`].
 
 pub(crate) mod accumulation;
 pub(crate) mod adapt;

@@ -2,7 +2,7 @@
 
 use crate::plan::{Arena, ArenaEntry, BufferEntry};
 
-/// The words of all arenas of values, on the host.
+/// The words of the arenas that hold parameters and buffers, on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ParameterWords {
     pub(super) trainable: Vec<u32>,

@@ -6,21 +6,21 @@ use crate::tensor::{DType, Shape};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Programs that stay ready at a time, of all data sets.
+/// Most programs that stay ready at a time, over all data sets.
 pub(super) const MOST_READY: usize = 64;
 
-/// Which of a model's programs it is.
+/// Tells the programs of a model apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ProgramKey {
     purpose: Purpose,
     part: Part,
     batch: usize,
-    /// It looks at the layers, too.
+    /// It logs statistics of the layers, too.
     pub probes: bool,
     fields: Vec<FieldKey>,
 }
 
-/// A field of the data, its numbers by their bits.
+/// A field of the data; its factors are compared by their bits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct FieldKey {
     name: String,
@@ -46,7 +46,7 @@ impl ProgramKey {
         ProgramKey { purpose, part, batch, probes: false, fields: fields.iter().map(key).collect() }
     }
 
-    /// The same program, but that it looks at the layers, too.
+    /// The key of the same program with statistics of the layers.
     pub fn with_probes(self) -> Self {
         ProgramKey { probes: true, ..self }
     }
@@ -61,7 +61,8 @@ pub(crate) struct Programs {
 /// Programs made ready.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyPrograms {
-    /// By the program and the data that it runs over, with when each was used last.
+    /// By the key of the program and that of the data set on the device. With each handle: the value of `uses` when it was used last.
     pub handles: HashMap<(ProgramKey, usize), (Handle, u64)>,
+    /// Counts the uses of all handles.
     pub uses: u64,
 }

@@ -1,20 +1,20 @@
-//! Where a model stands: what was counted since its weights were drawn.
+//! How far a model has been trained: what was counted since its weights were drawn.
 
 use super::loss_scale::Scaler;
 use crate::plan::LogLine;
 
-/// What a model counts.
+/// The counters of a model.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
-    /// Updates applied, batches begun, epochs ended, since the weights were drawn.
+    /// Updates that were applied, batches that were begun, epochs that have ended.
     pub updates: u64,
     pub batches: u64,
     pub epochs: u64,
-    /// Batches of evaluation and inference begun.
+    /// Batches of evaluation and inference that were begun.
     pub evaluated: u32,
     /// The loss scale, if there is one.
     pub scaler: Option<Scaler>,
-    /// The average of the weights stands in their place.
+    /// Whether the weights and their average have changed places.
     pub swapped: bool,
 }
 
@@ -24,7 +24,7 @@ impl Progress {
         self.updates + self.scaler.map_or(0, |s| s.skipped)
     }
 
-    /// Takes note of an update that was queued, and counted as applied, once its line is there.
+    /// Notes the log line of an update, which was counted as applied when it was queued.
     pub fn saw_update(&mut self, line: &LogLine) {
         if let Some(s) = &mut self.scaler {
             s.see(line);

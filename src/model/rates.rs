@@ -8,7 +8,7 @@ use crate::optim::schedule::is_rate;
 use crate::plan::BufferId;
 
 impl Core {
-    /// Which rates each part of the arena reads, behind the rates on the device.
+    /// Writes the table behind the rates on the device that tells each part of the arena which rates are its own.
     pub(crate) fn write_rate_table(&mut self) -> Result<()> {
         let table = self.engine.rule.table(&self.engine.arena, |name| self.description.settings.optimizer.rate_group(name));
         if table.is_empty() {
@@ -17,7 +17,7 @@ impl Core {
         self.engine.session.write(BufferId::Rates, self.engine.rule.rates(&self.engine.arena).table(), &table)
     }
 
-    /// The arenas of a new model's optimizer, where they begin with something else than zeros.
+    /// Fills the moments of a new model's optimizer, where they do not begin with zeros.
     pub(crate) fn begin_moments(&mut self) -> Result<()> {
         let value = self.description.settings.optimizer.initial_moment();
         if value == 0.0 {
@@ -27,15 +27,15 @@ impl Core {
         (0..self.engine.rule.own_moments()).try_for_each(|m| self.write_words(BufferId::Moment(m), 0, &words))
     }
 
-    /// Words of one update's rates: of all groups.
+    /// The words of the rates of one update, for all groups.
     pub(crate) fn rate_words(&self, update: u64, lr: f64) -> impl Iterator<Item = u32> {
         self.description.settings.optimizer.group_rates(update, lr).flat_map(|r| r.map(f32::to_bits))
     }
 
-    /// The rates of so many updates from this one on, to their rows of the ring. Where updates that are under way are skipped the device is
-    /// behind: its rows were written before, with the same rates.
+    /// Writes the rates of `steps` updates from `first` on to their rows of the ring. Where updates under way are skipped the device comes to later
+    /// rows than the host expects: those were written before, with the same rates.
     ///
-    /// Gives how many there are before one that is no rate (a schedule may be a closure); fails where that is the first.
+    /// Gives how many updates have a rate before one that has none (a schedule may be a closure); fails where the first has none.
     pub(crate) fn upload_rates(&mut self, first: u64, steps: usize, rate: Rate) -> Result<usize> {
         let width = self.engine.rule.groups * RATE_WIDTH;
         let mut words = Vec::with_capacity(steps * width);
@@ -62,7 +62,7 @@ impl Core {
     }
 }
 
-/// The error of an update that has no rate; those before it were applied.
+/// The error of an update that has no rate; the updates before it were applied.
 fn bad_rate(update: u64, lr: f64) -> Error {
     let mut f = Faults::default();
     let (what, help) = if is_rate(lr) {

@@ -1,4 +1,4 @@
-//! Programs are planned on first use, and made ready over data.
+//! Programs are planned on first use, and made ready to run over a data set.
 
 use super::accumulation::Accumulation;
 use super::build::Built;
@@ -43,7 +43,7 @@ impl Core {
         self.prepared(data, Purpose::Evaluate, batch_size).map_err(in_call("prepare_evaluation"))
     }
 
-    /// The program of full batches; that of the ragged one is made ready too.
+    /// Makes the programs of full batches and of the ragged one ready, and gives that of full batches.
     pub(crate) fn prepared(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<Arc<Program>> {
         check_batch_size(batch_size)?;
         let (n, batch) = (data.len(), batch_size.min(data.len()));
@@ -58,12 +58,12 @@ impl Core {
         Ok(built.step.simplified()?.graph.to_dot())
     }
 
-    /// The program for a purpose over data of this layout; planned on first use.
+    /// The program for a purpose over data of this layout. It is planned on first use.
     pub(crate) fn program(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Arc<Program>> {
         self.program_part(data, purpose, Part::Whole, batch)
     }
 
-    /// As [`Model::program`], for this part of an update.
+    /// As [`Core::program`], for one part of an update.
     pub(crate) fn program_part(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize) -> Result<Arc<Program>> {
         data.check()?;
         let fields = self.fields_of(data, purpose);
@@ -89,7 +89,7 @@ impl Core {
         Ok(program)
     }
 
-    /// A training program that looks at the layers too, made ready over a data set that the usual one is ready for.
+    /// A training program that logs statistics of the layers too, made ready over a data set for which the usual program is ready.
     pub(crate) fn probe_handle(&mut self, data: &Dataset, part: Part, batch: usize) -> Result<(Handle, Vec<Probed>)> {
         let fields = self.fields_of(data, Purpose::Train);
         let built = self.description.build_probed(batch, &fields)?;
@@ -99,7 +99,7 @@ impl Core {
         let handle = self.engine.prepare(data, &program, resident)?;
         let program = ProgramKey::new(&fields, Purpose::Train, part, batch).with_probes();
         let key = (program, self.engine.data.sets[resident].key);
-        // the last run's goes; one of a loop around this one stays
+        // the program of the last run goes; that of a loop around this one stays
         if self.engine.data.sets[resident].free()
             && let Some((old, _)) = self.engine.ready.handles.remove(&key)
         {
@@ -109,25 +109,25 @@ impl Core {
         Ok((handle, probed))
     }
 
-    /// The program made ready over this very data set, whole on the device or in blocks.
+    /// The program, ready to run over this very data set: whole on the device or in blocks.
     pub(crate) fn handle(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Handle> {
         self.handle_in(data, purpose, Part::Whole, batch, self.engine.place(data, purpose.lane()))
     }
 
-    /// The training program for this part of an update, made ready.
+    /// The training program for one part of an update, ready to run.
     pub(crate) fn handle_part(&mut self, data: &Dataset, (part, batch): (Part, usize)) -> Result<Handle> {
         self.handle_in(data, Purpose::Train, part, batch, self.engine.place(data, Purpose::Train.lane()))
     }
 
-    /// The programs of a loop over this data, made ready.
+    /// All programs of a loop over this data, ready to run.
     pub(crate) fn loop_handles(&mut self, data: &Dataset, accumulation: &Accumulation) -> Result<Vec<((Part, usize), Handle)>> {
         let mut programs = accumulation.programs();
-        // the largest first: room for its rows is room for all
+        // the largest batch first: room for its rows is room for all others
         programs.sort_by_key(|p| std::cmp::Reverse(p.1));
         programs.into_iter().map(|p| self.handle_part(data, p).map(|h| (p, h))).collect()
     }
 
-    /// As [`Model::handle`], with the rows in this place.
+    /// As [`Core::handle`], for a part of an update and with the rows in this place.
     pub(crate) fn handle_in(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize, place: Placement) -> Result<Handle> {
         let program = self.program_part(data, purpose, part, batch)?;
         let resident = self.engine.make_resident(place, data, batch)?;
@@ -145,8 +145,8 @@ impl Core {
         Ok(handle)
     }
 
-    /// Remembers a program made ready, in the place of those not used for longest: each batch size has some, and a life may see thousands. Those of
-    /// data that a loop runs over stay: the loop holds their handles.
+    /// Remembers a program that was made ready. Where there are too many those go that were not used for longest: each batch size has its own, and
+    /// a process may see thousands of sizes. Programs over data that a loop runs over stay, since the loop holds their handles.
     fn keep(&mut self, key: (ProgramKey, usize), handle: Handle) {
         while self.engine.ready.handles.len() >= MOST_READY {
             let free = |key: usize| self.engine.data.sets.iter().find(|r| r.key == key).is_none_or(DataOnDevice::free);
@@ -163,7 +163,7 @@ impl Core {
         self.engine.ready.handles.insert(key, (handle, self.engine.ready.uses));
     }
 
-    /// The program over the buffers for batches by hand, and this batch in them.
+    /// Writes a batch by hand to its buffers, and gives the program over these.
     pub(crate) fn handle_by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
         let (n, lane) = (data.len(), purpose.lane());
         let handle = self.handle_in(data, purpose, Part::Whole, n, Placement::ByHand(lane))?;
@@ -173,16 +173,16 @@ impl Core {
         Ok(handle)
     }
 
-    /// The metrics, once a program for training or evaluation was planned.
+    /// The metrics. None before a program for training or evaluation was planned.
     pub(crate) fn measures(&self) -> Vec<Measure> {
         self.signature.metrics.clone().unwrap_or_default()
     }
 
-    /// Forgets what lay on the device.
+    /// Forgets all that lay on a device that was lost.
     pub(crate) fn forget_device(&mut self) {
         self.engine.ready.handles.clear();
         self.engine.data.sets.clear();
-        // the device that comes back may have no cooperative matrices
+        // the device that takes its place may have no cooperative matrices
         self.programs.planned.retain(|_, p| p.launches.iter().all(|l| !matches!(l.kernel, Kernel::GemmCoop(_))));
     }
 }

@@ -58,7 +58,7 @@ impl Core {
             words.set_buffer(to, values(old.buffer(from)));
         }
         new.write_parameters(&words)?;
-        // what the user said, not what it became: another machine may have another device
+        // the device that the user asked for, not the one that was chosen: a file may be read on another machine
         new.description.settings.device = self.description.settings.device.clone();
         (new.progress.batches, new.progress.epochs, new.progress.evaluated) =
             (self.progress.batches, self.progress.epochs, self.progress.evaluated);

@@ -1,5 +1,5 @@
-//! A device that was lost: the model is made again on a new one from its copy, and the journal's steps are done again. The same steps on the same
-//! bits give the same bits.
+//! Recovery from a lost device: a new device gets the last copy of the model, and the steps in the journal are done again. The same steps on the
+//! same bits give the same bits.
 
 use super::accumulation::Accumulation;
 use super::accumulation::Order;
@@ -15,13 +15,13 @@ use crate::error::{Error, Result};
 use crate::plan::{BufferId, Lane, Layout, Purpose};
 use std::time::{Duration, Instant};
 
-/// Losses that one piece of work survives without getting on.
+/// How often the device may be lost under one piece of work that makes no progress.
 pub(crate) const LOSSES: usize = 3;
-/// What is waited before each try to open the device again: a driver's reset takes a while.
+/// Pauses before each try to open the device again: the reset of a driver takes a while.
 const PAUSES: [Duration; 4] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
-/// Bytes of batches by hand that are kept to be trained on again.
+/// Bytes of batches by hand that the journal may hold.
 const BY_HAND: u64 = 64 << 20;
-/// A copy may take this part of the time.
+/// Copies may take the `1 / SHARE`th part of the time.
 const SHARE: u32 = 50;
 
 impl Model {
@@ -46,14 +46,14 @@ impl Core {
         self.recovery.copies
     }
 
-    /// Whether it is time for a copy: `every` so many seconds, and not before the last one has paid off.
+    /// Whether a copy is due: `every` seconds have passed since the last one, and copies take no more than their share of the time.
     pub(crate) fn copy_due(&self, every: f64) -> bool {
         let Recovery { kept, taken, cost, .. } = &self.recovery;
         let due = |t: &Instant| t.elapsed() >= Duration::try_from_secs_f64(every).unwrap_or(Duration::MAX).max(*cost * SHARE);
         kept.is_some() && taken.as_ref().is_none_or(due)
     }
 
-    /// From now on: copies are kept, if the device can be lost; or none, and a loss is the end.
+    /// Whether copies are kept from now on. Without them a lost device is an error. None are kept of a device that cannot be lost.
     pub(crate) fn keep_copies(&mut self, keep: bool) -> Result<()> {
         let keep = keep && self.engine.device.kind() != "cpu";
         if !keep {
@@ -65,7 +65,7 @@ impl Core {
         Ok(())
     }
 
-    /// Reads a copy of the model back. Nothing may be under way.
+    /// Makes a copy of the model on the host. Nothing may be under way.
     pub(crate) fn copy(&mut self) -> Result<()> {
         let began = Instant::now();
         let mut kept = Arenas::new();
@@ -82,7 +82,7 @@ impl Core {
         Ok(())
     }
 
-    /// Notes the next update's batch, which nobody else has; and makes a copy where many were noted.
+    /// Notes the batch of the next update, which only the user has; makes a copy of the model where the journal holds many.
     pub(crate) fn remember_by_hand(&mut self, data: Dataset, applied: bool) -> Result<()> {
         let r = &mut self.recovery;
         if r.kept.is_none() {
@@ -109,7 +109,7 @@ impl Core {
         Ok(())
     }
 
-    /// Does work that can be done again from its start. When the device is lost under it, the model is made again and the work with it.
+    /// Does work that can be done again from its start. When the device is lost meanwhile, the model is made again and the work is done again.
     pub(crate) fn with_recovery<T>(&mut self, mut work: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
         let mut left = LOSSES;
         loop {
@@ -121,8 +121,8 @@ impl Core {
         }
     }
 
-    /// Work that leaves the model as it was, and none of it in the journal.
-    pub(crate) fn unrecorded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    /// Does work that leaves the model as it was, so that the journal need not hold it.
+    pub(crate) fn without_journal<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let memory = (self.recovery.kept.take(), std::mem::take(&mut self.recovery.journal));
         let out = work(self);
         (self.recovery.kept, self.recovery.journal) = memory;
@@ -130,14 +130,14 @@ impl Core {
     }
 
     /// Makes the model again on a new device of the same adapter: its arenas, its state, and the steps since the last copy. Programs, data
-    /// sets and pipelines follow when they are used. Gives `lost` back where there is no copy or no device.
+    /// sets and pipelines follow when they are used. `lost` is the error of the loss; it is returned where there is no copy or no device.
     pub(crate) fn recover(&mut self, lost: Error) -> Result<()> {
         let (Error::DeviceLost { device, reason }, true) = (&lost, self.recovery.kept.is_some()) else { return Err(lost) };
         crate::terminal::warn!(device, reason, "the device was lost; the model is made again");
         let mut last = None;
         for pause in PAUSES {
             std::thread::sleep(pause);
-            // what is left of the old device goes before the new one comes
+            // the old session frees what it has before the new device is opened
             self.engine.session = Box::new(Gone { device: device.clone(), reason: reason.clone() });
             match self.rebuild() {
                 Ok(steps) => {
@@ -155,14 +155,14 @@ impl Core {
         Err(Error::DeviceLost { device: device.clone(), reason: format!("{reason}; and it did not come back: {why}") })
     }
 
-    /// Gives the number of steps that were done again.
+    /// Tries once to make the model again. Gives the number of steps that were done again.
     fn rebuild(&mut self) -> Result<usize> {
         self.forget_device();
         self.recovery.rebuilt += 1;
         self.engine.device = self.engine.device.reopened()?;
         self.engine.session = self.engine.device.session(Layout::under(&self.engine.arena, &self.engine.rule))?;
         self.write_rate_table()?;
-        // out of the way: a write may not lose it
+        // not in its place while it is written: a write is noted in it
         let kept = self.recovery.kept.take();
         let written = kept.iter().flatten().try_for_each(|(id, words)| self.engine.write_with_half_copy(*id, 0, words));
         self.recovery.kept = kept;
@@ -174,6 +174,7 @@ impl Core {
         done
     }
 
+    /// Does what the journal says again. Gives the number of steps.
     fn again(&mut self, event: &Event) -> Result<usize> {
         let s = match event {
             Event::State(words) => return self.engine.session.write(BufferId::State(Lane::Train), 0, words).map(|()| 0),
@@ -183,7 +184,7 @@ impl Core {
         let (handles, mut feed, mut at) = match s.order {
             None => (vec![(w.program(0), self.handle_by_hand(&s.data, Purpose::Train)?)], None, 0),
             Some(order) => {
-                // before the feed, which takes the rows' buffers for its own
+                // before the feed, which holds the buffers of the rows
                 let handles = self.loop_handles(&s.data, &w)?;
                 let (part, rows) = w.program(0);
                 let program = self.program_part(&s.data, Purpose::Train, part, rows)?;

@@ -1,4 +1,4 @@
-//! Data sets are put on the device: whole, as room for blocks, or as room for batches by hand.
+//! Data sets on their way to the device: whole, as room for blocks, or as room for batches by hand.
 
 use super::device_data::{DataOnDevice, Placement};
 use super::engine::Engine;
@@ -11,11 +11,11 @@ use std::sync::Arc;
 const RESIDENT: usize = 4;
 /// Blocks of one stream that exist at a time: one on the device, one on its way there, one that waits, one being read.
 const BLOCKS: u64 = 4;
-/// Most bytes of a block: more makes nothing faster.
+/// Most bytes of a block: larger blocks make nothing faster.
 const LARGEST: u64 = 16 << 20;
-/// What a row costs the reader for each field, beside its values: its number, in the order and in the file's.
+/// Bytes that a row costs the thread that reads ahead, for each field and beside the values: the numbers of the row in the order and in the file.
 const NUMBERS: u64 = 12;
-/// The budget of a set in memory that is streamed because no buffer of the device takes it.
+/// The memory budget of a data set without one, that is streamed because no buffer of the device takes it whole.
 const BUDGET: u64 = 256 << 20;
 
 /// Bytes of a row on the device.
@@ -31,7 +31,7 @@ impl Engine {
         if over || wide { Placement::Blocks(lane) } else { Placement::Whole }
     }
 
-    /// Rows that the buffers of a data set get. At least a batch.
+    /// For how many rows a data set gets buffers: at least for a batch.
     fn room(&self, place: Placement, data: &Dataset, batch: usize) -> usize {
         let n = data.len();
         match place {
@@ -47,8 +47,8 @@ impl Engine {
         }
     }
 
-    /// Makes buffers for a data set, in place of those not used for longest, or finds them; fills them if they hold all of it. Gives
-    /// their index among the residents.
+    /// Finds the buffers of a data set, or makes them in place of those that were not used for longest; buffers that hold all rows are filled. Gives
+    /// the index of the data set among those on the device.
     pub(crate) fn make_resident(&mut self, place: Placement, data: &Dataset, batch: usize) -> Result<usize> {
         // two loops over one data set must not write to one block
         let usable = |r: &DataOnDevice| r.same(place, data) && r.rows >= batch && (place == Placement::Whole || r.free());

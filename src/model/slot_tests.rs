@@ -1,4 +1,4 @@
-//! Slots beside their lower bound, by planning alone.
+//! How close the memory of slots comes to its lower bound: tests that plan and need no device.
 
 use super::build::{build, input_fields};
 use super::compile::Compile;

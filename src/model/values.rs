@@ -127,7 +127,7 @@ impl Core {
         if words.buffers.is_empty() { Ok(()) } else { self.write_words(BufferId::Buffers, 0, &words.buffers) }
     }
 
-    /// Reads all that outlives a step, or some of it, back. Nothing may be under way.
+    /// Reads the buffers that outlive a step, those that `which` picks. Nothing may be under way.
     pub(crate) fn read_arenas(&mut self, which: impl Fn(BufferId) -> bool) -> Result<Arenas> {
         self.with_recovery(|m| {
             m.engine.lasting().into_iter().filter(|(id, _)| which(*id)).map(|(id, n)| Ok((id, m.engine.session.read(id, 0, n)?))).collect()

@@ -17,7 +17,7 @@ use safetensors::tensor::SafeTensors;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What stands in the metadata.
+/// The metadata of the file.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Meta {
     format: u32,
@@ -30,7 +30,7 @@ struct Meta {
     /// Where the loss scale stands, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     loss_scale: Option<SavedScale>,
-    /// The average of the weights stands in their place.
+    /// Whether the weights and their average have changed places.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     swapped: bool,
 }
@@ -146,7 +146,7 @@ impl Core {
             .collect())
     }
 
-    /// The moment whose tensors' names begin so.
+    /// The moment of the optimizer whose tensors have names that begin with `before`.
     fn match_moment(&self, path: &Path, file: &SafeTensors<'_>, before: &str) -> Result<Vec<u32>> {
         let mut words = vec![0u32; self.engine.arena.size];
         for (name, tensor) in file.tensors() {
@@ -185,7 +185,7 @@ fn check_shapes(path: &Path, file: &SafeTensors<'_>, module: &dyn Describe, sett
     Err(Error::WeightMismatch { path: path.into(), missing, unexpected: vec![], wrong_shape, help })
 }
 
-/// The name of a loss or metric of the user's among a file's settings.
+/// The name of a loss or metric that the user wrote, among the settings of a file.
 fn closure(meta: &serde_json::Value) -> Option<&str> {
     let metrics = meta.pointer("/compile/metrics").and_then(|m| m.as_array()).into_iter().flatten();
     meta.pointer("/compile/loss").into_iter().chain(metrics).find_map(|v| v.get("custom")?.as_str())

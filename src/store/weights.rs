@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
-/// What to do where weights are asked for and the file holds more.
+/// The help where weights are asked for and the file holds more.
 const WHOLE: &str = "this is a whole model or a checkpoint: take its weights alone with \
     `Load::new().ignore(\"optimizer.*\").ignore(\"gradus.*\")`, the model with `Model::load`, or go on from the run with `Fit::resume`";
 
@@ -108,7 +108,7 @@ impl Model {
     #[doc(alias = "state_dict")]
     #[doc(alias = "set_weights")]
     pub fn copy_weights(&mut self, from: &Model, how: Load) -> Result<LoadReport> {
-        // as a file would hold them, so that the rules are the same
+        // through the format of a file, so that the rules are those of `load_weights`
         let other = Path::new("the other model");
         let tensors = from.lock().parameter_tensors()?;
         let mut views = Vec::new();
@@ -152,7 +152,7 @@ impl Core {
         if self.engine.average() == Some(BufferId::Moment(moment)) { "optimizer.ema.".into() } else { format!("optimizer.moment{moment}.") }
     }
 
-    /// The parameters with the file's tensors in place.
+    /// The words of all parameters with the tensors of the file put in their places.
     pub(crate) fn match_weights(&mut self, path: &Path, file: &SafeTensors<'_>, how: &Load) -> Result<(ParameterWords, LoadReport)> {
         let mut words = self.read_parameters()?;
         let mut report = LoadReport::default();

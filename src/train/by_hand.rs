@@ -1,4 +1,4 @@
-//! Data that the user makes, a batch at a time.
+//! Training, evaluation and prediction on a batch that the user has made.
 
 use super::evaluate::{BatchRun, first};
 use super::mean::Mean;

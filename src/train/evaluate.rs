@@ -77,7 +77,7 @@ impl Core {
         Ok(outputs.map_err(in_call("predict_named"))?.into_iter().collect())
     }
 
-    /// The first `most` outputs of these batches.
+    /// Runs these batches, and gives the first `most` outputs over all of them.
     pub(super) fn outputs(
         &mut self,
         data: &Dataset,
@@ -119,7 +119,7 @@ impl Core {
         all.into_iter().map(tensor).collect()
     }
 
-    /// Makes a pass in order ready: the full batches and the ragged one, and what feeds them.
+    /// Makes a pass over the rows in order ready: the full batches and the ragged one, and the feed of rows.
     fn begin_pass(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<(Vec<BatchRun>, RowFeed)> {
         check_batch_size(batch_size)?;
         let (n, batch) = (data.len(), batch_size.min(data.len()));
@@ -143,7 +143,7 @@ pub(super) struct BatchRun {
     pub handle: Handle,
 }
 
-/// The first output.
+/// The first output; an error where there is none.
 pub(super) fn first(outputs: Vec<(String, HostTensor)>) -> Result<HostTensor> {
     outputs.into_iter().next().map(|(_, v)| v).ok_or_else(|| Error::Unsupported {
         what: "a prediction without an output".into(),

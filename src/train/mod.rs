@@ -1,4 +1,5 @@
-//! Models, training loops, settings, devices, files.
+//! Training: loops over a model, their settings, what they report. What a user needs beside them is handed on from here: models, devices, files,
+//! tools that look at a model.
 
 mod by_hand;
 pub mod callbacks;

@@ -1,4 +1,4 @@
-//! A run is written to a checkpoint and goes on from one.
+//! Writing a run to a checkpoint, and going on from one.
 
 use super::callbacks::check_states;
 use super::record::{Before, Due};
@@ -111,12 +111,12 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Puts the run where the checkpoint was written.
+    /// Takes the run to the step at which the checkpoint was written.
     pub(super) fn go_on(&mut self, found: Found) -> Result<()> {
         let Found { state, updates, batches, epochs, mut arenas, kept } = found;
         let held = StateWords::from_words(&arenas.remove(&BufferId::State(Lane::Train)).unwrap_or_default());
         let m = self.model.core();
-        // what comes before the first step may still fail, one's own callback among it
+        // what comes before the first step may still fail, as a callback of the user's may: then all of this is taken back
         let progress = m.progress.clone();
         self.record.before = Some(Before { arenas: m.read_arenas(|_| true)?, progress });
         m.write_arenas(&arenas)?;
@@ -132,12 +132,12 @@ impl Trainer<'_> {
         }
         let row = self.accumulation.first(self.done) * self.settings.batch_size;
         let now = self.model.core().train_state(row, self.data.len(), self.settings.shuffle);
-        // the counters that it held count within a block where rows are streamed
+        // where rows are streamed the counters of the checkpoint count within a block
         let state = StateWords { micro: held.micro, summed: held.summed, ..now };
         self.model.core().write_words(BufferId::State(Lane::Train), 0, &state.words())
     }
 
-    /// Gives the model back what it was before it went on, if that is known.
+    /// Takes the model back to what it was before the run went on from a checkpoint, if that is still known.
     pub(super) fn take_back_resume(&mut self) -> Result<()> {
         let Some(before) = self.record.before.take() else { return Ok(()) };
         let m = self.model.core();

@@ -37,7 +37,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Trainer<'a> {
     pub(super) model: &'a mut Model,
-    /// Whose handles it holds.
+    /// The number of the model whose programs it holds.
     pub(super) number: u64,
     pub(super) settings: LoopSettings,
     pub(super) data: Dataset,
@@ -65,18 +65,18 @@ pub struct Trainer<'a> {
 #[derive(Debug, Default)]
 pub(super) struct LoopPrograms {
     pub handles: Vec<((Part, usize), Handle)>,
-    /// The program of an update's first batch that looks at the layers, too.
+    /// The program of the first batch of an update that logs statistics of the layers, too.
     pub probe: Option<(Handle, Vec<Probed>)>,
     /// Most batches of a submit, by the width of a log line.
     pub most_steps: usize,
-    /// The log lines of an update of several batches end with what each loss is a mean over.
+    /// Whether log lines end with the weight of the loss: so they do where several batches make an update and the loss has a weight.
     pub weighed: bool,
-    /// How often the device had been lost when they were made ready: after another loss they are void.
+    /// How often the model had been made again when they were made ready. After another time they are void.
     pub recoveries: usize,
 }
 
 impl<'a> Trainer<'a> {
-    /// A loop that has changed nothing yet: what the data and the model make impossible comes before anything does. [`Trainer::begin`] is next.
+    /// A loop that has changed nothing yet: here all fails that the data or the model make impossible. [`Trainer::begin`] comes next.
     pub(super) fn new(model: &'a mut Model, data: &Dataset, settings: LoopSettings) -> Result<Self> {
         let began = Instant::now();
         let core = model.core();
@@ -110,7 +110,7 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Goes on from a checkpoint, or begins at the first row; and makes the programs ready.
+    /// Begins at the first row, or goes on from a checkpoint, and makes the programs ready.
     pub(super) fn begin(&mut self, from: Option<Found>) -> Result<()> {
         match from {
             Some(found) => self.go_on(found)?,
@@ -121,7 +121,7 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Makes the programs of full batches and of the ragged one ready, and what feeds them from this batch of the epoch on.
+    /// Makes the programs of full batches and of the ragged one ready, and the feed of rows from this batch of the epoch on.
     pub(super) fn attach(&mut self, batch: usize) -> Result<()> {
         let (accumulation, order) = (self.accumulation, self.order(batch));
         let again = self.feed.take().is_some();
@@ -137,7 +137,7 @@ impl<'a> Trainer<'a> {
             Ok((LoopPrograms { handles, probe, most_steps, weighed, recoveries }, feed))
         })?;
         if again {
-            // the state on the device may be another loop's: it is written before the next step
+            // the state on the device may be that of another loop: it is written again before the next step
             feed.forget_owner();
         }
         (self.programs, self.feed) = (programs, Some(feed));
@@ -200,7 +200,7 @@ impl<'a> Trainer<'a> {
         self.stopped = true;
     }
 
-    /// An error ends the run: what was queued may be half done.
+    /// Ends the run after an error: what was queued may be half done.
     pub(super) fn fail(&mut self) {
         self.stopped = true;
         self.record.failed = true;
@@ -231,7 +231,7 @@ impl<'a> Trainer<'a> {
         self.learning_rate.at(self.model.settings().optimizer.schedule(), self.model.lock().progress.updates)
     }
 
-    /// As `set_learning_rate`, of all digits.
+    /// As [`Trainer::set_learning_rate`], with all digits of an f64.
     pub(super) fn set_rate(&mut self, lr: f64) -> Result<()> {
         let mut f = Faults::default();
         f.check(is_rate(lr), "learning_rate", lr, "give a number that f32 holds, 0 or above");

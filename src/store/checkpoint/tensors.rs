@@ -1,4 +1,4 @@
-//! What lies in the arenas, as named tensors and back.
+//! The words of arenas as named tensors of a file, and back.
 
 use crate::error::Error;
 use crate::kernels::words::STATE_SAVED;
@@ -26,8 +26,8 @@ impl ArenaTensor {
 }
 
 impl Core {
-    /// The tensors of all that outlives a step. An arena that is laid out as the parameters are is named by them; of any other this knows no
-    /// more than its words.
+    /// The tensors of all buffers that outlive a step. Those that are laid out like the parameters are named after them; any other is one tensor
+    /// of words.
     pub(super) fn arena_tensors(&self) -> Vec<ArenaTensor> {
         let mut all = Vec::new();
         for (buffer, len) in self.engine.lasting() {
@@ -62,7 +62,7 @@ impl Core {
     }
 }
 
-/// As in `Buffers`, `Moment(0)`: for the arenas that this knows no other name for.
+/// The name of a buffer that has no names of parameters.
 fn label(id: BufferId) -> String {
     match id {
         BufferId::State(_) => "state".into(),
@@ -70,7 +70,7 @@ fn label(id: BufferId) -> String {
     }
 }
 
-/// The tensors of these arenas, their names after `before`.
+/// The tensors of these arenas, with `before` in front of their names.
 pub(super) fn views<'a>(parts: &[ArenaTensor], arenas: &'a Arenas, before: &str) -> Vec<(String, Words<'a>)> {
     let part = |p: &ArenaTensor| {
         let words = arenas.get(&p.buffer)?.get(p.offset..p.offset + p.len())?;
@@ -79,7 +79,7 @@ pub(super) fn views<'a>(parts: &[ArenaTensor], arenas: &'a Arenas, before: &str)
     parts.iter().filter_map(part).collect()
 }
 
-/// The arenas from the file's tensors; `sizes` are theirs. What is missing or of another shape goes to `wrong`.
+/// The arenas from the tensors of a file. `sizes` are the words of each arena. Tensors that are missing or of another shape are noted in `wrong`.
 pub(super) fn arenas(
     file: &SafeTensors<'_>,
     parts: &[ArenaTensor],
