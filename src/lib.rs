@@ -16,6 +16,7 @@ pub mod graph;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 pub mod kernels;
+mod named;
 pub mod nn;
 pub mod optim;
 pub mod plan;

@@ -9,7 +9,7 @@ use super::{Core, Model};
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_WORDS};
-use crate::optim::schedule::is_rate;
+use crate::optim::is_rate;
 use crate::plan::{Arena, BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Purpose, Session, Timing};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use super::checkpoint::{Arenas, Before, CallbackState, Circumstances, is_weight}
 use super::evaluate::{Mean, Measure};
 use super::{Evaluation, History, Trainer, interrupt};
 use crate::error::{Error, Faults, Result};
-use crate::optim::schedule::is_rate;
+use crate::optim::is_rate;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
