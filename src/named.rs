@@ -33,7 +33,7 @@ macro_rules! named {
     (
         $(#[$about:meta])*
         pub enum $List:ident: $Kind:ident, read as $what:literal {
-            $($(#[$text:meta])* $Name:ident($Type:ty) = $word:literal $(=> $new:expr $(, $other:literal => $made:expr)*)?;)*
+            $($(#[$text:meta])* $Name:ident($Type:ident) = $word:literal $(=> $new:expr $(, $other:literal => $made:expr)*)?;)*
         }
     ) => {
         named! {
@@ -70,7 +70,7 @@ macro_rules! named {
     (
         $(#[$about:meta])*
         pub enum $List:ident: $Kind:ident {
-            $($(#[$text:meta])* $Name:ident($Type:ty) = $word:literal;)*
+            $($(#[$text:meta])* $Name:ident($Type:ident) = $word:literal;)*
         }
     ) => {
         $(#[$about])*
@@ -92,6 +92,12 @@ macro_rules! named {
                 }
             }
         )*
+
+        /// The types of all rows, to be handed on at once.
+        pub(crate) mod kinds {
+            #[allow(unused_imports)] // a type of two tables is handed on by the other
+            pub use super::{$($Type),*};
+        }
 
         impl crate::named::Named for $List {
             type Kind = dyn $Kind;
