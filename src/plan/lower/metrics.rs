@@ -1,10 +1,10 @@
 //! Where metrics lie until the tick brings them to the log: in slots of their own, or together where they are many.
 
-use super::Step;
-use super::draft::{Place, Symbol};
-use super::fuse::base;
-use super::lower::Lowering;
+use super::lowering::Lowering;
+use super::unplaced::{Place, Symbol};
 use crate::graph::Value;
+use crate::plan::fuse::base;
+use crate::plan::step::Step;
 
 impl Lowering<'_> {
     /// Metrics that their kernels write to the buffer of all of them: those that nothing else reads. A kernel binds no buffer twice to write,

@@ -1,11 +1,12 @@
 //! State that is not trained: its new values wait in one slot until all have read the old ones, then go to their arena together.
 
-use super::draft::Symbol;
-use super::fuse::base;
-use super::lower::Lowering;
-use super::{BufferId, Step};
+use super::lowering::Lowering;
+use super::unplaced::Symbol;
 use crate::graph::{Op, Value};
 use crate::kernels::{Commit, Kernel, Part};
+use crate::plan::fuse::base;
+use crate::plan::memory::{ALIGN, BufferId};
+use crate::plan::step::Step;
 
 /// New values of a step's buffers, on their way.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ impl Lowering<'_> {
         for (name, v) in &step.updates {
             let Some(e) = self.r.arena.find_buffer(name) else { continue };
             out.parts.push((name.clone(), *v, Part { from: end, to: e.offset, len: e.shape.size() }));
-            end += e.shape.size().next_multiple_of(super::ALIGN);
+            end += e.shape.size().next_multiple_of(ALIGN);
         }
         if out.parts.is_empty() {
             return out;

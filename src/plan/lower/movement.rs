@@ -1,8 +1,8 @@
 //! How a map reads its operands: along strides, through movements, repeated to the map's shape.
 
-use super::fuse::Operand;
 use crate::graph::{Graph, Op};
 use crate::kernels::{Strided, Window};
+use crate::plan::fuse::Operand;
 use crate::tensor::{DType, Shape};
 
 /// The operand, which begins at `offset` of its buffer, as it is read over `shape`.

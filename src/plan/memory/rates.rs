@@ -1,6 +1,6 @@
 //! Where the rates of an optimizer lie in their buffer: a ring of rows, and a table of which part of the arena reads which rates.
 
-use super::{ALIGN, Arena};
+use super::arena::{ALIGN, Arena};
 use crate::kernels::RateTable;
 use crate::optim::{Optimizer, Rule};
 

@@ -1,77 +1,11 @@
-//! Which launches make which values of the graph, and programs of some of those launches alone: what a bisection runs.
+//! Programs of some of a program's launches alone: what a bisection runs.
 
-use super::draft::{Draft, Place, Symbol};
-use super::{BufferId, Launch, Phase, Program};
+use super::memory::BufferId;
+use super::program::{Launch, Made, Phase, Program};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, NodeId, Value};
+use crate::graph::Value;
 use crate::kernels::Access;
-use std::collections::HashMap;
 use std::ops::Range;
-
-/// A value of the simplified graph and where a program leaves it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Made {
-    /// The value.
-    pub value: Value,
-    /// The buffer.
-    pub buffer: BufferId,
-    /// Its first element.
-    pub offset: usize,
-}
-
-/// Launches that make some nodes' values between them: one in most cases, two where a long sum is cut in pieces. Nothing between the
-/// launches of a unit is a value of the graph, so a step can be cut only between units.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
-    /// The nodes, those fused away included; none for a copy.
-    pub nodes: Vec<NodeId>,
-    /// The launches.
-    pub launches: Range<usize>,
-    /// What they leave in buffers.
-    pub made: Vec<Made>,
-}
-
-/// A unit over symbols.
-#[derive(Debug)]
-pub struct DraftUnit {
-    pub nodes: Vec<NodeId>,
-    pub launches: Range<usize>,
-    pub made: Vec<(Value, Place)>,
-}
-
-impl DraftUnit {
-    pub fn settle(self, id: impl Fn(Symbol) -> BufferId) -> Unit {
-        let made = self.made.into_iter().map(|(value, (s, offset))| Made { value, buffer: id(s), offset }).collect();
-        Unit { nodes: self.nodes, launches: self.launches, made }
-    }
-}
-
-impl Draft {
-    /// The launches from `first` on make these nodes' values.
-    pub fn unit(&mut self, first: usize, g: &Graph, nodes: impl Iterator<Item = NodeId>, places: &HashMap<Value, Place>) {
-        let launches = first..self.launches.len();
-        if launches.is_empty() {
-            return;
-        }
-        let nodes: Vec<NodeId> = nodes.collect();
-        let written = |s: Symbol| {
-            let writes = |l: &super::draft::DraftLaunch| {
-                l.buffers.iter().zip(l.kernel.accesses()).any(|(&b, access)| b == s && access == Access::Write)
-            };
-            self.launches[launches.clone()].iter().any(writes)
-        };
-        let outputs = nodes.iter().flat_map(|&node| (0..g.nodes[node].outputs.len()).map(move |output| Value { node, output }));
-        // what nobody reads has a place and no writer
-        let made = outputs.filter_map(|v| places.get(&v).map(|p| (v, *p))).filter(|(_, p)| written(p.0)).collect();
-        self.units.push(DraftUnit { nodes, launches, made });
-    }
-
-    /// The last launch copied a value.
-    pub fn copied(&mut self, v: Value, to: Place) {
-        let end = self.launches.len();
-        self.units.push(DraftUnit { nodes: vec![], launches: end.saturating_sub(1)..end, made: vec![(v, to)] });
-    }
-}
 
 /// Some units of a program as a program of their own, over the same buffers.
 #[derive(Debug, Clone)]

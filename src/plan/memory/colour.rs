@@ -1,10 +1,11 @@
 //! Slots: values that do not live at the same time share a buffer.
 
-use super::draft::{Draft, Symbol};
+use super::buffer_id::BufferId;
 use super::slots::{self, Life};
-use super::{Arena, BufferId, Launch, Output, Program, Request, human_bytes};
-use crate::kernels::words::{PARTIALS, STATE_WORDS};
-use crate::kernels::{DIMS, LogShape};
+use crate::plan::lower::unplaced::{Draft, Symbol};
+use crate::plan::program::{Launch, Output, Program};
+use crate::plan::purpose::{Part, Purpose};
+use crate::plan::request::Request;
 
 /// Values that are named where memory is short.
 const NAMED: usize = 4;
@@ -60,7 +61,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
     });
     Program {
         purpose: r.purpose,
-        part: if r.purpose == super::Purpose::Train { r.part } else { super::Part::Whole },
+        part: if r.purpose == Purpose::Train { r.part } else { Part::Whole },
         batch: r.batch,
         launches: launches.collect(),
         phases: draft.phases,
@@ -82,38 +83,3 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         units: draft.units.into_iter().map(|u| u.settle(id)).collect(),
     }
 }
-
-impl Program {
-    /// Bytes that a model with this program alone holds on a GPU, data sets aside, from `prepare` to its end: arenas, slots, state, log,
-    /// rates, the launches' sizes, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less; in mixed
-    /// precision it keeps some operands of products in f32 beside.
-    pub fn peak_bytes(&self) -> u64 {
-        let (train, frozen) = (self.arena.size, self.arena.frozen + self.arena.buffered);
-        // the other lane's log is of the least size
-        let (log, least) = (self.log(), LogShape::of(0));
-        let lanes = 2 * STATE_WORDS + log.words().max(least.words()) + least.words();
-        let staging = STAGED * (log.words() / 4).max(least.words() / 4);
-        let arenas = train * (2 + self.moments + usize::from(self.accumulates())) + frozen;
-        let arenas = arenas + self.arena.working / 2;
-        let words = arenas + lanes + self.rates.words() + PARTIALS + staging + DIMS * self.launches.len();
-        4 * words as u64 + self.slots.iter().sum::<usize>() as u64
-    }
-
-    /// The largest values and parameters, for people who run out of memory.
-    pub(crate) fn biggest(&self) -> Vec<String> {
-        let value = |(label, b): &(String, usize)| format!("{label} ({})", human_bytes(*b as u64));
-        self.largest.iter().map(value).chain(self.arena.largest(2)).collect()
-    }
-}
-
-impl Arena {
-    /// The largest parameters with their bytes, gradients and moments not counted.
-    pub(crate) fn largest(&self, most: usize) -> Vec<String> {
-        let mut all: Vec<_> = self.entries.iter().collect();
-        all.sort_by_key(|e| std::cmp::Reverse(e.shape.size()));
-        all.into_iter().take(most).map(|e| format!("{} {} ({})", e.name, e.shape, human_bytes(4 * e.shape.size() as u64))).collect()
-    }
-}
-
-/// Buffers that logs are read back through: one for each submit under way.
-pub(crate) const STAGED: usize = 2;

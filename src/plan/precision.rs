@@ -1,24 +1,15 @@
 //! What is stored as f16: of the values that the precision's pass marks those that a kernel stores. What stays inside a kernel is never rounded.
 
 use super::fuse::{Core, Groups, base, fuse};
-use super::{Launch, Step, human_bytes};
+use super::human::human_bytes;
+use super::program::{Launch, Program, Stored, Unit};
+use super::step::Step;
 use crate::error::Result;
 use crate::graph::precision::{Wanted, assign, classes};
 use crate::graph::{Class, Graph, Op, Precision, Value};
 use crate::tensor::DType;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
-
-/// How a launch's result is stored, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
-    /// The launch.
-    pub launch: usize,
-    /// f16 or f32.
-    pub dtype: DType,
-    /// The class of the value.
-    pub class: Class,
-}
 
 impl Step {
     fn wanted<T>(&self, use_it: impl FnOnce(&Graph, &Wanted<'_>) -> T) -> T {
@@ -83,7 +74,7 @@ fn made(g: &Graph, groups: &Groups) -> HashSet<Value> {
 }
 
 /// How the launches' results are stored; nothing where all is f32.
-pub(super) fn explain(step: &Step, units: &[super::Unit], launches: &[Launch]) -> Vec<Stored> {
+pub(super) fn explain(step: &Step, units: &[Unit], launches: &[Launch]) -> Vec<Stored> {
     if step.precision == Precision::F32 {
         return vec![];
     }
@@ -101,7 +92,7 @@ pub(super) fn explain(step: &Step, units: &[super::Unit], launches: &[Launch]) -
     out
 }
 
-impl super::Program {
+impl Program {
     /// What mixed precision saves, and how each launch's results are stored.
     pub(super) fn explain_precision(&self, out: &mut String) {
         if self.stored.is_empty() {

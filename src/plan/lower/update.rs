@@ -1,10 +1,12 @@
 //! The end of a step: the optimizer, then counters and log.
 
-use super::draft::{Place, Symbol};
-use super::lower::Lowering;
-use super::{ALIGN, BufferId, Part, Phase, Purpose};
+use super::lowering::Lowering;
+use super::unplaced::{Place, Symbol};
 use crate::expr::Expr;
 use crate::kernels::{Accumulate, Direction, Gate, Halves, Kernel, LogShape, Map, Optimizer, Ratios, Squares, Strided, Tick};
+use crate::plan::memory::{ALIGN, BufferId};
+use crate::plan::program::Phase;
+use crate::plan::purpose::{Part, Purpose};
 use std::ops::Range;
 
 impl Lowering<'_> {

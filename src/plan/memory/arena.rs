@@ -1,4 +1,7 @@
-use super::BufferId;
+//! Where each parameter lies: flat buffers over all parameters of a model.
+
+use super::buffer_id::BufferId;
+use crate::plan::human::human_bytes;
 use crate::tensor::Shape;
 
 /// Tensors of an arena start at multiples of this many elements: 256 bytes even for an f16 copy.
@@ -123,5 +126,12 @@ impl Arena {
     /// Elements of the parameters that train, without gaps.
     pub fn trainable_count(&self) -> usize {
         self.count() - self.frozen_count()
+    }
+
+    /// The largest parameters with their bytes, gradients and moments not counted.
+    pub(crate) fn largest(&self, most: usize) -> Vec<String> {
+        let mut all: Vec<_> = self.entries.iter().collect();
+        all.sort_by_key(|e| std::cmp::Reverse(e.shape.size()));
+        all.into_iter().take(most).map(|e| format!("{} {} ({})", e.name, e.shape, human_bytes(4 * e.shape.size() as u64))).collect()
     }
 }

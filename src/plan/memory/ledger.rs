@@ -1,9 +1,12 @@
 //! What a session holds, in numbers: known before anything is taken.
 
-use super::memory::STAGED;
-use super::{DataId, Handle, Lane, Layout, Program};
+use super::buffers::Layout;
+use super::peak::STAGED;
 use crate::kernels::words::{PARTIALS, STATE_WORDS};
 use crate::kernels::{DIMS, LogShape};
+use crate::plan::program::Program;
+use crate::plan::purpose::Lane;
+use crate::plan::session::{DataId, Handle};
 use std::collections::HashMap;
 
 /// The bytes of a session's buffers as a GPU holds them, whichever device it is: [`Program::peak_bytes`] for one program, and as exact for
