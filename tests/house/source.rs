@@ -238,11 +238,10 @@ impl<'a> Visit<'a> for Reader {
             TraitAlias(i) => self.declare(&i.ident),
             Type(i) => self.declare(&i.ident),
             Union(i) => self.declare(&i.ident),
-            Macro(i) => {
-                if let Some(name) = &i.ident {
-                    self.declare(name);
-                }
-            }
+            Macro(i) => match &i.ident {
+                Some(name) => self.declare(name),
+                None => self.made(i.mac.tokens.clone()),
+            },
             ExternCrate(_) => {}
             Mod(i) => {
                 self.children.push(i.clone());
@@ -273,6 +272,19 @@ impl<'a> Visit<'a> for Reader {
 }
 
 impl Reader {
+    /// The types that a macro makes where it is called, as far as they are written there: `pub enum Optimizer { .. }`.
+    fn made(&mut self, tokens: proc_macro2::TokenStream) {
+        let words: Vec<Option<proc_macro2::Ident>> =
+            tokens.into_iter().map(|t| if let proc_macro2::TokenTree::Ident(i) = t { Some(i) } else { None }).collect();
+        for pair in words.windows(2) {
+            if let [Some(before), Some(name)] = pair
+                && ["enum", "struct"].contains(&before.to_string().as_str())
+            {
+                self.declare(name);
+            }
+        }
+    }
+
     fn tokens(&mut self, tokens: proc_macro2::TokenStream) {
         use proc_macro2::TokenTree::{Group, Ident, Punct};
         let (mut path, mut colons): (Name, usize) = (Vec::new(), 0);

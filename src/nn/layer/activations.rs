@@ -19,7 +19,7 @@ impl Module for Activation {
 }
 
 macro_rules! activation_layers {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+    ($($(#[$doc:meta])* pub struct $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         pub struct $name;
@@ -37,29 +37,29 @@ macro_rules! activation_layers {
 
 activation_layers! {
     /// `max(x, 0)`
-    Relu;
+    pub struct Relu;
     /// Hyperbolic tangent.
-    Tanh;
+    pub struct Tanh;
     /// `1 / (1 + exp(-x))`
-    Sigmoid;
+    pub struct Sigmoid;
     /// `x * sigmoid(x)`
-    Silu;
+    pub struct Silu;
     /// GELU with the error function. `Activation::GeluTanh` is the approximate form.
-    Gelu;
+    pub struct Gelu;
     /// ELU with the scale and alpha that keep mean 0 and variance 1 (Klambauer et al. 2017).
-    Selu;
+    pub struct Selu;
     /// `log(1 + exp(x))`
-    Softplus;
+    pub struct Softplus;
     /// `x * tanh(softplus(x))` (Misra 2019).
-    Mish;
+    pub struct Mish;
     /// `x * relu6(x + 3) / 6` (Howard et al. 2019).
-    Hardswish;
+    pub struct Hardswish;
     /// `relu6(x + 3) / 6`
-    Hardsigmoid;
+    pub struct Hardsigmoid;
     /// `min(max(x, 0), 6)`
-    Relu6;
+    pub struct Relu6;
     /// `x / (1 + |x|)`
-    Softsign;
+    pub struct Softsign;
     /// `log(sigmoid(x))`
-    LogSigmoid;
+    pub struct LogSigmoid;
 }
