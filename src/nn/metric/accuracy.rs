@@ -25,8 +25,8 @@ pub struct BinaryAccuracy {
     /// A probability above it counts as 1; 0.5.
     #[serde(default = "half")]
     pub threshold: f64,
-    /// Whether the outputs are logits; `None`: what the loss beside takes them for ([`BinaryCrossEntropy`](super::BinaryCrossEntropy) and
-    /// [`FocalLoss::binary`](super::FocalLoss::binary) on outputs that are no sigmoid's take logits), else probabilities.
+    /// Whether the outputs are logits; `None`: what the loss beside takes them for ([`BinaryCrossEntropy`](crate::nn::BinaryCrossEntropy) and
+    /// [`FocalLoss::binary`](crate::nn::FocalLoss::binary) on outputs that are no sigmoid's take logits), else probabilities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_logits: Option<bool>,
     /// Its name in histories.

@@ -23,8 +23,8 @@ pub struct Auc {
     /// How many thresholds, at least 2; 200.
     #[serde(default = "thresholds")]
     pub num_thresholds: usize,
-    /// Whether the outputs are logits; `None`: what the loss beside takes them for ([`BinaryCrossEntropy`](super::BinaryCrossEntropy) and
-    /// [`FocalLoss::binary`](super::FocalLoss::binary) on outputs that are no sigmoid's take logits), else probabilities.
+    /// Whether the outputs are logits; `None`: what the loss beside takes them for ([`BinaryCrossEntropy`](crate::nn::BinaryCrossEntropy) and
+    /// [`FocalLoss::binary`](crate::nn::FocalLoss::binary) on outputs that are no sigmoid's take logits), else probabilities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_logits: Option<bool>,
     /// Its name in histories.

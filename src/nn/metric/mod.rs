@@ -5,6 +5,7 @@ pub(super) mod finish;
 mod kind;
 mod settings;
 
+#[doc(no_inline)]
 pub use super::closure::Custom;
 pub use super::loss::{Mae, Mse};
 pub use custom::custom;
@@ -21,7 +22,7 @@ use std::panic::Location;
 named! {
     /// Any of the metrics. Each is computed on the device: at every batch it logs one or more sums or means, which the host adds up over the rows
     /// of an epoch, in f64, and makes one value of. None looks at weights of rows.
-    pub enum Metric: MetricKind, read as "metric" {
+    pub enum Metric: MetricKind, types in kinds, read as "metric" {
         /// [`Accuracy`].
         Accuracy(Accuracy) = "accuracy" => Accuracy::new();
         /// [`BinaryAccuracy`].
