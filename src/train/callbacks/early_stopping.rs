@@ -8,7 +8,7 @@ use crate::error::{Faults, Result};
 use crate::store::json_floats;
 use crate::terminal::say;
 use crate::train::Trainer;
-use crate::train::evaluate::number;
+use crate::train::evaluation::number;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -167,7 +167,7 @@ impl Callback for Running {
             let best = number(self.now.best);
             let State { best_epoch, .. } = self.now;
             say(format!("early stopping after epoch {}: {} was best in epoch {best_epoch}, {best}", logs.epoch, self.set.monitor));
-            run.run.history.stopped_epoch = Some(logs.epoch);
+            run.record.history.stopped_epoch = Some(logs.epoch);
             run.stop();
         }
         Ok(())
@@ -178,7 +178,7 @@ impl Callback for Running {
             tracing::info!(epoch = self.now.best_epoch, "the weights of the best epoch are restored");
             run.restore_weights(&self.kept)?;
             say(format!("the model has the weights of epoch {}, its best", self.now.best_epoch));
-            run.run.history.restored_epoch = Some(self.now.best_epoch);
+            run.record.history.restored_epoch = Some(self.now.best_epoch);
         }
         Ok(())
     }
@@ -190,7 +190,7 @@ impl Callback for Running {
     fn restore(&mut self, run: &mut Trainer<'_>, state: &Value) -> Result<()> {
         self.now = parsed("early_stopping", state)?;
         if self.now.stopped_epoch > 0 {
-            run.run.history.stopped_epoch = Some(self.now.stopped_epoch);
+            run.record.history.stopped_epoch = Some(self.now.stopped_epoch);
             run.stop();
         }
         Ok(())

@@ -5,8 +5,8 @@ use super::callback::Callback;
 use super::logs::Logs;
 use crate::error::{Error, Faults, Result};
 use crate::named::Named;
-use crate::store::checkpoint::CallbackState;
-use crate::train::run::Due;
+use crate::train::record::Due;
+use crate::train::state::CallbackState;
 use crate::train::{Fit, Trainer};
 use serde_json::Value;
 use std::path::Path;
@@ -69,7 +69,7 @@ impl Callbacks {
 
     /// Gives each its turn, then does what they asked for.
     fn turn(&mut self, run: &mut Trainer<'_>, mut f: impl FnMut(&mut dyn Callback, &mut Trainer<'_>) -> Result<()>) -> Result<()> {
-        run.run.in_callback = true;
+        run.record.in_callback = true;
         let own = |e: Error, who: &str| match e {
             Error::Callback { name, problem, at } if name.is_empty() => {
                 Error::Callback { name: who.strip_prefix("custom: ").unwrap_or(who).into(), problem, at }
@@ -77,13 +77,13 @@ impl Callbacks {
             other => other,
         };
         let all = self.list.iter_mut().try_for_each(|(name, c)| f(&mut **c, run).map_err(|e| own(e, name)));
-        run.run.in_callback = false;
+        run.record.in_callback = false;
         all?;
-        if run.run.due.is_empty() {
+        if run.record.due.is_empty() {
             return Ok(());
         }
         self.note(run);
-        for due in std::mem::take(&mut run.run.due) {
+        for due in std::mem::take(&mut run.record.due) {
             match due {
                 Due::Write(path) => run.write_checkpoint(&path)?,
                 // it may be gone already
@@ -95,12 +95,12 @@ impl Callbacks {
 
     /// Leaves their states where a checkpoint finds them.
     pub fn note(&self, run: &mut Trainer<'_>) {
-        run.run.callbacks = self.list.iter().map(|(name, c)| CallbackState { name: name.clone(), state: c.state() }).collect();
+        run.record.callbacks = self.list.iter().map(|(name, c)| CallbackState { name: name.clone(), state: c.state() }).collect();
     }
 
     /// Before all; those that the checkpoint knows get their state back, by their names and their order.
     pub fn train_begin(&mut self, run: &mut Trainer<'_>) -> Result<()> {
-        let saved = std::mem::take(&mut run.run.callbacks);
+        let saved = std::mem::take(&mut run.record.callbacks);
         let (states, left) = matched(self.list.iter().map(|(name, _)| name.as_str()), saved);
         left.iter().for_each(|s| crate::terminal::warn!(callback = s.name, "a callback of the checkpoint is not there any more"));
         let mut states = states.into_iter();
@@ -111,7 +111,7 @@ impl Callbacks {
         if begun.is_err() {
             run.take_back_resume()?;
         }
-        run.run.before = None;
+        run.record.before = None;
         begun
     }
 

@@ -1,6 +1,6 @@
 //! What a callback is told.
 
-use crate::train::evaluate::no_value;
+use crate::train::evaluation::no_value;
 use std::ops::Index;
 
 /// What a callback is told.

@@ -9,7 +9,7 @@ use crate::disk;
 use crate::error::{Error, Faults, Result};
 use crate::store::{atomic, json_floats};
 use crate::train::Trainer;
-use crate::train::run::Due;
+use crate::train::record::Due;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -230,7 +230,7 @@ impl Running {
         // a file goes when the one in its place is there
         while self.set.keep_last > 0 && self.now.files.len() > self.set.keep_last {
             let oldest = self.now.files.remove(0);
-            run.run.due.push(Due::Remove(oldest));
+            run.record.due.push(Due::Remove(oldest));
         }
         Ok(())
     }

@@ -7,7 +7,6 @@ use crate::model::build::{build, input_fields};
 use crate::model::core::Core;
 use crate::plan::Purpose;
 use crate::store::sum::of_words;
-use crate::train::Fit;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -28,7 +27,8 @@ pub(crate) struct Agreement {
 const AS_IT_WAS: &str = "give it as it was, or start anew with `Resume::Never`";
 
 impl Agreement {
-    pub fn of(model: &Core, data: &Dataset, fit: &Fit) -> Result<Self> {
+    /// Of a model that is trained on this data. `of_loop` are the settings of the loop that count.
+    pub fn of(model: &Core, data: &Dataset, of_loop: impl IntoIterator<Item = (&'static str, Value)>) -> Result<Self> {
         let c = &model.settings;
         let optimizer = serde_json::to_value(&c.optimizer).unwrap_or_default();
         let fields: Vec<String> = model.fields_of(data, Purpose::Train).iter().map(field).collect();
@@ -40,15 +40,12 @@ impl Agreement {
             ("compile.precision", if c.precision.is_mixed() { json!(c.precision) } else { Value::Null }),
             ("compile.seed", json!(c.seed)),
             ("compile.loss_scale", json!(c.scaling().map(|s| s.0.name()))),
-            ("fit.batch_size", json!(fit.batch_size)),
-            ("fit.accumulate", json!(fit.accumulate)),
-            ("fit.shuffle", json!(fit.shuffle)),
             ("data, rows", json!(data.len())),
             ("data, fields", json!(fields)),
         ];
         let shape = |e: &crate::plan::ArenaEntry| format!("{}{}", e.shape, if e.frozen { ", frozen" } else { "" });
         Ok(Agreement {
-            settings: settings.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
+            settings: settings.into_iter().chain(of_loop).map(|(k, v)| (k.to_string(), v)).collect(),
             parameters: model.arena.entries.iter().map(|e| (e.name.clone(), shape(e))).collect(),
             model: model.module.name().into(),
             structure: structure(model)?,
@@ -56,7 +53,7 @@ impl Agreement {
     }
 
     /// Fails unless the other, of the checkpoint, agrees; lists all that differs. The graph counts only where one version of gradus made both.
-    pub fn meet(&self, theirs: &Agreement, path: &Path, same_version: bool) -> Result<()> {
+    pub fn check_same(&self, theirs: &Agreement, path: &Path, same_version: bool) -> Result<()> {
         let (mut f, path) = (Faults::default(), path.display());
         for (key, ours) in &self.settings {
             let theirs = theirs.settings.get(key).unwrap_or(&Value::Null);
@@ -104,7 +101,7 @@ impl Circumstances {
     }
 
     /// Warns of all that is not as it was.
-    pub fn meet(&self, before: &Circumstances, path: &Path) {
+    pub fn warn_of_changes(&self, before: &Circumstances, path: &Path) {
         let path = path.display();
         if !before.machine.is_empty() && self.machine != before.machine {
             let (now, then) = (&self.machine, &before.machine);

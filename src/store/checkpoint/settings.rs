@@ -1,15 +1,4 @@
-//! Checkpoints: a whole run as one file, and going on from it at the very step.
-
-mod agree;
-mod read;
-mod saved;
-mod tensors;
-mod write;
-
-pub(crate) use agree::Circumstances;
-pub(crate) use read::{Before, find};
-pub(crate) use saved::CallbackState;
-pub(crate) use tensors::{Arenas, is_weight};
+//! Where a run is written to and how often, and whether it goes on from there.
 
 use crate::error::{Error, Faults, Result};
 use serde::{Deserialize, Serialize};
