@@ -4,7 +4,7 @@ use super::core::Core;
 use super::rate::Rate;
 use crate::error::{Error, Faults, Result};
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH};
-use crate::optim::schedule::is_rate;
+use crate::optim::is_rate;
 use crate::plan::BufferId;
 
 impl Core {

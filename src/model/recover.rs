@@ -1,8 +1,7 @@
 //! Recovery from a lost device: a new device gets the last copy of the model, and the steps in the journal are done again. The same steps on the
 //! same bits give the same bits.
 
-use super::accumulation::Accumulation;
-use super::accumulation::Order;
+use super::accumulation::{Accumulation, Order};
 use super::core::Core;
 use super::feed::RowFeed;
 use super::gone::Gone;

@@ -16,7 +16,7 @@ use crate::model::probe::Probed;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
 use crate::model::signature::Measure;
-use crate::optim::schedule::is_rate;
+use crate::optim::is_rate;
 use crate::plan::{Handle, Lane, Part, Purpose};
 use std::time::Instant;
 

@@ -2,7 +2,9 @@
 
 use crate::prelude::*;
 use crate::tensor::HostTensor;
+use crate::train::callbacks::kind::parsed;
 use crate::train::callbacks::*;
+use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
 fn data() -> Dataset {

@@ -1,6 +1,10 @@
-use super::norm::{affine, refuse, refuse_setting};
-use super::{Init, Layer, Module, Scope};
+//! Normalisation over the rows of a batch.
+
+use super::kind::LayerKind;
+use super::norm::affine;
+use super::refuse::{refuse, refuse_setting};
 use crate::graph::Var;
+use crate::nn::{Init, Scope};
 use serde::{Deserialize, Serialize};
 
 /// Batch normalisation (Ioffe & Szegedy 2015; PyTorch's `BatchNorm1d`): each channel of `[batch, channels]` or `[batch, channels, length]`
@@ -93,7 +97,7 @@ struct Running {
     count: Var,
 }
 
-impl Module for BatchNorm1d {
+impl LayerKind for BatchNorm1d {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         let shape = x.shape();
         if x.value().is_none() {
@@ -141,10 +145,6 @@ impl Module for BatchNorm1d {
         };
         let weight = weight.map(|(w, b)| (across(&w), across(&b)));
         affine(&y, weight.as_ref().map(|w| &w.0), weight.as_ref().map(|w| &w.1))
-    }
-
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::BatchNorm1d(*self))
     }
 }
 

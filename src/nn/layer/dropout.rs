@@ -1,6 +1,9 @@
-use super::norm::refuse_setting;
-use super::{Layer, Module, Scope};
+//! Layers that disturb their input in training: dropout and noise.
+
+use super::kind::LayerKind;
+use super::refuse::refuse_setting;
 use crate::graph::Var;
+use crate::nn::Scope;
 use serde::{Deserialize, Serialize};
 
 /// In training, each value is 0 with the probability `p` and `1 / (1 - p)` times itself otherwise (Srivastava et al. 2014; PyTorch's
@@ -29,7 +32,7 @@ impl Dropout {
     }
 }
 
-impl Module for Dropout {
+impl LayerKind for Dropout {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         if !(0.0..=1.0).contains(&self.p) {
             return refuse_setting(s, "Dropout", "p", self.p, "give a probability from 0 to 1");
@@ -42,10 +45,6 @@ impl Module for Dropout {
             return x * 0.0;
         }
         x * (s.bernoulli(keep, x.shape()) * (1.0 / keep))
-    }
-
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::Dropout(*self))
     }
 }
 
@@ -75,7 +74,7 @@ impl GaussianNoise {
     }
 }
 
-impl Module for GaussianNoise {
+impl LayerKind for GaussianNoise {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         if !(self.stddev.is_finite() && self.stddev >= 0.0) {
             return refuse_setting(s, "GaussianNoise", "stddev", self.stddev, "give a standard deviation of 0 or above");
@@ -84,9 +83,5 @@ impl Module for GaussianNoise {
             return x.clone();
         }
         x + s.normal(x.shape()) * self.stddev
-    }
-
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::GaussianNoise(*self))
     }
 }

@@ -1,10 +1,12 @@
-use super::{Init, Layer, Module, Scope};
-use crate::error::{Error, Fault};
-use crate::graph::Var;
-use serde::{Deserialize, Serialize};
-use std::fmt::Display;
+//! Normalisation of the rows of a batch: by layer, by root mean square, by groups of channels.
 
-pub(super) fn yes() -> bool {
+use super::kind::LayerKind;
+use super::refuse::{refuse, refuse_setting};
+use crate::graph::Var;
+use crate::nn::{Init, Scope};
+use serde::{Deserialize, Serialize};
+
+fn yes() -> bool {
     true
 }
 
@@ -12,21 +14,6 @@ pub(super) fn yes() -> bool {
 pub(super) fn affine(y: &Var, weight: Option<&Var>, bias: Option<&Var>) -> Var {
     let y = weight.map_or_else(|| y.clone(), |w| y * w);
     bias.map_or_else(|| y.clone(), |b| &y + b)
-}
-
-/// Notes an input that a layer cannot take.
-pub(super) fn refuse(s: &Scope, layer: &str, problem: String, help: &str) -> Var {
-    let at = format!("the layer `{}`", s.path());
-    s.builder().fail(Error::ShapeMismatch { op: layer.into(), problem, at, help: help.into() });
-    s.builder().poisoned()
-}
-
-/// Notes a setting that a layer cannot have.
-pub(super) fn refuse_setting(s: &Scope, layer: &str, key: &str, problem: impl Display, help: &str) -> Var {
-    let place = if s.path().is_empty() { String::new() } else { format!("{}: ", s.path()) };
-    let fault = Fault { key: format!("{place}{layer}.{key}"), problem: problem.to_string(), help: help.into() };
-    s.builder().fail(Error::InvalidConfig { faults: vec![fault] });
-    s.builder().poisoned()
 }
 
 fn good_eps(eps: f64) -> bool {
@@ -122,7 +109,7 @@ fn last_axes(s: &Scope, layer: &str, x: &Var, axes: usize, eps: f64) -> Result<V
     Ok((rank - axes..rank).collect())
 }
 
-impl Module for LayerNorm {
+impl LayerKind for LayerNorm {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         let axes = match last_axes(s, "LayerNorm", x, self.axes, self.eps) {
             Ok(axes) => axes,
@@ -133,10 +120,6 @@ impl Module for LayerNorm {
         let weight = self.elementwise_affine.then(|| s.param("weight", own, Init::Ones));
         let bias = (self.elementwise_affine && self.bias).then(|| s.param("bias", own, Init::Zeros));
         affine(&normalised(x, &axes, self.eps), weight.as_ref(), bias.as_ref())
-    }
-
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::LayerNorm(*self))
     }
 }
 
@@ -202,7 +185,7 @@ impl RMSNorm {
     }
 }
 
-impl Module for RMSNorm {
+impl LayerKind for RMSNorm {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         let axes = match last_axes(s, "RMSNorm", x, self.axes, self.eps) {
             Ok(axes) => axes,
@@ -210,10 +193,6 @@ impl Module for RMSNorm {
         };
         let weight = self.elementwise_affine.then(|| s.param("weight", &x.shape().dims()[axes[0]..], Init::Ones));
         affine(&(x / (x.square().mean_keep(&axes) + self.eps).sqrt()), weight.as_ref(), None)
-    }
-
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::RMSNorm(*self))
     }
 }
 
@@ -267,7 +246,7 @@ impl GroupNorm {
     }
 }
 
-impl Module for GroupNorm {
+impl LayerKind for GroupNorm {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         let shape = x.shape();
         if x.value().is_none() {
@@ -291,9 +270,5 @@ impl Module for GroupNorm {
         let of = |name: &str, init| s.param(name, [channels], init).reshape(own.clone());
         let weight = self.affine.then(|| (of("weight", Init::Ones), of("bias", Init::Zeros)));
         affine(&y, weight.as_ref().map(|w| &w.0), weight.as_ref().map(|w| &w.1))
-    }
-
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::GroupNorm(*self))
     }
 }

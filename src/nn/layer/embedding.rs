@@ -1,6 +1,9 @@
-use super::{Init, InitScheme, Layer, Module, Scope};
+//! A table of learned vectors.
+
+use super::kind::LayerKind;
 use crate::error::{Error, Fault};
 use crate::graph::Var;
+use crate::nn::{Init, InitScheme, Scope};
 use serde::{Deserialize, Serialize};
 
 /// A table of learned vectors, looked up by number: integers `[..]` to `[.., embedding_dim]` (PyTorch's and Keras' `Embedding`).
@@ -70,7 +73,7 @@ impl Embedding {
     }
 }
 
-impl Module for Embedding {
+impl LayerKind for Embedding {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         let table = |init| s.param("weight", [self.num_embeddings, self.embedding_dim], init);
         let init = self.weight_init.unwrap_or(Init::Normal(1.0));
@@ -87,7 +90,7 @@ impl Module for Embedding {
         }
     }
 
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::Embedding(*self))
+    fn with_init(&self, scheme: InitScheme) -> Option<Self> {
+        Some(self.init(scheme))
     }
 }

@@ -1,103 +1,11 @@
-use super::scope::MOST_DEPTH;
-use super::{
-    BatchNorm1d, Dropout, Elu, Embedding, Flatten, GaussianNoise, GlobalMean, GroupNorm, InitScheme, LayerNorm, LeakyRelu, Linear,
-    LogSoftmax, Module, Normalization, RMSNorm, Rescaling, Scope, Softmax,
-};
-use crate::expr::Activation;
+//! Layers one after another.
+
+use super::{Layer, Module};
 use crate::graph::Var;
-use serde::{Deserialize, Serialize};
+use crate::nn::scope::MOST_DEPTH;
+use crate::nn::{InitScheme, Scope};
 use std::panic::Location;
 use std::sync::Arc;
-
-/// A layer's settings, as a recipe holds them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "layer", rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum Layer {
-    /// [`Linear`].
-    Linear(Linear),
-    /// [`Embedding`].
-    Embedding(Embedding),
-    /// An activation.
-    Activation {
-        /// Which.
-        function: Activation,
-    },
-    /// [`LeakyRelu`].
-    LeakyRelu(LeakyRelu),
-    /// [`Elu`].
-    Elu(Elu),
-    /// [`BatchNorm1d`].
-    #[serde(rename = "batch_norm_1d")]
-    BatchNorm1d(BatchNorm1d),
-    /// [`LayerNorm`].
-    LayerNorm(LayerNorm),
-    /// [`RMSNorm`].
-    #[serde(rename = "rms_norm")]
-    RMSNorm(RMSNorm),
-    /// [`GroupNorm`].
-    GroupNorm(GroupNorm),
-    /// [`Dropout`].
-    Dropout(Dropout),
-    /// [`GaussianNoise`].
-    GaussianNoise(GaussianNoise),
-    /// [`Softmax`].
-    Softmax {},
-    /// [`LogSoftmax`].
-    LogSoftmax {},
-    /// [`Flatten`].
-    Flatten {},
-    /// [`GlobalMean`].
-    GlobalMean {},
-    /// [`Normalization`].
-    Normalization(Normalization),
-    /// [`Rescaling`].
-    Rescaling(Rescaling),
-    /// Layers within.
-    Sequential {
-        /// In order.
-        layers: Vec<Layer>,
-    },
-}
-
-impl Layer {
-    /// The same layer with the starting values of a scheme; `None` if a scheme says nothing of it.
-    fn with_init(&self, scheme: InitScheme) -> Option<Layer> {
-        match self {
-            Layer::Linear(l) => Some(Layer::Linear(l.init(scheme))),
-            Layer::Embedding(l) => Some(Layer::Embedding(l.init(scheme))),
-            Layer::Sequential { layers } => {
-                let layers = layers.iter().map(|l| l.with_init(scheme).unwrap_or_else(|| l.clone())).collect();
-                Some(Layer::Sequential { layers })
-            }
-            _ => None,
-        }
-    }
-
-    /// The layer itself.
-    pub fn build(&self) -> Box<dyn Module> {
-        match self {
-            Layer::Linear(l) => Box::new(*l),
-            Layer::Embedding(l) => Box::new(*l),
-            Layer::Activation { function } => Box::new(*function),
-            Layer::LeakyRelu(l) => Box::new(*l),
-            Layer::Elu(l) => Box::new(*l),
-            Layer::BatchNorm1d(l) => Box::new(*l),
-            Layer::LayerNorm(l) => Box::new(*l),
-            Layer::RMSNorm(l) => Box::new(*l),
-            Layer::GroupNorm(l) => Box::new(*l),
-            Layer::Dropout(l) => Box::new(*l),
-            Layer::GaussianNoise(l) => Box::new(*l),
-            Layer::Softmax {} => Box::new(Softmax),
-            Layer::LogSoftmax {} => Box::new(LogSoftmax),
-            Layer::Flatten {} => Box::new(Flatten),
-            Layer::GlobalMean {} => Box::new(GlobalMean),
-            Layer::Normalization(l) => Box::new(l.clone()),
-            Layer::Rescaling(l) => Box::new(*l),
-            Layer::Sequential { layers } => Box::new(Sequential::from_layers(layers)),
-        }
-    }
-}
 
 /// Layers one after another, named by their index as in PyTorch: activations count.
 ///
@@ -199,8 +107,9 @@ impl std::fmt::Debug for Sequential {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Fan, Gain, Init, Selu};
     use super::*;
+    use crate::expr::Activation;
+    use crate::nn::{Elu, Fan, Flatten, Gain, GlobalMean, Init, LeakyRelu, Linear, Normalization, Rescaling, Selu, Softmax};
     use crate::prelude::{Compile, Device, ModuleExt, Mse, Sgd, module};
 
     /// Deeper than the stack reaches: an `Err`, and none where it is merely deep.

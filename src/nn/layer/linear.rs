@@ -1,5 +1,8 @@
-use super::{Init, InitScheme, Layer, Module, Scope};
+//! The fully connected layer.
+
+use super::kind::LayerKind;
 use crate::graph::Var;
+use crate::nn::{Init, InitScheme, Scope};
 use serde::{Deserialize, Serialize};
 
 /// A fully connected layer: `y = x W^T + b` over the last axis, `[.., in]` to `[.., out_features]`.
@@ -60,7 +63,7 @@ impl Linear {
     }
 }
 
-impl Module for Linear {
+impl LayerKind for Linear {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         let shape = x.shape();
         let inputs = shape.last();
@@ -82,49 +85,7 @@ impl Module for Linear {
         y.reshape(dims)
     }
 
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::Linear(*self))
-    }
-}
-
-/// All axes but the first as one: `[batch, ..]` to `[batch, features]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flatten;
-
-impl Module for Flatten {
-    fn forward(&self, _: &Scope, x: &Var) -> Var {
-        let shape = x.shape();
-        let rows = shape.dims().first().copied().unwrap_or(1);
-        x.reshape([rows, shape.size() / rows.max(1)])
-    }
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::Flatten {})
-    }
-}
-
-/// Softmax over the last axis. As the last layer before [`CrossEntropy`](super::CrossEntropy) it costs nothing in training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Softmax;
-
-impl Module for Softmax {
-    fn forward(&self, _: &Scope, x: &Var) -> Var {
-        x.softmax()
-    }
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::Softmax {})
-    }
-}
-
-/// The logarithm of softmax over the last axis: finite where softmax underflows to 0. [`CrossEntropy`](super::CrossEntropy) takes logits, and
-/// needs neither.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LogSoftmax;
-
-impl Module for LogSoftmax {
-    fn forward(&self, _: &Scope, x: &Var) -> Var {
-        x.log_softmax()
-    }
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::LogSoftmax {})
+    fn with_init(&self, scheme: InitScheme) -> Option<Self> {
+        Some(self.init(scheme))
     }
 }

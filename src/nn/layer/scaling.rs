@@ -1,8 +1,9 @@
-//! Layers that bring inputs to one scale, and one that makes a row of many.
+//! Layers that bring inputs to one scale.
 
-use super::norm::{refuse, refuse_setting};
-use super::{Layer, Module, Numbers, Scope};
+use super::kind::LayerKind;
+use super::refuse::{refuse, refuse_setting};
 use crate::graph::Var;
+use crate::nn::{Numbers, Scope};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ fn spread(values: &[f64], features: usize) -> Option<Arc<[f32]>> {
     }
 }
 
-impl Module for Normalization {
+impl LayerKind for Normalization {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         const OP: &str = "Normalization";
         if x.value().is_none() {
@@ -89,10 +90,6 @@ impl Module for Normalization {
         let (mean, variance) = (s.buffer_of("mean", mean), s.buffer_of("variance", variance));
         (x - mean) / variance.sqrt().maximum(1e-7)
     }
-
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::Normalization(self.clone()))
-    }
 }
 
 /// `x * scale + offset` (Keras' `Rescaling`): as part of a model, where `Dataset::scale` and `Dataset::shift` are part of the data.
@@ -120,7 +117,7 @@ impl Rescaling {
     }
 }
 
-impl Module for Rescaling {
+impl LayerKind for Rescaling {
     fn forward(&self, s: &Scope, x: &Var) -> Var {
         for (key, v) in [("scale", self.scale), ("offset", self.offset)] {
             if !(v as f32).is_finite() {
@@ -128,39 +125,5 @@ impl Module for Rescaling {
             }
         }
         x * self.scale + self.offset
-    }
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::Rescaling(*self))
-    }
-}
-
-/// The mean over all axes but the first and the last: `[batch, .., features]` to `[batch, features]` (Keras' `GlobalAveragePooling1D`). A mean that
-/// leaves padding out is written with a mask: see [`Var::to_f32`].
-///
-/// ```
-/// use gradus::nn::GlobalMean;
-/// use gradus::prelude::*;
-/// use gradus::tensor::DType;
-/// let text = Sequential::new().add(Embedding::new(1000, 16)).add(GlobalMean).add(Linear::new(2));
-/// text.compile(Compile::new(Adam::default(), CrossEntropy::new()).input([40]).input_dtype(DType::U32).device(Device::cpu()))?;
-/// # Ok::<(), gradus::Error>(())
-/// ```
-#[doc(alias = "GlobalAveragePooling1D")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct GlobalMean;
-
-impl Module for GlobalMean {
-    fn forward(&self, s: &Scope, x: &Var) -> Var {
-        if x.value().is_none() {
-            return x.clone();
-        }
-        let rank = x.shape().rank();
-        if rank < 3 {
-            return refuse(s, "GlobalMean", format!("the input is {}", x.shape()), "give [batch, .., features] of three axes or more");
-        }
-        x.mean_axes(&(1..rank - 1).collect::<Vec<_>>())
-    }
-    fn config(&self) -> Option<Layer> {
-        Some(Layer::GlobalMean {})
     }
 }

@@ -1,6 +1,7 @@
 //! What becomes of a metric's columns: added up over many batches in f64, then one value.
 
-use super::metrics::Average;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
@@ -53,6 +54,32 @@ impl fmt::Display for Matrix {
 pub(crate) enum Finished {
     Value(f64),
     Matrix(Matrix),
+}
+
+/// How the scores of several classes become one, as sklearn's `average`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Average {
+    /// The mean over the classes. Classes that are neither label nor prediction of any row do not count, as in sklearn.
+    Macro,
+    /// One score from the counts of all classes together.
+    Micro,
+    /// The mean over the classes, weighted by how many rows have them as label.
+    Weighted,
+}
+
+/// Its name: `macro`, `micro`, `weighted`.
+impl std::str::FromStr for Average {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "macro" => Ok(Average::Macro),
+            "micro" => Ok(Average::Micro),
+            "weighted" => Ok(Average::Weighted),
+            _ => Err(Error::unknown_choice("average", s, &["macro", "micro", "weighted"])),
+        }
+    }
 }
 
 type Ending = dyn Fn(&[f64]) -> f64 + Send + Sync;
