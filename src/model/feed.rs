@@ -3,6 +3,7 @@
 use crate::data::{Blocks, Dataset, Plan};
 use crate::error::{Error, Result};
 use crate::kernels::words::{STATE_CURSOR, StateWords};
+use crate::model::accumulation::Order;
 use crate::model::core::Core;
 use crate::plan::{BufferId, DataId, Lane, Program, Purpose};
 use std::sync::Arc;
@@ -170,17 +171,6 @@ impl Core {
         }
         Ok(())
     }
-}
-
-/// The order in which rows are fed, and where it starts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Order {
-    pub shuffle: bool,
-    /// The number of the first epoch, which keys its order.
-    pub epoch: u32,
-    /// The first row of it, at a batch's start.
-    pub row: usize,
-    pub epochs: usize,
 }
 
 /// What brings the rows of one loop to the device. Made after the loop's handles are.
