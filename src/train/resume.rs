@@ -132,7 +132,7 @@ impl Trainer<'_> {
         }
         let row = self.accumulation.first(self.done) * self.settings.batch_size;
         let now = self.model.core().train_state(row, self.data.len(), self.settings.shuffle);
-        // where rows are streamed the counters of the checkpoint count within a block
+        // only the open update is the checkpoint's: where rows are streamed, its cursor counts within a block
         let state = StateWords { micro: held.micro, summed: held.summed, ..now };
         self.model.core().write_words(BufferId::State(Lane::Train), 0, &state.words())
     }
