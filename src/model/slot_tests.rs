@@ -1,10 +1,10 @@
-//! Slots beside their lower bound, by planning alone.
+//! How close the memory of slots comes to its lower bound: tests that plan and need no device.
 
+use super::build::{build, input_fields};
+use super::compile::Compile;
+use super::describe::{Describe, Supervised};
 use crate::graph::Field;
 use crate::kernels::Target;
-use crate::model::build::{build, input_fields};
-use crate::model::compile::Compile;
-use crate::model::describe::{Describe, Supervised};
 use crate::nn::{Accuracy, BatchNorm1d, CrossEntropy, Dropout, Gelu, LayerNorm, Linear, Relu, Sequential, Softmax};
 use crate::optim::{Adam, Optimizer};
 use crate::plan::{Arena, Part, Program, Purpose, Request, plan};
@@ -21,8 +21,8 @@ fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batc
     let y = Field { name: "y".into(), stored: DType::U8, row: [].into(), scale: 1.0, shift: 0.0, keep_integer: false, one_hot: Some(10) };
     let fields = if purpose == Purpose::Predict { vec![x] } else { vec![x, y] };
     let built = build(&*module, &settings, purpose, batch, &fields).unwrap();
-    let arena = Arena::with_frozen(built.face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), false)))
-        .with_buffers(built.face.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
+    let arena = Arena::with_frozen(built.signature.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), false)))
+        .with_buffers(built.signature.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
     let rule = settings.rule();
     plan(&Request { step: &built.step, purpose, part: Part::Whole, batch, arena: &arena, rule: &rule, target, coop: None }).unwrap()
 }

@@ -1,19 +1,17 @@
-//! What lies in the arenas, as named tensors and back.
+//! The words of arenas as named tensors of a file, and back.
 
-use crate::error::{Error, Result};
+use crate::error::Error;
+use crate::kernels::words::STATE_SAVED;
 use crate::model::core::Core;
+use crate::model::journal::Arenas;
 use crate::plan::{BufferEntry, BufferId};
 use crate::store::atomic::Words;
 use safetensors::tensor::{Dtype, SafeTensors};
-use std::collections::BTreeMap;
 use std::path::Path;
-
-/// Words of the buffers that outlive a step.
-pub(crate) type Arenas = BTreeMap<BufferId, Vec<u32>>;
 
 /// A tensor of an arena.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Part {
+pub(super) struct ArenaTensor {
     pub buffer: BufferId,
     pub name: String,
     pub dtype: Dtype,
@@ -21,27 +19,22 @@ pub(crate) struct Part {
     pub offset: usize,
 }
 
-impl Part {
+impl ArenaTensor {
     fn len(&self) -> usize {
         self.shape.iter().product()
     }
 }
 
-/// Whether a buffer belongs to the model rather than to the optimizer: what `restore_best_weights` brings back.
-pub(crate) fn is_weight(id: BufferId) -> bool {
-    !matches!(id, BufferId::Moment(_) | BufferId::State(_))
-}
-
 impl Core {
-    /// The tensors of all that outlives a step. An arena that is laid out as the parameters are is named by them; of any other this knows no
-    /// more than its words.
-    pub(crate) fn parts(&self) -> Vec<Part> {
+    /// The tensors of all buffers that outlive a step. Those that are laid out like the parameters are named after them; any other is one tensor
+    /// of words.
+    pub(super) fn arena_tensors(&self) -> Vec<ArenaTensor> {
         let mut all = Vec::new();
-        for (buffer, len) in self.lasting() {
+        for (buffer, len) in self.engine.lasting() {
             if buffer == BufferId::Buffers {
                 let part = |e: &BufferEntry| (e.name.clone(), e.shape.dims().to_vec(), e.offset);
-                let named = self.arena.buffers.iter().map(part);
-                all.extend(named.map(|(name, shape, offset)| Part { buffer, name, dtype: Dtype::F32, shape, offset }));
+                let named = self.engine.arena.buffers.iter().map(part);
+                all.extend(named.map(|(name, shape, offset)| ArenaTensor { buffer, name, dtype: Dtype::F32, shape, offset }));
                 continue;
             }
             let named = match buffer {
@@ -49,14 +42,15 @@ impl Core {
                 BufferId::Frozen => Some((String::new(), true)),
                 BufferId::Moment(m) => Some((self.moment_name(m), false)),
                 BufferId::State(_) => None,
-                other if len == self.arena.size => Some((format!("gradus.{}.", label(other)), false)),
+                other if len == self.engine.arena.size => Some((format!("gradus.{}.", label(other)), false)),
                 _ => None,
             };
             let Some((before, frozen)) = named else {
-                all.push(Part { buffer, name: format!("gradus.{}", label(buffer)), dtype: Dtype::U32, shape: vec![len], offset: 0 });
+                let len = if let BufferId::State(_) = buffer { STATE_SAVED } else { len };
+                all.push(ArenaTensor { buffer, name: format!("gradus.{}", label(buffer)), dtype: Dtype::U32, shape: vec![len], offset: 0 });
                 continue;
             };
-            all.extend(self.arena.entries.iter().filter(|e| e.frozen == frozen).map(|e| Part {
+            all.extend(self.engine.arena.entries.iter().filter(|e| e.frozen == frozen).map(|e| ArenaTensor {
                 buffer,
                 name: format!("{before}{}", e.name),
                 dtype: Dtype::F32,
@@ -66,19 +60,9 @@ impl Core {
         }
         all
     }
-
-    /// Reads all that outlives a step, or some of it, back. Nothing may be under way.
-    pub(crate) fn read_arenas(&mut self, which: impl Fn(BufferId) -> bool) -> Result<Arenas> {
-        self.healed(|m| m.lasting().into_iter().filter(|(id, _)| which(*id)).map(|(id, n)| Ok((id, m.session.read(id, 0, n)?))).collect())
-    }
-
-    /// Writes what `read_arenas` read.
-    pub(crate) fn write_arenas(&mut self, all: &Arenas) -> Result<()> {
-        all.iter().try_for_each(|(id, words)| self.write_words(*id, 0, words))
-    }
 }
 
-/// As in `Buffers`, `Moment(0)`: for the arenas that this knows no other name for.
+/// The name of a buffer that has no names of parameters.
 fn label(id: BufferId) -> String {
     match id {
         BufferId::State(_) => "state".into(),
@@ -86,17 +70,23 @@ fn label(id: BufferId) -> String {
     }
 }
 
-/// The tensors of these arenas, their names after `before`.
-pub(crate) fn views<'a>(parts: &[Part], arenas: &'a Arenas, before: &str) -> Vec<(String, Words<'a>)> {
-    let part = |p: &Part| {
+/// The tensors of these arenas, with `before` in front of their names.
+pub(super) fn views<'a>(parts: &[ArenaTensor], arenas: &'a Arenas, before: &str) -> Vec<(String, Words<'a>)> {
+    let part = |p: &ArenaTensor| {
         let words = arenas.get(&p.buffer)?.get(p.offset..p.offset + p.len())?;
         Some((format!("{before}{}", p.name), Words { dtype: p.dtype, shape: p.shape.clone(), words }))
     };
     parts.iter().filter_map(part).collect()
 }
 
-/// The arenas from the file's tensors; `sizes` are theirs. What is missing or of another shape goes to `wrong`.
-pub(crate) fn arenas(file: &SafeTensors<'_>, parts: &[Part], sizes: &[(BufferId, usize)], before: &str, wrong: &mut Vec<String>) -> Arenas {
+/// The arenas from the tensors of a file. `sizes` are the words of each arena. Tensors that are missing or of another shape are noted in `wrong`.
+pub(super) fn arenas(
+    file: &SafeTensors<'_>,
+    parts: &[ArenaTensor],
+    sizes: &[(BufferId, usize)],
+    before: &str,
+    wrong: &mut Vec<String>,
+) -> Arenas {
     let mut all: Arenas = sizes.iter().map(|(id, len)| (*id, vec![0; *len])).collect();
     for p in parts {
         let Some(words) = all.get_mut(&p.buffer) else { continue };
@@ -114,7 +104,7 @@ pub(crate) fn arenas(file: &SafeTensors<'_>, parts: &[Part], sizes: &[(BufferId,
 }
 
 /// The error for a checkpoint that is not what it should be.
-pub(crate) fn damaged(path: &Path, problem: impl std::fmt::Display, at: &str) -> Error {
+pub(super) fn damaged(path: &Path, problem: impl std::fmt::Display, at: &str) -> Error {
     let help = "it was damaged or changed by hand: take an older checkpoint, or start anew with `Resume::Never`";
     Error::BadFile { path: path.into(), problem: problem.to_string(), at: at.into(), help: help.into() }
 }
