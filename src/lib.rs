@@ -6,6 +6,7 @@
 mod cache;
 pub mod cpu;
 pub mod data;
+mod device;
 mod disk;
 pub mod error;
 pub mod expr;

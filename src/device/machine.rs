@@ -1,95 +1,33 @@
-use super::memory_limit::MemoryLimit;
+//! A machine to train on: what is known of it, and the session that it opens for a model.
+
+use super::choice::DeviceChoice;
+use super::limit::MemoryLimit;
 use crate::cpu::CpuSession;
-use crate::error::{Error, Result};
+use crate::error::Result;
 #[cfg(feature = "gpu")]
-use crate::gpu::{self, AdapterSummary, Gpu, GpuSession};
+use crate::gpu::{Gpu, GpuSession};
 #[cfg(feature = "gpu")]
 use crate::graph::{Node, Op};
 use crate::kernels::{CoopCaps, Target};
 use crate::plan::{Layout, Session, Step};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
-use std::str::FromStr;
 #[cfg(feature = "gpu")]
 use std::sync::Arc;
-
-const CHOICES: [&str; 7] = ["auto", "gpu", "gpu:INDEX", "gpu:NAME", "software", "cpu", "list"];
-#[cfg(feature = "gpu")]
-pub(super) const INSTALL: &str =
-    "install a Vulkan driver (Debian/Ubuntu: apt install mesa-vulkan-drivers; NVIDIA: its own driver), or use `cpu`";
-
-/// A way to choose a device: what `--device`, `GRADUS_DEVICE` and [`Device::select`] read.
-///
-/// ```
-/// use gradus::train::DeviceChoice;
-/// assert_eq!("gpu:1".parse::<DeviceChoice>()?, DeviceChoice::GpuIndex(1));
-/// assert!("fast".parse::<DeviceChoice>().is_err());
-/// # Ok::<(), gradus::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum DeviceChoice {
-    /// A real GPU, else the CPU.
-    #[default]
-    Auto,
-    /// A real GPU, else an error.
-    Gpu,
-    /// The adapter of this number in the list.
-    GpuIndex(usize),
-    /// The adapter whose name holds this text.
-    GpuName(String),
-    /// A GPU in software: lavapipe, SwiftShader, WARP.
-    Software,
-    /// The CPU.
-    Cpu,
-    /// No device: show the list.
-    List,
-}
-
-impl FromStr for DeviceChoice {
-    type Err = Error;
-    fn from_str(s: &str) -> Result<Self> {
-        Ok(match s {
-            "auto" => DeviceChoice::Auto,
-            "gpu" => DeviceChoice::Gpu,
-            "software" => DeviceChoice::Software,
-            "cpu" => DeviceChoice::Cpu,
-            "list" => DeviceChoice::List,
-            _ => match s.strip_prefix("gpu:") {
-                Some(rest) if !rest.is_empty() => match rest.parse() {
-                    Ok(i) => DeviceChoice::GpuIndex(i),
-                    Err(_) => DeviceChoice::GpuName(rest.into()),
-                },
-                _ => return Err(Error::unknown_choice("device", s, &CHOICES)),
-            },
-        })
-    }
-}
-
-impl fmt::Display for DeviceChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DeviceChoice::Auto => f.write_str("auto"),
-            DeviceChoice::Gpu => f.write_str("gpu"),
-            DeviceChoice::GpuIndex(i) => write!(f, "gpu:{i}"),
-            DeviceChoice::GpuName(n) => write!(f, "gpu:{n}"),
-            DeviceChoice::Software => f.write_str("software"),
-            DeviceChoice::Cpu => f.write_str("cpu"),
-            DeviceChoice::List => f.write_str("list"),
-        }
-    }
-}
 
 /// A machine to train on. Cheap to clone; models on one GPU share it.
 #[derive(Debug, Clone)]
 pub struct Device {
     choice: DeviceChoice,
     machine: Machine,
+    /// Whether shaders keep wgpu's bounds checks.
     checked: bool,
     /// Whether products use cooperative matrices; by the kind of device where nobody said.
     #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
     coop: Option<bool>,
+    /// Why it is not what was wanted, or what is to be known of its driver.
     note: String,
-    pub(super) limit: Option<MemoryLimit>,
+    limit: Option<MemoryLimit>,
     /// Tests take f16 away.
     no_f16: bool,
     /// Tests fill with NaN what no step may read.
@@ -97,7 +35,7 @@ pub struct Device {
 }
 
 #[derive(Debug, Clone)]
-enum Machine {
+pub(super) enum Machine {
     Cpu {
         threads: usize,
     },
@@ -106,23 +44,6 @@ enum Machine {
 }
 
 impl Device {
-    /// The device that `GRADUS_DEVICE` names; without it, or where it is empty, a real GPU, else the CPU.
-    pub fn best() -> Result<Self> {
-        match crate::cache::environment("GRADUS_DEVICE") {
-            None => Self::choose(DeviceChoice::Auto),
-            Some(choice) => match choice.to_str() {
-                Some(choice) => Self::select(choice),
-                None => Err(Error::unknown_choice("GRADUS_DEVICE", &choice.to_string_lossy(), &CHOICES)),
-            },
-        }
-    }
-
-    /// The device for a choice in words: `auto`, `gpu`, `gpu:INDEX`, `gpu:NAME`, `software`, `cpu`. `list` is no device: its error holds what
-    /// [`Device::list`] prints.
-    pub fn select(choice: &str) -> Result<Self> {
-        Self::choose(choice.parse()?)
-    }
-
     /// The CPU, with as many threads as it has cores.
     pub fn cpu() -> Self {
         Self::cpu_threads(0)
@@ -133,8 +54,13 @@ impl Device {
         Self::of(DeviceChoice::Cpu, Machine::Cpu { threads }, String::new())
     }
 
-    fn of(choice: DeviceChoice, machine: Machine, note: String) -> Self {
+    pub(super) fn of(choice: DeviceChoice, machine: Machine, note: String) -> Self {
         Device { choice, machine, checked: false, coop: None, note, limit: None, no_f16: false, poisoned: false }
+    }
+
+    /// The CPU that `choice` has led to, and why.
+    pub(super) fn cpu_instead(choice: DeviceChoice, note: String) -> Self {
+        Device { choice, note, ..Self::cpu() }
     }
 
     /// Keeps wgpu's bounds checks in the shaders; off by default. The CPU always checks.
@@ -182,101 +108,6 @@ impl Device {
     #[cfg(not(feature = "gpu"))]
     pub(crate) fn coop_for(&self, _: &Step) -> Option<CoopCaps> {
         None
-    }
-
-    /// The device for a choice.
-    #[cfg(not(feature = "gpu"))]
-    pub fn choose(choice: DeviceChoice) -> Result<Self> {
-        match choice {
-            DeviceChoice::List => Err(Self::list_is_no_device()),
-            DeviceChoice::Cpu => Ok(Self::cpu()),
-            DeviceChoice::Auto => Ok(Device { choice, note: "built without the feature `gpu`".into(), ..Self::cpu() }),
-            other => Err(Error::NoDevice {
-                wanted: other.to_string(),
-                problem: "gradus was built without GPUs".into(),
-                tried: vec![],
-                help: "build with the feature `gpu`, or use `cpu`".into(),
-            }),
-        }
-    }
-
-    /// The device for a choice.
-    #[cfg(feature = "gpu")]
-    pub fn choose(choice: DeviceChoice) -> Result<Self> {
-        if choice == DeviceChoice::Cpu {
-            return Ok(Self::cpu());
-        }
-        if choice == DeviceChoice::List {
-            return Err(Self::list_is_no_device());
-        }
-        let cut = std::env::var(gpu::LIMITS).unwrap_or_default();
-        if !["", "webgpu"].contains(&cut.as_str()) {
-            return Err(Error::unknown_choice(gpu::LIMITS, &cut, &["webgpu"]));
-        }
-        let mut all = gpu::adapters();
-        let wanted = |a: &&AdapterSummary| match &choice {
-            DeviceChoice::Auto | DeviceChoice::Gpu => a.is_gpu(),
-            DeviceChoice::GpuIndex(i) => a.index == *i,
-            DeviceChoice::GpuName(n) => a.name.to_lowercase().contains(&n.to_lowercase()),
-            DeviceChoice::Software => !a.is_gpu(),
-            DeviceChoice::Cpu | DeviceChoice::List => false,
-        };
-        let mut tried = Vec::new();
-        for a in all.iter().filter(wanted) {
-            match Gpu::open(a) {
-                Ok(gpu) => return Ok(Self::of(choice, Machine::Gpu(gpu), String::new())),
-                Err(e) => tried.push(e.to_string()),
-            }
-        }
-        // then those whose drivers wgpu hides, which may be named by the driver's name, too
-        let hidden = gpu::adapters_hidden(&all);
-        let named = matches!(choice, DeviceChoice::GpuIndex(_) | DeviceChoice::GpuName(_));
-        let by_driver = |a: &AdapterSummary| if let DeviceChoice::GpuName(n) = &choice { is_driver(&a.driver, n) } else { false };
-        for a in hidden.iter().filter(|a| wanted(a) || by_driver(a)) {
-            match Self::opened_hidden(a, named) {
-                Ok(gpu) => {
-                    let tested = if named { "it was taken by name" } else { "it computed some kernels rightly" };
-                    let note = format!("the driver of {} does not pass Vulkan's conformance tests; {tested}", a.name);
-                    return Ok(Self::of(choice, Machine::Gpu(gpu), note));
-                }
-                Err(e) => tried.push(e.to_string()),
-            }
-        }
-        all.extend(hidden);
-        let why = if all.is_empty() { "no Vulkan driver found" } else { "only software adapters" };
-        let foreign = foreign_words(|name| std::env::var(name).ok());
-        if choice == DeviceChoice::Auto {
-            let why = if tried.is_empty() { why } else { "it could not be opened" };
-            let foreign = foreign.map_or(String::new(), |f| format!("; {f}"));
-            let note = format!("no GPU: {why}; `--device list` says what was tried{foreign}");
-            return Ok(Device { choice, note, ..Self::cpu() });
-        }
-        let refused = !tried.is_empty();
-        tried.extend(all.iter().map(|a| format!("{}: {a}", a.index)));
-        let (problem, help) = match &choice {
-            _ if all.is_empty() => ("this machine has no Vulkan, Metal or DX12 adapter", INSTALL),
-            _ if refused => ("what matches could not be opened", "update its driver, choose another of the list, or use `cpu`"),
-            DeviceChoice::Gpu => ("every adapter is a GPU in software", INSTALL),
-            DeviceChoice::Software => ("there is no GPU in software", "install mesa-vulkan-drivers, or use `cpu`"),
-            _ => ("no adapter matches", "choose a number or a part of a name of the list above, or use `cpu`"),
-        };
-        let help = [Some(help.to_string()), foreign].into_iter().flatten().collect::<Vec<_>>().join("; ");
-        Err(Error::NoDevice { wanted: choice.to_string(), problem: problem.into(), tried, help })
-    }
-
-    /// A device on an adapter whose driver passes no conformance test: one that nobody named must first compute some kernels rightly.
-    #[cfg(feature = "gpu")]
-    pub(super) fn opened_hidden(a: &AdapterSummary, named: bool) -> Result<Arc<Gpu>> {
-        let gpu = Gpu::open(a)?;
-        match if named { Ok(()) } else { gpu.trial() } {
-            Ok(()) => Ok(gpu),
-            Err(why) => Err(Error::NoDevice {
-                wanted: a.name.clone(),
-                problem: format!("its driver does not pass Vulkan's conformance tests, and failed the self-test: {why}"),
-                tried: vec![],
-                help: format!("update the driver; `gpu:{}` takes it all the same", a.index),
-            }),
-        }
     }
 
     /// The choice that gave this device.
@@ -374,6 +205,33 @@ impl Device {
         }
     }
 
+    /// This device with so many bytes of memory: what would exceed them is the error of memory that runs out (`out-of-memory`), with the bytes
+    /// wanted and allowed and the biggest tensors. Planning, not the driver, says no, before anything is taken: a limit holds on the CPU and in
+    /// software as on a GPU, so that a run for a small GPU can be tried on a large one.
+    ///
+    /// Counted is what a GPU holds: parameters, gradients, moments, slots, logs, launches' sizes, data sets
+    /// ([`Program::peak_bytes`](crate::plan::Program::peak_bytes) and the data). All models on clones of this handle count together. The limit
+    /// is no part of the device's name: settings that are written down do not keep it.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let small = Device::cpu().with_memory_limit(1 << 20);
+    /// let net = Sequential::new().add(Linear::new(1024)).add(Linear::new(1024));
+    /// let e = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([1024]).device(small)).unwrap_err();
+    /// assert_eq!(e.code(), "out-of-memory");
+    /// assert!(e.to_string().contains("1048576"));
+    /// ```
+    #[must_use]
+    pub fn with_memory_limit(mut self, bytes: u64) -> Self {
+        self.limit = Some(MemoryLimit::new(bytes));
+        self
+    }
+
+    /// The limit of [`Device::with_memory_limit`].
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.limit.as_ref().map(|l| l.allowed)
+    }
+
     /// Whether it can store f16: the CPU always, a GPU with `SHADER_F16`.
     pub fn has_f16(&self) -> bool {
         if self.no_f16 {
@@ -423,21 +281,6 @@ impl Device {
         }
         Ok(self.clone())
     }
-}
-
-/// Whether this is a name of the driver. Mesa's file and package say `dzn`, the driver itself says `Dozen`.
-#[cfg(feature = "gpu")]
-pub(super) fn is_driver(driver: &str, name: &str) -> bool {
-    let (driver, name) = (driver.to_lowercase(), name.to_lowercase());
-    driver.contains(&name) || (name == "dzn" && driver.contains("dozen"))
-}
-
-/// What to say where a variable is set that programs on wgpu often read, and gradus does not.
-#[cfg(feature = "gpu")]
-pub(super) fn foreign_words(var: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let (name, value) = ["WGPU_ADAPTER_NAME", "WGPU_BACKEND", "WGPU_POWER_PREF"].iter().find_map(|n| Some((n, var(n)?)))?;
-    let ours = if *name == "WGPU_ADAPTER_NAME" { format!("GRADUS_DEVICE=gpu:{value}") } else { "GRADUS_DEVICE=gpu:TEXT".into() };
-    Some(format!("{name} is set, which gradus does not read: {ours} takes the first adapter whose name holds the text"))
 }
 
 fn vectors() -> &'static str {

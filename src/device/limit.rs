@@ -1,47 +1,22 @@
 //! A limit to the memory of a device: what does not fit is refused before it is taken, on every kind of device alike.
 
-use super::Device;
 use crate::error::{Error, Result};
 use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, Ledger, LogLine, Program, Session, Timing, Traffic, program_dims};
 use std::sync::{Arc, Mutex, PoisonError};
 
-impl Device {
-    /// This device with so many bytes of memory: what would exceed them is the error of memory that runs out (`out-of-memory`), with the bytes
-    /// wanted and allowed and the biggest tensors. Planning, not the driver, says no, before anything is taken: a limit holds on the CPU and in
-    /// software as on a GPU, so that a run for a small GPU can be tried on a large one.
-    ///
-    /// Counted is what a GPU holds: parameters, gradients, moments, slots, logs, launches' sizes, data sets
-    /// ([`Program::peak_bytes`](crate::plan::Program::peak_bytes) and the data). All models on clones of this handle count together. The limit
-    /// is no part of the device's name: settings that are written down do not keep it.
-    ///
-    /// ```
-    /// use gradus::prelude::*;
-    /// let small = Device::cpu().with_memory_limit(1 << 20);
-    /// let net = Sequential::new().add(Linear::new(1024)).add(Linear::new(1024));
-    /// let e = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([1024]).device(small)).unwrap_err();
-    /// assert_eq!(e.code(), "out-of-memory");
-    /// assert!(e.to_string().contains("1048576"));
-    /// ```
-    #[must_use]
-    pub fn with_memory_limit(mut self, bytes: u64) -> Self {
-        self.limit = Some(MemoryLimit { allowed: bytes, held: Arc::default() });
-        self
-    }
-
-    /// The limit of [`Device::with_memory_limit`].
-    pub fn memory_limit(&self) -> Option<u64> {
-        self.limit.as_ref().map(|l| l.allowed)
-    }
-}
-
 /// Bytes allowed, and those that all sessions of a device hold.
 #[derive(Debug, Clone)]
 pub(super) struct MemoryLimit {
-    allowed: u64,
+    pub allowed: u64,
     held: Arc<Mutex<u64>>,
 }
 
 impl MemoryLimit {
+    /// So many bytes, of which no session holds any yet.
+    pub fn new(allowed: u64) -> Self {
+        MemoryLimit { allowed, held: Arc::default() }
+    }
+
     /// A session that stays within; `open` makes the one behind it.
     pub fn session(&self, layout: Layout, open: impl FnOnce() -> Result<Box<dyn Session>>) -> Result<Box<dyn Session>> {
         let ledger = Ledger::new(&layout);

@@ -1,8 +1,8 @@
 //! What `--device list` shows.
 
-use super::Device;
 #[cfg(feature = "gpu")]
-use super::device::{INSTALL, foreign_words};
+use super::choose::{INSTALL, foreign_words};
+use super::machine::Device;
 use crate::error::Error;
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, AdapterSummary, Gpu};
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn drivers_have_names() {
-        use super::super::device::is_driver;
+        use super::super::choose::is_driver;
         assert!(is_driver("Dozen Mesa 24.0.5", "dzn") && is_driver("Dozen Mesa 24.0.5", "dozen") && !is_driver("radv", "dzn"));
     }
 
