@@ -9,7 +9,7 @@ use super::working::{halves, widened, working_of};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::expr::Real;
-use crate::graph::{Field, Graph, NodeId, Op, Value};
+use crate::graph::{Field, Graph, Leaf, NodeId, Op, StateField, Value};
 use crate::kernels::words::{STATE_LOSS_SCALE, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
 use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
 use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
@@ -216,8 +216,7 @@ impl Bench {
 
     /// `matmul` of a layer.
     pub fn node(&self, id: NodeId) -> String {
-        let n = &self.graph.nodes[id];
-        if n.layer.is_empty() { n.op.name().into() } else { format!("{} in {}", n.op.name(), n.layer) }
+        self.graph.nodes[id].shown()
     }
 }
 
@@ -236,13 +235,12 @@ pub(super) struct Leaves<'a, T> {
 impl<T: Real> Leaves<'_, T> {
     pub fn of(&self, op: &Op) -> Option<Data<T>> {
         let reals = |words: &[u32]| Data::Real(words.iter().map(|w| T::from_f64(f32::from_bits(*w).into())).collect());
-        match op {
-            Op::Batch { field, .. } => self.fields.get(&field.name).cloned(),
-            Op::Parameter { name, .. } => Some(reals(self.words.get(self.arena.find(name)?))),
-            Op::Buffer { name, .. } => Some(reals(self.words.buffer(self.arena.find_buffer(name)?))),
-            Op::State(_) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
-            Op::Random(d) => Some(draw(d, self.seed, self.batch)),
-            _ => None,
+        match op.leaf()? {
+            Leaf::Batch(batch) => self.fields.get(&batch.field.name).cloned(),
+            Leaf::Parameter(parameter) => Some(reals(self.words.get(self.arena.find(&parameter.name)?))),
+            Leaf::Buffer(buffer) => Some(reals(self.words.buffer(self.arena.find_buffer(&buffer.name)?))),
+            Leaf::State(StateField::LossScale) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
+            Leaf::Random(draws) => Some(draw(draws, self.seed, self.batch)),
         }
     }
 }

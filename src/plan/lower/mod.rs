@@ -18,13 +18,13 @@ mod update;
 
 use self::lowering::Lowering;
 use self::unplaced::{Draft, Place, Symbol};
-use super::fuse::{Core, Groups, base};
+use super::fuse::{Core, Groups};
 use super::memory::BufferId;
 use super::program::{LogMetric, Phase};
 use super::request::Request;
 use super::step::Step;
 use crate::error::{Error, Result};
-use crate::graph::{Op, Value};
+use crate::graph::{Kind, Op, Value};
 use crate::kernels::MAX_COLUMNS;
 use crate::kernels::words::BOUND_METRICS;
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     together.iter().for_each(|&to| l.direct_metrics(step, to));
     l.begin(Phase::Batch);
     l.gather();
-    let batches = (0..l.g.nodes.len()).filter(|&n| matches!(step.graph.nodes[n].op, Op::Batch { .. }));
+    let batches = (0..l.g.nodes.len()).filter(|&n| matches!(step.graph.nodes[n].op, Op::Batch(_)));
     l.draft.unit(0, l.g, batches, &l.places);
     l.begin(Phase::Compute);
     for group in &groups.groups {
@@ -61,12 +61,12 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
             Core::Maps => l.maps(group),
             Core::Gemm(n) => l.gemm(group, n),
             Core::Reduce(n) => l.reduce(group, n),
-            Core::Rows(n) => l.rows(n, group),
+            Core::Alone(n) => l.alone(n, group),
         }
         l.draft.unit(first, l.g, group.nodes(), &l.places);
     }
     for (name, v) in &step.gradients {
-        if !l.direct.contains_key(&base(l.g, *v)) {
+        if !l.direct.contains_key(&l.g.base(*v)) {
             let to = (Symbol::Fixed(BufferId::Gradients), r.arena.find(name).map_or(0, |e| e.offset));
             l.copy(*v, to, name);
         }
@@ -87,12 +87,12 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
 /// Values that are one parameter's gradient and nothing else.
 fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Value, Place> {
     let g = &step.graph;
-    let bases: Vec<Value> = step.roots().into_iter().map(|v| base(g, v)).collect();
+    let bases: Vec<Value> = step.roots().into_iter().map(|v| g.base(v)).collect();
     let mut out = HashMap::new();
     for (name, v) in &step.gradients {
-        let b = base(g, *v);
-        // a custom op's results have a binding each, and no buffer may be bound twice to write: only the first goes to the arena at once
-        let made = groups.owner.contains_key(&b.node) && (b.output == 0 || !matches!(g.nodes[b.node].op, Op::Custom(_)));
+        let b = g.base(*v);
+        // results of one operation have a binding each, and no buffer may be bound twice to write: only the first goes to the arena at once
+        let made = groups.owner.contains_key(&b.node) && (b.output == 0 || g.kind(b.node) == Kind::Loss);
         let once = bases.iter().filter(|x| **x == b).count() == 1 && !groups.readers.contains_key(&b);
         if let (true, true, Some(e)) = (made, once, r.arena.find(name)) {
             out.insert(b, (Symbol::Fixed(BufferId::Gradients), e.offset));
