@@ -3,7 +3,7 @@
 use super::folder::BY_HAND;
 use super::idx;
 use super::pinned::{Pinned, verified};
-use super::sources::DownloadProgress;
+use super::progress::DownloadProgress;
 use crate::disk;
 use crate::error::{Error, Result};
 use std::fs;

@@ -2,6 +2,7 @@
 
 use super::folder::{BY_HAND, File, assemble, folder_name, load_folder};
 use super::pinned::{MNIST, Pinned, in_cache, verified};
+use super::progress::DownloadProgress;
 use crate::cache::{self, Env};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -76,20 +77,6 @@ impl fmt::Debug for MnistOptions {
             .field("progress", &progress.is_some())
             .finish()
     }
-}
-
-/// How far a download is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DownloadProgress {
-    /// The file that is arriving.
-    pub file: String,
-    /// Where it comes from.
-    pub url: String,
-    /// Bytes received, of all files that are missing. Falls back when a mirror fails in mid-file.
-    pub received: u64,
-    /// Bytes of all missing files; an estimate until the last file has begun.
-    pub total: u64,
 }
 
 /// What [`mnist_with`] found.

@@ -1,3 +1,5 @@
+//! The adapters of this machine: what each is and what it can do.
+
 use std::fmt;
 
 /// What kind of machine an adapter is.
@@ -112,6 +114,9 @@ impl AdapterSummary {
     }
 }
 
+/// What timing needs of a device; the adapter gives what it has. Inside passes is native only, and missing on Apple's GPUs.
+pub(super) const TIMING: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES);
+
 /// The variable that cuts every adapter's limits, for tests.
 pub(crate) const LIMITS: &str = "GRADUS_LIMITS";
 
@@ -224,7 +229,7 @@ fn of(adapter: wgpu::Adapter, limits: wgpu::Limits, features: wgpu::Features) ->
         subgroup_lanes: (info.subgroup_min_size, info.subgroup_max_size),
         matrices,
         workgroup_memory: limits.max_compute_workgroup_storage_size,
-        timestamps: if features.contains(super::profile::WANTED) {
+        timestamps: if features.contains(TIMING) {
             "inside a pass"
         } else if features.contains(wgpu::Features::TIMESTAMP_QUERY) {
             "at a pass' ends"

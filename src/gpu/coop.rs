@@ -3,11 +3,11 @@
 //! Drivers are known to lie here, and wgpu holds no shader against the adapter's list of shapes: so a device is asked for the feature only where
 //! the list has what our kernel uses, and the kernel is run against sums on the host before the first program takes it.
 
-use super::AdapterSummary;
-use super::device::{Gpu, lock};
-use super::plant::Rewrite;
+use super::adapter::AdapterSummary;
+use super::pipeline::Rewrite;
+use super::sync::lock;
 use crate::error::{Error, Result};
-use crate::kernels::{CoopCaps, CoopTile, GemmCoop, Kernel};
+use crate::kernels::{CoopCaps, CoopTile, GemmCoop};
 use std::fmt;
 use std::sync::Mutex;
 use wgpu::wgt::{CooperativeMatrixProperties, CooperativeScalarType as Scalar};
@@ -51,14 +51,33 @@ impl fmt::Display for Coop {
 /// What a device knows of its own: what it was opened with, and what the self-test found once it was asked.
 pub(super) struct Known {
     /// What it was opened with, or why without.
-    opened: std::result::Result<CoopCaps, String>,
-    verdict: Mutex<Option<Coop>>,
-    planted: Mutex<Option<Rewrite>>,
+    pub(super) opened: std::result::Result<CoopCaps, String>,
+    pub(super) verdict: Mutex<Option<Coop>>,
+    /// What tests put in the place of the self-test's kernels.
+    pub(super) planted: Mutex<Option<Rewrite>>,
 }
 
 impl Known {
     pub(super) fn new(opened: std::result::Result<CoopCaps, String>) -> Self {
         Known { opened, verdict: Mutex::default(), planted: Mutex::default() }
+    }
+
+    /// Fails for a tile that this device's matrices were not opened for: wgpu does not look.
+    pub(super) fn takes(&self, kernel: &GemmCoop, device: &str) -> Result<()> {
+        let tile = kernel.tile;
+        let fits = self.opened.as_ref().is_ok_and(|caps| tile.runs_on(caps, kernel.gemm.spec.ta, kernel.gemm.spec.tb));
+        if fits {
+            return Ok(());
+        }
+        let matrices = match &self.opened {
+            Ok(c) => format!("{0}x{0} by subgroups of {1}", c.side, c.lanes),
+            Err(why) => format!("none: {why}"),
+        };
+        Err(Error::Unsupported {
+            what: format!("{} with the tile {tile}, subgroups of {}", kernel.name(), tile.lanes),
+            at: format!("{device}, whose cooperative matrices are {matrices}"),
+            help: "take a product without cooperative matrices, or a tile of `CoopTile::all`".into(),
+        })
     }
 }
 
@@ -121,81 +140,20 @@ pub(super) fn with(plain: &wgpu::DeviceDescriptor<'static>) -> wgpu::DeviceDescr
     wgpu::DeviceDescriptor {
         required_features: plain.required_features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
         // SAFETY: what wgpu leaves open here is whether a shader's shapes and types are those that the adapter lists. One kernel uses them,
-        // `gemm_coop`: `Gpu::takes` lets no tile through whose shape `fit` did not find in that list, its operands are f16 by construction, and
+        // `gemm_coop`: `Known::takes` lets no tile through whose shape `fit` did not find in that list, its operands are f16 by construction, and
         // tests validate and translate its texts. A user's own kernel cannot: its text stands behind the place of `enable`.
         experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
         ..plain.clone()
     }
 }
 
-fn key(summary: &AdapterSummary) -> String {
-    format!("{} {} {}", summary.index, summary.name, summary.driver)
+/// Notes that the adapter's device failed while it was tested.
+pub(super) fn failed(summary: &AdapterSummary, why: &str) {
+    lock(&FAILED).push((key(summary), why.into()));
 }
 
-impl Gpu {
-    /// What this device's cooperative matrices are good for. The first call runs the self-test where there are any: some products, compiled
-    /// and run, against sums in f64.
-    pub fn coop(&self) -> Coop {
-        let mut verdict = lock(&self.coop.verdict);
-        if let Some(known) = &*verdict {
-            return known.clone();
-        }
-        let found = match &self.coop.opened {
-            Err(why) => Coop::None { why: why.clone() },
-            Ok(caps) => match self.self_test(caps) {
-                Ok(()) => Coop::Verified(*caps),
-                Err(why) => {
-                    crate::terminal::warn!(
-                        device = self.summary.name,
-                        why,
-                        "cooperative matrices refused by the self-test: products do without"
-                    );
-                    Coop::Refused { why }
-                }
-            },
-        };
-        *verdict = Some(found.clone());
-        found
-    }
-
-    /// Fails for a tile that this device's matrices were not opened for: wgpu does not look.
-    pub(super) fn takes(&self, kernel: &GemmCoop) -> Result<()> {
-        let tile = kernel.tile;
-        let fits = self.coop.opened.as_ref().is_ok_and(|caps| tile.runs_on(caps, kernel.gemm.spec.ta, kernel.gemm.spec.tb));
-        if fits {
-            return Ok(());
-        }
-        Err(Error::Unsupported {
-            what: format!("{} with the tile {tile}, subgroups of {}", kernel.name(), tile.lanes),
-            at: format!("{}, whose cooperative matrices are {}", self.summary.name, self.opened_with()),
-            help: "take a product without cooperative matrices, or a tile of `CoopTile::all`".into(),
-        })
-    }
-
-    fn opened_with(&self) -> String {
-        match &self.coop.opened {
-            Ok(c) => format!("{0}x{0} by subgroups of {1}", c.side, c.lanes),
-            Err(why) => format!("none: {why}"),
-        }
-    }
-
-    /// Rewrites the texts that the self-test runs, from now on, and forgets what it found: how tests plant a wrong kernel.
-    #[doc(hidden)]
-    pub fn plant_coop(&self, rewrite: Option<impl Fn(&Kernel, String) -> String + Send + 'static>) {
-        *lock(&self.coop.planted) = rewrite.map(|r| Box::new(r) as Rewrite);
-        *lock(&self.coop.verdict) = None;
-    }
-
-    fn self_test(&self, caps: &CoopCaps) -> std::result::Result<(), String> {
-        let planted = lock(&self.coop.planted);
-        let found = super::self_test::run(self, caps, planted.as_ref());
-        if let Err(why) = &found
-            && self.is_lost()
-        {
-            lock(&FAILED).push((key(&self.summary), why.clone()));
-        }
-        found
-    }
+fn key(summary: &AdapterSummary) -> String {
+    format!("{} {} {}", summary.index, summary.name, summary.driver)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! whose it is, how long it is, and a sum over all of it. Whatever is wrong with it, the pipelines are made anew and a `tracing` event
 //! says why: nothing here is ever an error. `GRADUS_PIPELINE_CACHE` names another folder, or is `off`.
 
-use super::AdapterSummary;
-use super::device::lock;
+use super::adapter::AdapterSummary;
+use super::sync::lock;
 use crate::disk;
 use std::fs;
 use std::io::{self, Read};

@@ -1,8 +1,11 @@
-//! The pipelines of a whole program, made side by side: the driver's work on one does not wait for another's.
+//! A device's pipelines: each text is compiled once, and those of a whole program side by side, since the driver's work on one need not wait
+//! for another's.
 
-use super::device::{Gpu, Pipeline};
-use crate::error::Result;
-use crate::kernels::Kernel;
+use super::device::Gpu;
+use super::pipeline::Pipeline;
+use super::sync::lock;
+use crate::error::{Error, Result};
+use crate::kernels::{Access, Kernel};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -25,6 +28,56 @@ impl Gpu {
             self.cache.iter().for_each(|c| c.keep());
         }
         wanted.into_iter().map(|(kernel, source)| self.pipeline_from(kernel, source, checked)).collect()
+    }
+
+    /// Whether this kernel's pipeline was made from this text.
+    fn has_pipeline(&self, kernel: &Kernel, source: &str, checked: bool) -> bool {
+        let checked = checked || matches!(kernel, Kernel::Custom(_));
+        lock(&self.pipelines).contains_key(&(source.to_string(), checked))
+    }
+
+    /// The kernel's pipeline with this text, which is made once.
+    ///
+    /// `checked` keeps wgpu's bounds and loop checks in the shader: tests run both; training runs without, for speed.
+    pub(super) fn pipeline_from(&self, kernel: &Kernel, source: String, checked: bool) -> Result<Arc<Pipeline>> {
+        // a user's text is never trusted
+        let checked = checked || matches!(kernel, Kernel::Custom(_));
+        if let Kernel::Custom(c) = kernel {
+            c.runs_on_gpus()?;
+        }
+        if let Kernel::GemmCoop(k) = kernel {
+            self.coop.takes(k, &self.summary.name)?;
+        }
+        self.compiled(kernel.name(), source, &kernel.accesses(), checked).map_err(|e| match (kernel, e) {
+            (Kernel::Custom(c), Error::DeviceFault { problem, .. }) => c.bad_shader(problem),
+            (_, e) => e,
+        })
+    }
+
+    pub(super) fn compiled(&self, name: String, source: String, accesses: &[Access], checked: bool) -> Result<Arc<Pipeline>> {
+        let key = (source, checked);
+        if let Some(p) = lock(&self.pipelines).get(&key) {
+            return Ok(p.clone());
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        let cache = self.cache.as_ref().map(|c| &c.cache);
+        #[cfg(target_arch = "wasm32")]
+        let cache = None;
+        let made = Pipeline::new(&self.device, cache, (&name, &key.0), accesses, checked);
+        let what = format!("the kernel {name}");
+        // what fails after a loss fails because of it; another's failure stays for it to see
+        if self.is_lost() {
+            self.check(&what)?;
+        }
+        let made = Arc::new(made.map_err(|e| self.told(e.into(), &what))?);
+        tracing::debug!(kernel = name, checked, "made a pipeline");
+        lock(&self.pipelines).insert(key, made.clone());
+        Ok(made)
+    }
+
+    /// Pipelines made so far.
+    pub fn pipeline_count(&self) -> usize {
+        lock(&self.pipelines).len()
     }
 }
 
@@ -171,10 +224,7 @@ mod tests {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
-                let grid = add(0).grid();
-                pass.set_pipeline(&p.pipeline);
-                pass.set_bind_group(0, &group, &[]);
-                pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+                p.dispatch(&mut pass, &group, add(0).grid());
             }
             encoder.copy_buffer_to_buffer(&out, 0, &back, 0, 256);
             self.queue.submit([encoder.finish()]);

@@ -1,9 +1,8 @@
-use super::GpuSession;
+//! Errors planted in shaders, for the tests that must notice them.
+
+use super::session::GpuSession;
 use crate::error::{Error, Result};
 use crate::kernels::Kernel;
-
-/// From a kernel's text to the text that is compiled in its place.
-pub(super) type Rewrite = Box<dyn Fn(&Kernel, String) -> String + Send>;
 
 impl GpuSession {
     /// Rewrites the source of every kernel before its pipeline is made, for programs prepared from now on: how the mutation suite plants

@@ -1,8 +1,9 @@
 //! The kernels that an adapter must get right before `auto` takes it though its driver passes no conformance test.
 
-use super::device::{Gpu, lock};
-use super::plant::Rewrite;
-use super::self_test::launch;
+use super::device::Gpu;
+use super::launch::launch;
+use super::pipeline::Rewrite;
+use super::sync::lock;
 use crate::error::Error;
 use crate::expr::Expr;
 use crate::kernels::{Gemm, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Reduce, ReduceSpec, Strided, Target, Term, Tile};

@@ -1,7 +1,7 @@
 //! How a graph is made: calls on the handles of its values, and what is known of the place that makes them.
 
 use super::{Draws, Field, Graph, Op, Value, op};
-use crate::error::{Error, Result, is_own, place};
+use crate::error::{Error, Result, is_own, layer, place};
 use crate::tensor::Shape;
 use std::cell::RefCell;
 use std::panic::Location;
@@ -33,7 +33,7 @@ impl State {
             (Some(what), _) => what.clone(),
             (None, Some(line)) => place(line),
             (None, None) if self.layer.is_empty() => "the model".into(),
-            (None, None) => format!("the layer `{}`", self.layer),
+            (None, None) => layer(&self.layer),
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn affine(y: &Var, weight: Option<&Var>, bias: Option<&Var>) -> Var {
 
 /// Notes an input that a layer cannot take.
 pub(super) fn refuse(s: &Scope, layer: &str, problem: String, help: &str) -> Var {
-    let at = format!("the layer `{}`", s.path());
+    let at = crate::error::layer(s.path());
     s.builder().fail(Error::ShapeMismatch { op: layer.into(), problem, at, help: help.into() });
     s.builder().poisoned()
 }

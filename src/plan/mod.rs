@@ -14,12 +14,12 @@ mod precision;
 mod program;
 mod purpose;
 mod request;
-mod rule;
 mod session;
 mod step;
 mod sub_program;
 mod timing;
 
+pub use crate::optim::Rule;
 pub(crate) use human::{human_bytes, human_count};
 pub use limits::{IndexLimit, LabelLimit};
 #[cfg(feature = "gpu")]
@@ -29,7 +29,6 @@ pub(crate) use memory::{Ledger, program_dims};
 pub use program::{Launch, LogMetric, Made, Output, Phase, Program, Stored, Unit};
 pub use purpose::{Lane, Part, Purpose};
 pub use request::Request;
-pub use rule::Rule;
 pub use session::{DataId, Handle, LogLine, Session, Traffic};
 pub use step::Step;
 pub use sub_program::Window;

@@ -2,9 +2,9 @@
 
 use super::memory::Arena;
 use super::purpose::{Part, Purpose};
-use super::rule::Rule;
 use super::step::Step;
 use crate::kernels::{CoopCaps, Target};
+use crate::optim::Rule;
 
 /// What to plan.
 #[derive(Debug)]

@@ -1,5 +1,8 @@
-use super::ops::log_softmax;
-use super::{Data, site, wrong_kind};
+//! Losses and scores over class labels: cross-entropy and accuracy.
+
+use super::Data;
+use super::faults::wrong_kind;
+use super::rows::log_softmax;
 use crate::error::{Error, Result};
 use crate::expr::Real;
 use crate::graph::Node;
@@ -74,7 +77,7 @@ fn targets<'a, T: Real>(node: &Node, labels: &'a Data<T>, shape: &Shape) -> Resu
         Data::Real(p) => Ok((0..rows).map(|r| Target::Probabilities(&p[r * classes..(r + 1) * classes])).collect()),
         Data::Integer(labels) => {
             if let Some((row, &label)) = labels.iter().enumerate().find(|&(_, &l)| l as usize >= classes) {
-                return Err(Error::LabelOutOfRange { label: label.into(), row, classes, at: site(node) });
+                return Err(Error::LabelOutOfRange { label: label.into(), row, classes, at: node.site() });
             }
             Ok(labels.iter().map(|&l| Target::Class(l as usize)).collect())
         }

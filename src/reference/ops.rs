@@ -1,5 +1,10 @@
+//! Each operation in the plainest loops.
+
+use super::faults::wrong_kind;
+use super::index::{broadcast_index, index_of};
 use super::movement::moved;
-use super::{Data, classify, movement, site, take, wrong_kind};
+use super::rows::{argmax, cumsum, softmax};
+use super::{Data, classify, movement, take};
 use crate::error::{Error, Result};
 use crate::expr::{self, Expr, Real};
 use crate::graph::custom::checked_reference;
@@ -14,7 +19,7 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
         Op::Batch(_) | Op::Parameter(_) | Op::Buffer(_) | Op::State(_) | Op::Random(_) => {
             return Err(Error::Unsupported {
                 what: format!("computing a {} from operands", node.op.name()),
-                at: site(node),
+                at: node.site(),
                 help: "give its elements by the feed of `evaluate`".into(),
             });
         }
@@ -37,7 +42,7 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
             let sizes: Vec<usize> = (0..x.len()).map(|k| shape(k)[op.axis]).collect();
             return Ok(vec![moved(g, node, x, 0.0, |at| movement::concat(op.axis, &sizes, at))]);
         }
-        Op::ArgMax(op) => return Ok(vec![movement::argmax(real(node, x, 0)?, shape(0), op.axis)]),
+        Op::ArgMax(op) => return Ok(vec![argmax(real(node, x, 0)?, shape(0), op.axis)]),
         Op::Reshape(_) | Op::Detach(_) => return Ok(vec![x[0].clone()]),
         Op::ToF32(_) => integer(node, x, 0)?.iter().map(|&v| T::from_f64(v.into())).collect(),
         Op::CumSum(op) => cumsum(real(node, x, 0)?, shape(0).last(), op.reverse),
@@ -60,7 +65,7 @@ fn custom<T: Real>(g: &Graph, node: &Node, op: &dyn CustomOp, x: &[&Data<T>]) ->
     let types: Vec<&Type> = node.inputs.iter().map(|v| g.ty(*v)).collect();
     let reals: Vec<Vec<f64>> = x.iter().map(|x| x.to_f64()).collect();
     let made = checked_reference(op, &types, &reals.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    let failed = |problem| Error::CustomOp { op: op.name().into(), problem, at: super::site(node) };
+    let failed = |problem| Error::CustomOp { op: op.name().into(), problem, at: node.site() };
     let made = made.map_err(failed)?;
     let kind = |(ty, v): (Type, Vec<f64>)| match ty.dtype {
         DType::U32 => Data::Integer(v.into_iter().map(|v| v as u32).collect()),
@@ -80,7 +85,7 @@ fn plain_formula(node: &Node, f: &Expr) -> Result<()> {
         let (operands, reads) = (node.inputs.len(), if rates { ", reading rates" } else { "" });
         return Err(Error::Unsupported {
             what: format!("a formula of {} inputs and {} outputs{reads} on {operands} operands", f.arity(), f.outputs().len()),
-            at: site(node),
+            at: node.site(),
             help: "a map takes one formula input for each operand, gives one output and reads no rates".into(),
         });
     }
@@ -142,39 +147,4 @@ fn matmul<T: Real>((a, ta): (&[T], bool), (b, tb): (&[T], bool), a_shape: &Shape
         }
     }
     c
-}
-
-fn softmax<T: Real>(x: &[T], width: usize, log: bool) -> Vec<T> {
-    // an empty last axis has no rows to cut
-    x.chunks(width.max(1)).flat_map(|row| log_softmax(row).into_iter().map(|y| if log { y } else { y.exp() })).collect()
-}
-
-/// `y_i` is the sum of all `x_j` with `j <= i`, or with `j >= i`.
-fn cumsum<T: Real>(x: &[T], width: usize, reverse: bool) -> Vec<T> {
-    let sum = |row: &[T]| row.iter().fold(T::from_f64(0.0), |s, &v| s + v);
-    let one = |row: &[T], i: usize| if reverse { sum(&row[i..]) } else { sum(&row[..=i]) };
-    x.chunks(width.max(1)).flat_map(|row| (0..row.len()).map(move |i| one(row, i))).collect()
-}
-
-/// `x_c - log sum_d exp(x_d)`, less the row's largest first: no exponential is above 1, so none overflows.
-pub(super) fn log_softmax<T: Real>(row: &[T]) -> Vec<T> {
-    let largest = row.iter().fold(T::from_f64(f64::NEG_INFINITY), |m, &v| if v > m { v } else { m });
-    let sum = row.iter().fold(T::from_f64(0.0), |s, &v| s + (v - largest).exp());
-    row.iter().map(|&v| (v - largest) - sum.log()).collect()
-}
-
-/// The position of a row-major element.
-pub(super) fn index_of(mut flat: usize, shape: &Shape) -> Vec<usize> {
-    let mut at = vec![0; shape.rank()];
-    for i in (0..shape.rank()).rev() {
-        at[i] = flat % shape[i];
-        flat /= shape[i];
-    }
-    at
-}
-
-/// Which element of a smaller tensor is read at a position of a larger one: NumPy's rule.
-fn broadcast_index(at: &[usize], shape: &Shape) -> usize {
-    let skip = at.len() - shape.rank();
-    (0..shape.rank()).fold(0, |flat, i| flat * shape[i] + if shape[i] == 1 { 0 } else { at[skip + i] })
 }

@@ -1,65 +1,36 @@
 //! Models, training loops, settings, devices, files.
 
-mod adapt;
-mod anomaly;
-mod bench;
-mod bisect;
 mod by_hand;
 pub mod callbacks;
-mod checkpoint;
-mod diagnose;
-mod evaluate;
-mod exact;
-mod feed;
-mod file;
-mod fitting;
-mod general;
+pub(crate) mod evaluate;
+pub(crate) mod fit;
 mod history;
-mod inputs;
-mod inspect;
 mod interrupt;
-mod model;
-mod pace;
-mod parameters;
-#[cfg(feature = "plot")]
-#[cfg_attr(docsrs, doc(cfg(feature = "plot")))]
-pub mod plot;
-mod profile;
 mod progress;
-mod rate;
 mod recipe;
-mod recover;
-mod run;
-mod scaling;
+pub(crate) mod run;
 mod settings;
-mod shared;
-#[cfg(test)]
-mod slot_tests;
 mod spikes;
-mod step;
-mod sum;
 mod trainer;
-mod transfer;
-mod update;
-mod weights;
-mod windows;
-mod working;
 
 pub use crate::device::{Device, DeviceChoice};
-pub use bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};
+pub use crate::inspect::bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};
+pub use crate::inspect::diagnose::{Diagnostics, LayerReport, LayerStats, TensorStats};
+#[cfg(feature = "plot")]
+#[cfg_attr(docsrs, doc(cfg(feature = "plot")))]
+pub use crate::inspect::plot;
+pub use crate::inspect::profile::{LaunchTime, StepProfile};
+pub use crate::model::compile::Compile;
+pub use crate::model::core::ModuleExt;
+pub use crate::model::describe::{Batch, StepFn, StepOut, step};
+pub use crate::model::inputs::Input;
+pub use crate::model::loss_scale::LossScaleState;
+pub use crate::model::shared::Model;
+pub use crate::store::checkpoint::{Checkpoint, Resume};
+pub use crate::store::weights::{Load, LoadReport};
 pub use by_hand::HostBatch;
-pub use checkpoint::{Checkpoint, Resume};
-pub use diagnose::{Diagnostics, LayerReport, LayerStats, TensorStats};
 pub use evaluate::Evaluation;
-pub use general::{Batch, StepFn, StepOut, step};
 pub use history::History;
-pub use inputs::Input;
-use model::Core;
-pub use model::ModuleExt;
-pub use profile::{LaunchTime, StepProfile};
 pub use recipe::{DataSource, RECIPE_VERSION, Recipe};
-pub use scaling::LossScaleState;
-pub use settings::{Compile, Fit};
-pub use shared::Model;
+pub use settings::Fit;
 pub use trainer::{StepReport, Trainer};
-pub use weights::{Load, LoadReport};

@@ -276,15 +276,7 @@ impl Reader {
     fn tokens(&mut self, tokens: proc_macro2::TokenStream) {
         use proc_macro2::TokenTree::{Group, Ident, Punct};
         let (mut path, mut colons): (Name, usize) = (Vec::new(), 0);
-        let mut before = String::new();
         for t in tokens {
-            // a type that a macro declares is declared in this file
-            if let Ident(i) = &t
-                && matches!(before.as_str(), "struct" | "enum" | "trait")
-            {
-                self.declare(i);
-            }
-            before = if let Ident(i) = &t { i.to_string() } else { String::new() };
             match t {
                 Ident(i) if path.is_empty() || colons == 2 => path.push(i.to_string()),
                 Punct(p) if p.as_char() == ':' && !path.is_empty() && colons < 2 => {

@@ -2,6 +2,7 @@
 
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
 use crate::kernels::{Gemm, Halves, Kernel};
+pub(crate) use crate::tensor::{f16s, f16s_mut};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
@@ -10,16 +11,6 @@ use std::ops::Range;
 const ELEMENT: f64 = 0.15;
 /// Words that are cut off together.
 const GRAIN: usize = 128;
-
-/// Words as halves.
-pub(crate) fn f16s(words: &[u32]) -> &[f16] {
-    bytemuck::cast_slice(words)
-}
-
-/// Words as halves.
-pub(crate) fn f16s_mut(words: &mut [u32]) -> &mut [f16] {
-    bytemuck::cast_slice_mut(words)
-}
 
 /// The elements of an operand, as they are stored.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use super::arena::Arena;
 use crate::kernels::RateTable;
-use crate::plan::rule::Rule;
+use crate::optim::Rule;
 
 /// The arenas that a session holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,6 +6,7 @@ mod buffers;
 mod colour;
 mod ledger;
 mod peak;
+mod rates;
 mod slots;
 
 pub use arena::{ALIGN, Arena, ArenaEntry, BufferEntry};
