@@ -359,7 +359,7 @@ mod tests {
             // one covered parameter keeps its layer
             (
                 &["fc2.bias"],
-                [("x", Feeds), ("x w1", Product), ("h", Kept), ("h w2", Kept), ("logits", Kept), ("loss", Result), ("dlogits", Loss)],
+                [("x", Feeds), ("x w1", Product), ("h", Between), ("h w2", Kept), ("logits", Kept), ("loss", Result), ("dlogits", Loss)],
             ),
         ] {
             assert_eq!(told(keep), [&values[..], &weights].concat(), "keep_f32 {keep:?}");

@@ -342,8 +342,8 @@ mod tests {
             (Detach.into(), "Detach"),
             (MatMul { ta: true, tb: false }.into(), "MatMul { ta: true, tb: false }"),
             (Accuracy(Labels::Classes).into(), "Accuracy(Classes)"),
-            (Broadcast(shape.clone()).into(), "Broadcast(Shape([2]))"),
-            (Parameter { name: "w".into(), shape }.into(), "Parameter { name: \"w\", shape: Shape([2]) }"),
+            (Broadcast(shape.clone()).into(), "Broadcast([2])"),
+            (Parameter { name: "w".into(), shape }.into(), "Parameter { name: \"w\", shape: [2] }"),
         ];
         ops.iter().for_each(|(op, want)| assert_eq!(format!("{op:?}"), *want));
     }
