@@ -7,9 +7,9 @@
 //! # Ok::<(), gradus::Error>(())
 //! ```
 //!
-//! **A set that does not fit** stays where it is: [`open_idx`], [`open_safetensors`] and every [`Source`] of one's own are read in blocks by a
-//! thread, ahead of the training and within [`Dataset::memory_budget`]. The order is the same, and so is every bit of the result. For data
-//! that is made while training there is [`Model::train_on_batch`](crate::train::Model::train_on_batch).
+//! **A set that does not fit in memory** stays where it is: a thread reads the files of [`open_idx`] and [`open_safetensors`], and any [`Source`] that
+//! you write, in blocks ahead of the training and within [`Dataset::memory_budget`]. The order of the rows is the same as from memory, and so is
+//! every bit of the result. For data that you make while training there is [`Model::train_on_batch`](crate::train::Model::train_on_batch).
 
 mod dataset;
 #[cfg(feature = "data-download")]

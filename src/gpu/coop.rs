@@ -1,7 +1,8 @@
-//! Whether an adapter's cooperative matrices can be used: what it says of them, and whether they multiply as they should.
+//! What an adapter says of its cooperative matrices (tensor cores), and what gradus knows of them.
 //!
-//! Drivers are known to lie here, and wgpu holds no shader against the adapter's list of shapes: so a device is asked for the feature only where
-//! the list has what our kernel uses, and the kernel is run against sums on the host before the first program takes it.
+//! Drivers are known to lie here, and wgpu compares no shader with the adapter's list of shapes. So a device is opened with the feature only where
+//! the list has a shape that our kernel uses, and the self-test compares the kernel's products with sums on the host before the first program
+//! uses it.
 
 use super::adapter::AdapterSummary;
 use super::pipeline::Rewrite;
@@ -21,12 +22,12 @@ pub enum Coop {
         /// What is missing.
         why: String,
     },
-    /// It says that it has them, and they gave wrong products.
+    /// It has some, and they gave wrong products in the self-test.
     Refused {
         /// What was wrong.
         why: String,
     },
-    /// They gave the right products.
+    /// They gave the right products in the self-test.
     Verified(CoopCaps),
 }
 
@@ -48,21 +49,21 @@ impl fmt::Display for Coop {
     }
 }
 
-/// What a device knows of its own: what it was opened with, and what the self-test found once it was asked.
-pub(super) struct Known {
-    /// What it was opened with, or why without.
+/// What is known of one device's matrices: which it was opened with, and what the self-test found once it ran.
+pub(super) struct CoopRecord {
+    /// The matrices that the device was opened with, or why it was opened without.
     pub(super) opened: std::result::Result<CoopCaps, String>,
     pub(super) verdict: Mutex<Option<Coop>>,
     /// What tests put in the place of the self-test's kernels.
     pub(super) planted: Mutex<Option<Rewrite>>,
 }
 
-impl Known {
+impl CoopRecord {
     pub(super) fn new(opened: std::result::Result<CoopCaps, String>) -> Self {
-        Known { opened, verdict: Mutex::default(), planted: Mutex::default() }
+        CoopRecord { opened, verdict: Mutex::default(), planted: Mutex::default() }
     }
 
-    /// Fails for a tile that this device's matrices were not opened for: wgpu does not look.
+    /// Fails for a tile that does not fit the matrices that the device was opened with: wgpu does not check that.
     pub(super) fn takes(&self, kernel: &GemmCoop, device: &str) -> Result<()> {
         let tile = kernel.tile;
         let fits = self.opened.as_ref().is_ok_and(|caps| tile.runs_on(caps, kernel.gemm.spec.ta, kernel.gemm.spec.tb));
@@ -81,10 +82,10 @@ impl Known {
     }
 }
 
-/// Adapters whose device failed while it was tested: opened anew, they are not tried again.
+/// Adapters whose device failed in the self-test, and why. When such an adapter is opened again there is no second test.
 static FAILED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// What a device of this adapter can be opened with, or why without.
+/// The matrices that a device of this adapter can be opened with, or why it must do without.
 pub(super) fn caps(summary: &AdapterSummary) -> std::result::Result<CoopCaps, String> {
     let (features, limits) = (summary.features, &summary.limits);
     if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
@@ -112,7 +113,7 @@ fn fit(
     workgroup_bytes: u32,
     threads: u32,
 ) -> std::result::Result<CoopCaps, String> {
-    // the kernel takes a subgroup's number from the invocation's
+    // the kernel computes the number of its subgroup from the number of its invocation
     if least != most {
         return Err(format!("its subgroups have {least} to {most} lanes, and the kernel needs one size"));
     }
@@ -140,7 +141,7 @@ pub(super) fn with(plain: &wgpu::DeviceDescriptor<'static>) -> wgpu::DeviceDescr
     wgpu::DeviceDescriptor {
         required_features: plain.required_features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
         // SAFETY: what wgpu leaves open here is whether a shader's shapes and types are those that the adapter lists. One kernel uses them,
-        // `gemm_coop`: `Known::takes` lets no tile through whose shape `fit` did not find in that list, its operands are f16 by construction, and
+        // `gemm_coop`: `CoopRecord::takes` lets no tile through whose shape `fit` did not find in that list, its operands are f16 by construction, and
         // tests validate and translate its texts. A user's own kernel cannot: its text stands behind the place of `enable`.
         experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
         ..plain.clone()

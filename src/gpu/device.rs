@@ -11,7 +11,7 @@ use crate::kernels::Target;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
-/// An open device with its queue and its pipelines. Models on one adapter share it.
+/// An open device with its queue and its pipelines. All models on one adapter share one.
 pub struct Gpu {
     /// The adapter it was opened on.
     pub summary: AdapterSummary,
@@ -22,12 +22,12 @@ pub struct Gpu {
     failure: Arc<Mutex<Option<Failure>>>,
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) cache: Option<PipelineCache>,
-    pub(super) coop: coop::Known,
+    pub(super) coop: coop::CoopRecord,
     /// What [`Gpu::trial`] found.
     pub(super) tried: Mutex<Option<std::result::Result<(), String>>>,
 }
 
-/// What the driver or wgpu has told of itself.
+/// A failure that the driver or wgpu has reported.
 pub(super) enum Failure {
     Lost(String),
     OutOfMemory(String),
@@ -50,8 +50,8 @@ impl std::fmt::Debug for Gpu {
 }
 
 impl Gpu {
-    /// Opens the adapter, or gives the device that is already open on it: software drivers do not survive two being made at once. One that
-    /// was lost is opened anew.
+    /// Opens the adapter, or gives the device that is already open on it, since software drivers crash when two devices are made at once. In the
+    /// place of a lost device a new one is opened.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(summary: &AdapterSummary) -> Result<Arc<Gpu>> {
         static OPEN: Mutex<Vec<(String, Weak<Gpu>)>> = Mutex::new(Vec::new());
@@ -127,7 +127,7 @@ impl Gpu {
             queue,
             pipelines: Mutex::default(),
             failure,
-            coop: coop::Known::new(matrices),
+            coop: coop::CoopRecord::new(matrices),
             tried: Mutex::default(),
         })
     }
@@ -137,17 +137,18 @@ impl Gpu {
         if self.summary.is_gpu() {
             return Target::Gpu;
         }
-        // those kernels take lane i for invocation i, and a workgroup of 8 for one whole subgroup. The standard promises neither: llvmpipe is so
+        // the kernels for 8 lanes rely on two things that no standard promises: invocation i is lane i, and a workgroup of 8 is one subgroup.
+        // llvmpipe keeps both
         let lanes8 = self.summary.subgroups && self.summary.subgroup_lanes == (8, 8) && self.summary.name.starts_with("llvmpipe");
         if lanes8 { Target::Lanes8 } else { Target::Software }
     }
 
-    /// Whether the device went away. It stays lost: [`Gpu::open`] gives another.
+    /// Whether the device went away. A lost device stays lost; [`Gpu::open`] gives another.
     pub fn is_lost(&self) -> bool {
         matches!(*lock(&self.failure), Some(Failure::Lost(_)))
     }
 
-    /// Lets callbacks run, and waits as `how` says; false when that took too long.
+    /// Runs callbacks, and waits as `how` says; false when the wait took too long.
     ///
     /// wgpu 30 panics where the driver reports a loss while it waits (`handle_error_fatal` in `Device::poll`), after it has told the loss
     /// callback; nothing is locked by then.
@@ -159,7 +160,7 @@ impl Gpu {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(wgpu::PollError::Timeout)) => Ok(false),
             Ok(Err(e)) => Err(Error::DeviceFault { what: "a wait".into(), problem: e.to_string(), device: device() }),
-            // an assertion of wgpu 30: this wait ran out of time, then another thread's poll handed out what it had waited for
+            // an assertion of wgpu 30 fails where this wait runs out of time just when another thread's poll ends the submit
             Err(e) if e.downcast_ref::<String>().is_some_and(|text| text.starts_with("If the queue is empty")) => Ok(false),
             Err(_) => {
                 let reason = "the driver failed while it was waited for".to_string();
@@ -169,7 +170,7 @@ impl Gpu {
         }
     }
 
-    /// The first failure since the last look, while doing `what`.
+    /// Fails with the first failure since the last call, if there is one; `what` is what was done meanwhile.
     pub(super) fn check(&self, what: &str) -> Result<()> {
         let mut slot = lock(&self.failure);
         match slot.take() {
@@ -183,7 +184,7 @@ impl Gpu {
         }
     }
 
-    /// The error of a failure while doing `what`.
+    /// The error for a failure while doing `what`.
     pub(super) fn told(&self, failure: Failure, what: &str) -> Error {
         let device = self.summary.name.clone();
         match failure {
@@ -207,7 +208,7 @@ impl Gpu {
     }
 }
 
-/// Every kernel keeps within what WebGPU promises (`tests/parity/shaders.rs`): an adapter with less cannot run them, and is refused as a whole.
+/// Fails for an adapter that has less than WebGPU promises. Every kernel keeps within that promise (`tests/parity/shaders.rs`), so an adapter with less is refused as a whole.
 fn floor(summary: &AdapterSummary) -> Result<()> {
     let (has, needs) = (&summary.limits, wgpu::Limits::default());
     let all = [

@@ -9,11 +9,11 @@ use crate::kernels::{DIMS, Kernel};
 use std::time::{Duration, Instant};
 use wgpu::BufferUsages;
 
-/// A look at the device after so long, and the end of patience with it.
+/// How long to wait before the device is looked at once more, and how long in all.
 const PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What a kernel makes of these operands: so many words in each result. Operands come before results in its bindings.
+/// Runs a kernel on these operands, and gives its results, each of so many words. In the kernel's bindings operands come before results.
 pub(super) fn launch(
     gpu: &Gpu,
     kernel: &Kernel,
@@ -35,7 +35,7 @@ pub(super) fn launch(
     dims.resize(DIMS, 0);
     let mut buffers = vec![filled(&dims, BufferUsages::UNIFORM)];
     buffers.extend(operands.iter().map(|words| filled(words, BufferUsages::STORAGE)));
-    // NaN in both types: what is not written is seen
+    // these words are NaN as f32 and as f16, so that an element that the kernel does not write is noticed
     let made: Vec<_> = results.iter().map(|&n| filled(&vec![u32::MAX; n], BufferUsages::STORAGE | BufferUsages::COPY_SRC)).collect();
     buffers.extend(made.iter().cloned());
     let numbered = buffers.iter().enumerate();

@@ -20,7 +20,7 @@ impl Pipeline {
         accesses: &[Access],
         checked: bool,
     ) -> Result<Pipeline, wgpu::Error> {
-        // of this thread alone: another's work on the same device shall not be told of this text's faults, of whatever kind
+        // scopes belong to this thread: the faults of this text must not reach other threads that use the device
         let scopes = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation]
             .map(|filter| device.push_error_scope(filter));
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
@@ -45,7 +45,7 @@ impl Pipeline {
             compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: checked },
             cache,
         });
-        // the innermost first; every one is left
+        // the innermost scope first, and all of them, since a scope that stays would catch later faults
         let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
         errors.fold(None, Option::or).map_or(Ok(Pipeline { pipeline, layout }), Err)
     }

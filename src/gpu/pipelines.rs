@@ -14,8 +14,8 @@ use std::sync::Arc;
 const THREADS: usize = 8;
 
 impl Gpu {
-    /// The pipelines of these kernels with these texts, in their order. Those that are not there yet are made on several threads, each
-    /// text once. Where several fail the first of them is told, so that the error does not depend on the threads.
+    /// The pipelines of these kernels with these texts, in the order of the kernels. Several threads make those that do not exist yet, each text
+    /// once. Where several fail the error is that of the first in order, so that it does not depend on the threads.
     pub(super) fn pipelines(&self, wanted: Vec<(&Kernel, String)>, checked: bool) -> Result<Vec<Arc<Pipeline>>> {
         let mut seen = HashSet::new();
         let fresh = |(kernel, source): &&(&Kernel, String)| !self.has_pipeline(kernel, source, checked) && seen.insert(source.clone());
@@ -36,7 +36,7 @@ impl Gpu {
         lock(&self.pipelines).contains_key(&(source.to_string(), checked))
     }
 
-    /// The kernel's pipeline with this text, which is made once.
+    /// The kernel's pipeline with this text. Each text is compiled once.
     ///
     /// `checked` keeps wgpu's bounds and loop checks in the shader: tests run both; training runs without, for speed.
     pub(super) fn pipeline_from(&self, kernel: &Kernel, source: String, checked: bool) -> Result<Arc<Pipeline>> {
@@ -65,7 +65,7 @@ impl Gpu {
         let cache = None;
         let made = Pipeline::new(&self.device, cache, (&name, &key.0), accesses, checked);
         let what = format!("the kernel {name}");
-        // what fails after a loss fails because of it; another's failure stays for it to see
+        // whatever fails after a loss fails because of the loss. A failure of another thread's stays noted for that thread
         if self.is_lost() {
             self.check(&what)?;
         }
@@ -81,7 +81,7 @@ impl Gpu {
     }
 }
 
-/// Threads for so many.
+/// How many threads make so many pipelines.
 #[cfg(not(target_arch = "wasm32"))]
 fn threads(work: usize) -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get()).min(THREADS).min(work)
@@ -92,7 +92,7 @@ fn threads(_: usize) -> usize {
     1
 }
 
-/// What `f` gives for each, in their order; on several threads, each of which takes the next that is left.
+/// What `f` gives for each element, in order. Several threads share the work: each takes the next element that is left.
 fn each<T: Sync, R: Send>(all: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = threads(all.len());
     if threads < 2 {
@@ -107,7 +107,7 @@ fn each<T: Sync, R: Send>(all: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
         out
     };
     let mut found = std::thread::scope(|s| {
-        // this thread is one of them, and does all where the system gives no other
+        // this thread works, too, and does everything where the system starts no other thread
         let others: Vec<_> =
             (1..threads).filter_map(|_| std::thread::Builder::new().name("gradus-pipelines".into()).spawn_scoped(s, work).ok()).collect();
         let mut found = work();

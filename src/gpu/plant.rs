@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 use crate::kernels::Kernel;
 
 impl GpuSession {
-    /// Rewrites the source of every kernel before its pipeline is made, for programs prepared from now on: how the mutation suite plants
-    /// errors in shaders. Only where wgpu's checks are in the shaders, since a broken text may index anything; else an error.
+    /// Rewrites the source of every kernel before its pipeline is made, for programs prepared from now on: so tests plant errors in shaders.
+    /// Fails for a session whose shaders are without wgpu's checks, since a broken text may index anything.
     #[doc(hidden)]
     pub fn plant(&mut self, rewrite: impl Fn(&Kernel, String) -> String + Send + 'static) -> Result<()> {
         if !self.checked {

@@ -7,7 +7,7 @@ use crate::plan::{Clock, Timing};
 use std::ops::Range;
 use std::time::Instant;
 
-/// Timestamps of one query set, two a launch at most.
+/// How many timestamps one query set holds; a launch takes two at most.
 const QUERIES: usize = wgpu::QUERY_SET_MAX_QUERIES as usize;
 
 impl GpuSession {
@@ -22,7 +22,7 @@ impl GpuSession {
                 help: format!("this device has: {}", best.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ")),
             });
         }
-        // what was queued before is no part of the step
+        // submits that are still under way would be timed, too
         self.gpu.wait_for(None)?;
         let all = 0..p.program.launches.len();
         let mut seconds = Vec::with_capacity(all.len());
@@ -116,7 +116,7 @@ impl GpuSession {
         Ok(words.chunks(2).map(|w| u64::from(w[0]) | u64::from(w[1]) << 32).collect())
     }
 
-    /// Seconds between two timestamps. A clock that went back (some drivers reset it between submits) counts as no time.
+    /// Seconds between two timestamps; 0 where the clock went back, since some drivers reset it between submits.
     fn between(&self, begin: u64, end: u64) -> f64 {
         end.saturating_sub(begin) as f64 * f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9
     }

@@ -1,4 +1,4 @@
-//! Reading back: buffers that the host can map, and the waiting for their mapping.
+//! Reading back: staging buffers, which the host can map, and waiting for their mapping.
 
 use super::device::Gpu;
 use super::sync::lock;
@@ -7,10 +7,10 @@ use crate::plan::STAGED;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Longest wait before a look whether the device is still there.
+/// How long to wait before it is checked that the device still lives.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Longest wait for a callback whose submit has ended.
+/// How long to wait for a callback after its submit has ended.
 const CALLBACK: Duration = Duration::from_secs(10);
 
 /// Whether a staging buffer was mapped, once that is known.
@@ -24,7 +24,7 @@ pub(super) fn map(staging: &wgpu::Buffer) -> Mapped {
     mapped
 }
 
-/// The buffers that a session reads back through. Those of a log's size are kept, larger ones are made for the one read.
+/// The staging buffers of a session. Buffers of a log's size are kept for the next read; a larger one is made for a single read.
 #[derive(Default)]
 pub(super) struct Staging {
     idle: Vec<wgpu::Buffer>,
@@ -33,7 +33,7 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Makes the buffers that are kept large enough for this.
+    /// Makes the kept buffers anew if they are smaller than this.
     pub(super) fn grow(&mut self, gpu: &Gpu, bytes: u64) {
         if self.bytes < bytes {
             self.bytes = bytes;
@@ -60,7 +60,7 @@ impl Staging {
         }
     }
 
-    /// The buffers that nothing is read through now.
+    /// The kept buffers that are not in use.
     pub(super) fn idle(&self) -> &[wgpu::Buffer] {
         &self.idle
     }
@@ -72,14 +72,14 @@ impl Staging {
 }
 
 impl Gpu {
-    /// Waits for a submit, or for all; however long the kernels take, and no longer than the device lives.
+    /// Waits for a submit, or for all submits, as long as the kernels take and the device lives.
     pub(super) fn wait_for(&self, index: Option<&wgpu::SubmissionIndex>) -> Result<()> {
         while !self.poll(wgpu::PollType::Wait { submission_index: index.cloned(), timeout: Some(PATIENCE) })? {}
         Ok(())
     }
 
-    /// Waits for a submit and for its buffer's mapping. When several threads share the device another one's poll may be about to run
-    /// our callback: then the submit has ended and the answer follows in a moment.
+    /// Waits for a submit and for the mapping of its staging buffer. When several threads share the device the poll of another thread may be about to
+    /// run our callback: then the submit has ended and the callback comes in a moment.
     pub(super) fn wait_mapped(&self, index: &wgpu::SubmissionIndex, mapped: &Mapped) -> Result<()> {
         self.wait_for(Some(index))?;
         let since = Instant::now();
@@ -90,7 +90,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Lets callbacks run, without waiting.
+    /// Runs callbacks that are due, without waiting.
     pub(super) fn look(&self) -> Result<()> {
         self.poll(wgpu::PollType::Poll).map(|_| ())
     }

@@ -13,8 +13,8 @@ use crate::tensor::{f16_words, f16s};
 use half::f16;
 
 impl Gpu {
-    /// What this device's cooperative matrices are good for. The first call runs the self-test where there are any: some products, compiled
-    /// and run, against sums in f64.
+    /// What is known of this device's cooperative matrices. Where it has any the first call runs the self-test, which compiles and runs some
+    /// products and compares them with sums in f64.
     pub fn coop(&self) -> Coop {
         let mut verdict = lock(&self.coop.verdict);
         if let Some(known) = &*verdict {
@@ -57,7 +57,8 @@ impl Gpu {
     }
 }
 
-/// One product with its data. No matrix is symmetric, no two rows or columns are alike: what reads or writes one the wrong way round is seen.
+/// One product with its data. No matrix is symmetric and no two rows or columns are alike, so that a kernel that reads or writes a matrix the
+/// wrong way round is noticed.
 struct Case {
     kernel: GemmCoop,
     a: Vec<f16>,
@@ -65,7 +66,7 @@ struct Case {
     bias: Vec<f32>,
 }
 
-/// Runs every case; the reason why the matrices cannot be used.
+/// Runs every case. The error says why the matrices cannot be used.
 fn run(gpu: &Gpu, caps: &CoopCaps, planted: Option<&Rewrite>) -> std::result::Result<(), String> {
     for case in cases(caps) {
         let found = case.run(gpu, planted).map_err(|e| match e {
@@ -77,8 +78,8 @@ fn run(gpu: &Gpu, caps: &CoopCaps, planted: Option<&Rewrite>) -> std::result::Re
     Ok(())
 }
 
-/// The largest tile in every layout, the others in two; whole vectors and single elements, tiles that stick out at every edge, two matrices of
-/// which one is shared, row sums.
+/// The largest tile in every layout and the others in two. Among them are: reads by vectors and by single elements, tiles that stick out at every
+/// edge, a batch of two matrices that share an operand, and row sums.
 fn cases(caps: &CoopCaps) -> Vec<Case> {
     let all = [(false, false), (false, true), (true, false), (true, true)];
     let tiles = CoopTile::all(caps);
@@ -111,7 +112,7 @@ impl Case {
         GemmCoop::with_tile(&gemm, tile).map(|kernel| Case { kernel, a, b, bias })
     }
 
-    /// Both outputs and, where it has them, the sums of rows, as words.
+    /// The words of both outputs and, where the product has them, of the row sums.
     fn run(&self, gpu: &Gpu, planted: Option<&Rewrite>) -> Result<Vec<Vec<u32>>> {
         let Gemm { m, n, batch, .. } = self.kernel.gemm;
         let size = batch * m * n;
@@ -121,8 +122,8 @@ impl Case {
         launch(gpu, &Kernel::GemmCoop(self.kernel.clone()), &operands, &results, planted)
     }
 
-    /// Against sums in f64. Tensor cores cut off what they add beyond some bits: 1e-5 for each root of k is ten times what rounded sums take, and
-    /// far below what sums in f16, a wrong element or a missing term are off by.
+    /// Compares the results with sums in f64. Tensor cores truncate the terms of a sum: a tolerance of 1e-5 sqrt(k) is ten times what rounding costs,
+    /// and far less than the error of sums in f16, of a wrong element or of a missing term.
     fn compare(&self, found: &[Vec<u32>]) -> std::result::Result<(), String> {
         let Gemm { ref spec, m, n, k, batch, .. } = self.kernel.gemm;
         let at = |z: usize, row: usize, p: usize| self.a[z * m * k + if spec.ta { p * m + row } else { row * k + p }].to_f64();

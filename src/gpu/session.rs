@@ -15,12 +15,12 @@ use std::sync::Arc;
 pub struct GpuSession {
     pub(super) gpu: Arc<Gpu>,
     pub(super) checked: bool,
-    /// What the mutation suite plants.
+    /// The errors that tests plant in kernels.
     pub(super) planted: Option<Rewrite>,
     pub(super) poisoned: bool,
     fixed: HashMap<BufferId, wgpu::Buffer>,
     slots: Vec<wgpu::Buffer>,
-    /// Counts up when slots are made anew, so that bind groups are too.
+    /// Counts up when slots are made anew, since bind groups must be made anew then.
     generation: u64,
     data: Vec<Option<wgpu::Buffer>>,
     programs: Vec<Option<Prepared>>,
@@ -45,7 +45,7 @@ impl Prepared {
     }
 }
 
-/// A submit whose log was not yet handed out.
+/// A submit whose log lines nobody has taken yet.
 struct Pending {
     lane: Lane,
     first_batch: u32,
@@ -97,8 +97,7 @@ impl GpuSession {
         Ok(s)
     }
 
-    /// Makes a lane's log and what it is read back through large enough. What lines the old log held is copied out by the submits that
-    /// wrote them.
+    /// Makes a lane's log and its staging buffers large enough. No line of the old log is lost: the submit that wrote it has copied it out.
     fn grow_log(&mut self, lane: Lane, log: LogShape) -> Result<()> {
         let (id, bytes) = (BufferId::Log(lane), 4 * log.words() as u64);
         if self.fixed.get(&id).is_none_or(|b| b.size() < bytes) {
@@ -139,7 +138,7 @@ impl GpuSession {
         Ok(buffer)
     }
 
-    /// The driver's refusal with the numbers that it does not tell.
+    /// The driver's refusal with the numbers that the driver does not tell.
     fn refused(&self, e: Error, bytes: u64) -> Error {
         match e {
             Error::OutOfMemory { what, biggest, help, .. } => {
@@ -179,7 +178,7 @@ impl GpuSession {
         Ok(groups)
     }
 
-    /// Submits what ends with a copy into this staging buffer; waits for it, and reads it.
+    /// Submits commands that end with a copy into this staging buffer, waits for them, and reads the buffer.
     pub(super) fn read_through(
         &mut self,
         what: &str,
@@ -230,7 +229,7 @@ impl Session for GpuSession {
     }
 
     fn prepare(&mut self, program: &Arc<Program>, data: &[DataId]) -> Result<Handle> {
-        // all of them before the first is made: a program that does not fit leaves the others as they are
+        // all slots are checked before the first is made, so that a program that does not fit changes nothing
         program.slots.iter().enumerate().try_for_each(|(i, &bytes)| self.fits(&format!("slot {i}"), bytes as u64))?;
         program.countable()?;
         program.addressable()?;
@@ -366,7 +365,7 @@ impl Session for GpuSession {
 }
 
 impl GpuSession {
-    /// Does something with a program whose bind groups fit the slots as they are now.
+    /// Calls `f` with a program, whose bind groups are made anew where slots have changed.
     fn with<T>(&mut self, handle: Handle, f: impl FnOnce(&mut Self, &Prepared) -> Result<T>) -> Result<T> {
         let gone = || Error::NotFound { what: "program".into(), name: format!("{handle:?}"), at: "the GPU session".into(), known: vec![] };
         let mut p = self.programs.get_mut(handle.0).and_then(Option::take).ok_or_else(gone)?;
@@ -377,7 +376,7 @@ impl GpuSession {
         done
     }
 
-    /// What [`Session::poison`] asks for, now.
+    /// Fills with NaN what [`Session::poison`] names.
     fn poison_now(&mut self) -> Result<()> {
         let words = |b: &wgpu::Buffer| (b.size() / 4) as usize;
         let mut all: Vec<(BufferId, usize)> = self.slots.iter().enumerate().map(|(i, b)| (BufferId::Slot(i), words(b))).collect();

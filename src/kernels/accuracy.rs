@@ -1,11 +1,11 @@
 //! Whether each row's largest score is the label's.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::halves::element;
-use super::lib::labels::labels;
+use super::lib::labels::{labels, labels_binding};
 use super::lib::source::Source;
-use super::lib::word::to_words;
 use crate::graph::Labels;
 
 const WG: usize = 64;
@@ -41,9 +41,20 @@ impl Accuracy {
         if self.known { self.rows } else { self.rows * self.classes }
     }
 
+    /// Scores, labels, hits.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let [scores, labels, hits] = self.offsets;
+        let of = if self.known { Element::U32 } else { Element::float(self.half) };
+        vec![
+            Binding::read("logits", of, scores..scores + self.scores()),
+            labels_binding(self.labels, labels, self.rows, self.classes),
+            Binding::write("hits", Element::F32, hits..hits + self.rows),
+        ]
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         let of = if self.known { "u32" } else { element(self.half, false) };
         s.number("WG", WG).flag("KNOWN", self.known).buffer("logits", Access::Read, of);
         labels(&mut s, self.labels);
@@ -54,9 +65,11 @@ impl Accuracy {
     pub fn accesses(&self) -> Vec<Access> {
         vec![Access::Read, Access::Read, Access::Write]
     }
-    /// Rows, classes, offsets.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.rows, self.classes].into_iter().chain(self.offsets))
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let [logits, labels, hits] = self.offsets;
+        let d = Dims::new().u32("rows", self.rows).u32("classes", self.classes);
+        d.u32("logits_offset", logits).u32("labels_offset", labels).u32("hits_offset", hits)
     }
     /// A thread a row.
     pub fn grid(&self) -> [u32; 3] {

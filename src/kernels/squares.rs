@@ -1,7 +1,7 @@
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element, V};
+use super::lib::dims::Dims;
 use super::lib::gate::unscale;
 use super::lib::source::{FINITE, MATH, Source};
-use super::lib::word::to_words;
 use super::lib::words;
 
 /// Partial sums of the gradient's squares, before the first parameter is touched: infinite ones where the loss is not finite.
@@ -57,9 +57,18 @@ impl Squares {
         (self.size / 4).div_ceil(self.threads().max(1))
     }
 
+    /// The state, gradients, loss, partial sums.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let mut all: Vec<Binding> = self.scaled.then(Binding::state).into_iter().collect();
+        all.push(Binding::read("gradients", V, 0..self.size));
+        all.push(Binding::read("loss", Element::F32, self.loss..self.loss + 1));
+        all.push(Binding::write("partials", Element::F32, 0..self.partials()));
+        all
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>");
+        let mut s = Source::new("vec4<f32>", &self.dims());
         s.number("WG", self.wg()).group(self.group);
         if self.scaled {
             s.state();
@@ -76,9 +85,9 @@ impl Squares {
         state.into_iter().chain([Access::Read, Access::Read, Access::Write]).collect()
     }
 
-    /// Vectors, threads, loss.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.size / 4, self.threads(), self.loss])
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()).u32("loss_offset", self.loss)
     }
 
     /// Enough threads, each taking several vectors of a large arena.

@@ -7,15 +7,16 @@ use crate::expr::Real;
 use crate::graph::{Graph, Leaf, Node, NodeId, Op, Type, Value};
 use crate::tensor::DType;
 
-/// The wanted values. `feed` gives the elements of every `Op::Batch`, `Op::Parameter`, `Op::Buffer`, `Op::State` and `Op::Random` (see [`draw`]) that they need: a missing one is
-/// [`Error::NotFound`], one of the wrong size [`Error::ShapeMismatch`], one of the wrong kind [`Error::DTypeMismatch`].
+/// Computes the wanted values. `feed` gives the elements of every `Op::Batch`, `Op::Parameter`, `Op::Buffer`, `Op::State` and `Op::Random` (see
+/// [`draw`](super::draw)) that they need. Elements that are missing are [`Error::NotFound`], too many or too few [`Error::ShapeMismatch`], of the wrong
+/// kind [`Error::DTypeMismatch`].
 pub fn evaluate<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, wanted: &[Value]) -> Result<Vec<Data<T>>> {
     let all = evaluate_all(g, feed, wanted)?;
     let pick = |v: &Value| all[v.node].as_ref().and_then(|outputs| outputs.get(v.output)).cloned();
     wanted.iter().map(|v| pick(v).ok_or_else(|| no_value(g, *v))).collect()
 }
 
-/// As [`evaluate`], giving the outputs of every node that the wanted values need, by node; `None` for the other nodes.
+/// As [`evaluate`], but gives the outputs of every node that the wanted values need, by node; `None` for the other nodes.
 pub fn evaluate_all<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, wanted: &[Value]) -> Result<Vec<Option<Vec<Data<T>>>>> {
     if let Some(v) = wanted.iter().find(|v| v.node >= g.nodes.len()) {
         return Err(no_value(g, *v));
@@ -36,12 +37,12 @@ pub fn evaluate_all<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, w
     Ok(all)
 }
 
-/// The outputs of one node for operands from anywhere: the step of a bisection. Batches and parameters have none without a feed.
+/// Computes the outputs of one node from any operands, as a bisection does step by step. Batches and parameters have none without a feed.
 pub fn evaluate_node<T: Real>(g: &Graph, id: NodeId, operands: &[&Data<T>]) -> Result<Vec<Data<T>>> {
     Ok(stored(g.nodes.get(id).ok_or_else(|| no_value(g, id.into()))?, computed(g, id, operands)?))
 }
 
-/// Outputs as they lie in memory: those of dtype f16 rounded to nearest. A parameter's second output is a copy of its first.
+/// Outputs as they are stored: those of dtype f16 rounded to nearest. A parameter's second output is a copy of its first.
 pub(crate) fn stored<T: Real>(node: &Node, mut outputs: Vec<Data<T>>) -> Vec<Data<T>> {
     if let (Op::Parameter(_), [one]) = (&node.op, outputs.as_slice()) {
         outputs = vec![one.clone(); node.outputs.len()];

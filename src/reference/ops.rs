@@ -60,7 +60,7 @@ fn real<'a, T: Real>(node: &Node, x: &[&'a Data<T>], i: usize) -> Result<&'a [T]
     x[i].as_real().ok_or_else(|| wrong_kind(node, format!("operand {i} is of integers")))
 }
 
-/// The op's own reference, which counts in f64.
+/// Runs the op's own reference, which computes in f64.
 fn custom<T: Real>(g: &Graph, node: &Node, op: &dyn CustomOp, x: &[&Data<T>]) -> Result<Vec<Data<T>>> {
     let types: Vec<&Type> = node.inputs.iter().map(|v| g.ty(*v)).collect();
     let reals: Vec<Vec<f64>> = x.iter().map(|x| x.to_f64()).collect();
@@ -107,7 +107,7 @@ fn reduce<T: Real>(kind: ReduceKind, axes: &[usize], x: &[T], shape: &Shape, siz
     let mut first: Vec<Option<T>> = vec![None; size];
     for (flat, &v) in x.iter().enumerate() {
         let at = index_of(flat, shape);
-        // a reduced axis has size 1 in the result or is gone: its index adds nothing either way
+        // a reduced axis has size 1 in the result or is gone: either way its index adds nothing
         let to = (0..shape.rank()).filter(|i| !axes.contains(i)).fold(0, |to, i| to * shape[i] + at[i]);
         sums[to] = match kind {
             ReduceKind::Max if v.is_nan() || v > sums[to] => v,
@@ -132,7 +132,7 @@ fn matmul<T: Real>((a, ta): (&[T], bool), (b, tb): (&[T], bool), a_shape: &Shape
     let inner = a_shape[if ta { r - 2 } else { r - 1 }];
     let mut c = Vec::with_capacity(out.size());
     for l in 0..out.dims()[..r - 2].iter().product() {
-        // one matrix serves for all
+        // an operand with a single matrix is used for every one of the batch
         let (la, lb) = (if a.len() == rows * inner { 0 } else { l }, if b.len() == inner * cols { 0 } else { l });
         for i in 0..rows {
             for j in 0..cols {

@@ -1,4 +1,4 @@
-//! The elements of a value.
+//! The elements of a value, as the reference holds them.
 
 use crate::expr::Real;
 
