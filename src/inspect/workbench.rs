@@ -3,7 +3,7 @@
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::expr::Real;
-use crate::graph::{Field, Graph, NodeId, Op, Value};
+use crate::graph::{Field, Graph, Leaf, NodeId, Op, StateField, Value};
 use crate::kernels::words::StateWords;
 use crate::model::build::Built;
 use crate::model::core::Core;
@@ -227,8 +227,7 @@ impl Workbench {
 
     /// How messages call a node: `matmul in fc1`.
     pub fn node(&self, id: NodeId) -> String {
-        let n = &self.graph.nodes[id];
-        if n.layer.is_empty() { n.op.name().into() } else { format!("{} in {}", n.op.name(), n.layer) }
+        self.graph.nodes[id].shown()
     }
 }
 
@@ -247,13 +246,12 @@ pub(crate) struct Leaves<'a, T> {
 impl<T: Real> Leaves<'_, T> {
     pub fn of(&self, op: &Op) -> Option<Data<T>> {
         let reals = |words: &[u32]| Data::Real(words.iter().map(|w| T::from_f64(f32::from_bits(*w).into())).collect());
-        match op {
-            Op::Batch { field, .. } => self.fields.get(&field.name).cloned(),
-            Op::Parameter { name, .. } => Some(reals(self.words.get(self.arena.find(name)?))),
-            Op::Buffer { name, .. } => Some(reals(self.words.buffer(self.arena.find_buffer(name)?))),
-            Op::State(_) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
-            Op::Random(d) => Some(draw(d, self.seed, self.batch)),
-            _ => None,
+        match op.leaf()? {
+            Leaf::Batch(batch) => self.fields.get(&batch.field.name).cloned(),
+            Leaf::Parameter(parameter) => Some(reals(self.words.get(self.arena.find(&parameter.name)?))),
+            Leaf::Buffer(buffer) => Some(reals(self.words.buffer(self.arena.find_buffer(&buffer.name)?))),
+            Leaf::State(StateField::LossScale) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
+            Leaf::Random(draws) => Some(draw(draws, self.seed, self.batch)),
         }
     }
 }
@@ -285,7 +283,7 @@ fn simplified_well(written: &Step, step: &Step, exact: &[Option<Vec<Data<f64>>>]
         if found.iter().zip(truth.to_f64()).any(off) {
             let node = &written.graph.nodes[w.node];
             return Err(Error::DeviceFault {
-                what: format!("simplifying {} in the layer `{}`", node.op.name(), node.layer),
+                what: format!("simplifying {} in {}", node.op.name(), crate::error::layer(&node.layer)),
                 problem: "the simplified graph gives other values in the reference".into(),
                 device: "no device: the graph".into(),
             });

@@ -2,7 +2,7 @@
 
 use super::lowering::Lowering;
 use super::unplaced::Symbol;
-use crate::graph::Op;
+use crate::graph::{Op, op};
 use crate::kernels::{Gather, GatherField, Kernel};
 use crate::plan::memory::BufferId;
 
@@ -13,7 +13,7 @@ impl Lowering<'_> {
         let mut buffers = vec![Symbol::Fixed(BufferId::State(self.r.purpose.lane()))];
         let mut elements = 0;
         for (id, n) in self.g.nodes.iter().enumerate() {
-            let Op::Batch { field, .. } = &n.op else { continue };
+            let Op::Batch(op::Batch { field, .. }) = &n.op else { continue };
             let (to, output) = self.assign(id.into());
             buffers.extend([Symbol::Fixed(BufferId::Data(fields.len())), to]);
             elements += self.words(id.into()) + self.r.batch * field.words();
