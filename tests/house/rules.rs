@@ -121,7 +121,8 @@ pub fn knots(house: &House, imports: &[Import]) -> Vec<String> {
 }
 
 /// What the core may not name, so that it runs in a browser, too: it neither waits nor looks at a clock, starts no thread and opens no file.
-/// Files by how their paths begin. `model/pace.rs` and `model/recover.rs` still look at a clock and sleep: hence two words less for `model/`.
+/// Files by how their paths begin. `model/pace.rs`, `model/journal.rs` and
+/// `model/recover.rs` still look at a clock, and the last one sleeps: hence some words less for `model/`.
 pub const QUIET: &[(&str, &[&str])] = &[
     ("plan/", &["pollster", "Instant", "SystemTime", "sleep", "thread", "fs", "File"]),
     ("gpu/session.rs", &["pollster", "Instant", "SystemTime", "sleep", "thread", "fs", "File"]),
