@@ -336,7 +336,7 @@ impl Case {
         let named = |l: &Leaf| (l.name.clone(), l.shape.clone());
         let arena = Arena::new(leaves.iter().map(named)).with_buffers(buffers.iter().map(named));
         let precision = self.precision.clone();
-        let arena = if precision.is_mixed() { arena.with_working() } else { arena };
+        let arena = if precision.is_mixed() { arena.with_half_copies() } else { arena };
         let step = Step { graph, loss, gradients: found, weight: None, metrics, outputs, updates, precision };
         Ok(Built { step, forward, purpose: self.purpose, order: self.order, scale: self.scale, arena, leaves, fields, buffers })
     }

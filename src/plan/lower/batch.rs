@@ -10,7 +10,7 @@ impl Lowering<'_> {
     /// One launch gathers the rows of all fields.
     pub(super) fn gather(&mut self) {
         let mut fields = Vec::new();
-        let mut buffers = vec![Symbol::Fixed(BufferId::State(self.r.purpose.lane()))];
+        let mut buffers = vec![Symbol::Fixed(BufferId::State(self.r.purpose.state_set()))];
         let mut elements = 0;
         for (id, n) in self.g.nodes.iter().enumerate() {
             let Op::Batch(op::Batch { field, .. }) = &n.op else { continue };

@@ -60,7 +60,7 @@ impl Lowering<'_> {
     /// Brings all of the slot to the arena, unless the step halts: the tick knows that, be it by the loss or by the norm of its gradients.
     pub(super) fn commit(&mut self, updates: &Updates) {
         let Some(slot) = updates.slot else { return };
-        let state = Symbol::Fixed(BufferId::State(self.r.purpose.lane()));
+        let state = Symbol::Fixed(BufferId::State(self.r.purpose.state_set()));
         for parts in updates.parts.chunks(Commit::MOST) {
             let parts: Vec<Part> = parts.iter().map(|(.., p)| *p).collect();
             let kernel = Commit { parts };

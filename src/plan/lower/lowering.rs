@@ -67,7 +67,7 @@ impl Lowering<'_> {
         if let Op::Parameter(op::Parameter { name, .. }) = &self.g.nodes[b.node].op {
             let entry = self.r.arena.find(name);
             if b.output == 1 {
-                return (Symbol::Fixed(BufferId::Working), entry.map_or(0, |e| self.r.arena.working_offset(e)));
+                return (Symbol::Fixed(BufferId::HalfCopy), entry.map_or(0, |e| self.r.arena.half_copy_offset(e)));
             }
             return entry.map_or((Symbol::Fixed(BufferId::Parameters), 0), |e| (Symbol::Fixed(e.buffer()), e.offset));
         }
@@ -76,7 +76,7 @@ impl Lowering<'_> {
             return (Symbol::Fixed(BufferId::Buffers), offset);
         }
         if let Op::State(op::State(StateField::LossScale)) = self.g.nodes[b.node].op {
-            return (Symbol::Fixed(BufferId::State(self.r.purpose.lane())), STATE_LOSS_SCALE);
+            return (Symbol::Fixed(BufferId::State(self.r.purpose.state_set())), STATE_LOSS_SCALE);
         }
         self.places[&b]
     }

@@ -23,7 +23,7 @@ impl Lowering<'_> {
         let (drawn, inputs): (Vec<Operand>, Vec<Operand>) = inputs.into_iter().partition(|o| self.groups.is_drawn(self.g, group, *o));
         let draws: Vec<Draw> = drawn.iter().filter_map(|o| self.draw(*o)).collect();
         if !draws.is_empty() {
-            buffers.push(Symbol::Fixed(BufferId::State(self.r.purpose.lane())));
+            buffers.push(Symbol::Fixed(BufferId::State(self.r.purpose.state_set())));
         }
         for o in &inputs {
             let (from, offset) = self.place(o.value);

@@ -1,52 +1,36 @@
-//! Operations with a kernel of their own: which lowering each has, and that of what runs over rows.
+//! What runs over rows: softmax, the loss and the accuracy of classes, running sums, the place of the largest.
 
+use super::long::Rows;
 use super::lowering::Lowering;
-use super::unplaced::Place;
-use crate::graph::{NodeId, Op, Value, op};
+use crate::graph::{NodeId, Value, op};
 use crate::kernels::{CrossEntropy, Kernel, Softmax};
 use crate::plan::fuse::Group;
 
 impl Lowering<'_> {
-    /// A group whose core is an operation with a kernel of its own.
-    pub(super) fn alone(&mut self, node: NodeId, group: &Group) {
-        let g = self.g;
-        match &g.nodes[node].op {
-            Op::Softmax(op) => self.softmax(node, op.log),
-            Op::CrossEntropy(op) => self.cross_entropy(node, group, op),
-            Op::Accuracy(op) => self.accuracy(node, op),
-            Op::CumSum(op) => self.cumsum(node, op.reverse),
-            Op::ArgMax(op) => self.argmax(node, op.axis),
-            Op::Take(_) => self.take(node),
-            Op::ScatterAdd(op) => self.scatter_add(node, op.rows, op.padding),
-            Op::Custom(op) => self.custom(node, op),
-            // the cores of other groups, and what has no kernel
-            Op::Map(_) | Op::Broadcast(_) | Op::Constant(_) | Op::Random(_) | Op::ToF32(_) => {}
-            Op::Permute(_) | Op::Slice(_) | Op::Pad(_) | Op::Concat(_) | Op::MatMul(_) | Op::Reduce(_) => {}
-            Op::Batch(_) | Op::Parameter(_) | Op::Buffer(_) | Op::State(_) | Op::Reshape(_) | Op::Detach(_) => {}
-        }
-    }
-
-    /// The rows of a value along its last axis: how many, how wide, where they lie.
-    fn rows(&self, v: Value) -> ([usize; 2], Place, bool) {
+    /// The rows of a value along its last axis.
+    fn rows(&self, v: Value) -> Rows {
         let shape = self.g.shape(v);
-        ([shape.size() / shape.last(), shape.last()], self.place(v), self.half(v))
+        Rows { rows: shape.size() / shape.last().max(1), width: shape.last(), at: self.place(v), half: self.half(v) }
     }
 
-    fn softmax(&mut self, node: NodeId, log: bool) {
-        let ([rows, width], x, half) = self.rows(self.g.nodes[node].inputs[0]);
+    /// Softmax over the last axis, or its logarithm.
+    pub(super) fn softmax(&mut self, node: NodeId, log: bool) {
+        let x = self.rows(self.g.nodes[node].inputs[0]);
         let label = self.label(node, self.g.shape(node.into()), &[]);
         let to = self.assign(node.into());
-        if width > Softmax::LONG {
-            return self.long_softmax(log, [rows, width], x, half, to, &label);
+        if x.width > Softmax::LONG {
+            return self.long_softmax(log, x, to, &label);
         }
-        let kernel = Softmax { log, rows, width, offsets: [x.1, to.1], half };
-        self.push(Kernel::Softmax(kernel), vec![x.0, to.0], label, self.g.flops(node), 2 * rows * width);
+        let kernel = Softmax { log, rows: x.rows, width: x.width, offsets: [x.at.1, to.1], half: x.half };
+        self.push(Kernel::Softmax(kernel), vec![x.at.0, to.0], label, self.g.flops(node), 2 * x.rows * x.width);
     }
 
-    fn cross_entropy(&mut self, node: NodeId, group: &Group, op: &op::CrossEntropy) {
+    /// The loss of classes, with the gradient and the hits where they are read.
+    pub(super) fn cross_entropy(&mut self, node: NodeId, group: &Group, op: &op::CrossEntropy) {
         let n = &self.g.nodes[node];
         let (labels, smoothing) = (op.labels, op.smoothing as f32);
-        let ([rows, width], x, half) = self.rows(n.inputs[0]);
+        let x = self.rows(n.inputs[0]);
+        let (rows, width) = (x.rows, x.width);
         let label = self.label(node, self.g.shape(n.inputs[0]), &group.maps);
         let y = self.place(n.inputs[1]);
         let part = |output| Value { node, output };
@@ -73,51 +57,50 @@ impl Lowering<'_> {
             group: self.r.target.group(),
             rows,
             classes: width,
-            offsets: [x.1, y.1, to_loss.1, to_hits.1, slope.map_or(0, |p| p.1)],
+            offsets: [x.at.1, y.1, to_loss.1, to_hits.1, slope.map_or(0, |p| p.1)],
             epilogue: epilogue.map(|(f, factor)| (f, factor.map_or(0, |p| p.1))),
-            half,
+            half: x.half,
             half_gradient: gradient && self.half(stored),
             pieces,
         };
-        let mut buffers = vec![x.0, y.0, to_loss.0];
+        let mut buffers = vec![x.at.0, y.0, to_loss.0];
         buffers.extend((!long).then_some(to_hits.0));
         buffers.extend(slope.into_iter().chain(factor).map(|p| p.0));
         if long {
-            buffers.extend(self.long_rows(&kernel, x.0, y.0, &label));
+            buffers.extend(self.long_rows(&kernel, x, y, &label));
         }
         self.push(Kernel::CrossEntropy(kernel), buffers, label.clone(), self.g.flops(node), 2 * rows * width);
         if !single {
             self.mean_of_rows(to_loss.0, rows, pieces, loss, "mean loss");
             if counted {
-                let own = if long { self.hits(labels, [rows, width], x, y, half, &label) } else { to_hits.0 };
+                let own = if long { self.hits(labels, x, y, &label) } else { to_hits.0 };
                 self.mean_of_rows(own, rows, 1, hits, "mean hits");
             }
         }
     }
 
-    fn accuracy(&mut self, node: NodeId, op: &op::Accuracy) {
+    /// The share of rows whose largest value is the label's.
+    pub(super) fn accuracy(&mut self, node: NodeId, op: &op::Accuracy) {
         let n = &self.g.nodes[node];
-        let ([rows, width], x, half) = self.rows(n.inputs[0]);
+        let x = self.rows(n.inputs[0]);
         let label = self.label(node, self.g.shape(n.inputs[0]), &[]);
         let y = self.place(n.inputs[1]);
-        let hits = self.hits(op.0, [rows, width], x, y, half, &label);
+        let hits = self.hits(op.0, x, y, &label);
         let to = self.assign(node.into());
-        self.mean_of_rows(hits, rows, 1, to, "mean hits");
+        self.mean_of_rows(hits, x.rows, 1, to, "mean hits");
     }
 
     /// Running sums over rows.
-    fn cumsum(&mut self, node: NodeId, reverse: bool) {
-        let n = &self.g.nodes[node];
-        let (from, offset) = self.place(n.inputs[0]);
-        let shape = self.g.shape(n.inputs[0]).clone();
-        let (rows, width) = (shape.size() / shape.last().max(1), shape.last());
+    pub(super) fn cumsum(&mut self, node: NodeId, reverse: bool) {
+        let from = self.g.nodes[node].inputs[0];
+        let x = self.rows(from);
         let to = self.assign(node.into());
-        let label = self.label(node, &shape, &[]);
-        self.running(reverse, [rows, width], (from, offset), to, &label);
+        let label = self.label(node, self.g.shape(from), &[]);
+        self.running(reverse, x, to, &label);
     }
 
     /// Where the largest stands.
-    fn argmax(&mut self, node: NodeId, axis: usize) {
+    pub(super) fn argmax(&mut self, node: NodeId, axis: usize) {
         let n = &self.g.nodes[node];
         let (from, offset) = self.place(n.inputs[0]);
         let shape = self.g.shape(n.inputs[0]).clone();
