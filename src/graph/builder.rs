@@ -1,4 +1,4 @@
-//! How a graph is made: calls on the handles of its values, and what is known of the place that makes them.
+//! How a graph is made: by calls on handles of its values. The builder also knows which layer and which line of the user's makes each node.
 
 use super::{Draws, Field, Graph, Op, Value, op};
 use crate::error::{Error, Result, is_own, layer, place};
@@ -16,18 +16,18 @@ pub(super) struct State {
     pub(super) graph: Graph,
     error: Option<Error>,
     layer: String,
-    /// The user's line that called the layer of gradus' which is being built, or made it.
+    /// The user's line that called (or made) the layer that is being built.
     line: Option<&'static Location<'static>>,
-    /// What of gradus' is being built outside of layers: a loss or a metric.
+    /// The loss or the metric that is being built, outside of all layers.
     about: Option<String>,
-    /// What the loss is a mean over, where that is not its rows.
+    /// The number that the loss divides its sum by, where that is not the number of rows.
     weight: Option<Var>,
-    /// The graph was handed out: what a leaked `Var` still asks for is passed over.
+    /// Set once the graph was handed out. Calls on a `Var` that was kept beyond that are ignored.
     closed: bool,
 }
 
 impl State {
-    /// What is known of the place that is being built.
+    /// The place that is being built, for messages.
     fn known(&self) -> String {
         match (&self.about, self.line) {
             (Some(what), _) => what.clone(),
@@ -69,7 +69,7 @@ impl Builder {
         s.error.get_or_insert(e);
     }
 
-    /// The user's line that further nodes of gradus' own code belong to, if this is one; gives the one before.
+    /// Sets the line that nodes of gradus' own code belong to from now on, if `line` is the user's. Gives the line before.
     pub(crate) fn on_line(&self, line: Option<&'static Location<'static>>) -> Option<&'static Location<'static>> {
         let mut s = self.0.borrow_mut();
         let before = s.line;
@@ -82,33 +82,33 @@ impl Builder {
         self.0.borrow_mut().line = line;
     }
 
-    /// What messages call that which gradus builds from now on.
+    /// Sets the name that messages use for what is built from now on.
     pub(crate) fn about(&self, what: Option<String>) {
         self.0.borrow_mut().about = what;
     }
 
-    /// A line as messages tell it: where it is gradus' own, the user's behind it.
+    /// A line as messages print it. For a line of gradus' own code the user's line that led there stands.
     pub(crate) fn place(&self, l: &Location<'_>) -> String {
         if is_own(l) { self.0.borrow().known() } else { place(l) }
     }
 
-    /// A handle that every further call passes over.
+    /// A handle without a value: every call on it does nothing.
     pub fn poisoned(&self) -> Var {
         Var { builder: self.clone(), value: None }
     }
 
-    /// Notes what a loss that is being made is a mean over: the sum of the weights of the rows that counted, one element.
+    /// Notes the number that the loss which is being made divides by: the sum of the weights of the rows that counted, one element.
     pub(crate) fn weighed_by(&self, total: Var) -> Var {
         self.0.borrow_mut().weight = Some(total.clone());
         total
     }
 
-    /// What was noted last, if anything was.
+    /// Takes the number that was noted last, if there is one.
     pub(crate) fn take_weight(&self) -> Option<Var> {
         self.0.borrow_mut().weight.take()
     }
 
-    /// The layer that further nodes belong to; gives the one before.
+    /// Sets the layer that nodes belong to from now on. Gives the layer before.
     pub fn enter(&self, layer: &str) -> String {
         std::mem::replace(&mut self.0.borrow_mut().layer, layer.to_string())
     }
@@ -131,13 +131,13 @@ impl Builder {
         self.node(op::Buffer { name: name.into(), shape }, &[])
     }
 
-    /// Random numbers, other ones in every step.
+    /// Random numbers, drawn anew in every step.
     #[track_caller]
     pub fn random(&self, draws: Draws) -> Var {
         self.node(op::Random(draws), &[])
     }
 
-    /// One f32 everywhere.
+    /// A tensor that holds one f32 everywhere.
     #[track_caller]
     pub fn constant(&self, value: f64, shape: impl Into<Shape>) -> Var {
         self.node(op::Constant { value, shape: shape.into() }, &[])
@@ -167,7 +167,7 @@ impl Builder {
         }
     }
 
-    /// Goes on with a graph, on behalf of a layer.
+    /// A builder that adds to a graph that exists, on behalf of a layer.
     pub(super) fn over(graph: Graph, layer: &str) -> Self {
         let b = Builder::new();
         b.enter(layer);
@@ -180,7 +180,7 @@ impl Builder {
         Var { builder: self.clone(), value }
     }
 
-    /// Whether both make the same graph.
+    /// Whether both builders make the same graph.
     pub(crate) fn same(&self, other: &Builder) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }

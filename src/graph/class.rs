@@ -1,4 +1,4 @@
-//! In which precision values are stored: a pass behind autodiff and simplification that marks each by the class of what makes it.
+//! In which precision each value is stored. This pass runs after autodiff and simplification, and gives each value a class.
 //!
 //! A value of dtype f16 is *stored* as f16. Kernels load it to f32, compute and accumulate in f32, and round once, where they store. So there
 //! are no cast nodes, and a cast costs no launch.
@@ -15,15 +15,15 @@ pub enum Class {
     Product,
     /// A map or a move between products: f16.
     Between,
-    /// What a product reads of the data, or of the loss: f16.
+    /// A value of the data or a gradient of the loss that a product reads: f16.
     Feeds,
-    /// Its layer is kept: f32.
+    /// A value of a layer that the user keeps in f32.
     Kept,
     /// A gradient of a weight: f32.
     WeightGradient,
     /// The loss, metrics, outputs, new values of buffers: f32.
     Result,
-    /// Behind the last product on the way to the loss, and back from there: f32.
+    /// Between the last product and the loss, forward and backward: f32.
     Loss,
     /// Sums, statistics, softmax and the rest: f32.
     Full,
@@ -50,7 +50,7 @@ impl Class {
     }
 }
 
-/// What a step wants of its graph, as far as precision asks.
+/// The values of a graph that a step wants, as far as precision depends on them.
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
     /// The gradients of parameters.
@@ -67,7 +67,7 @@ pub(crate) struct Wanted<'a> {
 struct Kept(HashSet<String>);
 
 impl Kept {
-    /// Those that are covered by their own path, or by the name of one of their parameters.
+    /// The layers whose path a pattern covers, or the name of one of whose parameters.
     fn of(g: &Graph, patterns: &[String]) -> Self {
         let covered = |name: &str| patterns.iter().any(|p| covers(p, name));
         let mut layers: HashSet<String> = HashSet::new();
@@ -85,36 +85,36 @@ impl Kept {
         Kept(layers)
     }
 
-    /// Whether a layer is one of them, or within one.
+    /// Whether a layer is one of these layers, or lies within one.
     fn holds(&self, layer: &str) -> bool {
         self.0.iter().any(|l| layer == l || layer.strip_prefix(l.as_str()).is_some_and(|r| r.starts_with('.')))
     }
 }
 
-/// A graph as its classes are told from it. Reshapes are looked through: they store nothing.
+/// A graph with all that the classes of its values depend on. Reshapes store nothing: here a value is always the one that a reshape shows.
 struct Marking<'a> {
     g: &'a Graph,
     /// Whether a node's layer stays f32.
     kept: Vec<bool>,
     /// Whether a node belongs to the forward pass.
     forward: Vec<bool>,
-    /// Who reads a value, and as which operand.
+    /// The nodes that read a value, each with the number of its operand.
     readers: HashMap<Value, Vec<(NodeId, usize)>>,
     results: HashSet<Value>,
     gradients: HashSet<Value>,
 }
 
-/// What is seen of each node from the graph's end.
+/// What follows each node, seen from the graph's end.
 struct Ahead {
     /// A product of the forward pass follows.
     product: Vec<bool>,
-    /// A product reads it, at once or through moves.
+    /// A product reads the node's result, directly or through moves.
     feeds: Vec<bool>,
-    /// It is a gradient of a weight, or is summed up to one.
+    /// The node's result is a gradient of a weight, or is summed up to one.
     weight: Vec<bool>,
 }
 
-/// The class of every real value. It looks at the graph alone, not at dtypes: what is marked already changes nothing.
+/// The class of every real value. It depends on the graph alone and not on dtypes, so that it is the same before and after [`assign`].
 pub(crate) fn classes(g: &Graph, wanted: &Wanted<'_>) -> HashMap<Value, Class> {
     let marking = Marking::new(g, wanted);
     marking.sweep_forward(&marking.sweep_back())
@@ -171,7 +171,7 @@ impl<'a> Marking<'a> {
         ahead
     }
 
-    /// Whether all that reads a node's first result makes a weight's gradient of it: maps and moves, behind a product sums as well.
+    /// Whether every reader of a node's first result makes a weight's gradient of it. Maps and moves do, and sums do behind a product.
     fn is_summed_to_a_weight(&self, id: NodeId, weight: &[bool]) -> bool {
         let readers = self.readers(id.into());
         let sums = |r: NodeId| self.kind(r).is_between() || self.is_product(id) && self.kind(r) == Kind::Reduce;
@@ -179,7 +179,7 @@ impl<'a> Marking<'a> {
     }
 
     fn sweep_forward(&self, ahead: &Ahead) -> HashMap<Value, Class> {
-        // whether a product of the backward pass came before
+        // whether a product of the backward pass comes before each node
         let mut behind = vec![false; self.g.nodes.len()];
         let mut out: HashMap<Value, Class> = HashMap::new();
         for (id, node) in self.g.nodes.iter().enumerate() {
@@ -216,7 +216,7 @@ impl<'a> Marking<'a> {
             return Class::Full;
         }
         match op.kind() {
-            // logits and the like: what the loss or the user sees
+            // logits and the like, which the loss or the user reads
             Kind::Product if self.forward[id] && !ahead.product[id] => Class::Loss,
             Kind::Product => Class::Product,
             Kind::Map | Kind::Move => match (ahead.feeds[id], within && half_input()) {
@@ -234,12 +234,12 @@ impl<'a> Marking<'a> {
         }
     }
 
-    /// Whether a value of the batch is read behind the last product on the way to the loss.
+    /// Whether a value of the batch is read between the last product and the loss.
     fn is_read_by_the_loss(&self, v: Value, ahead: &Ahead) -> bool {
         self.readers(v).iter().any(|&(r, _)| self.forward[r] && !ahead.product[r] && !self.is_product(r))
     }
 
-    /// A product whose readers are all kept, or the gradient that flows to one, is kept with them.
+    /// A value whose readers all lie in kept layers is kept with them.
     fn keep_for_readers(&self, classes: &mut HashMap<Value, Class>) {
         for (&v, class) in classes.iter_mut().filter(|(_, c)| c.is_half()) {
             let all = self.readers(v);
@@ -250,7 +250,8 @@ impl<'a> Marking<'a> {
     }
 }
 
-/// Marks what is stored as f16, and lets products read the working copies of their weights: a parameter's second output.
+/// Gives the dtype f16 to the values that are stored as f16, and lets products read the f16 copies of their weights. The copy is the second output of a
+/// parameter.
 pub(crate) fn assign(g: &mut Graph, wanted: &Wanted<'_>) {
     let layers = Kept::of(g, wanted.keep);
     for (v, class) in classes(g, wanted) {
@@ -259,7 +260,7 @@ pub(crate) fn assign(g: &mut Graph, wanted: &Wanted<'_>) {
         }
     }
     let is_product = |n: &super::Node| n.op.kind() == Kind::Product && !layers.holds(&n.layer);
-    // a reshape of a weight shows the copy where nothing but products reads it
+    // a reshape of a weight shows the f16 copy if only products read it
     let mut others: HashSet<NodeId> = g.nodes.iter().filter(|n| !is_product(n)).flat_map(|n| &n.inputs).map(|v| v.node).collect();
     others.extend(wanted.results.iter().chain(wanted.gradients).map(|v| v.node));
     for id in 0..g.nodes.len() {

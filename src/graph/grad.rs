@@ -13,7 +13,7 @@ pub fn gradients(g: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Option
     backward(g, loss, wrt, false)
 }
 
-/// As [`gradients`], of the loss times the loss scale: [`StateField::LossScale`] of the device's state, by which whoever uses them divides.
+/// As [`gradients`], for the loss times the loss scale ([`StateField::LossScale`] of the device's state). Whoever uses these gradients divides by it.
 pub fn scaled_gradients(g: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Option<Value>>> {
     backward(g, loss, wrt, true)
 }
@@ -74,7 +74,7 @@ fn depends(g: &Graph, wrt: &[Value]) -> Vec<bool> {
 }
 
 impl Graph {
-    /// A scaled gradient without the loss scale. Both are powers of two apart: nothing is rounded.
+    /// A scaled gradient divided by the loss scale. The scale is a power of two, so that nothing is rounded.
     pub(crate) fn unscaled(&mut self, v: Value) -> Result<Value> {
         let scale = self.derived(v.node, op::State(StateField::LossScale), &[])?;
         self.derived(v.node, op::Map(Expr::of(2, |x| vec![&x[0] / &x[1]])), &[v, scale])

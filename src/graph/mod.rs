@@ -1,7 +1,7 @@
 //! WHAT to compute: a step as a graph of a few operations, with shape rules, gradients and simplification.
 //!
-//! Users meet it as [`Var`]; the rest of the crate as [`Graph`], plain data that can be printed and drawn. What an operation is, all passes
-//! ask the operation itself (see [`op`]): its rule gives its shapes, its gradient, its work, and the [`Kind`] by which it is treated.
+//! Users meet the graph as [`Var`]; the rest of the crate meets it as [`Graph`], plain data that can be printed and drawn. A pass that wants to
+//! know something about an operation asks the operation itself (see [`op`]): its rule gives its shapes, its gradient, its work, and its [`Kind`].
 
 mod builder;
 mod class;
@@ -41,15 +41,15 @@ use std::panic::Location;
 /// An operation with its operands, in static single assignment.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// What it does.
+    /// What the node does.
     pub op: Op,
     /// Its operands.
     pub inputs: Vec<Value>,
-    /// What it gives.
+    /// The types of its results.
     pub outputs: Vec<Type>,
-    /// The layer that made it, as in `blocks.0.fc1`.
+    /// The layer that made the node, as in `blocks.0.fc1`.
     pub layer: String,
-    /// The line of the user's that made it, or that made the layer of gradus' which did.
+    /// The line of the user's program that made the node, or that called the layer which made it.
     pub place: &'static Location<'static>,
 }
 
@@ -65,7 +65,7 @@ impl Node {
     }
 }
 
-/// Elements beyond all memory: their bytes still fit a number.
+/// More elements than any memory holds. Their bytes still fit into a `usize`.
 const MOST: usize = 1 << 48;
 
 /// A static graph of operations.
@@ -90,7 +90,7 @@ impl Graph {
     pub fn add(&mut self, op: Op, inputs: &[Value], layer: &str, at: &'static Location<'static>) -> Result<NodeId> {
         let types: Vec<&Type> = inputs.iter().map(|&v| self.ty(v)).collect();
         let outputs = op.rule().infer(&types).map_err(|fault| fault.into_error(op.name(), layer, at))?;
-        // kernels divide by extents; what is merely too large is refused where memory is known
+        // kernels divide by extents; a tensor that is merely too large is refused later, where the memory is known
         if let Some(t) = outputs.iter().find(|t| t.shape.size() == 0 || t.shape.size() > MOST) {
             let problem = format!("its result would have the shape {}", t.shape);
             return Err(OpFault::shape(problem, "a tensor has between 1 and 2^48 elements").into_error(op.name(), layer, at));
@@ -99,7 +99,7 @@ impl Graph {
         Ok(self.nodes.len() - 1)
     }
 
-    /// Adds an operation on behalf of node `of`: same layer, same line.
+    /// Adds an operation on behalf of node `of`: the new node has its layer and its line.
     pub(crate) fn derived(&mut self, of: NodeId, op: impl Into<Op>, inputs: &[Value]) -> Result<Value> {
         let (layer, at) = (self.nodes[of].layer.clone(), self.nodes[of].place);
         Ok(self.add(op.into(), inputs, &layer, at)?.into())
@@ -110,7 +110,7 @@ impl Graph {
         self.nodes[node].op.kind()
     }
 
-    /// Follows reshapes to the value whose elements they show.
+    /// The value whose elements a reshape, or a chain of them, shows.
     pub(crate) fn base(&self, mut v: Value) -> Value {
         while self.kind(v.node) == Kind::Alias {
             v = self.nodes[v.node].inputs[0];

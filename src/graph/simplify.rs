@@ -1,4 +1,4 @@
-//! The same graph with fewer nodes: each operation says what is simpler than itself, and equal nodes are merged.
+//! Rewrites a graph to an equal one with fewer nodes: each operation states what is simpler than itself, and equal nodes are merged.
 
 use super::op::Rewrite;
 use super::{Graph, Node, NodeId, Op, Value, op};
@@ -8,8 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
 use std::ops::Deref;
 
-/// Rewrites the graph to an equal and smaller one: what the roots do not need is dropped, constants go into the formulas that
-/// read them, repeats are read by broadcasting, equal nodes are merged. Gives the roots' new values.
+/// Rewrites the graph to an equal and smaller one. Nodes that the roots do not need are dropped, constants go into the formulas that
+/// read them, repetitions are read by broadcasting, and equal nodes are merged. Gives the roots' new values.
 pub fn simplify(old: &Graph, roots: &[Value]) -> Result<(Graph, Vec<Value>)> {
     let live = old.live(roots);
     let mut new = Merged::default();
@@ -26,7 +26,7 @@ pub fn simplify(old: &Graph, roots: &[Value]) -> Result<(Graph, Vec<Value>)> {
     if live.iter().all(|&l| l) { Ok((new, roots)) } else { simplify(&new, &roots) }
 }
 
-/// The value that stands for the node's first output: an old one where nothing new is needed.
+/// The value that stands for the node's first output in the new graph. No node is added if an old one gives the same.
 fn place_node(g: &mut Merged, node: &Node, inputs: &[Value]) -> Result<Value> {
     let simpler = node.op.rule().simplified(inputs, &node.outputs[0].shape, g);
     let Rewrite { mut on, ops } = simpler.unwrap_or_else(|| Rewrite { on: inputs.to_vec(), ops: vec![node.op.clone()] });
@@ -43,7 +43,7 @@ fn place_node(g: &mut Merged, node: &Node, inputs: &[Value]) -> Result<Value> {
 #[derive(Default)]
 struct Merged {
     graph: Graph,
-    /// Nodes in their order, by the hash of what they are.
+    /// The nodes, in their order, by the hash of operation and operands.
     known: HashMap<u64, Vec<NodeId>>,
 }
 

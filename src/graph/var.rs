@@ -1,4 +1,4 @@
-//! What a user does with a value of the step: most methods of [`Var`]; formulas, movements and the rest stand in files of their own.
+//! The methods of [`Var`], with which a user builds a step. Formulas, movements, operators and the rest stand in files of their own.
 
 mod custom;
 mod elementwise;
@@ -42,7 +42,7 @@ impl Var {
         Some(self.builder.0.borrow().graph.nodes.get(v.node)?.outputs.get(v.output)?.clone())
     }
 
-    /// If it was made by softmax or log-softmax, what went into that: either one of a log-softmax is that of its input.
+    /// The operand of the softmax or log-softmax that made this value, if one did. (The softmax of a log-softmax is that of its operand.)
     pub(crate) fn softmax_input(&self) -> Option<Var> {
         let v = self.value?;
         let s = self.builder.0.borrow();
@@ -50,13 +50,13 @@ impl Var {
         matches!(node.op, Op::Softmax(_)).then(|| Var { builder: self.builder.clone(), value: Some(node.inputs[0]) })
     }
 
-    /// Whether it was made by log-softmax.
+    /// Whether a log-softmax made this value.
     pub(crate) fn is_log_softmax(&self) -> bool {
         let s = self.builder.0.borrow();
         self.value.and_then(|v| s.graph.nodes.get(v.node)).is_some_and(|n| matches!(n.op, Op::Softmax(op::Softmax { log: true })))
     }
 
-    /// If it was made by a sigmoid, what went into that.
+    /// The operand of the sigmoid that made this value, if one did.
     pub(crate) fn sigmoid_input(&self) -> Option<Var> {
         let v = self.value?;
         let s = self.builder.0.borrow();
@@ -98,7 +98,7 @@ impl Var {
         out
     }
 
-    /// Whether this is a field `[n]` of the batch and the other a column `[n, 1]` that is computed: together they are `[n, n]`.
+    /// Whether this is a field `[n]` of the batch and the other a computed column `[n, 1]`, so that a formula of both gives `[n, n]`.
     fn is_field_against(&self, column: &Var) -> bool {
         let (shape, other) = (self.shape(), column.shape());
         if shape.rank() != 1 || shape[0] < 2 || other.dims() != [shape[0], 1] {
@@ -106,7 +106,7 @@ impl Var {
         }
         let s = self.builder.0.borrow();
         let field = |v: Option<Value>| v.and_then(|v| s.graph.nodes.get(v.node)).is_some_and(|n| matches!(n.op, Op::Batch(_)));
-        // pairs of a field's values are meant
+        // a field against a column of the same field: all pairs are meant
         let mut origin = column.value;
         while let Some(Node { op: Op::Reshape(_) | Op::ToF32(_), inputs, .. }) = origin.and_then(|v| s.graph.nodes.get(v.node)) {
             origin = Some(inputs[0]);
@@ -216,7 +216,7 @@ impl Var {
     /// The fraction of rows whose largest score is the label's, `[]`.
     #[track_caller]
     pub fn accuracy(&self, labels: &Var) -> Var {
-        // the cross-entropy kernel counts hits anyway; softmax does not move the largest
+        // the kernel of a cross-entropy counts hits anyway; softmax leaves the largest where it is
         let scores = self.softmax_input().unwrap_or_else(|| self.clone());
         let kind = labels.label_kind();
         let counts = |op: &Op| matches!(op, Op::CrossEntropy(op::CrossEntropy { labels, .. }) if *labels == kind);
@@ -231,7 +231,7 @@ impl Var {
     }
 }
 
-/// Once for each line: a label that is repeated along the batch trains on the wrong loss, as PyTorch's `mse_loss` warns.
+/// Warns once for each line: labels that are repeated along the batch give a wrong loss. PyTorch's `mse_loss` warns of the same.
 fn warn_of_square(labels: &Var, column: &Var, at: &'static Location<'static>) {
     static TOLD: Mutex<Vec<&Location<'static>>> = Mutex::new(Vec::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);

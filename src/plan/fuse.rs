@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 /// Storage buffers that a kernel may bind: what browsers promise.
 const MAX_BUFFERS: usize = 8;
 
-/// What a group's kernel is, before its maps.
+/// The kernel of a group, which its maps ride on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Core {
     /// Maps alone.
@@ -30,7 +30,7 @@ pub struct Group {
     pub core: Core,
     /// The maps, in order.
     pub maps: Vec<NodeId>,
-    /// A sum over a gemm's A operand that the gemm makes on the way.
+    /// A sum over the rows of a gemm's first operand, which the gemm makes on the way.
     pub row_sum: Option<NodeId>,
     /// The shape that the maps run over.
     pub shape: Shape,
@@ -46,7 +46,7 @@ impl Group {
     }
 }
 
-/// The groups in launch order, and who reads what.
+/// The groups in launch order, and the readers of each value.
 #[derive(Debug)]
 pub struct Groups {
     /// In launch order.
@@ -63,7 +63,7 @@ pub struct Groups {
     pub drawn: HashSet<NodeId>,
 }
 
-/// What a map reads: a value, and the movement through which it is seen, with the number of the operand there.
+/// An operand of a map: a value, and the movement through which the map reads it, with the number of the value among that movement's operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operand {
     /// The value.
@@ -101,7 +101,7 @@ impl Groups {
         out
     }
 
-    /// Whether a group's kernel draws an operand: it does so to leave the numbers for others, too.
+    /// Whether a group's kernel draws an operand itself. It also does so where it stores the numbers for other kernels.
     pub fn is_drawn(&self, g: &Graph, group: &Group, o: Operand) -> bool {
         let node = g.base(o.value).node;
         let random = o.through.is_none() && g.kind(node) == Kind::Random;
@@ -195,7 +195,7 @@ impl Groups {
 }
 
 impl Groups {
-    /// The groups that a group reads from.
+    /// The groups whose values a group reads.
     fn sources(&self, g: &Graph, group: usize) -> HashSet<usize> {
         let inputs = self.groups[group].nodes().flat_map(|n| &g.nodes[n].inputs);
         inputs.filter_map(|v| self.owner.get(&self.source(g, *v).node)).copied().filter(|&o| o != group).collect()
@@ -241,7 +241,7 @@ impl Groups {
                 return false;
             }
             let flat = g.shape(*v).size() == own.size();
-            // what the host makes is at hand only element for element; other shapes of equal size only read so
+            // a kernel has its own results at hand element for element only; operands of another shape but equal size are read so, too
             let one = g.shape(*v).size() == 1;
             // a gemm's epilogue steps along one batch axis only
             let deep = matches!(group.core, Core::Gemm(_)) && own.rank() > 3;
@@ -261,7 +261,7 @@ impl Groups {
         (core == 0 || draws == 0) && core + stored + outputs <= MAX_BUFFERS && words <= DIMS
     }
 
-    /// Whether a map takes the gradient that a loss makes, of which nobody else reads, and beside it one number of the state.
+    /// Whether a map reads the gradient that a loss makes, as its only reader, and beside it one number of the state.
     fn rides_on_loss(&self, g: &Graph, loss: NodeId, map: NodeId) -> bool {
         let slope = Value { node: loss, output: 1 };
         let inputs = &g.nodes[map].inputs;

@@ -1,4 +1,4 @@
-//! Indices and class labels that come straight from the data: the host can look at them before a step runs.
+//! Indices and class labels that come straight from the data: the host can check them before a step runs.
 
 use crate::graph::{Field, Graph, Limit, Node, Op, Value, is_ordinals, op};
 
@@ -9,7 +9,7 @@ pub struct IndexLimit {
     pub field: String,
     /// Rows of the table: every index must be below.
     pub rows: usize,
-    /// The layer and the line that take them.
+    /// The layer and the line that take rows of the table.
     pub at: String,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn label_limits(g: &Graph) -> Vec<LabelLimit> {
     out
 }
 
-/// What the integers that a node reads must be below. Those that pick from a table of ordinals are class labels.
+/// The bound on the integers that a node reads. Integers that pick from a table of ordinals are class labels.
 fn limit(g: &Graph, n: &Node) -> Option<Limit> {
     match n.op.rule().limit()? {
         Limit::Rows if is_ordinals(g, n.inputs[0]) => Some(Limit::Classes),
@@ -61,13 +61,13 @@ fn limit(g: &Graph, n: &Node) -> Option<Limit> {
     }
 }
 
-/// How many classes the labels that a node reads tell apart: a table of ordinals has one for each row.
+/// The number of classes that a node tells apart. A table of ordinals has a row for each class.
 fn classes(g: &Graph, n: &Node) -> usize {
     let shape = g.shape(n.inputs[0]);
     if n.op.rule().limit() == Some(Limit::Rows) { shape[0] } else { shape.last() }
 }
 
-/// The field of the batch whose integers a value has, perhaps in another order.
+/// The field of the batch whose integers a value holds, perhaps in another order of axes.
 fn field(g: &Graph, v: Value) -> Option<&Field> {
     let node = &g.nodes[g.base(v).node];
     if let Op::Permute(_) = node.op {

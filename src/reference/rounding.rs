@@ -1,4 +1,4 @@
-//! How far a device may be off: what roundings of the size that DESIGN's section 5 allows do to each value, tried out.
+//! How far a device may be off: the size that roundings can have, and their effect on each value, which is tried out.
 //!
 //! Every value is disturbed by what its operation may be off by (`1e-6 + 1e-5 |y|` for an element, `1e-6 sqrt(K)` at the scale of its terms
 //! for a sum of K), with signs drawn once and then turned round, and the disturbance runs on through the graph. That needs no rule for how
@@ -17,13 +17,13 @@ const ATOL: f64 = 1e-6;
 const RTOL: f64 = 1e-5;
 /// Draws of signs; each is run both ways.
 const DRAWS: u64 = 2;
-/// A tolerance is this many times what the runs showed, there and on average.
+/// A tolerance is this many times the error that the runs showed at an element, plus the average error.
 const MARGIN: f64 = 4.0;
 
 /// The outputs of every node, as [`evaluate_all`](super::evaluate_all) gives them.
 pub type Values = [Option<Vec<Data<f64>>>];
 
-/// For each of these nodes the tolerance of every element of every output, if what came before the nodes is exact.
+/// For each of these nodes the tolerance of every element of every output, if all nodes before them are exact.
 pub fn tolerances(g: &Graph, exact: &Values, nodes: &[NodeId]) -> Result<HashMap<NodeId, Vec<Vec<f64>>>> {
     let known = |id: NodeId| exact.get(id).and_then(Option::as_ref);
     let mut out: HashMap<NodeId, Vec<Vec<f64>>> = HashMap::new();
@@ -48,7 +48,7 @@ pub fn tolerances(g: &Graph, exact: &Values, nodes: &[NodeId]) -> Result<HashMap
     Ok(out)
 }
 
-/// One run with every one of `nodes` disturbed; what lies between them (views) passes it on.
+/// One run in which every one of `nodes` is disturbed. Nodes between them (views) pass the disturbance on.
 fn run(g: &Graph, exact: &Values, nodes: &[NodeId], draw: u64, sign: f64) -> Result<HashMap<NodeId, Vec<Data<f64>>>> {
     let mut moved: HashMap<NodeId, Vec<Data<f64>>> = HashMap::new();
     let all: HashSet<NodeId> = nodes.iter().copied().collect();
@@ -75,7 +75,7 @@ fn run(g: &Graph, exact: &Values, nodes: &[NodeId], draw: u64, sign: f64) -> Res
                 }
             }
         }
-        // what is stored as f16 is off by a whole step of f16 where its rounding turns over, and not at all elsewhere
+        // a value that is stored as f16 is off by a whole step of f16 where its rounding turns over, and not at all elsewhere
         moved.insert(id, stored(node, outputs));
     }
     Ok(moved)
@@ -107,7 +107,7 @@ fn largest(v: &[f64]) -> f64 {
     v.iter().fold(0.0f64, |m, v| m.max(v.abs()))
 }
 
-/// The absolute and the relative part for what a graph is given.
+/// The absolute and the relative part for a value that a graph is given.
 fn of_leaf(leaf: Option<Leaf<'_>>, own: &[f64]) -> (f64, f64) {
     match leaf {
         Some(Leaf::Parameter(_) | Leaf::Buffer(_)) => (0.0, 0.0),

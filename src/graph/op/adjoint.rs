@@ -1,4 +1,4 @@
-//! How the rules build the nodes of a gradient: on behalf of the node whose gradient it is, hence with its layer and its line.
+//! How the rules build the nodes of a gradient. Each new node has the layer and the line of the node whose gradient it belongs to.
 
 use super::{Adjoint, Broadcast, Map, Op, Reduce, ReduceKind, Reshape};
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ impl Adjoint<'_> {
         self.grads[0].ok_or_else(|| self.unsupported(g, "a gradient through the second output of this op"))
     }
 
-    /// A node.
+    /// Adds a node.
     pub fn add(&self, g: &mut Graph, op: impl Into<Op>, x: &[Value]) -> Result<Value> {
         g.derived(self.id, op, x)
     }
@@ -37,7 +37,7 @@ impl Adjoint<'_> {
         self.add(g, Broadcast(shape.clone()), &[v])
     }
 
-    /// The value summed over the axes along which one of shape `to` was repeated.
+    /// The value summed over those axes along which a value of shape `to` was repeated.
     pub fn sum_to(&self, g: &mut Graph, v: Value, to: &Shape) -> Result<Value> {
         let full = g.shape(v).clone();
         if full == *to {
@@ -49,7 +49,7 @@ impl Adjoint<'_> {
         if g.shape(v) == to { Ok(v) } else { self.reshape(g, v, to) }
     }
 
-    /// That there is no such gradient.
+    /// The error that says that there is no such gradient.
     pub fn unsupported(&self, g: &Graph, what: &str) -> Error {
         let node = &g.nodes[self.id];
         Error::Unsupported {

@@ -13,9 +13,9 @@ use std::sync::Arc;
 /// Storage buffers that a kernel may bind: what browsers promise.
 const MAX_OPERANDS: usize = 8;
 
-/// An operation of one's own: with a gradient, a kernel for GPUs and a loop for the CPU, and tested like one of gradus' own.
+/// An operation of the user's own, with a gradient, a kernel for GPUs and a loop for the CPU. It is tested like the operations of gradus.
 ///
-/// # How to add an op of one's own
+/// # How to add an op of your own
 ///
 /// 1. **Shapes and truth.** Implement [`name`](CustomOp::name), [`infer`](CustomOp::infer) (the types of the results, or why the operands
 ///    do not fit: a text that reaches the user with the line that made the call) and [`reference`](CustomOp::reference) (the plainest loops,

@@ -3,7 +3,7 @@
 /// How the passes treat an operation. They ask for its kind and not for its name, so that an operation is added without a change to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Given to the step from outside, and there before its first kernel: a field of the batch, a parameter, a buffer, a number of the state.
+    /// A value that the step is given, and that is there before its first kernel: a field of the batch, a parameter, a buffer, a number of the state.
     Leaf,
     /// Random numbers: drawn by the maps that read them, stored only where another operation reads them.
     Random,
@@ -30,7 +30,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether it only passes elements on, each of them changed by itself: what lies between products is stored as they are.
+    /// Whether the operation passes elements on, each changed by itself at most. Between two products such values are stored in their precision.
     pub fn is_between(self) -> bool {
         matches!(self, Kind::Map | Kind::Move)
     }

@@ -1,4 +1,5 @@
-//! What a graph is given: fields of the batch, parameters, buffers, numbers of the state, random numbers. No gradient flows on from there.
+//! The values that a graph is given: fields of the batch, parameters, buffers, numbers of the state, random numbers. No gradient flows on
+//! from them.
 
 use super::fault::Inferred;
 use super::{Adjoint, Batch, Buffer, Kind, Op, OpRule, Parameter, Random, State};
@@ -6,7 +7,7 @@ use crate::error::Result;
 use crate::graph::{Draws, Graph, StateField, Type, Value};
 use std::hash::{Hash, Hasher};
 
-/// What a graph is given, for whoever gives it.
+/// A value that a graph is given, for the code that gives it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Leaf<'a> {
     /// A field of the batch.
@@ -22,7 +23,7 @@ pub enum Leaf<'a> {
 }
 
 impl Op {
-    /// What is to be given for it; none where it is computed from operands.
+    /// The value that must be given for this operation; none if it is computed.
     pub fn leaf(&self) -> Option<Leaf<'_>> {
         match self {
             Op::Batch(op) => Some(Leaf::Batch(op)),

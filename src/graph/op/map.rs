@@ -1,4 +1,4 @@
-//! Formulas, element by element, and what is as good as one: a constant, a repetition, integers as reals.
+//! Formulas, element by element, and operations that are treated like one: a constant, a repetition, integers as reals.
 
 use super::fault::{Inferred, OpFault, all_f32, shapes, size};
 use super::multiple::{multiple, times};
@@ -48,7 +48,7 @@ impl OpRule for Map {
     }
     fn vjp(&self, at: &Adjoint<'_>, g: &mut Graph) -> Result<Vec<Option<Value>>> {
         let y: Value = at.id.into();
-        // what a derivative may read: the operands, the result, the gradient for it
+        // a derivative may read the operands, the result and the gradient for the result
         let args: Vec<Value> = at.inputs.iter().copied().chain([y, at.grad(g)?]).collect();
         let full = g.shape(y).clone();
         let mut out = vec![None; at.inputs.len()];

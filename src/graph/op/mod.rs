@@ -41,7 +41,7 @@ use std::hash::Hasher;
 /// From one row an operation: its struct (but for `use`, where it is declared elsewhere), its variant of [`Op`], its dispatch.
 macro_rules! operations {
     ($($(#[$doc:meta])* $form:ident $name:ident $fields:tt)*) => {
-        /// The operations. Each holds what it is told; what it does, its rule states.
+        /// The operations. Each holds its settings; its rule states what it does.
         #[derive(Clone, PartialEq)]
         pub enum Op {
             $($(#[$doc])* $name($name),)*
@@ -106,10 +106,10 @@ operations! {
     /// A number of the device's state `[]`, f32, as it was when the step began. No gradient flows to it.
     struct State(pub StateField)
 
-    /// Random numbers, other ones in every step. No gradient flows to them.
+    /// Random numbers, drawn anew in every step. No gradient flows to them.
     struct Random(pub Draws)
 
-    /// One f32 everywhere.
+    /// A tensor that holds one f32 everywhere.
     struct Constant {
         /// The number.
         pub value: f64,
@@ -232,7 +232,7 @@ impl Op {
         self.rule().name()
     }
 
-    /// How the passes treat it.
+    /// The kind by which the passes treat it.
     pub fn kind(&self) -> Kind {
         self.rule().kind()
     }
@@ -248,14 +248,14 @@ pub(crate) trait OpRule {
     /// The name that errors and listings use.
     fn name(&self) -> &str;
 
-    /// How the passes treat it.
+    /// The kind by which the passes treat it.
     fn kind(&self) -> Kind;
 
     /// The types of its results, or why the operands do not fit.
     fn infer(&self, x: &[&Type]) -> Inferred;
 
-    /// The gradient of the loss for each operand, as nodes that are added to the graph. An operand may have none, and so may all: then the
-    /// list may be empty.
+    /// The gradient of the loss for each operand, as nodes that are added to the graph. An operand may have none; if none has one, the list may
+    /// be empty.
     fn vjp(&self, at: &Adjoint<'_>, g: &mut Graph) -> Result<Vec<Option<Value>>>;
 
     /// Floating-point operations, for listings.
@@ -268,10 +268,11 @@ pub(crate) trait OpRule {
         self.name().to_string()
     }
 
-    /// What tells it from others of its kind on the same operands, for the search for equal nodes. What is left out here is compared there.
+    /// Hashes the settings that most often tell two such operations apart. The search for equal nodes compares whole operations after that, so
+    /// that a setting may be left out here.
     fn hash(&self, _: &mut dyn Hasher) {}
 
-    /// What gives the same and is simpler, if there is such a thing. `x` are its operands in the simplified graph, `shape` is that of its result.
+    /// Simpler operations that give the same, if there are any. `x` are the operands in the simplified graph, `shape` is the result's.
     fn simplified(&self, _x: &[Value], _shape: &Shape, _g: &Graph) -> Option<Rewrite> {
         None
     }
@@ -281,7 +282,7 @@ pub(crate) trait OpRule {
         self.kind() == Kind::Product || self.kind().is_between()
     }
 
-    /// What a map kernel computes for it, of the operands as it reads them: the nodes `x` of the formula.
+    /// The formula that a map kernel computes for it. `x` are the operands as the kernel reads them: nodes on the tape.
     fn formula(&self, _: &mut Tape, x: &[usize]) -> usize {
         x[0]
     }
@@ -291,7 +292,7 @@ pub(crate) trait OpRule {
         View::whole(x[operand].shape.rank())
     }
 
-    /// What the integers of its second operand must be below, if data can break it.
+    /// The bound on the integers of its second operand, if it has one that data could break.
     fn limit(&self) -> Option<Limit> {
         None
     }
@@ -303,14 +304,14 @@ pub(crate) struct Adjoint<'a> {
     pub id: NodeId,
     /// Its operands.
     pub inputs: &'a [Value],
-    /// The gradient of the loss for each of its results: none where the loss does not depend on it. At least one is there.
+    /// The gradient of the loss for each of its results, none where the loss does not depend on the result. At least one is there.
     pub grads: &'a [Option<Value>],
     /// Which operands want a gradient.
     pub wants: &'a [bool],
 }
 
-/// What stands for a node in a simplified graph: operations one after another, the first of them on the values `on`. Without any it is the
-/// first of these values.
+/// What stands for a node in a simplified graph: operations one after another, the first of them on the values `on`. Without operations the
+/// first of these values stands for the node.
 pub(crate) struct Rewrite {
     /// The operands of the first operation.
     pub on: Vec<Value>,
@@ -319,7 +320,7 @@ pub(crate) struct Rewrite {
 }
 
 impl Rewrite {
-    /// A value that is there.
+    /// A value that is there already.
     fn value(v: Value) -> Self {
         Rewrite { on: vec![v], ops: vec![] }
     }
@@ -334,7 +335,7 @@ impl Rewrite {
 mod tests {
     use super::*;
 
-    /// Checkpoints hold a hash of a model's operations as they print: what an older version wrote must go on to fit.
+    /// A checkpoint holds a hash of the model's operations as they print. Checkpoints of older versions must go on to fit.
     #[test]
     fn operations_print_as_ever() {
         let shape: Shape = [2].into();
@@ -348,7 +349,7 @@ mod tests {
         ops.iter().for_each(|(op, want)| assert_eq!(format!("{op:?}"), *want));
     }
 
-    /// What is given from outside is a leaf by its kind as well, so that nobody computes it.
+    /// An operation that `leaf` knows has the kind of a leaf, so that no pass computes it.
     #[test]
     fn leaves_are_known_by_both() {
         let shape: Shape = [2].into();

@@ -1,4 +1,4 @@
-//! What computes nothing: elements in other places, under another shape, or cut off from their gradient.
+//! Operations that compute nothing: elements in other places, under another shape, or cut off from their gradient.
 
 use super::fault::{Inferred, OpFault, shapes};
 use super::{Adjoint, Concat, Constant, Detach, Kind, Op, OpRule, Pad, Permute, Reshape, Rewrite, Slice, View};

@@ -32,7 +32,7 @@ impl OpRule for MatMul {
         if ka != kb {
             return Err(fail(&format!("the inner sizes {ka} and {kb} differ")));
         }
-        // one matrix serves for all
+        // a single matrix serves for the whole batch
         let (fa, fb) = (&a.dims()[..lead], &b.dims()[..lead]);
         let one = |f: &[usize]| f.iter().all(|&d| d == 1);
         if fa != fb && !one(fa) && !one(fb) {
@@ -71,7 +71,7 @@ impl OpRule for MatMul {
     }
 }
 
-/// A matrix that is a swap of the last two axes is read the other way round.
+/// An operand that only swaps the last two axes of a value: that value is read the other way round instead.
 fn untransposed(g: &Graph, v: Value, flag: bool) -> (Value, bool) {
     let Node { op: Op::Permute(Permute(axes)), inputs, .. } = &g.nodes[v.node] else { return (v, flag) };
     let r = axes.len();

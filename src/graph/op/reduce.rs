@@ -53,7 +53,7 @@ impl OpRule for Reduce {
     fn reads_half(&self, _: usize) -> bool {
         true
     }
-    /// Kernels reduce neighbouring axes: others go one run after another, the last axes first.
+    /// A kernel reduces neighbouring axes. Others become one reduction for each run of neighbours, the last axes first.
     fn simplified(&self, x: &[Value], shape: &Shape, _: &Graph) -> Option<Rewrite> {
         let mut ops = Vec::new();
         let mut axes = self.axes.clone();
@@ -72,7 +72,7 @@ impl OpRule for Reduce {
 }
 
 impl Reduce {
-    /// Equal ones share the gradient `v`: `v * [x = y] / count`, as PyTorch's `amax` does.
+    /// Equal elements share the gradient `v`: `v * [x = y] / count`, as in PyTorch's `amax`.
     fn vjp_of_max(&self, at: &Adjoint<'_>, g: &mut Graph, v: Value, kept: &Shape) -> Result<Vec<Option<Value>>> {
         let y = at.reshape(g, at.id.into(), kept)?;
         let hits = at.map(g, &[at.inputs[0], y], |x| x[0].equal(&x[1]))?;

@@ -1,4 +1,4 @@
-//! What runs along one axis in a kernel of its own: softmax, running sums, the place of the largest.
+//! Operations that run along one axis in a kernel of their own: softmax, running sums, the place of the largest.
 
 use super::fault::{Inferred, OpFault, all_f32, size};
 use super::{Adjoint, ArgMax, CumSum, Kind, OpRule, Softmax};
@@ -7,7 +7,7 @@ use crate::graph::{Graph, Type, Value};
 use crate::tensor::DType;
 use std::hash::{Hash, Hasher};
 
-/// The type of what has an axis to run along.
+/// The shape rule of operations along the last axis.
 fn along_the_last(x: &[&Type]) -> Inferred {
     all_f32(x)?;
     if x[0].shape.rank() == 0 {

@@ -3,7 +3,7 @@
 use crate::graph::{Custom, CustomOp, Value, Var};
 
 impl Var {
-    /// An operation of one's own on this value and others; its first result.
+    /// An operation of the user's own on this value and others; its first result.
     #[track_caller]
     pub fn custom(&self, op: impl CustomOp, others: &[&Var]) -> Var {
         self.op(Custom::new(op), others)

@@ -6,7 +6,7 @@ use crate::tensor::Shape;
 use std::ops::Range;
 use std::panic::Location;
 
-/// Inputs that one launch puts together.
+/// How many inputs one launch puts together.
 const TOGETHER: usize = 4;
 
 impl Var {
@@ -85,7 +85,7 @@ impl Var {
         if others.len() < TOGETHER {
             return self.op(op::Concat { axis }, others);
         }
-        // a tree: no part is copied more often than it is deep
+        // put together as a tree, no part is copied more often than the tree is deep
         let all: Vec<&Var> = [&[self], others].concat();
         let mut joined = Vec::with_capacity(all.len().div_ceil(TOGETHER));
         for group in all.chunks(TOGETHER) {
@@ -206,7 +206,7 @@ impl Var {
         }
     }
 
-    /// Matrices for a batch of this shape: a single one is read again and again, anything between is repeated.
+    /// The matrices for a batch of this shape. A single matrix is read again for each; fewer than the batch are repeated.
     #[track_caller]
     fn fit_matrices(&self, front: &Shape) -> Var {
         let s = self.shape();
