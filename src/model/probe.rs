@@ -1,4 +1,5 @@
-//! Launches that look at a network's layers while it trains: mean and variance of what each gives and of its gradient, as columns of the log.
+//! Statistics of the layers while a model trains: launches that compute the mean and the variance of each layer's output and of its gradient, as
+//! columns of the log.
 
 use crate::error::Result;
 use crate::expr::Expr;
@@ -7,20 +8,20 @@ use crate::nn::LayerRow;
 use crate::tensor::DType;
 use std::panic::Location;
 
-/// A layer that is looked at.
+/// A layer whose statistics are logged.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Probed {
     pub layer: String,
-    /// Elements of what it gives for a batch.
+    /// Elements of its output for a batch.
     pub size: usize,
     /// Whether the loss depends on it.
     pub gradient: bool,
 }
 
-/// Columns of a layer: mean and variance of its outputs, then of their gradient.
+/// Columns of the log for a layer: mean and variance of its output, then of the gradient of the output.
 pub(crate) const COLUMNS: usize = 4;
 
-/// The layers that can be looked at, and what they give.
+/// The layers that have an output in f32, with that output.
 pub(crate) fn values(g: &Graph, rows: &[LayerRow]) -> Vec<(String, Value)> {
     let mut seen: Vec<(String, Value)> = Vec::new();
     for row in rows {
@@ -33,7 +34,7 @@ pub(crate) fn values(g: &Graph, rows: &[LayerRow]) -> Vec<(String, Value)> {
     seen
 }
 
-/// Adds what is to be known of these values and of their gradients to a step's graph: `COLUMNS` values for each.
+/// Adds the statistics of these outputs and of their gradients to the graph of a step: `COLUMNS` values for each.
 pub(crate) fn probe(g: &mut Graph, seen: &[(String, Value)], grads: &[Option<Value>]) -> Result<(Vec<Probed>, Vec<Value>)> {
     let (mut probed, mut parts) = (Vec::new(), Vec::new());
     for ((name, v), grad) in seen.iter().zip(grads) {
@@ -50,7 +51,7 @@ pub(crate) fn probe(g: &mut Graph, seen: &[(String, Value)], grads: &[Option<Val
     Ok((probed, parts))
 }
 
-/// The mean and the mean square distance from it, of one element each.
+/// Adds the mean of a value and its mean square distance from that mean.
 fn moments(g: &mut Graph, v: Value, parts: &mut Vec<Value>) -> Result<()> {
     let rank = g.shape(v).rank();
     let mean = Op::Reduce { kind: ReduceKind::Mean, axes: (0..rank).collect(), keep: true };
