@@ -22,7 +22,7 @@ pub(crate) trait OptimizerKind: Settings {
     }
 }
 
-/// The settings that every optimizer has: [`shared_settings`] makes it of the fields `lr`, `weight_decay`, `groups` and, for some, `l1`.
+/// The settings that every optimizer has. [`shared_settings`] reads them from the fields `lr`, `weight_decay`, `groups` and, in some optimizers, `l1`.
 pub(crate) trait Settings {
     /// The learning rate.
     fn lr(&self) -> &Schedule;
@@ -45,8 +45,8 @@ pub(crate) trait Settings {
     }
 }
 
-/// `new`, the setters of what every optimizer has, and its [`Settings`]: `shared_settings!(Sgd, "Sets the L2 penalty.", l1)`, without `l1` where there is
-/// no L1 penalty.
+/// Makes `new`, the setters that every optimizer has, and [`Settings`]: `shared_settings!(Sgd, "Sets the L2 penalty.", l1)`. The last word is left out
+/// where the optimizer has no L1 penalty.
 macro_rules! shared_settings {
     ($name:ident, $decay:literal $(, $l1:ident)?) => {
         impl $name {
@@ -106,7 +106,7 @@ pub(crate) struct Formulas {
     direction: Expr,
     /// (parameter, direction) to parameter.
     apply: Expr,
-    /// What is applied depends on norms of each tensor's parameters and direction.
+    /// `apply` reads the norms of each tensor's parameters and direction.
     by_tensor: bool,
 }
 
@@ -119,7 +119,7 @@ impl Formulas {
         Formulas { by_tensor: true, ..Self::new(direction, apply) }
     }
 
-    /// Both in one formula, for one launch; apart where norms stand between them.
+    /// Direction and application in one formula, for one launch. They stay two formulas where norms must be known between them.
     pub fn rule(self) -> Rule {
         let moments = self.direction.arity() - 2;
         if self.by_tensor {

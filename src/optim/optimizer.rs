@@ -1,4 +1,4 @@
-//! What is asked of any optimizer: its rule for the planner, and the rates of each update.
+//! What the rest of the crate asks of any optimizer: its rule for the planner, and the rates of each update.
 
 use super::check::check_number;
 use super::decay::Decay;

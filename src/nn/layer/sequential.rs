@@ -24,7 +24,7 @@ pub struct Sequential {
     depth: usize,
 }
 
-/// Stands for a layer that is nested too deep, which is gone: to call it, or to drop it, would need more stack than there is.
+/// Stands for a layer that was nested too deep. That layer is not kept: calling it, or dropping it, would need more stack than there is.
 struct TooDeep;
 
 impl Module for TooDeep {

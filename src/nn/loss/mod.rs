@@ -73,7 +73,7 @@ impl Loss {
         if labels.value().is_none() {
             return labels.clone(); // a step in `predict`, which has no labels
         }
-        // what a loss builds stands on the line that asked for it
+        // messages about nodes that the loss builds name the line that asked for the loss
         let before = output.builder().on_line(Some(Location::caller()));
         let loss = self.build_sound(output, labels, weight);
         output.builder().back_on_line(before);
