@@ -32,8 +32,8 @@ pub(crate) trait Settings {
     fn set_weight_decay(&mut self, weight_decay: f64);
     /// How parameters without a group decay.
     fn decay(&self) -> Decay;
-    /// Whether it has an L1 penalty.
-    fn has_l1(&self) -> bool;
+    /// The L1 penalty; `None` for an optimizer that can have none.
+    fn l1_penalty(&self) -> Option<f64>;
     /// Parameters that are treated otherwise.
     fn groups(&self) -> &[Group];
     /// The type's name.
@@ -84,10 +84,11 @@ macro_rules! shared_settings {
                 self.weight_decay = weight_decay;
             }
             fn decay(&self) -> Decay {
-                Decay { weight_decay: self.weight_decay, $($l1: self.$l1,)? ..Decay::default() }
+                Decay { weight_decay: self.weight_decay, l1: self.l1_penalty().unwrap_or(0.0) }
             }
-            fn has_l1(&self) -> bool {
-                [$(stringify!($l1))?].contains(&"l1")
+            fn l1_penalty(&self) -> Option<f64> {
+                let given: &[f64] = &[$(self.$l1)?];
+                given.first().copied()
             }
             fn groups(&self) -> &[Group] {
                 &self.groups

@@ -25,7 +25,7 @@ use std::path::Path;
 
 named! {
     /// Any callback, as [`Fit`](super::Fit) and recipes hold it.
-    pub enum CallbackKind: CallbackSettings, types in kinds {
+    pub enum CallbackKind: CallbackSettings, types of crate::train::callbacks in kinds {
         /// Stops when a value gets no better.
         EarlyStopping(EarlyStopping) = "early_stopping";
         /// Writes the model every so often.

@@ -61,7 +61,7 @@ impl Sequential {
         self
     }
 
-    /// How the layers that are there by now start, inner ones too: all [`Linear`] and [`Embedding`] take this scheme, or this initialiser with
+    /// How the layers that are there by now start, inner ones too: all [`Linear`](crate::nn::Linear) and [`Embedding`](crate::nn::Embedding) take this scheme, or this initialiser with
     /// biases of 0, in place of what they said. Layers of one's own are left as they are, with what they hold.
     pub fn init(mut self, scheme: impl Into<InitScheme>) -> Self {
         let scheme = scheme.into();

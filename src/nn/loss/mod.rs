@@ -4,7 +4,7 @@ mod custom;
 mod kind;
 mod weights;
 
-#[doc(no_inline)]
+#[doc(hidden)]
 pub use super::closure::Custom;
 pub use custom::custom;
 
@@ -22,7 +22,7 @@ named! {
     /// assert_eq!("huber".parse::<Loss>()?, Huber::new().into());
     /// # Ok::<(), gradus::Error>(())
     /// ```
-    pub enum Loss: LossKind, types in kinds, read as "loss" {
+    pub enum Loss: LossKind, types of crate::nn::loss in kinds, read as "loss" {
         /// [`CrossEntropy`].
         CrossEntropy(CrossEntropy) = "cross_entropy" => CrossEntropy::new();
         /// [`Mse`].

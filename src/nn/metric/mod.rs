@@ -5,8 +5,9 @@ pub(super) mod finish;
 mod kind;
 mod settings;
 
-#[doc(no_inline)]
+#[doc(hidden)]
 pub use super::closure::Custom;
+#[doc(hidden)]
 pub use super::loss::{Mae, Mse};
 pub use custom::custom;
 
@@ -22,7 +23,7 @@ use std::panic::Location;
 named! {
     /// Any of the metrics. Each is computed on the device: at every batch it logs one or more sums or means, which the host adds up over the rows
     /// of an epoch, in f64, and makes one value of. None looks at weights of rows.
-    pub enum Metric: MetricKind, types in kinds, read as "metric" {
+    pub enum Metric: MetricKind, types of crate::nn::metric in kinds, read as "metric" {
         /// [`Accuracy`].
         Accuracy(Accuracy) = "accuracy" => Accuracy::new();
         /// [`BinaryAccuracy`].
