@@ -17,7 +17,7 @@ pub(crate) trait Named {
 /// ```text
 /// named! {
 ///     /// Any of the optimizers.
-///     pub enum Optimizer: OptimizerKind, types in kinds, read as "optimizer" {
+///     pub enum Optimizer: OptimizerKind, types of crate::optim in kinds, read as "optimizer" {
 ///         /// Stochastic gradient descent.
 ///         Sgd(Sgd) = "sgd" => Sgd::default(), "momentum" => Sgd::default().momentum(0.9);
 ///     }
@@ -26,19 +26,20 @@ pub(crate) trait Named {
 ///
 /// `OptimizerKind` is a trait that all the types have: [`Named::kind`] gives a value as that. `Optimizer::from(Sgd::default())` and serde come
 /// along; files hold the name under the key `name`, beside the settings. With `read as`, `"momentum".parse::<Optimizer>()` gives what stands
-/// behind `=>`, and `Optimizer::NAMES` lists these names; a row without `=>` is in files alone. `kinds::*` is the types of all rows.
+/// behind `=>`, and `Optimizer::NAMES` lists these names; a row without `=>` is in files alone. `kinds::*` is the types of
+/// all rows, under their public path.
 ///
 /// A `mod` line stands in no table: neither rustfmt nor a reader would find its file. So each kind has its `mod` and `use` below the table.
 macro_rules! named {
     (
         $(#[$about:meta])*
-        pub enum $List:ident: $Kind:ident, types in $types:ident, read as $what:literal {
+        pub enum $List:ident: $Kind:ident, types of $($path:ident)::+ in $types:ident, read as $what:literal {
             $($(#[$text:meta])* $Name:ident($Type:ident) = $word:literal $(=> $new:expr $(, $other:literal => $made:expr)*)?;)*
         }
     ) => {
         named! {
             $(#[$about])*
-            pub enum $List: $Kind, types in $types {
+            pub enum $List: $Kind, types of $($path)::+ in $types {
                 $($(#[$text])* $Name($Type) = $word;)*
             }
         }
@@ -69,7 +70,7 @@ macro_rules! named {
     };
     (
         $(#[$about:meta])*
-        pub enum $List:ident: $Kind:ident, types in $types:ident {
+        pub enum $List:ident: $Kind:ident, types of $($path:ident)::+ in $types:ident {
             $($(#[$text:meta])* $Name:ident($Type:ident) = $word:literal;)*
         }
     ) => {
@@ -95,8 +96,9 @@ macro_rules! named {
 
         /// The types of all rows, to be handed on at once.
         pub(crate) mod $types {
+            #[doc(inline)]
             #[allow(unused_imports)] // a type of two tables is handed on by the other
-            pub use super::{$($Type),*};
+            pub use $($path)::+::{$($Type),*};
         }
 
         impl crate::named::Named for $List {

@@ -63,8 +63,7 @@ pub struct Flags {
     #[arg(long, value_name = "NAME", help_heading = "The run")]
     activation: Option<Activation>,
 
-    /// sgd, momentum (SGD with 0.9), adam, adamw, rmsprop, adagrad, lion, lamb [default: adam]
-    #[arg(long, value_name = "NAME", help_heading = "The run")]
+    #[arg(long, value_name = "NAME", help = optimizers(), help_heading = "The run")]
     optimizer: Option<Chosen>,
 
     /// Learning rate [default: 0.001; sgd 0.1, momentum 0.01]
@@ -189,6 +188,11 @@ pub struct Flags {
     /// the CPU, and name the launch that differs. Ends with 1 where there is one
     #[arg(long, help_heading = "Files", verbatim_doc_comment)]
     bisect: bool,
+}
+
+/// The help of `--optimizer`: every name that gradus knows.
+fn optimizers() -> String {
+    format!("{} [default: adam]", Optimizer::NAMES.join(", ")).replace("momentum", "momentum (SGD with 0.9)")
 }
 
 /// An optimizer by its name, at a rate that suits this task: PyTorch's default of 1e-3 leaves plain SGD far from done after 10 epochs.

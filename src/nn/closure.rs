@@ -16,7 +16,7 @@ type Formula = dyn Fn(&Var, &Var) -> Var + Send + Sync;
 pub struct Custom {
     name: String,
     formula: Arc<Formula>,
-    /// Where the user made it.
+    /// The user's line that made it.
     at: &'static Location<'static>,
 }
 
@@ -31,7 +31,7 @@ impl Custom {
         &self.name
     }
 
-    /// What the closure gives; more or less than one element is a mistake that `compile` or `fit` reports.
+    /// Calls the closure. A result of more or less than one element is a mistake that `compile` or `fit` reports.
     pub(super) fn build(&self, what: &str, output: &Var, labels: &Var) -> Var {
         let v = (self.formula)(output, &alike(output, labels));
         if v.value().is_some() && v.shape().size() != 1 {

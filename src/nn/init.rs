@@ -115,7 +115,7 @@ pub enum Fan {
     Out,
 }
 
-/// What makes up for the activation that follows: the numbers of PyTorch's `calculate_gain`.
+/// The factor that makes up for the activation behind a layer: the numbers of PyTorch's `calculate_gain`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -264,7 +264,7 @@ impl Init {
         }
     }
 
-    /// The same with a row of zeros, for those that have such a twin.
+    /// The same initialiser with a row of zeros, if there is one.
     pub(super) fn padded(self, padding: usize) -> Option<Self> {
         match self {
             Init::Normal(std) => Some(Init::NormalPadded { std, padding }),
@@ -273,7 +273,7 @@ impl Init {
         }
     }
 
-    /// What is wrong with it for a parameter of this shape, and what to do.
+    /// Why this initialiser cannot start a parameter of this shape, and what to do about it.
     pub(super) fn fault(self, shape: &Shape) -> Option<(String, &'static str)> {
         use Init::{KaimingNormal, KaimingUniform, LecunNormal, LecunUniform, Orthogonal, XavierNormal, XavierUniform};
         let by_fan = matches!(

@@ -6,7 +6,7 @@ use crate::graph::{REAL_CLASSES, Var};
 use crate::tensor::DType;
 use std::panic::Location;
 
-/// A mistake of the model's: noted with the caller's line, and what follows is passed over.
+/// Notes a mistake of the model with the caller's line. Everything that is built on the result is passed over.
 #[track_caller]
 pub(super) fn fault(output: &Var, op: &str, problem: String, help: &str) -> Var {
     // one after an earlier mistake says nothing new
@@ -70,7 +70,7 @@ pub(super) fn scores(op: &str, output: &Var, labels: &Var) -> bool {
     fits
 }
 
-/// What each row's probabilities should be, `[rows, classes]`, for scores of that shape.
+/// The probabilities that the labels want of each row, `[rows, classes]`, for scores of that shape.
 #[track_caller]
 pub(super) fn targets(op: &str, output: &Var, labels: &Var) -> Var {
     if output.value().is_none() || labels.value().is_none() || !scores(op, output, labels) {

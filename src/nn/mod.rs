@@ -17,11 +17,15 @@ mod scope;
 pub use closure::Custom;
 pub use init::{Fan, Gain, Init, InitScheme};
 pub use layer::*;
+#[doc(inline)]
 pub use loss::Loss;
+#[doc(inline)]
 pub use loss::kinds::*;
+#[doc(inline)]
 pub use metric::Metric;
 pub use metric::finish::{Average, Matrix};
 pub(crate) use metric::finish::{Finish, Finished};
+#[doc(inline)]
 pub use metric::kinds::*;
 pub use module::{FnModule, module};
 pub use numbers::Numbers;

@@ -42,7 +42,7 @@ impl Penalty {
         Penalty { l1, l2 }
     }
 
-    /// What a parameter costs, `[]`.
+    /// The penalty of one parameter, `[]`.
     fn of(self, w: &Var) -> Option<Var> {
         let first = (self.l1 > 0.0).then(|| w.abs().sum() * self.l1);
         let second = (self.l2 > 0.0).then(|| w.square().sum() * self.l2);
@@ -60,7 +60,7 @@ impl Penalty {
 pub struct Penalized {
     /// Which parameters: a glob over full names.
     pub pattern: String,
-    /// What they cost.
+    /// Their penalty.
     pub penalty: Penalty,
 }
 
@@ -69,7 +69,7 @@ impl Penalized {
         Penalized { pattern: pattern.into(), penalty }
     }
 
-    /// Numbers that are none.
+    /// Notes factors that are no numbers of 0 or above.
     pub(crate) fn check(list: &[Penalized], f: &mut Faults) {
         for (i, p) in list.iter().enumerate() {
             for (key, v) in [("l1", p.penalty.l1), ("l2", p.penalty.l2)] {
@@ -79,7 +79,7 @@ impl Penalized {
         }
     }
 
-    /// Patterns that cover nothing.
+    /// Notes patterns that cover no parameter.
     pub(crate) fn check_names(list: &[Penalized], names: &[&str], f: &mut Faults) {
         for (i, p) in list.iter().enumerate() {
             let used = names.iter().any(|n| covers(&p.pattern, n));
@@ -88,7 +88,7 @@ impl Penalized {
         }
     }
 
-    /// The loss with what these parameters cost. Every penalty whose pattern covers a parameter counts.
+    /// The loss with the penalties of these parameters. Every penalty whose pattern covers a parameter counts.
     pub(crate) fn add<'a>(list: &[Penalized], loss: Var, parameters: impl Iterator<Item = (&'a str, &'a Var)>) -> Var {
         let costs = parameters.flat_map(|(name, w)| list.iter().filter(move |p| covers(&p.pattern, name)).filter_map(|p| p.penalty.of(w)));
         // the loss of a model may be [1]

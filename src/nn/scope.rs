@@ -11,7 +11,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Elements of the largest parameter that is believed: more fit in no machine.
+/// The most elements that a parameter may have: no machine holds more.
 const MOST: usize = 1 << 40;
 
 /// How deep layers may be nested: a call takes some of the stack.
@@ -39,7 +39,7 @@ pub struct BufferSpec {
     pub init: Init,
     /// The values that it starts with, where no rule makes them.
     pub values: Option<Arc<[f32]>>,
-    /// It counts: files hold it as a whole number (i64).
+    /// The buffer counts: files hold it as a whole number (i64).
     pub counter: bool,
 }
 
@@ -50,11 +50,11 @@ pub struct LayerRow {
     pub name: String,
     /// The type's name.
     pub kind: &'static str,
-    /// The shape of what it gives.
+    /// The shape of its output.
     pub output: Shape,
     /// Parameters that it made.
     pub parameters: usize,
-    /// What it gives, in the graph that it was called for; `None` after a mistake.
+    /// Its output in the graph that it was called for; `None` after a mistake.
     pub value: Option<Value>,
 }
 
@@ -72,9 +72,9 @@ struct Shared {
     parameters: RefCell<Vec<(ParameterSpec, Var, String)>>,
     layers: RefCell<Vec<LayerRow>>,
     buffers: RefCell<Vec<(BufferSpec, Var, String)>>,
-    /// New values of buffers: the buffer's name, the value, the line.
+    /// New values of buffers: the buffer's name, its value, the user's line.
     updates: RefCell<Vec<(String, Var, String)>>,
-    /// Layers that are being called now, one within another.
+    /// How many layers are being called now, one within another.
     depth: Cell<usize>,
     /// The names of parameters and buffers: the line, and a parameter's number.
     names: RefCell<HashMap<String, (String, Option<usize>)>>,
@@ -124,7 +124,7 @@ impl Scope {
         if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) }
     }
 
-    /// A line as messages tell it.
+    /// A line as messages show it.
     fn line(&self, l: &Location<'_>) -> String {
         self.shared.builder.place(l)
     }
@@ -151,7 +151,7 @@ impl Scope {
         self.shared.builder.poisoned()
     }
 
-    /// Runs a layer, and lists it before those that it calls.
+    /// Runs a layer, and lists it before the layers that it calls.
     fn listed(&self, kind: &'static str, line: &'static Location<'static>, layer: impl FnOnce() -> Var) -> Var {
         let before = self.shared.builder.enter(&self.path);
         let from = self.shared.builder.on_line(Some(line));

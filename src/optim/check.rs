@@ -7,7 +7,7 @@ pub(crate) fn is_rate(rate: f64) -> bool {
     rate >= 0.0 && (rate as f32).is_finite()
 }
 
-/// What [`check_number`] asks for.
+/// The help of [`check_number`].
 pub(super) const NUMBER: &str = "give a number of 0 or above that f32 holds";
 
 /// A number of 0 or above that f32 holds.

@@ -28,7 +28,7 @@ impl Decay {
     }
 }
 
-/// Which penalties the formula must hold: those that the optimizer or one of its groups has.
+/// Which penalties the formula must hold: every penalty that the optimizer or one of its groups has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Penalties {
     l2: bool,

@@ -4,7 +4,7 @@ use super::check::{NUMBER, is_rate};
 use crate::error::Faults;
 use serde::{Deserialize, Serialize};
 
-/// What an optimizer does otherwise with some parameters: [`Adam::group`](super::Adam::group) and its kin name them by a pattern.
+/// What an optimizer does otherwise with some parameters. [`Adam::group`](super::Adam::group), and the same method of every optimizer, names them by a pattern.
 ///
 /// A parameter belongs to one group, as in PyTorch: the first whose pattern covers its full name. Patterns are globs: `*` any text,
 /// `?` one character. One that covers no parameter is an `Err` of `compile`. Groups cost no launch.
@@ -107,7 +107,8 @@ impl Group {
         }
     }
 
-    /// Notes numbers that cannot be used. An optimizer without an L1 penalty gives the names of those that have one: then a group must have none, too.
+    /// Notes numbers that cannot be used. An optimizer without an L1 penalty gives in `with_l1` the names of the optimizers that have one; its groups must
+    /// have none either.
     pub(super) fn check_numbers(groups: &[Group], with_l1: Option<&str>, faults: &mut Faults) {
         for (i, g) in groups.iter().enumerate() {
             let mut number = |key: &str, x: f64| {

@@ -22,7 +22,7 @@ pub(crate) trait OptimizerKind: Settings {
     }
 }
 
-/// The settings that every optimizer has: [`shared_settings`] makes it of the fields `lr`, `weight_decay`, `groups` and, for some, `l1`.
+/// The settings that every optimizer has. [`shared_settings`] reads them from the fields `lr`, `weight_decay`, `groups` and, in some optimizers, `l1`.
 pub(crate) trait Settings {
     /// The learning rate.
     fn lr(&self) -> &Schedule;
@@ -32,8 +32,8 @@ pub(crate) trait Settings {
     fn set_weight_decay(&mut self, weight_decay: f64);
     /// How parameters without a group decay.
     fn decay(&self) -> Decay;
-    /// Whether it has an L1 penalty.
-    fn has_l1(&self) -> bool;
+    /// The L1 penalty; `None` for an optimizer that can have none.
+    fn l1_penalty(&self) -> Option<f64>;
     /// Parameters that are treated otherwise.
     fn groups(&self) -> &[Group];
     /// The type's name.
@@ -45,8 +45,8 @@ pub(crate) trait Settings {
     }
 }
 
-/// `new`, the setters of what every optimizer has, and its [`Settings`]: `shared_settings!(Sgd, "Sets the L2 penalty.", l1)`, without `l1` where there is
-/// no L1 penalty.
+/// Makes `new`, the setters that every optimizer has, and [`Settings`]: `shared_settings!(Sgd, "Sets the L2 penalty.", l1)`. The last word is left out
+/// where the optimizer has no L1 penalty.
 macro_rules! shared_settings {
     ($name:ident, $decay:literal $(, $l1:ident)?) => {
         impl $name {
@@ -84,10 +84,11 @@ macro_rules! shared_settings {
                 self.weight_decay = weight_decay;
             }
             fn decay(&self) -> Decay {
-                Decay { weight_decay: self.weight_decay, $($l1: self.$l1,)? ..Decay::default() }
+                Decay { weight_decay: self.weight_decay, l1: self.l1_penalty().unwrap_or(0.0) }
             }
-            fn has_l1(&self) -> bool {
-                [$(stringify!($l1))?].contains(&"l1")
+            fn l1_penalty(&self) -> Option<f64> {
+                let given: &[f64] = &[$(self.$l1)?];
+                given.first().copied()
             }
             fn groups(&self) -> &[Group] {
                 &self.groups
@@ -106,7 +107,7 @@ pub(crate) struct Formulas {
     direction: Expr,
     /// (parameter, direction) to parameter.
     apply: Expr,
-    /// What is applied depends on norms of each tensor's parameters and direction.
+    /// `apply` reads the norms of each tensor's parameters and direction.
     by_tensor: bool,
 }
 
@@ -119,7 +120,7 @@ impl Formulas {
         Formulas { by_tensor: true, ..Self::new(direction, apply) }
     }
 
-    /// Both in one formula, for one launch; apart where norms stand between them.
+    /// Direction and application in one formula, for one launch. They stay two formulas where norms must be known between them.
     pub fn rule(self) -> Rule {
         let moments = self.direction.arity() - 2;
         if self.by_tensor {

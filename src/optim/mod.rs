@@ -29,7 +29,7 @@ named! {
     /// Any of the optimizers, as settings and recipes hold it. The list is closed: files and recipes name an optimizer, and its formulas are compiled
     /// into the step. What a loop of one's own can do is to set rates ([`Trainer::set_learning_rate`](crate::train::Trainer::set_learning_rate)) and weights
     /// ([`Model::set_parameter`](crate::train::Model::set_parameter)).
-    pub enum Optimizer: OptimizerKind, types in kinds, read as "optimizer" {
+    pub enum Optimizer: OptimizerKind, types of crate::optim in kinds, read as "optimizer" {
         /// Stochastic gradient descent.
         Sgd(Sgd) = "sgd" => Sgd::default(), "momentum" => Sgd::default().momentum(0.9);
         /// Adam.

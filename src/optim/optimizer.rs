@@ -1,4 +1,4 @@
-//! What is asked of any optimizer: its rule for the planner, and the rates of each update.
+//! What the rest of the crate asks of any optimizer: its rule for the planner, and the rates of each update.
 
 use super::check::check_number;
 use super::decay::Decay;
@@ -77,7 +77,7 @@ impl Optimizer {
         check_number(faults, "l1", l1);
         let many = self.groups().len();
         faults.check(many < 256, "optimizer.groups", format!("{many} groups"), "at most 255 groups: name more parameters by one pattern");
-        let others = (!self.kind().has_l1()).then(with_l1);
+        let others = self.kind().l1_penalty().is_none().then(with_l1);
         Group::check_numbers(self.groups(), others.as_deref(), faults);
         self.kind().check(faults);
     }
@@ -86,7 +86,7 @@ impl Optimizer {
 /// The optimizers that have an L1 penalty, for messages: `Sgd, Adam or Adagrad`.
 fn with_l1() -> String {
     let all = Optimizer::NAMES.iter().filter_map(|name| name.parse::<Optimizer>().ok());
-    let mut names: Vec<&str> = all.filter(|o| o.kind().has_l1()).map(|o| o.kind().type_name()).collect();
+    let mut names: Vec<&str> = all.filter(|o| o.kind().l1_penalty().is_some()).map(|o| o.kind().type_name()).collect();
     names.dedup();
     let last = names.pop().unwrap_or_default();
     format!("{} or {last}", names.join(", "))

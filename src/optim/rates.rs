@@ -4,18 +4,18 @@
 
 /// Rates of one group of parameters in one update.
 pub const RATE_WIDTH: usize = 9;
-/// A rate that the update computes itself: what clipping by norm leaves of a gradient.
+/// A rate that the device computes in the update: the factor by which clipping by norm shortens a gradient.
 pub const RATE_CLIP: usize = 5;
-/// Another: the norm of a tensor's parameters over that of its direction.
+/// Another rate of the device: the norm of a tensor's parameters over the norm of its direction.
 pub const RATE_RATIO: usize = 6;
-/// Another: one over the loss scale.
+/// Another rate of the device: one over the loss scale.
 pub const RATE_UNSCALE: usize = 7;
-/// 1 in the first update of all, from which on an average of the weights is kept, else 0.
+/// 1 in the first update of a run, with which an average of the weights begins; 0 in every other.
 pub const RATE_FIRST: usize = 8;
 
 /// The learning rate, perhaps with a correction in it.
 pub(super) const LR: usize = 0;
-/// What decoupled weight decay leaves of a parameter.
+/// The part of a parameter that decoupled weight decay leaves.
 pub(super) const KEEP: usize = 2;
 /// The L2 penalty that is added to the gradient.
 pub(super) const L2: usize = 3;

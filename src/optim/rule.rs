@@ -1,10 +1,11 @@
-//! An optimizer as the planner sees it: one formula for every element of a parameter, and what stands around that formula.
+//! An optimizer as the planner sees it: one formula for every element of a parameter, with clipping, loss scale and average around it.
 
 use super::Scaling;
 use super::rates::{RATE_CLIP, RATE_FIRST, RATE_UNSCALE};
 use crate::expr::{Expr, Scalar, Tape};
 
-/// An optimizer as the plan sees it: (parameter, gradient, moments..) to (parameter, moments..), with what stands around it.
+/// An optimizer as the planner sees it: a formula from (parameter, gradient, moments..) to (parameter, moments..), with clipping, the loss scale and the
+/// average of the weights around it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// The formula. Where [`Rule::apply`] follows, its first result is a direction and no parameter.

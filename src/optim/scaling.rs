@@ -3,23 +3,23 @@
 /// How the loss scale moves from update to update.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scaling {
-    /// It stays.
+    /// The scale stays as it is.
     Fixed,
-    /// It falls at a gradient that is not finite, and rises after many good updates.
+    /// The scale falls at a gradient that is not finite, and rises after many good updates.
     Dynamic {
-        /// Multiplies it after `interval` good updates in a row: a power of two above 1.
+        /// Multiplies the scale after `interval` good updates in a row: a power of two above 1.
         growth: f32,
-        /// Multiplies it at a gradient that is not finite: a power of two below 1.
+        /// Multiplies the scale at a gradient that is not finite: a power of two below 1.
         backoff: f32,
-        /// Good updates in a row after which it grows.
+        /// Good updates in a row after which the scale grows.
         interval: u32,
     },
 }
 
 impl Scaling {
-    /// Below this a dynamic scale does not fall: what is not finite then is so without any scale, and training halts. 2^-24.
+    /// The least dynamic scale, 2^-24. A gradient that is not finite at this scale would not be finite without any scale: training halts.
     pub const LEAST: f32 = f32::from_bits((127 - 24) << 23);
-    /// Above this it does not rise, so that one over it is no denormal. 2^126.
+    /// The largest dynamic scale, 2^126: one over it is no denormal number.
     pub const MOST: f32 = f32::from_bits((127 + 126) << 23);
     /// Updates in a row that a fixed scale skips before training halts: as many as a dynamic one takes from 2^16 to its end.
     pub const PATIENCE: u32 = 41;

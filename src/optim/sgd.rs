@@ -47,7 +47,7 @@ impl Default for Sgd {
 
 shared_settings!(Sgd, "Sets the L2 penalty.", l1);
 
-/// What dampening lets through.
+/// The part of the gradient that dampening lets through.
 const FRESH: usize = 1;
 
 impl Sgd {

@@ -1,4 +1,4 @@
-//! What is done beside the training: Keras' callbacks, under Keras' names, and one's own.
+//! What a run does beside the training: Keras' callbacks, under Keras' names, and the user's own.
 
 mod callback;
 mod events;
@@ -14,7 +14,7 @@ pub(crate) use list::{Callbacks, check_states};
 pub use logs::Logs;
 pub use monitor::Mode;
 
-/// What [`Callback::state`] is made of.
+/// The crate whose `Value` [`Callback::state`] gives.
 #[doc(no_inline)]
 pub use serde_json;
 
@@ -25,7 +25,7 @@ use std::path::Path;
 
 named! {
     /// Any callback, as [`Fit`](super::Fit) and recipes hold it.
-    pub enum CallbackKind: CallbackSettings, types in kinds {
+    pub enum CallbackKind: CallbackSettings, types of crate::train::callbacks in kinds {
         /// Stops when a value gets no better.
         EarlyStopping(EarlyStopping) = "early_stopping";
         /// Writes the model every so often.

@@ -3,7 +3,7 @@
 use crate::rng::Philox;
 use rayon::prelude::*;
 
-/// Vectors that are made orthogonal to those before them together, while these pass through the cache once.
+/// Vectors that are made orthogonal to all earlier ones together, so that the earlier ones pass through the cache once.
 const BLOCK: usize = 64;
 const CHUNK: usize = 8;
 
@@ -34,7 +34,7 @@ pub(super) fn orthogonal(r: &mut Philox, rows: usize, cols: usize, gain: f64) ->
     (0..rows * cols).map(|i| (gain * at(i / cols, i % cols)) as f32).collect()
 }
 
-/// Leaves of `v` what is orthogonal to `unit`.
+/// Takes from `v` its part along `unit`.
 fn take_away(v: &mut [f64], unit: &[f64]) {
     let part = dot(v, unit);
     v.iter_mut().zip(unit).for_each(|(v, u)| *v -= part * u);

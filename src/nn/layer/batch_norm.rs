@@ -90,7 +90,7 @@ impl BatchNorm1d {
     }
 }
 
-/// Of a layer's batch: running mean, running variance, count.
+/// The buffers of a layer: running mean, running variance, and the count of batches.
 struct Running {
     mean: Var,
     var: Var,
@@ -121,7 +121,7 @@ impl LayerKind for BatchNorm1d {
             var: s.buffer("running_var", [channels], Init::Ones),
             count: s.counter("num_batches_tracked"),
         });
-        // a statistic [channels] against the input
+        // a statistic [channels] in a shape that broadcasts over the input
         let across = |v: &Var| if shape.rank() == 3 { v.reshape([channels, 1]) } else { v.clone() };
         let use_running = !s.training() || self.is_frozen(s);
         let y = match &running {

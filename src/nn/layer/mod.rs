@@ -1,4 +1,4 @@
-//! Layers: what each can do, and the table of those that recipes can hold.
+//! Layers: the trait that each has, and the table of the layers that recipes can hold.
 
 mod activations;
 mod kind;
@@ -49,7 +49,7 @@ pub trait Module: Send + Sync + 'static {
 }
 
 /// Makes [`Layer`] of a table. A row is a layer: its text for the documentation, the type of its settings and its name in files. The type is a
-/// [`LayerKind`], and the table makes it a [`Module`]. A row with `=>` holds its settings itself, and behind it stands the module that they mean.
+/// [`LayerKind`], and the table makes it a [`Module`]. A row with `=>` has its settings in the enum itself, and the module that they stand for behind it.
 macro_rules! layers {
     (
         $(#[$about:meta])*

@@ -10,7 +10,7 @@ fn yes() -> bool {
     true
 }
 
-/// `y * weight + bias`, of those that there are.
+/// `y * weight + bias`; a weight or bias of `None` is left out.
 pub(super) fn affine(y: &Var, weight: Option<&Var>, bias: Option<&Var>) -> Var {
     let y = weight.map_or_else(|| y.clone(), |w| y * w);
     bias.map_or_else(|| y.clone(), |b| &y + b)
@@ -88,7 +88,7 @@ impl LayerNorm {
     }
 }
 
-/// The last axes of an input, or why a layer cannot have them.
+/// The last axes of an input. An `Err` is a poisoned value: the layer cannot have these axes, and the mistake is noted.
 fn last_axes(s: &Scope, layer: &str, x: &Var, axes: usize, eps: f64) -> Result<Vec<usize>, Var> {
     let rank = x.shape().rank();
     if x.value().is_none() {

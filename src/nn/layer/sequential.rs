@@ -24,7 +24,7 @@ pub struct Sequential {
     depth: usize,
 }
 
-/// Stands for a layer that is nested too deep, which is gone: to call it, or to drop it, would need more stack than there is.
+/// Stands for a layer that was nested too deep. That layer is not kept: calling it, or dropping it, would need more stack than there is.
 struct TooDeep;
 
 impl Module for TooDeep {
@@ -61,7 +61,7 @@ impl Sequential {
         self
     }
 
-    /// How the layers that are there by now start, inner ones too: all [`Linear`] and [`Embedding`] take this scheme, or this initialiser with
+    /// How the layers that are there by now start, inner ones too: all [`Linear`](crate::nn::Linear) and [`Embedding`](crate::nn::Embedding) take this scheme, or this initialiser with
     /// biases of 0, in place of what they said. Layers of one's own are left as they are, with what they hold.
     pub fn init(mut self, scheme: impl Into<InitScheme>) -> Self {
         let scheme = scheme.into();

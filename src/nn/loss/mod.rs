@@ -4,7 +4,7 @@ mod custom;
 mod kind;
 mod weights;
 
-#[doc(no_inline)]
+#[doc(hidden)]
 pub use super::closure::Custom;
 pub use custom::custom;
 
@@ -22,7 +22,7 @@ named! {
     /// assert_eq!("huber".parse::<Loss>()?, Huber::new().into());
     /// # Ok::<(), gradus::Error>(())
     /// ```
-    pub enum Loss: LossKind, types in kinds, read as "loss" {
+    pub enum Loss: LossKind, types of crate::nn::loss in kinds, read as "loss" {
         /// [`CrossEntropy`].
         CrossEntropy(CrossEntropy) = "cross_entropy" => CrossEntropy::new();
         /// [`Mse`].
@@ -73,7 +73,7 @@ impl Loss {
         if labels.value().is_none() {
             return labels.clone(); // a step in `predict`, which has no labels
         }
-        // what a loss builds stands on the line that asked for it
+        // messages about nodes that the loss builds name the line that asked for the loss
         let before = output.builder().on_line(Some(Location::caller()));
         let loss = self.build_sound(output, labels, weight);
         output.builder().back_on_line(before);

@@ -1,4 +1,4 @@
-//! Weights of rows, of classes and of outputs: what counts 0 adds nothing, be it infinite or no number.
+//! Weights of rows, of classes and of outputs. A value of weight 0 adds nothing, even if it is infinite or NaN.
 
 use super::kind::Weight;
 use crate::error::Faults;
@@ -17,19 +17,19 @@ pub(super) fn mean(parts: &Var, weight: Weight<'_>) -> Var {
     weighed(parts, weight).mean()
 }
 
-/// Each row's parts times its weight; those of weight 0 are 0, be they NaN.
+/// Each row's parts times its weight. The parts of a row of weight 0 are 0, even if they are NaN.
 pub(super) fn weighed(parts: &Var, weight: Weight<'_>) -> Var {
     let Some(w) = weight else { return parts.clone() };
     let column = column(parts, w);
     some(&column, parts) * column
 }
 
-/// The outputs; those of rows of weight 0 are 0 and get no gradient, be they NaN.
+/// The outputs. The outputs of a row of weight 0 are 0 and get no gradient, even if they are NaN.
 pub(super) fn counted(output: &Var, weight: Weight<'_>) -> Var {
     weight.map_or_else(|| output.clone(), |w| some(&column(output, w), output))
 }
 
-/// Weights `[rows]` against these rows.
+/// Weights `[rows]` in a shape that broadcasts over these rows.
 fn column(of: &Var, w: &Var) -> Var {
     let (rows, shape) = (of.shape().dims().first().copied().unwrap_or(1), of.shape());
     if of.value().is_none() || w.value().is_none() {
@@ -44,12 +44,12 @@ fn column(of: &Var, w: &Var) -> Var {
     w.reshape(column)
 }
 
-/// The value where the factor that it is going to be multiplied by is not 0, else 0: 0 times infinity is NaN, and what counts 0 does not count.
+/// The value where the factor that will multiply it is not 0, else 0: a plain product would make NaN of 0 times infinity.
 pub(super) fn some(factor: &Var, value: &Var) -> Var {
     factor.not_equal(&factor.number(0.0)).select(value, &value.number(0.0))
 }
 
-/// A number for each class or output, against the last axis; the mistake is noted where there are more or fewer.
+/// A number for each value of the last axis. More or fewer numbers are a mistake, which is noted.
 pub(super) fn numbers(op: &str, what: &str, output: &Var, values: &[f64]) -> Var {
     match values {
         [one] => output.number(*one),

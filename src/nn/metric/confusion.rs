@@ -87,7 +87,7 @@ fn flat(v: &Var) -> Var {
     v.reshape([v.shape().size()])
 }
 
-/// What the model says and what the labels say, as rows of 0 and 1.
+/// The classes that the model says and the classes of the labels, as rows of 0 and 1.
 pub(super) fn said_and_true(op: &str, output: &Var, labels: &Var) -> Option<(Var, Var)> {
     if !scores(op, output, labels) {
         return None;

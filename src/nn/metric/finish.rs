@@ -1,4 +1,4 @@
-//! What becomes of a metric's columns: added up over many batches in f64, then one value.
+//! How a metric's columns become one value: the host adds them up over many batches, in f64.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ impl fmt::Display for Matrix {
     }
 }
 
-/// What a metric says at last.
+/// The value of a metric over all batches.
 pub(crate) enum Finished {
     Value(f64),
     Matrix(Matrix),
@@ -84,7 +84,7 @@ impl std::str::FromStr for Average {
 
 type Ending = dyn Fn(&[f64]) -> f64 + Send + Sync;
 
-/// What is made of true positives, rows said to be positive, and rows that are.
+/// Which score is made of the true positives, the rows said to be positive and the rows that are positive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Score {
     Precision,
@@ -107,14 +107,14 @@ fn ratio(a: f64, b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { a / b }
 }
 
-/// How columns are added up and what is made of the sums.
+/// How columns are added up, and how one value is made of the sums.
 #[derive(Clone)]
 pub(crate) enum Finish {
     /// One column, a mean over the batch's rows: their mean over all rows.
     Mean,
     /// One column, the part of a batch's cases that are hits, so many cases a row: the part of all. Counted, so that it is exact.
     Share(usize),
-    /// Sums: what this makes of them.
+    /// Sums, and a function of them.
     Sums(Arc<Ending>),
     /// The root of [`Finish::Mean`].
     RootMean,
@@ -169,7 +169,8 @@ impl Finish {
     }
 }
 
-/// A count that f32 has divided, whole again. What is further from a whole number than that can be is none: a case may be a part of a row.
+/// A count that f32 has divided, made whole again. A value that is further from a whole number than rounding explains is no count (a case may be a part
+/// of a row) and stays as it is.
 fn whole(count: f64) -> f64 {
     let near = count.round();
     if (count - near).abs() <= count * 2f64.powi(-22) { near } else { count }

@@ -7,11 +7,11 @@ use std::borrow::Cow;
 
 /// One of the metrics.
 pub(crate) trait MetricKind {
-    /// What it logs of a batch: the metric itself, `[]`, or columns that it comes of. `logits` says whether the loss beside takes the output for
-    /// logits of two classes.
+    /// The values that it logs at each batch: the metric itself, `[]`, or columns that the metric is made of at the end. `logits` says whether the loss of the
+    /// model takes the output for logits of two classes.
     fn build(&self, logits: bool, output: &Var, labels: &Var) -> Var;
 
-    /// What becomes of its columns for this output.
+    /// How the host makes one value of its columns, for this output.
     fn finish(&self, _output: &Var) -> Finish {
         Finish::Mean
     }

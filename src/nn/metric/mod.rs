@@ -5,8 +5,9 @@ pub(super) mod finish;
 mod kind;
 mod settings;
 
-#[doc(no_inline)]
+#[doc(hidden)]
 pub use super::closure::Custom;
+#[doc(hidden)]
 pub use super::loss::{Mae, Mse};
 pub use custom::custom;
 
@@ -22,7 +23,7 @@ use std::panic::Location;
 named! {
     /// Any of the metrics. Each is computed on the device: at every batch it logs one or more sums or means, which the host adds up over the rows
     /// of an epoch, in f64, and makes one value of. None looks at weights of rows.
-    pub enum Metric: MetricKind, types in kinds, read as "metric" {
+    pub enum Metric: MetricKind, types of crate::nn::metric in kinds, read as "metric" {
         /// [`Accuracy`].
         Accuracy(Accuracy) = "accuracy" => Accuracy::new();
         /// [`BinaryAccuracy`].
@@ -73,7 +74,7 @@ impl Metric {
         self.kind().check(faults);
     }
 
-    /// What becomes of its columns for this output.
+    /// How the host makes one value of its columns, for this output.
     pub(crate) fn finish(&self, output: &Var) -> Finish {
         self.kind().finish(output)
     }
@@ -87,7 +88,7 @@ impl Metric {
         self.build_beside(None, output, labels)
     }
 
-    /// As [`Metric::build`]; what was not told takes the output for what the loss takes it for.
+    /// As [`Metric::build`]. A metric that was not told whether the output is logits takes it as the loss does.
     #[track_caller]
     pub(crate) fn build_beside(&self, loss: Option<&Loss>, output: &Var, labels: &Var) -> Var {
         if labels.value().is_none() {
@@ -97,14 +98,14 @@ impl Metric {
             return output.builder().poisoned();
         }
         let logits = loss.is_some_and(|l| l.takes_logits(output));
-        // what a metric builds stands on the line that asked for it
+        // messages about nodes that the metric builds name the line that asked for the metric
         let before = output.builder().on_line(Some(Location::caller()));
         let columns = self.kind().build(logits, output, labels);
         output.builder().back_on_line(before);
         columns
     }
 
-    /// Whether its settings are; a fault is noted.
+    /// Whether its settings are right; a fault is noted.
     fn is_sound(&self, output: &Var) -> bool {
         let mut faults = Faults::default();
         self.check(&mut faults);

@@ -16,7 +16,7 @@ macro_rules! labelled {
     )*};
 }
 
-/// Setters for a threshold and for what the outputs are, and the default.
+/// Setters for the threshold and for `from_logits`, and the default.
 macro_rules! binary_settings {
     ($($name:ident)*) => {$(
         impl $name {

@@ -8,7 +8,7 @@ use std::fmt;
 
 impl<'de> Deserialize<'de> for Schedule {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        // by hand: what serde makes of "a number or a map" tells of neither what is wrong with it
+        // written by hand: serde's own error for "a number or a map" does not say what is wrong with either
         d.deserialize_any(Reader)
     }
 }

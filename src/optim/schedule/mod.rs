@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use words::{RATE, Words};
 
 /// Makes [`Schedule`] of a table. A row is a schedule: its text for the documentation, its type, its name in files and, if a flag can hold it,
-/// how it is written there and what reads the numbers behind its name. A constant is no row: files hold it as its number.
+/// how a flag writes it and the function that reads the numbers behind its name. A constant is no row: files hold it as its number.
 macro_rules! schedules {
     (
         $(#[$about:meta])*

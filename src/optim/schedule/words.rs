@@ -5,7 +5,7 @@ use std::str::FromStr;
 /// The base rate of a schedule in words: that of every optimizer's default.
 pub(super) const RATE: f64 = 1e-3;
 
-/// What stands behind a schedule's name, between colons.
+/// The words behind a schedule's name, with colons between them.
 pub(super) struct Words<'a>(std::str::Split<'a, char>);
 
 impl<'a> Words<'a> {

@@ -66,7 +66,7 @@ pub trait Callback: Send {
     fn on_epoch_end(&mut self, _run: &mut Trainer<'_>, _logs: &Logs) -> Result<()> {
         Ok(())
     }
-    /// After all, when the last checkpoint is written: what is done here to the model is not in it.
+    /// At the end of the run, when the last checkpoint is written: a change of the model here is not in it.
     fn on_train_end(&mut self, _run: &mut Trainer<'_>) -> Result<()> {
         Ok(())
     }
@@ -79,11 +79,11 @@ pub trait Callback: Send {
     fn every_steps(&self) -> usize {
         0
     }
-    /// What a checkpoint shall hold of it.
+    /// The state that a checkpoint shall hold of it.
     fn state(&self) -> Value {
         Value::Null
     }
-    /// Takes that back, after `on_train_begin`.
+    /// Takes back the state of a checkpoint, after `on_train_begin`.
     fn restore(&mut self, _run: &mut Trainer<'_>, _state: &Value) -> Result<()> {
         Ok(())
     }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 pub struct CustomCallback {
     name: String,
     callback: Arc<Mutex<dyn Callback>>,
-    /// A closure for every 0 steps.
+    /// The closure is for every 0 steps.
     idle: bool,
 }
 
@@ -90,7 +90,7 @@ impl CallbackSettings for CustomCallback {
         Box::new(self.clone())
     }
 
-    /// It would never be called.
+    /// A closure for every 0 steps would never be called: that is a fault.
     fn check(&self, f: &mut Faults, key: &str) {
         f.check(!self.idle, key, format!("`{}` after every 0 steps", self.name), "give at least 1");
     }

@@ -9,7 +9,7 @@ const VERSION: &str = "brain.Event:2";
 pub(super) enum Event<'a> {
     /// The file's format: stands first.
     Version,
-    /// The run starts again at this step: what is shown from there on is forgotten.
+    /// The run starts again at this step: TensorBoard forgets the values from there on.
     Start(i64),
     /// A value of a curve.
     Scalar { tag: &'a str, step: i64, value: f32 },

@@ -10,7 +10,7 @@ pub(crate) trait CallbackSettings {
     /// Ready to run, the `number`th of its list.
     fn start(&self, number: usize) -> Box<dyn Callback>;
 
-    /// Notes what is wrong with its settings; `key` is where they stand.
+    /// Notes what is wrong with its settings; `key` says where the settings stand.
     fn check(&self, _faults: &mut Faults, _key: &str) {}
 
     /// Fails on a state out of a checkpoint that it cannot take back. What a user's own callback makes of its state only that callback knows.
@@ -23,7 +23,7 @@ pub(crate) trait CallbackSettings {
         None
     }
 
-    /// That path, where it may be one that is no text.
+    /// The same path to be changed, if it may be one that is no text.
     fn path_mut(&mut self) -> Option<&mut PathBuf> {
         None
     }
@@ -38,17 +38,17 @@ pub(crate) trait CallbackSettings {
         vec![]
     }
 
-    /// It asks for them within an epoch: there is no validation then.
+    /// It asks for these values within an epoch, where there are none of the validation.
     fn asks_within_epochs(&self) -> bool {
         false
     }
 
-    /// It moves the rate: the rate is a column of the history then, as in Keras.
+    /// It moves the learning rate. Then the rate is a column of the history, as in Keras.
     fn moves_rate(&self) -> bool {
         false
     }
 
-    /// The name that the user gave it; none for those of gradus.
+    /// The name that the user gave it; none for a callback of gradus.
     fn own_name(&self) -> Option<&str> {
         None
     }

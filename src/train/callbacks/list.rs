@@ -11,12 +11,12 @@ use crate::train::{Fit, Trainer};
 use serde_json::Value;
 use std::path::Path;
 
-/// What a checkpoint knows a callback by.
+/// The name under which a checkpoint holds a callback's state.
 fn title(c: &CallbackKind) -> String {
     c.kind().own_name().map_or_else(|| c.name().into(), |own| format!("custom: {own}"))
 }
 
-/// The state that each of these callbacks gets back, by their names and their order; and what is left.
+/// The state that each of these callbacks gets back, by their names and their order; and the states that no callback wants.
 fn matched<'a>(names: impl Iterator<Item = &'a str>, mut saved: Vec<CallbackState>) -> (Vec<Option<Value>>, Vec<CallbackState>) {
     let one = |name: &str| {
         let at = saved.iter().position(|s| s.name == *name)?;
@@ -67,7 +67,7 @@ impl Callbacks {
         Ok(Callbacks { list, rate })
     }
 
-    /// Gives each its turn, then does what they asked for.
+    /// Calls each callback in turn, then writes and removes the files that they asked for.
     fn turn(&mut self, run: &mut Trainer<'_>, mut f: impl FnMut(&mut dyn Callback, &mut Trainer<'_>) -> Result<()>) -> Result<()> {
         run.record.in_callback = true;
         let own = |e: Error, who: &str| match e {
@@ -98,7 +98,7 @@ impl Callbacks {
         run.record.callbacks = self.list.iter().map(|(name, c)| CallbackState { name: name.clone(), state: c.state() }).collect();
     }
 
-    /// Before all; those that the checkpoint knows get their state back, by their names and their order.
+    /// Before the first step. Callbacks that the checkpoint knows get their state back, by their names and their order.
     pub fn train_begin(&mut self, run: &mut Trainer<'_>) -> Result<()> {
         let saved = std::mem::take(&mut run.record.callbacks);
         let (states, left) = matched(self.list.iter().map(|(name, _)| name.as_str()), saved);

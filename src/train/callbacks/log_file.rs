@@ -6,17 +6,18 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A file that grows with the run. A run that goes on from a checkpoint first takes it back to what it was there: nothing stands in it twice.
+/// A file that grows with the run. A run that goes on from a checkpoint first cuts the file back to its length at the checkpoint, so that nothing stands in
+/// it twice.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
     file: File,
     bytes: u64,
-    /// It can be cut back: no pipe and no device.
+    /// The file can be cut back: it is no pipe and no device.
     regular: bool,
 }
 
-/// Fails where [`LogFile::open`] would, and leaves what is there as it is. Makes the folder where it is not there.
+/// Fails where [`LogFile::open`] would, and changes no file. Makes the folder if there is none.
 pub(super) fn try_open(path: &Path) -> Result<()> {
     disk::make_folder(path).and_then(|()| disk::try_append(path)).map_err(|e| Error::io("write", path, e))
 }
@@ -46,7 +47,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Cuts off what came after so many bytes.
+    /// Cuts the file back to so many bytes.
     pub fn back_to(&mut self, bytes: u64) -> Result<()> {
         if bytes < self.bytes && self.regular {
             self.file.set_len(bytes).map_err(|e| Error::io("write", &self.path, e))?;

@@ -131,7 +131,7 @@ impl ModelCheckpoint {
         folder.components().take_while(|c| !c.as_os_str().as_encoded_bytes().contains(&b'{')).collect()
     }
 
-    /// Takes away what killed runs have left half written of its files.
+    /// Removes the half-written files that killed runs have left.
     fn remove_leftovers(&self, pieces: &[Piece]) {
         let folder = self.folder();
         let ours = |name: &[u8]| {

@@ -30,7 +30,7 @@ impl FromStr for Mode {
     }
 }
 
-/// What is in the names of values that shall grow.
+/// Parts of the names of values that get better upwards.
 const GROW: [&str; 8] = ["acc", "auc", "precision", "recall", "f1", "fmeasure", "r2", "top"];
 
 impl Mode {
@@ -48,7 +48,7 @@ impl Mode {
         if self.up(monitor) { value - delta > than } else { value + delta < than }
     }
 
-    /// What any number is better than.
+    /// The value that any number is better than.
     pub(super) fn worst(self, monitor: &str) -> f64 {
         if self.up(monitor) { f64::NEG_INFINITY } else { f64::INFINITY }
     }

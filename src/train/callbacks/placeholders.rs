@@ -13,7 +13,7 @@ pub(super) enum Piece {
     },
 }
 
-/// The pieces, or what is wrong. `{{` and `}}` stand for themselves.
+/// The pieces of a pattern, or what is wrong with it. `{{` and `}}` stand for single braces.
 pub(super) fn pieces(pattern: &str) -> Result<Vec<Piece>, String> {
     let (mut all, mut text, mut rest) = (Vec::new(), String::new(), pattern);
     while let Some(c) = rest.chars().next() {

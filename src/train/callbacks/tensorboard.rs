@@ -69,9 +69,9 @@ pub(super) struct Running {
     set: TensorBoard,
     /// By the run's name; each made when its first value comes.
     files: Vec<(&'static str, LogFile)>,
-    /// Where a run that goes on starts again: the epoch and the step after those that are done.
+    /// Where a run that goes on starts again: the epoch and the step that come next.
     start: Option<(i64, i64)>,
-    /// Looks at the layers that were written.
+    /// How many of the history's reports on layers are written.
     looks: usize,
 }
 
@@ -100,7 +100,7 @@ impl Running {
         Ok(())
     }
 
-    /// What was seen of the layers since.
+    /// Writes the statistics of layers that were taken since the last call.
     fn write_layers(&mut self, run: &Trainer<'_>) -> Result<()> {
         let all = run.history().diagnostics();
         for report in &all[self.looks.min(all.len())..] {
@@ -119,10 +119,10 @@ impl Running {
     }
 }
 
-/// By their tags.
+/// Values by their tags.
 type Values = Vec<(String, f64)>;
 
-/// The values of the one kind and of the other, with what goes before their names.
+/// The values of training and those of validation, with `before` in front of their names.
 fn split(logs: &Logs, before: &str) -> (Values, Values) {
     let (mut train, mut validation) = (Vec::new(), Vec::new());
     for (name, v) in logs.iter().filter(|(n, _)| *n != "learning_rate") {
