@@ -2,7 +2,7 @@ use super::fault;
 use super::memory::available;
 use crate::error::{Error, Result};
 use crate::kernels::words::STATE_MICRO;
-use crate::plan::{BufferId, BufferSpec, DataId, Lane, Lasts, Layout};
+use crate::plan::{BufferId, BufferSpec, DataId, Lasts, Layout, StateSet};
 
 /// A buffer's place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Table {
     /// Fills with NaN what no step may read before it has written it. Of gradients and their sums only what is there: a parameter without a
     /// gradient keeps its zeros.
     pub(super) fn poison(&mut self) -> Result<()> {
-        let sums = self.range(BufferId::State(Lane::Train), STATE_MICRO, 1)?[0] == 0;
+        let sums = self.range(BufferId::State(StateSet::Train), STATE_MICRO, 1)?[0] == 0;
         for (i, words) in self.own.iter_mut().enumerate() {
             match self.specs.get(i).map(|b| (b.lasts, b.id)) {
                 // a slot has no row

@@ -1,7 +1,7 @@
 //! A limit to the memory of a device: what does not fit is refused before it is taken, on every kind of device alike.
 
 use crate::error::{Error, Result};
-use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, Ledger, LogLine, Program, Session, Timing, Traffic, program_dims};
+use crate::plan::{BufferId, Clock, DataId, Handle, Layout, Ledger, LogLine, Program, Session, StateSet, Timing, Traffic, program_dims};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many bytes are allowed, and how many all sessions of a device hold.
@@ -132,8 +132,8 @@ impl Session for Limited {
     fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
         self.inner.submit_runs(runs, first_batch)
     }
-    fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>> {
-        self.inner.poll(lane, wait)
+    fn poll(&mut self, set: StateSet, wait: bool) -> Result<Option<Vec<LogLine>>> {
+        self.inner.poll(set, wait)
     }
     fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
         self.inner.profile(handle, clock)

@@ -7,7 +7,7 @@ use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu::{Gpu, GpuSession};
 #[cfg(feature = "gpu")]
-use crate::graph::{Node, Op};
+use crate::graph::{Kind, Node};
 use crate::kernels::{CoopCaps, Target};
 use crate::plan::{Layout, Session, Step};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -100,7 +100,7 @@ impl Device {
     #[cfg(feature = "gpu")]
     pub(crate) fn coop_for(&self, step: &Step) -> Option<CoopCaps> {
         let gpu = self.gpu().filter(|g| self.coop.unwrap_or(g.summary.is_gpu()))?;
-        let wanted = |n: &Node| step.precision.is_mixed() && matches!(n.op, Op::MatMul { .. });
+        let wanted = |n: &Node| step.precision.is_mixed() && n.op.kind() == Kind::Product;
         if step.graph.nodes.iter().any(wanted) { gpu.coop().caps() } else { None }
     }
 

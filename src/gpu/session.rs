@@ -7,7 +7,9 @@ use super::sync::lock;
 use crate::error::{Error, Result};
 use crate::kernels::words::STATE_MICRO;
 use crate::kernels::{DIMS, Kernel, LogShape};
-use crate::plan::{BufferId, BufferSpec, Clock, DataId, Handle, Lane, Lasts, Layout, LogLine, Program, Session, Timing, Traffic, Usage};
+use crate::plan::{
+    BufferId, BufferSpec, Clock, DataId, Handle, Lasts, Layout, LogLine, Program, Session, StateSet, Timing, Traffic, Usage,
+};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -49,7 +51,7 @@ impl Prepared {
 
 /// A submit whose log lines nobody has taken yet.
 struct Pending {
-    lane: Lane,
+    set: StateSet,
     first_batch: u32,
     steps: usize,
     log: LogShape,
@@ -310,8 +312,8 @@ impl Session for GpuSession {
         self.with(handle, |s, p| s.timed_step(p, clock))
     }
 
-    fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>> {
-        let Some(at) = self.pending.iter().position(|p| p.lane == lane) else { return Ok(None) };
+    fn poll(&mut self, set: StateSet, wait: bool) -> Result<Option<Vec<LogLine>>> {
+        let Some(at) = self.pending.iter().position(|p| p.set == set) else { return Ok(None) };
         if wait {
             self.gpu.wait_mapped(&self.pending[at].index, &self.pending[at].mapped)?;
         } else {
@@ -372,7 +374,7 @@ impl GpuSession {
 
     /// Fills with NaN what [`Session::poison`] names.
     fn poison_now(&mut self) -> Result<()> {
-        let between = self.read(BufferId::State(Lane::Train), STATE_MICRO, 1)?[0] == 0;
+        let between = self.read(BufferId::State(StateSet::Train), STATE_MICRO, 1)?[0] == 0;
         let words = |b: &wgpu::Buffer| (b.size() / 4) as usize;
         let slots = self.slots.iter().enumerate().map(|(i, b)| (BufferId::Slot(i), words(b)));
         let mut all: Vec<(BufferId, usize)> = slots.collect();
@@ -399,13 +401,13 @@ impl GpuSession {
         let most = log_shape.most_steps();
         let mut left = most;
         let staging = self.staging.take(&self.gpu, staging_bytes(log_shape));
-        let mut lane = Lane::Train;
+        let mut set = StateSet::Train;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             for (handle, steps) in runs {
                 let Some(p) = self.programs.get(handle.0).and_then(Option::as_ref) else { continue };
-                lane = p.program.purpose.lane();
+                set = p.program.purpose.state_set();
                 let steps = left.min(*steps);
                 left -= steps;
                 let grids: Vec<[u32; 3]> = p.program.launches.iter().map(|l| l.kernel.grid()).collect();
@@ -419,7 +421,7 @@ impl GpuSession {
         let steps = most - left;
         self.traffic.submits += 1;
         self.traffic.steps += steps as u64;
-        let log = self.find(BufferId::Log(lane), &[])?;
+        let log = self.find(BufferId::Log(set), &[])?;
         let (line, row) = (4 * log_shape.width as u64, first_batch as usize % log_shape.rows);
         let head = steps.min(log_shape.rows - row);
         encoder.copy_buffer_to_buffer(log, row as u64 * line, &staging, 0, head as u64 * line);
@@ -428,7 +430,7 @@ impl GpuSession {
         }
         let index = self.gpu.queue.submit([encoder.finish()]);
         let mapped = map(&staging);
-        self.pending.push_back(Pending { lane, first_batch, steps, log: log_shape, staging, index, mapped });
+        self.pending.push_back(Pending { set, first_batch, steps, log: log_shape, staging, index, mapped });
         self.gpu.check("a submit")
     }
 }

@@ -6,7 +6,7 @@ use crate::graph::Value;
 use crate::model::core::Core;
 use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::shared::Model;
-use crate::plan::{BufferId, DataId, Lane, Part, Program, Purpose, Step};
+use crate::plan::{BufferId, DataId, Part, Program, Purpose, StateSet, Step};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::sync::Arc;
 
@@ -168,7 +168,7 @@ impl Core {
         self.engine.session.submit(handle, 1, self.progress.evaluated)?;
         self.progress.evaluated = self.progress.evaluated.wrapping_add(1);
         let words = self.engine.session.read(out.buffer, out.offset, out.shape.size())?;
-        self.engine.session.poll(Lane::Look, true)?;
+        self.engine.session.poll(StateSet::Eval, true)?;
         match out.dtype {
             DType::F32 => HostTensor::f32(out.shape.clone(), words.into_iter().map(f32::from_bits).collect()),
             _ => HostTensor::u32(out.shape.clone(), words),

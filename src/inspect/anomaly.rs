@@ -3,7 +3,7 @@
 use super::workbench::{Leaves, batch_of};
 use crate::data::Dataset;
 use crate::error::{Culprit, Error, OperandRange, Result, is_own, place};
-use crate::graph::{Graph, NodeId, Op, Value};
+use crate::graph::{Graph, Leaf, NodeId, Op, Value};
 use crate::model::core::Core;
 use crate::model::inputs::in_call;
 use crate::model::shared::Model;
@@ -107,16 +107,15 @@ fn culprit(g: &Graph, all: &[Option<Vec<Data<f32>>>], node: NodeId, rows: &[u32]
     let value = |v: &Value| all[v.node].as_ref().and_then(|o| o.get(v.output));
     let name = |v: &Value| {
         let from = &g.nodes[v.node];
-        match &from.op {
-            Op::Parameter { name, .. } => name.clone(),
-            Op::Batch { field, .. } => format!("the field `{}`", field.name),
-            op if from.layer.is_empty() => op.name().to_string(),
-            op => format!("{} in {}", op.name(), from.layer),
+        match from.op.leaf() {
+            Some(Leaf::Parameter(parameter)) => parameter.name.clone(),
+            Some(Leaf::Batch(batch)) => format!("the field `{}`", batch.field.name),
+            Some(Leaf::Buffer(_) | Leaf::State(_) | Leaf::Random(_)) | None => from.shown(),
         }
     };
     let own = (0..n.outputs.len()).map(|output| Value { node, output });
-    let element = match (&n.op, value(&node.into())) {
-        (Op::Batch { .. }, Some(d)) => d.to_f64().iter().position(|x| !x.is_finite()).and_then(|i| {
+    let element = match (n.op.leaf(), value(&node.into())) {
+        (Some(Leaf::Batch(_)), Some(d)) => d.to_f64().iter().position(|x| !x.is_finite()).and_then(|i| {
             let width = d.len() / rows.len().max(1);
             Some((*rows.get(i.checked_div(width)?)? as usize, i % width))
         }),

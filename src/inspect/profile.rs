@@ -10,7 +10,7 @@ use crate::model::feed::RowFeed;
 use crate::model::inputs::in_call;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
-use crate::plan::{BufferId, Clock, Handle, Lane, Phase, Program, Purpose, human_bytes, human_count};
+use crate::plan::{BufferId, Clock, Handle, Phase, Program, Purpose, StateSet, human_bytes, human_count};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -214,11 +214,11 @@ impl Core {
         let batch = program.batch;
         let most = (data.len() / batch).clamp(1, crate::model::pace::STEPS);
         let (handle, most) = self.begun(data, batch, most)?;
-        let state = self.engine.session.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
+        let state = self.engine.session.read(BufferId::State(StateSet::Train), 0, STATE_WORDS)?;
         let again = |m: &mut Core| -> Result<()> {
             let own = saved.iter().filter(|(id, _)| !matches!(id, BufferId::State(_) | BufferId::Rates));
             own.into_iter().try_for_each(|(id, words)| m.engine.session.write(*id, 0, words))?;
-            m.engine.session.write(BufferId::State(Lane::Train), 0, &state)
+            m.engine.session.write(BufferId::State(StateSet::Train), 0, &state)
         };
         let mut runs = Vec::new();
         // the first warms the device up
@@ -236,7 +236,7 @@ impl Core {
         let mut used = clock.unwrap_or(Clock::Host);
         let (mut steps, since) = (0, Instant::now());
         while steps < STEPS.0 && (steps < STEPS.1 || since.elapsed() < LONG) {
-            self.engine.session.write(BufferId::State(Lane::Train), 0, &state)?;
+            self.engine.session.write(BufferId::State(StateSet::Train), 0, &state)?;
             let t = self.engine.session.profile(handle, clock)?;
             used = t.clock;
             seconds.iter_mut().zip(t.seconds).for_each(|(all, s)| all.push(s));
@@ -270,7 +270,7 @@ impl Core {
     /// Begins as a loop over the data would: gives the program of the first batch, and how many steps of it can go into one submit.
     fn begun(&mut self, data: &Dataset, batch: usize, most: usize) -> Result<(Handle, usize)> {
         self.check_trains()?;
-        while self.engine.session.poll(Lane::Train, true)?.is_some() {}
+        while self.engine.session.poll(StateSet::Train, true)?.is_some() {}
         let windows = Accumulation { rows: data.len(), batch, accumulate: 1 };
         let (part, rows) = windows.program(0);
         let program = self.program_part(data, Purpose::Train, part, rows)?;
@@ -288,7 +288,7 @@ impl Core {
         let since = Instant::now();
         self.engine.session.submit(handle, steps, self.progress.batches as u32)?;
         let host = since.elapsed().as_secs_f64();
-        let lines = self.engine.session.poll(Lane::Train, true)?.unwrap_or_default();
+        let lines = self.engine.session.poll(StateSet::Train, true)?.unwrap_or_default();
         let all = since.elapsed().as_secs_f64();
         let bad = lines.iter().find(|l| l.halted);
         if bad.is_some() || lines.len() < steps {

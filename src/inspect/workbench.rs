@@ -4,14 +4,14 @@
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::expr::Real;
-use crate::graph::{Field, Graph, NodeId, Op, Value};
+use crate::graph::{Field, Graph, Leaf, NodeId, Op, StateField, Value};
 use crate::kernels::words::StateWords;
 use crate::model::build::Built;
 use crate::model::core::Core;
 use crate::model::half_copy::half_copy_of;
 use crate::model::inputs::in_call;
 use crate::model::parameter_words::ParameterWords;
-use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Session, Step};
+use crate::plan::{Arena, BufferId, DataId, Layout, Part, Program, Purpose, Session, StateSet, Step};
 use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
 use crate::tensor::{DType, pack_f16, unpack_f16};
 use std::collections::HashMap;
@@ -58,7 +58,7 @@ pub(crate) struct Workbench {
     session: Box<dyn Session>,
     /// The buffers of the fields that the program reads.
     data: Vec<DataId>,
-    lane: Lane,
+    set: StateSet,
 }
 
 impl Workbench {
@@ -97,13 +97,13 @@ impl Workbench {
         let tolerance = rounding::tolerances(&step.graph, &exact, &all)?;
 
         let mut session = model.engine.device.session(Layout::of(&model.engine.arena, 0))?;
-        let lane = purpose.lane();
+        let set = purpose.state_set();
         let state = StateWords { rows: rows.len() as u32, loss_scale: scale.to_bits(), ..StateWords::default() };
-        session.write(BufferId::State(lane), 0, &state.seed(model.description.settings.seed).words())?;
+        session.write(BufferId::State(set), 0, &state.seed(model.description.settings.seed).words())?;
         for e in &model.engine.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
             if let Some(first) = half_copy_of(&model.engine.arena, e.buffer()) {
-                session.write(BufferId::Working, (first + e.offset) / 2, &pack_f16(words.get(e)))?;
+                session.write(BufferId::HalfCopy, (first + e.offset) / 2, &pack_f16(words.get(e)))?;
             }
         }
         for e in &model.engine.arena.buffers {
@@ -120,7 +120,7 @@ impl Workbench {
         }
         named.extend(step.updates.iter().map(|(n, v)| (*v, format!("new value of {n}"))));
         named.extend(step.loss.map(|v| (v, "loss".to_string())));
-        Ok(Workbench { program, graph: step.graph, named, exact, tolerance, session, data: ids, lane })
+        Ok(Workbench { program, graph: step.graph, named, exact, tolerance, session, data: ids, set })
     }
 
     /// Runs these units on the device from the values of the reference. Gives the largest difference, in tolerances, of what they leave.
@@ -141,12 +141,12 @@ impl Workbench {
     }
 
     fn compare(&mut self, units: Range<usize>, tolerance: &HashMap<NodeId, Vec<Vec<f64>>>) -> Result<Option<Difference>> {
-        let window = self.program.window(units)?;
-        if window.program.launches.is_empty() {
+        let part = self.program.sub_program(units)?;
+        if part.program.launches.is_empty() {
             return Ok(None);
         }
         let mut fed = Vec::new();
-        for v in &window.feeds {
+        for v in &part.feeds {
             let mut words = self.words(*v)?;
             if self.is_half(*v) {
                 words = pack_f16(&words);
@@ -156,10 +156,10 @@ impl Workbench {
             fed.push(self.session.add_data(&words)?);
         }
         let ids: Vec<DataId> = self.data.iter().chain(&fed).copied().collect();
-        let ran = self.run_program(&Arc::new(window.program), &ids);
+        let ran = self.run_program(&Arc::new(part.program), &ids);
         let mut worst: Option<Difference> = None;
         if ran.is_ok() {
-            for m in &window.results {
+            for m in &part.results {
                 let size = self.graph.shape(m.value).size();
                 let found = if self.is_half(m.value) {
                     unpack_f16(&self.session.read(m.buffer, m.offset / 2, size.div_ceil(2))?, size)
@@ -181,7 +181,7 @@ impl Workbench {
     fn run_program(&mut self, program: &Arc<Program>, ids: &[DataId]) -> Result<()> {
         let handle = self.session.prepare(program, ids)?;
         self.session.submit(handle, 1, 0)?;
-        self.session.poll(self.lane, true).map(drop)
+        self.session.poll(self.set, true).map(drop)
     }
 
     fn known(&self, v: Value) -> Option<&Data<f64>> {
@@ -228,8 +228,7 @@ impl Workbench {
 
     /// How messages call a node: `matmul in fc1`.
     pub fn node(&self, id: NodeId) -> String {
-        let n = &self.graph.nodes[id];
-        if n.layer.is_empty() { n.op.name().into() } else { format!("{} in {}", n.op.name(), n.layer) }
+        self.graph.nodes[id].shown()
     }
 }
 
@@ -248,13 +247,12 @@ pub(crate) struct Leaves<'a, T> {
 impl<T: Real> Leaves<'_, T> {
     pub fn of(&self, op: &Op) -> Option<Data<T>> {
         let reals = |words: &[u32]| Data::Real(words.iter().map(|w| T::from_f64(f32::from_bits(*w).into())).collect());
-        match op {
-            Op::Batch { field, .. } => self.fields.get(&field.name).cloned(),
-            Op::Parameter { name, .. } => Some(reals(self.words.get(self.arena.find(name)?))),
-            Op::Buffer { name, .. } => Some(reals(self.words.buffer(self.arena.find_buffer(name)?))),
-            Op::State(_) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
-            Op::Random(d) => Some(draw(d, self.seed, self.batch)),
-            _ => None,
+        match op.leaf()? {
+            Leaf::Batch(batch) => self.fields.get(&batch.field.name).cloned(),
+            Leaf::Parameter(parameter) => Some(reals(self.words.get(self.arena.find(&parameter.name)?))),
+            Leaf::Buffer(buffer) => Some(reals(self.words.buffer(self.arena.find_buffer(&buffer.name)?))),
+            Leaf::State(StateField::LossScale) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
+            Leaf::Random(draws) => Some(draw(draws, self.seed, self.batch)),
         }
     }
 }
@@ -286,7 +284,7 @@ fn simplified_well(written: &Step, step: &Step, exact: &[Option<Vec<Data<f64>>>]
         if found.iter().zip(truth.to_f64()).any(off) {
             let node = &written.graph.nodes[w.node];
             return Err(Error::DeviceFault {
-                what: format!("simplifying {} in the layer `{}`", node.op.name(), node.layer),
+                what: format!("simplifying {} in {}", node.op.name(), crate::error::layer(&node.layer)),
                 problem: "the simplified graph gives other values in the reference".into(),
                 device: "no device: the graph".into(),
             });

@@ -1,7 +1,7 @@
 //! Data sets on the device, whole or in part.
 
 use crate::data::Dataset;
-use crate::plan::{DataId, Lane};
+use crate::plan::{DataId, StateSet};
 use std::sync::Arc;
 
 /// Where the rows of a data set are while a program runs over them.
@@ -10,9 +10,9 @@ pub(crate) enum Placement {
     /// All on the device.
     Whole,
     /// A block at a time.
-    Blocks(Lane),
+    Blocks(StateSet),
     /// One batch, which the user has made; batches of one layout share the buffers.
-    ByHand(Lane),
+    ByHand(StateSet),
 }
 
 /// Buffers on the device that hold a data set or a part of it.

@@ -53,7 +53,7 @@ impl Engine {
     pub fn write_with_half_copy(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
         self.session.write(buffer, offset, words)?;
         match half_copy_of(&self.arena, buffer) {
-            Some(first) => self.session.write(BufferId::Working, (first + offset) / 2, &pack_f16(words)),
+            Some(first) => self.session.write(BufferId::HalfCopy, (first + offset) / 2, &pack_f16(words)),
             None => Ok(()),
         }
     }

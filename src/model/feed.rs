@@ -6,13 +6,13 @@ use super::device_data::Placement;
 use crate::data::{Blocks, Dataset, Plan};
 use crate::error::{Error, Result};
 use crate::kernels::words::{STATE_CURSOR, StateWords};
-use crate::plan::{BufferId, DataId, Lane, Program, Purpose};
+use crate::plan::{BufferId, DataId, Program, Purpose, StateSet};
 use std::sync::Arc;
 
 /// Brings the rows of one loop to the device. It is made after the programs of the loop are ready.
 #[derive(Debug)]
 pub(crate) struct RowFeed {
-    lane: Lane,
+    set: StateSet,
     batch: usize,
     rows: usize,
     shuffle: bool,
@@ -36,8 +36,8 @@ struct Stream {
 impl RowFeed {
     /// Starts over a data set whose programs are ready. Where the set does not lie on the device a thread begins to read it.
     pub fn start(model: &mut Core, data: &Dataset, program: &Program, batch: usize, order: Order) -> Result<Self> {
-        let lane = program.purpose.lane();
-        let place = model.engine.place(data, lane);
+        let set = program.purpose.state_set();
+        let place = model.engine.place(data, set);
         let at = model.engine.make_resident(place, data, batch)?;
         if program.purpose == Purpose::Train {
             model.engine.data.owner += 1;
@@ -60,7 +60,7 @@ impl RowFeed {
             Stream { blocks: Blocks::start(plan), ids, epoch: 0, rows: 0, taken: 0 }
         });
         Ok(RowFeed {
-            lane,
+            set,
             batch,
             rows: data.len(),
             shuffle: order.shuffle,
@@ -73,12 +73,12 @@ impl RowFeed {
     /// How many of the next `most` steps can be queued now. `row` is where they begin in the order of the epoch. Waits for the next block where
     /// the last one is used up.
     pub fn ready(&mut self, model: &mut Core, row: usize, most: usize) -> Result<usize> {
-        let other = self.lane == Lane::Train && std::mem::replace(&mut self.owner, model.engine.data.owner) != model.engine.data.owner;
-        let lane = self.lane;
+        let other = self.set == StateSet::Train && std::mem::replace(&mut self.owner, model.engine.data.owner) != model.engine.data.owner;
+        let set = self.set;
         // only these four words: the counters and the halt belong to the device, where steps may be under way
         let place = |model: &mut Core, epoch: u32, row: usize, rows: usize| {
             let state = StateWords { cursor: row as u32, epoch, rows: rows as u32, ..StateWords::default() };
-            model.engine.session.write(BufferId::State(lane), STATE_CURSOR, &state.of_order())
+            model.engine.session.write(BufferId::State(set), STATE_CURSOR, &state.of_order())
         };
         let Some(s) = &mut self.stream else {
             if other {

@@ -1,7 +1,7 @@
 //! What stands in the place of a session whose device is gone.
 
 use crate::error::{Error, Result};
-use crate::plan::{BufferId, Clock, DataId, Handle, Lane, LogLine, Program, Session, Timing};
+use crate::plan::{BufferId, Clock, DataId, Handle, LogLine, Program, Session, StateSet, Timing};
 use std::sync::Arc;
 
 /// In place of a session whose device is gone.
@@ -36,7 +36,7 @@ impl Session for Gone {
     fn submit_runs(&mut self, _: &[(Handle, usize)], _: u32) -> Result<()> {
         self.lost()
     }
-    fn poll(&mut self, _: Lane, _: bool) -> Result<Option<Vec<LogLine>>> {
+    fn poll(&mut self, _: StateSet, _: bool) -> Result<Option<Vec<LogLine>>> {
         self.lost()
     }
     fn profile(&mut self, _: Handle, _: Option<Clock>) -> Result<Timing> {

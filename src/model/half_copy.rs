@@ -9,5 +9,5 @@ pub(crate) fn half_copy_of(arena: &Arena, buffer: BufferId) -> Option<usize> {
         BufferId::Frozen => arena.size,
         _ => return None,
     };
-    (arena.working > 0).then_some(first)
+    (arena.half_copies > 0).then_some(first)
 }

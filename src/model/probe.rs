@@ -3,10 +3,9 @@
 
 use crate::error::Result;
 use crate::expr::Expr;
-use crate::graph::{Graph, Op, ReduceKind, Value};
+use crate::graph::{Graph, ReduceKind, Value, op};
 use crate::nn::LayerRow;
 use crate::tensor::DType;
-use std::panic::Location;
 
 /// A layer whose statistics are logged.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +41,7 @@ pub(crate) fn probe(g: &mut Graph, seen: &[(String, Value)], grads: &[Option<Val
         match grad {
             Some(grad) => moments(g, *grad, &mut parts)?,
             None => {
-                let none = add(g, v.node, Op::Constant { value: 0.0, shape: [1].into() }, &[])?;
+                let none = g.derived(v.node, op::Constant { value: 0.0, shape: [1].into() }, &[])?;
                 parts.extend([none, none]);
             }
         }
@@ -54,15 +53,10 @@ pub(crate) fn probe(g: &mut Graph, seen: &[(String, Value)], grads: &[Option<Val
 /// Adds the mean of a value and its mean square distance from that mean.
 fn moments(g: &mut Graph, v: Value, parts: &mut Vec<Value>) -> Result<()> {
     let rank = g.shape(v).rank();
-    let mean = Op::Reduce { kind: ReduceKind::Mean, axes: (0..rank).collect(), keep: true };
-    let centre = add(g, v.node, mean.clone(), &[v])?;
-    let off = add(g, v.node, Op::Map(Expr::of(2, |x| vec![(&x[0] - &x[1]) * (&x[0] - &x[1])])), &[v, centre])?;
-    let spread = add(g, v.node, mean, &[off])?;
+    let mean = op::Reduce { kind: ReduceKind::Mean, axes: (0..rank).collect(), keep: true };
+    let centre = g.derived(v.node, mean.clone(), &[v])?;
+    let off = g.derived(v.node, op::Map(Expr::of(2, |x| vec![(&x[0] - &x[1]) * (&x[0] - &x[1])])), &[v, centre])?;
+    let spread = g.derived(v.node, mean, &[off])?;
     parts.extend([centre, spread]);
     Ok(())
-}
-
-fn add(g: &mut Graph, of: usize, op: Op, inputs: &[Value]) -> Result<Value> {
-    let (layer, at): (String, &'static Location<'static>) = (g.nodes[of].layer.clone(), g.nodes[of].place);
-    Ok(g.add(op, inputs, &layer, at)?.into())
 }

@@ -13,7 +13,7 @@ use super::signature::Measure;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::kernels::Kernel;
-use crate::plan::{DataId, Handle, Lane, Part, Program, Purpose};
+use crate::plan::{DataId, Handle, Part, Program, Purpose, StateSet};
 use std::sync::Arc;
 
 impl Model {
@@ -95,7 +95,7 @@ impl Core {
         let built = self.description.build_probed(batch, &fields)?;
         let probed = built.probed.clone();
         let program = self.planned(built, Purpose::Train, part, batch)?;
-        let resident = self.engine.make_resident(self.engine.place(data, Lane::Train), data, batch)?;
+        let resident = self.engine.make_resident(self.engine.place(data, StateSet::Train), data, batch)?;
         let handle = self.engine.prepare(data, &program, resident)?;
         let program = ProgramKey::new(&fields, Purpose::Train, part, batch).with_probes();
         let key = (program, self.engine.data.sets[resident].key);
@@ -111,12 +111,12 @@ impl Core {
 
     /// The program, ready to run over this very data set: whole on the device or in blocks.
     pub(crate) fn handle(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Handle> {
-        self.handle_in(data, purpose, Part::Whole, batch, self.engine.place(data, purpose.lane()))
+        self.handle_in(data, purpose, Part::Whole, batch, self.engine.place(data, purpose.state_set()))
     }
 
     /// The training program for one part of an update, ready to run.
     pub(crate) fn handle_part(&mut self, data: &Dataset, (part, batch): (Part, usize)) -> Result<Handle> {
-        self.handle_in(data, Purpose::Train, part, batch, self.engine.place(data, Purpose::Train.lane()))
+        self.handle_in(data, Purpose::Train, part, batch, self.engine.place(data, Purpose::Train.state_set()))
     }
 
     /// All programs of a loop over this data, ready to run.
@@ -165,11 +165,11 @@ impl Core {
 
     /// Writes a batch by hand to its buffers, and gives the program over these.
     pub(crate) fn handle_by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
-        let (n, lane) = (data.len(), purpose.lane());
-        let handle = self.handle_in(data, purpose, Part::Whole, n, Placement::ByHand(lane))?;
+        let (n, set) = (data.len(), purpose.state_set());
+        let handle = self.handle_in(data, purpose, Part::Whole, n, Placement::ByHand(set))?;
         let program = self.program(data, purpose, n)?;
         self.check_limits(data, &program)?;
-        self.engine.upload_batch(data, lane)?;
+        self.engine.upload_batch(data, set)?;
         Ok(handle)
     }
 

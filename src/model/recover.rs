@@ -11,7 +11,7 @@ use super::rate::Rate;
 use super::shared::Model;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::plan::{BufferId, Lane, Layout, Purpose};
+use crate::plan::{BufferId, Layout, Purpose, StateSet};
 use std::time::{Duration, Instant};
 
 /// How often the device may be lost under one piece of work that makes no progress.
@@ -176,7 +176,7 @@ impl Core {
     /// Does what the journal says again. Gives the number of steps.
     fn again(&mut self, event: &Event) -> Result<usize> {
         let s = match event {
-            Event::State(words) => return self.engine.session.write(BufferId::State(Lane::Train), 0, words).map(|()| 0),
+            Event::State(words) => return self.engine.session.write(BufferId::State(StateSet::Train), 0, words).map(|()| 0),
             Event::Steps(s) => s,
         };
         let w = s.accumulation;
@@ -204,7 +204,7 @@ impl Core {
             let queued = Pace::now();
             self.engine.session.submit_runs(&runs, (s.batch + done as u64) as u32)?;
             pace.queued(now, queued);
-            let lines = self.engine.session.poll(Lane::Train, true)?.unwrap_or_default();
+            let lines = self.engine.session.poll(StateSet::Train, true)?.unwrap_or_default();
             pace.ended();
             if lines.len() != now || lines.iter().any(|l| l.halted) {
                 return Err(Error::DeviceFault {

@@ -4,7 +4,7 @@ use super::device_data::{DataOnDevice, Placement};
 use super::engine::Engine;
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::plan::{DataId, Lane};
+use crate::plan::{DataId, StateSet};
 use std::sync::Arc;
 
 /// Data sets that stay on the device at a time.
@@ -26,10 +26,10 @@ fn row_bytes(data: &Dataset) -> u64 {
 
 impl Engine {
     /// Whether a data set goes to the device whole or in blocks.
-    pub(crate) fn place(&self, data: &Dataset, lane: Lane) -> Placement {
+    pub(crate) fn place(&self, data: &Dataset, set: StateSet) -> Placement {
         let over = data.budget().is_some_and(|b| row_bytes(data).saturating_mul(data.len() as u64) > b);
         let wide = (0..data.fields().len()).any(|i| data.row_words(i).saturating_mul(data.len()) > self.data.limit);
-        if over || wide { Placement::Blocks(lane) } else { Placement::Whole }
+        if over || wide { Placement::Blocks(set) } else { Placement::Whole }
     }
 
     /// For how many rows a data set gets buffers: at least for a batch.
@@ -104,8 +104,8 @@ impl Engine {
     }
 
     /// Writes a batch to the buffers that wait for it.
-    pub(crate) fn upload_batch(&mut self, data: &Dataset, lane: Lane) -> Result<()> {
-        let at = self.make_resident(Placement::ByHand(lane), data, data.len())?;
+    pub(crate) fn upload_batch(&mut self, data: &Dataset, set: StateSet) -> Result<()> {
+        let at = self.make_resident(Placement::ByHand(set), data, data.len())?;
         for (field, id) in self.data.sets[at].ids.clone().into_iter().enumerate() {
             let words = data.row_words(field);
             data.each_chunk(field, |first, chunk| self.session.write_data(id, first * words, chunk))?;

@@ -4,7 +4,7 @@
 use super::core::Core;
 use crate::error::Result;
 use crate::kernels::words::StateWords;
-use crate::plan::{BufferId, Lane};
+use crate::plan::{BufferId, StateSet};
 
 impl Core {
     /// Reads words of a buffer.
@@ -32,7 +32,7 @@ impl Core {
     /// be under way.
     pub(crate) fn set_train_state(&mut self, row: usize, rows: usize, shuffle: bool) -> Result<()> {
         let state = self.train_state(row, rows, shuffle);
-        self.write_words(BufferId::State(Lane::Train), 0, &state.words())
+        self.write_words(BufferId::State(StateSet::Train), 0, &state.words())
     }
 
     /// The words that [`Core::set_train_state`] writes.
@@ -53,8 +53,8 @@ impl Core {
     /// Sets the state of evaluation for a pass in order over so many rows on the device.
     pub(crate) fn set_eval_state(&mut self, rows: usize) -> Result<()> {
         // log lines that an earlier pass has left when it failed
-        while self.engine.session.poll(Lane::Look, true)?.is_some() {}
+        while self.engine.session.poll(StateSet::Eval, true)?.is_some() {}
         let state = StateWords { batch: self.progress.evaluated, rows: rows as u32, ..StateWords::default() };
-        self.engine.session.write(BufferId::State(Lane::Look), 0, &state.words())
+        self.engine.session.write(BufferId::State(StateSet::Eval), 0, &state.words())
     }
 }

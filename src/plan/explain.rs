@@ -65,8 +65,9 @@ impl Program {
                 human_count(self.arena.buffer_count() as u64)
             );
         }
-        if self.arena.working > 0 {
-            let _ = writeln!(out, "  f16       {}", human_bytes(2 * self.arena.working as u64) + " of working copies of the parameters");
+        if self.arena.half_copies > 0 {
+            let _ =
+                writeln!(out, "  f16       {}", human_bytes(2 * self.arena.half_copies as u64) + " of working copies of the parameters");
         }
         self.explain_precision(&mut out);
         let _ = writeln!(out, "  peak      {} without the data set", human_bytes(self.peak_bytes()));

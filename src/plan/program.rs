@@ -181,7 +181,7 @@ impl Program {
     /// The buffers that a session has once this program is ready: as [`Program::layout`], with room for its log and its sums.
     pub fn needs(&self) -> Layout {
         let mut needs = self.layout();
-        needs.logs[self.purpose.lane() as usize] = self.log().words();
+        needs.logs[self.purpose.state_set() as usize] = self.log().words();
         needs.sums = if self.accumulates() { self.arena.size } else { 0 };
         needs
     }

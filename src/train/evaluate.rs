@@ -10,7 +10,7 @@ use crate::model::feed::RowFeed;
 use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::pace::Pace;
 use crate::model::shared::Model;
-use crate::plan::{Handle, Lane, Output, Purpose};
+use crate::plan::{Handle, Output, Purpose, StateSet};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ impl Core {
                 feed.used(now);
                 self.progress.evaluated = self.progress.evaluated.wrapping_add(now as u32);
                 left -= now;
-                let lines = self.engine.session.poll(Lane::Look, true)?.unwrap_or_default();
+                let lines = self.engine.session.poll(StateSet::Eval, true)?.unwrap_or_default();
                 pace.ended();
                 lines.iter().for_each(|l| mean.add(l, rows, &measures));
             }
@@ -103,7 +103,7 @@ impl Core {
                 for (out, (.., words)) in outputs.iter().zip(&mut all) {
                     words.extend(self.engine.session.read(out.buffer, out.offset, out.shape.size())?);
                 }
-                self.engine.session.poll(Lane::Look, true)?;
+                self.engine.session.poll(StateSet::Eval, true)?;
             }
         }
         let tensor = |(name, row, dtype, words): (String, Shape, DType, Vec<u32>)| {

@@ -11,7 +11,7 @@ use crate::kernels::words::StateWords;
 use crate::model::accumulation::Accumulation;
 use crate::model::core::Core;
 use crate::model::progress::Progress;
-use crate::plan::{BufferId, Lane};
+use crate::plan::{BufferId, StateSet};
 use crate::store::checkpoint::{self, Agreement, CheckpointFile, Circumstances, Contents};
 use std::path::Path;
 
@@ -115,7 +115,7 @@ impl Trainer<'_> {
     /// Takes the run to the step at which the checkpoint was written.
     pub(super) fn go_on(&mut self, found: Found) -> Result<()> {
         let Found { state, updates, batches, epochs, mut arenas, kept } = found;
-        let held = StateWords::from_words(&arenas.remove(&BufferId::State(Lane::Train)).unwrap_or_default());
+        let held = StateWords::from_words(&arenas.remove(&BufferId::State(StateSet::Train)).unwrap_or_default());
         let m = self.model.core();
         // what comes before the first step may still fail, as a callback of the user's may: then all of this is taken back
         let progress = m.progress.clone();
@@ -135,7 +135,7 @@ impl Trainer<'_> {
         let now = self.model.core().train_state(row, self.data.len(), self.settings.shuffle);
         // only the open update is the checkpoint's: where rows are streamed, its cursor counts within a block
         let state = StateWords { micro: held.micro, summed: held.summed, ..now };
-        self.model.core().write_words(BufferId::State(Lane::Train), 0, &state.words())
+        self.model.core().write_words(BufferId::State(StateSet::Train), 0, &state.words())
     }
 
     /// Takes the model back to what it was before the run went on from a checkpoint, if that is still known.

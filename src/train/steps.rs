@@ -10,7 +10,7 @@ use crate::inspect::diagnose::{self, LayerReport};
 use crate::model::journal::Steps;
 use crate::model::pace::Pace;
 use crate::model::recover::LOSSES;
-use crate::plan::{Lane, LogLine, Part};
+use crate::plan::{LogLine, Part, StateSet};
 use std::time::Instant;
 
 /// Most submits under way: with so many the host waits for the oldest.
@@ -165,7 +165,7 @@ impl Trainer<'_> {
         {
             return Err(e);
         }
-        let new = self.model.core().engine.session.poll(Lane::Train, true)?.unwrap_or_default();
+        let new = self.model.core().engine.session.poll(StateSet::Train, true)?.unwrap_or_default();
         self.pace.ended();
         let expected = f.under_way.pop_front().unwrap_or(0);
         let bad = new.iter().find(|l| l.halted).cloned();
@@ -331,7 +331,7 @@ impl Trainer<'_> {
     /// The device has stopped at a bad step: takes the counters back to that step, and gives its error.
     fn halted(&mut self, bad: Option<LogLine>, f: &mut Flight) -> Error {
         self.stopped = true;
-        while let Ok(Some(_)) = self.model.core().engine.session.poll(Lane::Train, true) {}
+        while let Ok(Some(_)) = self.model.core().engine.session.poll(StateSet::Train, true) {}
         self.take_back(f);
         let (step, epoch) = (self.model.core().progress.updates + 1, self.epoch as u64 + 1);
         self.model.core().halt_error(bad.as_ref(), step, epoch)

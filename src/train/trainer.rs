@@ -17,7 +17,7 @@ use crate::model::rate::Rate;
 use crate::model::shared::Model;
 use crate::model::signature::Measure;
 use crate::optim::is_rate;
-use crate::plan::{Handle, Lane, Part, Purpose};
+use crate::plan::{Handle, Part, Purpose, StateSet};
 use std::time::Instant;
 
 /// A training loop over one data set, in the user's hands. Borrows the model.
@@ -83,7 +83,7 @@ impl<'a> Trainer<'a> {
         core.check_trains()?;
         let keep = settings.snapshot_every > 0.0;
         core.with_recovery(|m| {
-            while m.engine.session.poll(Lane::Train, true)?.is_some() {}
+            while m.engine.session.poll(StateSet::Train, true)?.is_some() {}
             m.keep_copies(keep)
         })?;
         let accumulation = Accumulation { rows: data.len(), batch: settings.batch_size, accumulate: settings.accumulate };

@@ -143,8 +143,8 @@ pub fn load(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradu
     for (leaf, entry) in built.leaves.iter().zip(&built.arena.entries) {
         let words: Vec<u32> = leaf.values.iter().map(|v| v.to_bits()).collect();
         s.write(BufferId::Parameters, entry.offset, &words)?;
-        if built.arena.working > 0 {
-            s.write(BufferId::Working, built.arena.working_offset(entry) / 2, &halves(&leaf.values))?;
+        if built.arena.half_copies > 0 {
+            s.write(BufferId::HalfCopy, built.arena.half_copy_offset(entry) / 2, &halves(&leaf.values))?;
         }
     }
     for (leaf, entry) in built.buffers.iter().zip(&built.arena.buffers) {
@@ -157,14 +157,14 @@ pub fn load(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradu
             ids.push(s.add_data(&stored.words())?);
         }
     }
-    s.write(BufferId::State(program.purpose.lane()), 0, &state(built).words())?;
+    s.write(BufferId::State(program.purpose.state_set()), 0, &state(built).words())?;
     s.prepare(program, &ids)
 }
 
 /// One step, or two alike where the data is one batch in order: then slots are no longer fresh, and the bits must be the same.
 fn run(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> Result<Found, Fail> {
     let handle = load(s, built, program)?;
-    let lane = program.purpose.lane();
+    let lane = program.purpose.state_set();
     let steps = if built.order.rows == built.order.batch && !built.order.shuffle { 2 } else { 1 };
     s.submit(handle, steps, 0)?;
     let lines = s.poll(lane, true)?.unwrap_or_default();

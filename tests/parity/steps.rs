@@ -8,7 +8,7 @@ use gradus::graph::Distribution;
 use gradus::kernels::words::{
     LOG_ROWS, RATE_ROWS, RATE_WIDTH, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_UPDATE, STATE_WORDS, StateWords,
 };
-use gradus::plan::{BufferId, Handle, Lane, LogLine, Purpose, Rule, Session};
+use gradus::plan::{BufferId, Handle, LogLine, Purpose, Rule, Session, StateSet};
 use gradus::tensor::DType;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub const UPDATE: u32 = RATE_ROWS as u32 - 2;
 pub struct Run {
     pub session: Box<dyn Session>,
     pub handle: Handle,
-    pub lane: Lane,
+    pub set: StateSet,
     pub batch: u32,
     /// Every line of the log so far.
     pub lines: Vec<LogLine>,
@@ -39,16 +39,16 @@ impl Run {
             Ok(p) => p,
             Err(e) => return Some(Err(e)),
         };
-        let lane = program.purpose.lane();
+        let set = program.purpose.state_set();
         let ready = site.session(&program)?.and_then(|mut s| {
             let handle = load(&mut *s, built, &program)?;
             let words = StateWords { batch: BATCH, update: UPDATE, ..state(built) };
-            s.write(BufferId::State(lane), 0, &words.words())?;
+            s.write(BufferId::State(set), 0, &words.words())?;
             for (i, r) in rates.iter().enumerate() {
                 s.write(BufferId::Rates, (UPDATE as usize + i) % RATE_ROWS * r.len(), r)?;
             }
             s.write(BufferId::Rates, rule.groups * RATE_ROWS * RATE_WIDTH, table)?;
-            Ok(Run { session: s, handle, lane, batch: BATCH, lines: vec![] })
+            Ok(Run { session: s, handle, set, batch: BATCH, lines: vec![] })
         });
         Some(ready.map_err(Fail::from))
     }
@@ -57,12 +57,12 @@ impl Run {
     pub fn submit(&mut self, handle: Handle, steps: usize) -> gradus::Result<()> {
         self.session.submit(handle, steps, self.batch)?;
         self.batch += steps as u32;
-        self.lines.extend(self.session.poll(self.lane, true)?.unwrap_or_default());
+        self.lines.extend(self.session.poll(self.set, true)?.unwrap_or_default());
         Ok(())
     }
 
     pub fn state(&mut self) -> gradus::Result<Vec<u32>> {
-        self.session.read(BufferId::State(self.lane), 0, STATE_WORDS)
+        self.session.read(BufferId::State(self.set), 0, STATE_WORDS)
     }
 
     /// Parameters and moments, as words.
@@ -158,7 +158,7 @@ fn halted(built: &Built, rule: &Rule, cut: &mut Run, whole: &mut Run) -> gradus:
     let after = cut.words(built, rule)?;
     let ended = cut.lines.len();
     // past the bad row, where losses are finite again: only the flag holds
-    cut.session.write(BufferId::State(Lane::Train), STATE_CURSOR, &[BAD as u32 + 1])?;
+    cut.session.write(BufferId::State(StateSet::Train), STATE_CURSOR, &[BAD as u32 + 1])?;
     cut.submit(cut.handle, 2)?;
     let later = cut.words(built, rule)?;
     let stands: Vec<f64> = cut.state()?.into_iter().map(f64::from).collect();
@@ -258,7 +258,7 @@ fn wide_lines() -> Row {
             };
             let log = gradus::kernels::LogShape::of(301);
             let last = log.line(BATCH + STEPS as u32 - 1);
-            let found = run.submit(run.handle, STEPS).and_then(|()| run.session.read(BufferId::Log(Lane::Train), last, 1));
+            let found = run.submit(run.handle, STEPS).and_then(|()| run.session.read(BufferId::Log(StateSet::Train), last, 1));
             let columns = run.lines.iter().flat_map(|l| l.metrics.iter().map(|&v| f64::from(v))).collect();
             let batches = run.lines.iter().map(|l| f64::from(l.batch)).collect();
             let there = |w: Vec<u32>| vec![f64::from(u8::from(w[0] == BATCH + STEPS as u32 - 1))];

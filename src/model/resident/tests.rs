@@ -28,17 +28,17 @@ fn what_goes_where() {
     let mut m = model();
     let set = data(100);
     assert_eq!(row_bytes(&set), 12);
-    assert_eq!(m.core().engine.place(&set, Lane::Train), Placement::Whole);
-    assert_eq!(m.core().engine.place(&set.clone().memory_budget(1200), Lane::Train), Placement::Whole);
-    assert_eq!(m.core().engine.place(&set.clone().memory_budget(1199), Lane::Look), Placement::Blocks(Lane::Look));
+    assert_eq!(m.core().engine.place(&set, StateSet::Train), Placement::Whole);
+    assert_eq!(m.core().engine.place(&set.clone().memory_budget(1200), StateSet::Train), Placement::Whole);
+    assert_eq!(m.core().engine.place(&set.clone().memory_budget(1199), StateSet::Eval), Placement::Blocks(StateSet::Eval));
     // a part of a set is as large as its rows
-    assert_eq!(m.core().engine.place(&set.clone().take(99).memory_budget(1199), Lane::Look), Placement::Whole);
+    assert_eq!(m.core().engine.place(&set.clone().take(99).memory_budget(1199), StateSet::Eval), Placement::Whole);
     // 2 words a row of x: above what the device takes
     m.core().engine.data.limit = 199;
-    assert_eq!(m.core().engine.place(&set, Lane::Train), Placement::Blocks(Lane::Train));
+    assert_eq!(m.core().engine.place(&set, StateSet::Train), Placement::Blocks(StateSet::Train));
     // rows: a quarter of the budget, no more than the device takes, at least a batch, at most all
     let room =
-        |m: &Model, budget: u64, batch| m.lock().engine.room(Placement::Blocks(Lane::Train), &set.clone().memory_budget(budget), batch);
+        |m: &Model, budget: u64, batch| m.lock().engine.room(Placement::Blocks(StateSet::Train), &set.clone().memory_budget(budget), batch);
     assert_eq!((room(&m, 4 * 36 * 10, 4), room(&m, 4 * 36 * 10, 16), room(&m, 1, 3)), (10, 16, 3));
     assert_eq!(room(&m, 1 << 30, 4), 99);
     m.core().engine.data.limit = usize::MAX;
@@ -54,7 +54,7 @@ fn above_the_device_s_limit() {
     let mut limited = model();
     limited.core().engine.data.limit = 100;
     limited.fit(&data(100), fit()).unwrap();
-    assert_eq!(limited.core().engine.data.sets[0].place, Placement::Blocks(Lane::Train));
+    assert_eq!(limited.core().engine.data.sets[0].place, Placement::Blocks(StateSet::Train));
     assert_eq!(limited.core().engine.data.sets[0].rows, 50);
     assert_eq!(weights(&mut limited), weights(&mut whole));
     assert_eq!(limited.evaluate(&data(100), 16).unwrap(), whole.evaluate(&data(100), 16).unwrap());
@@ -87,5 +87,5 @@ fn room_for_batches_by_hand() {
         m.test_on_batch(data(rows)).unwrap();
     }
     let held: Vec<(Placement, usize)> = m.core().engine.data.sets.iter().map(|r| (r.place, r.rows)).collect();
-    assert_eq!(held, [(Placement::ByHand(Lane::Train), 8), (Placement::ByHand(Lane::Look), 8)]);
+    assert_eq!(held, [(Placement::ByHand(StateSet::Train), 8), (Placement::ByHand(StateSet::Eval), 8)]);
 }

@@ -6,7 +6,7 @@ use super::buffer_id::BufferId;
 use crate::kernels::words::{PARTIALS, STATE_WORDS};
 use crate::kernels::{LogShape, RateTable};
 use crate::optim::Rule;
-use crate::plan::purpose::Lane;
+use crate::plan::purpose::StateSet;
 
 /// The sizes of a session's buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,10 +22,10 @@ pub struct Layout {
     /// Elements of the arena of state that is not trained.
     pub buffers: usize,
     /// Elements of the parameters' f16 copies.
-    pub working: usize,
+    pub half_copies: usize,
     /// Elements of the sums of gradients; 0 until a program has several batches an update.
     pub sums: usize,
-    /// Words of each lane's log, for programs with lines that are wider than the least.
+    /// Words of each set's log, for programs with lines that are wider than the least.
     pub logs: [usize; 2],
 }
 
@@ -72,7 +72,7 @@ impl Layout {
             frozen: arena.frozen,
             moments,
             buffers: arena.buffered,
-            working: arena.working,
+            half_copies: arena.half_copies,
             ..Layout::default()
         }
     }
@@ -91,9 +91,9 @@ impl Layout {
             moments: self.moments.max(other.moments),
             rates: if self.rates.words() < other.rates.words() { other.rates } else { self.rates },
             buffers: self.buffers.max(other.buffers),
-            working: self.working.max(other.working),
+            half_copies: self.half_copies.max(other.half_copies),
             sums: self.sums.max(other.sums),
-            logs: [0, 1].map(|lane| self.logs[lane].max(other.logs[lane])),
+            logs: [0, 1].map(|set| self.logs[set].max(other.logs[set])),
         }
     }
 
@@ -105,19 +105,19 @@ impl Layout {
         let mut all = vec![
             storage(Parameters, self.parameters, Lasts::Model),
             storage(Gradients, self.parameters, Lasts::Update),
-            row(State(Lane::Train), STATE_WORDS, Usage::Uniform, Lasts::Model),
-            row(State(Lane::Look), STATE_WORDS, Usage::Uniform, Lasts::Derived),
+            row(State(StateSet::Train), STATE_WORDS, Usage::Uniform, Lasts::Model),
+            row(State(StateSet::Eval), STATE_WORDS, Usage::Uniform, Lasts::Derived),
         ];
         all.extend((0..self.moments).map(|m| storage(Moment(m), self.parameters, Lasts::Model)));
         all.extend([
             storage(Frozen, self.frozen, Lasts::Model),
             storage(Buffers, self.buffers, Lasts::Model),
-            storage(Working, self.working / 2, Lasts::Derived),
+            storage(HalfCopy, self.half_copies / 2, Lasts::Derived),
             storage(Rates, self.rates.words(), Lasts::Derived),
             storage(Partials, PARTIALS, Lasts::Step),
             storage(Sums, self.sums, Lasts::Update),
-            storage(Log(Lane::Train), self.log(Lane::Train), Lasts::Step),
-            storage(Log(Lane::Look), self.log(Lane::Look), Lasts::Step),
+            storage(Log(StateSet::Train), self.log(StateSet::Train), Lasts::Step),
+            storage(Log(StateSet::Eval), self.log(StateSet::Eval), Lasts::Step),
         ]);
         all
     }
@@ -132,9 +132,9 @@ impl Layout {
         self.buffers().iter().fold(0, |sum: u64, b| sum.saturating_add((b.words as u64).saturating_mul(4)))
     }
 
-    /// Words of a lane's log.
-    pub(crate) fn log(&self, lane: Lane) -> usize {
-        self.logs[lane as usize].max(LogShape::of(0).words())
+    /// Words of a set's log.
+    pub(crate) fn log(&self, set: StateSet) -> usize {
+        self.logs[set as usize].max(LogShape::of(0).words())
     }
 }
 

@@ -4,7 +4,7 @@ use super::buffers::Layout;
 use crate::kernels::DIMS;
 use crate::plan::human::human_bytes;
 use crate::plan::program::Program;
-use crate::plan::purpose::Lane;
+use crate::plan::purpose::StateSet;
 
 /// Buffers that logs are read back through: one for each submit under way.
 pub(crate) const STAGED: usize = 2;
@@ -27,7 +27,7 @@ impl Program {
 
 /// Bytes that logs are read back through: a quarter of the longest for each submit under way.
 pub(super) fn staging(layout: &Layout) -> u64 {
-    4 * (STAGED * (layout.log(Lane::Train).max(layout.log(Lane::Look)) / 4)) as u64
+    4 * (STAGED * (layout.log(StateSet::Train).max(layout.log(StateSet::Eval)) / 4)) as u64
 }
 
 /// Bytes of the sizes of a program's launches.

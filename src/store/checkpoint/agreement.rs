@@ -134,10 +134,7 @@ fn structure(model: &Core) -> Result<String> {
     let mut add = |text: String| text.bytes().for_each(|b| hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     for n in &built.step.graph.nodes {
         // beyond its name an operation of the user's is only an address
-        let op = match &n.op {
-            crate::graph::Op::Custom(c) => format!("custom {}", c.op().name()),
-            op => format!("{op:?}"),
-        };
+        let op = if let crate::graph::Op::Custom(c) = &n.op { format!("custom {}", c.op().name()) } else { format!("{:?}", n.op) };
         add(format!("{op} {:?} {:?}\n", n.inputs, n.outputs));
     }
     Ok(format!("{hash:016x}"))
