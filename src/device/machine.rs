@@ -86,8 +86,8 @@ impl Device {
         self
     }
 
-    /// What is known of its cooperative matrices: `8x8 (verified)`, `refused by self-test: ..`, or `none: ..` and why. The first call on a device
-    /// that has some runs the self-test.
+    /// What is known of its cooperative matrices: `8x8 (verified)`, `refused by self-test: ..`, or `none: ..` and why. The first call on a
+    /// device that has some runs the self-test.
     pub fn tensor_cores(&self) -> String {
         match &self.machine {
             Machine::Cpu { .. } => "none: it is no GPU".into(),

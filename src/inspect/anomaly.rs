@@ -64,7 +64,8 @@ impl Core {
         self.trace(data, &own, &words, batch)
     }
 
-    /// Runs the step over these rows of the data set, whose stored words are `words`. `number` is the counter of batches, by which random numbers are drawn.
+    /// Runs the step over these rows of the data set, whose stored words are `words`. `number` is the counter of batches, by which random
+    /// numbers are drawn.
     fn trace(&mut self, data: &Dataset, rows: &[u32], words: &[Vec<u32>], number: u32) -> Result<Option<Culprit>> {
         let batch = rows.len();
         let fields = self.fields_of(data, Purpose::Train);

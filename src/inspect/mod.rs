@@ -1,5 +1,5 @@
-//! Tools that look at a model: where the time of a step goes, which kernel computes wrong, where a loss that is not finite comes from, what the layers
-//! give.
+//! Tools that look at a model: where the time of a step goes, which kernel computes wrong, where a loss that is not finite comes from, what
+//! the layers give.
 
 pub(crate) mod activations;
 pub(crate) mod anomaly;

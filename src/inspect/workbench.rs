@@ -1,4 +1,5 @@
-//! What bisection works with: one step of a model in a session of its own, and beside it the values that the reference computes for the same graph.
+//! What bisection works with: one step of a model in a session of its own, and beside it the values that the reference computes for the
+//! same graph.
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};

@@ -7,8 +7,9 @@ use crate::plan::BufferId;
 use crate::tensor::HostTensor;
 
 impl Model {
-    /// Exchanges the weights and their average ([`Compile::ema`](crate::train::Compile::ema)): `evaluate`, `predict` and `save_weights` use the average then. Called again
-    /// it puts the weights back. In between, training is an `Err`; [`Model::save`] keeps both and which of them is where.
+    /// Exchanges the weights and their average ([`Compile::ema`](crate::train::Compile::ema)): `evaluate`, `predict` and `save_weights` use
+    /// the average then. Called again it puts the weights back. In between, training is an `Err`; [`Model::save`] keeps both and which of
+    /// them is where.
     ///
     /// Fails without an average, and as the device does.
     ///
@@ -34,7 +35,8 @@ impl Model {
         self.lock().ema_is_swapped()
     }
 
-    /// The average of a parameter's values ([`Compile::ema`](crate::train::Compile::ema)); a frozen one's values. Fails without an average and for unknown names.
+    /// The average of a parameter's values ([`Compile::ema`](crate::train::Compile::ema)); a frozen one's values. Fails without an average
+    /// and for unknown names.
     pub fn ema_parameter(&self, name: &str) -> Result<HostTensor> {
         self.lock().ema_parameter(name)
     }

@@ -173,19 +173,21 @@ impl Compile {
     /// are usual. Before the first update it is the initial weights.
     /// [`Model::swap_ema`](crate::train::Model::swap_ema) puts it in the weights' place.
     ///
-    /// No launch. Who sets a weight ([`Model::set_parameter`](crate::train::Model::set_parameter), [`Model::load_weights`](crate::train::Model::load_weights)) sets its average.
+    /// No launch. Who sets a weight ([`Model::set_parameter`](crate::train::Model::set_parameter),
+    /// [`Model::load_weights`](crate::train::Model::load_weights)) sets its average.
     pub fn ema(mut self, decay: f64) -> Self {
         self.ema = Some(decay);
         self
     }
 
-    /// Multiplies the loss before its gradients are made, and divides them before they are used: for gradients that would be lost in f16. None
-    /// by default in f32, and [`LossScale::dynamic`] in mixed precision. See [`LossScale`]; [`Model::loss_scale`](crate::train::Model::loss_scale) tells where it stands, [`StepReport`](crate::train::StepReport) and
+    /// Multiplies the loss before its gradients are made, and divides them before they are used: for gradients that would be lost in f16.
+    /// None by default in f32, and [`LossScale::dynamic`] in mixed precision. See [`LossScale`];
+    /// [`Model::loss_scale`](crate::train::Model::loss_scale) tells where it stands, [`StepReport`](crate::train::StepReport) and
     /// [`History`](crate::train::History) what was skipped.
     ///
-    /// No launch. In f32 the gradients have the bits that they have without
-    /// it, as long as nothing overflows or underflows. A parameter's [`gradient`](crate::train::Model::gradient), the norm that is logged and what
-    /// [`Fit::diagnostics`](crate::train::Fit::diagnostics) shows are those without the scale.
+    /// No launch. In f32 the gradients have the bits that they have without it, as long as nothing overflows or underflows. A parameter's
+    /// [`gradient`](crate::train::Model::gradient), the norm that is logged and what [`Fit::diagnostics`](crate::train::Fit::diagnostics)
+    /// shows are those without the scale.
     ///
     /// A loss that is not finite skips its update as a gradient does, and is left out of the means over the epoch, with the metrics of its
     /// batch. Where several batches make an update ([`Fit::accumulate`](crate::train::Fit::accumulate)) a bad one takes all of it along.

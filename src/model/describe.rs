@@ -97,8 +97,8 @@ impl StepOut {
     }
 
     /// What the loss is a mean over, one element: the sum of the weights, or the number of words, that it counted in this batch. Without it
-    /// that is the rows. [`Fit::accumulate`](crate::train::Fit::accumulate) weighs the gradients of an update's batches by it, so that they make the
-    /// large batch's.
+    /// that is the rows. [`Fit::accumulate`](crate::train::Fit::accumulate) weighs the gradients of an update's batches by it, so that they
+    /// make the large batch's.
     ///
     /// ```
     /// use gradus::prelude::*;
@@ -116,7 +116,8 @@ impl StepOut {
         self
     }
 
-    /// Adds what `predict` returns, `[batch, ..]`; [`Model::predict`](crate::train::Model::predict) gives the first, [`Model::predict_named`](crate::train::Model::predict_named) all.
+    /// Adds what `predict` returns, `[batch, ..]`; [`Model::predict`](crate::train::Model::predict) gives the first,
+    /// [`Model::predict_named`](crate::train::Model::predict_named) all.
     #[track_caller]
     pub fn output(mut self, name: impl Into<String>, value: &Var) -> Self {
         self.outputs.push((name.into(), value.clone(), Location::caller()));
@@ -191,8 +192,8 @@ pub struct StepFn<F>(F, &'static Location<'static>);
 /// A step of one's own: several inputs, several outputs, any loss. The closure is called once for each purpose and batch size, and must
 /// give the same parameters, outputs and metrics each time.
 ///
-/// The first call is `compile`'s, for `predict`: the batch has the inputs that [`Compile`] declares and nothing else. Labels and other fields stand for
-/// nothing there, and **their shape is `[]`**: code that reads `batch["y"].shape()` asks [`Batch::get`] first.
+/// The first call is `compile`'s, for `predict`: the batch has the inputs that [`Compile`] declares and nothing else. Labels and other
+/// fields stand for nothing there, and **their shape is `[]`**: code that reads `batch["y"].shape()` asks [`Batch::get`] first.
 ///
 /// ```
 /// use gradus::prelude::*;

@@ -42,7 +42,8 @@ impl Core {
         largest.map_or((vec![], None), |(name, g)| (vec![name.into()], Some(g / unscale)))
     }
 
-    /// The parameters of which this arena holds elements that are not finite. None where the arena cannot be read: an error is being made already.
+    /// The parameters of which this arena holds elements that are not finite. None where the arena cannot be read: an error is being made
+    /// already.
     fn non_finite_in(&mut self, id: BufferId) -> Vec<String> {
         let words = self.engine.session.read(id, 0, self.engine.arena.size).unwrap_or_default();
         let bad = |w: &u32| !f32::from_bits(*w).is_finite();

@@ -19,7 +19,8 @@ impl Core {
         fields
     }
 
-    /// Fails unless the data has what the model takes. The message begins with [`CALL`], which [`in_call`] replaces by the call that the user made.
+    /// Fails unless the data has what the model takes. The message begins with [`CALL`], which [`in_call`] replaces by the call that the
+    /// user made.
     pub(crate) fn check_data(&self, data: &Dataset, purpose: Purpose) -> Result<()> {
         let (fields, inputs) = (self.fields_of(data, purpose), self.description.settings.all_inputs());
         let at = || format!("the data set `{}`", data.name());

@@ -1,4 +1,5 @@
-//! What a model remembers, so that it can be made again on another device: a copy of what lay on the device, and a journal of what was done since.
+//! What a model remembers, so that it can be made again on another device: a copy of what lay on the device, and a journal of what was done
+//! since.
 
 use super::accumulation::{Accumulation, Order};
 use super::rate::Rate;
@@ -21,8 +22,8 @@ pub(crate) fn is_weight(id: BufferId) -> bool {
 /// What a model remembers, so that it can be made again.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
-    /// A copy of the arenas and of the state of training; a buffer that is missing is all zeros. None where the device cannot be lost, or where the
-    /// user wants no copies.
+    /// A copy of the arenas and of the state of training; a buffer that is missing is all zeros. None where the device cannot be lost, or
+    /// where the user wants no copies.
     pub kept: Option<Arenas>,
     /// What was done since the copy was made, in order.
     pub journal: Vec<Event>,

@@ -63,8 +63,8 @@ impl Scaler {
         SavedScale { scale: self.scale, growth_tracker: self.count, skipped: self.skipped }
     }
 
-    /// Goes on from where it stood in a file. A number that is no scale comes from an older file, or from damage: then the scale begins anew. A fixed
-    /// scale is what the settings say, whatever the file has.
+    /// Goes on from where it stood in a file. A number that is no scale comes from an older file, or from damage: then the scale begins
+    /// anew. A fixed scale is what the settings say, whatever the file has.
     pub fn go_on(&mut self, from: SavedScale) {
         if !Scaling::takes(from.scale.into()) {
             return;

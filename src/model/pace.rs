@@ -1,8 +1,8 @@
 //! How many steps go into one submit where the user does not say: as many as take some milliseconds.
 //!
-//! With fewer steps the host has more work than need be. With more steps the progress bar, Ctrl-C and a halt have to wait, and drivers of desktops
-//! take a submit of seconds for a hang. The clock is read when a submit has ended anyway: nothing waits for the clock. No bit of a result
-//! depends on the number.
+//! With fewer steps the host has more work than need be. With more steps the progress bar, Ctrl-C and a halt have to wait, and drivers of
+//! desktops take a submit of seconds for a hang. The clock is read when a submit has ended anyway: nothing waits for the clock. No bit of a
+//! result depends on the number.
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::time::Instant;

@@ -32,8 +32,8 @@ impl Core {
         self.description.settings.optimizer.group_rates(update, lr).flat_map(|r| r.map(f32::to_bits))
     }
 
-    /// Writes the rates of `steps` updates from `first` on to their rows of the ring. Where updates under way are skipped the device comes to later
-    /// rows than the host expects: those were written before, with the same rates.
+    /// Writes the rates of `steps` updates from `first` on to their rows of the ring. Where updates under way are skipped the device comes
+    /// to later rows than the host expects: those were written before, with the same rates.
     ///
     /// Gives how many updates have a rate before one that has none (a schedule may be a closure); fails where the first has none.
     pub(crate) fn upload_rates(&mut self, first: u64, steps: usize, rate: Rate) -> Result<usize> {

@@ -145,8 +145,8 @@ impl Core {
         Ok(handle)
     }
 
-    /// Remembers a program that was made ready. Where there are too many those go that were not used for longest: each batch size has its own, and
-    /// a process may see thousands of sizes. Programs over data that a loop runs over stay, since the loop holds their handles.
+    /// Remembers a program that was made ready. Where there are too many those go that were not used for longest: each batch size has its
+    /// own, and a process may see thousands of sizes. Programs over data that a loop runs over stay, since the loop holds their handles.
     fn keep(&mut self, key: (ProgramKey, usize), handle: Handle) {
         while self.engine.ready.handles.len() >= MOST_READY {
             let free = |key: usize| self.engine.data.sets.iter().find(|r| r.key == key).is_none_or(DataOnDevice::free);

@@ -13,7 +13,8 @@ const RESIDENT: usize = 4;
 const BLOCKS: u64 = 4;
 /// Most bytes of a block: larger blocks make nothing faster.
 const LARGEST: u64 = 16 << 20;
-/// Bytes that a row costs the thread that reads ahead, for each field and beside the values: the numbers of the row in the order and in the file.
+/// Bytes that a row costs the thread that reads ahead, for each field and beside the values: the numbers of the row in the order and in the
+/// file.
 const NUMBERS: u64 = 12;
 /// The memory budget of a data set without one, that is streamed because no buffer of the device takes it whole.
 const BUDGET: u64 = 256 << 20;
@@ -47,8 +48,8 @@ impl Engine {
         }
     }
 
-    /// Finds the buffers of a data set, or makes them in place of those that were not used for longest; buffers that hold all rows are filled. Gives
-    /// the index of the data set among those on the device.
+    /// Finds the buffers of a data set, or makes them in place of those that were not used for longest; buffers that hold all rows are
+    /// filled. Gives the index of the data set among those on the device.
     pub(crate) fn make_resident(&mut self, place: Placement, data: &Dataset, batch: usize) -> Result<usize> {
         // two loops over one data set must not write to one block
         let usable = |r: &DataOnDevice| r.same(place, data) && r.rows >= batch && (place == Placement::Whole || r.free());

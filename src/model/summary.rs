@@ -38,7 +38,8 @@ impl Model {
         self.lock().summary()
     }
 
-    /// The loss scale as it stands behind all steps that were reported; `None` where there is none ([`Compile::loss_scale`](crate::train::Compile::loss_scale)).
+    /// The loss scale as it stands behind all steps that were reported; `None` where there is none
+    /// ([`Compile::loss_scale`](crate::train::Compile::loss_scale)).
     pub fn loss_scale(&self) -> Option<LossScaleState> {
         self.lock().progress.scaler.map(|s| s.state())
     }

@@ -28,7 +28,8 @@ impl Core {
         }
     }
 
-    /// Sets the state of training for `rows` rows on the device, of which training begins at `row` in the order of the epoch. Nothing may be under way.
+    /// Sets the state of training for `rows` rows on the device, of which training begins at `row` in the order of the epoch. Nothing may
+    /// be under way.
     pub(crate) fn set_train_state(&mut self, row: usize, rows: usize, shuffle: bool) -> Result<()> {
         let state = self.train_state(row, rows, shuffle);
         self.write_words(BufferId::State(StateSet::Train), 0, &state.words())

@@ -86,7 +86,8 @@ impl Model {
 
     /// Reads weights. When it fails nothing was changed.
     ///
-    /// Fails on a file of gradus that is not as it was written. Takes f32, f16, bf16 and f64 tensors. A PyTorch `.pt` must be converted first; the error has the line of Python that does it.
+    /// Fails on a file of gradus that is not as it was written. Takes f32, f16, bf16 and f64 tensors. A PyTorch `.pt` must be converted
+    /// first; the error has the line of Python that does it.
     pub fn load_weights(&mut self, path: impl AsRef<Path>, how: Load) -> Result<LoadReport> {
         self.core().load_weights(path, how)
     }

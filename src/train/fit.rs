@@ -27,10 +27,11 @@ impl Model {
     ///
     /// # Ctrl-C
     ///
-    /// While it runs `fit` listens to Ctrl-C and, on Unix, to SIGTERM. The first ends the run in good order: the steps under way are finished, the checkpoint
-    /// is written if there is one ([`Fit::checkpoint`]), a line on stderr says so, and `fit` returns `Ok` with the epochs so far. **The program goes on**:
-    /// [`History::interrupted`] tells a sweep that this run is not whole. A second Ctrl-C ends the process as ever, and so does the first once `fit` has
-    /// returned. [`Fit::ctrl_c`]`(false)` leaves both signals alone; so does a handler that the program has set before, and a build without the feature `ctrl-c`.
+    /// While it runs `fit` listens to Ctrl-C and, on Unix, to SIGTERM. The first ends the run in good order: the steps under way are
+    /// finished, the checkpoint is written if there is one ([`Fit::checkpoint`]), a line on stderr says so, and `fit` returns `Ok` with the
+    /// epochs so far. **The program goes on**: [`History::interrupted`] tells a sweep that this run is not whole. A second Ctrl-C ends the
+    /// process as ever, and so does the first once `fit` has returned. [`Fit::ctrl_c`]`(false)` leaves both signals alone; so does a
+    /// handler that the program has set before, and a build without the feature `ctrl-c`.
     ///
     /// ```no_run
     /// # use gradus::prelude::*;
@@ -51,8 +52,9 @@ impl Model {
 
     /// A loop of one's own over the data.
     ///
-    /// It validates nothing and calls no callbacks: a [`Fit`] that asks for them is an `Err`. [`Trainer::evaluate`] and the [`StepReport`](crate::train::StepReport)s are for that, and a
-    /// [`Fit::checkpoint`] says where to go on from; [`Trainer::checkpoint`] writes it.
+    /// It validates nothing and calls no callbacks: a [`Fit`] that asks for them is an `Err`. [`Trainer::evaluate`] and the
+    /// [`StepReport`](crate::train::StepReport)s are for that, and a [`Fit::checkpoint`] says where to go on from; [`Trainer::checkpoint`]
+    /// writes it.
     pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
         fit.check_for_loop().map_err(in_call("trainer"))?;
         let mut trainer = begun(self, data, &fit).map_err(in_call("trainer"))?;

@@ -68,7 +68,8 @@ impl History {
         &self.diagnostics
     }
 
-    /// Whether Ctrl-C (or SIGTERM) ended the run before its last epoch: the columns are short then. See [`Model::fit`](crate::train::Model::fit).
+    /// Whether Ctrl-C (or SIGTERM) ended the run before its last epoch: the columns are short then. See
+    /// [`Model::fit`](crate::train::Model::fit).
     pub fn interrupted(&self) -> bool {
         self.interrupted
     }
@@ -78,13 +79,15 @@ impl History {
         self.stopped_epoch
     }
 
-    /// The epoch, from 1, whose weights the model ended with, where `EarlyStopping` put its best ones back; `None` where it has those of the last step.
+    /// The epoch, from 1, whose weights the model ended with, where `EarlyStopping` put its best ones back; `None` where it has those of
+    /// the last step.
     pub fn restored_epoch(&self) -> Option<usize> {
         self.restored_epoch
     }
 
-    /// The best value of a column and its epoch, from 1: the first of equals. Which way is better is told by the name, as [`Mode::Auto`] does: up for accuracy, AUC, precision, recall, F1, R2
-    /// and top-k, down for all else. [`History::best_by`] says it. `None` for a column that is not there or holds NaN alone.
+    /// The best value of a column and its epoch, from 1: the first of equals. Which way is better is told by the name, as [`Mode::Auto`]
+    /// does: up for accuracy, AUC, precision, recall, F1, R2 and top-k, down for all else. [`History::best_by`] says it. `None` for a
+    /// column that is not there or holds NaN alone.
     ///
     /// ```
     /// use gradus::prelude::*;
@@ -107,8 +110,8 @@ impl History {
         best.map(|(i, v)| (i + 1, v))
     }
 
-    /// Seconds of training, one value an epoch: the time within steps. Validation, callbacks and checkpoints are left out, and what a loop of one's own does between its
-    /// steps.
+    /// Seconds of training, one value an epoch: the time within steps. Validation, callbacks and checkpoints are left out, and what a loop
+    /// of one's own does between its steps.
     pub fn seconds(&self) -> &[f64] {
         &self.seconds
     }

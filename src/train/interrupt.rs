@@ -1,4 +1,5 @@
-//! Ctrl-C while `fit` runs, and SIGTERM, which clusters, containers and systemd send: the first asks for an end in good order, the second kills as ever.
+//! Ctrl-C while `fit` runs, and SIGTERM, which clusters, containers and systemd send: the first asks for an end in good order, the second
+//! kills as ever.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};

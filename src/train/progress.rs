@@ -45,8 +45,9 @@ fn device_text(device: &Device) -> String {
 }
 
 impl Device {
-    /// The line about this device that the first [`fit`](crate::train::Model::fit) of a process prints, at [`Fit::verbose`] 1 and above: its name, its driver, and why it is no GPU. `fit`
-    /// leaves to its caller what this was asked for: for programs with a banner of their own.
+    /// The line about this device that the first [`fit`](crate::train::Model::fit) of a process prints, at [`Fit::verbose`] 1 and above:
+    /// its name, its driver, and why it is no GPU. `fit` leaves to its caller what this was asked for: for programs with a banner of their
+    /// own.
     ///
     /// ```
     /// # use gradus::train::Device;
@@ -131,8 +132,8 @@ fn rate(rows: usize, seconds: f64) -> String {
     format!("{} samples/s", human_count((rows as f64 / seconds.max(1e-9)) as u64))
 }
 
-/// A line's three parts for a terminal of so many columns: where there is too little room the bar gives way first; then the end is cut off a line that
-/// moves, and any other loses its bar and goes over several rows.
+/// A line's three parts for a terminal of so many columns: where there is too little room the bar gives way first; then the end is cut off
+/// a line that moves, and any other loses its bar and goes over several rows.
 fn line(head: &str, share: f64, rest: &str, columns: usize, moves: bool) -> (String, String, String) {
     let room = columns.saturating_sub(columns_of(head) + columns_of(rest));
     let bar = match moves {

@@ -45,11 +45,12 @@ fn read(model: &Core, data: &Dataset, fit: &Fit, path: &Path, bytes: &[u8]) -> R
 }
 
 impl Trainer<'_> {
-    /// Writes the run to a file as it stands: what [`Fit::checkpoint`](crate::train::Fit::checkpoint) does every so often. A loop of one's own goes on from it with
-    /// the same data and settings, [`Fit::checkpoint`](crate::train::Fit::checkpoint) of this path and [`Resume::Required`](crate::train::Resume::Required).
+    /// Writes the run to a file as it stands: what [`Fit::checkpoint`](crate::train::Fit::checkpoint) does every so often. A loop of one's
+    /// own goes on from it with the same data and settings, [`Fit::checkpoint`](crate::train::Fit::checkpoint) of this path and
+    /// [`Resume::Required`](crate::train::Resume::Required).
     ///
-    /// The file is replaced whole or not at all, and not by weights that are not finite: those are an `Err`. Waits for the device. In a callback it is written as soon as all callbacks have had their
-    /// turn, so that it holds what they make of this step.
+    /// The file is replaced whole or not at all, and not by weights that are not finite: those are an `Err`. Waits for the device. In a
+    /// callback it is written as soon as all callbacks have had their turn, so that it holds what they make of this step.
     ///
     /// ```
     /// use gradus::prelude::*;

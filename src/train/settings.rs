@@ -122,14 +122,15 @@ impl Fit {
         self.validation = Some(data.clone());
         self
     }
-    /// 0 prints nothing. 1 and above, on stderr: a line for each epoch, which moves on a terminal; the device, once for a process; how the run ended, if before its last epoch; and warnings that no
-    /// `tracing` subscriber takes.
+    /// 0 prints nothing. 1 and above, on stderr: a line for each epoch, which moves on a terminal; the device, once for a process; how the
+    /// run ended, if before its last epoch; and warnings that no `tracing` subscriber takes.
     pub fn verbose(mut self, verbose: u8) -> Self {
         self.verbose = verbose;
         self
     }
-    /// Whether `fit` listens to Ctrl-C (and SIGTERM, on Unix) while it runs: the first ends it in good order, see [`Model::fit`](crate::train::Model::fit). `false` leaves both
-    /// to the program. So does a handler that the program has set before, and a build without the feature `ctrl-c`.
+    /// Whether `fit` listens to Ctrl-C (and SIGTERM, on Unix) while it runs: the first ends it in good order, see
+    /// [`Model::fit`](crate::train::Model::fit). `false` leaves both to the program. So does a handler that the program has set before, and
+    /// a build without the feature `ctrl-c`.
     pub fn ctrl_c(mut self, listen: bool) -> Self {
         self.ctrl_c = listen;
         self
@@ -162,8 +163,9 @@ impl Fit {
         self.diagnostics = Some(diagnostics);
         self
     }
-    /// Warns (as a `tracing` event, and in [`StepReport::spikes`](crate::train::StepReport::spikes)) of a step whose loss is so many times the running mean of the
-    /// losses before it; 0 for never. `fit` prints one only if the loss is above the mean of the run's first 50, too.
+    /// Warns (as a `tracing` event, and in [`StepReport::spikes`](crate::train::StepReport::spikes)) of a step whose loss is so many times
+    /// the running mean of the losses before it; 0 for never. `fit` prints one only if the loss is above the mean of the run's first 50,
+    /// too.
     pub fn loss_spike(mut self, factor: f64) -> Self {
         self.loss_spike = factor;
         self

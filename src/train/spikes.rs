@@ -42,8 +42,8 @@ impl Spikes {
         found
     }
 
-    /// Whether a jump is worth a line on stderr: the run is back behind its start. Towards the end of a good run some batch is often ten times as bad as the
-    /// mean, and that alone is an event.
+    /// Whether a jump is worth a line on stderr: the run is back behind its start. Towards the end of a good run some batch is often ten
+    /// times as bad as the mean, and that alone is an event.
     fn is_grave(&self, loss: f64) -> bool {
         loss > self.start
     }
@@ -52,8 +52,8 @@ impl Spikes {
 /// Updates whose loss must be exactly 0 for a warning.
 const ZEROS: u64 = 3;
 
-/// Finds a training that cannot be right by its first updates. The log tells all it needs, so that it costs nothing. A learning rate of 0 gives no
-/// warning: warm-ups begin there, and whoever sets it means it.
+/// Finds a training that cannot be right by its first updates. The log tells all it needs, so that it costs nothing. A learning rate of 0
+/// gives no warning: warm-ups begin there, and whoever sets it means it.
 #[derive(Debug, Default)]
 pub(crate) struct Start {
     zeros: u64,

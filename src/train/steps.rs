@@ -47,14 +47,20 @@ impl Trainer<'_> {
         let want = self.accumulation.first(self.done + steps) - first;
         let m = self.model.core();
         let mut f = Flight::new(want, first, m.progress.updates, m.progress.batches);
-        let (mut losses, mut since) = (0, 0);
         let began = Instant::now();
+        self.fly(&mut f, began, tell)?;
+        Ok(Some(self.landed(f, began)))
+    }
+
+    /// Trains the batches of a call, until all that it wants were seen.
+    fn fly(&mut self, f: &mut Flight, began: Instant, tell: &mut dyn FnMut(EpochSoFar<'_>)) -> Result<()> {
+        let (mut losses, mut since) = (0, 0);
         while f.seen < f.want {
             let seen = f.seen;
-            match self.advance(&mut f) {
+            match self.advance(f) {
                 Ok(()) => {}
                 Err(lost @ Error::DeviceLost { .. }) => {
-                    self.take_back(&mut f);
+                    self.take_back(f);
                     losses = if f.seen > since { 1 } else { losses + 1 };
                     since = f.seen;
                     let again = if losses > LOSSES { Err(lost) } else { self.model.core().recover(lost) };
@@ -75,6 +81,11 @@ impl Trainer<'_> {
                 f.want = f.want.min(self.accumulation.end_of(f.first + f.queued.max(1)) - f.first);
             }
         }
+        Ok(())
+    }
+
+    /// Notes what the batches of a call have come to, and makes its report.
+    fn landed(&mut self, f: Flight, began: Instant) -> StepReport {
         let Flight { losses, grad_norm, skipped, mean, rows, first_update, diagnostics, .. } = f;
         self.record.history.push_diagnostics(&diagnostics);
         let before = self.steps_done() as u64 + 1;
@@ -109,7 +120,7 @@ impl Trainer<'_> {
             self.model.core().progress.epochs += 1;
             self.record.end_epoch(&self.measures, loss_scale);
         }
-        Ok(Some(report))
+        report
     }
 
     /// How many of the next `most` batches have their rows on the device. Waits until at least one has.

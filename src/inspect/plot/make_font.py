@@ -3,7 +3,7 @@
 any font on the machine.
 
     pip install pillow
-    python src/train/plot/make_font.py
+    python src/inspect/plot/make_font.py
 
 The file: height of a glyph's cell, baseline below its top; then for each character from ' ' to '~': advance, width of its bitmap, and
 4-bit coverages, row by row, two to a byte (the low half first), each glyph beginning on a byte of its own.

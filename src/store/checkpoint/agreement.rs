@@ -52,7 +52,8 @@ impl Agreement {
         })
     }
 
-    /// Fails with a list of all that differs from `theirs`, which is of the checkpoint. The graph counts only where one version of gradus made both.
+    /// Fails with a list of all that differs from `theirs`, which is of the checkpoint. The graph counts only where one version of gradus
+    /// made both.
     pub fn check_same(&self, theirs: &Agreement, path: &Path, same_version: bool) -> Result<()> {
         let (mut f, path) = (Faults::default(), path.display());
         for (key, ours) in &self.settings {

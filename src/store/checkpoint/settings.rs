@@ -13,8 +13,9 @@ use std::str::FromStr;
 /// A sum over all that the file holds is checked when it is read. `fit` tries the path before the first step. On another kind of machine, or
 /// over data whose first rows are others, the run goes on with a warning (`tracing`): its bits are not those of one that was not cut.
 ///
-/// It is a safetensors file: parameters under their own names, the optimizer's moments under `optimizer.*`, the rest under `gradus.*`. [`Model::load`](crate::train::Model::load)
-/// reads it as a model, [`Model::load_weights`](crate::train::Model::load_weights) its weights if told to `ignore` the two. Writing one waits for the device.
+/// It is a safetensors file: parameters under their own names, the optimizer's moments under `optimizer.*`, the rest under `gradus.*`.
+/// [`Model::load`](crate::train::Model::load) reads it as a model, [`Model::load_weights`](crate::train::Model::load_weights) its weights
+/// if told to `ignore` the two. Writing one waits for the device.
 ///
 /// ```
 /// use gradus::prelude::*;

@@ -79,7 +79,8 @@ pub(super) fn views<'a>(parts: &[ArenaTensor], arenas: &'a Arenas, before: &str)
     parts.iter().filter_map(part).collect()
 }
 
-/// The arenas from the tensors of a file. `sizes` are the words of each arena. Tensors that are missing or of another shape are noted in `wrong`.
+/// The arenas from the tensors of a file. `sizes` are the words of each arena. Tensors that are missing or of another shape are noted in
+/// `wrong`.
 pub(super) fn arenas(
     file: &SafeTensors<'_>,
     parts: &[ArenaTensor],

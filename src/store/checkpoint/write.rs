@@ -49,8 +49,8 @@ struct OfRun<'a, R> {
 
 /// Reads the arenas that a checkpoint holds. Nothing may be under way.
 ///
-/// Fails where a parameter that trains is not finite: a run that goes on from such a file would fail at once, each time, and the good file that it
-/// replaces would be gone. What is frozen or not trained may hold infinities, as masks do.
+/// Fails where a parameter that trains is not finite: a run that goes on from such a file would fail at once, each time, and the good file
+/// that it replaces would be gone. What is frozen or not trained may hold infinities, as masks do.
 pub(crate) fn arenas_to_write(model: &mut Core, path: &Path) -> Result<Arenas> {
     let arenas = model.read_arenas(|_| true)?;
     let words = arenas.get(&BufferId::Parameters).map_or(&[][..], |w| w);
