@@ -6,6 +6,7 @@
 mod cache;
 pub mod cpu;
 pub mod data;
+mod device;
 mod disk;
 pub mod error;
 pub mod expr;
@@ -15,12 +16,15 @@ pub mod gpu;
 pub mod graph;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod inspect;
 pub mod kernels;
+mod model;
 pub mod nn;
 pub mod optim;
 pub mod plan;
 pub mod reference;
 pub mod rng;
+mod store;
 pub mod tensor;
 mod terminal;
 pub mod train;

@@ -28,6 +28,7 @@ mod squares;
 mod take;
 mod tick;
 
+pub use crate::optim::Scaling;
 pub use accumulate::Accumulate;
 pub use accuracy::Accuracy;
 pub use argmax::ArgMax;
@@ -48,7 +49,6 @@ pub use lib::limits::{DIMS, MAX_GROUPS, MOST_TURNS};
 pub(crate) use lib::links::{FIRST, LAST};
 pub use lib::log::{LOG_HEAD, LogShape, MAX_COLUMNS};
 pub use lib::rates::RateTable;
-pub use lib::scaling::Scaling;
 pub(crate) use lib::scaling::{inverse, scale_of_line};
 pub use lib::target::Target;
 pub use lib::words;

@@ -1,9 +1,9 @@
 use super::lib::binding::Access;
 use super::lib::log::LogShape;
-use super::lib::scaling::Scaling;
 use super::lib::source::{FINITE, Source};
 use super::lib::word::to_words;
 use super::lib::words;
+use crate::optim::Scaling;
 
 /// The end of a step: log, counters, cursor, halt.
 /// Buffers: state, log; where there is a loss: loss, metrics; where there was an update: partial sums of the gradient's squares.

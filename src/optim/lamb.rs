@@ -1,8 +1,8 @@
 use super::common::{Decay, L2, LR, check_betas, correction, shared_setters};
+use super::rates::RATE_RATIO;
 use super::{Formulas, Group, Rates, Schedule};
 use crate::error::Faults;
 use crate::expr::{Expr, Scalar};
-use crate::kernels::words::RATE_RATIO;
 use serde::{Deserialize, Serialize};
 
 /// LAMB (You et al. 2020, "Large Batch Optimization for Deep Learning", algorithm 2), with the names and defaults of NVIDIA's

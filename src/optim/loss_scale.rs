@@ -1,7 +1,7 @@
 //! What the loss is multiplied by before its gradients are made, so that small ones are not lost in f16.
 
+use super::Scaling;
 use crate::error::Faults;
-use crate::kernels::Scaling;
 use serde::{Deserialize, Serialize};
 
 const POWER: &str = "give a power of two, as 65536: it is divided out again without a rounding";

@@ -10,7 +10,10 @@ mod group;
 mod lamb;
 mod lion;
 mod loss_scale;
+pub(crate) mod rates;
 mod rmsprop;
+mod rule;
+mod scaling;
 pub mod schedule;
 mod sgd;
 
@@ -20,19 +23,18 @@ pub use group::Group;
 pub use lamb::Lamb;
 pub use lion::Lion;
 pub use loss_scale::{DynamicLossScale, LossScale};
+pub use rates::Rates;
 pub use rmsprop::RmsProp;
+pub use rule::Rule;
+pub use scaling::Scaling;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 
 use crate::error::{Error, Faults, Result};
 use crate::expr::{Expr, Scalar, Tape};
-use crate::kernels::words::{RATE_FIRST, RATE_WIDTH};
-use crate::plan::{Arena, Rule};
 use common::Decay;
+use rates::RATE_FIRST;
 use serde::{Deserialize, Serialize};
-
-/// The rates of one update, in the order that the formulas number them.
-pub type Rates = [f32; RATE_WIDTH];
 
 /// An optimizer's formulas.
 pub(crate) struct Formulas {
@@ -178,11 +180,6 @@ impl Optimizer {
     pub fn rate_group(&self, name: &str) -> usize {
         let groups = self.groups();
         Group::place(groups, name).map_or(0, |i| 1 + groups[..i].iter().filter(|g| !g.frozen).count())
-    }
-
-    /// Which row of the rates each part of the arena reads: what [`Rule::table`] writes behind the rates.
-    pub fn table(&self, arena: &Arena) -> Vec<u32> {
-        self.rule().table(arena, |name| self.rate_group(name))
     }
 
     /// What the moments begin with: zeros, but for Adagrad's sums.

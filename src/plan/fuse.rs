@@ -1,6 +1,6 @@
 //! Which nodes share a kernel: maps ride on the gemm, map or reduction that makes or takes their values.
 
-use super::Step;
+use super::step::Step;
 use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId, Op, ReduceKind, Value};
 use crate::kernels::{DIMS, Map};

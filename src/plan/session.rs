@@ -1,44 +1,13 @@
-use super::{Arena, BufferId, Clock, Lane, Program, Rule, Timing};
+//! The face that training sees of a device.
+
+use super::memory::BufferId;
+use super::program::Program;
+use super::purpose::Lane;
+use super::timing::{Clock, Timing};
 use crate::error::Result;
 use crate::kernels::words::{LOG_HALTED, LOG_SKIPPED};
-use crate::kernels::{LOG_HEAD, RateTable, scale_of_line};
+use crate::kernels::{LOG_HEAD, scale_of_line};
 use std::sync::Arc;
-
-/// The arenas that a session holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Layout {
-    /// Elements of the trainable arena, of its gradients and of each moment.
-    pub parameters: usize,
-    /// Elements of the frozen arena.
-    pub frozen: usize,
-    /// Moments that the optimizer keeps.
-    pub moments: usize,
-    /// What the rates' buffer holds.
-    pub rates: RateTable,
-    /// Elements of the arena of state that is not trained.
-    pub buffers: usize,
-    /// Elements of the parameters' f16 copies.
-    pub working: usize,
-}
-
-impl Layout {
-    /// The arenas of these parameters, with so many moments.
-    pub fn of(arena: &Arena, moments: usize) -> Self {
-        Layout {
-            parameters: arena.size,
-            frozen: arena.frozen,
-            moments,
-            buffers: arena.buffered,
-            working: arena.working,
-            ..Layout::default()
-        }
-    }
-
-    /// The arenas of these parameters under this rule.
-    pub fn under(arena: &Arena, rule: &Rule) -> Self {
-        Layout { rates: rule.rates(arena), ..Self::of(arena, rule.moments) }
-    }
-}
 
 /// A program made ready on a device, over one data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

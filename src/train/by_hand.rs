@@ -1,15 +1,17 @@
 //! Data that the user makes, a batch at a time.
 
-use super::evaluate::{Mean, first};
-use super::feed::Place;
-use super::inputs::in_call;
-use super::rate::Rate;
-use super::spikes::Start;
-use super::{Core, Evaluation, Model, StepReport};
 use crate::data::Dataset;
 use crate::error::Result;
+use crate::model::core::Core;
+use crate::model::feed::Place;
+use crate::model::inputs::in_call;
+use crate::model::rate::Rate;
+use crate::model::shared::Model;
 use crate::plan::{Handle, Lane, LogLine, Part, Purpose};
 use crate::tensor::HostTensor;
+use crate::train::evaluate::{Mean, first};
+use crate::train::spikes::Start;
+use crate::train::{Evaluation, StepReport};
 
 /// A batch that the user made: features and labels, named fields, or a small [`Dataset`] where they are to be scaled or one-hot.
 ///
@@ -123,7 +125,7 @@ impl Model {
 
 impl Core {
     #[track_caller]
-    pub(super) fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
+    pub(crate) fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
         self.check_trains()?;
         let data = batch.into().data()?;
         let n = data.len();
@@ -176,7 +178,7 @@ impl Core {
     }
 
     #[track_caller]
-    pub(super) fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
+    pub(crate) fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
         let data = batch.into().data()?;
         let lines = self.healed(|m| {
             let handle = m.look_by_hand(&data, Purpose::Evaluate)?;
@@ -189,7 +191,7 @@ impl Core {
     }
 
     #[track_caller]
-    pub(super) fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
+    pub(crate) fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
         let data = batch.into().data()?;
         let outputs = self.healed(|m| {
             let handle = m.look_by_hand(&data, Purpose::Predict)?;
@@ -212,7 +214,7 @@ impl Core {
     }
 
     /// The program over the buffers for batches by hand, and this batch in them.
-    pub(super) fn by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
+    pub(crate) fn by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
         let (n, lane) = (data.len(), purpose.lane());
         let handle = self.handle_in(data, purpose, Part::Whole, n, Place::ByHand(lane))?;
         let program = self.program(data, purpose, n)?;

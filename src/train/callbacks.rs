@@ -30,11 +30,11 @@ pub use terminate_on_nan::TerminateOnNaN;
 #[doc(no_inline)]
 pub use serde_json;
 
-pub(super) use list::{Callbacks, check_states};
+pub(crate) use list::{Callbacks, check_states};
 
-use super::Trainer;
-use super::evaluate::no_value;
 use crate::error::{Error, Faults, Result};
+use crate::train::Trainer;
+use crate::train::evaluate::no_value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ops::Index;
@@ -93,7 +93,7 @@ impl Index<&str> for Logs {
 }
 
 /// Something that `fit` does beside the training. Each call gets the [`Trainer`]: its `set_learning_rate`, `stop`, `evaluate`, `checkpoint`, and
-/// the model itself by [`Trainer::model`]; but not its `steps`. They are called in the order in which [`Fit::callback`](super::Fit::callback) got them, each
+/// the model itself by [`Trainer::model`]; but not its `steps`. They are called in the order in which [`Fit::callback`](crate::train::Fit::callback) got them, each
 /// after the validation.
 ///
 /// ```
@@ -176,7 +176,7 @@ pub trait Callback: Send {
     }
 }
 
-/// Any callback, as [`Fit`](super::Fit) and recipes hold it.
+/// Any callback, as [`Fit`](crate::train::Fit) and recipes hold it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
 #[non_exhaustive]

@@ -1,12 +1,14 @@
-use super::feed::{Feed, Order};
-use super::inputs::in_call;
-use super::pace::Pace;
-use super::{Core, Model, exact};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::words::{STATE_BATCH, STATE_ROWS, STATE_WORDS};
+use crate::model::core::Core;
+use crate::model::feed::{Feed, Order};
+use crate::model::inputs::in_call;
+use crate::model::pace::Pace;
+use crate::model::shared::Model;
 use crate::nn::{Finish, Finished, Matrix};
 use crate::plan::{BufferId, Handle, Lane, LogLine, Output, Purpose};
+use crate::store::json_floats;
 use crate::tensor::{DType, HostTensor, Shape};
 use crate::terminal::plain;
 use serde::{Deserialize, Serialize};
@@ -52,14 +54,14 @@ impl Index<&str> for Evaluation {
 
 /// The panic of an index by a name that is not there.
 #[track_caller]
-pub(super) fn no_value<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> ! {
+pub(crate) fn no_value<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> ! {
     let known: Vec<&str> = known.collect();
     let known = if known.is_empty() { "nothing".into() } else { known.join(", ") };
     panic!("there is no value `{}`: there is {}; `get` asks without a panic", plain(name), plain(known))
 }
 
 /// A value for people: four decimals, and an exponent where these would show nothing or too much.
-pub(super) fn number(v: f64) -> String {
+pub(crate) fn number(v: f64) -> String {
     let plain = v == 0.0 || !v.is_finite() || (1e-3..1e6).contains(&v.abs());
     if plain { format!("{v:.4}") } else { format!("{v:.3e}") }
 }
@@ -73,7 +75,7 @@ impl fmt::Display for Evaluation {
 
 /// A metric as a log line has it: its columns, and what their sums over many batches say.
 #[derive(Debug, Clone)]
-pub(super) struct Measure {
+pub(crate) struct Measure {
     pub name: String,
     pub columns: usize,
     pub finish: Finish,
@@ -89,13 +91,13 @@ impl PartialEq for Measure {
 /// Losses and metrics of many batches: the losses weighted by rows, the metrics as each is added up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Mean {
-    #[serde(with = "exact::one")]
+pub(crate) struct Mean {
+    #[serde(with = "json_floats::one")]
     rows: f64,
-    #[serde(with = "exact::one")]
+    #[serde(with = "json_floats::one")]
     loss: f64,
     /// What each metric keeps, one after another.
-    #[serde(with = "exact::many")]
+    #[serde(with = "json_floats::many")]
     metrics: Vec<f64>,
 }
 
@@ -153,7 +155,7 @@ impl Model {
 }
 
 impl Core {
-    pub(super) fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+    pub(crate) fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
         self.healed(|m| m.evaluate_once(data, batch_size)).map_err(in_call("evaluate"))
     }
 
@@ -182,7 +184,7 @@ impl Core {
         Ok(mean.evaluation(&measures))
     }
 
-    pub(super) fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
+    pub(crate) fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
         let outputs = self.healed(|m| {
             let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
             m.outputs(data, &parts, Some(feed), 1)
@@ -190,7 +192,7 @@ impl Core {
         first(outputs.map_err(in_call("predict"))?)
     }
 
-    pub(super) fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
+    pub(crate) fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
         let outputs = self.healed(|m| {
             let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
             m.outputs(data, &parts, Some(feed), usize::MAX)
@@ -199,7 +201,7 @@ impl Core {
     }
 
     /// The first `most` outputs of these steps.
-    pub(super) fn outputs(
+    pub(crate) fn outputs(
         &mut self,
         data: &Dataset,
         parts: &[Part],
@@ -242,7 +244,7 @@ impl Core {
 
     /// Makes a pass in order ready: the full batches and the ragged one, and what feeds them.
     fn look(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<(Vec<Part>, Feed)> {
-        super::Fit::new().batch_size(batch_size).check()?;
+        crate::train::Fit::new().batch_size(batch_size).check()?;
         let (n, batch) = (data.len(), batch_size.min(data.len()));
         let mut parts = Vec::new();
         for (steps, rows) in [(n / batch, batch), (usize::from(!n.is_multiple_of(batch)), n % batch)] {
@@ -256,7 +258,7 @@ impl Core {
     }
 
     /// Sets the state for a pass in order over so many rows that are on the device.
-    pub(super) fn set_look_state(&mut self, rows: usize) -> Result<()> {
+    pub(crate) fn set_look_state(&mut self, rows: usize) -> Result<()> {
         // what an earlier pass left behind when it failed
         while self.session.poll(Lane::Look, true)?.is_some() {}
         let mut state = [0u32; STATE_WORDS];
@@ -267,10 +269,10 @@ impl Core {
 }
 
 /// Steps, the rows of each, and their program.
-pub(super) type Part = (usize, usize, Handle);
+pub(crate) type Part = (usize, usize, Handle);
 
 /// The first output.
-pub(super) fn first(outputs: Vec<(String, HostTensor)>) -> Result<HostTensor> {
+pub(crate) fn first(outputs: Vec<(String, HostTensor)>) -> Result<HostTensor> {
     outputs.into_iter().next().map(|(_, v)| v).ok_or_else(|| Error::Unsupported {
         what: "a prediction without an output".into(),
         at: "what the step gave".into(),
@@ -280,7 +282,7 @@ pub(super) fn first(outputs: Vec<(String, HostTensor)>) -> Result<HostTensor> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::train::evaluate::*;
 
     #[test]
     fn values_for_people() {

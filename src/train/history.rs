@@ -1,13 +1,13 @@
-use super::LayerReport;
-use super::callbacks::Mode;
-use super::evaluate::no_value;
+use crate::inspect::diagnose::LayerReport;
+use crate::train::callbacks::Mode;
+use crate::train::evaluate::no_value;
 use serde::{Deserialize, Serialize};
 use std::ops::Index;
 
 /// What `fit` saw: one value an epoch for the loss, each metric, and both on the validation set (`val_..`).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct History {
-    #[serde(with = "super::exact::columns")]
+    #[serde(with = "crate::store::json_floats::columns")]
     columns: Vec<(String, Vec<f64>)>,
     #[serde(default)]
     seconds: Vec<f64>,
@@ -19,11 +19,11 @@ pub struct History {
     diagnostics: Vec<LayerReport>,
     /// How this call of `fit` ended: no part of a checkpoint.
     #[serde(skip)]
-    pub(super) interrupted: bool,
+    pub(crate) interrupted: bool,
     #[serde(skip)]
-    pub(super) stopped_epoch: Option<usize>,
+    pub(crate) stopped_epoch: Option<usize>,
     #[serde(skip)]
-    pub(super) restored_epoch: Option<usize>,
+    pub(crate) restored_epoch: Option<usize>,
 }
 
 /// Two histories are equal if their values are; how long it took does not count.
@@ -34,44 +34,44 @@ impl PartialEq for History {
 }
 
 impl History {
-    pub(super) fn push(&mut self, name: &str, value: f64) {
+    pub(crate) fn push(&mut self, name: &str, value: f64) {
         match self.columns.iter_mut().find(|(n, _)| n == name) {
             Some((_, values)) => values.push(value),
             None => self.columns.push((name.into(), vec![value])),
         }
     }
 
-    pub(super) fn push_times(&mut self, seconds: f64, first_submit: Option<f64>) {
+    pub(crate) fn push_times(&mut self, seconds: f64, first_submit: Option<f64>) {
         self.seconds.push(seconds);
         self.first_submit = first_submit.unwrap_or(0.0);
     }
 
-    pub(super) fn push_diagnostics(&mut self, seen: &[LayerReport]) {
+    pub(crate) fn push_diagnostics(&mut self, seen: &[LayerReport]) {
         self.diagnostics.extend_from_slice(seen);
     }
 
-    pub(super) fn push_skipped(&mut self, steps: &[u64]) {
+    pub(crate) fn push_skipped(&mut self, steps: &[u64]) {
         self.skipped.extend_from_slice(steps);
     }
 
     /// The steps whose update was skipped, counted from 1 over the whole run, good ones and others: see
-    /// [`Compile::loss_scale`](super::Compile::loss_scale), with which there are the columns `loss_scale`, at the end of each epoch, and
+    /// [`Compile::loss_scale`](crate::train::Compile::loss_scale), with which there are the columns `loss_scale`, at the end of each epoch, and
     /// `skipped`, how many of its updates were.
     pub fn skipped(&self) -> &[u64] {
         &self.skipped
     }
 
-    /// What was seen of the layers, a look after the other: see [`Fit::diagnostics`](super::Fit::diagnostics).
+    /// What was seen of the layers, a look after the other: see [`Fit::diagnostics`](crate::train::Fit::diagnostics).
     pub fn diagnostics(&self) -> &[LayerReport] {
         &self.diagnostics
     }
 
-    /// Whether Ctrl-C (or SIGTERM) ended the run before its last epoch: the columns are short then. See [`Model::fit`](super::Model::fit).
+    /// Whether Ctrl-C (or SIGTERM) ended the run before its last epoch: the columns are short then. See [`Model::fit`](crate::train::Model::fit).
     pub fn interrupted(&self) -> bool {
         self.interrupted
     }
 
-    /// The epoch, from 1, after which [`EarlyStopping`](super::callbacks::EarlyStopping) stopped the run; `None` if it came to its end.
+    /// The epoch, from 1, after which [`EarlyStopping`](crate::train::callbacks::EarlyStopping) stopped the run; `None` if it came to its end.
     pub fn stopped_epoch(&self) -> Option<usize> {
         self.stopped_epoch
     }
@@ -149,10 +149,10 @@ impl Index<&str> for History {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::prelude::*;
     use crate::tensor::HostTensor;
     use crate::train::callbacks;
+    use crate::train::history::*;
     use std::time::{Duration, Instant};
 
     fn data() -> Dataset {

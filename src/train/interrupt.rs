@@ -8,12 +8,12 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 static LISTENING: Mutex<(usize, Option<system::Before>)> = Mutex::new((0, None));
 
 /// Whether there was a Ctrl-C or SIGTERM since the first of the loops that listen now began.
-pub(super) fn asked() -> bool {
+pub(crate) fn asked() -> bool {
     ASKED.load(SeqCst)
 }
 
 /// Listens until it is dropped. A handler of the program's own is left alone, and nothing is heard.
-pub(super) struct Interrupt;
+pub(crate) struct Interrupt;
 
 impl Interrupt {
     pub fn listen() -> Self {
@@ -41,7 +41,7 @@ impl Drop for Interrupt {
 
 #[cfg(all(unix, feature = "ctrl-c"))]
 mod system {
-    use super::{ASKED, SeqCst};
+    use crate::train::interrupt::{ASKED, SeqCst};
     use std::mem::MaybeUninit;
 
     const SIGNALS: [libc::c_int; 2] = [libc::SIGINT, libc::SIGTERM];
@@ -97,7 +97,7 @@ mod system {
 
 #[cfg(all(windows, feature = "ctrl-c"))]
 mod system {
-    use super::{ASKED, SeqCst};
+    use crate::train::interrupt::{ASKED, SeqCst};
 
     pub type Before = ();
 

@@ -1,9 +1,10 @@
 //! The one thing that the library prints: what `fit` says on stderr.
 
-use super::evaluate::number;
-use super::{Device, Evaluation, Fit};
+use crate::device::Device;
 use crate::plan::human_count;
 use crate::terminal::{self, columns_of, cut, plain};
+use crate::train::evaluate::number;
+use crate::train::{Evaluation, Fit};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -23,7 +24,7 @@ fn first(text: &str) -> bool {
 }
 
 /// What the first `fit` tells: where it trains, and that gradus was built to be slow.
-pub(super) fn introduce(fit: &Fit, device: &Device) {
+pub(crate) fn introduce(fit: &Fit, device: &Device) {
     let text = device_text(device);
     if fit.verbose > 0 && first(&text) {
         terminal::say(text);
@@ -44,7 +45,7 @@ fn device_text(device: &Device) -> String {
 }
 
 impl Device {
-    /// The line about this device that the first [`fit`](super::Model::fit) of a process prints, at [`Fit::verbose`] 1 and above: its name, its driver, and why it is no GPU. `fit`
+    /// The line about this device that the first [`fit`](crate::train::Model::fit) of a process prints, at [`Fit::verbose`] 1 and above: its name, its driver, and why it is no GPU. `fit`
     /// leaves to its caller what this was asked for: for programs with a banner of their own.
     ///
     /// ```
@@ -58,12 +59,12 @@ impl Device {
     }
 }
 
-pub(super) fn validation_text(e: &Evaluation) -> String {
+pub(crate) fn validation_text(e: &Evaluation) -> String {
     e.iter().map(|(n, v)| format!("  val_{n} {}", number(v))).collect()
 }
 
 /// A line for each epoch; on a terminal it moves.
-pub(super) struct Bar {
+pub(crate) struct Bar {
     on: bool,
     moves: bool,
     color: bool,
@@ -149,7 +150,7 @@ fn line(head: &str, share: f64, rest: &str, columns: usize, moves: bool) -> (Str
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::train::progress::*;
 
     fn whole(rest: &str, columns: usize, moves: bool) -> String {
         let (a, b, c) = line("epoch  1/10 ", 0.5, rest, columns, moves);

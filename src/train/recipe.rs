@@ -1,9 +1,13 @@
-use super::{Compile, Device, Fit, Model, ModuleExt};
+use crate::device::Device;
 use crate::error::{Error, Faults, Result};
 use crate::graph::Precision;
+use crate::model::compile::Compile;
+use crate::model::core::ModuleExt;
+use crate::model::shared::Model;
 use crate::nn::{Layer, Loss, Metric, Penalized, Sequential};
 use crate::optim::{LossScale, Optimizer};
 use crate::tensor::{DType, Shape};
+use crate::train::Fit;
 use serde::{Deserialize, Serialize};
 
 /// The recipe format that this version writes, and the newest that it reads.
@@ -41,7 +45,7 @@ pub struct Recipe {
     /// The shape of one row of input.
     pub input: Shape,
     /// What `x` is: f32, or u32 for indices; f32.
-    #[serde(default = "super::settings::f32_input")]
+    #[serde(default = "crate::model::compile::f32_input")]
     pub input_dtype: DType,
     /// The data.
     pub data: DataSource,
@@ -68,7 +72,7 @@ pub struct Recipe {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub penalties: Vec<Penalized>,
     /// In which precision it computes; f32.
-    #[serde(default, skip_serializing_if = "super::settings::is_f32")]
+    #[serde(default, skip_serializing_if = "crate::model::compile::is_f32")]
     pub precision: Precision,
     /// Epochs, batch size, order.
     pub fit: Fit,

@@ -1,16 +1,16 @@
 //! What a loop knows beside where it stands.
 
-use super::checkpoint::{Arenas, Before, CallbackState, Circumstances, is_weight};
-use super::evaluate::{Mean, Measure};
-use super::{Evaluation, History, Trainer, interrupt};
 use crate::error::{Error, Faults, Result};
 use crate::optim::schedule::is_rate;
+use crate::store::checkpoint::{Arenas, Before, CallbackState, Circumstances, is_weight};
+use crate::train::evaluate::{Mean, Measure};
+use crate::train::{Evaluation, History, Trainer, interrupt};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Goes into checkpoints, but for the flags.
 #[derive(Debug, Default)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// Over the open epoch, in the order of its steps: the same bits however it is cut.
     pub sums: Mean,
     pub rows: usize,
@@ -47,7 +47,7 @@ pub(super) struct Run {
 
 /// Work that waits for all callbacks to have had their turn.
 #[derive(Debug)]
-pub(super) enum Due {
+pub(crate) enum Due {
     Write(PathBuf),
     Remove(PathBuf),
 }
@@ -82,7 +82,7 @@ impl Run {
 
 impl Trainer<'_> {
     /// An error ends the run: what was queued may be half done.
-    pub(super) fn fail(&mut self) {
+    pub(crate) fn fail(&mut self) {
         self.stopped = true;
         self.run.failed = true;
     }
@@ -113,7 +113,7 @@ impl Trainer<'_> {
     }
 
     /// As `set_learning_rate`, of all digits.
-    pub(super) fn set_rate(&mut self, lr: f64) -> Result<()> {
+    pub(crate) fn set_rate(&mut self, lr: f64) -> Result<()> {
         let mut f = Faults::default();
         f.check(is_rate(lr), "learning_rate", lr, "give a number that f32 holds, 0 or above");
         f.finish()?;

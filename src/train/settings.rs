@@ -1,174 +1,13 @@
-use super::callbacks::CallbackKind;
-use super::{Checkpoint, Device, Diagnostics, Input, Resume};
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
-use crate::graph::Precision;
-use crate::nn::{Loss, Metric, Penalized, Penalty};
-use crate::optim::{LossScale, Optimizer};
-use crate::tensor::{DType, Shape};
+use crate::inspect::diagnose::Diagnostics;
+use crate::store::checkpoint::{Checkpoint, Resume};
+use crate::train::callbacks::CallbackKind;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
-/// What a model is made for: optimizer, loss, input, metrics, device, seed.
-///
-/// ```
-/// use gradus::prelude::*;
-/// let c = Compile::new(Adam::new(1e-3), CrossEntropy::new()).input([784]).metric(Accuracy::new()).seed(7);
-/// assert_eq!(c.seed, 7);
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-#[must_use]
-pub struct Compile {
-    /// The optimizer with its rates.
-    pub optimizer: Optimizer,
-    /// The loss; none for a [`step`](super::step), which makes its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss: Option<Loss>,
-    /// The shape of one row of `x`; `[]` if the model takes none.
-    pub input: Shape,
-    /// What `x` is: f32, or u32 for indices; f32.
-    #[serde(default = "f32_input")]
-    pub input_dtype: DType,
-    /// Inputs besides `x`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub inputs: Vec<Input>,
-    /// Computed on the device at every step.
-    #[serde(default)]
-    pub metrics: Vec<Metric>,
-    /// The largest norm of all gradients together; none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clip_norm: Option<f64>,
-    /// The largest size of a gradient's element; none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clip_value: Option<f64>,
-    /// The decay of an average of the weights; none is kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ema: Option<f64>,
-    /// What the loss is multiplied by before its gradients are made; nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss_scale: Option<LossScale>,
-    /// What the size of parameters adds to the loss.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub penalties: Vec<Penalized>,
-    /// In which precision it computes; f32.
-    #[serde(default, skip_serializing_if = "is_f32")]
-    pub precision: Precision,
-    /// Where to train; [`Device::best`] by default.
-    #[serde(default)]
-    pub device: Option<Device>,
-    /// Of initial weights and order; 0.
-    #[serde(default)]
-    pub seed: u64,
-}
-
-impl Compile {
-    /// With this optimizer and loss.
-    pub fn new(optimizer: impl Into<Optimizer>, loss: impl Into<Loss>) -> Self {
-        Compile { loss: Some(loss.into()), ..Self::step(optimizer) }
-    }
-    /// With this optimizer, for a [`step`](super::step): that makes loss and metrics itself.
-    pub fn step(optimizer: impl Into<Optimizer>) -> Self {
-        Compile {
-            optimizer: optimizer.into(),
-            loss: None,
-            input: Shape::default(),
-            input_dtype: DType::F32,
-            inputs: vec![],
-            metrics: vec![],
-            clip_norm: None,
-            clip_value: None,
-            ema: None,
-            loss_scale: None,
-            penalties: vec![],
-            precision: Precision::F32,
-            device: None,
-            seed: 0,
-        }
-    }
-    /// The shape of one row of `x`, without the batch.
-    pub fn input(mut self, shape: impl Into<Shape>) -> Self {
-        self.input = shape.into();
-        self
-    }
-    /// What the input is: f32, or `DType::U32` for a model that begins with [`Embedding`](crate::nn::Embedding).
-    pub fn input_dtype(mut self, dtype: DType) -> Self {
-        self.input_dtype = dtype;
-        self
-    }
-    /// Adds a metric.
-    pub fn metric(mut self, metric: impl Into<Metric>) -> Self {
-        self.metrics.push(metric.into());
-        self
-    }
-    /// Adds `l1 * sum |w|` and `l2 * sum w^2` of the parameters that a glob covers to the loss, in training and evaluation: Keras'
-    /// regularizers. The loss that is reported includes it. Frozen parameters cost nothing; one that several patterns cover costs what
-    /// each says. A pattern that covers no parameter is an `Err` of `compile`.
-    ///
-    /// ```
-    /// use gradus::prelude::*;
-    /// use gradus::nn::Penalty;
-    /// let settings = Compile::new(Adam::default(), Mse::new()).input([4]).penalty("*.weight", Penalty::l2(1e-4)).device(Device::cpu());
-    /// Sequential::new().add(Linear::new(1)).compile(settings)?;
-    /// # Ok::<(), gradus::Error>(())
-    /// ```
-    pub fn penalty(mut self, pattern: impl Into<String>, penalty: Penalty) -> Self {
-        self.penalties.push(Penalized::new(pattern, penalty));
-        self
-    }
-    /// In which precision to compute: [`Precision::mixed`] stores activations, their gradients and a copy of the weights as f16.
-    pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
-        self
-    }
-    /// Where to train.
-    pub fn device(mut self, device: Device) -> Self {
-        self.device = Some(device);
-        self
-    }
-    /// Of initial weights and order.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// All faults; `more` is one of what is to be compiled with them.
-    pub(super) fn check(&self, more: Option<(&str, &str, &str)>) -> Result<()> {
-        let mut f = Faults::default();
-        self.faults(&mut f, more);
-        f.finish()
-    }
-
-    pub(super) fn faults(&self, f: &mut Faults, more: Option<(&str, &str, &str)>) {
-        more.into_iter().for_each(|(key, problem, help)| f.check(false, key, problem, help));
-        self.check_inputs(f);
-        self.optimizer.check(f);
-        self.check_update(f);
-        self.loss_scale.iter().for_each(|s| s.check(f));
-        self.loss.iter().for_each(|l| l.check(f));
-        self.metrics.iter().for_each(|m| m.check(f));
-        Penalized::check(&self.penalties, f);
-        let names: Vec<_> = self.metrics.iter().map(Metric::name).collect();
-        for (i, name) in names.iter().enumerate() {
-            let free = *name != "loss" && !names[..i].contains(name);
-            f.check(!name.is_empty(), "compile.metrics", "a metric has no name", "give each metric a name");
-            f.check(free, "compile.metrics", format!("the name `{name}` is taken"), "give each metric a name of its own");
-        }
-    }
-}
-
-/// What files of before mixed precision mean.
-pub(super) fn is_f32(p: &Precision) -> bool {
-    *p == Precision::F32
-}
-
 fn is_true(b: &bool) -> bool {
     *b
-}
-
-pub(super) fn f32_input() -> DType {
-    DType::F32
 }
 
 /// How to train: Keras' `fit`.
@@ -283,7 +122,7 @@ impl Fit {
         self.verbose = verbose;
         self
     }
-    /// Whether `fit` listens to Ctrl-C (and SIGTERM, on Unix) while it runs: the first ends it in good order, see [`Model::fit`](super::Model::fit). `false` leaves both
+    /// Whether `fit` listens to Ctrl-C (and SIGTERM, on Unix) while it runs: the first ends it in good order, see [`Model::fit`](crate::train::Model::fit). `false` leaves both
     /// to the program. So does a handler that the program has set before, and a build without the feature `ctrl-c`.
     pub fn ctrl_c(mut self, listen: bool) -> Self {
         self.ctrl_c = listen;
@@ -312,18 +151,18 @@ impl Fit {
         self
     }
     /// Looks at the layers every so many steps: mean, deviation and norm of what each gives and of its gradient, taken on the device, in
-    /// [`StepReport::diagnostics`](super::StepReport::diagnostics) and [`History::diagnostics`](super::History::diagnostics).
+    /// [`StepReport::diagnostics`](crate::train::StepReport::diagnostics) and [`History::diagnostics`](crate::train::History::diagnostics).
     pub fn diagnostics(mut self, diagnostics: Diagnostics) -> Self {
         self.diagnostics = Some(diagnostics);
         self
     }
-    /// Warns (as a `tracing` event, and in [`StepReport::spikes`](super::StepReport::spikes)) of a step whose loss is so many times the running mean of the
+    /// Warns (as a `tracing` event, and in [`StepReport::spikes`](crate::train::StepReport::spikes)) of a step whose loss is so many times the running mean of the
     /// losses before it; 0 for never. `fit` prints one only if the loss is above the mean of the run's first 50, too.
     pub fn loss_spike(mut self, factor: f64) -> Self {
         self.loss_spike = factor;
         self
     }
-    /// Adds what shall be done beside the training: see [`callbacks`](super::callbacks). They have their turn in this order.
+    /// Adds what shall be done beside the training: see [`callbacks`](crate::train::callbacks). They have their turn in this order.
     pub fn callback(mut self, callback: impl Into<CallbackKind>) -> Self {
         self.callbacks.push(callback.into());
         self
@@ -339,14 +178,14 @@ impl Fit {
         self
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let mut f = Faults::default();
         self.faults(&mut f);
         f.finish()
     }
 
     /// Fails on what a loop of one's own would leave out.
-    pub(super) fn check_for_loop(&self) -> Result<()> {
+    pub(crate) fn check_for_loop(&self) -> Result<()> {
         let mut f = Faults::default();
         let help = "`Trainer::evaluate` looks at a data set whenever the loop likes; `fit` does it by itself";
         f.check(self.validation.is_none(), "fit.validation", "a loop of one's own does not validate", help);
@@ -356,7 +195,7 @@ impl Fit {
     }
 
     /// As a file's metadata can hold it: with paths that are text.
-    pub(super) fn readable(&self) -> Self {
+    pub(crate) fn readable(&self) -> Self {
         let mut fit = self.clone();
         fit.checkpoint.iter_mut().for_each(|c| c.path = c.path.to_string_lossy().into_owned().into());
         fit.callbacks = fit.callbacks.into_iter().map(CallbackKind::readable).collect();
@@ -364,13 +203,13 @@ impl Fit {
     }
 
     /// Fails where a file of the run could not be written, before anything is done. Makes folders that are not there.
-    pub(super) fn try_files(&self) -> Result<()> {
-        self.checkpoint.iter().try_for_each(|c| super::file::try_replace(&c.path))?;
+    pub(crate) fn try_files(&self) -> Result<()> {
+        self.checkpoint.iter().try_for_each(|c| crate::store::atomic::try_replace(&c.path))?;
         self.callbacks.iter().try_for_each(CallbackKind::try_files)
     }
 
     /// Its paths that lead out of the folder that it runs in, with their keys.
-    pub(super) fn outside(&self) -> Vec<(String, String)> {
+    pub(crate) fn outside(&self) -> Vec<(String, String)> {
         let checkpoint = self.checkpoint.iter().map(|c| ("fit.checkpoint.path".to_string(), c.path.as_path()));
         let callbacks = self.callbacks.iter().enumerate().filter_map(|(i, c)| {
             let (key, path) = c.path()?;
@@ -380,7 +219,7 @@ impl Fit {
         checkpoint.chain(callbacks).filter(|(_, p)| !within(p)).map(|(key, p)| (key, p.display().to_string())).collect()
     }
 
-    pub(super) fn faults(&self, f: &mut Faults) {
+    pub(crate) fn faults(&self, f: &mut Faults) {
         self.diagnostics.iter().for_each(|d| d.check(f));
         let spike = self.loss_spike;
         f.check(spike == 0.0 || spike > 1.0 && spike.is_finite(), "fit.loss_spike", spike, "give a factor above 1, or 0 for no warning");

@@ -7,7 +7,7 @@ const WARM_UP: u32 = 50;
 
 /// Notices losses far above the running mean of those before them.
 #[derive(Debug, Default)]
-pub(super) struct Spikes {
+pub(crate) struct Spikes {
     mean: f64,
     /// The mean of the first losses.
     start: f64,
@@ -53,7 +53,7 @@ const ZEROS: u64 = 3;
 /// Notices a training that cannot be right from its first updates on: by what the log tells anyway, so that it costs nothing. A rate of 0 is not
 /// among it: warm-ups begin there, and who sets one means it.
 #[derive(Debug, Default)]
-pub(super) struct Start {
+pub(crate) struct Start {
     zeros: u64,
 }
 
@@ -79,7 +79,7 @@ impl Start {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::train::spikes::*;
 
     #[test]
     fn a_start_that_cannot_be_right() {

@@ -1,18 +1,20 @@
-use super::anomaly::with_cause;
-use super::diagnose::{self, LayerReport, Probed};
-use super::evaluate::{Evaluation, Mean, Measure};
-use super::feed::{Feed, Order};
-use super::pace::Pace;
-use super::rate::Rate;
-use super::recover::{LOSSES, Steps};
-use super::run::Run;
-use super::spikes::{Spikes, Start};
-use super::windows::Windows;
-use super::{Fit, Model, checkpoint};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::inspect::anomaly::with_cause;
+use crate::inspect::diagnose::{self, LayerReport, Probed};
 use crate::kernels::words::LOG_ROWS;
+use crate::model::accumulation::Windows;
+use crate::model::feed::{Feed, Order};
+use crate::model::pace::Pace;
+use crate::model::rate::Rate;
+use crate::model::recover::{LOSSES, Steps};
+use crate::model::shared::Model;
 use crate::plan::{Handle, Lane, LogLine, Part, Purpose};
+use crate::store::checkpoint;
+use crate::train::Fit;
+use crate::train::evaluate::{Evaluation, Mean, Measure};
+use crate::train::run::Run;
+use crate::train::spikes::{Spikes, Start};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -43,7 +45,7 @@ pub struct StepReport {
     pub epoch_ended: bool,
     /// The steps among them whose loss jumped: see [`Fit::loss_spike`].
     pub spikes: Vec<u64>,
-    /// The loss scale after these steps, where there is one: see [`Compile::loss_scale`](super::Compile::loss_scale).
+    /// The loss scale after these steps, where there is one: see [`Compile::loss_scale`](crate::train::Compile::loss_scale).
     pub loss_scale: Option<f32>,
     /// Which of these steps were skipped, the first of them being 0: a gradient was not finite.
     pub skipped: Vec<usize>,
@@ -52,7 +54,7 @@ pub struct StepReport {
 }
 
 /// What `fit` shows while steps are under way: of the epoch so far.
-pub(super) struct Progress<'a> {
+pub(crate) struct Progress<'a> {
     pub done: usize,
     pub rows: usize,
     pub seconds: f64,
@@ -75,13 +77,13 @@ pub(super) struct Progress<'a> {
 /// ```
 #[derive(Debug)]
 pub struct Trainer<'a> {
-    pub(super) model: &'a mut Model,
+    pub(crate) model: &'a mut Model,
     /// Whose handles it holds.
     number: u64,
-    pub(super) fit: Fit,
-    pub(super) data: Dataset,
-    pub(super) rows: usize,
-    pub(super) windows: Windows,
+    pub(crate) fit: Fit,
+    pub(crate) data: Dataset,
+    pub(crate) rows: usize,
+    pub(crate) windows: Windows,
     handles: Vec<((Part, usize), Handle)>,
     /// The model's count of recoveries when the handles were made.
     made: usize,
@@ -91,12 +93,12 @@ pub struct Trainer<'a> {
     /// Most batches of a submit, by the width of a log line.
     most_steps: usize,
     pace: Pace,
-    pub(super) epoch: usize,
+    pub(crate) epoch: usize,
     /// Steps of this epoch that were reported.
-    pub(super) done: usize,
-    pub(super) learning_rate: Rate,
-    pub(super) stopped: bool,
-    pub(super) run: Run,
+    pub(crate) done: usize,
+    pub(crate) learning_rate: Rate,
+    pub(crate) stopped: bool,
+    pub(crate) run: Run,
     spikes: Spikes,
     start: Start,
     /// The lines of an update of several batches end with what each loss is a mean over.
@@ -153,7 +155,7 @@ impl Flight {
 }
 
 impl<'a> Trainer<'a> {
-    pub(super) fn new(model: &'a mut Model, data: &Dataset, fit: Fit) -> Result<Self> {
+    pub(crate) fn new(model: &'a mut Model, data: &Dataset, fit: Fit) -> Result<Self> {
         fit.check()?;
         model.core().check_trains()?;
         let n = data.len();
@@ -232,12 +234,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// The metrics, in the order of the log.
-    pub(super) fn measures(&self) -> &[Measure] {
+    pub(crate) fn measures(&self) -> &[Measure] {
         &self.measures
     }
 
     /// The names of the metrics that are numbers.
-    pub(super) fn metric_names(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn metric_names(&self) -> impl Iterator<Item = String> {
         self.measures.iter().filter(|m| !m.finish.is_matrix()).map(|m| m.name.clone())
     }
 
@@ -267,7 +269,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Fails if [`Trainer::model`] was used to put another model in the place of the one in training.
-    pub(super) fn same_model(&self) -> Result<()> {
+    pub(crate) fn same_model(&self) -> Result<()> {
         if self.model.lock().number == self.number {
             return Ok(());
         }
@@ -282,7 +284,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// As `steps`, telling of each submit that has ended.
-    pub(super) fn run(&mut self, k: usize, tell: &mut dyn FnMut(Progress<'_>)) -> Result<Option<StepReport>> {
+    pub(crate) fn run(&mut self, k: usize, tell: &mut dyn FnMut(Progress<'_>)) -> Result<Option<StepReport>> {
         if self.run.in_callback {
             let (what, at, help) =
                 ("steps within a callback", "Trainer::steps", "`fit` makes them: a loop of one's own needs no callbacks");

@@ -24,7 +24,7 @@ pub const STATE_HALT: usize = 8;
 pub const STATE_MICRO: usize = 9;
 /// Rows of those batches; the sum of their weights, as the bits of an f32, where the loss is a mean over these.
 pub const STATE_SUMMED: usize = 10;
-/// What the loss is multiplied by before its gradients are made, as the bits of an f32: a power of two. See [`Scaling`](super::Scaling).
+/// What the loss is multiplied by before its gradients are made, as the bits of an f32: a power of two. See [`Scaling`](crate::optim::Scaling).
 pub const STATE_LOSS_SCALE: usize = 11;
 /// Good updates in a row since the scale last moved; under a fixed scale skipped ones in a row.
 pub const STATE_GROWTH: usize = 12;
@@ -75,16 +75,7 @@ pub const BOUND_METRICS: usize = 4;
 
 /// Rows of the rate table, a ring over the updates.
 pub const RATE_ROWS: usize = 4096;
-/// Rates of one group of parameters in one update.
-pub const RATE_WIDTH: usize = 9;
-/// A rate that the update computes itself: what clipping by norm leaves of a gradient.
-pub const RATE_CLIP: usize = 5;
-/// Another: the norm of a tensor's parameters over that of its direction.
-pub const RATE_RATIO: usize = 6;
-/// Another: one over the loss scale.
-pub const RATE_UNSCALE: usize = 7;
-/// 1 in the first update of all, from which on an average of the weights is kept, else 0.
-pub const RATE_FIRST: usize = 8;
+pub use crate::optim::rates::{RATE_CLIP, RATE_FIRST, RATE_RATIO, RATE_UNSCALE, RATE_WIDTH};
 /// Elements of the arena that share a word of the table behind the rates: what tensors are aligned to.
 pub const BLOCK: usize = 128;
 

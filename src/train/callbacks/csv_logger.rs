@@ -1,7 +1,7 @@
-use super::log_file::LogFile;
-use super::{Callback, Logs, parsed};
 use crate::error::{Faults, Result};
 use crate::train::Trainer;
+use crate::train::callbacks::log_file::LogFile;
+use crate::train::callbacks::{Callback, Logs, parsed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;

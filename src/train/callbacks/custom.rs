@@ -1,6 +1,6 @@
-use super::{Callback, Logs};
 use crate::error::{Error, Faults, Result};
 use crate::train::Trainer;
+use crate::train::callbacks::{Callback, Logs};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;

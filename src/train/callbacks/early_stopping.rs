@@ -1,9 +1,10 @@
-use super::monitor::{check_delta, check_monitor};
-use super::{Callback, Logs, Mode, parsed};
 use crate::error::{Faults, Result};
+use crate::store::json_floats;
 use crate::terminal::say;
+use crate::train::Trainer;
+use crate::train::callbacks::monitor::{check_delta, check_monitor};
+use crate::train::callbacks::{Callback, Logs, Mode, parsed};
 use crate::train::evaluate::number;
-use crate::train::{Trainer, exact};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -109,7 +110,7 @@ pub(super) struct Running {
 #[serde(deny_unknown_fields)]
 struct State {
     wait: usize,
-    #[serde(with = "exact::one")]
+    #[serde(with = "json_floats::one")]
     best: f64,
     /// From 1; 0 for none.
     best_epoch: usize,

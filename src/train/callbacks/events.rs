@@ -107,7 +107,7 @@ const fn table() -> [u32; 256] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::train::callbacks::events::*;
 
     /// The vectors of RFC 3720, B.4.
     #[test]

@@ -1,8 +1,8 @@
-use super::log_file::LogFile;
-use super::{Callback, Logs, parsed};
 use crate::error::{Faults, Result};
+use crate::store::json_floats::Exact;
 use crate::train::Trainer;
-use crate::train::exact::Exact;
+use crate::train::callbacks::log_file::LogFile;
+use crate::train::callbacks::{Callback, Logs, parsed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-use super::Callback;
 use crate::error::Result;
 use crate::train::Trainer;
+use crate::train::callbacks::Callback;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-use super::{Callback, CallbackKind, Logs};
 use crate::error::{Error, Faults, Result};
-use crate::train::checkpoint::CallbackState;
+use crate::store::checkpoint::CallbackState;
+use crate::train::callbacks::{Callback, CallbackKind, Logs};
 use crate::train::run::Due;
 use crate::train::{Fit, Trainer};
 use serde_json::Value;
@@ -24,7 +24,7 @@ fn matched<'a>(names: impl Iterator<Item = &'a str>, mut saved: Vec<CallbackStat
 }
 
 /// Fails on a state of a checkpoint that its callback cannot take back: before anything is changed.
-pub(in crate::train) fn check_states(fit: &Fit, saved: &[CallbackState], path: &Path) -> Result<()> {
+pub(crate) fn check_states(fit: &Fit, saved: &[CallbackState], path: &Path) -> Result<()> {
     let names: Vec<String> = fit.callbacks.iter().map(title).collect();
     let states = matched(names.iter().map(String::as_str), saved.to_vec()).0;
     let mut with = fit.callbacks.iter().zip(&states).filter_map(|(c, s)| Some((c, s.as_ref()?)));
@@ -35,7 +35,7 @@ pub(in crate::train) fn check_states(fit: &Fit, saved: &[CallbackState], path: &
 }
 
 /// The callbacks of a run, in order.
-pub(in crate::train) struct Callbacks {
+pub(crate) struct Callbacks {
     list: Vec<(String, Box<dyn Callback>)>,
     /// The rate is among the logs.
     pub rate: bool,

@@ -1,10 +1,11 @@
-use super::monitor::check_monitor;
-use super::placeholders::{Piece, fill, matches, names, pieces};
-use super::{Callback, Logs, Mode, parsed};
 use crate::disk;
 use crate::error::{Error, Faults, Result};
+use crate::store::{atomic, json_floats};
+use crate::train::Trainer;
+use crate::train::callbacks::monitor::check_monitor;
+use crate::train::callbacks::placeholders::{Piece, fill, matches, names, pieces};
+use crate::train::callbacks::{Callback, Logs, Mode, parsed};
 use crate::train::run::Due;
-use crate::train::{Trainer, exact, file};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -141,7 +142,7 @@ impl ModelCheckpoint {
     pub(super) fn try_files(&self) -> Result<()> {
         let name = Path::new(&self.path).file_name().unwrap_or_default();
         let first = fill(&pieces(&name.to_string_lossy()).unwrap_or_default(), |_| Some(1.0));
-        file::try_replace(&self.folder().join(first))
+        atomic::try_replace(&self.folder().join(first))
     }
 
     /// Takes away what killed runs have left half written of its files.
@@ -170,7 +171,7 @@ pub(super) struct Running {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
-    #[serde(with = "exact::one")]
+    #[serde(with = "json_floats::one")]
     best: f64,
     /// The files that are left, the oldest first.
     files: Vec<PathBuf>,

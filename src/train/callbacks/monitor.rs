@@ -42,7 +42,7 @@ impl Mode {
     }
 
     /// Whether `value` is better than `than` by more than `delta`. NaN is never better, and nothing is better than NaN.
-    pub(in crate::train) fn better(self, monitor: &str, value: f64, than: f64, delta: f64) -> bool {
+    pub(crate) fn better(self, monitor: &str, value: f64, than: f64, delta: f64) -> bool {
         if self.up(monitor) { value - delta > than } else { value + delta < than }
     }
 

@@ -86,7 +86,7 @@ pub(super) fn names(pieces: &[Piece]) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::train::callbacks::placeholders::*;
 
     /// What `str.format` of Python gives.
     #[test]

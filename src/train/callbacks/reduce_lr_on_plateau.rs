@@ -1,7 +1,8 @@
-use super::monitor::{check_delta, check_monitor};
-use super::{Callback, Logs, Mode, parsed};
 use crate::error::{Faults, Result};
-use crate::train::{Trainer, exact};
+use crate::store::json_floats;
+use crate::train::Trainer;
+use crate::train::callbacks::monitor::{check_delta, check_monitor};
+use crate::train::callbacks::{Callback, Logs, Mode, parsed};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -117,7 +118,7 @@ pub(super) struct Running {
 struct State {
     wait: usize,
     cooldown: usize,
-    #[serde(with = "exact::one")]
+    #[serde(with = "json_floats::one")]
     best: f64,
 }
 

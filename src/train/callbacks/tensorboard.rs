@@ -1,8 +1,8 @@
-use super::events::{Event, record};
-use super::log_file::LogFile;
-use super::{Callback, Logs};
 use crate::error::Result;
 use crate::train::Trainer;
+use crate::train::callbacks::events::{Event, record};
+use crate::train::callbacks::log_file::LogFile;
+use crate::train::callbacks::{Callback, Logs};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -1,6 +1,6 @@
-use super::Callback;
 use crate::error::{Error, Result};
 use crate::train::Trainer;
+use crate::train::callbacks::Callback;
 use serde::{Deserialize, Serialize};
 
 /// A loss that is not finite, or a gradient, ends the run in good order: `fit` returns the epochs before as its history, where it is an `Err` otherwise.

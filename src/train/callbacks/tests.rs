@@ -1,8 +1,8 @@
 //! Keras' documented behaviour, on scripted values.
 
-use super::*;
 use crate::prelude::*;
 use crate::tensor::HostTensor;
+use crate::train::callbacks::*;
 use std::sync::{Arc, Mutex};
 
 fn data() -> Dataset {

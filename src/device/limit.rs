@@ -1,0 +1,150 @@
+//! A limit to the memory of a device: what does not fit is refused before it is taken, on every kind of device alike.
+
+use crate::error::{Error, Result};
+use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, Ledger, LogLine, Program, Session, Timing, Traffic, program_dims};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes allowed, and those that all sessions of a device hold.
+#[derive(Debug, Clone)]
+pub(super) struct MemoryLimit {
+    pub allowed: u64,
+    held: Arc<Mutex<u64>>,
+}
+
+impl MemoryLimit {
+    /// So many bytes, of which no session holds any yet.
+    pub fn new(allowed: u64) -> Self {
+        MemoryLimit { allowed, held: Arc::default() }
+    }
+
+    /// A session that stays within; `open` makes the one behind it.
+    pub fn session(&self, layout: Layout, open: impl FnOnce() -> Result<Box<dyn Session>>) -> Result<Box<dyn Session>> {
+        let ledger = Ledger::new(&layout);
+        let mut mine = 0;
+        self.take(&mut mine, ledger.bytes(), "the model")?;
+        match open() {
+            Ok(inner) => Ok(Box::new(Limited { inner, limit: self.clone(), ledger, mine })),
+            Err(e) => {
+                self.give_back(mine);
+                Err(e)
+            }
+        }
+    }
+
+    /// Makes the bytes of a session these.
+    fn take(&self, mine: &mut u64, bytes: u64, what: &str) -> Result<()> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = *held - *mine;
+        let needed = others.saturating_add(bytes);
+        if bytes > *mine && needed > self.allowed {
+            let beside = if others > 0 { format!(", beside {others} bytes of other models,") } else { String::new() };
+            return Err(Error::OutOfMemory {
+                what: format!("{what} within the device's memory limit{beside}"),
+                needed,
+                available: self.allowed,
+                biggest: vec![],
+                help: "take a smaller batch or a narrower model (`Program::explain` lists what is large), or raise \
+                       `Device::with_memory_limit`"
+                    .into(),
+            });
+        }
+        (*held, *mine) = (needed, bytes);
+        Ok(())
+    }
+
+    fn give_back(&self, mine: u64) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) -= mine;
+    }
+}
+
+/// A session that asks before it takes.
+struct Limited {
+    inner: Box<dyn Session>,
+    limit: MemoryLimit,
+    ledger: Ledger,
+    /// What the ledger came to.
+    mine: u64,
+}
+
+impl Limited {
+    fn take(&mut self, bytes: u64, what: &str) -> Result<()> {
+        self.limit.take(&mut self.mine, bytes, what)
+    }
+
+    /// What the ledger says now: after something was given up, or was not made after all.
+    fn settle(&mut self) {
+        // what is there is never refused
+        let _ = self.take(self.ledger.bytes(), "");
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        self.limit.give_back(self.mine);
+    }
+}
+
+impl Session for Limited {
+    fn new_data(&mut self, words: usize) -> Result<DataId> {
+        let bytes = 4 * words as u64;
+        self.take(self.ledger.bytes() + bytes, "a field of a data set")?;
+        let made = self.inner.new_data(words);
+        if let Ok(id) = &made {
+            self.ledger.field(*id, bytes);
+        }
+        self.settle();
+        made
+    }
+    fn prepare(&mut self, program: &Arc<Program>, data: &[DataId]) -> Result<Handle> {
+        let with = self.ledger.with(program);
+        let what = format!("{} with a batch of {}", program.purpose.verb(), program.batch);
+        self.take(with.bytes() + program_dims(program), &what)?;
+        let made = self.inner.prepare(program, data);
+        if let Ok(handle) = made {
+            self.ledger = with;
+            self.ledger.ready(handle, program, data);
+        }
+        self.settle();
+        made
+    }
+    fn drop_data(&mut self, id: DataId) {
+        self.inner.drop_data(id);
+        self.ledger.drop_field(id);
+        self.settle();
+    }
+    fn drop_program(&mut self, handle: Handle) {
+        self.inner.drop_program(handle);
+        self.ledger.drop_program(handle);
+        self.settle();
+    }
+    fn write_data(&mut self, id: DataId, offset: usize, words: &[u32]) -> Result<()> {
+        self.inner.write_data(id, offset, words)
+    }
+    fn data_limit(&self) -> usize {
+        self.inner.data_limit()
+    }
+    fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
+        self.inner.write(buffer, offset, words)
+    }
+    fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
+        self.inner.read(buffer, offset, len)
+    }
+    fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
+        self.inner.submit_runs(runs, first_batch)
+    }
+    fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>> {
+        self.inner.poll(lane, wait)
+    }
+    fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
+        self.inner.profile(handle, clock)
+    }
+    fn in_flight(&self) -> usize {
+        self.inner.in_flight()
+    }
+    fn bytes(&self) -> u64 {
+        self.inner.bytes()
+    }
+    fn traffic(&self) -> Traffic {
+        self.inner.traffic()
+    }
+}

@@ -1,0 +1,284 @@
+//! One step of a model on a device of its own beside the reference's values of the same graph: what bisection works with.
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::expr::Real;
+use crate::graph::{Field, Graph, NodeId, Op, Value};
+use crate::inspect::bisect::Difference;
+use crate::kernels::words::{STATE_LOSS_SCALE, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
+use crate::model::build::{Built, build};
+use crate::model::core::Core;
+use crate::model::half_copy::{halves, widened, working_of};
+use crate::model::inputs::in_call;
+use crate::model::values::ParameterWords;
+use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
+use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
+use crate::rng::split;
+use crate::tensor::DType;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What a program becomes before it is run: tests plant errors.
+pub(crate) type Plant<'a> = &'a dyn Fn(Program) -> Program;
+
+pub(crate) struct Bench {
+    pub program: Program,
+    pub graph: Graph,
+    /// Names of what the step is for: the loss, gradients, metrics.
+    named: HashMap<Value, String>,
+    exact: Vec<Option<Vec<Data<f64>>>>,
+    /// By node, for a run of the whole step.
+    tolerance: HashMap<NodeId, Vec<Vec<f64>>>,
+    session: Box<dyn Session>,
+    /// The program's fields.
+    data: Vec<DataId>,
+    lane: Lane,
+}
+
+impl Bench {
+    /// The step over the first `batch` rows, as they lie.
+    pub fn new(model: &mut Core, data: &Dataset, purpose: Purpose, batch: usize, plant: Plant<'_>) -> Result<Self> {
+        data.check()?;
+        model.check_data(data, purpose).map_err(in_call("bisect"))?;
+        let rows = data.clone().take(batch);
+        let fields = model.fields_of(&rows, Purpose::Train);
+        let Built { step: written, .. } = build(&*model.module, &model.settings, purpose, batch, &fields)?;
+        let step = written.simplified()?;
+        let (arena, rule, target) = (&model.arena, &model.rule, model.device.target());
+        let program = plant(plan(&Request {
+            step: &written,
+            purpose,
+            part: Part::Whole,
+            batch,
+            arena,
+            rule,
+            target,
+            coop: model.device.coop_for(&written),
+        })?);
+
+        model.check_limits(&rows, &program)?;
+
+        let words = model.read_parameters()?;
+        let mut fed: HashMap<String, Data<f64>> = HashMap::new();
+        for (i, f) in fields.iter().enumerate() {
+            fed.insert(f.name.clone(), batch_of(f, &rows.words(i)?));
+        }
+        let scale = model.scaler.map_or(1.0, |s| s.scale);
+        let leaves = Leaves { fields: &fed, arena: &model.arena, words: &words, seed: model.settings.seed, batch: 0, scale };
+        let feed = |op: &Op| leaves.of(op);
+        let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
+        // the graph's rewriting is looked at before anything is rounded to f16
+        let plain = written.rewritten()?;
+        let unrounded = if step.precision.is_mixed() { Some(evaluate_all::<f64>(&plain.graph, &feed, &plain.roots())?) } else { None };
+        simplified_well(
+            &written,
+            &plain,
+            unrounded.as_ref().unwrap_or(&exact),
+            &evaluate::<f64>(&written.graph, &feed, &written.roots())?,
+        )?;
+        let all: Vec<NodeId> = (0..step.graph.nodes.len()).collect();
+        let tolerance = rounding::tolerances(&step.graph, &exact, &all)?;
+
+        let mut session = model.device.session(Layout::of(&model.arena, 0))?;
+        let lane = purpose.lane();
+        let mut state = [0u32; STATE_WORDS];
+        let [lo, hi] = split(model.settings.seed);
+        (state[STATE_SEED_LO], state[STATE_SEED_HI]) = (lo, hi);
+        state[STATE_ROWS] = rows.len() as u32;
+        state[STATE_LOSS_SCALE] = scale.to_bits();
+        session.write(BufferId::State(lane), 0, &state)?;
+        for e in &model.arena.entries {
+            session.write(e.buffer(), e.offset, words.get(e))?;
+            if let Some(first) = working_of(&model.arena, e.buffer()) {
+                session.write(BufferId::Working, (first + e.offset) / 2, &halves(words.get(e)))?;
+            }
+        }
+        for e in &model.arena.buffers {
+            session.write(BufferId::Buffers, e.offset, words.buffer(e))?;
+        }
+        let mut ids = Vec::new();
+        for f in &program.fields {
+            let at = fields.iter().position(|own| own.name == f.name).unwrap_or(0);
+            ids.push(session.add_data(&rows.words(at)?)?);
+        }
+        let mut named: HashMap<Value, String> = HashMap::new();
+        for (what, list) in [("gradient of ", &step.gradients), ("metric ", &step.metrics), ("output ", &step.outputs)] {
+            named.extend(list.iter().map(|(n, v)| (*v, format!("{what}{n}"))));
+        }
+        named.extend(step.updates.iter().map(|(n, v)| (*v, format!("new value of {n}"))));
+        named.extend(step.loss.map(|v| (v, "loss".to_string())));
+        Ok(Bench { program, graph: step.graph, named, exact, tolerance, session, data: ids, lane })
+    }
+
+    /// Runs these units on the device, on the reference's values, and gives the worst of what they leave, measured by its tolerance.
+    pub fn run(&mut self, units: Range<usize>) -> Result<Option<Difference>> {
+        let tolerance = std::mem::take(&mut self.tolerance);
+        let found = self.compare(units, &tolerance);
+        self.tolerance = tolerance;
+        found
+    }
+
+    /// As [`Bench::run`] for one unit, whose own roundings alone count.
+    pub fn run_alone(&mut self, unit: usize) -> Result<Option<Difference>> {
+        let mut nodes = self.program.units[unit].nodes.clone();
+        // a copy has no node of its own, and may not change a bit
+        nodes.retain(|n| self.exact[*n].is_some());
+        let tolerance = rounding::tolerances(&self.graph, &self.exact, &nodes)?;
+        self.compare(unit..unit + 1, &tolerance)
+    }
+
+    fn compare(&mut self, units: Range<usize>, tolerance: &HashMap<NodeId, Vec<Vec<f64>>>) -> Result<Option<Difference>> {
+        let window = self.program.window(units)?;
+        if window.program.launches.is_empty() {
+            return Ok(None);
+        }
+        let mut fed = Vec::new();
+        for v in &window.feeds {
+            let mut words = self.words(*v)?;
+            if self.is_half(*v) {
+                words = halves(&words);
+            }
+            // kernels read four at a time
+            words.resize(words.len().next_multiple_of(64), 0);
+            fed.push(self.session.add_data(&words)?);
+        }
+        let ids: Vec<DataId> = self.data.iter().chain(&fed).copied().collect();
+        let ran = self.run_program(&Arc::new(window.program), &ids);
+        let mut worst: Option<Difference> = None;
+        if ran.is_ok() {
+            for m in &window.results {
+                let size = self.graph.shape(m.value).size();
+                let found = if self.is_half(m.value) {
+                    widened(&self.session.read(m.buffer, m.offset / 2, size.div_ceil(2))?, size)
+                } else {
+                    self.session.read(m.buffer, m.offset, size)?
+                };
+                let none = vec![0.0; size];
+                let tol = tolerance.get(&m.value.node).and_then(|t| t.get(m.value.output)).unwrap_or(&none);
+                let d = self.difference(m.value, &found, tol);
+                if d.as_ref().is_some_and(|d| worst.as_ref().is_none_or(|w| d.ratio > w.ratio)) {
+                    worst = d;
+                }
+            }
+        }
+        fed.into_iter().for_each(|id| self.session.drop_data(id));
+        ran.map(|()| worst)
+    }
+
+    fn run_program(&mut self, program: &Arc<Program>, ids: &[DataId]) -> Result<()> {
+        let handle = self.session.prepare(program, ids)?;
+        self.session.submit(handle, 1, 0)?;
+        self.session.poll(self.lane, true).map(drop)
+    }
+
+    fn known(&self, v: Value) -> Option<&Data<f64>> {
+        self.exact.get(v.node)?.as_ref()?.get(v.output)
+    }
+
+    fn is_half(&self, v: Value) -> bool {
+        self.graph.ty(v).dtype == DType::F16
+    }
+
+    /// The reference's value in f32.
+    fn words(&self, v: Value) -> Result<Vec<u32>> {
+        match self.known(v) {
+            Some(Data::Real(x)) => Ok(x.iter().map(|x| (*x as f32).to_bits()).collect()),
+            Some(Data::Integer(x)) => Ok(x.clone()),
+            None => Err(Error::NotFound { what: "value".into(), name: format!("%{}", v.node), at: "the reference".into(), known: vec![] }),
+        }
+    }
+
+    /// The element that is furthest off, by its tolerance.
+    fn difference(&self, v: Value, words: &[u32], tolerance: &[f64]) -> Option<Difference> {
+        let known = self.known(v)?;
+        let integers = known.as_integer().is_some();
+        let found = words.iter().map(|w| if integers { f64::from(*w) } else { f64::from(f32::from_bits(*w)) });
+        let mut worst: Option<Difference> = None;
+        for (element, ((found, expected), tol)) in found.zip(known.to_f64()).zip(tolerance).enumerate() {
+            let same = found == expected || (found.is_nan() && expected.is_nan());
+            // what is exact is still held in f32
+            let tolerance = tol + expected.abs() * f64::from(f32::EPSILON) + f64::from(f32::MIN_POSITIVE);
+            let ratio = if same { 0.0 } else { (found - expected).abs() / tolerance };
+            let ratio = if ratio.is_nan() { f64::INFINITY } else { ratio };
+            if worst.as_ref().is_none_or(|w| ratio > w.ratio) {
+                worst = Some(Difference { value: String::new(), element, found, expected, tolerance, ratio });
+            }
+        }
+        worst.map(|w| Difference { value: self.name(v), ..w })
+    }
+
+    /// A value for people.
+    pub fn name(&self, v: Value) -> String {
+        let own = if v.output == 0 { String::new() } else { format!(".{}", v.output) };
+        self.named.get(&v).cloned().unwrap_or_else(|| format!("%{}{own} {}", v.node, self.node(v.node)))
+    }
+
+    /// `matmul` of a layer.
+    pub fn node(&self, id: NodeId) -> String {
+        let n = &self.graph.nodes[id];
+        if n.layer.is_empty() { n.op.name().into() } else { format!("{} in {}", n.op.name(), n.layer) }
+    }
+}
+
+/// What the leaves of a graph hold.
+pub(crate) struct Leaves<'a, T> {
+    pub fields: &'a HashMap<String, Data<T>>,
+    pub arena: &'a Arena,
+    pub words: &'a ParameterWords,
+    /// What random numbers are drawn by.
+    pub seed: u64,
+    pub batch: u32,
+    /// The loss scale.
+    pub scale: f32,
+}
+
+impl<T: Real> Leaves<'_, T> {
+    pub fn of(&self, op: &Op) -> Option<Data<T>> {
+        let reals = |words: &[u32]| Data::Real(words.iter().map(|w| T::from_f64(f32::from_bits(*w).into())).collect());
+        match op {
+            Op::Batch { field, .. } => self.fields.get(&field.name).cloned(),
+            Op::Parameter { name, .. } => Some(reals(self.words.get(self.arena.find(name)?))),
+            Op::Buffer { name, .. } => Some(reals(self.words.buffer(self.arena.find_buffer(name)?))),
+            Op::State(_) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
+            Op::Random(d) => Some(draw(d, self.seed, self.batch)),
+            _ => None,
+        }
+    }
+}
+
+/// What the gather should make of a field's stored rows.
+pub(crate) fn batch_of(f: &Field, words: &[u32]) -> Data<f64> {
+    let rows = words.chunks(f.words().max(1));
+    let integers: Vec<u32> = match f.stored {
+        DType::U8 => rows.flat_map(|row| (0..f.width()).map(|i| row[i / 4] >> (8 * (i % 4)) & 0xff)).collect(),
+        _ => words.to_vec(),
+    };
+    if let Some(classes) = f.one_hot {
+        let row = |l: &u32| (0..classes).map(|c| f64::from(u8::from(c == *l as usize))).collect::<Vec<_>>();
+        return Data::Real(integers.iter().flat_map(row).collect());
+    }
+    if f.keep_integer {
+        return Data::Integer(integers);
+    }
+    let value = |w: u32| if f.stored == DType::F32 { f64::from(f32::from_bits(w)) } else { f64::from(w) };
+    Data::Real(integers.into_iter().map(|w| value(w) * f64::from(f.scale) + f64::from(f.shift)).collect())
+}
+
+/// Whether the smaller graph means the same as the one that was written down.
+fn simplified_well(written: &Step, step: &Step, exact: &[Option<Vec<Data<f64>>>], truth: &[Data<f64>]) -> Result<()> {
+    for ((v, w), truth) in step.roots().iter().zip(written.roots()).zip(truth) {
+        let found = exact[v.node].as_ref().and_then(|o| o.get(v.output)).map(Data::to_f64).unwrap_or_default();
+        let scale = truth.to_f64().iter().fold(f64::MIN_POSITIVE, |m, t| m.max(t.abs()));
+        let off = |(a, b): (&f64, f64)| (a - b).abs() > 1e-6 * scale;
+        if found.iter().zip(truth.to_f64()).any(off) {
+            let node = &written.graph.nodes[w.node];
+            return Err(Error::DeviceFault {
+                what: format!("simplifying {} in the layer `{}`", node.op.name(), node.layer),
+                problem: "the simplified graph gives other values in the reference".into(),
+                device: "no device: the graph".into(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The f16 copies of the parameters, which products read in mixed precision: the host writes them with whatever else sets a parameter.
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::model::compile::Compile;
+use crate::model::core::Core;
+use crate::plan::{Arena, BufferId};
+use half::slice::HalfFloatSliceExt;
+
+/// f32 words as f16 ones, two to a word, rounded to nearest; 0 behind an odd end.
+pub(crate) fn halves(words: &[u32]) -> Vec<u32> {
+    let mut out = vec![0u32; words.len().div_ceil(2)];
+    let half: &mut [half::f16] = bytemuck::cast_slice_mut(&mut out);
+    half[..words.len()].convert_from_f32_slice(bytemuck::cast_slice(words));
+    out
+}
+
+/// So many f16 as f32 words.
+pub(crate) fn widened(words: &[u32], elements: usize) -> Vec<u32> {
+    let mut out = vec![0u32; elements];
+    let half: &[half::f16] = bytemuck::cast_slice(words);
+    half[..elements].convert_to_f32_slice(bytemuck::cast_slice_mut(&mut out));
+    out
+}
+
+/// The place of a parameter arena's f16 copies, in elements; none for other buffers, and where there are no copies.
+pub(crate) fn working_of(arena: &Arena, buffer: BufferId) -> Option<usize> {
+    let first = match buffer {
+        BufferId::Parameters => 0,
+        BufferId::Frozen => arena.size,
+        _ => return None,
+    };
+    (arena.working > 0).then_some(first)
+}
+
+impl Core {
+    /// Words of an arena, and of the copies of those that are parameters. They begin where a tensor does.
+    pub(crate) fn write_both(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
+        self.session.write(buffer, offset, words)?;
+        match working_of(&self.arena, buffer) {
+            Some(first) => self.session.write(BufferId::Working, (first + offset) / 2, &halves(words)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Compile {
+    /// Fails on a device that cannot store f16, where the precision asks for it.
+    pub(crate) fn check_precision(&self, device: &Device) -> Result<()> {
+        if !self.precision.is_mixed() || device.has_f16() {
+            return Ok(());
+        }
+        let help =
+            "take `Precision::F32`, update the driver, or train on `cpu`, which has f16 everywhere (`--device list` shows who has it)";
+        Err(Error::NoF16 { device: device.name(), help: help.into() })
+    }
+}

@@ -1,0 +1,142 @@
+//! How many steps a submit carries, where the user leaves that to us: as many as last some milliseconds.
+//!
+//! Fewer cost the host more than they need; more make progress, Ctrl-C and a halt wait, and a submit of seconds is taken for a hang by
+//! desktop drivers. The time is that of submits that have ended anyway: nothing waits for it. No bit of a result depends on the number.
+
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Instant;
+
+/// Seconds that a submit should last.
+const TARGET: f64 = 0.008;
+/// A submit costs the host as much as dozens of launches: so many steps share that, where they end within so many seconds.
+const SHARED: f64 = 16.0;
+const LONGEST: f64 = 0.05;
+/// A submit has at most so many times the steps of the one before: the first is one step, which tells little of the others.
+const GROWTH: usize = 4;
+/// Steps where there is no clock.
+pub(crate) const STEPS: usize = 32;
+
+/// Chooses it from submit to submit.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Steps of the next submit, once one has ended.
+    chosen: Option<usize>,
+    /// Seconds that a step took in the last submit.
+    last: Option<f64>,
+    #[cfg(not(target_arch = "wasm32"))]
+    clock: Clock,
+}
+
+/// When submits were queued, and when the last one was seen to end.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, Default)]
+struct Clock {
+    queued: std::collections::VecDeque<(usize, Instant)>,
+    ended: Option<Instant>,
+}
+
+impl Pace {
+    /// Steps of the next submit.
+    pub fn steps(&self) -> usize {
+        self.chosen.unwrap_or(if cfg!(target_arch = "wasm32") { STEPS } else { 1 })
+    }
+
+    /// A submit took so long, by itself.
+    fn took(&mut self, steps: usize, seconds: f64) {
+        let each = seconds / steps.max(1) as f64;
+        // of two the faster: a hiccup, or the first step's shaders, shall not count
+        let fair = each.min(self.last.replace(each).unwrap_or(each));
+        let most = self.steps().saturating_mul(GROWTH);
+        let fair = fair.max(1e-9);
+        let steps = (TARGET / fair).max(SHARED.min(LONGEST / fair));
+        self.chosen = Some((steps as usize).clamp(1, most));
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Pace {
+    /// The time at which a submit is queued.
+    pub fn now() -> Instant {
+        Instant::now()
+    }
+
+    /// So many steps were queued at that time.
+    pub fn queued(&mut self, steps: usize, at: Instant) {
+        self.clock.queued.push_back((steps, at));
+    }
+
+    /// The oldest submit that was queued has ended.
+    pub fn ended(&mut self) {
+        let now = Instant::now();
+        let Some((steps, queued)) = self.clock.queued.pop_front() else { return };
+        // it began when it was queued, or when the one before it ended
+        let began = self.clock.ended.replace(now).map_or(queued, |before| before.max(queued));
+        self.took(steps, now.saturating_duration_since(began).as_secs_f64());
+    }
+
+    /// What was queued will not be seen to end.
+    pub fn forget(&mut self) {
+        self.clock = Clock::default();
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Pace {
+    pub fn now() {}
+    pub fn queued(&mut self, _: usize, _: ()) {}
+    pub fn ended(&mut self) {}
+    pub fn forget(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::pace::*;
+
+    /// The steps of submits whose steps take so long each, after a first one of so long.
+    fn steps(first: f64, each: f64, submits: usize) -> Vec<usize> {
+        let mut pace = Pace::default();
+        let mut out = vec![];
+        for i in 0..submits {
+            let n = pace.steps();
+            out.push(n);
+            pace.took(n, if i == 0 { first } else { n as f64 * each });
+        }
+        out
+    }
+
+    #[test]
+    fn a_submit_lasts_some_milliseconds() {
+        // 0.25 ms a step; the first has compiled shaders for ten seconds
+        assert_eq!(steps(10.0, 0.25e-3, 6), [1, 1, 4, 16, 32, 32]);
+        // a step that is too long already goes alone
+        assert_eq!(steps(0.3, 0.3, 5), [1; 5]);
+        // between the two, many enough to share the cost of a submit, within 50 ms
+        assert_eq!(steps(0.002, 0.002, 5), [1, 4, 16, 16, 16]);
+        assert_eq!(steps(0.012, 0.012, 4), [1, 4, 4, 4]);
+        // steps of next to nothing: the caller knows what its rings hold
+        assert_eq!(steps(0.0, 0.0, 4), [1, 4, 16, 64]);
+    }
+
+    #[test]
+    fn one_hiccup_is_forgiven_and_two_are_not() {
+        let mut pace = Pace::default();
+        (0..9).for_each(|_| pace.took(pace.steps(), pace.steps() as f64 * 1e-3));
+        assert_eq!(pace.steps(), 16);
+        pace.took(16, 2.0);
+        assert_eq!(pace.steps(), 16);
+        pace.took(16, 2.0);
+        assert_eq!(pace.steps(), 1);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_timed() {
+        let mut pace = Pace::default();
+        pace.queued(3, Pace::now());
+        pace.forget();
+        pace.ended();
+        assert_eq!((pace.steps(), pace.last), (1, None));
+        pace.queued(3, Pace::now());
+        pace.ended();
+        assert!(pace.last.is_some_and(|s| s < 1.0));
+    }
+}

@@ -1,0 +1,101 @@
+//! What a model takes over from another one: its weights, or all but the optimizer.
+
+use crate::error::Result;
+use crate::model::core::Core;
+use crate::model::shared::Model;
+use crate::model::values::ParameterWords;
+use crate::optim::Optimizer;
+use crate::store::weights::{Load, LoadReport};
+use crate::store::weights::{bad_file, parse};
+use safetensors::tensor::TensorView;
+use std::path::Path;
+
+impl Model {
+    /// Takes another optimizer from here on: another rule or rate, other groups, so as to unfreeze what was frozen. Parameters and buffers keep
+    /// their values. The optimizer begins anew, as after `compile`: its moments, the start of its schedule (and of a warmup), the loss
+    /// scale, and the average of the weights ([`Compile::ema`](crate::train::Compile::ema)), which begins at the weights as they are. Epochs and
+    /// batches are counted on, so that order and dropout do not repeat.
+    ///
+    /// All else of the settings stays. Programs are planned anew, and data sets go to the device again. The old and the new arenas are on the
+    /// device together for a moment. When it fails nothing was changed: it does on settings that `compile` would refuse, on a device without the
+    /// memory, and while the average stands in the weights' place ([`Model::swap_ema`]).
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// # use gradus::tensor::HostTensor;
+    /// # let data = Dataset::new(HostTensor::f32([8, 2], vec![0.5; 16])?, HostTensor::f32([8, 1], vec![1.0; 8])?)?;
+    /// let net = Sequential::new().add(Linear::new(4)).add(Tanh).add(Linear::new(1));
+    /// // the head first: the first group that covers a name holds
+    /// let head = Adam::new(1e-2).group("2.*", Group::new()).group("*", Group::new().frozen());
+    /// let mut model = net.compile(Compile::new(head, Mse::new()).input([2]).device(Device::cpu()))?;
+    /// model.fit(&data, Fit::new().epochs(2).verbose(0))?;
+    /// // then all of it, slowly
+    /// model.recompile(Adam::new(1e-3))?;
+    /// assert_eq!(model.frozen_count(), 0);
+    /// model.fit(&data, Fit::new().epochs(2).verbose(0))?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[doc(alias = "requires_grad")]
+    #[doc(alias = "trainable")]
+    pub fn recompile(&mut self, optimizer: impl Into<Optimizer>) -> Result<()> {
+        let new = self.core().with_optimizer(optimizer.into())?;
+        self.replace(new);
+        Ok(())
+    }
+
+    /// Takes the weights of another model, which may be on another device: parameters and buffers by their full names, under the rules of
+    /// [`Model::load_weights`] and without a file. Strict unless `how` says otherwise; when it fails nothing was changed. PyTorch's
+    /// `load_state_dict(other.state_dict())`.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let net = || Sequential::new().add(Linear::new(8)).add(Relu).add(Linear::new(1));
+    /// let settings = |seed| Compile::new(Adam::default(), Mse::new()).input([4]).seed(seed).device(Device::cpu());
+    /// let (mut student, teacher) = (net().compile(settings(0))?, net().compile(settings(1))?);
+    /// let report = student.copy_weights(&teacher, Load::new().ignore("2.*").allow_missing("2.*"))?;
+    /// assert_eq!(report.loaded, ["0.bias", "0.weight"]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[doc(alias = "load_state_dict")]
+    #[doc(alias = "state_dict")]
+    #[doc(alias = "set_weights")]
+    pub fn copy_weights(&mut self, from: &Model, how: Load) -> Result<LoadReport> {
+        // as a file would hold them, so that the rules are the same
+        let other = Path::new("the other model");
+        let tensors = from.lock().parameter_tensors()?;
+        let mut views = Vec::new();
+        for (name, shape, data, dtype) in &tensors {
+            let v = TensorView::new(*dtype, shape.clone(), data).map_err(|e| bad_file(other, &e.to_string(), name, "report this"))?;
+            views.push((name.clone(), v));
+        }
+        let bytes = safetensors::serialize(views, None).map_err(|e| bad_file(other, &e.to_string(), "its weights", "report this"))?;
+        let (words, report) = self.core().match_weights(other, &parse(other, &bytes)?, &how)?;
+        self.core().write_parameters(&words)?;
+        Ok(report)
+    }
+}
+
+impl Core {
+    /// The same model with another optimizer.
+    fn with_optimizer(&mut self, optimizer: Optimizer) -> Result<Core> {
+        self.check_trains()?;
+        let mut settings = self.settings.clone();
+        settings.optimizer = optimizer;
+        settings.device = Some(self.device.clone());
+        let mut new = Core::new(self.module.clone(), settings)?;
+        let old = self.read_parameters()?;
+        let mut words = ParameterWords::zeros(&new.arena);
+        let values = |w: &[u32]| w.iter().map(|w| f32::from_bits(*w)).collect::<Vec<_>>();
+        for (to, from) in new.arena.entries.iter().filter_map(|e| Some((e, self.arena.find(&e.name)?))) {
+            words.set(to, values(old.get(from)));
+        }
+        for (to, from) in new.arena.buffers.iter().filter_map(|e| Some((e, self.arena.find_buffer(&e.name)?))) {
+            words.set_buffer(to, values(old.buffer(from)));
+        }
+        new.write_parameters(&words)?;
+        // what the user said, not what it became: another machine may have another device
+        new.settings.device = self.settings.device.clone();
+        (new.batches, new.epochs, new.looked) = (self.batches, self.epochs, self.looked);
+        Ok(new)
+    }
+}

@@ -1,0 +1,162 @@
+//! A model's parameters and buffers from and to the host, whichever arena they lie in.
+
+use crate::error::{Error, Result};
+use crate::model::core::Core;
+use crate::model::shared::Model;
+use crate::plan::{Arena, ArenaEntry, BufferEntry, BufferId};
+use crate::tensor::HostTensor;
+
+/// The words of all arenas of values, on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ParameterWords {
+    trainable: Vec<u32>,
+    frozen: Vec<u32>,
+    buffers: Vec<u32>,
+}
+
+impl ParameterWords {
+    pub fn zeros(arena: &Arena) -> Self {
+        ParameterWords { trainable: vec![0; arena.size], frozen: vec![0; arena.frozen], buffers: vec![0; arena.buffered] }
+    }
+
+    /// The words of a parameter.
+    pub fn get(&self, e: &ArenaEntry) -> &[u32] {
+        let all = if e.frozen { &self.frozen } else { &self.trainable };
+        &all[e.offset..e.offset + e.shape.size()]
+    }
+
+    /// Sets a parameter's values; as many as its shape has elements.
+    pub fn set(&mut self, e: &ArenaEntry, values: impl IntoIterator<Item = f32>) {
+        let all = if e.frozen { &mut self.frozen } else { &mut self.trainable };
+        all[e.offset..e.offset + e.shape.size()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+    }
+
+    /// The words of a buffer.
+    pub fn buffer(&self, e: &BufferEntry) -> &[u32] {
+        &self.buffers[e.offset..e.offset + e.shape.size()]
+    }
+
+    /// Sets a buffer's values; as many as its shape has elements.
+    pub fn set_buffer(&mut self, e: &BufferEntry, values: impl IntoIterator<Item = f32>) {
+        self.buffers[e.offset..e.offset + e.shape.size()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+    }
+}
+
+impl Model {
+    /// A parameter's values.
+    pub fn parameter(&self, name: &str) -> Result<HostTensor> {
+        self.lock().parameter(name)
+    }
+
+    /// Sets a parameter's values: f32 of its shape. Frozen ones can be set too.
+    pub fn set_parameter(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+        self.core().set_parameter(name, values)
+    }
+
+    /// The values of a buffer: state that is kept from step to step and not trained, as `0.running_mean`.
+    pub fn buffer(&self, name: &str) -> Result<HostTensor> {
+        self.lock().buffer(name)
+    }
+
+    /// Sets the values of a buffer: f32 of its shape.
+    pub fn set_buffer(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+        self.core().set_buffer(name, values)
+    }
+}
+
+impl Core {
+    /// The parameters' names, in the order they were made.
+    pub(crate) fn parameter_names(&self) -> impl Iterator<Item = &str> {
+        self.arena.entries.iter().map(|e| e.name.as_str())
+    }
+
+    /// The buffers' names, in the order they were made.
+    pub(crate) fn buffer_names(&self) -> impl Iterator<Item = &str> {
+        self.arena.buffers.iter().map(|e| e.name.as_str())
+    }
+
+    pub(crate) fn parameter(&mut self, name: &str) -> Result<HostTensor> {
+        let e = self.entry(name)?;
+        let words = self.read_words(e.buffer(), e.offset, e.shape.size())?;
+        HostTensor::f32(e.shape, words.into_iter().map(f32::from_bits).collect())
+    }
+
+    pub(crate) fn set_parameter(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+        let e = self.entry(name)?;
+        match values.as_f32() {
+            Some(v) if *values.shape() == e.shape => {
+                let words: Vec<u32> = v.iter().map(|x| x.to_bits()).collect();
+                if let Some(average) = self.average().filter(|_| !e.frozen) {
+                    self.write_words(average, e.offset, &words)?;
+                }
+                self.write_words(e.buffer(), e.offset, &words)
+            }
+            _ => Err(Error::ShapeMismatch {
+                op: "set_parameter".into(),
+                problem: format!("`{name}` is f32 {}, the values are {} {}", e.shape, values.dtype(), values.shape()),
+                at: name.into(),
+                help: "give f32 values of the parameter's shape".into(),
+            }),
+        }
+    }
+
+    pub(crate) fn entry(&self, name: &str) -> Result<ArenaEntry> {
+        self.arena.find(name).cloned().ok_or_else(|| Error::NotFound {
+            what: "parameter".into(),
+            name: name.into(),
+            at: "the model".into(),
+            known: self.arena.entries.iter().map(|e| e.name.clone()).collect(),
+        })
+    }
+
+    pub(crate) fn buffer(&mut self, name: &str) -> Result<HostTensor> {
+        let e = self.buffer_entry(name)?;
+        let words = self.read_words(BufferId::Buffers, e.offset, e.shape.size())?;
+        HostTensor::f32(e.shape, words.into_iter().map(f32::from_bits).collect())
+    }
+
+    pub(crate) fn set_buffer(&mut self, name: &str, values: &HostTensor) -> Result<()> {
+        let e = self.buffer_entry(name)?;
+        match values.as_f32() {
+            Some(v) if *values.shape() == e.shape => {
+                let words: Vec<u32> = v.iter().map(|x| x.to_bits()).collect();
+                self.write_words(BufferId::Buffers, e.offset, &words)
+            }
+            _ => Err(Error::ShapeMismatch {
+                op: "set_buffer".into(),
+                problem: format!("`{name}` is f32 {}, the values are {} {}", e.shape, values.dtype(), values.shape()),
+                at: name.into(),
+                help: "give f32 values of the buffer's shape".into(),
+            }),
+        }
+    }
+
+    fn buffer_entry(&self, name: &str) -> Result<BufferEntry> {
+        self.arena.find_buffer(name).cloned().ok_or_else(|| Error::NotFound {
+            what: "buffer".into(),
+            name: name.into(),
+            at: "the model".into(),
+            known: self.buffer_names().map(String::from).collect(),
+        })
+    }
+
+    /// All parameters and buffers as they are now.
+    pub(crate) fn read_parameters(&mut self) -> Result<ParameterWords> {
+        let trainable = self.read_words(BufferId::Parameters, 0, self.arena.size)?;
+        let frozen = if self.arena.frozen > 0 { self.read_words(BufferId::Frozen, 0, self.arena.frozen)? } else { vec![] };
+        let buffers = if self.arena.buffered > 0 { self.read_words(BufferId::Buffers, 0, self.arena.buffered)? } else { vec![] };
+        Ok(ParameterWords { trainable, frozen, buffers })
+    }
+
+    /// Sets all parameters and buffers, and the parameters' average where one is kept.
+    pub(crate) fn write_parameters(&mut self, words: &ParameterWords) -> Result<()> {
+        self.write_words(BufferId::Parameters, 0, &words.trainable)?;
+        if let Some(average) = self.average() {
+            self.write_words(average, 0, &words.trainable)?;
+        }
+        if !words.frozen.is_empty() {
+            self.write_words(BufferId::Frozen, 0, &words.frozen)?;
+        }
+        if words.buffers.is_empty() { Ok(()) } else { self.write_words(BufferId::Buffers, 0, &words.buffers) }
+    }
+}

@@ -1,0 +1,30 @@
+//! The first launch of a step: rows of the data set become a batch.
+
+use super::lowering::Lowering;
+use super::unplaced::Symbol;
+use crate::graph::Op;
+use crate::kernels::{Gather, GatherField, Kernel};
+use crate::plan::memory::BufferId;
+
+impl Lowering<'_> {
+    /// One launch gathers the rows of all fields.
+    pub(super) fn gather(&mut self) {
+        let mut fields = Vec::new();
+        let mut buffers = vec![Symbol::Fixed(BufferId::State(self.r.purpose.lane()))];
+        let mut elements = 0;
+        for (id, n) in self.g.nodes.iter().enumerate() {
+            let Op::Batch { field, .. } = &n.op else { continue };
+            let (to, output) = self.assign(id.into());
+            buffers.extend([Symbol::Fixed(BufferId::Data(fields.len())), to]);
+            elements += self.words(id.into()) + self.r.batch * field.words();
+            fields.push(GatherField { field: field.clone(), output, half: self.half(id.into()) });
+        }
+        self.draft.fields = fields.iter().map(|f| f.field.clone()).collect();
+        if !fields.is_empty() {
+            let names: Vec<String> =
+                fields.iter().map(|f| format!("{} {}", f.field.name, f.field.out_row().batched(self.r.batch))).collect();
+            let kernel = Kernel::Gather(Gather { batch: self.r.batch, fields });
+            self.push(kernel, buffers, names.join(", "), 0, elements);
+        }
+    }
+}

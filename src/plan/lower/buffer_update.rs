@@ -1,0 +1,73 @@
+//! State that is not trained: its new values wait in one slot until all have read the old ones, then go to their arena together.
+
+use super::lowering::Lowering;
+use super::unplaced::Symbol;
+use crate::graph::{Op, Value};
+use crate::kernels::{Commit, Kernel, Part};
+use crate::plan::fuse::base;
+use crate::plan::memory::{ALIGN, BufferId};
+use crate::plan::step::Step;
+
+/// New values of a step's buffers, on their way.
+#[derive(Debug, Default)]
+pub(super) struct Updates {
+    /// Each new value and its place in the slot.
+    parts: Vec<(String, Value, Part)>,
+    /// The slot, if there is anything in it.
+    slot: Option<Symbol>,
+}
+
+impl Lowering<'_> {
+    /// Gives every new value a place in one slot. Those that nobody else reads are made there.
+    pub(super) fn place_updates(&mut self, step: &Step) -> Updates {
+        let mut out = Updates::default();
+        let mut end = 0;
+        for (name, v) in &step.updates {
+            let Some(e) = self.r.arena.find_buffer(name) else { continue };
+            out.parts.push((name.clone(), *v, Part { from: end, to: e.offset, len: e.shape.size() }));
+            end += e.shape.size().next_multiple_of(ALIGN);
+        }
+        if out.parts.is_empty() {
+            return out;
+        }
+        let slot = self.temporary(end);
+        out.slot = Some(slot);
+        let bases: Vec<Value> = step.roots().into_iter().map(|v| base(self.g, v)).collect();
+        for (_, v, part) in &out.parts {
+            let b = base(self.g, *v);
+            // their kernels bind a buffer once, however many results lie in it
+            let alone = matches!(
+                self.g.nodes[b.node].op,
+                Op::Map(_) | Op::Broadcast(_) | Op::Constant { .. } | Op::Reduce { .. } | Op::MatMul { .. }
+            );
+            let once = bases.iter().filter(|x| **x == b).count() == 1 && !self.groups.readers.contains_key(&b);
+            if alone && once && self.groups.owner.contains_key(&b.node) {
+                self.direct.insert(b, (slot, part.from));
+            }
+        }
+        out
+    }
+
+    /// Brings what was made elsewhere to the slot.
+    pub(super) fn gather_updates(&mut self, updates: &Updates) {
+        for (name, v, part) in &updates.parts {
+            let to = updates.slot.map(|slot| (slot, part.from));
+            if let Some(to) = to.filter(|to| self.place(*v) != *to) {
+                self.copy(*v, to, name);
+            }
+        }
+    }
+
+    /// Brings all of the slot to the arena, unless the step halts: the tick knows that, be it by the loss or by the norm of its gradients.
+    pub(super) fn commit(&mut self, updates: &Updates) {
+        let Some(slot) = updates.slot else { return };
+        let state = Symbol::Fixed(BufferId::State(self.r.purpose.lane()));
+        for parts in updates.parts.chunks(Commit::MOST) {
+            let parts: Vec<Part> = parts.iter().map(|(.., p)| *p).collect();
+            let kernel = Commit { parts };
+            let (label, n) = (format!("{} buffers", kernel.parts.len()), kernel.size());
+            let buffers = vec![state, Symbol::Fixed(BufferId::Buffers), slot];
+            self.push(Kernel::Commit(kernel), buffers, label, 0, 2 * n);
+        }
+    }
+}

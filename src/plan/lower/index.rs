@@ -1,0 +1,44 @@
+//! Rows of a table by number, and sums by number.
+
+use super::lowering::Lowering;
+use super::unplaced::Place;
+use crate::expr::Expr;
+use crate::graph::NodeId;
+use crate::kernels::{Kernel, Map, ScatterAdd, ScatterLinks, Take};
+
+impl Lowering<'_> {
+    /// Rows of a table by number.
+    pub(super) fn take(&mut self, node: NodeId) {
+        let n = &self.g.nodes[node];
+        let ((table, from), (indices, at)) = (self.place(n.inputs[0]), self.place(n.inputs[1]));
+        let shape = self.g.shape(n.inputs[0]).clone();
+        let (rows, count) = (shape[0], self.size(n.inputs[1]));
+        let width = shape.size() / rows;
+        let to = self.assign(node.into());
+        let label = self.label(node, format!("{} of {shape}", self.g.shape(node.into())), &[]);
+        let kernel = Take { count, width, rows, offsets: [from, at, to.1] };
+        self.push(Kernel::Take(kernel), vec![table, indices, to.0], label, 0, count * (1 + 2 * width));
+    }
+
+    /// Sums by index: zeros, the chains of equal indices, the sums.
+    pub(super) fn scatter_add(&mut self, node: NodeId, rows: usize, padding: Option<usize>) {
+        let n = &self.g.nodes[node];
+        let ((values, from), (indices, at)) = (self.place(n.inputs[0]), self.place(n.inputs[1]));
+        let count = self.size(n.inputs[1]);
+        let width = self.size(n.inputs[0]) / count.max(1);
+        let flops = self.g.flops(node);
+        let to = self.assign(node.into());
+        let label = self.label(node, format!("{} to {}", self.g.shape(n.inputs[0]), self.g.shape(node.into())), &[]);
+        self.zero(rows * width, to, &label);
+        let links = self.temporary(count);
+        let kernel = ScatterLinks { count, rows, padding, offset: at };
+        self.push(Kernel::ScatterLinks(kernel), vec![indices, links], format!("[{count}] for {label}"), 0, 2 * count);
+        let kernel = ScatterAdd { count, width, rows, offsets: [from, at, to.1] };
+        self.push(Kernel::ScatterAdd(kernel), vec![values, indices, links, to.0], label, flops, 2 * count * (1 + width));
+    }
+
+    fn zero(&mut self, n: usize, to: Place, label: &str) {
+        let map = Map::new(Expr::of(0, |_| vec![0.0.into()]), &[n], vec![], vec![to.1]);
+        self.push(Kernel::Map(map), vec![to.0], format!("zeros for {label}"), 0, n);
+    }
+}

@@ -1,0 +1,138 @@
+//! Rows that are too long for one lane: they are cut into pieces by their shape, so that many lanes share a row and no lane's loops turn long
+//! (`kernels::MOST_TURNS`). Short rows go in one launch.
+
+use super::lowering::{Lowering, flops};
+use super::reduce::Sum;
+use super::unplaced::{Place, Symbol};
+use crate::expr::{Expr, Scalar};
+use crate::graph::{Labels, ReduceKind};
+use crate::kernels::{Accuracy, ArgMax, CrossEntropy, CumSum, Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term};
+
+impl Lowering<'_> {
+    /// A reduction of each row of `[rows, width]`, of the formula over its elements and numbers of the row.
+    fn of_rows(
+        &mut self,
+        (f, kind): (Expr, ReduceKind),
+        [rows, width]: [usize; 2],
+        (x, offset): Place,
+        half: bool,
+        numbers: &[Symbol],
+        label: &str,
+    ) -> Symbol {
+        let to = self.temporary(rows);
+        let mut terms = vec![Term { offset, outer: width, along: 1, inner: 0 }];
+        terms.extend(numbers.iter().map(|_| Term { offset: 0, outer: 1, along: 0, inner: 0 }));
+        let from = std::iter::once(x).chain(numbers.iter().copied()).collect();
+        let sum = Sum { f, halves: vec![half], terms, from, to: (to, 0), extents: [rows, width, 1], kind, count: 1 };
+        self.sum(sum, label);
+        to
+    }
+
+    /// Each row's largest, and the sum of exponentials of what is left without it.
+    fn tops_and_sums(&mut self, size: [usize; 2], x: Place, half: bool, label: &str) -> [Symbol; 2] {
+        let top = self.of_rows((Expr::identity(), ReduceKind::Max), size, x, half, &[], &format!("largest of {label}"));
+        let f = Expr::of(2, |x| vec![(&x[0] - &x[1]).exp()]);
+        let sum = self.of_rows((f, ReduceKind::Sum), size, x, half, &[top], &format!("exponentials of {label}"));
+        [top, sum]
+    }
+
+    /// Softmax of long rows: their largest, their sums, then every element.
+    pub(super) fn long_softmax(&mut self, log: bool, [rows, width]: [usize; 2], x: Place, half: bool, to: Place, label: &str) {
+        let [top, sum] = self.tops_and_sums([rows, width], x, half, label);
+        let one = |x: &[Scalar]| {
+            let d = &x[0] - &x[1];
+            vec![if log { d - x[2].log() } else { d.exp() / &x[2] }]
+        };
+        let f = Expr::of(3, one);
+        let number = || Strided::new(0, vec![1, 0]);
+        let reads = vec![Strided::new(x.1, vec![width, 1]), number(), number()];
+        let flops = flops(rows * width, f.flops());
+        let map = Map::new(f, &[rows, width], reads, vec![to.1]).storing(Halves::new(vec![half], vec![]));
+        self.push(Kernel::Map(map), vec![x.0, top, sum, to.0], label.into(), flops, 2 * rows * width);
+    }
+
+    /// What a cross-entropy of long rows is told of each: its largest logit, its sum of exponentials, what its labels add up to.
+    pub(super) fn long_rows(&mut self, k: &CrossEntropy, x: Symbol, y: Symbol, label: &str) -> Vec<Symbol> {
+        let size = [k.rows, k.classes];
+        let mut told = self.tops_and_sums(size, (x, k.offsets[0]), k.half, label).to_vec();
+        if k.needs_totals() {
+            let labels = (y, k.offsets[1]);
+            let total = self.of_rows((Expr::identity(), ReduceKind::Sum), size, labels, false, &[], &format!("labels of {label}"));
+            told.push(total);
+        }
+        told
+    }
+
+    /// Whether each row's largest score is the label's, one number a row.
+    pub(super) fn hits(&mut self, labels: Labels, [rows, width]: [usize; 2], x: Place, y: Place, half: bool, label: &str) -> Symbol {
+        let elements = rows * width;
+        let long = width > Accuracy::LONG;
+        let (mut x, mut y, mut labels, mut half) = (x, y, labels, half);
+        if long {
+            let of = [rows, width, 1];
+            x = (self.largest(of, x, (half, false), None, &format!("largest of {label}")).0, 0);
+            if labels == Labels::Probabilities {
+                y = (self.largest(of, y, (false, false), None, &format!("labels of {label}")).0, 0);
+            }
+            (labels, half) = (Labels::Classes, false);
+        }
+        let hits = self.temporary(rows);
+        let kernel = Accuracy { labels, rows, classes: width, offsets: [x.1, y.1, 0], half, known: long };
+        let (flops, elements) = if long { (rows as u64, 3 * rows) } else { (elements as u64, elements) };
+        self.push(Kernel::Accuracy(kernel), vec![x.0, y.0, hits], label.into(), flops, elements);
+        hits
+    }
+
+    /// Where the largest stands along the middle of `[outer, length, inner]`: to a place or to a new one, in one launch or, where it is long, first
+    /// in each piece. `nan`: the first NaN is it.
+    pub(super) fn largest(
+        &mut self,
+        [outer, length, inner]: [usize; 3],
+        (x, offset): Place,
+        (half, nan): (bool, bool),
+        to: Option<Place>,
+        label: &str,
+    ) -> Place {
+        let pieces = if length > ArgMax::LONG { length.div_ceil(ArgMax::PIECE.max(length.div_ceil(ArgMax::LONG))) } else { 1 };
+        let items = outer * inner;
+        let whole = ArgMax { outer, length, inner, pieces: 1, candidates: 0, offsets: [offset, 0], half, nan };
+        let (mut buffers, mut last) = (vec![x], whole.clone());
+        if pieces > 1 {
+            let between = self.temporary(items * pieces);
+            let first = ArgMax { pieces, ..whole };
+            let elements = items * (length + pieces);
+            self.push(Kernel::ArgMax(first), vec![x, between], format!("{label}, pieces"), (items * length) as u64, elements);
+            last.candidates = pieces;
+            buffers.push(between);
+        }
+        let to = to.unwrap_or_else(|| (self.temporary(items), 0));
+        last.offsets[1] = to.1;
+        buffers.push(to.0);
+        let looked = items * if pieces > 1 { pieces } else { length };
+        self.push(Kernel::ArgMax(last), buffers, label.into(), looked as u64, looked + items);
+        to
+    }
+
+    /// Running sums over rows; those of long ones in pieces, each from what all before it come to.
+    pub(super) fn running(&mut self, reverse: bool, [rows, width]: [usize; 2], (x, offset): Place, to: Place, label: &str) {
+        let elements = 2 * rows * width;
+        let flops = flops(rows * width, 1);
+        let whole = CumSum { reverse, rows, width, pieces: 1, started: false, offsets: [offset, to.1] };
+        if width <= CumSum::LONG {
+            return self.push(Kernel::CumSum(whole), vec![x, to.0], label.into(), flops, elements);
+        }
+        let pieces = width.div_ceil(CumSum::PIECE.max(width.div_ceil(CumSum::LONG)));
+        let group = Reduce::group_for(self.r.target, width.div_ceil(pieces), 1);
+        let parts = Reduce::parts_for(group, width.div_ceil(pieces), false);
+        let spec = ReduceSpec { f: Expr::identity(), group, parts, max: false, from_first: false, halves: Halves::default() };
+        let terms = vec![Term { offset, outer: width, along: 1, inner: 0 }];
+        let sums = Reduce { spec, rows, inner: 1, length: width, pieces, divisor: 1, inputs: terms, output: 0 };
+        let (own, before) = (self.temporary(rows * pieces), self.temporary(rows * pieces));
+        self.push(Kernel::Reduce(sums), vec![x, own], format!("{label}, pieces"), flops, rows * width);
+        let starts = CumSum { width: pieces, offsets: [0, 0], ..whole.clone() };
+        let few = rows * pieces;
+        self.push(Kernel::CumSum(starts), vec![own, before], format!("{label}, over the pieces"), few as u64, 2 * few);
+        let last = CumSum { pieces, started: true, ..whole };
+        self.push(Kernel::CumSum(last), vec![x, before, to.0], label.into(), flops, elements);
+    }
+}

@@ -1,0 +1,146 @@
+//! The state of a step while its groups become launches: where each value lies, and the launches so far.
+
+use super::unplaced::{Draft, DraftLaunch, Place, Symbol};
+use crate::expr::{Activation, Expr};
+use crate::graph::{Graph, NodeId, Op, StateField, Value};
+use crate::kernels::words::STATE_LOSS_SCALE;
+use crate::kernels::{Halves, Kernel, Map, Strided};
+use crate::plan::fuse::{Groups, base};
+use crate::plan::memory::BufferId;
+use crate::plan::program::Phase;
+use crate::plan::request::Request;
+use crate::tensor::DType;
+use std::collections::HashMap;
+
+pub(super) struct Lowering<'a> {
+    pub(super) r: &'a Request<'a>,
+    pub(super) g: &'a Graph,
+    pub(super) groups: &'a Groups,
+    pub(super) places: HashMap<Value, Place>,
+    /// Gradients, new values of buffers and metrics that are written to their place at once.
+    pub(super) direct: HashMap<Value, Place>,
+    pub(super) draft: Draft,
+}
+
+/// So many for each element. Beyond what any machine ends they are no longer told apart, so that sums of them are numbers.
+pub(super) fn flops(elements: usize, each: usize) -> u64 {
+    (elements as u64).saturating_mul(each as u64).min(1 << 56)
+}
+
+impl Lowering<'_> {
+    pub(super) fn begin(&mut self, phase: Phase) {
+        let at = self.draft.launches.len();
+        self.draft.phases.push((phase, at..at));
+    }
+
+    pub(super) fn push(&mut self, kernel: Kernel, buffers: Vec<Symbol>, label: String, flops: u64, elements: usize) {
+        self.draft.launches.push(DraftLaunch { kernel, buffers, label, flops, bytes: 4 * elements as u64 });
+        let end = self.draft.launches.len();
+        if let Some((_, range)) = self.draft.phases.last_mut() {
+            range.end = end;
+        }
+    }
+
+    pub(super) fn temporary(&mut self, elements: usize) -> Symbol {
+        self.stored(elements, DType::F32)
+    }
+
+    fn stored(&mut self, elements: usize, dtype: DType) -> Symbol {
+        // halves fill whole words
+        self.draft.virtuals.push((elements * dtype.size()).next_multiple_of(4));
+        self.draft.full.push(4 * elements);
+        Symbol::Virtual(self.draft.virtuals.len() - 1)
+    }
+
+    /// Gives a value that a launch makes its place.
+    pub(super) fn assign(&mut self, v: Value) -> Place {
+        let place = match self.direct.get(&v) {
+            Some(&place) => place,
+            None => (self.stored(self.g.shape(v).size(), self.g.ty(v).dtype), 0),
+        };
+        self.places.insert(v, place);
+        place
+    }
+
+    pub(super) fn place(&self, v: Value) -> Place {
+        let b = base(self.g, v);
+        if let Op::Parameter { name, .. } = &self.g.nodes[b.node].op {
+            let entry = self.r.arena.find(name);
+            if b.output == 1 {
+                return (Symbol::Fixed(BufferId::Working), entry.map_or(0, |e| self.r.arena.working_offset(e)));
+            }
+            return entry.map_or((Symbol::Fixed(BufferId::Parameters), 0), |e| (Symbol::Fixed(e.buffer()), e.offset));
+        }
+        if let Op::Buffer { name, .. } = &self.g.nodes[b.node].op {
+            let offset = self.r.arena.find_buffer(name).map_or(0, |e| e.offset);
+            return (Symbol::Fixed(BufferId::Buffers), offset);
+        }
+        if let Op::State(StateField::LossScale) = self.g.nodes[b.node].op {
+            return (Symbol::Fixed(BufferId::State(self.r.purpose.lane())), STATE_LOSS_SCALE);
+        }
+        self.places[&b]
+    }
+
+    pub(super) fn size(&self, v: Value) -> usize {
+        self.g.shape(v).size()
+    }
+
+    /// Whether a value is stored as f16.
+    pub(super) fn half(&self, v: Value) -> bool {
+        self.g.ty(v).dtype == DType::F16
+    }
+
+    /// The words that a value takes.
+    pub(super) fn words(&self, v: Value) -> usize {
+        (self.size(v) * self.g.ty(v).dtype.size()).div_ceil(4)
+    }
+
+    /// `layer shape`, for listings.
+    pub(super) fn label(&self, node: NodeId, shape: impl std::fmt::Display, maps: &[NodeId]) -> String {
+        let n = &self.g.nodes[node];
+        let mut out = String::new();
+        for &m in maps {
+            out += &format!("{} ", self.describe(m));
+        }
+        out += &shape.to_string();
+        if n.layer.is_empty() { out } else { format!("{out}  {}", n.layer) }
+    }
+
+    fn describe(&self, map: NodeId) -> String {
+        let node = &self.g.nodes[map];
+        let Op::Map(f) = &node.op else { return node.op.name().into() };
+        let canonical = |e: Expr| e.prune().0;
+        let is_slope = |a: &Activation| a.expr().gradient(0).is_some_and(|d| canonical(d) == *f);
+        if let Some(a) = Activation::ALL.iter().find(|a| canonical(a.expr()) == *f) {
+            a.name().into()
+        } else if let Some(a) = Activation::ALL.iter().find(|a| is_slope(a)) {
+            format!("{}'", a.name())
+        } else {
+            node.op.name().into()
+        }
+    }
+
+    /// Copies a value.
+    pub(super) fn copy(&mut self, v: Value, to: Place, name: &str) {
+        let (from, offset) = self.place(v);
+        let n = self.size(v);
+        let halves = Halves::new(vec![self.half(v)], vec![]);
+        let map = Map::new(Expr::identity(), &[n], vec![Strided::new(offset, vec![1])], vec![to.1]).storing(halves);
+        self.push(Kernel::Map(map), vec![from, to.0], format!("copy {name} [{n}]"), 0, 2 * n);
+        self.draft.copied(v, to);
+    }
+
+    /// A value that lasts to the end of the step, in a slot of its own.
+    pub(super) fn settled(&mut self, v: Value, name: &str) -> Place {
+        let mut place = self.place(v);
+        if let Symbol::Fixed(_) = place.0 {
+            let to = (self.temporary(self.size(v)), 0);
+            self.copy(v, to, name);
+            place = to;
+        }
+        if let Symbol::Virtual(i) = place.0 {
+            self.draft.kept.push(i);
+        }
+        place
+    }
+}

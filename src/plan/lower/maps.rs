@@ -1,0 +1,60 @@
+//! Groups of maps alone: one launch over all elements of a shape.
+
+use super::lowering::{Lowering, flops};
+use super::movement::strided;
+use super::unplaced::{Place, Symbol, bind};
+use crate::graph::{NodeId, Op};
+use crate::kernels::{Draw, Halves, Kernel, Map};
+use crate::plan::fuse::{Group, Operand, base};
+use crate::plan::memory::BufferId;
+use crate::tensor::DType;
+
+impl Lowering<'_> {
+    /// The maps of a group as one kernel.
+    pub(super) fn maps(&mut self, group: &Group) {
+        let shape = group.shape.clone();
+        if self.g.nodes[group.maps[0]].outputs[0].dtype == DType::U32 {
+            return self.integers(group.maps[0]);
+        }
+        let outputs = self.groups.outputs(group);
+        let (f, inputs) = self.formula(group, None, &outputs);
+        let mut reads = Vec::new();
+        let mut buffers = Vec::new();
+        let (drawn, inputs): (Vec<Operand>, Vec<Operand>) = inputs.into_iter().partition(|o| self.groups.is_drawn(self.g, group, *o));
+        let draws: Vec<Draw> = drawn.iter().filter_map(|o| self.draw(*o)).collect();
+        if !draws.is_empty() {
+            buffers.push(Symbol::Fixed(BufferId::State(self.r.purpose.lane())));
+        }
+        for o in &inputs {
+            let (from, offset) = self.place(o.value);
+            reads.push(strided(self.g, *o, offset, &shape));
+            buffers.push(from);
+        }
+        let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
+        let via = bind(&mut buffers, places.iter().map(|p| p.0));
+        let elements = inputs.iter().map(|o| o.value).chain(outputs.iter().copied()).map(|v| self.words(v)).sum();
+        let halves = Halves::new(inputs.iter().map(|o| self.half(o.value)).collect(), outputs.iter().map(|v| self.half(*v)).collect());
+        let flops = flops(shape.size(), f.flops());
+        let label = self.label(group.maps[0], &shape, &group.maps);
+        let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect()).drawing(draws).storing(halves);
+        map.spec.via = via;
+        map = map.reading_integers(inputs.iter().map(|o| self.g.ty(o.value).dtype == DType::U32).collect());
+        self.push(Kernel::Map(map), buffers, label, flops, elements);
+    }
+
+    fn draw(&self, o: Operand) -> Option<Draw> {
+        let Op::Random(d) = &self.g.nodes[base(self.g, o.value).node].op else { return None };
+        Some(Draw { distribution: d.distribution, stream: d.key() })
+    }
+
+    /// Elements of integers in other places.
+    fn integers(&mut self, node: NodeId) {
+        let n = &self.g.nodes[node];
+        let shape = n.outputs[0].shape.clone();
+        let (from, offset) = self.place(n.inputs[0]);
+        let read = strided(self.g, Operand { value: n.inputs[0], through: Some((node, 0)) }, offset, &shape);
+        let to = self.assign(node.into());
+        let label = self.label(node, format!("{} {shape}", n.op.name()), &[]);
+        self.push(Kernel::Map(Map::of_integers(shape.dims(), read, to.1)), vec![from, to.0], label, 0, 2 * shape.size());
+    }
+}

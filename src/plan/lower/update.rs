@@ -1,0 +1,165 @@
+//! The end of a step: the optimizer, then counters and log.
+
+use super::lowering::Lowering;
+use super::unplaced::{Place, Symbol};
+use crate::expr::Expr;
+use crate::kernels::{Accumulate, Direction, Gate, Halves, Kernel, LogShape, Map, Optimizer, Ratios, Squares, Strided, Tick};
+use crate::plan::memory::{ALIGN, BufferId};
+use crate::plan::program::Phase;
+use crate::plan::purpose::{Part, Purpose};
+use std::ops::Range;
+
+impl Lowering<'_> {
+    /// The update where there is a loss to train on, and the tick.
+    pub(super) fn finish(&mut self, loss: Option<Place>, metrics: &[(Place, usize)]) {
+        let lane = self.r.purpose.lane();
+        let (train, group) = (self.r.purpose == Purpose::Train, self.r.target.group());
+        self.begin(Phase::Finish);
+        // what weighs the batch is the last of the metrics' words
+        let weighed = self.r.step.weight.is_some() && train && self.r.part != Part::Whole;
+        let last = metrics.len().saturating_sub(1);
+        let weight = metrics.last().filter(|_| weighed).map(|&((from, at), n)| (from, at + n - 1, n - 1));
+        if train && self.r.part != Part::Whole {
+            self.accumulate(weight.map(|w| (w.0, w.1)));
+        }
+        let updates = train && self.r.part != Part::Inner;
+        let gate = match loss {
+            Some(loss) if updates => Some(self.gate(loss)),
+            _ => None,
+        };
+        self.begin(Phase::Update);
+        gate.iter().for_each(|&gate| self.update(gate));
+        let partials = gate.map_or(0, |g| g.partials);
+        self.begin(Phase::Tick);
+        let mut buffers = vec![Symbol::Fixed(BufferId::State(lane)), Symbol::Fixed(BufferId::Log(lane))];
+        if let Some(l) = loss {
+            buffers.push(l.0);
+            buffers.extend(metrics.iter().map(|m| m.0.0));
+        }
+        if updates {
+            buffers.push(Symbol::Fixed(BufferId::Partials));
+        }
+        let kernel = Tick {
+            train,
+            updates,
+            group,
+            batch: self.r.batch,
+            partials,
+            loss: loss.map(|l| l.1),
+            metrics: metrics.iter().map(|&((_, at), n)| (at, n)).collect(),
+            log: LogShape::of(metrics.iter().map(|m| m.1).sum()),
+            scaling: self.r.rule.scaling.filter(|_| train),
+            weight: weight.map(|w| (last, w.2)),
+        };
+        self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into(), 0, partials);
+    }
+
+    /// Adds the batch's gradient to those before it.
+    fn accumulate(&mut self, weight: Option<Place>) {
+        let (n, last) = (self.r.arena.size, self.r.part == Part::Last);
+        let kernel = Accumulate { size: n, rows: self.r.batch, last, weight: weight.map(|w| w.1) };
+        let ids = [BufferId::State(self.r.purpose.lane()), BufferId::Gradients, BufferId::Sums].map(Symbol::Fixed);
+        let label = if last { "mean over the update's batches" } else { "sum over the update's batches" };
+        let buffers = ids.into_iter().chain(weight.map(|w| w.0)).collect();
+        self.push(Kernel::Accumulate(kernel), buffers, label.into(), 2 * n as u64, 3 * n);
+    }
+
+    /// What the update waits for: the norm of all gradients. One that is not finite under a finite loss would destroy the weights.
+    fn gate(&mut self, loss: Place) -> Gate {
+        let rule = self.r.rule;
+        let scaled = rule.scaling.is_some();
+        let group = Squares::group_for(self.r.target.group(), rule.clip_norm.is_some());
+        let kernel = Squares { size: self.r.arena.size, group, loss: loss.1, scaled };
+        let gate = Gate { partials: kernel.partials(), clip: rule.clip_norm, scaled };
+        let state = scaled.then_some(BufferId::State(self.r.purpose.lane()));
+        let mut buffers: Vec<Symbol> = state.into_iter().chain([BufferId::Gradients]).map(Symbol::Fixed).collect();
+        buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
+        let n = self.r.arena.size;
+        self.push(Kernel::Squares(kernel), buffers, "norm of all gradients".into(), 2 * n as u64, n);
+        gate
+    }
+
+    /// The optimizer.
+    fn update(&mut self, gate: Gate) {
+        let (rule, arena) = (self.r.rule, self.r.arena);
+        let (n, lane, group, rates) = (arena.size, self.r.purpose.lane(), self.r.target.group(), rule.rates(arena));
+        let label = format!("{} parameters", arena.trainable_count());
+        let flops = |f: &crate::expr::Expr| ((2 + f.flops()) * n) as u64;
+        let fixed = |ids: &[BufferId]| ids.iter().copied().map(Symbol::Fixed).collect::<Vec<_>>();
+        let moments = |range: std::ops::Range<usize>| range.map(|m| Symbol::Fixed(BufferId::Moment(m)));
+        let still = self.still();
+        let begin = [BufferId::State(lane), BufferId::Rates, BufferId::Parameters];
+        let partials = Symbol::Fixed(BufferId::Partials);
+        let own = rule.own_moments();
+        // browsers promise 8 buffers: with four moments the copies take a launch of their own
+        let working = arena.working > 0 && rule.moments <= 3;
+        let copies = working.then_some(Symbol::Fixed(BufferId::Working));
+        let Some(apply) = &rule.apply else {
+            let kernel =
+                Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false, working, still };
+            let mut buffers = fixed(&begin);
+            buffers.push(Symbol::Fixed(BufferId::Gradients));
+            buffers.extend(moments(0..rule.moments));
+            buffers.push(partials);
+            buffers.extend(copies);
+            self.push(Kernel::Optimizer(kernel), buffers, label, flops(&rule.f), n * (3 + 2 * rule.moments) + usize::from(working) * n / 2);
+            return self.copy_working(working);
+        };
+        let kernel = Direction {
+            rule: rule.f.clone(),
+            moments: own,
+            size: n,
+            group: Direction::group_for(group),
+            rates,
+            gate,
+            still: still.clone(),
+        };
+        let to = self.temporary(kernel.words());
+        let mut buffers = fixed(&begin);
+        buffers.push(Symbol::Fixed(BufferId::Gradients));
+        buffers.extend(moments(0..own));
+        buffers.extend([to, partials]);
+        self.push(Kernel::Direction(kernel), buffers, format!("direction, {label}"), flops(&rule.f), n * (3 + 2 * own));
+        let ratios = self.temporary(rates.tensors.max(1));
+        let largest = arena.entries.iter().filter(|e| !e.frozen).map(|e| e.shape.size()).max().unwrap_or(0);
+        let kernel = Ratios { rates, size: n, group, largest };
+        let norms = vec![Symbol::Fixed(BufferId::Rates), to, ratios];
+        self.push(Kernel::Ratios(kernel), norms, format!("norms of {} tensors", rates.tensors), 0, n / 64);
+        let moved = rule.moments - own;
+        let kernel = Optimizer { rule: apply.clone(), moments: moved, size: n, group, rates, gate, applies: true, working, still };
+        let mut buffers = fixed(&begin);
+        buffers.push(to);
+        buffers.extend(moments(own..rule.moments));
+        buffers.extend([partials, ratios]);
+        buffers.extend(copies);
+        let words = n * (3 + 2 * (rule.moments - own)) + usize::from(working) * n / 2;
+        self.push(Kernel::Optimizer(kernel), buffers, label, flops(apply), words);
+        self.copy_working(working);
+    }
+
+    /// The blocks of parameters that the loss does not depend on. They have no gradient, which is not one of 0: nothing decays them, as in
+    /// PyTorch. Neighbours are one range.
+    fn still(&self) -> Vec<Range<usize>> {
+        let depends = |name: &str| self.r.step.gradients.iter().any(|(n, _)| n == name);
+        let mut still: Vec<Range<usize>> = Vec::new();
+        for e in self.r.arena.entries.iter().filter(|e| !e.frozen && !depends(&e.name)) {
+            let (first, blocks) = (e.offset / ALIGN, e.shape.size().div_ceil(ALIGN));
+            match still.last_mut().filter(|s| s.end == first) {
+                Some(last) => last.end += blocks,
+                None => still.push(first..first + blocks),
+            }
+        }
+        still
+    }
+
+    /// Brings the parameters to their f16 copies, unless the optimizer has done so.
+    fn copy_working(&mut self, done: bool) {
+        if done || self.r.arena.working == 0 {
+            return;
+        }
+        let n = self.r.arena.size;
+        let map = Map::new(Expr::identity(), &[n], vec![Strided::new(0, vec![1])], vec![0]).storing(Halves::new(vec![false], vec![true]));
+        let buffers = [BufferId::Parameters, BufferId::Working].map(Symbol::Fixed).into();
+        self.push(Kernel::Map(map), buffers, format!("f16 copies [{n}]"), 0, n + n / 2);
+    }
+}

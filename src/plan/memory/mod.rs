@@ -1,0 +1,18 @@
+//! The buffers that a model lives in: arenas over parameters, slots for values of a step, and what all of it comes to in bytes.
+
+mod arena;
+mod buffer_id;
+mod buffers;
+mod colour;
+mod ledger;
+mod peak;
+mod rates;
+mod slots;
+
+pub use arena::{ALIGN, Arena, ArenaEntry, BufferEntry};
+pub use buffer_id::BufferId;
+pub use buffers::Layout;
+pub(super) use colour::colour;
+pub(crate) use ledger::{Ledger, dims as program_dims};
+#[cfg(feature = "gpu")]
+pub(crate) use peak::STAGED;

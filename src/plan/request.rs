@@ -1,0 +1,28 @@
+//! What a plan is asked for.
+
+use super::memory::Arena;
+use super::purpose::{Part, Purpose};
+use super::step::Step;
+use crate::kernels::{CoopCaps, Target};
+use crate::optim::Rule;
+
+/// What to plan.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The step.
+    pub step: &'a Step,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Which of an update's batches, in training.
+    pub part: Part,
+    /// Rows of a batch.
+    pub batch: usize,
+    /// Where the parameters lie.
+    pub arena: &'a Arena,
+    /// The optimizer, in training.
+    pub rule: &'a Rule,
+    /// The kind of machine.
+    pub target: Target,
+    /// Its cooperative matrices, where products of f16 shall use them.
+    pub coop: Option<CoopCaps>,
+}

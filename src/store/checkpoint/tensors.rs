@@ -1,0 +1,120 @@
+//! What lies in the arenas, as named tensors and back.
+
+use crate::error::{Error, Result};
+use crate::model::core::Core;
+use crate::plan::{BufferEntry, BufferId};
+use crate::store::atomic::Words;
+use safetensors::tensor::{Dtype, SafeTensors};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Words of the buffers that outlive a step.
+pub(crate) type Arenas = BTreeMap<BufferId, Vec<u32>>;
+
+/// A tensor of an arena.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Part {
+    pub buffer: BufferId,
+    pub name: String,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub offset: usize,
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Whether a buffer belongs to the model rather than to the optimizer: what `restore_best_weights` brings back.
+pub(crate) fn is_weight(id: BufferId) -> bool {
+    !matches!(id, BufferId::Moment(_) | BufferId::State(_))
+}
+
+impl Core {
+    /// The tensors of all that outlives a step. An arena that is laid out as the parameters are is named by them; of any other this knows no
+    /// more than its words.
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        let mut all = Vec::new();
+        for (buffer, len) in self.lasting() {
+            if buffer == BufferId::Buffers {
+                let part = |e: &BufferEntry| (e.name.clone(), e.shape.dims().to_vec(), e.offset);
+                let named = self.arena.buffers.iter().map(part);
+                all.extend(named.map(|(name, shape, offset)| Part { buffer, name, dtype: Dtype::F32, shape, offset }));
+                continue;
+            }
+            let named = match buffer {
+                BufferId::Parameters => Some((String::new(), false)),
+                BufferId::Frozen => Some((String::new(), true)),
+                BufferId::Moment(m) => Some((self.moment_name(m), false)),
+                BufferId::State(_) => None,
+                other if len == self.arena.size => Some((format!("gradus.{}.", label(other)), false)),
+                _ => None,
+            };
+            let Some((before, frozen)) = named else {
+                all.push(Part { buffer, name: format!("gradus.{}", label(buffer)), dtype: Dtype::U32, shape: vec![len], offset: 0 });
+                continue;
+            };
+            all.extend(self.arena.entries.iter().filter(|e| e.frozen == frozen).map(|e| Part {
+                buffer,
+                name: format!("{before}{}", e.name),
+                dtype: Dtype::F32,
+                shape: e.shape.dims().to_vec(),
+                offset: e.offset,
+            }));
+        }
+        all
+    }
+
+    /// Reads all that outlives a step, or some of it, back. Nothing may be under way.
+    pub(crate) fn read_arenas(&mut self, which: impl Fn(BufferId) -> bool) -> Result<Arenas> {
+        self.healed(|m| m.lasting().into_iter().filter(|(id, _)| which(*id)).map(|(id, n)| Ok((id, m.session.read(id, 0, n)?))).collect())
+    }
+
+    /// Writes what `read_arenas` read.
+    pub(crate) fn write_arenas(&mut self, all: &Arenas) -> Result<()> {
+        all.iter().try_for_each(|(id, words)| self.write_words(*id, 0, words))
+    }
+}
+
+/// As in `Buffers`, `Moment(0)`: for the arenas that this knows no other name for.
+fn label(id: BufferId) -> String {
+    match id {
+        BufferId::State(_) => "state".into(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+/// The tensors of these arenas, their names after `before`.
+pub(crate) fn views<'a>(parts: &[Part], arenas: &'a Arenas, before: &str) -> Vec<(String, Words<'a>)> {
+    let part = |p: &Part| {
+        let words = arenas.get(&p.buffer)?.get(p.offset..p.offset + p.len())?;
+        Some((format!("{before}{}", p.name), Words { dtype: p.dtype, shape: p.shape.clone(), words }))
+    };
+    parts.iter().filter_map(part).collect()
+}
+
+/// The arenas from the file's tensors; `sizes` are theirs. What is missing or of another shape goes to `wrong`.
+pub(crate) fn arenas(file: &SafeTensors<'_>, parts: &[Part], sizes: &[(BufferId, usize)], before: &str, wrong: &mut Vec<String>) -> Arenas {
+    let mut all: Arenas = sizes.iter().map(|(id, len)| (*id, vec![0; *len])).collect();
+    for p in parts {
+        let Some(words) = all.get_mut(&p.buffer) else { continue };
+        let name = format!("{before}{}", p.name);
+        match file.tensor(&name) {
+            Ok(t) if t.dtype() == p.dtype && t.shape() == p.shape => {
+                let values = t.data().chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
+                words[p.offset..p.offset + p.len()].iter_mut().zip(values).for_each(|(w, v)| *w = v);
+            }
+            Ok(t) => wrong.push(format!("`{name}` is {:?} {:?}, not {:?} {:?}", t.dtype(), t.shape(), p.dtype, p.shape)),
+            Err(_) => wrong.push(format!("`{name}` is missing")),
+        }
+    }
+    all
+}
+
+/// The error for a checkpoint that is not what it should be.
+pub(crate) fn damaged(path: &Path, problem: impl std::fmt::Display, at: &str) -> Error {
+    let help = "it was damaged or changed by hand: take an older checkpoint, or start anew with `Resume::Never`";
+    Error::BadFile { path: path.into(), problem: problem.to_string(), at: at.into(), help: help.into() }
+}

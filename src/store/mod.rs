@@ -1,0 +1,7 @@
+//! Files: written whole or not at all, weights, whole models, checkpoints.
+
+pub(crate) mod atomic;
+pub(crate) mod checkpoint;
+pub(crate) mod json_floats;
+pub(crate) mod sum;
+pub(crate) mod weights;
