@@ -1,4 +1,4 @@
-//! Where files lie that can be made again.
+//! The folder for files that can be made again.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Files: looked at before they are opened, and written whole or not at all.
+//! Files are checked before they are opened, and written whole or not at all.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// An opened regular file and its size. Anything else is refused before it is opened: a pipe would be waited for, and a device may never end.
+/// Opens a regular file; gives its size, too. Anything else is refused before it is opened: opening a pipe waits, and a device may never end.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     let regular = |m: &Metadata| if m.is_file() { Ok(()) } else { Err(refused(m)) };
     regular(&fs::metadata(path)?)?;
@@ -28,7 +28,7 @@ fn refused(m: &Metadata) -> io::Error {
     io::Error::new(kind, what)
 }
 
-/// At most so many bytes from where the file stands. Memory that is not there is an error.
+/// Reads at most so many bytes, from the file's position on. Too little memory is an error.
 pub(crate) fn rest(file: &mut File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let room = usize::try_from(most).ok().and_then(|n| bytes.try_reserve_exact(n).ok());
@@ -37,12 +37,12 @@ pub(crate) fn rest(file: &mut File, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Puts these bytes in the place of a file, whole: they are written to a temporary name beside it and synced, and take the file's name only
-/// then; the folder is synced too, so that the new name outlives a loss of power. On an error the old file is there still.
+/// Replaces a file by one of these bytes, whole or not at all: the bytes are written to a temporary file beside it and synced, and that takes the
+/// file's name only then. The folder is synced too, so that the new name outlives a loss of power. After an error the old file is still there.
 ///
 /// A link is followed: its target is replaced. The new file has the old one's mode, and its owner where that may be set. A device (`/dev/null`)
 /// is written to; a folder, a pipe, a socket and a disk are refused. Any number of threads and processes may write one path at once: the last
-/// one stays. `durable` is false for what can be made again: nothing is synced.
+/// one stays. `durable` is false for files that can be made again; these are not synced.
 pub(crate) fn replace(path: &Path, pieces: &[&[u8]], durable: bool) -> io::Result<()> {
     let (target, old) = match Place::of(path)? {
         Place::Device => {
@@ -64,7 +64,7 @@ pub(crate) fn replace(path: &Path, pieces: &[&[u8]], durable: bool) -> io::Resul
     };
     let gone = |e: &io::Error| e.kind() == ErrorKind::NotFound && folder(&target).is_dir();
     let done = match write() {
-        // only something that does not know of locks takes a temporary file away
+        // another program, which ignores the lock, has removed the temporary file
         Err(e) if gone(&e) => write(),
         done => done,
     };
@@ -87,14 +87,14 @@ fn fill(mut file: File, temporary: &Path, target: &Path, pieces: &[&[u8]], old: 
         file.sync_all()?;
     }
     if cfg!(windows) {
-        // there a lock keeps readers out, and the file shall be read as soon as it has its name
+        // on Windows a lock keeps readers out, and others may read the file as soon as it has its name
         let _ = file.unlock();
     }
-    // the lock is held until it has its name: nobody takes it for a leftover
+    // the lock is held until then, so that no process takes the file for a leftover
     fs::rename(temporary, target)
 }
 
-/// Whether a file could be written here as [`replace`] does it: told before there is anything to write. Leaves nothing behind.
+/// Fails if [`replace`] would fail here, for a check before there is anything to write. Leaves nothing behind.
 pub(crate) fn try_replace(path: &Path) -> io::Result<()> {
     match Place::of(path)? {
         Place::Device => OpenOptions::new().write(true).open(path).map(drop),
@@ -105,12 +105,12 @@ pub(crate) fn try_replace(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a file here could be opened and added to. Leaves nothing behind, and what is there as it is.
+/// Fails if this file could not be opened and added to. Leaves nothing behind, and a file that exists as it is.
 pub(crate) fn try_append(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(m) if m.is_dir() => Err(refused(&m)),
         Ok(m) if m.is_file() => OpenOptions::new().append(true).open(path).map(drop),
-        Ok(_) => Ok(()), // to open a pipe is to wait for who reads it
+        Ok(_) => Ok(()), // opening a pipe would wait for its reader
         Err(e) if e.kind() == ErrorKind::NotFound => try_replace(path),
         Err(e) => Err(e),
     }
@@ -120,7 +120,7 @@ pub(crate) fn try_append(path: &Path) -> io::Result<()> {
 enum Place {
     /// A file, or nothing yet, at the end of all links.
     File { target: PathBuf, old: Option<Metadata> },
-    /// Something that takes characters: `/dev/null`.
+    /// A character device: `/dev/null`.
     Device,
 }
 
@@ -164,7 +164,7 @@ fn temporary(target: &Path, old: Option<&Metadata>) -> io::Result<(File, PathBuf
             Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
             other => other?,
         };
-        // who clears leftovers away may have been between the two
+        // between the two calls another process may have removed the file as a leftover
         let taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
         if !taken && fs::symlink_metadata(&path).is_ok() {
             return Ok((file, path));
@@ -173,7 +173,7 @@ fn temporary(target: &Path, old: Option<&Metadata>) -> io::Result<(File, PathBuf
     Err(io::Error::other("no name for a temporary file is free"))
 }
 
-/// Never open to more people than the file in whose place it comes.
+/// How a new file is opened: never readable by more people than the file that it replaces.
 fn new_file(old: Option<&Metadata>) -> OpenOptions {
     let mut how = OpenOptions::new();
     how.write(true).create_new(true);
@@ -187,7 +187,7 @@ fn new_file(old: Option<&Metadata>) -> OpenOptions {
     how
 }
 
-/// Gives it the mode of the file in whose place it comes; the owner too, where this process may do that.
+/// Gives a new file the mode of the file that it replaces; the owner too, where this process may do that.
 #[cfg(unix)]
 fn as_it_was(file: &File, old: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
@@ -197,7 +197,7 @@ fn as_it_was(file: &File, old: &Metadata) -> io::Result<()> {
         let group = old.gid() == new.gid() || fchown(file, None, Some(old.gid())).is_ok();
         let _ = fchown(file, Some(old.uid()), None);
         if !group {
-            // the group is another one now, which the file was not open to
+            // the new file belongs to another group, which could not read the old one
             return file.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o707));
         }
     }
@@ -219,7 +219,8 @@ fn takes_characters(_: &Metadata) -> bool {
     false
 }
 
-/// What a temporary name begins with: the file's name, or a number for a long one, for names have a limit (255 bytes, on some systems 143).
+/// What a temporary name begins with: the file's name; a number in its place where it is long, since names have a limit (255 bytes, on some systems
+/// 143).
 fn stem(name: &OsStr) -> OsString {
     let bytes = name.as_encoded_bytes();
     if bytes.len() <= 100 {
@@ -229,7 +230,7 @@ fn stem(name: &OsStr) -> OsString {
     format!("gradus-{hash:016x}").into()
 }
 
-/// Another one each time, in each process, on each machine.
+/// A number that is another one each time, in each process, on each machine.
 fn number() -> u64 {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut hash = RandomState::new().build_hasher();
@@ -239,7 +240,7 @@ fn number() -> u64 {
     hash.finish()
 }
 
-/// Whether this process writes here for the first time. A bounded number of paths is remembered; of more it says no.
+/// Whether this process writes this path for the first time. A bounded number of paths is remembered; the answer for more is no.
 fn first_time(path: &Path) -> bool {
     const MOST: usize = 256;
     static SEEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -247,7 +248,7 @@ fn first_time(path: &Path) -> bool {
     seen.len() < MOST && seen.insert(path.into())
 }
 
-/// Removes what processes that were killed while they wrote this file have left behind. What a living one is writing stays.
+/// Removes the temporary files of processes that were killed while they wrote this file. Those of a living process stay.
 pub(crate) fn remove_leftovers(path: &Path) {
     let Ok(target) = followed(path) else { return };
     let Some(name) = target.file_name() else { return };
@@ -255,7 +256,7 @@ pub(crate) fn remove_leftovers(path: &Path) {
     remove_leftovers_in(folder(&target), &|of| of == stem.as_encoded_bytes() || of == long.as_encoded_bytes());
 }
 
-/// As [`remove_leftovers`], in a folder for all files whose names are `ours`. A long name is told as a number.
+/// As [`remove_leftovers`], for all files of a folder whose names are `ours`. For a long name `ours` is asked about its number.
 pub(crate) fn remove_leftovers_in(dir: &Path, ours: &dyn Fn(&[u8]) -> bool) {
     for found in fs::read_dir(dir).into_iter().flatten().flatten() {
         if left_by(&found.file_name()).is_some_and(ours) && found.file_type().is_ok_and(|t| t.is_file()) {
@@ -274,7 +275,7 @@ fn left_by(name: &OsStr) -> Option<&[u8]> {
 }
 
 fn remove_if_left(path: &Path) {
-    /// Where files cannot be locked the age must tell.
+    /// Where files cannot be locked, the age at which a temporary file counts as left behind.
     const OLD: Duration = Duration::from_secs(24 * 3600);
     let Ok(file) = OpenOptions::new().read(true).write(true).open(path).or_else(|_| File::open(path)) else { return };
     let old = || file.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok()).is_some_and(|age| age > OLD);
@@ -287,7 +288,7 @@ fn remove_if_left(path: &Path) {
         Err(TryLockError::Error(_)) => old(),
     };
     if left {
-        // the lock is held until it is gone: the process that made it a moment ago sees that, and takes another name
+        // the lock is held until the file is gone: a process that made it a moment ago notices, and takes another name
         let _ = fs::remove_file(path);
     }
 }
@@ -296,12 +297,12 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the folder of a file, where it is not there.
+/// Makes the folder of a file, unless it exists.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(folder(path))
 }
 
-/// A rename is in the folder's own data. Windows has no handle for that, and needs none.
+/// Syncs the folder, whose data holds the file's new name. Windows has no such call, and needs none.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder(path))?.sync_all() } else { Ok(()) }
 }

@@ -34,8 +34,8 @@ pub struct WrongShape {
     pub found: Vec<usize>,
 }
 
-/// The enum as it stands, and its texts: what `thiserror` would make of them, with all control characters escaped. Names out of files and from the network
-/// stand in errors, and errors are printed on terminals.
+/// Declares the enum, and its messages as `thiserror` would, but with all control characters escaped: messages contain names out of files and from the
+/// network, and are printed on terminals.
 macro_rules! with_texts {
     ($(#[$attribute:meta])* pub enum $name:ident { $(
         $(#[doc = $doc:literal])*
@@ -95,11 +95,11 @@ pub enum Error {
     #[error("the recipe cannot be read: {problem}\n  where: {at}\n  help: {help}")]
     BadRecipe { problem: String, at: String, help: String },
 
-    /// A data file that is not what its format says.
+    /// A data file whose content does not follow its format.
     #[error("{}: {problem}\n  where: byte {offset}\n  help: {help}", path.display())]
     BadData { path: PathBuf, offset: u64, problem: String, help: String },
 
-    /// Data that was looked for and not found.
+    /// Data that was found nowhere.
     #[error("no data: {problem}\n  where: looked in {}\n  help: {help}", looked.join(", "))]
     DataNotFound { problem: String, looked: Vec<String>, help: String },
 
@@ -113,7 +113,7 @@ pub enum Error {
     #[error("the callback `{name}` failed: {problem}\n  where: {at}\n  help: this comes from the callback itself; mend it there, or leave it out of `Fit::callback`")]
     Callback { name: String, problem: String, at: String },
 
-    /// A class label that the model has no output for; or, with 0 classes, a real label of two classes that is not from 0 to 1.
+    /// A class label that the model has no output for. With 0 `classes`: a real label, for a loss of two classes, that is not from 0 to 1.
     #[error("label {label} of row {row} is out of range\n  where: {at}\n  help: {}", labels_run(*classes))]
     LabelOutOfRange { label: f64, row: usize, classes: usize, at: String },
 
@@ -212,7 +212,7 @@ impl fmt::Debug for Error {
 }
 
 impl Error {
-    /// The same with these names of what is biggest, if memory is short.
+    /// The same error; one of too little memory with these names of the biggest tensors.
     pub(crate) fn with_biggest(mut self, names: impl FnOnce() -> Vec<String>) -> Self {
         if let Error::OutOfMemory { biggest, .. } = &mut self {
             let names = names();
@@ -223,7 +223,7 @@ impl Error {
         self
     }
 
-    /// The same with this place where only [`WITHIN`] was known.
+    /// The same error with this place where only [`WITHIN`] was known.
     pub(crate) fn or_at(mut self, known: impl FnOnce() -> String) -> Self {
         let mut places: Vec<&mut String> = match &mut self {
             Error::ShapeMismatch { at, .. }
@@ -243,7 +243,7 @@ impl Error {
         self
     }
 
-    /// The same at this place instead.
+    /// The same error at this place instead.
     pub(crate) fn instead_at(mut self, place: &str) -> Self {
         if let Error::ShapeMismatch { at, .. } | Error::DTypeMismatch { at, .. } = &mut self {
             *at = place.into();
@@ -251,7 +251,7 @@ impl Error {
         self
     }
 
-    /// What a callback of one's own returns when something of its own fails, in the user's words. `fit` adds the callback's name and ends with it.
+    /// The error that a callback of yours returns when it fails, in your words. `fit` adds the callback's name, and ends with the error.
     ///
     /// ```
     /// use gradus::prelude::*;
@@ -351,25 +351,25 @@ impl Faults {
     }
 }
 
-/// `file:line:column` of a caller, as errors print it. A line of gradus' own tells a user nothing: [`WITHIN`] stands for it, until who knows
-/// better puts a user's line there.
+/// `file:line:column` of a caller, as errors print it. For a line of gradus' own, which tells a user nothing, this is [`WITHIN`], until a caller who
+/// knows the user's line puts that in its place.
 pub(crate) fn place(l: &Location<'_>) -> String {
     if is_own(l) { WITHIN.into() } else { format!("{}:{}:{}", l.file(), l.line(), l.column()) }
 }
 
-/// Stands for a line of this crate.
+/// What errors print for a line of this crate.
 pub(crate) const WITHIN: &str = "within gradus";
 
 /// Whether it is a line of this crate's source.
 pub(crate) fn is_own(l: &Location<'_>) -> bool {
     const THIS: &str = file!();
     let folder = THIS.len() - "error.rs".len();
-    // its unit tests lie there too, and stand for users
+    // its unit tests are in this folder too, and stand for users
     let test = cfg!(test) && l.file().contains("tests");
     !test && l.file().get(..folder) == Some(&THIS[..folder])
 }
 
-/// A layer, if there is one, and a line, if it is not gradus' own.
+/// A place for errors: the layer, if there is one, and the line, if it is not gradus' own.
 pub(crate) fn site(layer: &str, l: &Location<'_>) -> String {
     match (layer.is_empty(), is_own(l)) {
         (true, _) => place(l),
@@ -378,7 +378,7 @@ pub(crate) fn site(layer: &str, l: &Location<'_>) -> String {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
@@ -434,7 +434,7 @@ fn incurable(scale: Option<f32>) -> String {
     scale.map(text).unwrap_or_default()
 }
 
-/// What to look at where the system refuses to do this.
+/// The advice where the system refuses an action on a file.
 fn io_help(action: &str) -> &'static str {
     if matches!(action, "read" | "open") {
         "check that the path is right (a relative one counts from the working directory) and that you may read it"

@@ -1,10 +1,10 @@
-//! Patterns over full names, the same everywhere: weights to load, groups of parameters.
+//! Patterns over full names, as for weights to load and groups of parameters.
 
 /// Whether a pattern covers a whole name: `*` any text, `?` one character.
 pub(crate) fn covers(pattern: &str, name: &str) -> bool {
     let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut i, mut j) = (0, 0);
-    // the latest star and where its text ends: only that one ever needs to take more
+    // the latest star, and where its text ends: only the latest one ever needs to cover more
     let mut star = None;
     while j < n.len() {
         match p.get(i) {

@@ -31,7 +31,7 @@ pub mod train;
 
 pub use error::{Error, Result};
 
-/// What a training program uses. `use gradus::nn::*` beside it brings the other layers, losses and metrics; no name of it means two things.
+/// The names that a training program needs. `use gradus::nn::*` beside it brings the other layers, losses and metrics; no two of all these are alike.
 pub mod prelude {
     pub use crate::data::{self, Dataset};
     pub use crate::graph::{Precision, Var};

@@ -1,4 +1,5 @@
-//! The one source of chance: Philox4x32-10, counter-based, keyed by (seed, stream), and the keyed permutation that orders an epoch.
+//! The only generator of random numbers: Philox4x32-10, which computes the n-th number of a (seed, stream) directly. With it the keyed permutation
+//! that gives the order of an epoch.
 
 use rand::rand_core::{Infallible, TryRng};
 
@@ -110,7 +111,7 @@ pub(crate) fn normals(w: [u32; 4]) -> [f32; 4] {
 
 /// The number of the stream of this name.
 pub fn stream(name: &str) -> u64 {
-    // not the stream that draws a parameter of this name
+    // another stream than the one that draws a parameter of this name
     fnv1a(format!("draw:{name}").as_bytes())
 }
 
@@ -132,7 +133,7 @@ fn mix(mut x: u32) -> u32 {
 /// as likely as others.
 const FEW: u32 = 12;
 
-/// The key that tells the draws of orders from those of a step.
+/// A part of the key, so that orders and a step's draws have different numbers.
 const ORDERS: [u32; 2] = [0x6f72_6465, 0x7273_0000];
 
 /// The order of one epoch: a keyed permutation of `0..n`. Up to 12 rows are shuffled by Fisher and Yates with words of Philox: all `n!` orders are
@@ -151,7 +152,7 @@ pub struct Permutation {
     n: u32,
     half_bits: u32,
     keys: [u32; 2],
-    /// Of few rows: with which row at or below it row `k` changes places.
+    /// For few rows: the row at or below row `k` that it changes places with.
     swaps: [u8; FEW as usize],
 }
 
@@ -193,7 +194,8 @@ impl Permutation {
         }
     }
 
-    /// Fisher and Yates' shuffle changes row `k` with one at or below it, for `k` from `n - 1` down to 1. What came to `i` is followed back.
+    /// Fisher and Yates' shuffle swaps row `k` with one at or below it, for `k` from `n - 1` down to 1. This follows the row at `i` back through the
+    /// swaps.
     fn of_few(&self, i: u32) -> u32 {
         let mut x = i;
         for (k, &swap) in (0..self.n).zip(&self.swaps).skip(1) {

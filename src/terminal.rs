@@ -1,7 +1,7 @@
-//! What goes to people: the one way to stderr, warnings, and text of others that must not drive a terminal.
+//! The one way to stderr: progress, warnings, and texts whose control characters must not reach a terminal.
 //!
-//! The library prints nothing but what `fit` says at [`Fit::verbose`](crate::train::Fit::verbose) 1 and above. Warnings are `tracing` events always; while such a `fit` runs
-//! on this thread and no subscriber takes them, they are lines on stderr too.
+//! The library prints only while a `fit` with [`Fit::verbose`](crate::train::Fit::verbose) of 1 or more runs. A warning is always a `tracing` event; where
+//! the program has no subscriber for events, and such a `fit` runs on this thread, it is a line on stderr too.
 
 use std::cell::Cell;
 use std::fmt::{self, Display, Write as _};
@@ -9,17 +9,17 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
-    /// A `fit` that speaks is under way on this thread.
+    /// Whether a `fit` that prints runs on this thread.
     static SPEAKS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A line that moves stands on the terminal, and has no end yet.
+/// Whether the last line on the terminal is one that the next replaces, and has no end yet.
 static OPEN: AtomicBool = AtomicBool::new(false);
 
-/// Takes the line that moves away.
+/// Removes that line.
 const CLEAR: &str = "\r\x1b[2K";
 
-/// Whether this thread's warnings are lines on stderr, until it is dropped.
+/// Until it is dropped: whether this thread prints progress and warnings.
 pub(crate) struct Speaking(bool);
 
 impl Speaking {
@@ -31,7 +31,7 @@ impl Speaking {
 impl Drop for Speaking {
     fn drop(&mut self) {
         let spoke = SPEAKS.replace(self.0);
-        // an error has cut the line that moves: what the program says next begins a row of its own
+        // an error ended the `fit` in the middle of a line: the program's next output begins on a new one
         if spoke && !self.0 && OPEN.swap(false, Ordering::Relaxed) {
             write("\n");
         }
@@ -44,26 +44,26 @@ pub(crate) fn moving(line: &str) {
     write(&format!("{CLEAR}{line}"));
 }
 
-/// A whole line.
+/// Prints a whole line.
 pub(crate) fn line(text: &str) {
     let clear = if OPEN.swap(false, Ordering::Relaxed) { CLEAR } else { "" };
     write(&format!("{clear}{text}\n"));
 }
 
-/// A line, where the `fit` that is under way on this thread speaks.
+/// Prints a line, if a `fit` that prints runs on this thread.
 pub(crate) fn say(text: impl Display) {
     if SPEAKS.get() {
         line(&plain(&text).to_string());
     }
 }
 
-/// A closed stderr is no reason to stop training.
+/// Writes to stderr. That it may be closed is no reason to stop training.
 fn write(text: &str) {
     let mut err = std::io::stderr().lock();
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
-/// As `tracing::warn!`, whose arguments it takes, and on stderr where a `fit` speaks and nobody takes the events.
+/// Warns: takes the arguments of `tracing::warn!`, and prints the event as a line where a `fit` prints and nobody subscribes to events.
 macro_rules! warn_of {
     (@at [$($event:tt)*] [$($field:expr),*] $text:literal $($args:tt)*) => {{
         tracing::warn!($($event)* $text $($args)*);
@@ -82,7 +82,7 @@ macro_rules! warn_of {
 }
 pub(crate) use warn_of as warn;
 
-/// What [`warn_of`] has told `tracing`, for people.
+/// Prints the event of [`warn_of`] as a line.
 pub(crate) fn warned(text: &dyn Display, fields: &[(&str, &dyn Display)]) {
     let heard = || !tracing::dispatcher::get_default(|d| d.is::<tracing::subscriber::NoSubscriber>());
     if !SPEAKS.get() || heard() {
@@ -101,7 +101,7 @@ fn warning(text: &dyn Display, fields: &[(&str, &dyn Display)]) -> String {
 
 /// Text whose control characters are written as `{:?}` writes them; lines and tabs stay.
 ///
-/// Names come out of files and from the network: one that holds an escape sequence must not reach a terminal as it is.
+/// Names come out of files and from the network: an escape sequence in one must not reach a terminal.
 pub(crate) fn plain<T: Display>(text: T) -> Plain<T> {
     Plain(text)
 }
@@ -114,7 +114,7 @@ impl<T: Display> Display for Plain<T> {
     }
 }
 
-/// Escapes what is written to it. Below U+0020, DEL to U+009F, and the marks that turn the direction of text round.
+/// Escapes control characters in what is written to it: those below U+0020, DEL to U+009F, and the marks that turn the direction of text round.
 struct Escaper<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl fmt::Write for Escaper<'_, '_> {
@@ -148,7 +148,7 @@ fn width(c: char) -> usize {
     }
 }
 
-/// As much of a text as so many columns hold.
+/// The beginning of a text that fits into so many columns.
 pub(crate) fn cut(text: &str, columns: usize) -> &str {
     let mut used = 0;
     for (at, c) in text.char_indices() {
@@ -160,7 +160,7 @@ pub(crate) fn cut(text: &str, columns: usize) -> &str {
     text
 }
 
-/// Where nobody tells how wide the terminal is.
+/// The terminal's columns where nothing tells them.
 const USUAL: usize = 80;
 
 /// The columns of the terminal behind stderr: as `COLUMNS` says, else the system, else 80.
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(warning(&"jumped", &[]), "warning: jumped");
     }
 
-    /// The macro is used wherever there is something to warn of: what goes to `tracing` alone is seen by nobody who has no subscriber.
+    /// Every warning goes through the macro: a program without a subscriber would not see one that goes to `tracing` alone.
     #[test]
     fn all_warnings_go_through_it() {
         let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];

@@ -1,45 +1,35 @@
 //! The twin of `shaders/cross_entropy.wgsl`.
 
+use super::lib::call::{Call, Twin};
 use super::lib::exponentials::{Row, VALUE, exponentials};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
 use super::lib::labels::Targets;
+use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::CrossEntropy;
 use std::ops::Range;
 
-pub(super) fn spans(k: &CrossEntropy) -> Vec<Range<usize>> {
-    let each = if k.single { 1 } else { k.rows * k.pieces };
-    let lengths = [k.rows * k.classes, Targets::words(k.labels, k.rows, k.classes), each, each, k.rows * k.classes];
-    let mut all: Vec<Range<usize>> = k.offsets.iter().zip(lengths).map(|(&o, n)| o..o + n).collect();
-    all.truncate(4 + usize::from(k.gradient));
-    let long = k.pieces > 1;
-    if long {
-        all.remove(3); // no hits
-    }
-    all.extend(k.epilogue.iter().filter(|_| k.gradient).map(|e| e.1..e.1 + 1));
-    all.extend(std::iter::repeat_n(0..k.rows, if long { 2 + usize::from(k.needs_totals()) } else { 0 }));
-    all
-}
-
-/// The twin of `shaders/cross_entropy.wgsl`.
-pub(super) fn run(k: &CrossEntropy, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>) {
-    let both = writes.each_mut().map(|w| &mut **w);
-    if k.pieces > 1 {
-        pieces(k, threads, reads, both)
-    } else {
-        losses(k, threads, reads, both)
-    }
-    let (Some((_, at)), Some(factor)) = (k.epilogue.as_ref().filter(|_| k.gradient), reads.get(2)) else { return };
-    let factor = f32s(factor)[*at];
-    let slopes = std::mem::take(&mut writes[if k.pieces > 1 { 1 } else { 2 }]);
-    let mut writes = Writes::default();
-    writes[0] = slopes;
-    fork(workers, 0..k.rows * k.classes, CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, _: Range<usize>, w: Writes<'_>| {
-        for row in f32s_mut(w[0]).chunks_mut(CHUNK) {
-            e.chunk(|i, to| if i == 0 { to[..row.len()].copy_from_slice(row) } else { to.fill(factor) });
-            row.copy_from_slice(&e.output(0)[..row.len()]);
+impl Twin for CrossEntropy {
+    fn run(&self, Call { threads, workers, reads, mut writes, .. }: Call<'_>) -> Result<()> {
+        let both = writes.each_mut().map(|w| &mut **w);
+        if self.pieces > 1 {
+            pieces(self, threads, reads, both)
+        } else {
+            losses(self, threads, reads, both)
         }
-    });
+        let (Some((_, at)), Some(factor)) = (self.epilogue.as_ref().filter(|_| self.gradient), reads.get(2)) else { return Ok(()) };
+        let factor = f32s(factor)[*at];
+        let slopes = std::mem::take(&mut writes[if self.pieces > 1 { 1 } else { 2 }]);
+        let mut writes = Writes::default();
+        writes[0] = slopes;
+        fork(workers, 0..self.rows * self.classes, CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, _: Range<usize>, w: Writes<'_>| {
+            for row in f32s_mut(w[0]).chunks_mut(CHUNK) {
+                e.chunk(|i, to| if i == 0 { to[..row.len()].copy_from_slice(row) } else { to.fill(factor) });
+                row.copy_from_slice(&e.output(0)[..row.len()]);
+            }
+        });
+        Ok(())
+    }
 }
 
 /// Of long rows: each piece's part of the loss, and its gradient.

@@ -1,10 +1,11 @@
 use super::fault;
+use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork_halves, parts, wide};
 use super::lib::halves::put;
 use crate::error::Result;
 use crate::graph::Field;
-use crate::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
-use crate::kernels::{Gather, GatherField};
+use crate::kernels::Gather;
+use crate::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE};
 use crate::rng::Permutation;
 use crate::tensor::DType;
 use std::ops::Range;
@@ -17,51 +18,51 @@ fn width(f: &Field) -> usize {
     f.width() * f.one_hot.unwrap_or(1)
 }
 
-/// The words of each binding that it touches; which rows of the data only the state says.
-pub(super) fn spans(k: &Gather) -> Vec<Range<usize>> {
-    let field = |f: &GatherField| [0..0, f.output..f.output + k.batch * width(&f.field)];
-    std::iter::once(0..STATE_WORDS).chain(k.fields.iter().flat_map(field)).collect()
-}
-
-/// The twin of `shaders/gather.wgsl`. Fails where the state points past the data.
-pub(super) fn run(k: &Gather, threads: usize, reads: &[&[u32]], writes: Writes<'_>) -> Result<()> {
-    let (state, data) = (reads[0], &reads[1..]);
-    let (cursor, rows) = (state[STATE_CURSOR] as usize, state[STATE_ROWS] as usize);
-    let held = data.iter().zip(&k.fields).map(|(d, f)| d.len().checked_div(f.field.words()).unwrap_or(usize::MAX)).min();
-    let held = held.unwrap_or(usize::MAX);
-    if cursor + k.batch > rows || rows > held {
-        let problem = format!("rows {cursor} to {} of an order of {rows}, over {held} rows of data", cursor + k.batch);
-        return Err(fault("the gather of a batch", problem));
-    }
-    let seed = u64::from(state[STATE_SEED_HI]) << 32 | u64::from(state[STATE_SEED_LO]);
-    let order = (state[STATE_SHUFFLE] != 0).then(|| Permutation::new(state[STATE_ROWS], seed, state[STATE_EPOCH]));
-    let mut widths = [0; WRITES];
-    widths.iter_mut().zip(&k.fields).for_each(|(w, f)| *w = width(&f.field));
-    let cost = 30.0 + 0.15 * widths.iter().sum::<usize>() as f64;
-    // rows that become f16 are made here first
-    let mut beside = [const { Vec::<u32>::new() }; MOST];
-    let workers = &mut beside[..parts(cost * k.batch as f64, threads.min(MOST))];
-    let mut steps = widths.map(|w| 2 * w);
-    k.fields.iter().zip(&mut steps).filter(|(f, _)| f.half).for_each(|(_, s)| *s /= 2);
-    // two rows of halves fill whole words
-    fork_halves(workers, 0..k.batch, 2, steps, writes, &|beside: &mut Vec<u32>, batch: Range<usize>, mut w: Writes<'_>| {
-        for (i, row) in batch.enumerate() {
-            let at = cursor + row;
-            let source = order.map_or(at, |o| o.at(at as u32) as usize);
-            for (((f, from), to), &width) in k.fields.iter().zip(data).zip(&mut w).zip(&widths) {
-                let words = f.field.words();
-                let from = &from[source * words..][..words];
-                if f.half {
-                    beside.resize(width.max(beside.len()), 0);
-                    one_row(&f.field, from, &mut beside[..width]);
-                    put(to, true, i * width, &f32s(beside)[..width]);
-                } else {
-                    one_row(&f.field, from, &mut to[i * width..][..width]);
+impl Twin for Gather {
+    /// Fails where the state points past the data.
+    fn run(&self, Call { threads, reads, writes, .. }: Call<'_>) -> Result<()> {
+        let (state, data) = (reads[0], &reads[1..]);
+        let (cursor, rows) = (state[STATE_CURSOR] as usize, state[STATE_ROWS] as usize);
+        let held = data.iter().zip(&self.fields).map(|(d, f)| d.len().checked_div(f.field.words()).unwrap_or(usize::MAX)).min();
+        let held = held.unwrap_or(usize::MAX);
+        if cursor + self.batch > rows || rows > held {
+            let problem = format!("rows {cursor} to {} of an order of {rows}, over {held} rows of data", cursor + self.batch);
+            return Err(fault("the gather of a batch", problem));
+        }
+        let seed = u64::from(state[STATE_SEED_HI]) << 32 | u64::from(state[STATE_SEED_LO]);
+        let order = (state[STATE_SHUFFLE] != 0).then(|| Permutation::new(state[STATE_ROWS], seed, state[STATE_EPOCH]));
+        let mut widths = [0; WRITES];
+        widths.iter_mut().zip(&self.fields).for_each(|(w, f)| *w = width(&f.field));
+        let cost = 30.0 + 0.15 * widths.iter().sum::<usize>() as f64;
+        // rows that become f16 are made here first
+        let mut beside = [const { Vec::<u32>::new() }; MOST];
+        let workers = &mut beside[..parts(cost * self.batch as f64, threads.min(MOST))];
+        let mut steps = widths.map(|w| 2 * w);
+        self.fields.iter().zip(&mut steps).filter(|(f, _)| f.half).for_each(|(_, s)| *s /= 2);
+        // two rows of halves fill whole words
+        fork_halves(workers, 0..self.batch, 2, steps, writes, &|beside: &mut Vec<u32>, batch: Range<usize>, mut w: Writes<'_>| {
+            for (i, row) in batch.enumerate() {
+                let at = cursor + row;
+                let source = order.map_or(at, |o| o.at(at as u32) as usize);
+                for (((f, from), to), &width) in self.fields.iter().zip(data).zip(&mut w).zip(&widths) {
+                    let words = f.field.words();
+                    let from = &from[source * words..][..words];
+                    if f.half {
+                        beside.resize(width.max(beside.len()), 0);
+                        one_row(&f.field, from, &mut beside[..width]);
+                        put(to, true, i * width, &f32s(beside)[..width]);
+                    } else {
+                        one_row(&f.field, from, &mut to[i * width..][..width]);
+                    }
                 }
             }
-        }
-    });
-    Ok(())
+        });
+        Ok(())
+    }
+
+    fn takes_halves(&self) -> bool {
+        true
+    }
 }
 
 /// A row of a field, from stored to batch.

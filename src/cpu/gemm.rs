@@ -1,9 +1,15 @@
-mod dots;
+//! The twin of `shaders/gemm_direct.wgsl`, `shaders/gemm_tile.wgsl` and `shaders/gemm_split.wgsl`.
 
+mod dots;
+mod pieces;
+
+use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
 use super::lib::halves::Elements;
+use super::lib::pieces::{Piece, pieces as pieces_of};
+use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator, whole};
-use crate::kernels::{Gemm, Matrix, Plane};
+use crate::kernels::Gemm;
 use gemm_common::Parallelism;
 use gemm_common::cache::CACHE_INFO;
 use std::marker::PhantomData;
@@ -12,30 +18,36 @@ use std::ops::Range;
 /// Nanoseconds of one multiply-add, on a core with AVX-512.
 const TERM: f64 = 0.014;
 
-/// The words of each binding that it touches.
-pub(super) fn spans(k: &Gemm) -> Vec<Range<usize>> {
-    let (batch, m, n) = (k.batch, k.m, k.n);
-    let empty = batch * m * n == 0;
-    let stored = |x: &Matrix, rows: usize, columns: usize| {
-        let last = if batch * rows * columns == 0 { 0 } else { (batch - 1) * x.batch + (rows - 1) * x.pitch + columns };
-        x.offset..x.offset + last
-    };
-    let (am, an) = if k.spec.ta { (k.k, m) } else { (m, k.k) };
-    let (bm, bn) = if k.spec.tb { (n, k.k) } else { (k.k, n) };
-    let plane = |p: &Plane| p.offset..p.offset + if empty { 0 } else { (batch - 1) * p.batch + (m - 1) * p.row + (n - 1) * p.column + 1 };
-    let mut all = vec![stored(&k.a, am, an), stored(&k.b, bm, bn)];
-    all.extend(k.extras.iter().map(plane));
-    all.extend(k.outputs.iter().map(|&o| o..o + batch * m * n));
-    all.extend(k.spec.row_sum.then(|| k.row_sum..k.row_sum + m));
-    all
+impl Twin for Gemm {
+    fn run(&self, call: Call<'_>) -> Result<()> {
+        if call.beside.pieces.is_empty() {
+            run(self, call.threads, call.workers, call.reads, call.writes);
+        } else {
+            pieces::run(call);
+        }
+        Ok(())
+    }
+
+    fn work(&self) -> f64 {
+        work(self)
+    }
+
+    /// Piece by piece.
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
+    fn pieces(&self) -> Vec<Piece> {
+        pieces_of(self)
+    }
 }
 
 /// Whether the product is stored as it is.
-pub(super) fn plain(k: &Gemm) -> bool {
+fn plain(k: &Gemm) -> bool {
     k.spec.epilogue.is_identity()
 }
 
-/// The twin of `shaders/gemm_direct.wgsl`, `shaders/gemm_tile.wgsl` and `shaders/gemm_split.wgsl`.
+/// A product whose operands and results are f32.
 pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>) {
     let (a, b) = (f32s(reads[0]), f32s(reads[1]));
     if k.spec.row_sum {
@@ -63,7 +75,7 @@ pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[
 }
 
 /// Adds further terms to a product that is stored as it is, and to its row sums.
-pub(super) fn add(k: &Gemm, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
+fn add(k: &Gemm, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
     let (a, b) = (f32s(reads[0]), f32s(reads[1]));
     if k.spec.row_sum {
         let out = std::mem::take(&mut writes[k.outputs.len()]);
@@ -76,7 +88,7 @@ pub(super) fn add(k: &Gemm, threads: usize, reads: &[&[u32]], mut writes: Writes
 }
 
 /// A guess at the nanoseconds of the products alone.
-pub(super) fn work(k: &Gemm) -> f64 {
+fn work(k: &Gemm) -> f64 {
     TERM * (k.batch * k.m * k.n * k.k) as f64
 }
 

@@ -1,21 +1,18 @@
+//! A launch made ready: its buffers found and checked once, its twin run in each step.
+
+use super::fault;
+use super::lib::call::{Beside, Call, READS, Twin};
 use super::lib::fork::{WRITES, Writes, cost, parts};
 use super::lib::halves;
-use super::lib::halves::Piece;
+use super::lib::pieces::Piece;
 use super::table::{Place, Table};
-use super::{
-    accumulate, accuracy, argmax, commit, cross_entropy, cumsum, custom, direction, fault, gather, gemm, gemm_coop, map, optimizer, ratios,
-    reduce, scatter_add, scatter_links, softmax, squares, take as by_index, tick,
-};
 use crate::error::Result;
-use crate::expr::{Evaluator, Expr, Node};
+use crate::expr::{Evaluator, Node};
 use crate::kernels::words::RATE_WIDTH;
-use crate::kernels::{Access, Kernel};
+use crate::kernels::{Access, Binding, Kernel, with_kernels};
 use crate::plan::{BufferId, DataId, Launch};
 use std::mem::take;
 use std::ops::Range;
-
-/// Buffers that a launch can read.
-const READS: usize = 16;
 
 /// A launch with its buffers found and checked, and the scratch memory of its formula: all that a step would otherwise allocate.
 #[derive(Debug)]
@@ -35,7 +32,7 @@ pub(super) struct Ready {
     /// The writes that are f16, and their elements.
     rounded: Vec<(usize, usize)>,
     /// A product's parts, where it reads or stores f16.
-    pieces: Vec<halves::Piece>,
+    pieces: Vec<Piece>,
 }
 
 #[derive(Debug)]
@@ -48,59 +45,83 @@ struct Cut {
 impl Ready {
     /// Finds a launch's buffers and checks that it stays inside of them.
     pub(super) fn new(l: &Launch, table: &mut Table, data: &[DataId], threads: usize) -> Result<Self> {
-        let name = || format!("the launch {} {}", l.kernel.name(), l.label);
-        let refuse = |problem: String| Err(fault(&name(), problem));
-        let (spans, accesses) = (spans(&l.kernel), l.kernel.accesses());
-        let bindings = bindings(&l.kernel, spans.len());
-        if bindings.iter().max().map_or(0, |b| b + 1) != l.buffers.len() || accesses.len() != l.buffers.len() {
-            return refuse(format!("{} buffers for {} bindings", l.buffers.len(), accesses.len()));
+        let twin = twin(&l.kernel);
+        let formula = l.kernel.formula();
+        let computed = parts(twin.work() + formula.map_or(0.0, |(f, values)| cost(f) * values as f64), threads);
+        let mut r = Ready {
+            reads: Vec::new(),
+            taken: Vec::new(),
+            cuts: Vec::new(),
+            workers: formula.map_or(vec![], |(f, _)| vec![Evaluator::new(f); computed]),
+            worth: computed.max(parts(BYTE * l.bytes as f64, threads)),
+            widened: Vec::new(),
+            rounded: Vec::new(),
+            pieces: twin.pieces(),
+        };
+        r.find(l, table, data)?;
+        r.make_room(table)?;
+        let beyond = |n: &Node| matches!(n, Node::Rate(i) if *i >= RATE_WIDTH);
+        if formula.is_some_and(|(f, _)| f.nodes().iter().any(beyond)) {
+            return refuse(l, format!("its formula reads a rate beyond the {RATE_WIDTH} that a step has"));
         }
-        let twice = |i: usize, id: &BufferId| accesses[i] == Access::Write && l.buffers[..i].contains(id);
+        r.check(l)?;
+        Ok(r)
+    }
+
+    /// Finds the buffer of each operand and result, and what is f16 there and f32 for the twin.
+    fn find(&mut self, l: &Launch, table: &mut Table, data: &[DataId]) -> Result<()> {
+        let all = l.kernel.bindings();
+        let own: Vec<&Binding> = all.iter().filter(|b| b.through.is_none()).collect();
+        if own.len() != l.buffers.len() {
+            return refuse(l, format!("{} buffers for {} bindings", l.buffers.len(), own.len()));
+        }
+        let twice = |i: usize, id: &BufferId| own[i].access == Access::Write && l.buffers[..i].contains(id);
         if let Some((_, id)) = l.buffers.iter().enumerate().find(|(i, id)| twice(*i, id)) {
-            return refuse(format!("it binds {id:?} twice, to write it"));
+            return refuse(l, format!("it binds {id:?} twice, to write it"));
         }
-        let (reads, taken, cuts, workers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let worth = worth(l, threads);
-        let mut r =
-            Ready { reads, taken, cuts, workers, worth, widened: Vec::new(), rounded: Vec::new(), pieces: halves::pieces(&l.kernel) };
-        let halved = l.kernel.halves();
-        for (i, (b, mut span)) in bindings.into_iter().zip(spans).enumerate() {
-            let (id, access) = (l.buffers[b], accesses[b]);
+        let widens = !twin(&l.kernel).takes_halves();
+        for (i, b) in all.iter().enumerate() {
+            let at = b.through.unwrap_or(i);
+            let id = l.buffers[all[..at].iter().filter(|b| b.through.is_none()).count()];
             let place = match id {
-                BufferId::Data(i) => {
-                    data.get(i).map(|d| Place::Data(d.0)).ok_or_else(|| fault(&name(), format!("no data for field {i}")))?
-                }
+                BufferId::Data(i) => match data.get(i) {
+                    Some(d) => Place::Data(d.0),
+                    None => return refuse(l, format!("no data for field {i}")),
+                },
                 _ => table.place(id)?,
             };
-            if halved.get(i).copied().unwrap_or(false) {
-                let elements = span.clone();
-                span = halves::words_of(&elements);
-                if halves::native(&l.kernel) {
-                } else if access == Access::Write {
-                    r.rounded.push((r.cuts.len(), elements.len()));
-                    table.make_wide(READS + r.cuts.len(), elements.len())?;
-                } else {
-                    table.make_wide(r.reads.len(), elements.end)?;
-                    r.widened.push((r.reads.len(), elements));
-                }
+            if b.is_half() && widens && b.access == Access::Write {
+                self.rounded.push((self.cuts.len(), b.span.len()));
+                table.make_wide(READS + self.cuts.len(), b.span.len())?;
+            } else if b.is_half() && widens {
+                table.make_wide(self.reads.len(), b.span.end)?;
+                self.widened.push((self.reads.len(), b.span.clone()));
             }
-            let held = table.words(place).len();
+            let (span, held) = (b.words(), table.words(place).len());
             if span.end > held {
-                return refuse(format!("it touches word {} of {id:?}, which has {held}", span.end - 1));
+                return refuse(l, format!("it touches word {} of {id:?}, which has {held}", span.end - 1));
             }
-            match (access, place) {
-                (Access::Write, Place::Own(i)) => {
-                    let taken = r.taken.iter().position(|&t| t == i).unwrap_or_else(|| {
-                        r.taken.push(i);
-                        r.taken.len() - 1
-                    });
-                    r.cuts.push(Cut { taken, range: span, write: r.cuts.len() });
-                }
-                (Access::Write, Place::Data(_)) => return refuse("it writes data".into()),
-                _ => r.reads.push(place),
+            match (b.access, place) {
+                (Access::Write, Place::Own(i)) => self.write(i, span),
+                (Access::Write, Place::Data(_)) => return refuse(l, "it writes data".into()),
+                (Access::Read | Access::Uniform, _) => self.reads.push(place),
             }
         }
-        for p in &r.pieces {
+        Ok(())
+    }
+
+    /// The next result: these words of a buffer.
+    fn write(&mut self, buffer: usize, range: Range<usize>) {
+        let taken = self.taken.iter().position(|&t| t == buffer).unwrap_or_else(|| {
+            self.taken.push(buffer);
+            self.taken.len() - 1
+        });
+        self.cuts.push(Cut { taken, range, write: self.cuts.len() });
+    }
+
+    /// Room for what a product's pieces read and store as f32.
+    fn make_room(&self, table: &mut Table) -> Result<()> {
+        for p in &self.pieces {
             for (i, elements) in p.widen.iter().enumerate() {
                 table.make_wide(i, elements.as_ref().map_or(0, Range::len))?;
             }
@@ -108,23 +129,22 @@ impl Ready {
                 table.make_wide(READS + o, p.gemm.batch * p.gemm.m * p.gemm.n)?;
             }
         }
-        if r.reads.len() > READS || r.cuts.len() > WRITES {
-            return refuse(format!("it reads {} buffers and writes {}: too many", r.reads.len(), r.cuts.len()));
+        Ok(())
+    }
+
+    /// Brings the writes to the order in which they lie, and checks that nothing is in another's way.
+    fn check(&mut self, l: &Launch) -> Result<()> {
+        if self.reads.len() > READS || self.cuts.len() > WRITES {
+            return refuse(l, format!("it reads {} buffers and writes {}: too many", self.reads.len(), self.cuts.len()));
         }
-        if r.reads.iter().any(|p| matches!(p, Place::Own(i) if r.taken.contains(i))) {
-            return refuse("it reads a buffer that it writes".into());
+        if self.reads.iter().any(|p| matches!(p, Place::Own(i) if self.taken.contains(i))) {
+            return refuse(l, "it reads a buffer that it writes".into());
         }
-        r.cuts.sort_by_key(|c| (c.taken, c.range.start));
-        if r.cuts.windows(2).any(|c| c[0].taken == c[1].taken && c[0].range.end > c[1].range.start) {
-            return refuse("two of its results overlap".into());
+        self.cuts.sort_by_key(|c| (c.taken, c.range.start));
+        if self.cuts.windows(2).any(|c| c[0].taken == c[1].taken && c[0].range.end > c[1].range.start) {
+            return refuse(l, "two of its results overlap".into());
         }
-        if let Some((f, n)) = formula(&l.kernel, threads) {
-            if f.nodes().iter().any(|n| matches!(n, Node::Rate(i) if *i >= RATE_WIDTH)) {
-                return refuse(format!("its formula reads a rate beyond the {RATE_WIDTH} that a step has"));
-            }
-            r.workers = vec![Evaluator::new(f); n];
-        }
-        Ok(r)
+        Ok(())
     }
 
     pub(super) fn worth(&self) -> usize {
@@ -167,16 +187,17 @@ impl Ready {
         let mut reads = [&[][..]; READS];
         reads.iter_mut().zip(&self.reads).for_each(|(r, &place)| *r = table.words(place));
         let (wide, results) = wide.split_at_mut(READS.min(wide.len()));
+        let (twin, workers) = (twin(kernel), self.workers.as_mut_slice());
         if !self.pieces.is_empty() {
-            self.product(&reads, writes, wide, results, threads);
-            return Ok(());
+            let beside = Beside { pieces: &self.pieces, reads: wide, writes: results };
+            return twin.run(Call { threads, workers, reads: &reads[..self.reads.len()], writes, beside });
         }
         for (read, elements) in &self.widened {
             halves::widen(reads[*read], elements.start, &mut wide[*read][elements.clone()], threads);
         }
         self.widened.iter().for_each(|(read, _)| reads[*read] = &wide[*read]);
         let reads = &reads[..self.reads.len()];
-        // the twins write f32 beside, which then goes where it belongs
+        // the twin writes f32 beside, which then goes where it belongs
         let mut rounded = Writes::default();
         self.rounded.iter().for_each(|(write, _)| rounded[*write] = take(&mut writes[*write]));
         let mut both = writes;
@@ -185,150 +206,29 @@ impl Ready {
                 both[i] = &mut buffer[..*elements];
             }
         }
-        self.twin(kernel, reads, both, threads)?;
+        twin.run(Call { threads, workers, reads, writes: both, beside: Beside::default() })?;
         for (write, elements) in &self.rounded {
             halves::round(&results[*write][..*elements], take(&mut rounded[*write]), threads);
         }
         Ok(())
     }
-
-    /// A product that reads or stores f16, piece by piece.
-    fn product(
-        &mut self,
-        reads: &[&[u32]; READS],
-        mut writes: Writes<'_>,
-        wide: &mut [Vec<u32>],
-        results: &mut [Vec<u32>],
-        threads: usize,
-    ) {
-        let Self { pieces, workers, .. } = self;
-        for Piece { gemm: g, widen, rows, adds } in pieces {
-            for (i, elements) in widen.iter().enumerate() {
-                if let Some(elements) = elements {
-                    halves::widen(reads[i], elements.start, &mut wide[i][..elements.len()], threads);
-                }
-            }
-            let mut read = *reads;
-            (0..2).filter(|i| g.spec.halves.input(*i)).for_each(|i| read[i] = &wide[i]);
-            let row = g.n * g.batch;
-            let part = rows.start * row..rows.end * row;
-            let mut both = Writes::default();
-            let mut spare = results.iter_mut();
-            for (o, dest) in writes.iter_mut().enumerate().take(g.spec.via.len()) {
-                both[o] = match spare.next().filter(|_| g.spec.halves.output(o)) {
-                    Some(beside) => &mut beside[..part.len()],
-                    None if o < g.outputs.len() => &mut dest[part.clone()],
-                    None => &mut dest[rows.clone()],
-                };
-            }
-            let read = &read[..2 + g.extras.len()];
-            if *adds {
-                gemm::add(g, threads, read, both)
-            } else {
-                gemm::run(g, threads, workers, read, both)
-            }
-            for o in (0..g.outputs.len()).filter(|o| g.spec.halves.output(*o)) {
-                halves::round(&results[o][..part.len()], &mut writes[o][halves::words_of(&part)], threads);
-            }
-        }
-    }
-
-    fn twin(&mut self, kernel: &Kernel, reads: &[&[u32]], writes: Writes<'_>, threads: usize) -> Result<()> {
-        let workers = &mut self.workers;
-        match kernel {
-            Kernel::Map(k) => map::run(k, workers, reads, writes),
-            Kernel::Reduce(k) => reduce::run(k, workers, reads, writes),
-            Kernel::Gemm(k) => gemm::run(k, threads, workers, reads, writes),
-            Kernel::GemmCoop(k) => gemm_coop::run(k, threads, workers, reads, writes),
-            Kernel::Softmax(k) => softmax::run(k, threads, reads, writes),
-            Kernel::CrossEntropy(k) => cross_entropy::run(k, threads, workers, reads, writes),
-            Kernel::Accuracy(k) => accuracy::run(k, reads, writes),
-            Kernel::CumSum(k) => cumsum::run(k, threads, reads, writes),
-            Kernel::ArgMax(k) => argmax::run(k, threads, reads, writes),
-            Kernel::Gather(k) => gather::run(k, threads, reads, writes)?,
-            Kernel::Take(k) => by_index::run(k, threads, reads, writes),
-            Kernel::ScatterLinks(k) => scatter_links::run(k, reads, writes),
-            Kernel::ScatterAdd(k) => scatter_add::run(k, threads, reads, writes),
-            Kernel::Custom(k) => custom::run(k, reads, writes)?,
-            Kernel::Commit(k) => commit::run(k, reads, writes),
-            Kernel::Accumulate(k) => accumulate::run(k, threads, reads, writes),
-            Kernel::Squares(k) => squares::run(k, threads, reads, writes),
-            Kernel::Direction(k) => direction::run(k, workers, reads, writes),
-            Kernel::Ratios(k) => ratios::run(k, reads, writes),
-            Kernel::Optimizer(k) => optimizer::run(k, workers, reads, writes),
-            Kernel::Tick(k) => tick::run(k, reads, writes),
-        }
-        Ok(())
-    }
 }
 
-/// The binding of each span: results that lie in one buffer share one.
-fn bindings(kernel: &Kernel, spans: usize) -> Vec<usize> {
-    let via = match kernel {
-        Kernel::Map(k) => &k.spec.via,
-        Kernel::Gemm(k) => &k.spec.via,
-        Kernel::GemmCoop(k) => &k.gemm.spec.via,
-        _ => return (0..spans).collect(),
-    };
-    let first = spans.saturating_sub(via.len());
-    let own = |v: usize| (0..v).filter(|&i| via[i] == i).count();
-    (0..first).chain(via.iter().map(|&v| first + own(v))).collect()
-}
-
-/// The words of each binding that a kernel touches, in binding order; of each result where several share one.
-fn spans(kernel: &Kernel) -> Vec<Range<usize>> {
-    match kernel {
-        Kernel::Map(k) => map::spans(k),
-        Kernel::Reduce(k) => reduce::spans(k),
-        Kernel::Gemm(k) => gemm::spans(k),
-        Kernel::GemmCoop(k) => gemm_coop::spans(k),
-        Kernel::Softmax(k) => softmax::spans(k),
-        Kernel::CrossEntropy(k) => cross_entropy::spans(k),
-        Kernel::Accuracy(k) => accuracy::spans(k),
-        Kernel::CumSum(k) => cumsum::spans(k),
-        Kernel::ArgMax(k) => argmax::spans(k),
-        Kernel::Gather(k) => gather::spans(k),
-        Kernel::Take(k) => by_index::spans(k),
-        Kernel::ScatterLinks(k) => scatter_links::spans(k),
-        Kernel::ScatterAdd(k) => scatter_add::spans(k),
-        Kernel::Custom(k) => custom::spans(k),
-        Kernel::Commit(k) => commit::spans(k),
-        Kernel::Accumulate(k) => accumulate::spans(k),
-        Kernel::Squares(k) => squares::spans(k),
-        Kernel::Direction(k) => direction::spans(k),
-        Kernel::Ratios(k) => ratios::spans(k),
-        Kernel::Optimizer(k) => optimizer::spans(k),
-        Kernel::Tick(k) => tick::spans(k),
-    }
-}
-
-/// Threads that a launch is worth, by what it computes or what it moves.
-fn worth(l: &Launch, threads: usize) -> usize {
-    let computed = match &l.kernel {
-        Kernel::Gemm(k) if gemm::plain(k) => parts(gemm::work(k), threads),
-        kernel => formula(kernel, threads).map_or(1, |(_, n)| n),
-    };
-    computed.max(parts(BYTE * l.bytes as f64, threads))
-}
-
-/// Nanoseconds to move one.
+/// Nanoseconds to move a byte.
 const BYTE: f64 = 0.1;
 
-/// A kernel's formula, and the threads that evaluating it is worth.
-fn formula(kernel: &Kernel, threads: usize) -> Option<(&Expr, usize)> {
-    let (f, values) = match kernel {
-        Kernel::Map(k) => (&k.spec.f, k.size()),
-        Kernel::Reduce(k) => (&k.spec.f, k.rows * k.length),
-        Kernel::Gemm(k) if gemm::plain(k) => return None,
-        Kernel::Gemm(k) => {
-            let f = &k.spec.epilogue;
-            return Some((f, parts(gemm::work(k) + cost(f) * (k.batch * k.m * k.n) as f64, threads)));
-        }
-        Kernel::CrossEntropy(k) => (&k.epilogue.as_ref()?.0, k.rows * k.classes),
-        Kernel::GemmCoop(k) => (&k.gemm.spec.epilogue, k.gemm.batch * k.gemm.m * k.gemm.n),
-        Kernel::Direction(k) => (&k.rule, k.size),
-        Kernel::Optimizer(k) => (&k.rule, k.size),
-        _ => return None,
-    };
-    Some((f, parts(cost(f) * values as f64, threads)))
+fn refuse<T>(l: &Launch, problem: String) -> Result<T> {
+    Err(fault(&format!("the launch {} {}", l.kernel.name(), l.label), problem))
 }
+
+macro_rules! twins {
+    ($($(#[$about:meta])* $kernel:ident,)*) => {
+        /// The loop that does what a kernel's shader does.
+        fn twin(kernel: &Kernel) -> &dyn Twin {
+            match kernel {
+                $(Kernel::$kernel(k) => k,)*
+            }
+        }
+    };
+}
+with_kernels!(twins);

@@ -1,62 +1,58 @@
+use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s_mut, fork_halves};
 use super::lib::halves::{Elements, put};
 use super::optimizer::lend;
+use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator, Row};
 use crate::graph::Distribution;
-use crate::kernels::words::{STATE_BATCH, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
+use crate::kernels::words::{STATE_BATCH, STATE_SEED_HI, STATE_SEED_LO};
 use crate::kernels::{Draw, Map, Read, Strided};
 use crate::rng;
 use std::ops::Range;
 
-/// The words of each binding that it touches.
-pub(super) fn spans(k: &Map) -> Vec<Range<usize>> {
-    let n = k.size();
-    let last = |s: &Strided| {
-        let extents = s.window.as_ref().map_or(&k.shape, |w| &w.size);
-        extents.iter().zip(&s.strides).map(|(&d, &s)| d.saturating_sub(1) * s).sum::<usize>()
-    };
-    let inputs = k.inputs.iter().map(|s| s.offset..s.offset + if n == 0 { 0 } else { last(s) + 1 });
-    let state = (!k.draws.is_empty()).then_some(0..STATE_WORDS);
-    state.into_iter().chain(inputs).chain(k.outputs.iter().map(|&o| o..o + n)).collect()
-}
-
-/// The twin of `shaders/map.wgsl`.
-pub(super) fn run(k: &Map, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
-    // the state comes first where anything is drawn
-    let (state, reads) = reads.split_at(usize::from(!k.draws.is_empty()));
-    let mut widths = [2; WRITES];
-    widths.iter_mut().enumerate().filter(|(o, _)| k.spec.halves.output(*o)).for_each(|(_, w)| *w = 1);
-    fork_halves(workers, 0..k.size(), CHUNK, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
-        for first in units.clone().step_by(CHUNK) {
-            let len = CHUNK.min(units.end - first);
-            e.chunk_of(|i, row| {
-                if let Some(draw) = i.checked_sub(k.inputs.len()) {
-                    drawn(&mut row[..len], &k.draws[draw], state[0], first);
-                    return None;
-                }
-                if k.spec.integers.get(i).is_some_and(|of_u32| *of_u32) {
-                    return integers(&mut row[..len], reads[i], &k.inputs[i], k.spec.reads[i], &k.shape, first);
-                }
-                let (from, s) = (Elements::new(reads[i], k.spec.halves.input(i)), &k.inputs[i]);
-                match k.spec.reads[i] {
-                    Read::Flat => match from {
-                        Elements::Whole(x) => return lend(row, &x[s.offset + first..][..len]),
-                        half => half.run(&mut row[..len], s.offset + first, 1),
-                    },
-                    Read::One => row.fill(from.one(s.offset)),
-                    Read::Strided | Read::Window => strided(&mut row[..len], &from, s, &k.shape, first),
-                }
-                None
-            });
-            for (o, out) in w.iter_mut().enumerate().take(k.outputs.len()) {
-                if k.spec.halves.output(o) {
-                    put(out, true, first - units.start, &e.output(o)[..len]);
-                } else {
-                    e.store(o, &mut f32s_mut(out)[first - units.start..][..len]);
+impl Twin for Map {
+    fn run(&self, Call { workers, reads, writes, .. }: Call<'_>) -> Result<()> {
+        // the state comes first where anything is drawn
+        let (state, reads) = reads.split_at(usize::from(!self.draws.is_empty()));
+        let mut widths = [2; WRITES];
+        widths.iter_mut().enumerate().filter(|(o, _)| self.spec.halves.output(*o)).for_each(|(_, w)| *w = 1);
+        fork_halves(workers, 0..self.size(), CHUNK, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
+            for first in units.clone().step_by(CHUNK) {
+                let len = CHUNK.min(units.end - first);
+                e.chunk_of(|i, row| {
+                    if let Some(draw) = i.checked_sub(self.inputs.len()) {
+                        drawn(&mut row[..len], &self.draws[draw], state[0], first);
+                        return None;
+                    }
+                    if self.spec.integers.get(i).is_some_and(|of_u32| *of_u32) {
+                        return integers(&mut row[..len], reads[i], &self.inputs[i], self.spec.reads[i], &self.shape, first);
+                    }
+                    let (from, s) = (Elements::new(reads[i], self.spec.halves.input(i)), &self.inputs[i]);
+                    match self.spec.reads[i] {
+                        Read::Flat => match from {
+                            Elements::Whole(x) => return lend(row, &x[s.offset + first..][..len]),
+                            half => half.run(&mut row[..len], s.offset + first, 1),
+                        },
+                        Read::One => row.fill(from.one(s.offset)),
+                        Read::Strided | Read::Window => strided(&mut row[..len], &from, s, &self.shape, first),
+                    }
+                    None
+                });
+                for (o, out) in w.iter_mut().enumerate().take(self.outputs.len()) {
+                    if self.spec.halves.output(o) {
+                        put(out, true, first - units.start, &e.output(o)[..len]);
+                    } else {
+                        e.store(o, &mut f32s_mut(out)[first - units.start..][..len]);
+                    }
                 }
             }
-        }
-    });
+        });
+        Ok(())
+    }
+
+    fn takes_halves(&self) -> bool {
+        true
+    }
 }
 
 /// Elements `first..` of integers, as numbers.

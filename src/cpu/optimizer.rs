@@ -1,44 +1,42 @@
 //! The twin of `shaders/optimizer.wgsl`.
 
+use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork};
 use super::lib::halves::f16s_mut;
 use super::lib::rates::{View, stopped};
+use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator, Row, whole};
-use crate::kernels::words::{BLOCK, STATE_WORDS};
+use crate::kernels::words::BLOCK;
 use crate::kernels::{Direction, Optimizer};
 use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
 
-/// The words of each binding that it touches.
-pub(super) fn spans(k: &Optimizer) -> Vec<Range<usize>> {
-    let mut all = vec![0..STATE_WORDS, 0..k.rates.words(), 0..k.size, 0..k.gradient_words()];
-    all.resize(4 + k.moments, 0..k.size);
-    all.push(k.gate.span());
-    all.extend(k.applies.then_some(0..k.rates.tensors));
-    all.extend(k.working.then_some(0..k.size / 2));
-    all
-}
-
-/// The twin of `shaders/optimizer.wgsl`.
-pub(super) fn run(k: &Optimizer, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
-    let [state, rates, gradients, gate, ratios @ ..] = reads else { return };
-    let g = f32s(gradients);
-    let (stop, clip) = stopped(&k.gate, state, gate);
-    let view = View::new(k.rates, rates, state, clip, ratios.first().map_or(&[], |r| f32s(r)));
-    if stop {
-        return;
-    }
-    let each = k.size.div_ceil(k.pieces().max(1)).next_multiple_of(CHUNK);
-    let used = k.size.div_ceil(each);
-    let mut widths = [each; WRITES];
-    if k.working {
-        widths[1 + k.moments] = each / 2;
-    }
-    fork(workers, 0..used, 1, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
-        for (i, unit) in units.enumerate() {
-            update(k, e, &view, g, unit * each..k.size.min((unit + 1) * each), i * each, &mut w);
+impl Twin for Optimizer {
+    fn run(&self, Call { workers, reads, writes, .. }: Call<'_>) -> Result<()> {
+        let [state, rates, gradients, gate, ratios @ ..] = reads else { return Ok(()) };
+        let g = f32s(gradients);
+        let (stop, clip) = stopped(&self.gate, state, gate);
+        let view = View::new(self.rates, rates, state, clip, ratios.first().map_or(&[], |r| f32s(r)));
+        if stop {
+            return Ok(());
         }
-    });
+        let each = self.size.div_ceil(self.pieces().max(1)).next_multiple_of(CHUNK);
+        let used = self.size.div_ceil(each);
+        let mut widths = [each; WRITES];
+        if self.working {
+            widths[1 + self.moments] = each / 2;
+        }
+        fork(workers, 0..used, 1, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
+            for (i, unit) in units.enumerate() {
+                update(self, e, &view, g, unit * each..self.size.min((unit + 1) * each), i * each, &mut w);
+            }
+        });
+        Ok(())
+    }
+
+    fn takes_halves(&self) -> bool {
+        true
+    }
 }
 
 /// The rule over these elements; the part's own words start at `own`.

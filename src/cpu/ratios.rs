@@ -1,27 +1,26 @@
 //! The twin of `shaders/ratios.wgsl`.
 
-use super::lib::fork::{Writes, f32s, f32s_mut, total};
+use super::lib::call::{Call, Twin};
+use super::lib::fork::{f32s, f32s_mut, total};
+use crate::error::Result;
 use crate::kernels::words::BLOCK;
 use crate::kernels::{Direction, Ratios};
-use std::ops::Range;
 
-pub(super) fn spans(k: &Ratios) -> Vec<Range<usize>> {
-    vec![0..k.rates.words(), 0..k.size / BLOCK * Direction::STRIDE, 0..k.rates.tensors]
-}
-
-/// The twin of `shaders/ratios.wgsl`.
-pub(super) fn run(k: &Ratios, reads: &[&[u32]], writes: Writes<'_>) {
-    let &[rates, direction] = reads else { return };
-    let (direction, [out, ..]) = (f32s(direction), writes);
-    let starts = &rates[k.rates.starts()..][..k.rates.tensors + 1];
-    let mut norms = Vec::new();
-    for (out, ends) in f32s_mut(out).iter_mut().zip(starts.windows(2)) {
-        let root = |norms: &mut Vec<f32>, which: usize| {
-            norms.clear();
-            norms.extend((ends[0] as usize..ends[1] as usize).map(|b| direction[b * Direction::STRIDE + BLOCK + which]));
-            (total(norms, |v| v) as f32).sqrt()
-        };
-        let (p, u) = (root(&mut norms, 0), root(&mut norms, 1));
-        *out = if p > 0.0 && u > 0.0 { p / u } else { 1.0 };
+impl Twin for Ratios {
+    fn run(&self, Call { reads, writes, .. }: Call<'_>) -> Result<()> {
+        let &[rates, direction] = reads else { return Ok(()) };
+        let (direction, [out, ..]) = (f32s(direction), writes);
+        let starts = &rates[self.rates.starts()..][..self.rates.tensors + 1];
+        let mut norms = Vec::new();
+        for (out, ends) in f32s_mut(out).iter_mut().zip(starts.windows(2)) {
+            let root = |norms: &mut Vec<f32>, which: usize| {
+                norms.clear();
+                norms.extend((ends[0] as usize..ends[1] as usize).map(|b| direction[b * Direction::STRIDE + BLOCK + which]));
+                (total(norms, |v| v) as f32).sqrt()
+            };
+            let (p, u) = (root(&mut norms, 0), root(&mut norms, 1));
+            *out = if p > 0.0 && u > 0.0 { p / u } else { 1.0 };
+        }
+        Ok(())
     }
 }

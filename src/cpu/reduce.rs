@@ -1,31 +1,31 @@
+use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s_mut, fork, total};
 use super::lib::halves::Elements;
+use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::{Reduce, Term};
 use std::ops::Range;
 
-/// The words of each binding that it touches.
-pub(super) fn spans(k: &Reduce) -> Vec<Range<usize>> {
-    let outer = k.rows.checked_div(k.inner).unwrap_or(0);
-    let empty = outer * k.inner * k.length == 0;
-    let last = |t: &Term| (outer - 1) * t.outer + (k.length - 1) * t.along + (k.inner - 1) * t.inner;
-    let inputs = k.inputs.iter().map(|t| t.offset..t.offset + if empty { 0 } else { last(t) + 1 });
-    inputs.chain(std::iter::once(k.output..k.output + k.rows * k.pieces)).collect()
-}
-
-/// The twin of `shaders/reduce.wgsl`.
-pub(super) fn run(k: &Reduce, workers: &mut [Evaluator], reads: &[&[u32]], writes: Writes<'_>) {
-    let items = 0..k.rows * k.pieces;
-    if k.length == 0 {
-        return f32s_mut(&mut *writes.into_iter().next().unwrap_or_default()).fill(0.0);
+impl Twin for Reduce {
+    fn run(&self, Call { workers, reads, writes, .. }: Call<'_>) -> Result<()> {
+        let items = 0..self.rows * self.pieces;
+        if self.length == 0 {
+            f32s_mut(&mut *writes.into_iter().next().unwrap_or_default()).fill(0.0);
+            return Ok(());
+        }
+        if self.inner > 1 {
+            fork(workers, items, 16, [1; WRITES], writes, &|e: &mut Evaluator, units, w| columns(self, e, reads, units, w))
+        } else if self.pieces == 1 && self.length <= CHUNK / 2 {
+            let grain = CHUNK / self.length;
+            fork(workers, items, grain, [1; WRITES], writes, &|e: &mut Evaluator, units, w| short(self, grain, e, reads, units, w))
+        } else {
+            fork(workers, items, 1, [1; WRITES], writes, &|e: &mut Evaluator, units, w| long(self, e, reads, units, w))
+        }
+        Ok(())
     }
-    if k.inner > 1 {
-        fork(workers, items, 16, [1; WRITES], writes, &|e: &mut Evaluator, units, w| columns(k, e, reads, units, w))
-    } else if k.pieces == 1 && k.length <= CHUNK / 2 {
-        let grain = CHUNK / k.length;
-        fork(workers, items, grain, [1; WRITES], writes, &|e: &mut Evaluator, units, w| short(k, grain, e, reads, units, w))
-    } else {
-        fork(workers, items, 1, [1; WRITES], writes, &|e: &mut Evaluator, units, w| long(k, e, reads, units, w))
+
+    fn takes_halves(&self) -> bool {
+        true
     }
 }
 

@@ -1,34 +1,33 @@
 //! The twin of `shaders/squares.wgsl`.
 
+use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, total, wide};
+use crate::error::Result;
 use crate::expr::CHUNK;
-use crate::kernels::words::{STATE_LOSS_SCALE, STATE_WORDS};
+use crate::kernels::words::STATE_LOSS_SCALE;
 use crate::kernels::{Squares, inverse};
 use std::ops::Range;
 
-pub(super) fn spans(k: &Squares) -> Vec<Range<usize>> {
-    let state = k.scaled.then_some(0..STATE_WORDS);
-    state.into_iter().chain([0..k.size, k.loss..k.loss + 1, 0..k.partials()]).collect()
-}
-
-/// The twin of `shaders/squares.wgsl`.
-pub(super) fn run(k: &Squares, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
-    let (state, reads) = reads.split_at(usize::from(k.scaled));
-    let &[gradients, loss] = reads else { return };
-    let unscale = state.first().map_or(1.0, |s| inverse(s[STATE_LOSS_SCALE]));
-    let (g, good) = (f32s(gradients), f32s(loss)[k.loss].is_finite());
-    let each = k.size.div_ceil(k.partials().max(1)).next_multiple_of(CHUNK);
-    let used = k.size.div_ceil(each);
-    let mut widths = [0; WRITES];
-    widths[0] = 1;
-    f32s_mut(writes[0])[used..].fill(0.0);
-    let mut workers = vec![(); parts(0.1 * k.size as f64, threads)];
-    fork(&mut workers, 0..used, 1, widths, writes, &|_: &mut (), units: Range<usize>, w: Writes<'_>| {
-        for (out, unit) in f32s_mut(w[0]).iter_mut().zip(units) {
-            let sum = squares_of(&g[unit * each..k.size.min((unit + 1) * each)], unscale);
-            *out = if good { sum } else { f32::INFINITY };
-        }
-    });
+impl Twin for Squares {
+    fn run(&self, Call { threads, reads, writes, .. }: Call<'_>) -> Result<()> {
+        let (state, reads) = reads.split_at(usize::from(self.scaled));
+        let &[gradients, loss] = reads else { return Ok(()) };
+        let unscale = state.first().map_or(1.0, |s| inverse(s[STATE_LOSS_SCALE]));
+        let (g, good) = (f32s(gradients), f32s(loss)[self.loss].is_finite());
+        let each = self.size.div_ceil(self.partials().max(1)).next_multiple_of(CHUNK);
+        let used = self.size.div_ceil(each);
+        let mut widths = [0; WRITES];
+        widths[0] = 1;
+        f32s_mut(writes[0])[used..].fill(0.0);
+        let mut workers = vec![(); parts(0.1 * self.size as f64, threads)];
+        fork(&mut workers, 0..used, 1, widths, writes, &|_: &mut (), units: Range<usize>, w: Writes<'_>| {
+            for (out, unit) in f32s_mut(w[0]).iter_mut().zip(units) {
+                let sum = squares_of(&g[unit * each..self.size.min((unit + 1) * each)], unscale);
+                *out = if good { sum } else { f32::INFINITY };
+            }
+        });
+        Ok(())
+    }
 }
 
 pub(super) fn squares(x: &[f32]) -> f32 {

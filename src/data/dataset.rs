@@ -1,3 +1,5 @@
+//! A data set: fields of rows with how the model sees them, and which rows belong to it.
+
 mod limit;
 mod vectors;
 mod weights;
@@ -15,15 +17,15 @@ use std::sync::{Arc, OnceLock};
 
 pub(crate) use limit::Limit;
 
-/// Words that are read at a time where all rows are looked at; at least a row, at most so many.
+/// Where all rows are read: words of a chunk (but at least one row), and most rows of a chunk.
 const CHUNK_WORDS: usize = 1 << 20;
 const CHUNK_ROWS: usize = 4096;
-/// Bytes that a set outside of memory may take.
+/// Bytes of memory that a set in files may take by default.
 const DEFAULT_BUDGET: u64 = 256 << 20;
 
 /// Examples: features `x`, labels `y` if there are any, and more fields by name. Cheap to clone: the values are shared.
 ///
-/// What is asked of it here (`flatten`, `scale`, `one_hot`) is only noted down; the gather does it on the device, batch by batch.
+/// `flatten`, `scale`, `one_hot` and their like are only noted; the device applies them when it gathers a batch.
 ///
 /// ```
 /// use gradus::data::Dataset;
@@ -41,10 +43,10 @@ pub struct Dataset {
     /// How each source is shown, the features first.
     looks: Vec<Look>,
     rows: Range<usize>,
-    /// The values of these rows alone, of each field that was asked for; where the rows are all that is stored there is no copy.
+    /// For each field the values of this set's rows, copied at the first request. There is no copy where the set has all stored rows.
     own: Arc<[OnceLock<HostTensor>]>,
     budget: Option<u64>,
-    /// A field that was asked for and is not there.
+    /// The name of a field that a setter was called for and that does not exist.
     unknown: Option<String>,
 }
 
@@ -91,7 +93,7 @@ impl Dataset {
         Self::from_sources(fields.into_iter().map(|(n, t)| (n, Arc::new(t) as Arc<dyn Source>)))
     }
 
-    /// As [`Dataset::from_fields`], from values wherever they are.
+    /// As [`Dataset::from_fields`], from sources, whose values may be anywhere.
     #[track_caller]
     pub fn from_sources<N: Into<String>>(fields: impl IntoIterator<Item = (N, Arc<dyn Source>)>) -> Result<Self> {
         let mut fields: Vec<(String, Arc<dyn Source>)> = fields.into_iter().map(|(n, s)| (n.into(), s)).collect();
@@ -119,7 +121,7 @@ impl Dataset {
             let problem = format!("`{name}` of shape {} holds no usable rows", shape(&**s));
             return Err(wrong(problem, "give between 1 and 2^32 - 1 rows of at least one element"));
         }
-        // stable: the others keep their order
+        // a stable sort: the other fields keep their order
         fields.sort_by_key(|(n, _)| n != "x");
         Ok(Dataset {
             name: "data".into(),
@@ -132,7 +134,7 @@ impl Dataset {
         })
     }
 
-    /// Gives it a name, for banners and files.
+    /// Names the set, for banners and files.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.name = name.into();
@@ -140,9 +142,9 @@ impl Dataset {
     }
 
     /// Bytes of memory that the values may take while they are in use, on the host and on the device together. A set that needs more is
-    /// streamed: a thread reads blocks of a quarter of this (16 MiB at most, one batch at least) ahead of the training, to the same bits as if
-    /// all lay on the device. 256 MiB for a set that is not in memory; one in memory is streamed only if a field of it is above what the
-    /// device takes in one buffer.
+    /// streamed: a thread reads blocks of a quarter of this (16 MiB at most, one batch at least) ahead of the training, and the results are the
+    /// same to the bit. The default for a set that is not in memory is 256 MiB; a set in memory is streamed only if one of its fields is larger
+    /// than the device's largest buffer.
     #[must_use]
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.budget = Some(bytes);
@@ -294,7 +296,7 @@ impl Dataset {
         self.looks.iter().position(|l| *l.name == *field)
     }
 
-    /// Fails on what the setters could not refuse.
+    /// Fails on wrong settings, which the setters themselves cannot refuse.
     pub(crate) fn check(&self) -> Result<()> {
         let mut f = Faults::default();
         self.looks.iter().for_each(|l| l.check(&mut f));
@@ -313,7 +315,7 @@ impl Dataset {
     /// Rows of one field as the device stores them: words, `u8` rows padded to a whole word. Rows count from the source's first.
     pub(super) fn read(&self, field: usize, rows: &[u32], out: &mut [u32]) -> Result<()> {
         let (source, look) = (&self.sources[field], &self.looks[field]);
-        // a source of the user's may panic, on a thread of ours
+        // a user's source may panic, and on a thread of ours
         let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read_words(&**source, rows, out)));
         let read = read.unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_text(&*panic)).into()));
         read.map_err(|e| source_error(e, &look.name, &self.name, rows))
@@ -363,7 +365,7 @@ impl Dataset {
         Ok(())
     }
 
-    /// Bytes that it may take; none is named for a set in memory.
+    /// The bytes that the set may take; none for a set in memory that was given no budget.
     pub(crate) fn budget(&self) -> Option<u64> {
         self.budget.or_else(|| self.sources.iter().any(|s| s.tensor().is_none()).then_some(DEFAULT_BUDGET))
     }
@@ -378,13 +380,13 @@ impl Dataset {
         self.sources[field].dtype() != DType::F32
     }
 
-    /// One number for what this set holds, so that the device keeps one copy of it.
+    /// Numbers that are equal for sets of the same rows of the same sources, so that the device keeps one copy of these.
     pub(crate) fn identity(&self) -> (usize, usize, usize) {
         (Arc::as_ptr(&self.sources) as *const () as usize, self.rows.start, self.rows.end)
     }
 }
 
-/// Room for the values of so many fields.
+/// Empty places for the values of so many fields.
 fn nothing_yet(fields: usize) -> Arc<[OnceLock<HostTensor>]> {
     (0..fields).map(|_| OnceLock::new()).collect()
 }

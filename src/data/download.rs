@@ -3,7 +3,7 @@
 use super::folder::BY_HAND;
 use super::idx;
 use super::pinned::{Pinned, verified};
-use super::sources::DownloadProgress;
+use super::progress::DownloadProgress;
 use crate::disk;
 use crate::error::{Error, Result};
 use std::fs;
@@ -17,7 +17,7 @@ use ureq::Timeout;
 pub(crate) const MIRRORS: [&str; 2] =
     ["https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"];
 
-/// Bounds of time and size.
+/// How long a download may take, and how large its files may be.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     /// To resolve a name; and then to connect, TLS and proxy included.
@@ -26,9 +26,9 @@ pub(crate) struct Network {
     pub first_byte: Duration,
     /// Between two pieces of a body.
     pub stall: Duration,
-    /// After this long without any byte no mirror is asked any more.
+    /// If nothing was received for this long no further mirror is asked.
     pub silence: Duration,
-    /// Bytes a second, on average, below which a mirror is left once it has had `stall`.
+    /// A mirror that is slower than this many bytes a second, on average after `stall`, is left for the next.
     pub slowest: f64,
     /// Bytes of one file as sent.
     pub largest: u64,
@@ -57,7 +57,7 @@ pub(crate) struct Fetcher {
     mirrors: Vec<String>,
     network: Network,
     progress: Progress,
-    /// Bytes of the files that are done, and about how many those have that are not.
+    /// Bytes of the files that are done, and about how many the others have.
     done: u64,
     pending: u64,
     /// When something was last received.
@@ -182,7 +182,7 @@ impl Fetcher {
             let n = reader.read(&mut chunk)?;
             Ok(Begun { length, reader, chunk, n })
         };
-        // Its own thread bounds the whole by `left`, whatever number of redirects, proxies and addresses share in it.
+        // a thread of its own, so that redirects, proxies and addresses together take no longer than `left`
         let (send, receive) = mpsc::channel();
         let run = move || drop(send.send(begin()));
         std::thread::Builder::new().name("gradus-fetch".into()).spawn(run).map_err(|e| e.to_string())?;
@@ -211,7 +211,7 @@ fn is_loopback(url: &str) -> bool {
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Writes a file so that its name never stands for a part of it.
+/// Writes a file whole: a file of this name is never a part of one.
 pub(crate) fn store(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     disk::replace(&dir.join(name), &[bytes], true)

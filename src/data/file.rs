@@ -1,3 +1,5 @@
+//! Rows read out of a file where they stand.
+
 use super::source::{RowsMut, Source, SourceError};
 use crate::disk;
 use crate::error::{Error, Result};
@@ -7,9 +9,9 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Rows less than this many bytes apart are read at once: a disk gives whole pages anyway.
+/// Rows less than this many bytes apart are read together, since a disk reads whole pages anyway.
 const GAP: u64 = 4096;
-/// Most bytes of one read, unless a single row is longer.
+/// Most bytes of one read; a row that is longer is read by itself.
 const READ: usize = 256 << 10;
 
 /// How values are written in a file.
@@ -36,7 +38,7 @@ impl Kind {
 /// A tensor in a file, `[rows, ..]`, read where it stands.
 pub(crate) struct FileRows {
     pub path: PathBuf,
-    /// Shared by the tensors of one file: there is one position to seek.
+    /// The tensors of one file share it, since it has one position to read at.
     file: Arc<Mutex<File>>,
     /// Where its first row begins.
     pub start: u64,
@@ -81,7 +83,7 @@ impl FileRows {
         })
     }
 
-    /// Reads rows in the file's order, neighbours at once, and hands each row's place in the request and its bytes on.
+    /// Reads rows in the file's order, neighbours together. Calls `f` with the place of each row in the request, and the row's bytes.
     fn each(&self, rows: &[u32], mut f: impl FnMut(usize, u64, &[u8]) -> Result<()>) -> Result<()> {
         let width = self.bytes();
         let mut order: Vec<(u32, u32)> = rows.iter().copied().zip(0..).collect();

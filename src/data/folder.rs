@@ -1,6 +1,6 @@
 //! A folder in MNIST's format.
 
-use super::idx::{self, Source};
+use super::idx::{self, Origin};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, HostTensor};
@@ -54,7 +54,7 @@ impl File {
     }
 
     fn tensor(&mut self, rank: usize) -> Result<HostTensor> {
-        let t = idx::parse(std::mem::take(&mut self.bytes), &Source { path: &self.path, packed: self.packed })?;
+        let t = idx::parse(std::mem::take(&mut self.bytes), &Origin { path: &self.path, packed: self.packed })?;
         if t.dtype() != DType::U8 {
             return Err(self.bad(2, format!("its values are {}, not u8", t.dtype())));
         }

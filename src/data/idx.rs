@@ -6,12 +6,12 @@ use crate::tensor::HostTensor;
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
-/// Reads an idx file, raw or gzip (told by its first two bytes, whatever its name; gzip needs the feature `data-download`).
+/// Reads an idx file, raw or gzip. Its first two bytes tell which, not its name; gzip needs the feature `data-download`.
 ///
 /// `u8` files give a `u8` tensor, `f32` files an `f32` one, `i32` files a `u32` one if no value is negative.
 ///
 /// Fails with `bad-data` and the byte if the file is no idx file, is cut short, goes on after its last value, has an empty axis or another
-/// type; with `io` if it cannot be read. Never takes memory for what a header merely promises.
+/// type; with `io` if it cannot be read. A header that promises more values than the file has costs no memory.
 ///
 /// ```
 /// let path = std::env::temp_dir().join(format!("gradus-idx-doctest-{}", std::process::id()));
@@ -25,30 +25,30 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<HostTensor> {
     let path = path.as_ref();
     let raw = read_raw(path)?;
     let packed = is_gzip(&raw);
-    parse(unpack(raw, path, None)?, &Source { path, packed })
+    parse(unpack(raw, path, None)?, &Origin { path, packed })
 }
 
-/// The bytes of an idx file, raw or gzip. Fails before it reads one whose header does not tell its size.
+/// The bytes of an idx file, raw or gzip. A raw file whose size is not that of its header is refused before it is read.
 pub(crate) fn read_raw(path: &Path) -> Result<Vec<u8>> {
     let failed = |e| Error::io("read", path, e);
     let (mut file, size) = disk::open(path).map_err(failed)?;
     let head = disk::rest(&mut file, size.min(LONGEST_HEADER)).map_err(failed)?;
     if !is_gzip(&head) {
-        let source = Source { path, packed: false };
-        header(&head, &source)?.check_size(size, &source)?;
+        let origin = Origin { path, packed: false };
+        header(&head, &origin)?.check_size(size, &origin)?;
     }
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     disk::rest(&mut file, size).map_err(failed)
 }
 
-/// Where bytes come from, for errors.
-pub(crate) struct Source<'a> {
+/// The file that bytes come from, for errors.
+pub(crate) struct Origin<'a> {
     pub path: &'a Path,
     /// The bytes were unpacked, so offsets count unpacked ones.
     pub packed: bool,
 }
 
-impl Source<'_> {
+impl Origin<'_> {
     fn bad(&self, offset: usize, problem: String, help: &str) -> Error {
         let unpacked = if self.packed { " (counted in the unpacked bytes)" } else { "" };
         Error::BadData { path: self.path.into(), offset: offset as u64, problem: problem + unpacked, help: help.into() }
@@ -66,32 +66,32 @@ pub(crate) struct Header {
 
 impl Header {
     /// Fails unless a file of this many bytes holds the values and nothing more.
-    pub(crate) fn check_size(&self, bytes: u64, source: &Source<'_>) -> Result<()> {
+    pub(crate) fn check_size(&self, bytes: u64, origin: &Origin<'_>) -> Result<()> {
         let (end, dims) = (self.end, &self.dims);
         if bytes < end as u64 {
             let problem = format!("the file ends after {bytes} of the {end} bytes that the shape {dims:?} needs");
-            return Err(source.bad(bytes as usize, problem, "it was cut short: fetch it again"));
+            return Err(origin.bad(bytes as usize, problem, "it was cut short: fetch it again"));
         }
         if bytes > end as u64 {
-            return Err(source.bad(end, format!("the file goes on after the {end} bytes of the shape {dims:?}"), AGAIN));
+            return Err(origin.bad(end, format!("the file goes on after the {end} bytes of the shape {dims:?}"), AGAIN));
         }
         Ok(())
     }
 }
 
-/// Bytes of a header with as many axes as can be.
+/// Bytes of the longest header, which has 255 axes.
 pub(crate) const LONGEST_HEADER: u64 = 4 + 4 * 255;
 const AGAIN: &str = "fetch the file again, or check how it was written";
 
-pub(crate) fn header(bytes: &[u8], source: &Source<'_>) -> Result<Header> {
+pub(crate) fn header(bytes: &[u8], origin: &Origin<'_>) -> Result<Header> {
     let short = |need: usize| {
         let problem = format!("the file ends inside its header, which has {need} bytes");
-        source.bad(bytes.len(), problem, AGAIN)
+        origin.bad(bytes.len(), problem, AGAIN)
     };
     let &[a, b, kind, rank, ..] = bytes else { return Err(short(4)) };
     if a != 0 || b != 0 {
         let problem = format!("not an idx file: it begins with {a:02x} {b:02x}, not 00 00");
-        return Err(source.bad(0, problem, "give an idx file, raw or gzip; an .html or .zip under its name is a failed download"));
+        return Err(origin.bad(0, problem, "give an idx file, raw or gzip; an .html or .zip under its name is a failed download"));
     }
     let size = match kind {
         0x08 => 1,
@@ -104,29 +104,29 @@ pub(crate) fn header(bytes: &[u8], source: &Source<'_>) -> Result<Header> {
                 _ => "unknown to the format",
             };
             let problem = format!("values of type {kind:#04x} ({name}) are not read");
-            return Err(source.bad(2, problem, "write the file as u8 (0x08), i32 (0x0c) or f32 (0x0d)"));
+            return Err(origin.bad(2, problem, "write the file as u8 (0x08), i32 (0x0c) or f32 (0x0d)"));
         }
     };
     if rank == 0 {
-        return Err(source.bad(3, "it has no axes".into(), AGAIN));
+        return Err(origin.bad(3, "it has no axes".into(), AGAIN));
     }
     let start = 4 + 4 * usize::from(rank);
     let Some(axes) = bytes.get(4..start) else { return Err(short(start)) };
     let dims: Vec<usize> = words(axes).map(|w| u32::from_be_bytes(w) as usize).collect();
     if let Some(axis) = dims.iter().position(|&d| d == 0) {
-        return Err(source.bad(4 + 4 * axis, format!("axis {axis} of {dims:?} is empty"), AGAIN));
+        return Err(origin.bad(4 + 4 * axis, format!("axis {axis} of {dims:?} is empty"), AGAIN));
     }
     let values = dims.iter().try_fold(size, |n: usize, &d| n.checked_mul(d));
     let Some(end) = values.and_then(|n| n.checked_add(start)).filter(|&n| n < isize::MAX as usize) else {
-        return Err(source.bad(4, format!("the shape {dims:?} is larger than any memory"), AGAIN));
+        return Err(origin.bad(4, format!("the shape {dims:?} is larger than any memory"), AGAIN));
     };
     Ok(Header { kind, dims, start, end })
 }
 
 /// The tensor in the bytes of an unpacked idx file.
-pub(crate) fn parse(mut bytes: Vec<u8>, source: &Source<'_>) -> Result<HostTensor> {
-    let header = header(&bytes, source)?;
-    header.check_size(bytes.len() as u64, source)?;
+pub(crate) fn parse(mut bytes: Vec<u8>, origin: &Origin<'_>) -> Result<HostTensor> {
+    let header = header(&bytes, origin)?;
+    header.check_size(bytes.len() as u64, origin)?;
     let Header { kind, dims, start, .. } = header;
     match kind {
         0x08 => {
@@ -139,7 +139,7 @@ pub(crate) fn parse(mut bytes: Vec<u8>, source: &Source<'_>) -> Result<HostTenso
                 let v = i32::from_be_bytes(w);
                 u32::try_from(v).map_err(|_| {
                     let problem = format!("the value {v} is negative");
-                    source.bad(start + 4 * i, problem, "i32 files are read as u32: write the values as f32 (0x0d)")
+                    origin.bad(start + 4 * i, problem, "i32 files are read as u32: write the values as f32 (0x0d)")
                 })
             };
             HostTensor::u32(dims, words(&bytes[start..]).enumerate().map(fits).collect::<Result<_>>()?)
@@ -155,7 +155,7 @@ pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// The bytes of an idx file, unpacked if they are gzip: at most one more than `size`, or than its header promises.
+/// The bytes of an idx file, unpacked if they are gzip. At most one byte more than `size` is unpacked, or than the header promises.
 #[cfg(feature = "data-download")]
 pub(crate) fn unpack(raw: Vec<u8>, path: &Path, size: Option<u64>) -> Result<Vec<u8>> {
     use std::io::{ErrorKind, Read};
@@ -164,7 +164,7 @@ pub(crate) fn unpack(raw: Vec<u8>, path: &Path, size: Option<u64>) -> Result<Vec
     }
     let mut gz = flate2::bufread::MultiGzDecoder::new(&raw[..]);
     let mut out = Vec::new();
-    // by halves and not by doubling: memory goes to what comes out, not to what may
+    // room grows by halves and not by doubling, since it shall follow what is unpacked
     let mut grow = |out: &mut Vec<u8>, to: u64| loop {
         let more = to.saturating_sub(out.len() as u64).min((out.len() / 2).max(64 << 10) as u64);
         let len = out.len();
@@ -189,14 +189,14 @@ pub(crate) fn unpack(raw: Vec<u8>, path: &Path, size: Option<u64>) -> Result<Vec
     grow(&mut out, LONGEST_HEADER)?;
     let end = match size {
         Some(size) => size,
-        // A header that is wrong is for `parse` to name.
-        None => header(&out, &Source { path, packed: true }).map_or(0, |h| h.end as u64),
+        // `parse` names what is wrong with the header
+        None => header(&out, &Origin { path, packed: true }).map_or(0, |h| h.end as u64),
     };
-    // no deflate packs more than 1032 into one
+    // deflate packs at most 1032 bytes into one
     let most = 1032 * (raw.len() as u64 + 64);
     if size.is_none() && end > most {
         let problem = format!("the header promises {end} bytes, and {} of gzip unpack to {most} at most", raw.len());
-        return Err(Source { path, packed: true }.bad(4, problem, "it was cut short or is no data set: fetch it again"));
+        return Err(Origin { path, packed: true }.bad(4, problem, "it was cut short or is no data set: fetch it again"));
     }
     grow(&mut out, end.saturating_add(1))?;
     Ok(out)
@@ -239,7 +239,7 @@ mod tests {
     fn read(bytes: Vec<u8>) -> Result<HostTensor> {
         let path = Path::new("some-idx1-ubyte");
         let packed = is_gzip(&bytes);
-        parse(unpack(bytes, path, None)?, &Source { path, packed })
+        parse(unpack(bytes, path, None)?, &Origin { path, packed })
     }
 
     #[track_caller]

@@ -1,3 +1,5 @@
+//! The view that a model has of one field: scaled, flattened, one-hot.
+
 use crate::data::Source;
 use crate::error::Faults;
 use crate::graph::Field;
@@ -19,7 +21,7 @@ pub struct Look {
 
 impl Look {
     pub(super) fn new(name: &str, source: &dyn Source) -> Self {
-        // labels that are classes stay so
+        // class labels stay integers
         let integers = name == "y" && source.dtype() != DType::F32;
         Look { name: name.into(), stored: source.dtype(), row: source.row(), scale: 1.0, shift: 0.0, integers, one_hot: None }
     }
@@ -55,7 +57,7 @@ impl Look {
         self
     }
 
-    /// How many classes its values are told apart by, if they were made one-hot.
+    /// The number of classes, if values were made one-hot.
     pub(super) fn classes(&self) -> Option<usize> {
         self.one_hot
     }

@@ -7,9 +7,9 @@
 //! # Ok::<(), gradus::Error>(())
 //! ```
 //!
-//! **A set that does not fit** stays where it is: [`open_idx`], [`open_safetensors`] and every [`Source`] of one's own are read in blocks by a
-//! thread, ahead of the training and within [`Dataset::memory_budget`]. The order is the same, and so is every bit of the result. For data
-//! that is made while training there is [`Model::train_on_batch`](crate::train::Model::train_on_batch).
+//! **A set that does not fit in memory** stays where it is: a thread reads the files of [`open_idx`] and [`open_safetensors`], and any [`Source`] that
+//! you write, in blocks ahead of the training and within [`Dataset::memory_budget`]. The order of the rows is the same as from memory, and so is
+//! every bit of the result. For data that you make while training there is [`Model::train_on_batch`](crate::train::Model::train_on_batch).
 
 mod dataset;
 #[cfg(feature = "data-download")]
@@ -20,6 +20,7 @@ mod idx;
 mod look;
 mod open;
 mod pinned;
+mod progress;
 mod source;
 mod sources;
 mod stream;
@@ -33,7 +34,8 @@ pub use folder::idx_folder;
 pub use idx::read_idx;
 pub use look::Look;
 pub use open::{open_idx, open_safetensors};
+pub use progress::DownloadProgress;
 pub use source::{RowsMut, Source, SourceError};
-pub use sources::{DownloadProgress, Found, MnistOptions, mnist, mnist_with};
+pub use sources::{Found, MnistOptions, mnist, mnist_with};
 pub(crate) use stream::{Blocks, Plan};
 pub use synthetic::synthetic_digits;

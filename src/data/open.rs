@@ -1,7 +1,7 @@
-//! Data sets that stay in their files: opened by their headers, rows read where they stand.
+//! Data sets that stay in their files: headers are read when a file is opened, rows when they are needed.
 
 use super::file::{FileRows, Kind, head, open};
-use super::idx::{self, Source as Place};
+use super::idx::{self, Origin};
 use super::{Dataset, Source};
 use crate::error::{Error, Result, place};
 use crate::tensor::DType;
@@ -36,7 +36,7 @@ pub fn open_idx(images: impl AsRef<Path>, labels: impl AsRef<Path>) -> Result<Da
     Ok(Dataset::from_sources([("x", Arc::new(x) as Arc<dyn Source>), ("y", Arc::new(y))])?.named(&name))
 }
 
-/// As the crate `safetensors` has it.
+/// Most bytes of a header, by the crate `safetensors`.
 const LONGEST_HEADER: u64 = 100_000_000;
 
 fn idx_rows(path: &Path) -> Result<FileRows> {
@@ -49,9 +49,9 @@ fn idx_rows(path: &Path) -> Result<FileRows> {
             help: "unpack it (gunzip --keep), or read it whole with `data::read_idx`".into(),
         });
     }
-    let source = Place { path, packed: false };
-    let h = idx::header(&bytes, &source)?;
-    h.check_size(size, &source)?;
+    let origin = Origin { path, packed: false };
+    let h = idx::header(&bytes, &origin)?;
+    h.check_size(size, &origin)?;
     let kind = match h.kind {
         0x08 => Kind::U8,
         0x0D => Kind::F32,

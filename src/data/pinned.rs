@@ -8,7 +8,7 @@ use std::path::Path;
 #[cfg_attr(not(feature = "data-download"), allow(dead_code))]
 pub(crate) struct Pinned {
     pub file: &'static str,
-    /// Bytes of the usual `.gz`: the smallest is fetched first, and progress is told against the sum.
+    /// Bytes of the usual `.gz`. The smallest file is fetched first, and the sum is the total that progress counts up to.
     pub packed: u64,
     /// Bytes and SHA-256 of the unpacked file.
     pub size: u64,
@@ -36,7 +36,7 @@ const fn pin(file: &'static str, packed: u64, size: u64, hex: &[u8; 64]) -> Pinn
     Pinned { file, packed, size, sha256 }
 }
 
-/// Whether the content is the pinned one, if that can be told.
+/// Whether the content has the pinned SHA-256; none where gradus was built without `data-download`, and so without SHA-256.
 #[cfg(feature = "data-download")]
 pub(crate) fn verified(content: &[u8], pin: &Pinned) -> Option<bool> {
     Some(content.len() as u64 == pin.size && hmac_sha256::Hash::hash(content) == pin.sha256)
@@ -47,7 +47,7 @@ pub(crate) fn verified(_: &[u8], _: &Pinned) -> Option<bool> {
     None
 }
 
-/// A file of the cache, if it is there and right. One that is wrong is removed, unless nothing could replace it.
+/// A file of the cache, if it exists and is right. A wrong file is removed, unless `offline` forbids to fetch another.
 pub(crate) fn in_cache(dir: &Path, pin: &Pinned, offline: bool) -> Option<File> {
     for path in [dir.join(pin.file), dir.join(format!("{}.gz", pin.file))].into_iter().filter(|p| p.exists()) {
         let fault = match File::load(path.clone(), Some(pin.size)) {

@@ -1,7 +1,10 @@
+//! The trait of everything that gives rows, and the reading of rows into the device's words.
+
 use crate::error::Error;
 use crate::tensor::{DType, HostTensor, Shape};
 
-/// What a source may fail with: any error. A [`crate::Error`] reaches the user of `fit` as it is, others are told with the rows asked for.
+/// What a source may fail with: any error. A [`crate::Error`] reaches the caller of `fit` as it is; any other error is wrapped in one that names the
+/// rows that were read.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where a source puts the values of the rows that it was asked for: one row after the other, row-major, of the source's dtype.
@@ -15,7 +18,7 @@ pub enum RowsMut<'a> {
     U8(&'a mut [u8]),
 }
 
-/// The values of one field of a data set, wherever they are: in memory (a [`HostTensor`] is a source), in a file, in a database.
+/// Something that gives the values of one field of a data set: memory (a [`HostTensor`] is a source), a file, a database.
 ///
 /// `read` is called from one background thread at a time while a model trains, for rows in any order. It may block; a training run that is
 /// dropped waits for the call to end. What it gives for a row must be the same each time.
@@ -57,7 +60,7 @@ pub trait Source: Send + Sync {
     /// Writes the values of these rows to `out`, which has room for just these. Every row is below `len`.
     fn read(&self, rows: &[u32], out: RowsMut<'_>) -> Result<(), SourceError>;
 
-    /// The values, if they are in memory anyway.
+    /// The values, if they are in memory.
     fn tensor(&self) -> Option<&HostTensor> {
         None
     }
@@ -96,7 +99,7 @@ fn copy<T: Copy>(values: Option<&[T]>, rows: &[u32], width: usize, out: &mut [T]
     Ok(())
 }
 
-/// Rows of bytes that are packed into words at a time.
+/// How many rows of bytes are packed into words at a time.
 const PACK: usize = 4096;
 
 /// The rows of a source as the device stores them: words, `u8` rows padded to a whole word.
@@ -104,7 +107,7 @@ pub(crate) fn read_words(source: &dyn Source, rows: &[u32], out: &mut [u32]) -> 
     match source.dtype() {
         DType::F32 => source.read(rows, RowsMut::F32(bytemuck::cast_slice_mut(out))),
         DType::U32 => source.read(rows, RowsMut::U32(out)),
-        // in memory the first byte of a word is its lowest: the order of bytes in a row
+        // the lowest byte of a word comes first in memory, so words have the bytes of a row in order
         DType::U8 if cfg!(target_endian = "little") && source.row().size().is_multiple_of(4) => {
             source.read(rows, RowsMut::U8(bytemuck::cast_slice_mut(out)))
         }
@@ -126,7 +129,7 @@ pub(crate) fn read_words(source: &dyn Source, rows: &[u32], out: &mut [u32]) -> 
     }
 }
 
-/// The error of a source as the crate's.
+/// The error of a source as one of the crate's.
 pub(crate) fn source_error(e: SourceError, field: &str, set: &str, rows: &[u32]) -> Error {
     match e.downcast::<Error>() {
         Ok(own) => *own,

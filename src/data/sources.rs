@@ -2,6 +2,7 @@
 
 use super::folder::{BY_HAND, File, assemble, folder_name, load_folder};
 use super::pinned::{MNIST, Pinned, in_cache, verified};
+use super::progress::DownloadProgress;
 use crate::cache::{self, Env};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -22,12 +23,12 @@ use std::sync::Arc;
 pub struct MnistOptions {
     /// A folder in MNIST's format that is read in place of any search, as by the examples' `--data`. Default: none.
     pub dir: Option<PathBuf>,
-    /// The cache folder; what lies there under the name of one of MNIST's files and is not that file is replaced. Default: `gradus/mnist`
-    /// in the user's cache folder.
+    /// The cache folder. A file there that has the name of one of MNIST's and another content is replaced. Default: `gradus/mnist` in the user's
+    /// cache folder.
     pub cache: Option<PathBuf>,
     /// Base URLs of the mirrors, tried in turn. Default: `GRADUS_MNIST_URL` alone if it is set, else public mirrors.
     pub mirrors: Option<Vec<String>>,
-    /// Leave the network alone, and the cache as it is. Default: false.
+    /// Do not use the network, and leave the cache as it is. Default: false.
     pub offline: bool,
     /// Called as bytes arrive. Default: nothing.
     pub progress: Option<Arc<dyn Fn(DownloadProgress) + Send + Sync>>,
@@ -52,7 +53,7 @@ impl MnistOptions {
         self
     }
 
-    /// Leaves the network alone.
+    /// Does not use the network.
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline = offline;
         self
@@ -76,20 +77,6 @@ impl fmt::Debug for MnistOptions {
             .field("progress", &progress.is_some())
             .finish()
     }
-}
-
-/// How far a download is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DownloadProgress {
-    /// The file that is arriving.
-    pub file: String,
-    /// Where it comes from.
-    pub url: String,
-    /// Bytes received, of all files that are missing. Falls back when a mirror fails in mid-file.
-    pub received: u64,
-    /// Bytes of all missing files; an estimate until the last file has begun.
-    pub total: u64,
 }
 
 /// What [`mnist_with`] found.
@@ -123,7 +110,7 @@ pub fn mnist() -> Result<(Dataset, Dataset)> {
     mnist_with(&MnistOptions::default()).map(|found| (found.train, found.test))
 }
 
-/// [`mnist`] with choices, and with a word on where it was found.
+/// [`mnist`] with choices; says where the data was found.
 ///
 /// The sets are called `mnist`, or by their folder's name where it was given (`dir`, or a `GRADUS_DATA` that is itself the folder and holds
 /// another set).
@@ -206,7 +193,7 @@ fn cached(options: &MnistOptions, env: Env<'_>, pins: &[Pinned; 4], mut looked: 
     Ok(Found { train, test, whence, checked: cfg!(feature = "data-download") })
 }
 
-/// Fills the gaps in `files` and the cache. Says whence they came if they could not be kept.
+/// Fetches the files that are missing, and puts them into the cache. Where that fails the mirror's address is given back.
 #[cfg(feature = "data-download")]
 fn fetch(
     options: &MnistOptions,
@@ -260,7 +247,7 @@ fn not_found(problem: &str, looked: Vec<String>) -> Error {
     Error::DataNotFound { problem: problem.into(), looked, help: BY_HAND.into() }
 }
 
-/// A path for the eye: the home folder as `~`.
+/// A path as people write it, with `~` for the home folder.
 fn tidy(path: &Path, env: Env<'_>) -> String {
     let home = env("HOME").map(PathBuf::from);
     match home.and_then(|h| path.strip_prefix(h).ok().map(Path::to_path_buf)) {

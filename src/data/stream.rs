@@ -6,7 +6,7 @@ use crate::rng::Permutation;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
 
-/// Blocks that wait while another is read: with the one in use and the device's copy, four exist at most.
+/// How many blocks wait to be used. With the block that is read, the one in use and the device's copy there are four at most.
 const WAITING: usize = 1;
 
 /// Which rows are read, and in what order.
@@ -24,11 +24,11 @@ pub(crate) struct Plan {
     pub row: usize,
     /// Epochs that are left, the next one among them.
     pub epochs: usize,
-    /// What is checked in every block.
+    /// The ranges that every block's integers are checked for.
     pub limits: Vec<Limit>,
 }
 
-/// Rows of an epoch, next to each other as training takes them.
+/// Rows of an epoch, in the order in which training takes them.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
     /// Stored words, in the order of the plan's fields.
@@ -38,7 +38,7 @@ pub(crate) struct Block {
 }
 
 impl Plan {
-    /// The next block, in the words of one that is no longer needed; none after the last epoch.
+    /// Reads the next block into the memory of a used one; none after the last epoch.
     fn read(&mut self, mut block: Block) -> Result<Option<Block>> {
         if self.epochs == 0 {
             return Ok(None);
@@ -64,7 +64,7 @@ impl Plan {
         Ok(Some(block))
     }
 
-    /// Reads until all is read, an error, or nobody takes the blocks.
+    /// Reads block after block until the last one or an error, or until the receiver is gone.
     fn run(mut self, full: &SyncSender<Result<Block>>, empty: &Receiver<Block>) {
         loop {
             let used = match empty.try_recv() {
@@ -85,13 +85,13 @@ impl Plan {
     }
 }
 
-/// The blocks of a plan. Dropping it ends the thread, after the read that it is in.
+/// The blocks that a thread reads. Dropping this ends the thread after its current read.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     full: Option<Receiver<Result<Block>>>,
     empty: Option<Sender<Block>>,
     thread: Option<JoinHandle<()>>,
-    /// Where there are no threads the blocks are read when they are asked for.
+    /// Where there are no threads a block is read when it is needed.
     here: Option<(Plan, Block)>,
 }
 
@@ -129,7 +129,7 @@ impl Blocks {
     pub fn give_back(&mut self, block: Block) {
         match (&mut self.here, &self.empty) {
             (Some((_, used)), _) => *used = block,
-            // the thread may have ended, having read all
+            // the thread may have ended, if it has read everything
             (None, Some(empty)) => drop(empty.send(block)),
             (None, None) => {}
         }

@@ -12,9 +12,9 @@ const MOST: usize = 10_000_000;
 
 /// A training and a test set of `[rows, 28, 28]` images (u8, 0 to 255, bright on black) of the digits 0 to 9, and their classes (u8).
 ///
-/// Strokes, pen, slant, rotation, scale, place and noise are drawn from the seed, each image from a stream of its own: the same on every
-/// platform, and the first rows do not depend on how many there are. Both sets are called `synthetic`. About as hard as MNIST for a small
-/// network, but no substitute: quote no accuracy on it as MNIST's.
+/// Strokes, pen, slant, rotation, scale, place and noise are drawn from the seed, each image from a stream of its own. So the images are the same
+/// on every platform, and the first rows do not depend on how many there are. Both sets are called `synthetic`. They are about as hard as MNIST for a
+/// small network, but no substitute for it: do not quote an accuracy on them as MNIST's.
 ///
 /// Fails with `invalid-config` if a count is 0 or above 10 million.
 ///

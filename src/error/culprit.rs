@@ -1,3 +1,5 @@
+//! The operation that made the first value that is not finite.
+
 use std::fmt;
 
 /// The operation that made the first value that is not finite, as
@@ -11,27 +13,27 @@ pub struct Culprit {
     pub op: String,
     /// The layer's full name; empty outside of layers.
     pub layer: String,
-    /// The user's line that made it, or that made the layer, loss or metric of gradus' which did. Empty where that is not known (a model from a
-    /// file).
+    /// The user's line that made the operation, or the layer, loss or metric that it belongs to. Empty where that is not known, as for a model from a
+    /// file.
     pub place: String,
-    /// For people: the operation and its layer, or the parameter or field that was not finite to begin with.
+    /// A description for people: the operation and its layer, or the parameter or the field of the data that was not finite.
     pub what: String,
     /// Elements of its result that are not finite.
     pub bad: usize,
     /// Elements of its result.
     pub size: usize,
-    /// Of a field of the data the first such element: its row in the data set, and its number within the row (its column, where rows have one
-    /// axis).
+    /// For a field of the data, the first element that is not finite: its row in the data set, and its number within the row (the column, where rows
+    /// have one axis).
     pub element: Option<(usize, usize)>,
-    /// What its operands lie between; none for a parameter and for a field of the data.
+    /// The ranges of its operands; none for a parameter and for a field of the data.
     pub operands: Vec<OperandRange>,
 }
 
-/// What the elements of a value lie between.
+/// The range of a value's elements.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct OperandRange {
-    /// What it is: a parameter, a field of the data, or an operation and its layer.
+    /// The value's name: a parameter, a field of the data, or an operation and its layer.
     pub name: String,
     /// The least of the finite elements.
     pub least: f64,

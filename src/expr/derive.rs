@@ -1,3 +1,5 @@
+//! The derivative of a formula, by a rule for each of its nodes.
+
 use super::{Binary, Expr, Node, Tape, Unary};
 
 impl Expr {
@@ -20,7 +22,7 @@ impl Expr {
                 Node::Binary(b, p, q) => t.binary(b, at[p], at[q]),
                 Node::Select(c, p, q) => t.select(at[c], at[p], at[q]),
             };
-            // an output that is itself an input or a constant needs no stand-in
+            // `y` need not stand for an output that is itself an input or a constant
             at.push(if i == out && matches!(node, Node::Unary(..) | Node::Binary(..) | Node::Select(..)) { y } else { id });
         }
         let mut adjoint: Vec<Option<usize>> = vec![None; at.len()];
@@ -69,7 +71,7 @@ impl Unary {
             // 0 at 0: PyTorch's choice
             Unary::Abs => t.unary(Unary::Sign, x),
             Unary::Exp => y,
-            // not y + 1: far below 0 a y rounds to -1 where the slope is small and not 0
+            // not y + 1: far below 0 `y` rounds to -1, while the slope is small and not 0
             Unary::Expm1 => t.unary(Unary::Exp, x),
             Unary::Log => t.binary(Binary::Div, one, x),
             Unary::Sqrt => {
@@ -110,7 +112,7 @@ impl Unary {
 }
 
 impl Binary {
-    /// What the gradient `g` of the value `v` at `(x, y)` is for `x` and for `y`; `None` where both are 0 everywhere.
+    /// The gradients for `x` and for `y`, from the gradient `g` for the value `v` at `(x, y)`; `None` where both are 0 everywhere.
     fn pull(self, t: &mut Tape, g: usize, x: usize, y: usize, v: usize) -> Option<(usize, usize)> {
         Some(match self {
             Binary::Add => (g, g),

@@ -1,6 +1,8 @@
+//! A formula evaluated over slices with the processor's vectors.
+
 use super::{Binary, Expr, Node, Unary};
 
-/// Values computed at a time: small enough that a formula's intermediates stay in the first-level cache.
+/// How many values are computed at a time: few enough that a formula's intermediate values stay in the first-level cache.
 pub const CHUNK: usize = 256;
 
 /// One value for each place of a chunk.
@@ -8,8 +10,9 @@ pub type Row = [f32; CHUNK];
 
 /// Evaluates a formula over slices, [`CHUNK`] values at a time, with the machine's widest vectors. Keeps its scratch memory between calls.
 ///
-/// A result below f32's normal range (2^-126) is 0 with its sign, as most GPUs have it (which may take such an operand for 0, too). Some processors
-/// take 100 times as long for such a number, and a moment whose gradient stays 0 comes to it after some 800 steps and would stay there.
+/// A result below f32's normal range (2^-126) becomes 0 with its sign, as on most GPUs (which may take such an operand for 0, too). Some processors
+/// need 100 times as long for such a number, and an optimizer's moment whose gradient stays 0 would reach this range after some 800 steps and stay
+/// in it.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     expr: Expr,
@@ -24,7 +27,7 @@ impl Evaluator {
         let rows = expr.nodes().iter().map(|n| if let Node::Const(c) = n { [f64::from_bits(*c) as f32; CHUNK] } else { [0.0; CHUNK] });
         let number = |(at, n): (usize, &Node)| if let Node::Input(i) = *n { Some((at, i)) } else { None };
         let inputs = expr.nodes().iter().enumerate().filter_map(number);
-        // what is an output as it came is read in its own row
+        // an input that is an output, too, must be in a row of its own
         let inputs = inputs.map(|(at, i)| (at, i, i < LENT && !expr.outputs().contains(&at)));
         Evaluator { rows: rows.collect(), inputs: inputs.collect(), expr: expr.clone() }
     }
@@ -46,7 +49,7 @@ impl Evaluator {
         });
     }
 
-    /// As [`Evaluator::chunk`], where `load` may say where a whole row lies ([`whole`]) in place of filling one.
+    /// As [`Evaluator::chunk`], but `load` may lend a whole row ([`whole`]) in place of filling one.
     pub fn chunk_of<'a>(&mut self, mut load: impl FnMut(usize, &mut Row) -> Option<&'a Row>) {
         let mut lent = [None; LENT];
         for &(at, i, lends) in &self.inputs {
@@ -81,15 +84,15 @@ impl Evaluator {
     }
 }
 
-/// Inputs whose rows can be read where they lie.
+/// How many inputs may be read where they lie.
 const LENT: usize = 8;
 
-/// The row, where a slice is a whole one: what the `load` of [`Evaluator::chunk_of`] lends.
+/// A slice as a row, if it is as long as one: what the `load` of [`Evaluator::chunk_of`] lends.
 pub fn whole(x: &[f32]) -> Option<&Row> {
     x.try_into().ok()
 }
 
-// structs and not closures: what the compiler leaves uninlined keeps narrow vectors
+// structs and not closures: a closure that the compiler does not inline would compute with narrow vectors
 
 struct Compute<'a> {
     nodes: &'a [Node],
@@ -137,7 +140,7 @@ impl pulp::NullaryFnOnce for Store<'_> {
     }
 }
 
-/// 0 with its sign for what is below the normal range.
+/// The number; 0 with its sign where it is below the normal range.
 #[inline(always)]
 fn normal(v: f32) -> f32 {
     if v.abs() < f32::MIN_POSITIVE { f32::from_bits(v.to_bits() & 0x8000_0000) } else { v }
@@ -172,7 +175,7 @@ fn unary(u: Unary, x: &Row, out: &mut Row) {
     }
 }
 
-/// As a store to f16 leaves it; the twin of `shaders/lib/half.wgsl`.
+/// The number rounded to f16; the twin of `shaders/lib/half.wgsl`.
 #[inline(always)]
 fn half_of(x: f32) -> f32 {
     let a = x.to_bits() & 0x7fff_ffff;

@@ -43,7 +43,7 @@ pub enum Node {
     Unary(Unary, usize),
     /// A function of two nodes.
     Binary(Binary, usize, usize),
-    /// The second where the first is not 0, else the third. What is not chosen leaves no trace, be it NaN.
+    /// The second node where the first is not 0, else the third. The other one has no influence, even if it is NaN.
     Select(usize, usize, usize),
 }
 
@@ -56,7 +56,7 @@ pub struct Expr {
 }
 
 impl Expr {
-    /// Whether something in it is rounded to f16.
+    /// Whether any of its nodes is rounded to f16.
     pub fn rounds(&self) -> bool {
         self.nodes.iter().any(|n| matches!(n, Node::Unary(Unary::Half, _)))
     }
@@ -113,7 +113,7 @@ impl Expr {
         (tape.finish(kept.len(), &outputs), kept)
     }
 
-    /// Evaluates it once, in f32 or f64: the plainest way, for the reference.
+    /// Evaluates it once, in f32 or f64 and in the plainest way, for the reference.
     pub fn eval<T: Real>(&self, inputs: &[T], rates: &[T]) -> Vec<T> {
         let mut v: Vec<T> = Vec::with_capacity(self.nodes.len());
         for n in &self.nodes {

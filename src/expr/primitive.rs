@@ -1,3 +1,5 @@
+//! The functions of one and of two values that formulas are made of.
+
 use super::Real;
 
 /// A function of one value.
@@ -35,8 +37,8 @@ pub enum Unary {
     Relu,
     /// 1 where `x > 0`, else 0.
     Positive,
-    /// `x` rounded to f16: to nearest, ties to even. The plan puts it where a value that is stored as f16 is read in the kernel that makes it,
-    /// so that all readers see the same. Its gradient is 1.
+    /// `x` rounded to f16: to nearest, ties to even. Where a value is stored as f16 the plan puts this before the readers in the same kernel, so that
+    /// they see what all other readers see. Its gradient is 1.
     Half,
 }
 

@@ -1,3 +1,5 @@
+//! f32 and f64 behind one trait, so that the reference computes in both.
+
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Sub};
 

@@ -1,3 +1,5 @@
+//! Values with operators, by which a formula is written in Rust.
+
 use super::{Binary, Tape, Unary};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::Arc;
@@ -135,8 +137,8 @@ impl Scalar {
     pub fn not_equal(&self, y: impl Into<Scalar>) -> Scalar {
         1.0 - self.equal(y)
     }
-    /// `yes` where it is not 0, else `no`; what is not chosen may be NaN. Its gradient then is still 0 times what the formula before
-    /// it makes of it: give that formula a safe argument.
+    /// `yes` where it is not 0, else `no`. The value that is not chosen may be NaN. But its gradient, which is 0, is still multiplied by the
+    /// derivatives of the formula that made it, and 0 times infinity is NaN: give that formula a safe argument.
     pub fn select(&self, yes: impl Into<Scalar>, no: impl Into<Scalar>) -> Scalar {
         Scalar(Arc::new(Term::Select(self.clone(), yes.into(), no.into())))
     }
@@ -151,7 +153,7 @@ impl Scalar {
     }
     /// `x` where it is above 0, else `alpha * (exp(x) - 1)`.
     pub fn elu(&self, alpha: f64) -> Scalar {
-        // of the negative part alone: the exponential of a large one would be infinite, and infinity times a gradient of 0 is NaN
+        // the exponential of the negative part alone: that of a large number would be infinite, and infinity times a gradient of 0 is NaN
         let below = self.greater(0.0).select(0.0, self);
         self.relu() + alpha * below.expm1()
     }

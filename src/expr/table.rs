@@ -1,3 +1,5 @@
+//! The table of activations.
+
 use super::{Expr, Scalar};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! Formulas under construction: equal nodes are kept once, constants are folded.
+
 use super::{Binary, Expr, Node, Unary};
 use std::collections::HashMap;
 

@@ -1,3 +1,5 @@
+//! A formula printed as WGSL.
+
 use super::{Binary, Expr, Node, Unary};
 use std::fmt::Write;
 

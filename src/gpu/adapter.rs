@@ -1,3 +1,5 @@
+//! The adapters of this machine: what each is and what it can do.
+
 use std::fmt;
 
 /// What kind of machine an adapter is.
@@ -40,13 +42,13 @@ pub struct AdapterSummary {
     pub matrices: Vec<String>,
     /// Bytes of workgroup memory.
     pub workgroup_memory: u32,
-    /// Can time kernels: inside a pass, at its ends, or not.
+    /// Where it can time kernels: inside of a pass, at the ends of a pass, or nowhere.
     pub timestamps: &'static str,
     /// Largest buffer in bytes.
     pub max_buffer: u64,
     /// Largest binding in bytes.
     pub max_binding: u64,
-    /// Whether its driver says that it passes Vulkan's tests. wgpu hides those that do not, Mesa's `dzn` on WSL among them.
+    /// Whether its driver says that it passes Vulkan's tests. wgpu hides the adapters of drivers that do not, Mesa's `dzn` on WSL among them.
     pub conformant: bool,
     pub(super) adapter: wgpu::Adapter,
     /// What a device of it may use: all that it has, unless limits are cut.
@@ -68,15 +70,15 @@ impl AdapterSummary {
     #[must_use]
     pub fn cut_to_webgpu(&self) -> Self {
         let all = self.adapter.limits();
-        // what is no promise of WebGPU's, as an adapter without it says
+        // limits that WebGPU does not know get the values that an adapter without such a feature has
         let limits = wgpu::Limits::default().or_worse_values_from(&all);
         let features = self.adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::PIPELINE_CACHE);
         let cut = of(self.adapter.clone(), limits, features);
         AdapterSummary { index: self.index, conformant: self.conformant, cut: true, ..cut }
     }
 
-    /// What it is and what it can do, a line each: back end, type and driver; f16, subgroups, cooperative matrices; memory. wgpu does not
-    /// tell how much memory an adapter has in all, only what it gives in one piece.
+    /// The adapter in a few lines: back end, type and driver; f16, subgroups, cooperative matrices; memory. wgpu does not tell how much memory an
+    /// adapter has in all, only how much it gives in one piece.
     pub fn details(&self) -> Vec<String> {
         let has = |yes: bool, what: &str| format!("{}{what}", if yes { "" } else { "no " });
         let (least, most) = self.subgroup_lanes;
@@ -112,7 +114,10 @@ impl AdapterSummary {
     }
 }
 
-/// The variable that cuts every adapter's limits, for tests.
+/// The features for timing, of which a device gets those that its adapter has. Browsers and Apple's GPUs have no timestamps inside of passes.
+pub(super) const TIMING: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES);
+
+/// The environment variable by which tests cut every adapter's limits.
 pub(crate) const LIMITS: &str = "GRADUS_LIMITS";
 
 impl fmt::Display for AdapterSummary {
@@ -134,13 +139,13 @@ impl fmt::Display for AdapterSummary {
     }
 }
 
-/// Every adapter of this machine, real GPUs first, but those that [`adapters_hidden_async`] gives.
+/// Every adapter of this machine, real GPUs first, without those that [`adapters_hidden_async`] gives.
 pub async fn adapters_async() -> Vec<AdapterSummary> {
     found(wgpu::InstanceFlags::empty()).await
 }
 
-/// The adapters whose drivers do not pass Vulkan's conformance tests, to be counted on behind `known`, which are all others: Mesa's `dzn` on
-/// WSL is one. They may compute anything.
+/// The adapters whose drivers do not pass Vulkan's conformance tests (Mesa's `dzn` on WSL is one): they may compute anything. `known` are all
+/// other adapters; the indices of these go on behind theirs.
 pub async fn adapters_hidden_async(known: &[AdapterSummary]) -> Vec<AdapterSummary> {
     let all = found(wgpu::InstanceFlags::ALLOW_UNDERLYING_NONCOMPLIANT_ADAPTER).await;
     let key = |a: &AdapterSummary| (a.backend.clone(), a.name.clone(), a.driver.clone(), a.kind as usize);
@@ -149,7 +154,7 @@ pub async fn adapters_hidden_async(known: &[AdapterSummary]) -> Vec<AdapterSumma
     let mut hidden: Vec<AdapterSummary> = all
         .into_iter()
         .filter(|a| match known.iter().position(|k| *k == key(a)) {
-            // each is found once more
+            // the second search finds the known ones once more
             Some(at) => {
                 known.swap_remove(at);
                 false
@@ -179,7 +184,7 @@ async fn found(flags: wgpu::InstanceFlags) -> Vec<AdapterSummary> {
     if std::env::var(LIMITS).is_ok_and(|v| v == "webgpu") { all.iter().map(AdapterSummary::cut_to_webgpu).collect() } else { all }
 }
 
-/// Every adapter of this machine, real GPUs first, but those that [`adapters_hidden`] gives.
+/// Every adapter of this machine, real GPUs first, without those that [`adapters_hidden`] gives.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<AdapterSummary> {
     pollster::block_on(adapters_async())
@@ -196,7 +201,7 @@ fn summary(adapter: wgpu::Adapter) -> AdapterSummary {
     of(adapter, limits, features)
 }
 
-/// The adapter, of which a device may use this.
+/// Describes an adapter of which a device may use these limits and features.
 fn of(adapter: wgpu::Adapter, limits: wgpu::Limits, features: wgpu::Features) -> AdapterSummary {
     let info = adapter.get_info();
     let matrix = |m: &wgpu::wgt::CooperativeMatrixProperties| {
@@ -224,7 +229,7 @@ fn of(adapter: wgpu::Adapter, limits: wgpu::Limits, features: wgpu::Features) ->
         subgroup_lanes: (info.subgroup_min_size, info.subgroup_max_size),
         matrices,
         workgroup_memory: limits.max_compute_workgroup_storage_size,
-        timestamps: if features.contains(super::profile::WANTED) {
+        timestamps: if features.contains(TIMING) {
             "inside a pass"
         } else if features.contains(wgpu::Features::TIMESTAMP_QUERY) {
             "at a pass' ends"

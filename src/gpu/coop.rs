@@ -1,13 +1,14 @@
-//! Whether an adapter's cooperative matrices can be used: what it says of them, and whether they multiply as they should.
+//! What an adapter says of its cooperative matrices (tensor cores), and what gradus knows of them.
 //!
-//! Drivers are known to lie here, and wgpu holds no shader against the adapter's list of shapes: so a device is asked for the feature only where
-//! the list has what our kernel uses, and the kernel is run against sums on the host before the first program takes it.
+//! Drivers are known to lie here, and wgpu compares no shader with the adapter's list of shapes. So a device is opened with the feature only where
+//! the list has a shape that our kernel uses, and the self-test compares the kernel's products with sums on the host before the first program
+//! uses it.
 
-use super::AdapterSummary;
-use super::device::{Gpu, lock};
-use super::plant::Rewrite;
+use super::adapter::AdapterSummary;
+use super::pipeline::Rewrite;
+use super::sync::lock;
 use crate::error::{Error, Result};
-use crate::kernels::{CoopCaps, CoopTile, GemmCoop, Kernel};
+use crate::kernels::{CoopCaps, CoopTile, GemmCoop};
 use std::fmt;
 use std::sync::Mutex;
 use wgpu::wgt::{CooperativeMatrixProperties, CooperativeScalarType as Scalar};
@@ -21,12 +22,12 @@ pub enum Coop {
         /// What is missing.
         why: String,
     },
-    /// It says that it has them, and they gave wrong products.
+    /// It has some, and they gave wrong products in the self-test.
     Refused {
         /// What was wrong.
         why: String,
     },
-    /// They gave the right products.
+    /// They gave the right products in the self-test.
     Verified(CoopCaps),
 }
 
@@ -48,24 +49,43 @@ impl fmt::Display for Coop {
     }
 }
 
-/// What a device knows of its own: what it was opened with, and what the self-test found once it was asked.
-pub(super) struct Known {
-    /// What it was opened with, or why without.
-    opened: std::result::Result<CoopCaps, String>,
-    verdict: Mutex<Option<Coop>>,
-    planted: Mutex<Option<Rewrite>>,
+/// What is known of one device's matrices: which it was opened with, and what the self-test found once it ran.
+pub(super) struct CoopRecord {
+    /// The matrices that the device was opened with, or why it was opened without.
+    pub(super) opened: std::result::Result<CoopCaps, String>,
+    pub(super) verdict: Mutex<Option<Coop>>,
+    /// What tests put in the place of the self-test's kernels.
+    pub(super) planted: Mutex<Option<Rewrite>>,
 }
 
-impl Known {
+impl CoopRecord {
     pub(super) fn new(opened: std::result::Result<CoopCaps, String>) -> Self {
-        Known { opened, verdict: Mutex::default(), planted: Mutex::default() }
+        CoopRecord { opened, verdict: Mutex::default(), planted: Mutex::default() }
+    }
+
+    /// Fails for a tile that does not fit the matrices that the device was opened with: wgpu does not check that.
+    pub(super) fn takes(&self, kernel: &GemmCoop, device: &str) -> Result<()> {
+        let tile = kernel.tile;
+        let fits = self.opened.as_ref().is_ok_and(|caps| tile.runs_on(caps, kernel.gemm.spec.ta, kernel.gemm.spec.tb));
+        if fits {
+            return Ok(());
+        }
+        let matrices = match &self.opened {
+            Ok(c) => format!("{0}x{0} by subgroups of {1}", c.side, c.lanes),
+            Err(why) => format!("none: {why}"),
+        };
+        Err(Error::Unsupported {
+            what: format!("{} with the tile {tile}, subgroups of {}", kernel.name(), tile.lanes),
+            at: format!("{device}, whose cooperative matrices are {matrices}"),
+            help: "take a product without cooperative matrices, or a tile of `CoopTile::all`".into(),
+        })
     }
 }
 
-/// Adapters whose device failed while it was tested: opened anew, they are not tried again.
+/// Adapters whose device failed in the self-test, and why. When such an adapter is opened again there is no second test.
 static FAILED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// What a device of this adapter can be opened with, or why without.
+/// The matrices that a device of this adapter can be opened with, or why it must do without.
 pub(super) fn caps(summary: &AdapterSummary) -> std::result::Result<CoopCaps, String> {
     let (features, limits) = (summary.features, &summary.limits);
     if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
@@ -93,7 +113,7 @@ fn fit(
     workgroup_bytes: u32,
     threads: u32,
 ) -> std::result::Result<CoopCaps, String> {
-    // the kernel takes a subgroup's number from the invocation's
+    // the kernel computes the number of its subgroup from the number of its invocation
     if least != most {
         return Err(format!("its subgroups have {least} to {most} lanes, and the kernel needs one size"));
     }
@@ -121,81 +141,20 @@ pub(super) fn with(plain: &wgpu::DeviceDescriptor<'static>) -> wgpu::DeviceDescr
     wgpu::DeviceDescriptor {
         required_features: plain.required_features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
         // SAFETY: what wgpu leaves open here is whether a shader's shapes and types are those that the adapter lists. One kernel uses them,
-        // `gemm_coop`: `Gpu::takes` lets no tile through whose shape `fit` did not find in that list, its operands are f16 by construction, and
+        // `gemm_coop`: `CoopRecord::takes` lets no tile through whose shape `fit` did not find in that list, its operands are f16 by construction, and
         // tests validate and translate its texts. A user's own kernel cannot: its text stands behind the place of `enable`.
         experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
         ..plain.clone()
     }
 }
 
-fn key(summary: &AdapterSummary) -> String {
-    format!("{} {} {}", summary.index, summary.name, summary.driver)
+/// Notes that the adapter's device failed while it was tested.
+pub(super) fn failed(summary: &AdapterSummary, why: &str) {
+    lock(&FAILED).push((key(summary), why.into()));
 }
 
-impl Gpu {
-    /// What this device's cooperative matrices are good for. The first call runs the self-test where there are any: some products, compiled
-    /// and run, against sums in f64.
-    pub fn coop(&self) -> Coop {
-        let mut verdict = lock(&self.coop.verdict);
-        if let Some(known) = &*verdict {
-            return known.clone();
-        }
-        let found = match &self.coop.opened {
-            Err(why) => Coop::None { why: why.clone() },
-            Ok(caps) => match self.self_test(caps) {
-                Ok(()) => Coop::Verified(*caps),
-                Err(why) => {
-                    crate::terminal::warn!(
-                        device = self.summary.name,
-                        why,
-                        "cooperative matrices refused by the self-test: products do without"
-                    );
-                    Coop::Refused { why }
-                }
-            },
-        };
-        *verdict = Some(found.clone());
-        found
-    }
-
-    /// Fails for a tile that this device's matrices were not opened for: wgpu does not look.
-    pub(super) fn takes(&self, kernel: &GemmCoop) -> Result<()> {
-        let tile = kernel.tile;
-        let fits = self.coop.opened.as_ref().is_ok_and(|caps| tile.runs_on(caps, kernel.gemm.spec.ta, kernel.gemm.spec.tb));
-        if fits {
-            return Ok(());
-        }
-        Err(Error::Unsupported {
-            what: format!("{} with the tile {tile}, subgroups of {}", kernel.name(), tile.lanes),
-            at: format!("{}, whose cooperative matrices are {}", self.summary.name, self.opened_with()),
-            help: "take a product without cooperative matrices, or a tile of `CoopTile::all`".into(),
-        })
-    }
-
-    fn opened_with(&self) -> String {
-        match &self.coop.opened {
-            Ok(c) => format!("{0}x{0} by subgroups of {1}", c.side, c.lanes),
-            Err(why) => format!("none: {why}"),
-        }
-    }
-
-    /// Rewrites the texts that the self-test runs, from now on, and forgets what it found: how tests plant a wrong kernel.
-    #[doc(hidden)]
-    pub fn plant_coop(&self, rewrite: Option<impl Fn(&Kernel, String) -> String + Send + 'static>) {
-        *lock(&self.coop.planted) = rewrite.map(|r| Box::new(r) as Rewrite);
-        *lock(&self.coop.verdict) = None;
-    }
-
-    fn self_test(&self, caps: &CoopCaps) -> std::result::Result<(), String> {
-        let planted = lock(&self.coop.planted);
-        let found = super::self_test::run(self, caps, planted.as_ref());
-        if let Err(why) = &found
-            && self.is_lost()
-        {
-            lock(&FAILED).push((key(&self.summary), why.clone()));
-        }
-        found
-    }
+fn key(summary: &AdapterSummary) -> String {
+    format!("{} {} {}", summary.index, summary.name, summary.driver)
 }
 
 #[cfg(test)]

@@ -1,30 +1,34 @@
-use super::AdapterSummary;
-use crate::error::{Error, Result};
-use crate::kernels::{Access, Kernel, Target};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+//! An open device: its queue, its pipelines, and the failures that its driver tells of.
 
-/// An open device with its queue and its pipelines. Models on one adapter share it.
+use super::adapter::{AdapterSummary, TIMING};
+use super::coop;
+use super::pipeline::Pipeline;
+#[cfg(not(target_arch = "wasm32"))]
+use super::pipeline_cache::PipelineCache;
+use super::sync::lock;
+use crate::error::{Error, Result};
+use crate::kernels::Target;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+/// An open device with its queue and its pipelines. All models on one adapter share one.
 pub struct Gpu {
     /// The adapter it was opened on.
     pub summary: AdapterSummary,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
-    pipelines: Mutex<HashMap<(String, bool), Arc<Pipeline>>>,
+    /// By text, and by whether the text keeps wgpu's checks.
+    pub(super) pipelines: Mutex<HashMap<(String, bool), Arc<Pipeline>>>,
     failure: Arc<Mutex<Option<Failure>>>,
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) cache: Option<super::pipeline_cache::PipelineCache>,
-    pub(super) coop: super::coop::Known,
+    pub(super) cache: Option<PipelineCache>,
+    pub(super) coop: coop::CoopRecord,
     /// What [`Gpu::trial`] found.
     pub(super) tried: Mutex<Option<std::result::Result<(), String>>>,
 }
 
-pub(super) struct Pipeline {
-    pub(super) pipeline: wgpu::ComputePipeline,
-    pub(super) layout: wgpu::BindGroupLayout,
-}
-
-enum Failure {
+/// A failure that the driver or wgpu has reported.
+pub(super) enum Failure {
     Lost(String),
     OutOfMemory(String),
     Fault(String),
@@ -45,14 +49,9 @@ impl std::fmt::Debug for Gpu {
     }
 }
 
-/// A lock whose holder panicked still guards plain data.
-pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Gpu {
-    /// Opens the adapter, or gives the device that is already open on it: software drivers do not survive two being made at once. One that
-    /// was lost is opened anew.
+    /// Opens the adapter, or gives the device that is already open on it, since software drivers crash when two devices are made at once. In the
+    /// place of a lost device a new one is opened.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(summary: &AdapterSummary) -> Result<Arc<Gpu>> {
         static OPEN: Mutex<Vec<(String, Weak<Gpu>)>> = Mutex::new(Vec::new());
@@ -71,7 +70,7 @@ impl Gpu {
     /// Opens the adapter with all its limits.
     pub async fn open_async(summary: &AdapterSummary) -> Result<Gpu> {
         floor(summary)?;
-        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE | super::profile::WANTED;
+        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE | TIMING;
         let plain = wgpu::DeviceDescriptor {
             label: Some("gradus"),
             required_features: summary.features & wanted,
@@ -80,12 +79,12 @@ impl Gpu {
             memory_hints: wgpu::MemoryHints::Performance,
             trace: wgpu::Trace::Off,
         };
-        let mut coop = super::coop::caps(summary);
+        let mut matrices = coop::caps(summary);
         let mut opened = None;
-        if coop.is_ok() {
-            match summary.adapter.request_device(&super::coop::with(&plain)).await {
+        if matrices.is_ok() {
+            match summary.adapter.request_device(&coop::with(&plain)).await {
                 Ok(device) => opened = Some(device),
-                Err(e) => coop = Err(format!("the driver opens no device with them: {e}")),
+                Err(e) => matrices = Err(format!("the driver opens no device with them: {e}")),
             }
         }
         let opened = match opened {
@@ -122,13 +121,13 @@ impl Gpu {
         });
         Ok(Gpu {
             #[cfg(not(target_arch = "wasm32"))]
-            cache: super::pipeline_cache::PipelineCache::open(&device, summary),
+            cache: PipelineCache::open(&device, summary),
             summary: summary.clone(),
             device,
             queue,
             pipelines: Mutex::default(),
             failure,
-            coop: super::coop::Known::new(coop),
+            coop: coop::CoopRecord::new(matrices),
             tried: Mutex::default(),
         })
     }
@@ -138,17 +137,18 @@ impl Gpu {
         if self.summary.is_gpu() {
             return Target::Gpu;
         }
-        // those kernels take lane i for invocation i, and a workgroup of 8 for one whole subgroup. The standard promises neither: llvmpipe is so
+        // the kernels for 8 lanes rely on two things that no standard promises: invocation i is lane i, and a workgroup of 8 is one subgroup.
+        // llvmpipe keeps both
         let lanes8 = self.summary.subgroups && self.summary.subgroup_lanes == (8, 8) && self.summary.name.starts_with("llvmpipe");
         if lanes8 { Target::Lanes8 } else { Target::Software }
     }
 
-    /// Whether the device went away. It stays lost: [`Gpu::open`] gives another.
+    /// Whether the device went away. A lost device stays lost; [`Gpu::open`] gives another.
     pub fn is_lost(&self) -> bool {
         matches!(*lock(&self.failure), Some(Failure::Lost(_)))
     }
 
-    /// Lets callbacks run, and waits as `how` says; false when that took too long.
+    /// Runs callbacks, and waits as `how` says; false when the wait took too long.
     ///
     /// wgpu 30 panics where the driver reports a loss while it waits (`handle_error_fatal` in `Device::poll`), after it has told the loss
     /// callback; nothing is locked by then.
@@ -160,7 +160,7 @@ impl Gpu {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(wgpu::PollError::Timeout)) => Ok(false),
             Ok(Err(e)) => Err(Error::DeviceFault { what: "a wait".into(), problem: e.to_string(), device: device() }),
-            // an assertion of wgpu 30: this wait ran out of time, then another thread's poll handed out what it had waited for
+            // an assertion of wgpu 30 fails where this wait runs out of time just when another thread's poll ends the submit
             Err(e) if e.downcast_ref::<String>().is_some_and(|text| text.starts_with("If the queue is empty")) => Ok(false),
             Err(_) => {
                 let reason = "the driver failed while it was waited for".to_string();
@@ -170,7 +170,7 @@ impl Gpu {
         }
     }
 
-    /// The first failure since the last look, while doing `what`.
+    /// Fails with the first failure since the last call, if there is one; `what` is what was done meanwhile.
     pub(super) fn check(&self, what: &str) -> Result<()> {
         let mut slot = lock(&self.failure);
         match slot.take() {
@@ -184,8 +184,8 @@ impl Gpu {
         }
     }
 
-    /// The error of a failure while doing `what`.
-    fn told(&self, failure: Failure, what: &str) -> Error {
+    /// The error for a failure while doing `what`.
+    pub(super) fn told(&self, failure: Failure, what: &str) -> Error {
         let device = self.summary.name.clone();
         match failure {
             Failure::Lost(reason) => Error::DeviceLost { device, reason },
@@ -200,99 +200,6 @@ impl Gpu {
         }
     }
 
-    /// Whether this kernel's pipeline was made from this text.
-    pub(super) fn has_pipeline(&self, kernel: &Kernel, source: &str, checked: bool) -> bool {
-        let checked = checked || matches!(kernel, Kernel::Custom(_));
-        lock(&self.pipelines).contains_key(&(source.to_string(), checked))
-    }
-
-    /// The kernel's pipeline with this text, which is made once.
-    ///
-    /// `checked` keeps wgpu's bounds and loop checks in the shader: tests run both; training runs without, for speed.
-    pub(super) fn pipeline_from(&self, kernel: &Kernel, source: String, checked: bool) -> Result<Arc<Pipeline>> {
-        // a user's text is never trusted
-        let checked = checked || matches!(kernel, Kernel::Custom(_));
-        if let Kernel::Custom(c) = kernel {
-            c.runs_on_gpus()?;
-        }
-        if let Kernel::GemmCoop(k) = kernel {
-            self.takes(k)?;
-        }
-        self.compiled(kernel.name(), source, &kernel.accesses(), checked).map_err(|e| match (kernel, e) {
-            (Kernel::Custom(c), Error::DeviceFault { problem, .. }) => c.bad_shader(problem),
-            (_, e) => e,
-        })
-    }
-
-    fn compiled(&self, name: String, source: String, accesses: &[Access], checked: bool) -> Result<Arc<Pipeline>> {
-        let key = (source, checked);
-        if let Some(p) = lock(&self.pipelines).get(&key) {
-            return Ok(p.clone());
-        }
-        // of this thread alone: another's work on the same device shall not be told of this text's faults, of whatever kind
-        let scopes = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation]
-            .map(|filter| self.device.push_error_scope(filter));
-        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(key.0.as_str().into()) };
-        let module = if checked {
-            self.device.create_shader_module(descriptor)
-        } else {
-            // SAFETY: the text is generated here and never the user's; every index in it is bounded by the extents of its `dims`
-            // row, every loop by a constant or by such an extent, and the parity tests run the same text with checks on.
-            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
-        };
-        let buffer = |ty, size: Option<u64>| wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset: false,
-            min_binding_size: size.and_then(std::num::NonZeroU64::new),
-        };
-        let uniform = |size| buffer(wgpu::BufferBindingType::Uniform, Some(size));
-        let types = std::iter::once(uniform(256)).chain(accesses.iter().map(|a| match a {
-            Access::Uniform => uniform(64),
-            Access::Read | Access::Write => buffer(wgpu::BufferBindingType::Storage { read_only: *a == Access::Read }, None),
-        }));
-        let entries: Vec<_> = types
-            .enumerate()
-            .map(|(i, ty)| wgpu::BindGroupLayoutEntry { binding: i as u32, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None })
-            .collect();
-        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&name), entries: &entries });
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(&name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&name),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: checked },
-            #[cfg(not(target_arch = "wasm32"))]
-            cache: self.cache.as_ref().map(|c| &c.cache),
-            #[cfg(target_arch = "wasm32")]
-            cache: None,
-        });
-        // the innermost first; every one is left
-        let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
-        let what = format!("the kernel {name}");
-        let error = errors.fold(None, Option::or);
-        // what fails after a loss fails because of it; another's failure stays for it to see
-        if self.is_lost() {
-            self.check(&what)?;
-        }
-        if let Some(e) = error {
-            return Err(self.told(e.into(), &what));
-        }
-        tracing::debug!(kernel = name, checked, "made a pipeline");
-        let made = Arc::new(Pipeline { pipeline, layout });
-        lock(&self.pipelines).insert(key, made.clone());
-        Ok(made)
-    }
-
-    /// Pipelines made so far.
-    pub fn pipeline_count(&self) -> usize {
-        lock(&self.pipelines).len()
-    }
-
     /// Ends the device, as a driver's reset would: for tests of what follows.
     #[doc(hidden)]
     pub fn destroy(&self) {
@@ -301,7 +208,7 @@ impl Gpu {
     }
 }
 
-/// Every kernel keeps within what WebGPU promises (`tests/parity/shaders.rs`): an adapter with less cannot run them, and is refused as a whole.
+/// Fails for an adapter that has less than WebGPU promises. Every kernel keeps within that promise (`tests/parity/shaders.rs`), so an adapter with less is refused as a whole.
 fn floor(summary: &AdapterSummary) -> Result<()> {
     let (has, needs) = (&summary.limits, wgpu::Limits::default());
     let all = [
@@ -326,6 +233,7 @@ fn floor(summary: &AdapterSummary) -> Result<()> {
 mod tests {
     use super::*;
     use crate::gpu::{GpuSession, adapters};
+    use crate::kernels::Access;
     use crate::plan::Layout;
 
     const WHOLE: &str = "@group(0) @binding(1) var<storage, read_write> out: array<f32>;

@@ -3,13 +3,17 @@
 mod adapter;
 mod coop;
 mod device;
+mod launch;
+mod pipeline;
 #[cfg(not(target_arch = "wasm32"))]
 mod pipeline_cache;
 mod pipelines;
 mod plant;
 mod profile;
+mod readback;
 mod self_test;
 mod session;
+mod sync;
 mod trial;
 
 pub(crate) use adapter::LIMITS;

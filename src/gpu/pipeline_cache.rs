@@ -1,11 +1,11 @@
 //! What a driver has compiled, kept on disk between processes, where the driver lets us have it (`VkPipelineCache`).
 //!
-//! One file for each adapter, driver and gradus. What comes back from it reaches the driver unchecked, so the file has a header of ours:
-//! whose it is, how long it is, and a sum over all of it. Whatever is wrong with it, the pipelines are made anew and a `tracing` event
-//! says why: nothing here is ever an error. `GRADUS_PIPELINE_CACHE` names another folder, or is `off`.
+//! There is one file for each adapter, driver and version of gradus. The driver does not check what it reads from the file, so the file begins with
+//! a header of ours: whose it is, how long it is, and a checksum of the whole. If anything is wrong with the file the pipelines are compiled anew and
+//! a `tracing` event says why; nothing here is ever an error. `GRADUS_PIPELINE_CACHE` names another folder, or is `off`.
 
-use super::AdapterSummary;
-use super::device::lock;
+use super::adapter::AdapterSummary;
+use super::sync::lock;
 use crate::disk;
 use std::fs;
 use std::io::{self, Read};
@@ -16,11 +16,11 @@ use std::time::{Duration, SystemTime};
 const MAGIC: &[u8; 8] = b"gradusPC";
 /// Counts up when the header changes.
 const FORMAT: u32 = 1;
-/// Magic, format, length of the identity, length of the content, sum.
+/// Bytes of the header: magic, format, length of the identity, length of the content, checksum.
 const HEADER: usize = 8 + 4 + 4 + 8 + 8;
-/// Most bytes of a file: drivers only ever add to what they have.
+/// Most bytes of a file. Drivers add to their cache and never remove anything.
 const LARGEST: usize = 64 << 20;
-/// Files of other drivers and other versions of gradus that stay beside an adapter's own: so many, and so long after they were written.
+/// How many files of other drivers and other versions of gradus are kept beside an adapter's own, and for how long after they were written.
 const OTHERS: usize = 3;
 const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 const EXTENSION: &str = "pipelines";
@@ -29,12 +29,12 @@ const EXTENSION: &str = "pipelines";
 pub(super) struct PipelineCache {
     pub(super) cache: wgpu::PipelineCache,
     file: CacheFile,
-    /// The sum of what the file holds.
+    /// The checksum of the file's content.
     kept: Mutex<u64>,
 }
 
 impl PipelineCache {
-    /// With what the adapter's file holds; `None` where the device has no such cache, or there shall be none.
+    /// A cache with the content of the adapter's file; `None` where the device has no such cache, or the user wants none.
     pub(super) fn open(device: &wgpu::Device, summary: &AdapterSummary) -> Option<Self> {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
@@ -54,14 +54,14 @@ impl PipelineCache {
             let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
             errors.fold(None, Option::or).map_or(Ok(cache), Err)
         };
-        // wgpu refuses what says that it is another adapter's, and takes the rest of what it does not know for nothing
+        // wgpu gives an error for the data of another adapter, and ignores other data that it does not know
         let refused = |e| crate::terminal::warn!("pipelines are made anew: the driver does not take {}: {e}", file.path().display());
         let made = data.as_deref().and_then(|d| with(Some(d)).map_err(refused).ok());
         let cache = match made {
             Some(cache) => cache,
             None => with(None).map_err(|e| tracing::debug!("no pipeline cache: {e}")).ok()?,
         };
-        // what a new cache holds is nothing, and not worth a file
+        // the content of a new cache is empty, and not worth a file
         let kept = sum(&[&cache.get_data().unwrap_or_default()]);
         Some(PipelineCache { cache, file, kept: Mutex::new(kept) })
     }
@@ -72,7 +72,7 @@ impl PipelineCache {
         let Some(data) = self.cache.get_data() else { return };
         let new = sum(&[&data]);
         if new != *kept {
-            // where it cannot be written, not again for the same
+            // noted first: where the file cannot be written the same content is not tried again
             *kept = new;
             self.file.store(&data);
         }
@@ -110,7 +110,7 @@ impl CacheFile {
         self.dir.join(format!("{}-{identity:016x}.{EXTENSION}", self.adapter))
     }
 
-    /// What it holds, if that is whole and ours.
+    /// The file's content, if it is whole and ours.
     fn load(&self) -> Option<Vec<u8>> {
         let path = self.path();
         match read(&path).map_err(Fault::Io).and_then(|bytes| self.content(bytes)) {
@@ -151,7 +151,7 @@ impl CacheFile {
         Ok(bytes)
     }
 
-    /// Puts this in its place, and clears away what is out of date. Several processes may do so at once: the last one stays.
+    /// Writes the file, and removes files that are out of date. Several processes may do so at once: the file of the last one stays.
     fn store(&self, data: &[u8]) {
         if data.len() > LARGEST {
             return tracing::debug!(bytes = data.len(), "pipelines are not kept: too many");
@@ -172,13 +172,13 @@ impl CacheFile {
         let sum = sum(&[&head, self.identity.as_bytes(), data]);
         head.extend_from_slice(&sum.to_le_bytes());
         head.extend_from_slice(self.identity.as_bytes());
-        // no sync: a file that a crash has torn fails its sum
+        // no sync: a file that a crash has torn fails its checksum
         let done = disk::replace(&self.path(), &[&head, data], false);
         self.clear(SystemTime::now());
         done
     }
 
-    /// Removes files of this adapter that no present driver or gradus reads any more, and those that a killed process has left half written.
+    /// Removes files of this adapter that belong to drivers and versions of gradus long gone, and files that a killed process left half written.
     fn clear(&self, now: SystemTime) {
         let own = self.path();
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
@@ -221,7 +221,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// FNV-1a. Every step is one to one, so that no change of a single byte goes unseen.
+/// A checksum, FNV-1a. Each of its steps is one to one, so that a change of any single byte changes the sum.
 fn sum(parts: &[&[u8]]) -> u64 {
     let bytes = parts.iter().flat_map(|p| p.iter());
     bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))

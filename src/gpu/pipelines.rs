@@ -1,8 +1,11 @@
-//! The pipelines of a whole program, made side by side: the driver's work on one does not wait for another's.
+//! A device's pipelines: each text is compiled once, and those of a whole program side by side, since the driver's work on one need not wait
+//! for another's.
 
-use super::device::{Gpu, Pipeline};
-use crate::error::Result;
-use crate::kernels::Kernel;
+use super::device::Gpu;
+use super::pipeline::Pipeline;
+use super::sync::lock;
+use crate::error::{Error, Result};
+use crate::kernels::{Access, Kernel};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -11,8 +14,8 @@ use std::sync::Arc;
 const THREADS: usize = 8;
 
 impl Gpu {
-    /// The pipelines of these kernels with these texts, in their order. Those that are not there yet are made on several threads, each
-    /// text once. Where several fail the first of them is told, so that the error does not depend on the threads.
+    /// The pipelines of these kernels with these texts, in the order of the kernels. Several threads make those that do not exist yet, each text
+    /// once. Where several fail the error is that of the first in order, so that it does not depend on the threads.
     pub(super) fn pipelines(&self, wanted: Vec<(&Kernel, String)>, checked: bool) -> Result<Vec<Arc<Pipeline>>> {
         let mut seen = HashSet::new();
         let fresh = |(kernel, source): &&(&Kernel, String)| !self.has_pipeline(kernel, source, checked) && seen.insert(source.clone());
@@ -26,9 +29,59 @@ impl Gpu {
         }
         wanted.into_iter().map(|(kernel, source)| self.pipeline_from(kernel, source, checked)).collect()
     }
+
+    /// Whether this kernel's pipeline was made from this text.
+    fn has_pipeline(&self, kernel: &Kernel, source: &str, checked: bool) -> bool {
+        let checked = checked || matches!(kernel, Kernel::Custom(_));
+        lock(&self.pipelines).contains_key(&(source.to_string(), checked))
+    }
+
+    /// The kernel's pipeline with this text. Each text is compiled once.
+    ///
+    /// `checked` keeps wgpu's bounds and loop checks in the shader: tests run both; training runs without, for speed.
+    pub(super) fn pipeline_from(&self, kernel: &Kernel, source: String, checked: bool) -> Result<Arc<Pipeline>> {
+        // a user's text is never trusted
+        let checked = checked || matches!(kernel, Kernel::Custom(_));
+        if let Kernel::Custom(c) = kernel {
+            c.runs_on_gpus()?;
+        }
+        if let Kernel::GemmCoop(k) = kernel {
+            self.coop.takes(k, &self.summary.name)?;
+        }
+        self.compiled(kernel.name(), source, &kernel.accesses(), checked).map_err(|e| match (kernel, e) {
+            (Kernel::Custom(c), Error::DeviceFault { problem, .. }) => c.bad_shader(problem),
+            (_, e) => e,
+        })
+    }
+
+    pub(super) fn compiled(&self, name: String, source: String, accesses: &[Access], checked: bool) -> Result<Arc<Pipeline>> {
+        let key = (source, checked);
+        if let Some(p) = lock(&self.pipelines).get(&key) {
+            return Ok(p.clone());
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        let cache = self.cache.as_ref().map(|c| &c.cache);
+        #[cfg(target_arch = "wasm32")]
+        let cache = None;
+        let made = Pipeline::new(&self.device, cache, (&name, &key.0), accesses, checked);
+        let what = format!("the kernel {name}");
+        // whatever fails after a loss fails because of the loss. A failure of another thread's stays noted for that thread
+        if self.is_lost() {
+            self.check(&what)?;
+        }
+        let made = Arc::new(made.map_err(|e| self.told(e.into(), &what))?);
+        tracing::debug!(kernel = name, checked, "made a pipeline");
+        lock(&self.pipelines).insert(key, made.clone());
+        Ok(made)
+    }
+
+    /// Pipelines made so far.
+    pub fn pipeline_count(&self) -> usize {
+        lock(&self.pipelines).len()
+    }
 }
 
-/// Threads for so many.
+/// How many threads make so many pipelines.
 #[cfg(not(target_arch = "wasm32"))]
 fn threads(work: usize) -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get()).min(THREADS).min(work)
@@ -39,7 +92,7 @@ fn threads(_: usize) -> usize {
     1
 }
 
-/// What `f` gives for each, in their order; on several threads, each of which takes the next that is left.
+/// What `f` gives for each element, in order. Several threads share the work: each takes the next element that is left.
 fn each<T: Sync, R: Send>(all: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = threads(all.len());
     if threads < 2 {
@@ -54,7 +107,7 @@ fn each<T: Sync, R: Send>(all: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
         out
     };
     let mut found = std::thread::scope(|s| {
-        // this thread is one of them, and does all where the system gives no other
+        // this thread works, too, and does everything where the system starts no other thread
         let others: Vec<_> =
             (1..threads).filter_map(|_| std::thread::Builder::new().name("gradus-pipelines".into()).spawn_scoped(s, work).ok()).collect();
         let mut found = work();
@@ -171,10 +224,7 @@ mod tests {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
-                let grid = add(0).grid();
-                pass.set_pipeline(&p.pipeline);
-                pass.set_bind_group(0, &group, &[]);
-                pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+                p.dispatch(&mut pass, &group, add(0).grid());
             }
             encoder.copy_buffer_to_buffer(&out, 0, &back, 0, 256);
             self.queue.submit([encoder.finish()]);

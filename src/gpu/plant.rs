@@ -1,13 +1,12 @@
-use super::GpuSession;
+//! Errors planted in shaders, for the tests that must notice them.
+
+use super::session::GpuSession;
 use crate::error::{Error, Result};
 use crate::kernels::Kernel;
 
-/// From a kernel's text to the text that is compiled in its place.
-pub(super) type Rewrite = Box<dyn Fn(&Kernel, String) -> String + Send>;
-
 impl GpuSession {
-    /// Rewrites the source of every kernel before its pipeline is made, for programs prepared from now on: how the mutation suite plants
-    /// errors in shaders. Only where wgpu's checks are in the shaders, since a broken text may index anything; else an error.
+    /// Rewrites the source of every kernel before its pipeline is made, for programs prepared from now on: so tests plant errors in shaders.
+    /// Fails for a session whose shaders are without wgpu's checks, since a broken text may index anything.
     #[doc(hidden)]
     pub fn plant(&mut self, rewrite: impl Fn(&Kernel, String) -> String + Send + 'static) -> Result<()> {
         if !self.checked {

@@ -1,15 +1,13 @@
 //! One step of a program, every launch timed by the best clock that the adapter has.
 
-use super::session::{GpuSession, Prepared, map};
+use super::adapter::TIMING;
+use super::session::{GpuSession, Prepared};
 use crate::error::{Error, Result};
 use crate::plan::{Clock, Timing};
 use std::ops::Range;
 use std::time::Instant;
 
-/// What profiling needs of a device; the adapter gives what it has. Inside passes is native only, and missing on Apple's GPUs.
-pub(super) const WANTED: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES);
-
-/// Timestamps of one query set, two a launch at most.
+/// How many timestamps one query set holds; a launch takes two at most.
 const QUERIES: usize = wgpu::QUERY_SET_MAX_QUERIES as usize;
 
 impl GpuSession {
@@ -24,8 +22,8 @@ impl GpuSession {
                 help: format!("this device has: {}", best.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ")),
             });
         }
-        // what was queued before is no part of the step
-        self.wait_for(None)?;
+        // submits that are still under way would be timed, too
+        self.gpu.wait_for(None)?;
         let all = 0..p.program.launches.len();
         let mut seconds = Vec::with_capacity(all.len());
         let most = if clock == Clock::InsidePass { QUERIES - 1 } else { QUERIES / 2 };
@@ -43,7 +41,7 @@ impl GpuSession {
     /// The ways that this device can be timed, best first.
     fn clocks(&self) -> Vec<Clock> {
         let has = self.gpu.device.features();
-        let inside = has.contains(WANTED).then_some(Clock::InsidePass);
+        let inside = has.contains(TIMING).then_some(Clock::InsidePass);
         let passes = has.contains(wgpu::Features::TIMESTAMP_QUERY).then_some(Clock::PassPerLaunch);
         inside.into_iter().chain(passes).chain([Clock::Host]).collect()
     }
@@ -55,7 +53,7 @@ impl GpuSession {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.write_timestamp(&queries, 0);
             for (at, i) in range.clone().enumerate() {
-                dispatch(&mut pass, p, i);
+                p.dispatch(&mut pass, i);
                 pass.write_timestamp(&queries, 1 + at as u32);
             }
         }
@@ -73,7 +71,7 @@ impl GpuSession {
                 end_of_pass_write_index: Some(2 * at as u32 + 1),
             };
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(writes) });
-            dispatch(&mut pass, p, i);
+            p.dispatch(&mut pass, i);
         }
         let ticks = self.resolve(encoder, &queries, 2 * range.len())?;
         Ok(ticks.chunks(2).map(|t| self.between(t[0], t[1])).collect())
@@ -83,12 +81,12 @@ impl GpuSession {
         let mut seconds = Vec::with_capacity(range.len());
         for i in range {
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            dispatch(&mut encoder.begin_compute_pass(&Default::default()), p, i);
+            p.dispatch(&mut encoder.begin_compute_pass(&Default::default()), i);
             let commands = encoder.finish();
             let since = Instant::now();
             let index = self.gpu.queue.submit([commands]);
             self.gpu.check("timing a launch")?;
-            self.wait_for(Some(&index))?;
+            self.gpu.wait_for(Some(&index))?;
             seconds.push(since.elapsed().as_secs_f64());
         }
         Ok(seconds)
@@ -111,28 +109,15 @@ impl GpuSession {
             usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        let staging = self.staging(bytes);
+        let staging = self.staging.take(&self.gpu, bytes);
         encoder.resolve_query_set(queries, 0..count as u32, &resolved, 0);
         encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, bytes);
-        let index = self.gpu.queue.submit([encoder.finish()]);
-        self.gpu.check("timing a step")?; // a submit that was refused never ends
-        let mapped = map(&staging);
-        self.wait_mapped(&index, &mapped)?;
-        let words = self.mapped_words(&staging, 2 * count)?;
-        staging.unmap();
-        self.give_back(staging);
+        let words = self.read_through("timing a step", encoder, staging, 2 * count)?;
         Ok(words.chunks(2).map(|w| u64::from(w[0]) | u64::from(w[1]) << 32).collect())
     }
 
-    /// Seconds between two timestamps. A clock that went back (some drivers reset it between submits) counts as no time.
+    /// Seconds between two timestamps; 0 where the clock went back, since some drivers reset it between submits.
     fn between(&self, begin: u64, end: u64) -> f64 {
         end.saturating_sub(begin) as f64 * f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9
     }
-}
-
-fn dispatch(pass: &mut wgpu::ComputePass<'_>, p: &Prepared, i: usize) {
-    let grid = p.program.launches[i].kernel.grid();
-    pass.set_pipeline(&p.pipelines[i].pipeline);
-    pass.set_bind_group(0, &p.groups[i], &[]);
-    pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
 }

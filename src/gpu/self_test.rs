@@ -1,21 +1,64 @@
 //! The products that a device's cooperative matrices must get right before a program uses them.
 
-use super::device::{Gpu, lock};
-use super::plant::Rewrite;
-use super::session::map;
+use super::coop::{self, Coop};
+use super::device::Gpu;
+use super::launch::launch;
+use super::pipeline::Rewrite;
+use super::sync::lock;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
-use crate::kernels::{CoopCaps, CoopTile, DIMS, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
+use crate::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
 use crate::rng::Philox;
+use crate::tensor::{f16_words, f16s};
 use half::f16;
-use std::time::{Duration, Instant};
-use wgpu::BufferUsages;
 
-/// A look at the device after so long, and the end of patience with it.
-const PATIENCE: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(60);
+impl Gpu {
+    /// What is known of this device's cooperative matrices. Where it has any the first call runs the self-test, which compiles and runs some
+    /// products and compares them with sums in f64.
+    pub fn coop(&self) -> Coop {
+        let mut verdict = lock(&self.coop.verdict);
+        if let Some(known) = &*verdict {
+            return known.clone();
+        }
+        let found = match &self.coop.opened {
+            Err(why) => Coop::None { why: why.clone() },
+            Ok(caps) => match self.self_test(caps) {
+                Ok(()) => Coop::Verified(*caps),
+                Err(why) => {
+                    crate::terminal::warn!(
+                        device = self.summary.name,
+                        why,
+                        "cooperative matrices refused by the self-test: products do without"
+                    );
+                    Coop::Refused { why }
+                }
+            },
+        };
+        *verdict = Some(found.clone());
+        found
+    }
 
-/// One product with its data. No matrix is symmetric, no two rows or columns are alike: what reads or writes one the wrong way round is seen.
+    /// Rewrites the texts that the self-test runs, from now on, and forgets what it found: how tests plant a wrong kernel.
+    #[doc(hidden)]
+    pub fn plant_coop(&self, rewrite: Option<impl Fn(&Kernel, String) -> String + Send + 'static>) {
+        *lock(&self.coop.planted) = rewrite.map(|r| Box::new(r) as Rewrite);
+        *lock(&self.coop.verdict) = None;
+    }
+
+    fn self_test(&self, caps: &CoopCaps) -> std::result::Result<(), String> {
+        let planted = lock(&self.coop.planted);
+        let found = run(self, caps, planted.as_ref());
+        if let Err(why) = &found
+            && self.is_lost()
+        {
+            coop::failed(&self.summary, why);
+        }
+        found
+    }
+}
+
+/// One product with its data. No matrix is symmetric and no two rows or columns are alike, so that a kernel that reads or writes a matrix the
+/// wrong way round is noticed.
 struct Case {
     kernel: GemmCoop,
     a: Vec<f16>,
@@ -23,8 +66,8 @@ struct Case {
     bias: Vec<f32>,
 }
 
-/// Runs every case; the reason why the matrices cannot be used.
-pub(super) fn run(gpu: &Gpu, caps: &CoopCaps, planted: Option<&Rewrite>) -> std::result::Result<(), String> {
+/// Runs every case. The error says why the matrices cannot be used.
+fn run(gpu: &Gpu, caps: &CoopCaps, planted: Option<&Rewrite>) -> std::result::Result<(), String> {
     for case in cases(caps) {
         let found = case.run(gpu, planted).map_err(|e| match e {
             Error::DeviceFault { what, problem, .. } => format!("{what}: {problem}"),
@@ -35,8 +78,8 @@ pub(super) fn run(gpu: &Gpu, caps: &CoopCaps, planted: Option<&Rewrite>) -> std:
     Ok(())
 }
 
-/// The largest tile in every layout, the others in two; whole vectors and single elements, tiles that stick out at every edge, two matrices of
-/// which one is shared, row sums.
+/// The largest tile in every layout and the others in two. Among them are: reads by vectors and by single elements, tiles that stick out at every
+/// edge, a batch of two matrices that share an operand, and row sums.
 fn cases(caps: &CoopCaps) -> Vec<Case> {
     let all = [(false, false), (false, true), (true, false), (true, true)];
     let tiles = CoopTile::all(caps);
@@ -69,18 +112,18 @@ impl Case {
         GemmCoop::with_tile(&gemm, tile).map(|kernel| Case { kernel, a, b, bias })
     }
 
-    /// Both outputs and, where it has them, the sums of rows, as words.
+    /// The words of both outputs and, where the product has them, of the row sums.
     fn run(&self, gpu: &Gpu, planted: Option<&Rewrite>) -> Result<Vec<Vec<u32>>> {
         let Gemm { m, n, batch, .. } = self.kernel.gemm;
         let size = batch * m * n;
         let mut results = vec![size, size.div_ceil(2)];
         results.extend(self.kernel.gemm.spec.row_sum.then_some(m));
-        let operands = [halves(&self.a), halves(&self.b), self.bias.iter().map(|x| x.to_bits()).collect()];
+        let operands = [f16_words(&self.a), f16_words(&self.b), self.bias.iter().map(|x| x.to_bits()).collect()];
         launch(gpu, &Kernel::GemmCoop(self.kernel.clone()), &operands, &results, planted)
     }
 
-    /// Against sums in f64. Tensor cores cut off what they add beyond some bits: 1e-5 for each root of k is ten times what rounded sums take, and
-    /// far below what sums in f16, a wrong element or a missing term are off by.
+    /// Compares the results with sums in f64. Tensor cores truncate the terms of a sum: a tolerance of 1e-5 sqrt(k) is ten times what rounding costs,
+    /// and far less than the error of sums in f16, of a wrong element or of a missing term.
     fn compare(&self, found: &[Vec<u32>]) -> std::result::Result<(), String> {
         let Gemm { ref spec, m, n, k, batch, .. } = self.kernel.gemm;
         let at = |z: usize, row: usize, p: usize| self.a[z * m * k + if spec.ta { p * m + row } else { row * k + p }].to_f64();
@@ -94,7 +137,7 @@ impl Case {
                 let b = |p: usize| self.b[if spec.tb { col * k + p } else { p * n + col }].to_f64();
                 let product: f64 = (0..k).map(|p| at(z, row, p) * b(p)).sum();
                 let i = (z * m + row) * n + col;
-                let (wide, narrow) = (f64::from(f32::from_bits(found[0][i])), half_of(&found[1], i));
+                let (wide, narrow) = (f64::from(f32::from_bits(found[0][i])), f16s(&found[1])[i].to_f64());
                 let finished = (product + f64::from(self.bias[col])).max(0.0);
                 if !near(wide, finished, 0.0) {
                     return wrong("C", format!("[{z}, {row}, {col}]"), wide, finished);
@@ -112,81 +155,4 @@ impl Case {
         }
         Ok(())
     }
-}
-
-/// What a kernel makes of these operands: so many words in each result. Operands come before results in its bindings.
-pub(super) fn launch(
-    gpu: &Gpu,
-    kernel: &Kernel,
-    operands: &[Vec<u32>],
-    results: &[usize],
-    planted: Option<&Rewrite>,
-) -> Result<Vec<Vec<u32>>> {
-    let text = kernel.source();
-    let pipeline = match planted {
-        None => gpu.pipeline_from(kernel, text, false)?,
-        Some(rewrite) => gpu.pipeline_from(kernel, rewrite(kernel, text), true)?,
-    };
-    let filled = |words: &[u32], usage| {
-        let buffer = new(gpu, words.len(), usage | BufferUsages::COPY_DST);
-        gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
-        buffer
-    };
-    let mut dims = kernel.dims();
-    dims.resize(DIMS, 0);
-    let mut buffers = vec![filled(&dims, BufferUsages::UNIFORM)];
-    buffers.extend(operands.iter().map(|words| filled(words, BufferUsages::STORAGE)));
-    // NaN in both types: what is not written is seen
-    let made: Vec<_> = results.iter().map(|&n| filled(&vec![u32::MAX; n], BufferUsages::STORAGE | BufferUsages::COPY_SRC)).collect();
-    buffers.extend(made.iter().cloned());
-    let numbered = buffers.iter().enumerate();
-    let entries: Vec<_> = numbered.map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() }).collect();
-    let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries });
-    let staging = new(gpu, results.iter().sum(), BufferUsages::MAP_READ | BufferUsages::COPY_DST);
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        pass.set_pipeline(&pipeline.pipeline);
-        pass.set_bind_group(0, &group, &[]);
-        let [x, y, z] = kernel.grid();
-        pass.dispatch_workgroups(x, y, z);
-    }
-    let mut at = 0;
-    for (from, words) in made.iter().zip(results) {
-        encoder.copy_buffer_to_buffer(from, 0, &staging, at, 4 * *words as u64);
-        at += 4 * *words as u64;
-    }
-    let index = gpu.queue.submit([encoder.finish()]);
-    gpu.check("the self-test")?;
-    let mapped = map(&staging);
-    let began = Instant::now();
-    while lock(&mapped).is_none() {
-        gpu.poll(wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: Some(PATIENCE) })?;
-        if began.elapsed() > LONGEST {
-            return Err(fault(gpu, format!("no answer within {} s", LONGEST.as_secs())));
-        }
-    }
-    let view = staging.slice(..).get_mapped_range().map_err(|e| fault(gpu, e.to_string()))?;
-    let bytes: &[u8] = &view;
-    let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
-    let mut rest = words.as_slice();
-    Ok(results.iter().map(|&n| rest.split_off(..n).unwrap_or_default().to_vec()).collect())
-}
-
-fn new(gpu: &Gpu, words: usize, usage: BufferUsages) -> wgpu::Buffer {
-    let descriptor = wgpu::BufferDescriptor { label: Some("self-test"), size: 4 * words as u64, usage, mapped_at_creation: false };
-    gpu.device.create_buffer(&descriptor)
-}
-
-fn fault(gpu: &Gpu, problem: String) -> Error {
-    Error::DeviceFault { what: "the self-test".into(), problem, device: gpu.summary.name.clone() }
-}
-
-/// Two halves a word, the first in the lower bits.
-fn halves(x: &[f16]) -> Vec<u32> {
-    x.chunks(2).map(|c| u32::from(c[0].to_bits()) | u32::from(c.get(1).map_or(0, |h| h.to_bits())) << 16).collect()
-}
-
-fn half_of(words: &[u32], i: usize) -> f64 {
-    f16::from_bits((words[i / 2] >> (16 * (i % 2))) as u16).to_f64()
 }

@@ -1,28 +1,31 @@
-use super::device::{Gpu, Pipeline, lock};
+//! One model on a GPU: its buffers, its programs made ready, and their submits.
+
+use super::device::Gpu;
+use super::pipeline::{Pipeline, Rewrite};
+use super::readback::{Mapped, Staging, map};
+use super::sync::lock;
 use crate::error::{Error, Result};
 use crate::kernels::words::{PARTIALS, STATE_MICRO, STATE_WORDS};
 use crate::kernels::{DIMS, Kernel, LogShape};
-use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, STAGED, Session, Timing, Traffic};
+use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Session, Timing, Traffic};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// One model's buffers on a GPU, and its programs made ready.
 pub struct GpuSession {
     pub(super) gpu: Arc<Gpu>,
     pub(super) checked: bool,
-    /// What the mutation suite plants.
-    pub(super) planted: Option<super::plant::Rewrite>,
+    /// The errors that tests plant in kernels.
+    pub(super) planted: Option<Rewrite>,
     pub(super) poisoned: bool,
     fixed: HashMap<BufferId, wgpu::Buffer>,
     slots: Vec<wgpu::Buffer>,
-    /// Counts up when slots are made anew, so that bind groups are too.
+    /// Counts up when slots are made anew, since bind groups must be made anew then.
     generation: u64,
     data: Vec<Option<wgpu::Buffer>>,
     programs: Vec<Option<Prepared>>,
     pending: VecDeque<Pending>,
-    pub(super) idle_staging: Vec<wgpu::Buffer>,
-    /// Bytes of the buffers that a submit's log is read back through.
-    staging_bytes: u64,
+    pub(super) staging: Staging,
     traffic: Traffic,
 }
 
@@ -35,10 +38,14 @@ pub(super) struct Prepared {
     generation: u64,
 }
 
-/// Whether a staging buffer was mapped, once that is known.
-pub(super) type Mapped = Arc<Mutex<Option<bool>>>;
+impl Prepared {
+    /// Encodes one of its launches.
+    pub(super) fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, launch: usize) {
+        self.pipelines[launch].dispatch(pass, &self.groups[launch], self.program.launches[launch].kernel.grid());
+    }
+}
 
-/// A submit whose log was not yet handed out.
+/// A submit whose log lines nobody has taken yet.
 struct Pending {
     lane: Lane,
     first_batch: u32,
@@ -54,12 +61,6 @@ fn staging_bytes(log: LogShape) -> u64 {
     4 * (log.most_steps() * log.width) as u64
 }
 
-/// Longest wait before a look whether the device is still there.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// Longest wait for a callback whose submit has ended.
-const CALLBACK: std::time::Duration = std::time::Duration::from_secs(10);
-
 impl GpuSession {
     /// Allocates the arenas. `checked` keeps wgpu's checks in the shaders.
     pub fn new(gpu: Arc<Gpu>, layout: Layout, checked: bool) -> Result<Self> {
@@ -74,8 +75,7 @@ impl GpuSession {
             data: Vec::new(),
             programs: Vec::new(),
             pending: VecDeque::new(),
-            idle_staging: Vec::new(),
-            staging_bytes: 0,
+            staging: Staging::default(),
             traffic: Traffic::default(),
         };
         let mut sizes = vec![(BufferId::Parameters, layout.parameters), (BufferId::Gradients, layout.parameters)];
@@ -97,8 +97,7 @@ impl GpuSession {
         Ok(s)
     }
 
-    /// Makes a lane's log and what it is read back through large enough. What lines the old log held is copied out by the submits that
-    /// wrote them.
+    /// Makes a lane's log and its staging buffers large enough. No line of the old log is lost: the submit that wrote it has copied it out.
     fn grow_log(&mut self, lane: Lane, log: LogShape) -> Result<()> {
         let (id, bytes) = (BufferId::Log(lane), 4 * log.words() as u64);
         if self.fixed.get(&id).is_none_or(|b| b.size() < bytes) {
@@ -108,13 +107,7 @@ impl GpuSession {
             // a line that no step has written belongs to no batch
             self.write(id, 0, &vec![u32::MAX; log.words()])?;
         }
-        let staging = staging_bytes(log);
-        if self.staging_bytes < staging {
-            self.staging_bytes = staging;
-            self.idle_staging.clear();
-            let made: Vec<_> = (0..STAGED).map(|_| self.staging(staging)).collect();
-            self.idle_staging = made;
-        }
+        self.staging.grow(&self.gpu, staging_bytes(log));
         Ok(())
     }
 
@@ -145,7 +138,7 @@ impl GpuSession {
         Ok(buffer)
     }
 
-    /// The driver's refusal with the numbers that it does not tell.
+    /// The driver's refusal with the numbers that the driver does not tell.
     fn refused(&self, e: Error, bytes: u64) -> Error {
         match e {
             Error::OutOfMemory { what, biggest, help, .. } => {
@@ -185,57 +178,22 @@ impl GpuSession {
         Ok(groups)
     }
 
-    /// A buffer to read back through. Those of a log's size are kept, larger ones are made for the one read.
-    pub(super) fn staging(&mut self, bytes: u64) -> wgpu::Buffer {
-        match self.idle_staging.pop() {
-            Some(b) if bytes <= self.staging_bytes => b,
-            other => {
-                self.idle_staging.extend(other);
-                self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("staging"),
-                    size: bytes.max(self.staging_bytes),
-                    usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                    mapped_at_creation: false,
-                })
-            }
-        }
-    }
-
-    /// Takes an unmapped staging buffer back.
-    pub(super) fn give_back(&mut self, staging: wgpu::Buffer) {
-        if staging.size() == self.staging_bytes {
-            self.idle_staging.push(staging);
-        }
-    }
-
-    /// Waits for a submit, or for all; however long the kernels take, and no longer than the device lives.
-    pub(super) fn wait_for(&self, index: Option<&wgpu::SubmissionIndex>) -> Result<()> {
-        while !self.gpu.poll(wgpu::PollType::Wait { submission_index: index.cloned(), timeout: Some(PATIENCE) })? {}
-        Ok(())
-    }
-
-    /// Waits for a submit and for its buffer's mapping. When several threads share the device another one's poll may be about to run
-    /// our callback: then the submit has ended and the answer follows in a moment.
-    pub(super) fn wait_mapped(&self, index: &wgpu::SubmissionIndex, mapped: &Mapped) -> Result<()> {
-        self.wait_for(Some(index))?;
-        let since = std::time::Instant::now();
-        while lock(mapped).is_none() && since.elapsed() < CALLBACK {
-            std::thread::yield_now();
-            self.look()?;
-        }
-        Ok(())
-    }
-
-    /// Lets callbacks run, without waiting.
-    fn look(&self) -> Result<()> {
-        self.gpu.poll(wgpu::PollType::Poll).map(|_| ())
-    }
-
-    pub(super) fn mapped_words(&self, staging: &wgpu::Buffer, words: usize) -> Result<Vec<u32>> {
-        let fault = |e: String| Error::DeviceFault { what: "reading back".into(), problem: e, device: self.gpu.summary.name.clone() };
-        let view = staging.slice(..4 * words as u64).get_mapped_range().map_err(|e| fault(e.to_string()))?;
-        let bytes: &[u8] = &view;
-        Ok(bytemuck::pod_collect_to_vec(bytes))
+    /// Submits commands that end with a copy into this staging buffer, waits for them, and reads the buffer.
+    pub(super) fn read_through(
+        &mut self,
+        what: &str,
+        encoder: wgpu::CommandEncoder,
+        staging: wgpu::Buffer,
+        words: usize,
+    ) -> Result<Vec<u32>> {
+        let index = self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.check(what)?; // a submit that was refused never ends
+        let mapped = map(&staging);
+        self.gpu.wait_mapped(&index, &mapped)?;
+        let out = self.gpu.mapped_words("reading back", &staging, words)?;
+        staging.unmap();
+        self.staging.give_back(staging);
+        Ok(out)
     }
 }
 
@@ -271,7 +229,7 @@ impl Session for GpuSession {
     }
 
     fn prepare(&mut self, program: &Arc<Program>, data: &[DataId]) -> Result<Handle> {
-        // all of them before the first is made: a program that does not fit leaves the others as they are
+        // all slots are checked before the first is made, so that a program that does not fit changes nothing
         program.slots.iter().enumerate().try_for_each(|(i, &bytes)| self.fits(&format!("slot {i}"), bytes as u64))?;
         program.countable()?;
         program.addressable()?;
@@ -338,17 +296,10 @@ impl Session for GpuSession {
     fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
         self.traffic.reads += 1;
         let bytes = 4 * len as u64;
-        let staging = self.staging(bytes);
+        let staging = self.staging.take(&self.gpu, bytes);
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(self.find(buffer, &[])?, 4 * offset as u64, &staging, 0, bytes);
-        let index = self.gpu.queue.submit([encoder.finish()]);
-        self.gpu.check("reading back")?; // a submit that was refused never ends
-        let mapped = map(&staging);
-        self.wait_mapped(&index, &mapped)?;
-        let out = self.mapped_words(&staging, len)?;
-        staging.unmap();
-        self.give_back(staging);
-        Ok(out)
+        self.read_through("reading back", encoder, staging, len)
     }
 
     fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
@@ -368,16 +319,16 @@ impl Session for GpuSession {
     fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>> {
         let Some(at) = self.pending.iter().position(|p| p.lane == lane) else { return Ok(None) };
         if wait {
-            self.wait_mapped(&self.pending[at].index, &self.pending[at].mapped)?;
+            self.gpu.wait_mapped(&self.pending[at].index, &self.pending[at].mapped)?;
         } else {
-            self.look()?;
+            self.gpu.look()?;
         }
         let state = *lock(&self.pending[at].mapped);
         match (state, self.pending.remove(at)) {
             (Some(true), Some(p)) => {
-                let words = self.mapped_words(&p.staging, p.steps * p.log.width)?;
+                let words = self.gpu.mapped_words("reading back", &p.staging, p.steps * p.log.width)?;
                 p.staging.unmap();
-                self.give_back(p.staging);
+                self.staging.give_back(p.staging);
                 let lines = words.chunks(p.log.width).map(|w| LogLine::from_words(w, p.log.columns)).enumerate();
                 let ours = lines.filter(|(i, l)| l.batch == p.first_batch.wrapping_add(*i as u32));
                 Ok(Some(ours.map(|(_, l)| l).collect()))
@@ -407,14 +358,14 @@ impl Session for GpuSession {
 
     fn bytes(&self) -> u64 {
         let all = self.fixed.values().chain(&self.slots).chain(self.data.iter().flatten());
-        let staging = self.idle_staging.iter().chain(self.pending.iter().map(|p| &p.staging));
+        let staging = self.staging.idle().iter().chain(self.pending.iter().map(|p| &p.staging));
         let dims = self.programs.iter().flatten().map(|p| p.dims.size());
         all.chain(staging).map(wgpu::Buffer::size).sum::<u64>() + dims.sum::<u64>()
     }
 }
 
 impl GpuSession {
-    /// Does something with a program whose bind groups fit the slots as they are now.
+    /// Calls `f` with a program, whose bind groups are made anew where slots have changed.
     fn with<T>(&mut self, handle: Handle, f: impl FnOnce(&mut Self, &Prepared) -> Result<T>) -> Result<T> {
         let gone = || Error::NotFound { what: "program".into(), name: format!("{handle:?}"), at: "the GPU session".into(), known: vec![] };
         let mut p = self.programs.get_mut(handle.0).and_then(Option::take).ok_or_else(gone)?;
@@ -425,7 +376,7 @@ impl GpuSession {
         done
     }
 
-    /// What [`Session::poison`] asks for, now.
+    /// Fills with NaN what [`Session::poison`] names.
     fn poison_now(&mut self) -> Result<()> {
         let words = |b: &wgpu::Buffer| (b.size() / 4) as usize;
         let mut all: Vec<(BufferId, usize)> = self.slots.iter().enumerate().map(|(i, b)| (BufferId::Slot(i), words(b))).collect();
@@ -450,7 +401,7 @@ impl GpuSession {
         let log_shape = first.map_or(LogShape::of(0), |p| p.program.log());
         let most = log_shape.most_steps();
         let mut left = most;
-        let staging = self.staging(staging_bytes(log_shape));
+        let staging = self.staging.take(&self.gpu, staging_bytes(log_shape));
         let mut lane = Lane::Train;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
@@ -463,9 +414,7 @@ impl GpuSession {
                 let grids: Vec<[u32; 3]> = p.program.launches.iter().map(|l| l.kernel.grid()).collect();
                 for _ in 0..steps {
                     for ((pipeline, group), grid) in p.pipelines.iter().zip(&p.groups).zip(&grids) {
-                        pass.set_pipeline(&pipeline.pipeline);
-                        pass.set_bind_group(0, group, &[]);
-                        pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+                        pipeline.dispatch(&mut pass, group, *grid);
                     }
                 }
             }
@@ -485,12 +434,4 @@ impl GpuSession {
         self.pending.push_back(Pending { lane, first_batch, steps, log: log_shape, staging, index, mapped });
         self.gpu.check("a submit")
     }
-}
-
-/// Asks for a buffer's mapping.
-pub(super) fn map(staging: &wgpu::Buffer) -> Mapped {
-    let mapped = Mapped::default();
-    let note = mapped.clone();
-    staging.map_async(wgpu::MapMode::Read, .., move |r| *lock(&note) = Some(r.is_ok()));
-    mapped
 }

@@ -1,25 +1,26 @@
-//! The kernels that an adapter must get right before `auto` takes it though its driver passes no conformance test.
+//! The kernels that an adapter without a conformant driver must compute right before `auto` takes it.
 
-use super::device::{Gpu, lock};
-use super::plant::Rewrite;
-use super::self_test::launch;
+use super::device::Gpu;
+use super::launch::launch;
+use super::pipeline::Rewrite;
+use super::sync::lock;
 use crate::error::Error;
 use crate::expr::Expr;
 use crate::kernels::{Gemm, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Reduce, ReduceSpec, Strided, Target, Term, Tile};
 use crate::rng::Philox;
 
-/// A launch, its operands, and what it must make.
+/// A launch, its operands, and the results that it must have.
 struct Trial {
     kernel: Kernel,
     operands: Vec<Vec<f32>>,
     wanted: Vec<f64>,
-    /// What rounding may do to a value, beside 1e-5 of it.
+    /// How far a result may be off, beside 1e-5 of its value.
     slack: f64,
 }
 
 impl Gpu {
-    /// Whether ordinary kernels compute what they should: formulas, sums across a workgroup, products of every kind of tile, against f64 on the
-    /// host; else the first that does not. Run once: some milliseconds, and the compilation of seven kernels.
+    /// Compares ordinary kernels with f64 on the host: formulas, sums across a workgroup, products of every kind of tile. The error names the first
+    /// kernel that is wrong. The first call compiles and runs seven kernels; later calls repeat its answer.
     pub fn trial(&self) -> std::result::Result<(), String> {
         let mut tried = lock(&self.tried);
         tried.get_or_insert_with(|| run(self, None)).clone()
@@ -46,7 +47,7 @@ impl Trial {
     }
 }
 
-/// Sizes that stick out of every tile. The tiles are those of a GPU, with workgroup memory and barriers, and those of this target.
+/// All trials, with sizes that no tile divides. The tiles are those of a GPU, with workgroup memory and barriers, and those of this target.
 fn trials(target: Target) -> Vec<Trial> {
     let mut tiles = Tile::all(Target::Gpu);
     tiles.extend(Tile::all(target).first().filter(|_| target != Target::Gpu));
@@ -60,7 +61,7 @@ fn drawn(what: &str, n: usize) -> Vec<f32> {
     (0..n).map(|_| (4.0 * rng.uniform() - 2.0) as f32).collect()
 }
 
-/// `tanh(x) * y + exp(x)`, by fours where the size lets it.
+/// `tanh(x) * y + exp(x)`, by vectors of four where the size allows it.
 fn formula(n: usize) -> Trial {
     let f = Expr::of(2, |x| vec![&x[0].tanh() * &x[1] + x[0].exp()]);
     let (x, y) = (drawn("x", n), drawn("y", n));

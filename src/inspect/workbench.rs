@@ -8,13 +8,13 @@ use crate::inspect::bisect::Difference;
 use crate::kernels::words::{STATE_LOSS_SCALE, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
 use crate::model::build::{Built, build};
 use crate::model::core::Core;
-use crate::model::half_copy::{halves, widened, working_of};
+use crate::model::half_copy::working_of;
 use crate::model::inputs::in_call;
 use crate::model::values::ParameterWords;
 use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
 use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
 use crate::rng::split;
-use crate::tensor::DType;
+use crate::tensor::{DType, pack_f16, unpack_f16};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Bench {
         for e in &model.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
             if let Some(first) = working_of(&model.arena, e.buffer()) {
-                session.write(BufferId::Working, (first + e.offset) / 2, &halves(words.get(e)))?;
+                session.write(BufferId::Working, (first + e.offset) / 2, &pack_f16(words.get(e)))?;
             }
         }
         for e in &model.arena.buffers {
@@ -137,7 +137,7 @@ impl Bench {
         for v in &window.feeds {
             let mut words = self.words(*v)?;
             if self.is_half(*v) {
-                words = halves(&words);
+                words = pack_f16(&words);
             }
             // kernels read four at a time
             words.resize(words.len().next_multiple_of(64), 0);
@@ -150,7 +150,7 @@ impl Bench {
             for m in &window.results {
                 let size = self.graph.shape(m.value).size();
                 let found = if self.is_half(m.value) {
-                    widened(&self.session.read(m.buffer, m.offset / 2, size.div_ceil(2))?, size)
+                    unpack_f16(&self.session.read(m.buffer, m.offset / 2, size.div_ceil(2))?, size)
                 } else {
                     self.session.read(m.buffer, m.offset, size)?
                 };

@@ -1,4 +1,4 @@
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element, V};
 use super::lib::grid::fold;
 use super::lib::source::Source;
 use super::lib::word::to_words;
@@ -19,6 +19,17 @@ pub struct Accumulate {
 
 impl Accumulate {
     const WG: usize = 64;
+
+    /// State, gradients, sums, the batch's weight.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let all = || 0..self.size;
+        let arenas = match self.last {
+            true => [Binding::update("gradients", V, all()), Binding::read("sums", V, all())],
+            false => [Binding::read("gradients", V, all()), Binding::update("sums", V, all())],
+        };
+        let weight = self.weight.map(|at| Binding::read("weights", Element::F32, at..at + 1));
+        std::iter::once(Binding::state()).chain(arenas).chain(weight).collect()
+    }
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {

@@ -1,9 +1,9 @@
 //! Whether each row's largest score is the label's.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::grid::fold;
 use super::lib::halves::element;
-use super::lib::labels::labels;
+use super::lib::labels::{labels, labels_binding};
 use super::lib::source::Source;
 use super::lib::word::to_words;
 use crate::graph::Labels;
@@ -39,6 +39,17 @@ impl Accuracy {
     /// Words of the scores, or of where the largest stand.
     pub(crate) fn scores(&self) -> usize {
         if self.known { self.rows } else { self.rows * self.classes }
+    }
+
+    /// Scores, labels, hits.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let [scores, labels, hits] = self.offsets;
+        let of = if self.known { Element::U32 } else { Element::float(self.half) };
+        vec![
+            Binding::read("logits", of, scores..scores + self.scores()),
+            labels_binding(self.labels, labels, self.rows, self.classes),
+            Binding::write("hits", Element::F32, hits..hits + self.rows),
+        ]
     }
 
     /// The whole WGSL text.

@@ -1,6 +1,6 @@
 //! The index of the largest value along an axis.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::grid::fold;
 use super::lib::halves::element;
 use super::lib::source::Source;
@@ -49,6 +49,18 @@ impl ArgMax {
     /// Turns of the longest lane's loops.
     pub(super) fn turns(&self) -> usize {
         self.piece()
+    }
+
+    /// Input, candidates, result.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let [from, to] = self.offsets;
+        let candidates = self.outer * self.candidates * self.inner;
+        let whole = self.outer * self.length * self.inner;
+        let looked = if candidates > 0 { candidates } else { whole };
+        let mut all = vec![Binding::read("x", Element::float(self.half), from..from + whole).moving(looked)];
+        all.extend((candidates > 0).then(|| Binding::read("candidates", Element::U32, 0..candidates)));
+        all.push(Binding::write("out", Element::U32, to..to + self.items()));
+        all
     }
 
     /// The whole WGSL text.

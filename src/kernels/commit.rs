@@ -1,4 +1,4 @@
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::grid::fold;
 use super::lib::source::Source;
 use super::lib::word::to_words;
@@ -31,6 +31,14 @@ impl Commit {
     /// Elements that are copied.
     pub fn size(&self) -> usize {
         self.parts.iter().map(|p| p.len).sum()
+    }
+
+    /// State, arena, new values.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let end = |end: fn(&Part) -> usize| self.parts.iter().map(end).max().unwrap_or(0);
+        let arena = Binding::write("buffers", Element::F32, 0..end(|p| p.to + p.len)).moving(self.size());
+        let values = Binding::read("values", Element::F32, 0..end(|p| p.from + p.len)).moving(self.size());
+        vec![Binding::state(), arena, values]
     }
 
     /// The whole WGSL text.

@@ -1,9 +1,9 @@
 //! Softmax cross-entropy: loss, hits and gradient in one launch.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::grid::fold;
 use super::lib::halves::{element, rounded};
-use super::lib::labels::labels;
+use super::lib::labels::{labels, labels_binding};
 use super::lib::source::Source;
 use super::lib::target::Target;
 use super::lib::word::{to_words, word};
@@ -80,6 +80,28 @@ impl CrossEntropy {
 
     fn lanes(&self) -> usize {
         if self.single { self.group } else { WG }
+    }
+
+    /// Logits, labels, loss, hits, gradient, the epilogue's number, what is told of long rows.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let [logits, labels, loss, hits, gradient] = self.offsets;
+        let (size, long) = (self.rows * self.classes, self.is_long());
+        let each = if self.single { 1 } else { self.rows * self.pieces };
+        let mut all = vec![
+            Binding::read("logits", Element::float(self.half), logits..logits + size),
+            labels_binding(self.labels, labels, self.rows, self.classes),
+            Binding::write("losses", Element::F32, loss..loss + each),
+        ];
+        if !long {
+            all.push(Binding::write("hits", Element::F32, hits..hits + each));
+        }
+        if self.gradient {
+            all.push(Binding::write("gradients", Element::float(self.half_gradient), gradient..gradient + size));
+            all.extend(self.epilogue.iter().map(|&(_, at)| Binding::read("factor", Element::F32, at..at + 1)));
+        }
+        let told = [("tops", long), ("sums", long), ("totals", self.needs_totals())];
+        all.extend(told.iter().filter(|t| t.1).map(|&(name, _)| Binding::read(name, Element::F32, 0..self.rows)));
+        all
     }
 
     /// The whole WGSL text.

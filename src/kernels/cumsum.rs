@@ -1,6 +1,6 @@
 //! Running sums over rows.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::grid::fold;
 use super::lib::source::Source;
 use super::lib::word::to_words;
@@ -39,6 +39,15 @@ impl CumSum {
     pub(super) fn turns(&self) -> usize {
         self.piece()
     }
+    /// Input, sums of the pieces, output.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let [from, to] = self.offsets.map(|o| o..o + self.rows * self.width);
+        let mut all = vec![Binding::read("x", Element::F32, from)];
+        all.extend(self.started.then(|| Binding::read("starts", Element::F32, 0..self.rows * self.pieces)));
+        all.push(Binding::write("out", Element::F32, to));
+        all
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");

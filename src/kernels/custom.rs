@@ -1,4 +1,4 @@
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::limits::DIMS;
 use super::lib::source::Source;
 use super::lib::word::to_words;
@@ -25,6 +25,15 @@ pub struct Custom {
 }
 
 impl Custom {
+    /// Operands, results.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let element = |t: &Type| if t.dtype == DType::U32 { Element::U32 } else { Element::F32 };
+        let span = |(t, first): &(Type, usize)| *first..*first + t.shape.size();
+        let operands = self.inputs.iter().enumerate().map(|(i, x)| Binding::read(format!("in{i}_words"), element(&x.0), span(x)));
+        let results = self.outputs.iter().enumerate().map(|(o, y)| Binding::write(format!("out{o}_words"), element(&y.0), span(y)));
+        operands.chain(results).collect()
+    }
+
     /// The whole WGSL text: a header through which the operands are read and written within their bounds, then the user's. Empty without a kernel.
     pub fn source(&self) -> String {
         let Some(kernel) = &self.kernel else { return String::new() };

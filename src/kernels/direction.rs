@@ -1,4 +1,4 @@
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, V};
 use super::lib::gate::Gate;
 use super::lib::rates::RateTable;
 use super::lib::source::{FINITE, MATH, Source};
@@ -62,6 +62,15 @@ impl Direction {
     pub(super) fn turns(&self) -> usize {
         let blocks = (self.size / BLOCK).div_ceil(self.groups().max(1));
         blocks * (1 + BLOCK / 4 / self.group) + words::PARTIALS / self.group
+    }
+
+    /// State, rates, parameters, gradients, moments, direction, partial sums.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let all = || 0..self.size;
+        let first = [self.rates.binding(), Binding::read("parameters", V, all()), Binding::read("gradients", V, all())];
+        let moments = (0..self.moments).map(|m| Binding::update(format!("moment{m}"), V, all()));
+        let last = [Binding::write("direction", V, 0..self.words()), self.gate.binding()];
+        std::iter::once(Binding::state()).chain(first).chain(moments).chain(last).collect()
     }
 
     /// The whole WGSL text.

@@ -1,4 +1,4 @@
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::halves::{element, rounded};
 use super::lib::limits::MAX_GROUPS;
 use super::lib::source::Source;
@@ -60,6 +60,21 @@ impl Gather {
         };
         // a few for the order; a workgroup takes one field at a time
         64 + self.all_chunks().div_ceil(MAX_GROUPS) * (1 + self.fields.iter().map(turns).max().unwrap_or(0))
+    }
+
+    /// State, then each field's data and batch. Which rows of the data are read only the state says.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let field = |(i, f): (usize, &GatherField)| {
+            let four = f.vector();
+            let stored = Element::U32.by_fours(four && f.field.stored != DType::U8);
+            let made = if f.field.out_dtype() == DType::U32 { Element::U32 } else { Element::float(f.half) };
+            let size = self.batch * f.field.width() * f.field.one_hot.unwrap_or(1);
+            [
+                Binding::read(format!("data{i}"), stored, 0..0).moving(self.batch * f.field.words()),
+                Binding::write(format!("batch{i}"), made.by_fours(four), f.output..f.output + size),
+            ]
+        };
+        std::iter::once(Binding::state()).chain(self.fields.iter().enumerate().flat_map(field)).collect()
     }
 
     /// The whole WGSL text.

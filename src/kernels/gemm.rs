@@ -3,7 +3,7 @@
 pub(crate) mod direct;
 pub(crate) mod tile;
 
-use super::lib::binding::{Access, owners};
+use super::lib::binding::{Access, Binding, Element, owners};
 use super::lib::halves::Halves;
 use super::lib::halves::{element, rounded, widened};
 use super::lib::limits::MAX_GROUPS;
@@ -123,6 +123,43 @@ impl Gemm {
     pub fn name(&self) -> String {
         let t = |t| if t { 't' } else { 'n' };
         format!("gemm_{}{}", t(self.spec.ta), t(self.spec.tb))
+    }
+
+    /// The epilogue, unless the product is stored as it is.
+    pub fn formula(&self) -> Option<(&Expr, usize)> {
+        let f = &self.spec.epilogue;
+        (!f.is_identity()).then_some((f, self.batch * self.m * self.n))
+    }
+
+    /// A, B, extras, outputs, row sums.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let GemmSpec { ta, tb, va, vb, vc, row_sum, via, halves, .. } = &self.spec;
+        let (batch, m, n, k) = (self.batch, self.m, self.n, self.k);
+        let factor = |name: &'static str, i: usize, x: &Matrix, [rows, columns]: [usize; 2], four: bool| {
+            let empty = batch * rows * columns == 0;
+            let last = if empty { 0 } else { (batch - 1) * x.batch + (rows - 1) * x.pitch + columns };
+            // a single matrix serves for the whole batch
+            let moved = rows * columns * if x.batch == 0 { batch.min(1) } else { batch };
+            Binding::read(name, Element::float(halves.input(i)).by_fours(four), x.offset..x.offset + last).moving(moved)
+        };
+        let turned = |[x, y]: [usize; 2], turn: bool| if turn { [y, x] } else { [x, y] };
+        let mut all = vec![factor("a", 0, &self.a, turned([m, k], *ta), *va), factor("b", 1, &self.b, turned([k, n], *tb), *vb)];
+        for (i, e) in self.extras.iter().enumerate() {
+            let steps = [(batch, e.batch), (m, e.row), (n, e.column)];
+            let empty = batch * m * n == 0;
+            let last = if empty { 0 } else { steps.iter().map(|(d, step)| (d - 1) * step).sum::<usize>() + 1 };
+            let moved = if empty { 0 } else { steps.iter().filter(|s| s.1 > 0).map(|s| s.0).product() };
+            let of = Element::float(halves.input(2 + i)).by_fours(self.fours(e));
+            all.push(Binding::read(format!("extra{i}"), of, e.offset..e.offset + last).moving(moved));
+        }
+        // the row sums come after the outputs
+        let results = self.outputs.iter().map(|&at| at..at + batch * m * n).chain(row_sum.then(|| self.row_sum..self.row_sum + m));
+        let first = all.len();
+        for (o, span) in results.enumerate() {
+            let of = Element::float(halves.output(o)).by_fours(*vc && o < self.outputs.len());
+            all.push(Binding::write(format!("out{o}"), of, span).bound_through(first + o, first + via[o]));
+        }
+        all
     }
 
     /// The whole WGSL text.

@@ -1,6 +1,6 @@
 //! `gemm` on cooperative matrices, which drivers give to tensor cores.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding};
 use super::lib::halves::Halves;
 use super::lib::source::Source;
 use super::{CoopCaps, CoopTile, Gemm, GemmSpec, Matrix};
@@ -73,6 +73,11 @@ impl GemmCoop {
         self.gemm.tiles(&mut s, tile.height(), tile.width());
         // directives stand before all else
         format!("enable wgpu_cooperative_matrix;\n{}", s.finish(include_str!("../../shaders/gemm_coop.wgsl")))
+    }
+
+    /// As [`Gemm::bindings`].
+    pub fn bindings(&self) -> Vec<Binding> {
+        self.gemm.bindings()
     }
 
     /// As [`Gemm::accesses`].

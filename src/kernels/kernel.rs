@@ -1,6 +1,6 @@
 //! The list of kernels.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding};
 use super::lib::halves::Halves;
 use super::lib::limits::MAX_GROUPS;
 use super::lib::word::count_in_32_bits;
@@ -8,53 +8,69 @@ use super::{
     Accumulate, Accuracy, ArgMax, Commit, CrossEntropy, CumSum, Custom, Direction, Gather, Gemm, GemmCoop, Map, Optimizer, Ratios, Reduce,
     ScatterAdd, ScatterLinks, Softmax, Squares, Take, Tick,
 };
+use crate::expr::Expr;
 
-/// A kernel with its sizes. The order of its buffers is stated at each archetype.
-#[derive(Debug, Clone)]
-pub enum Kernel {
-    /// A formula at every element.
-    Map(Map),
-    /// Sums over an axis.
-    Reduce(Reduce),
-    /// Matrix products.
-    Gemm(Gemm),
-    /// Matrix products on cooperative matrices.
-    GemmCoop(GemmCoop),
-    /// Softmax over rows.
-    Softmax(Softmax),
-    /// Softmax cross-entropy with its gradient.
-    CrossEntropy(CrossEntropy),
-    /// Hits of the largest score.
-    Accuracy(Accuracy),
-    /// Running sums over rows.
-    CumSum(CumSum),
-    /// Where the largest stands.
-    ArgMax(ArgMax),
-    /// Rows of the data set to a batch.
-    Gather(Gather),
-    /// Rows of a table by number.
-    Take(Take),
-    /// Chains of equal indices.
-    ScatterLinks(ScatterLinks),
-    /// Sums by index, over those chains.
-    ScatterAdd(ScatterAdd),
-    /// An operation of the user's own.
-    Custom(Custom),
-    /// New values of state that is not trained.
-    Commit(Commit),
-    /// Sums of the gradients of several batches.
-    Accumulate(Accumulate),
-    /// Sums of squares of all gradients.
-    Squares(Squares),
-    /// Where an update goes that needs norms of each tensor.
-    Direction(Direction),
-    /// The ratios of those norms.
-    Ratios(Ratios),
-    /// The update of all parameters.
-    Optimizer(Optimizer),
-    /// The end of a step.
-    Tick(Tick),
+/// Hands the one list of kernels to a macro: what there is of each kernel is made from here.
+macro_rules! with_kernels {
+    ($then:ident) => {
+        $then! {
+            /// A formula at every element.
+            Map,
+            /// Sums over an axis.
+            Reduce,
+            /// Matrix products.
+            Gemm,
+            /// Matrix products on cooperative matrices.
+            GemmCoop,
+            /// Softmax over rows.
+            Softmax,
+            /// Softmax cross-entropy with its gradient.
+            CrossEntropy,
+            /// Hits of the largest score.
+            Accuracy,
+            /// Running sums over rows.
+            CumSum,
+            /// Where the largest stands.
+            ArgMax,
+            /// Rows of the data set to a batch.
+            Gather,
+            /// Rows of a table by number.
+            Take,
+            /// Chains of equal indices.
+            ScatterLinks,
+            /// Sums by index, over those chains.
+            ScatterAdd,
+            /// An operation of the user's own.
+            Custom,
+            /// New values of state that is not trained.
+            Commit,
+            /// Sums of the gradients of several batches.
+            Accumulate,
+            /// Sums of squares of all gradients.
+            Squares,
+            /// Where an update goes that needs norms of each tensor.
+            Direction,
+            /// The ratios of those norms.
+            Ratios,
+            /// The update of all parameters.
+            Optimizer,
+            /// The end of a step.
+            Tick,
+        }
+    };
 }
+pub(crate) use with_kernels;
+
+macro_rules! kernels {
+    ($($(#[$about:meta])* $kernel:ident,)*) => {
+        /// A kernel with its sizes. The order of its buffers is stated at each archetype.
+        #[derive(Debug, Clone)]
+        pub enum Kernel {
+            $($(#[$about])* $kernel($kernel),)*
+        }
+    };
+}
+with_kernels!(kernels);
 
 macro_rules! each {
     ($self:ident, $k:ident => $e:expr) => {
@@ -115,6 +131,25 @@ impl Kernel {
     /// The whole WGSL text; two kernels with equal text share a pipeline.
     pub fn source(&self) -> String {
         each!(self, k => k.source())
+    }
+
+    /// Its operands and results, in the order of their bindings behind the `dims` row.
+    pub fn bindings(&self) -> Vec<Binding> {
+        each!(self, k => k.bindings())
+    }
+
+    /// The formula that it evaluates, and for how many values.
+    pub fn formula(&self) -> Option<(&Expr, usize)> {
+        match self {
+            Kernel::Map(k) => Some((&k.spec.f, k.size())),
+            Kernel::Reduce(k) => Some((&k.spec.f, k.rows * k.length)),
+            Kernel::Gemm(k) => k.formula(),
+            Kernel::CrossEntropy(k) => k.epilogue.as_ref().map(|e| (&e.0, k.rows * k.classes)),
+            Kernel::GemmCoop(k) => k.gemm.formula(),
+            Kernel::Direction(k) => Some((&k.rule, k.size)),
+            Kernel::Optimizer(k) => Some((&k.rule, k.size)),
+            _ => None,
+        }
     }
 
     /// How each buffer is used, in binding order after the `dims` row.

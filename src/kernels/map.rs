@@ -1,4 +1,4 @@
-use super::lib::binding::{Access, owners};
+use super::lib::binding::{Access, Binding, Element, owners};
 use super::lib::grid::fold;
 use super::lib::halves::Halves;
 use super::lib::halves::{element, rounded, widened};
@@ -167,6 +167,35 @@ impl Map {
 
     fn lanes(&self) -> usize {
         if self.spec.vector { 4 } else { 1 }
+    }
+
+    /// The state if anything is drawn, inputs, outputs.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let MapSpec { reads, vector, via, integer, integers, halves, .. } = &self.spec;
+        let n = self.size();
+        let own = if *integer { Element::U32 } else { Element::F32 };
+        let mut all: Vec<Binding> = (!self.draws.is_empty()).then(Binding::state).into_iter().collect();
+        for (i, x) in self.inputs.iter().enumerate() {
+            let of = match (halves.input(i), integers.get(i)) {
+                (true, _) => Element::F16,
+                (false, Some(true)) => Element::U32,
+                (false, _) => own,
+            };
+            let extents = x.window.as_ref().map_or(&self.shape, |w| &w.size);
+            let steps = || extents.iter().zip(&x.strides);
+            let last = steps().map(|(&d, &step)| d.saturating_sub(1) * step).sum::<usize>();
+            let moved = steps().filter(|(_, step)| **step > 0).map(|(&d, _)| d).product::<usize>();
+            let span = x.offset..x.offset + if n == 0 { 0 } else { last + 1 };
+            let four = *vector && reads[i] != Read::One;
+            all.push(Binding::read(format!("in{i}"), of.by_fours(four), span).moving(if n == 0 { 0 } else { moved }));
+        }
+        let first = all.len();
+        for (o, &offset) in self.outputs.iter().enumerate() {
+            let of = if halves.output(o) { Element::F16 } else { own };
+            let made = Binding::write(format!("out{o}"), of.by_fours(*vector), offset..offset + n);
+            all.push(made.bound_through(first + o, first + via[o]));
+        }
+        all
     }
 
     /// The whole WGSL text.

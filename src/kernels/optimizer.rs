@@ -1,4 +1,4 @@
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element, V};
 use super::lib::gate::Gate;
 use super::lib::rates::RateTable;
 use super::lib::source::{FINITE, MATH, Source};
@@ -59,6 +59,18 @@ impl Optimizer {
     /// Turns of the longest lane's loops, at most.
     pub(super) fn turns(&self) -> usize {
         (self.size / 4).div_ceil(self.threads().max(1)) + words::PARTIALS / self.group
+    }
+
+    /// State, rates, parameters, gradients, moments, partial sums, ratios, f16 copies.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let all = || 0..self.size;
+        // a block of directions is followed by its norms, which are not read
+        let gradients = Binding::read("gradients", V, 0..self.gradient_words()).moving(self.size);
+        let first = [Binding::state(), self.rates.binding(), Binding::update("parameters", V, all()), gradients];
+        let moments = (0..self.moments).map(|m| Binding::update(format!("moment{m}"), V, all()));
+        let ratios = self.applies.then(|| Binding::read("ratios", Element::F32, 0..self.rates.tensors));
+        let working = self.working.then(|| Binding::write("working", Element::F16.by_fours(true), all()));
+        first.into_iter().chain(moments).chain([self.gate.binding()]).chain(ratios).chain(working).collect()
     }
 
     /// The whole WGSL text.

@@ -1,13 +1,14 @@
 //! The ratio of each tensor's norms, for rules that scale an update by it.
 
-use super::lib::binding::Access;
+use super::direction::Direction;
+use super::lib::binding::{Access, Binding, Element, V};
 use super::lib::grid::fold;
 use super::lib::rates::RateTable;
 use super::lib::source::Source;
 use super::lib::word::to_words;
 use super::lib::words::BLOCK;
 
-/// The ratio of each tensor's norms, from what [`Direction`](super::Direction) left. Buffers: rates, direction, ratios.
+/// The ratio of each tensor's norms, from what [`Direction`] left. Buffers: rates, direction, ratios.
 #[derive(Debug, Clone)]
 pub struct Ratios {
     /// Where the tensors begin.
@@ -34,6 +35,17 @@ impl Ratios {
 
     fn groups(&self) -> usize {
         (self.rates.tensors * self.group).div_ceil(self.wg())
+    }
+
+    /// Rates, direction, ratios.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let blocks = self.size / BLOCK;
+        vec![
+            Binding::read("rates", Element::U32, 0..self.rates.words()).moving(self.rates.tensors + 1),
+            // of each block its two norms
+            Binding::read("direction", V, 0..blocks * Direction::STRIDE).moving(2 * blocks),
+            Binding::write("ratios", Element::F32, 0..self.rates.tensors),
+        ]
     }
 
     /// The whole WGSL text.

@@ -1,4 +1,4 @@
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::grid::fold;
 use super::lib::halves::Halves;
 use super::lib::halves::{element, widened};
@@ -105,6 +105,21 @@ impl Reduce {
     /// Terms of a piece.
     pub fn piece(&self) -> usize {
         self.length.div_ceil(self.pieces)
+    }
+
+    /// Inputs, output.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let outer = self.rows.checked_div(self.inner).unwrap_or(0);
+        let empty = self.rows * self.length == 0;
+        let input = |(i, t): (usize, &Term)| {
+            let steps = [(outer, t.outer), (self.length, t.along), (self.inner, t.inner)];
+            let last: usize = steps.iter().map(|(d, step)| d.saturating_sub(1) * step).sum();
+            let moved: usize = steps.iter().filter(|s| s.1 > 0).map(|s| s.0).product();
+            let span = t.offset..t.offset + if empty { 0 } else { last + 1 };
+            Binding::read(format!("in{i}"), Element::float(self.spec.halves.input(i)), span).moving(if empty { 0 } else { moved })
+        };
+        let out = Binding::write("out", Element::F32, self.output..self.output + self.rows * self.pieces);
+        self.inputs.iter().enumerate().map(input).chain([out]).collect()
     }
 
     /// The whole WGSL text.

@@ -1,6 +1,6 @@
 //! The second launch of a sum by index: it adds up the values along each chain.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::grid::fold;
 use super::lib::links::{links, turns};
 use super::lib::source::Source;
@@ -26,6 +26,17 @@ impl ScatterAdd {
     /// Turns of the longest lane's loops, at most.
     pub(super) fn turns(&self) -> usize {
         turns(self.count)
+    }
+
+    /// Values, indices, links, output.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let ([values, indices, out], size) = (self.offsets, self.count * self.width);
+        vec![
+            Binding::read("values", Element::F32, values..values + size),
+            Binding::read("indices", Element::U32, indices..indices + self.count),
+            Binding::read("links", Element::U32, 0..self.count),
+            Binding::write("out", Element::F32, out..out + self.rows * self.width).moving(size),
+        ]
     }
 
     /// The whole WGSL text.

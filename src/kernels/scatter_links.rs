@@ -1,6 +1,6 @@
 //! The first of the two launches of a sum by index: it chains equal indices.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::grid::fold;
 use super::lib::links::{links, turns};
 use super::lib::source::Source;
@@ -25,6 +25,12 @@ impl ScatterLinks {
     /// Turns of the longest lane's loops, at most.
     pub(super) fn turns(&self) -> usize {
         turns(self.count)
+    }
+
+    /// Indices, links.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let indices = self.offset..self.offset + self.count;
+        vec![Binding::read("indices", Element::U32, indices), Binding::write("links", Element::U32, 0..self.count)]
     }
 
     /// The whole WGSL text.

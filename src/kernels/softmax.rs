@@ -1,6 +1,6 @@
 //! Softmax over rows, one thread a row.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::grid::fold;
 use super::lib::halves::element;
 use super::lib::source::Source;
@@ -31,6 +31,12 @@ impl Softmax {
     pub(super) fn turns(&self) -> usize {
         3 * self.width
     }
+    /// Input, output.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let [from, to] = self.offsets.map(|o| o..o + self.rows * self.width);
+        vec![Binding::read("x", Element::float(self.half), from), Binding::write("out", Element::F32, to)]
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");

@@ -1,4 +1,4 @@
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element, V};
 use super::lib::gate::unscale;
 use super::lib::source::{FINITE, MATH, Source};
 use super::lib::word::to_words;
@@ -55,6 +55,15 @@ impl Squares {
     /// Turns of the longest lane's loops, at most.
     pub(super) fn turns(&self) -> usize {
         (self.size / 4).div_ceil(self.threads().max(1))
+    }
+
+    /// The state, gradients, loss, partial sums.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let mut all: Vec<Binding> = self.scaled.then(Binding::state).into_iter().collect();
+        all.push(Binding::read("gradients", V, 0..self.size));
+        all.push(Binding::read("loss", Element::F32, self.loss..self.loss + 1));
+        all.push(Binding::write("partials", Element::F32, 0..self.partials()));
+        all
     }
 
     /// The whole WGSL text.

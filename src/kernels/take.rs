@@ -1,6 +1,6 @@
 //! Rows of a table by number.
 
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::grid::fold;
 use super::lib::source::Source;
 use super::lib::word::to_words;
@@ -21,6 +21,16 @@ pub struct Take {
 }
 
 impl Take {
+    /// Table, indices, output.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let ([table, indices, out], size) = (self.offsets, self.count * self.width);
+        vec![
+            Binding::read("table", Element::F32, table..table + self.rows * self.width).moving(size),
+            Binding::read("indices", Element::U32, indices..indices + self.count),
+            Binding::write("out", Element::F32, out..out + size),
+        ]
+    }
+
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let mut s = Source::new("f32");

@@ -1,4 +1,4 @@
-use super::lib::binding::Access;
+use super::lib::binding::{Access, Binding, Element};
 use super::lib::log::LogShape;
 use super::lib::source::{FINITE, Source};
 use super::lib::word::to_words;
@@ -36,6 +36,19 @@ impl Tick {
     pub(super) fn turns(&self) -> usize {
         let metrics: usize = self.metrics.iter().map(|m| m.1.div_ceil(self.group)).sum();
         self.partials.div_ceil(self.group) + metrics
+    }
+
+    /// State, log, loss, metrics, partial sums.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let state = Binding::update("state", Element::U32, 0..words::STATE_WORDS);
+        let mut all = vec![state, Binding::write("log_words", Element::U32, 0..self.log.words()).moving(self.log.width)];
+        if let Some(loss) = self.loss {
+            all.push(Binding::read("loss", Element::F32, loss..loss + 1));
+            let metric = |(i, &(at, n)): (usize, &(usize, usize))| Binding::read(format!("metric{i}"), Element::F32, at..at + n);
+            all.extend(self.metrics.iter().enumerate().map(metric));
+        }
+        all.extend(self.updates.then(|| Binding::read("partials", Element::F32, 0..self.partials)));
+        all
     }
 
     /// The whole WGSL text.

@@ -5,23 +5,7 @@ use crate::error::{Error, Result};
 use crate::model::compile::Compile;
 use crate::model::core::Core;
 use crate::plan::{Arena, BufferId};
-use half::slice::HalfFloatSliceExt;
-
-/// f32 words as f16 ones, two to a word, rounded to nearest; 0 behind an odd end.
-pub(crate) fn halves(words: &[u32]) -> Vec<u32> {
-    let mut out = vec![0u32; words.len().div_ceil(2)];
-    let half: &mut [half::f16] = bytemuck::cast_slice_mut(&mut out);
-    half[..words.len()].convert_from_f32_slice(bytemuck::cast_slice(words));
-    out
-}
-
-/// So many f16 as f32 words.
-pub(crate) fn widened(words: &[u32], elements: usize) -> Vec<u32> {
-    let mut out = vec![0u32; elements];
-    let half: &[half::f16] = bytemuck::cast_slice(words);
-    half[..elements].convert_to_f32_slice(bytemuck::cast_slice_mut(&mut out));
-    out
-}
+use crate::tensor::pack_f16;
 
 /// The place of a parameter arena's f16 copies, in elements; none for other buffers, and where there are no copies.
 pub(crate) fn working_of(arena: &Arena, buffer: BufferId) -> Option<usize> {
@@ -38,7 +22,7 @@ impl Core {
     pub(crate) fn write_both(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
         self.session.write(buffer, offset, words)?;
         match working_of(&self.arena, buffer) {
-            Some(first) => self.session.write(BufferId::Working, (first + offset) / 2, &halves(words)),
+            Some(first) => self.session.write(BufferId::Working, (first + offset) / 2, &pack_f16(words)),
             None => Ok(()),
         }
     }

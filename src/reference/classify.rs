@@ -1,5 +1,8 @@
-use super::ops::log_softmax;
-use super::{Data, site, wrong_kind};
+//! Losses and scores over class labels: cross-entropy and accuracy.
+
+use super::Data;
+use super::faults::wrong_kind;
+use super::rows::log_softmax;
 use crate::error::{Error, Result};
 use crate::expr::Real;
 use crate::graph::Node;
@@ -31,7 +34,7 @@ pub(super) fn cross_entropy<T: Real>(node: &Node, logits: &[T], labels: &Data<T>
                     gradient.push((l.exp() * total - p(c)) / rows);
                 }
             }
-            // not as a one-hot row: 0 * -inf, a masked logit, is NaN
+            // not computed as a one-hot row: a masked logit would give 0 * -inf, which is NaN
             Target::Class(label) => {
                 loss = loss - log_p[label];
                 for (c, &l) in log_p.iter().enumerate() {
@@ -41,7 +44,7 @@ pub(super) fn cross_entropy<T: Real>(node: &Node, logits: &[T], labels: &Data<T>
             Target::Probabilities(p) => {
                 let total = p.iter().fold(zero, |s, &p| s + p);
                 for (&l, &p) in log_p.iter().zip(p) {
-                    // as for classes: what has no probability adds nothing, even masked
+                    // as for classes: a class without probability adds nothing, even where its logit is masked
                     loss = if p == zero { loss } else { loss - p * l };
                     gradient.push((l.exp() * total - p) / rows);
                 }
@@ -74,14 +77,14 @@ fn targets<'a, T: Real>(node: &Node, labels: &'a Data<T>, shape: &Shape) -> Resu
         Data::Real(p) => Ok((0..rows).map(|r| Target::Probabilities(&p[r * classes..(r + 1) * classes])).collect()),
         Data::Integer(labels) => {
             if let Some((row, &label)) = labels.iter().enumerate().find(|&(_, &l)| l as usize >= classes) {
-                return Err(Error::LabelOutOfRange { label: label.into(), row, classes, at: site(node) });
+                return Err(Error::LabelOutOfRange { label: label.into(), row, classes, at: node.site() });
             }
             Ok(labels.iter().map(|&l| Target::Class(l as usize)).collect())
         }
     }
 }
 
-/// The first of equals; a NaN is never larger.
+/// The class of the largest score; of equal ones the first. A NaN is never larger.
 fn first_largest<T: Real>(row: &[T]) -> usize {
     (1..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best })
 }

@@ -1,8 +1,9 @@
+//! Operations that move elements: permute, slice, pad, concatenate.
+
 use super::Data;
-use super::ops::index_of;
+use super::index::index_of;
 use crate::expr::Real;
 use crate::graph::{Graph, Node, Op};
-use crate::tensor::Shape;
 
 /// Every element of the result is looked up by its position.
 pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Data<T> {
@@ -48,19 +49,4 @@ fn source(g: &Graph, node: &Node, at: &[usize]) -> Option<(usize, usize)> {
         }
         _ => None,
     }
-}
-
-/// The first of the largest along an axis; the first NaN, if there is one.
-pub(super) fn argmax<T: Real>(x: &[T], shape: &Shape, axis: usize) -> Data<T> {
-    let (outer, inner): (usize, usize) = (shape.dims()[..axis].iter().product(), shape.dims()[axis + 1..].iter().product());
-    let mut out = Vec::new();
-    for o in 0..outer {
-        for i in 0..inner {
-            let at = |c: usize| x[(o * shape[axis] + c) * inner + i];
-            let nan = (0..shape[axis]).find(|&c| at(c).is_nan());
-            let best = (1..shape[axis]).fold(0, |b, c| if at(c) > at(b) { c } else { b });
-            out.push(nan.unwrap_or(best) as u32);
-        }
-    }
-    Data::Integer(out)
 }

@@ -1,4 +1,9 @@
-use super::{Data, classify, movement, site, take, wrong_kind};
+//! Each operation in the plainest loops.
+
+use super::faults::wrong_kind;
+use super::index::{broadcast_index, index_of};
+use super::rows::{argmax, cumsum, softmax};
+use super::{Data, classify, movement, take};
 use crate::error::{Error, Result};
 use crate::expr::{self, Expr, Real};
 use crate::graph::custom::checked_reference;
@@ -13,7 +18,7 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
         Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => {
             return Err(Error::Unsupported {
                 what: format!("computing a {} from operands", node.op.name()),
-                at: site(node),
+                at: node.site(),
                 help: "give its elements by the feed of `evaluate`".into(),
             });
         }
@@ -30,7 +35,7 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
         Op::Reduce { kind, axes, .. } => reduce(*kind, axes, real(node, x, 0)?, shape(0), out.size()),
         Op::MatMul { ta, tb } => matmul((real(node, x, 0)?, *ta), (real(node, x, 1)?, *tb), shape(0), out),
         Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => return Ok(vec![movement::run(g, node, x)]),
-        Op::ArgMax { axis } => return Ok(vec![movement::argmax(real(node, x, 0)?, shape(0), *axis)]),
+        Op::ArgMax { axis } => return Ok(vec![argmax(real(node, x, 0)?, shape(0), *axis)]),
         Op::Reshape(_) | Op::Detach => return Ok(vec![x[0].clone()]),
         Op::ToF32 => integer(node, x, 0)?.iter().map(|&v| T::from_f64(v.into())).collect(),
         Op::CumSum { reverse } => cumsum(real(node, x, 0)?, shape(0).last(), *reverse),
@@ -48,12 +53,12 @@ fn real<'a, T: Real>(node: &Node, x: &[&'a Data<T>], i: usize) -> Result<&'a [T]
     x[i].as_real().ok_or_else(|| wrong_kind(node, format!("operand {i} is of integers")))
 }
 
-/// The op's own reference, which counts in f64.
+/// Runs the op's own reference, which computes in f64.
 fn custom<T: Real>(g: &Graph, node: &Node, op: &dyn CustomOp, x: &[&Data<T>]) -> Result<Vec<Data<T>>> {
     let types: Vec<&Type> = node.inputs.iter().map(|v| g.ty(*v)).collect();
     let reals: Vec<Vec<f64>> = x.iter().map(|x| x.to_f64()).collect();
     let made = checked_reference(op, &types, &reals.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    let failed = |problem| Error::CustomOp { op: op.name().into(), problem, at: super::site(node) };
+    let failed = |problem| Error::CustomOp { op: op.name().into(), problem, at: node.site() };
     let made = made.map_err(failed)?;
     let kind = |(ty, v): (Type, Vec<f64>)| match ty.dtype {
         DType::U32 => Data::Integer(v.into_iter().map(|v| v as u32).collect()),
@@ -73,7 +78,7 @@ fn plain_formula(node: &Node, f: &Expr) -> Result<()> {
         let (operands, reads) = (node.inputs.len(), if rates { ", reading rates" } else { "" });
         return Err(Error::Unsupported {
             what: format!("a formula of {} inputs and {} outputs{reads} on {operands} operands", f.arity(), f.outputs().len()),
-            at: site(node),
+            at: node.site(),
             help: "a map takes one formula input for each operand, gives one output and reads no rates".into(),
         });
     }
@@ -95,7 +100,7 @@ fn reduce<T: Real>(kind: ReduceKind, axes: &[usize], x: &[T], shape: &Shape, siz
     let mut first: Vec<Option<T>> = vec![None; size];
     for (flat, &v) in x.iter().enumerate() {
         let at = index_of(flat, shape);
-        // a reduced axis has size 1 in the result or is gone: its index adds nothing either way
+        // a reduced axis has size 1 in the result or is gone: either way its index adds nothing
         let to = (0..shape.rank()).filter(|i| !axes.contains(i)).fold(0, |to, i| to * shape[i] + at[i]);
         sums[to] = match kind {
             ReduceKind::Max if v.is_nan() || v > sums[to] => v,
@@ -120,7 +125,7 @@ fn matmul<T: Real>((a, ta): (&[T], bool), (b, tb): (&[T], bool), a_shape: &Shape
     let inner = a_shape[if ta { r - 2 } else { r - 1 }];
     let mut c = Vec::with_capacity(out.size());
     for l in 0..out.dims()[..r - 2].iter().product() {
-        // one matrix serves for all
+        // an operand with a single matrix is used for every one of the batch
         let (la, lb) = (if a.len() == rows * inner { 0 } else { l }, if b.len() == inner * cols { 0 } else { l });
         for i in 0..rows {
             for j in 0..cols {
@@ -135,39 +140,4 @@ fn matmul<T: Real>((a, ta): (&[T], bool), (b, tb): (&[T], bool), a_shape: &Shape
         }
     }
     c
-}
-
-fn softmax<T: Real>(x: &[T], width: usize, log: bool) -> Vec<T> {
-    // an empty last axis has no rows to cut
-    x.chunks(width.max(1)).flat_map(|row| log_softmax(row).into_iter().map(|y| if log { y } else { y.exp() })).collect()
-}
-
-/// `y_i` is the sum of all `x_j` with `j <= i`, or with `j >= i`.
-fn cumsum<T: Real>(x: &[T], width: usize, reverse: bool) -> Vec<T> {
-    let sum = |row: &[T]| row.iter().fold(T::from_f64(0.0), |s, &v| s + v);
-    let one = |row: &[T], i: usize| if reverse { sum(&row[i..]) } else { sum(&row[..=i]) };
-    x.chunks(width.max(1)).flat_map(|row| (0..row.len()).map(move |i| one(row, i))).collect()
-}
-
-/// `x_c - log sum_d exp(x_d)`, less the row's largest first: no exponential is above 1, so none overflows.
-pub(super) fn log_softmax<T: Real>(row: &[T]) -> Vec<T> {
-    let largest = row.iter().fold(T::from_f64(f64::NEG_INFINITY), |m, &v| if v > m { v } else { m });
-    let sum = row.iter().fold(T::from_f64(0.0), |s, &v| s + (v - largest).exp());
-    row.iter().map(|&v| (v - largest) - sum.log()).collect()
-}
-
-/// The position of a row-major element.
-pub(super) fn index_of(mut flat: usize, shape: &Shape) -> Vec<usize> {
-    let mut at = vec![0; shape.rank()];
-    for i in (0..shape.rank()).rev() {
-        at[i] = flat % shape[i];
-        flat /= shape[i];
-    }
-    at
-}
-
-/// Which element of a smaller tensor is read at a position of a larger one: NumPy's rule.
-fn broadcast_index(at: &[usize], shape: &Shape) -> usize {
-    let skip = at.len() - shape.rank();
-    (0..shape.rank()).fold(0, |flat, i| flat * shape[i] + if shape[i] == 1 { 0 } else { at[skip + i] })
 }

@@ -1,4 +1,4 @@
-//! Random numbers, from their description.
+//! The random numbers of a step, from their description.
 
 use super::Data;
 use crate::expr::Real;
@@ -6,7 +6,7 @@ use crate::graph::{Distribution, Draws};
 use crate::rng::block;
 use std::f64::consts::TAU;
 
-/// What a step draws: with this seed, when this many batches have begun before it.
+/// The numbers that a step draws with this seed, when so many batches have begun before it.
 pub fn draw<T: Real>(d: &Draws, seed: u64, batch: u32) -> Data<T> {
     let (stream, two) = (d.key(), 1u64 << 32);
     let key = [(seed % two) as u32, (seed / two) as u32];

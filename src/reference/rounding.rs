@@ -4,7 +4,8 @@
 //! for a sum of K), with signs drawn once and then turned round, and the disturbance runs on through the graph. That needs no rule for how
 //! an operation passes errors on, and it sees kinks: where a ReLU's input is as good as 0, one of the runs takes the other branch.
 
-use super::{Data, computed, stored};
+use super::Data;
+use super::evaluate::{computed, stored};
 use crate::error::Result;
 use crate::expr;
 use crate::graph::{Distribution, Graph, Node, NodeId, Op};

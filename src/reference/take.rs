@@ -1,3 +1,5 @@
+//! Rows of a table by index, and sums into such rows.
+
 use crate::expr::Real;
 
 /// The rows of a table that the indices name; NaN where there is none.

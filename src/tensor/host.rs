@@ -1,3 +1,5 @@
+//! A tensor in the host's memory.
+
 use super::{DType, Shape};
 use crate::error::{Error, Result};
 use std::fmt;

@@ -1,3 +1,5 @@
+//! The sizes of a tensor's axes, and the types of its elements.
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -124,7 +126,7 @@ pub enum DType {
     U32,
     /// 32-bit signed integer.
     I32,
-    /// Bytes, packed four to a word on the device and only read there.
+    /// Bytes. On the device they are packed four to a word and only read.
     U8,
 }
 

@@ -1,9 +1,10 @@
-//! What the house allows: arrows between rooms run down, and no files import each other in a circle but a type and its own parts.
+//! What the house allows: arrows between rooms run down, no files import each other in a circle but a file and its own parts, and the core
+//! names nothing that waits.
 
 use crate::source::{House, Import};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Each room with those right below it; it may use all below these, too. What is in none of them (`error`, `disk`, ..) is the ground that all stand on.
+/// Each room with those right below it; it may use all below these, too.
 pub const ARROWS: &[(&str, &[&str])] = &[
     ("train", &["model", "store", "inspect", "data", "optim", "nn"]),
     ("store", &["model"]),
@@ -23,15 +24,22 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("tensor", &[]),
 ];
 
+/// The ground that all rooms stand on: files that may import each other, and no room.
+pub const GROUND: &[&str] = &["cache", "disk", "error", "glob", "rng", "terminal"];
+
+/// What shows the whole house to its users. Nothing imports it.
+pub const FACES: &[&str] = &["lib", "guide"];
+
 /// Most files of a circle that is allowed.
 pub const MOST: usize = 4;
 
-fn room(file: &str) -> &str {
+/// The room of a file, or the file's own name without a room.
+pub fn room(file: &str) -> &str {
     file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
 }
 
 /// The rooms below one.
-fn below(room: &str) -> BTreeSet<&'static str> {
+pub fn below(room: &str) -> BTreeSet<&'static str> {
     let mut found = BTreeSet::new();
     let mut open: Vec<&str> = vec![room];
     while let Some(r) = open.pop() {
@@ -46,14 +54,21 @@ fn below(room: &str) -> BTreeSet<&'static str> {
 
 /// Imports between rooms that no arrow allows.
 pub fn forbidden(imports: &[Import]) -> Vec<String> {
-    let known = |r: &str| ARROWS.iter().any(|(name, _)| *name == r);
-    let wrong = imports.iter().filter(|i| {
-        let (from, to) = (room(&i.from), room(&i.to));
-        // the crate's front page and the guide show everything
-        let faces = |r: &str| r == "lib" || r == "guide";
-        from != to && !faces(from) && (faces(to) || known(to) && !(known(from) && below(from).contains(to)))
-    });
-    wrong.map(|i| format!("{} -> {} ({})", i.from, i.to, i.path)).collect()
+    imports.iter().filter_map(|i| Some(format!("{i}: {}", why_not(room(&i.from), room(&i.to))?))).collect()
+}
+
+/// Why files of one room may not import from another.
+fn why_not(from: &str, to: &str) -> Option<String> {
+    if from == to || FACES.contains(&from) || GROUND.contains(&to) {
+        return None;
+    }
+    if FACES.contains(&to) {
+        return Some(format!("`{to}` is for users; import from the room that declares the name"));
+    }
+    if GROUND.contains(&from) {
+        return Some(format!("`{from}` lies under all rooms, and may import none"));
+    }
+    (!below(from).contains(to)).then(|| format!("`{from}` does not stand above `{to}`"))
 }
 
 /// Files that reach each other, largest circle first.
@@ -89,16 +104,39 @@ fn is_family(circle: &[String]) -> bool {
     })
 }
 
-/// Circles that are no type with its own parts, or too many of them.
+/// Circles that are no file with its own parts, or have too many of them, with the imports that make them.
 pub fn knots(house: &House, imports: &[Import]) -> Vec<String> {
-    let bad = circles(house, imports).into_iter().filter(|c| c.len() > MOST || !is_family(c));
-    bad.map(|c| {
-        let inner: Vec<String> = imports
-            .iter()
-            .filter(|i| c.contains(&i.from) && c.contains(&i.to))
-            .map(|i| format!("    {} -> {} ({})", i.from, i.to, i.path))
-            .collect();
-        format!("{} files: {}\n{}", c.len(), c.join(", "), inner.join("\n"))
-    })
-    .collect()
+    let knot = |c: Vec<String>| {
+        let why = if !is_family(&c) {
+            "a circle of files that are no file with files of its own folder".to_string()
+        } else if c.len() > MOST {
+            format!("a circle of more than {MOST} files")
+        } else {
+            return None;
+        };
+        let inner = imports.iter().filter(|i| c.contains(&i.from) && c.contains(&i.to)).map(|i| format!("\n    {i}"));
+        Some(format!("{why}, {}: {}{}", c.len(), c.join(", "), inner.collect::<String>()))
+    };
+    circles(house, imports).into_iter().filter_map(knot).collect()
+}
+
+/// What the core may not name, so that it runs in a browser, too: it neither waits nor looks at a clock, starts no thread and opens no file.
+/// Files by how their paths begin. `model/pace.rs` and `model/recover.rs` still look at a clock and sleep: hence two words less for `model/`.
+pub const QUIET: &[(&str, &[&str])] = &[
+    ("plan/", &["pollster", "Instant", "SystemTime", "sleep", "thread", "fs", "File"]),
+    ("gpu/session.rs", &["pollster", "Instant", "SystemTime", "sleep", "thread", "fs", "File"]),
+    ("model/", &["pollster", "SystemTime", "spawn", "fs", "File"]),
+];
+
+/// Names in the core that it may not have.
+pub fn loud(house: &House) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    for (file, path, line) in house.names() {
+        for (_, words) in QUIET.iter().filter(|(begin, _)| file.starts_with(begin)) {
+            if path.iter().any(|p| words.contains(&p.as_str())) {
+                found.insert(format!("src/{file}:{line} names {}", path.join("::")));
+            }
+        }
+    }
+    found.into_iter().collect()
 }

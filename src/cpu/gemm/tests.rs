@@ -1,7 +1,7 @@
 use super::*;
 use crate::cpu::tests::harness::draw;
 use crate::expr::Expr;
-use crate::kernels::{GemmSpec, Tile};
+use crate::kernels::{GemmSpec, Matrix, Plane, Tile};
 
 /// Every layout: the crate on 1, 2, 3 and 5 threads to the bit, the plain loops within rounding.
 #[test]

@@ -1,7 +1,7 @@
 //! f16 in memory, f32 in the twins: operands are widened before a launch, results rounded to nearest behind it. Two halves lie in a word.
 
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
-use crate::kernels::{Gemm, Halves, Kernel};
+pub(crate) use crate::tensor::{f16s, f16s_mut};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
@@ -10,16 +10,6 @@ use std::ops::Range;
 const ELEMENT: f64 = 0.15;
 /// Words that are cut off together.
 const GRAIN: usize = 128;
-
-/// Words as halves.
-pub(crate) fn f16s(words: &[u32]) -> &[f16] {
-    bytemuck::cast_slice(words)
-}
-
-/// Words as halves.
-pub(crate) fn f16s_mut(words: &mut [u32]) -> &mut [f16] {
-    bytemuck::cast_slice_mut(words)
-}
 
 /// The elements of an operand, as they are stored.
 #[derive(Clone, Copy)]
@@ -61,12 +51,6 @@ pub(crate) fn put(to: &mut [u32], half: bool, at: usize, row: &[f32]) {
     }
 }
 
-/// Whether the twin reads and writes this one as it is stored, and needs no f32 beside.
-pub(crate) fn native(kernel: &Kernel) -> bool {
-    // a product's are widened piece by piece
-    matches!(kernel, Kernel::Map(_) | Kernel::Reduce(_) | Kernel::Gemm(_) | Kernel::Gather(_))
-}
-
 /// The words that hold these halves.
 pub(crate) fn words_of(elements: &Range<usize>) -> Range<usize> {
     elements.start / 2..elements.end.div_ceil(2)
@@ -95,55 +79,4 @@ pub(crate) fn round(from: &[u32], to: &mut [u32], threads: usize) {
         let from = &from[2 * part.start..from.len().min(2 * part.end)];
         f16s_mut(to)[..from.len()].convert_from_f32_slice(from);
     });
-}
-
-/// A part of a product that is computed at once: all that is f32 beside at a time. Cut by the shape alone, so that threads change no bit.
-#[derive(Debug)]
-pub(crate) struct Piece {
-    /// The part, its f16 operands at the beginning of where they are widened to.
-    pub gemm: Gemm,
-    /// The elements of A and of B that are widened first.
-    pub widen: [Option<Range<usize>>; 2],
-    /// Its rows of the product.
-    pub rows: Range<usize>,
-    /// It adds to what the pieces before it left.
-    pub adds: bool,
-}
-
-/// Rows, or terms, of a piece.
-const PIECE: usize = 512;
-
-/// The pieces of a product that reads or stores f16; none for other kernels.
-pub(crate) fn pieces(kernel: &Kernel) -> Vec<Piece> {
-    let Kernel::Gemm(g) = kernel else { return vec![] };
-    let halves = &g.spec.halves;
-    if *halves == Halves::default() {
-        return vec![];
-    }
-    let whole = !(0..g.outputs.len()).any(|o| halves.output(o)) && g.spec.epilogue.is_identity();
-    let by_terms = g.batch == 1 && g.spec.ta && !g.spec.tb && whole;
-    let by_rows = g.batch == 1 && !g.spec.ta;
-    let extent = if by_terms { g.k } else { g.m };
-    let step = if by_terms || by_rows { PIECE } else { extent.max(1) };
-    let mut out: Vec<Piece> = Vec::new();
-    for first in (0..extent).step_by(step) {
-        let last = extent.min(first + step);
-        let mut own = g.clone();
-        own.a.offset += if by_terms || by_rows { first * g.a.pitch } else { 0 };
-        if by_terms {
-            own.k = last - first;
-            own.b.offset += first * g.b.pitch;
-        } else {
-            own.m = last - first;
-            own.extras.iter_mut().for_each(|e| e.offset += first * e.row);
-        }
-        let spans = crate::cpu::gemm::spans(&own);
-        let fresh = |i: usize| halves.input(i) && (i == 0 || by_terms || first == 0);
-        let widen = [0, 1].map(|i| fresh(i).then(|| spans[i].clone()));
-        for (i, x) in [&mut own.a, &mut own.b].into_iter().enumerate().filter(|(i, _)| halves.input(*i)) {
-            x.offset = if widen[i].is_some() || i == 1 { 0 } else { x.offset };
-        }
-        out.push(Piece { gemm: own, widen, rows: if by_terms { 0..g.m } else { first..last }, adds: by_terms && first > 0 });
-    }
-    out
 }

@@ -14,10 +14,6 @@ pub(crate) struct Targets<'a> {
 }
 
 impl Targets<'_> {
-    pub(crate) fn words(kind: Labels, rows: usize, classes: usize) -> usize {
-        if kind == Labels::Classes { rows } else { rows * classes }
-    }
-
     fn row(&self, row: usize) -> &[f32] {
         &f32s(self.words)[row * self.classes..][..self.classes]
     }

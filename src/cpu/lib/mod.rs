@@ -1,7 +1,9 @@
 //! What several twins share, as `kernels/lib` holds what their shaders share.
 
+pub(crate) mod call;
 pub(crate) mod exponentials;
 pub(crate) mod fork;
 pub(crate) mod halves;
 pub(crate) mod labels;
+pub(crate) mod pieces;
 pub(crate) mod rates;

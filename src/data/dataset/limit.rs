@@ -1,3 +1,5 @@
+//! The check that class labels and table indices are in range.
+
 use super::Dataset;
 use crate::error::{Error, Result};
 use crate::tensor::DType;
@@ -6,9 +8,9 @@ use crate::tensor::DType;
 #[derive(Debug, Clone)]
 pub(crate) struct Limit {
     pub field: usize,
-    /// With 0 its reals must be from 0 to 1.
+    /// The number that they must be below; 0 says that the field has reals, which must be from 0 to 1.
     pub below: usize,
-    /// Where they are indices of a table's rows; none for class labels.
+    /// The table whose rows the integers number; none for class labels.
     pub table: Option<String>,
 }
 

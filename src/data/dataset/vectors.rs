@@ -1,3 +1,5 @@
+//! A field's vectors as the model sees them: what layers that look at the data before training read.
+
 use super::Dataset;
 use crate::error::{Error, Result};
 use crate::tensor::DType;

@@ -1,3 +1,5 @@
+//! Weights of rows: how much each counts in the loss.
+
 use super::Dataset;
 use super::Look;
 use crate::error::{Error, Result, place};
@@ -45,7 +47,7 @@ impl Dataset {
         let weights = if rows == stored {
             weights
         } else {
-            // a source has all rows: those of other sets are never asked for
+            // a source has all stored rows: the weights of rows that are not of this set are never read
             let mut all = vec![0.0; stored];
             all[self.rows.clone()].copy_from_slice(weights.as_f32().unwrap_or_default());
             HostTensor::f32([stored], all)?

@@ -1,4 +1,4 @@
-use super::binding::Access;
+use super::binding::{Access, Binding, Element};
 use super::scaling::INVERSE;
 use super::source::Source;
 use super::words;
@@ -45,6 +45,11 @@ impl Gate {
     /// Its numbers, two.
     pub(crate) fn dims(&self) -> [usize; 2] {
         [self.partials, self.clip.unwrap_or(0.0).to_bits() as usize]
+    }
+
+    /// The partial sums' buffer.
+    pub(crate) fn binding(&self) -> Binding {
+        Binding::read("norms", Element::F32, self.span())
     }
 
     /// The words of its buffer that it reads.

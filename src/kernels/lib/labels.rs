@@ -1,8 +1,17 @@
 //! What shaders know of a batch's labels, be they class numbers or probabilities.
 
-use super::binding::Access;
+use super::binding::{Access, Binding, Element};
 use super::source::Source;
 use crate::graph::Labels;
+
+/// The binding of a batch's labels, the first of which is element `first` of its buffer.
+pub(crate) fn labels_binding(kind: Labels, first: usize, rows: usize, classes: usize) -> Binding {
+    let (of, size) = match kind {
+        Labels::Classes => (Element::U32, rows),
+        Labels::Probabilities => (Element::F32, rows * classes),
+    };
+    Binding::read("labels", of, first..first + size)
+}
 
 /// The labels' binding and `target_p`, `target_total`, `target_class`, `target_is_class`. Classes behave to the bit as one-hot rows do.
 pub(crate) fn labels(s: &mut Source, kind: Labels) {

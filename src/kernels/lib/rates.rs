@@ -1,4 +1,4 @@
-use super::binding::Access;
+use super::binding::{Access, Binding, Element};
 use super::gate::Gate;
 use super::gate::unscale;
 use super::source::Source;
@@ -42,6 +42,11 @@ impl RateTable {
     /// Words of the whole buffer.
     pub fn words(&self) -> usize {
         self.starts() + if self.tensors > 0 { self.tensors + 1 } else { 0 }
+    }
+
+    /// The buffer: an update reads its own row and the table.
+    pub(crate) fn binding(&self) -> Binding {
+        Binding::read("rates", Element::U32, 0..self.words()).moving(self.width() + self.blocks)
     }
 
     /// The buffer, and `rate(i)` for the block that `turn_to(block)` was last called with: that reads what the rule wants of them, once. The
