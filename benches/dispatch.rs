@@ -12,7 +12,7 @@ use gradus::cpu::CpuSession;
 use gradus::expr::Expr;
 use gradus::gpu::{AdapterKind, Gpu, GpuSession, adapters};
 use gradus::kernels::{Kernel, Map};
-use gradus::plan::{BufferId, Handle, Lane, Launch, Layout, Phase, Program, Purpose, Session};
+use gradus::plan::{BufferId, Handle, Launch, Layout, Phase, Program, Purpose, Session, StateSet};
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ fn once(s: &mut dyn Session, handle: Handle, steps: usize) -> gradus::Result<[f6
     let began = Instant::now();
     s.submit(handle, steps, 0)?;
     let host = began.elapsed().as_secs_f64();
-    while s.poll(Lane::Look, true)?.is_some() {}
+    while s.poll(StateSet::Eval, true)?.is_some() {}
     Ok([host, began.elapsed().as_secs_f64()])
 }
 

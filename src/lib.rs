@@ -4,6 +4,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod cache;
+#[doc(hidden)]
 pub mod cpu;
 pub mod data;
 mod device;
@@ -17,6 +18,7 @@ pub mod graph;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod inspect;
+#[doc(hidden)]
 pub mod kernels;
 mod model;
 mod named;

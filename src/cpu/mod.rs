@@ -38,7 +38,7 @@ mod tick;
 
 use crate::error::{Error, Result};
 use crate::kernels::words::{LOG_ROWS, STATE_BATCH, STATE_HALT};
-use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Session, Timing};
+use crate::plan::{BufferId, Clock, DataId, Handle, Layout, LogLine, Program, Session, StateSet, Timing};
 use launch::Ready;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub struct CpuSession {
     table: Table,
     /// A program is gone once its data is.
     prepared: Vec<Option<Prepared>>,
-    /// The logs of submits that were not yet handed out, by lane.
+    /// The logs of submits that were not yet handed out, by the state that they moved.
     logs: [VecDeque<Vec<LogLine>>; 2],
     poisoned: bool,
 }
@@ -162,12 +162,12 @@ impl CpuSession {
     }
 }
 
-/// Whether the lane stands still.
-fn halted(table: &mut Table, lane: Lane) -> Result<bool> {
-    Ok(table.range(BufferId::State(lane), STATE_HALT, 1)?[0] != 0)
+/// Whether the state stands still.
+fn halted(table: &mut Table, set: StateSet) -> Result<bool> {
+    Ok(table.range(BufferId::State(set), STATE_HALT, 1)?[0] != 0)
 }
 
-/// Runs steps until they are done or the lane halts, and adds the lines that they left; `all` is how many steps the submit has.
+/// Runs steps until they are done or the state halts, and adds the lines that they left; `all` is how many steps the submit has.
 fn run(
     p: &mut Prepared,
     table: &mut Table,
@@ -177,19 +177,19 @@ fn run(
     all: usize,
     lines: &mut Vec<LogLine>,
 ) -> Result<()> {
-    let (lane, log) = (p.program.purpose.lane(), p.program.log());
+    let (set, log) = (p.program.purpose.state_set(), p.program.log());
     for _ in 0..steps {
-        if halted(table, lane)? {
+        if halted(table, set)? {
             break;
         }
-        let batch = table.range(BufferId::State(lane), STATE_BATCH, 1)?[0];
+        let batch = table.range(BufferId::State(set), STATE_BATCH, 1)?[0];
         for (_, range) in &p.program.phases {
             for (ready, launch) in p.launches[range.clone()].iter_mut().zip(&p.program.launches[range.clone()]) {
                 ready.run(&launch.kernel, table, threads)?;
             }
         }
         // at once: the ring may come round within a submit. A line that an earlier run left here does not match.
-        let line = table.range(BufferId::Log(lane), log.line(batch), log.width)?;
+        let line = table.range(BufferId::Log(set), log.line(batch), log.width)?;
         if line[0] == batch && (batch.wrapping_sub(first_batch) as usize) < all {
             lines.push(LogLine::from_words(line, log.columns));
         }
@@ -228,11 +228,8 @@ impl Session for CpuSession {
             return Err(fault("a program", "a phase names launches that are not there"));
         }
         self.table.grow(&program.slots)?;
-        if program.accumulates() {
-            self.table.make_sums()?;
-        }
+        program.needs().buffers().iter().filter(|b| b.id.grows()).try_for_each(|b| self.table.hold(b))?;
         program.countable()?;
-        self.table.grow_log(program.purpose.lane(), program.log().words())?;
         let (table, threads) = (&mut self.table, self.threads);
         let launches = program.launches.iter().map(|l| Ready::new(l, table, data, threads)).collect::<Result<Vec<_>>>()?;
         let prepared = Some(Prepared { program: program.clone(), data: data.to_vec(), launches });
@@ -274,23 +271,23 @@ impl Session for CpuSession {
             return Err(fault("a submit", format!("{handle:?} is no program of this session, or its data was dropped")));
         }
         let all = runs.iter().map(|(_, steps)| steps).sum();
-        let mut lane = Lane::Train;
+        let mut set = StateSet::Train;
         let useful = runs.iter().filter_map(|(h, _)| prepared[h.0].as_ref()).map(Prepared::worth).max().unwrap_or(1);
         let lines = pool.run(useful, || {
             let mut lines = Vec::with_capacity(std::cmp::min(all, LOG_ROWS));
             for &(handle, steps) in runs {
                 let Some(p) = prepared[handle.0].as_mut() else { continue };
-                lane = p.program.purpose.lane();
+                set = p.program.purpose.state_set();
                 run(p, table, *threads, steps, first_batch, all, &mut lines)?;
             }
             Ok(lines)
         })?;
-        logs[lane as usize].push_back(lines);
+        logs[set as usize].push_back(lines);
         Ok(())
     }
 
-    fn poll(&mut self, lane: Lane, _wait: bool) -> Result<Option<Vec<LogLine>>> {
-        Ok(self.logs[lane as usize].pop_front())
+    fn poll(&mut self, set: StateSet, _wait: bool) -> Result<Option<Vec<LogLine>>> {
+        Ok(self.logs[set as usize].pop_front())
     }
 
     fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {

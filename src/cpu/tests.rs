@@ -8,7 +8,7 @@ use super::CpuSession;
 use crate::error::{Error, Result};
 use crate::kernels::Target;
 use crate::kernels::words::STATE_CURSOR;
-use crate::plan::{BufferId, DataId, Handle, Lane, Layout, Session};
+use crate::plan::{BufferId, DataId, Handle, Layout, Session, StateSet};
 use crate::tensor::DType;
 use harness::{Model, Planned, field};
 use std::sync::Arc;
@@ -38,8 +38,8 @@ fn buffers_are_checked() -> Result<()> {
     faulty(s.read(BufferId::Parameters, usize::MAX, 2));
     faulty(s.write(BufferId::Gradients, 127, &[1, 2]));
     faulty(s.submit(Handle(0), 1, 0));
-    assert_eq!(s.read(BufferId::Log(Lane::Look), 0, 1)?, [u32::MAX]);
-    assert!(s.poll(Lane::Train, true)?.is_none() && s.in_flight() == 0);
+    assert_eq!(s.read(BufferId::Log(StateSet::Eval), 0, 1)?, [u32::MAX]);
+    assert!(s.poll(StateSet::Train, true)?.is_none() && s.in_flight() == 0);
     s.drop_data(DataId(9));
     Ok(())
 }
@@ -78,11 +78,11 @@ fn rows_are_checked() -> Result<()> {
     let mut s = p.session(1, 16)?;
     let (d, short) = (s.add_data(&[0; 48])?, s.add_data(&[0; 47])?);
     let (h, h2) = (s.prepare(&p.program, &[d])?, s.prepare(&p.program, &[short])?);
-    s.write(BufferId::State(Lane::Train), STATE_CURSOR, &[9])?;
+    s.write(BufferId::State(StateSet::Train), STATE_CURSOR, &[9])?;
     faulty(s.submit(h, 1, 0));
-    s.write(BufferId::State(Lane::Train), STATE_CURSOR, &[8])?;
+    s.write(BufferId::State(StateSet::Train), STATE_CURSOR, &[8])?;
     faulty(s.submit(h2, 1, 0));
     s.submit(h, 1, 0)?;
-    assert_eq!(s.poll(Lane::Train, true)?.unwrap().len(), 1);
+    assert_eq!(s.poll(StateSet::Train, true)?.unwrap().len(), 1);
     Ok(())
 }

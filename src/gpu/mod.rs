@@ -17,9 +17,14 @@ mod sync;
 mod trial;
 
 pub(crate) use adapter::LIMITS;
+// internals, public for tests and benchmarks
+#[doc(hidden)]
 pub use adapter::{AdapterKind, AdapterSummary, adapters, adapters_async, adapters_hidden, adapters_hidden_async};
+#[doc(hidden)]
 pub use coop::Coop;
+#[doc(hidden)]
 pub use device::Gpu;
+#[doc(hidden)]
 pub use session::GpuSession;
 
 /// wgpu's own types, for programs that share a device with gradus. No promise of stability: they change with wgpu.

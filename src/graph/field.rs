@@ -1,6 +1,8 @@
+//! A field of the data set, and the tensor that a batch makes of it.
+
 use crate::tensor::{DType, Shape};
 
-/// How one field of a data set becomes a tensor of a batch: what lies on the device, and what the gather makes of it.
+/// How one field of a data set becomes a tensor of a batch: the form in which the device stores it, and what the gather makes of that.
 ///
 /// A row of `width` elements is stored as words of 4 bytes (`u8` rows are padded to a whole word). The gather gives
 /// `value * scale + shift` as f32, or the label itself as u32 where `keep_integer` is set, or a one-hot row.

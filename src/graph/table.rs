@@ -1,6 +1,7 @@
-//! Numbers of classes as values, 1 for the first: so they are the running sum of ones, and no number is stored. And one fixed number for each.
+//! Numbers of classes as values, the ordinals 1, 2, 3 ..: the running sum of ones, so that no number is stored. And tables of fixed numbers, one
+//! for each class.
 
-use super::{Builder, Graph, Op, Value, Var};
+use super::{Builder, Graph, Op, Value, Var, op};
 use crate::expr::{Expr, Scalar};
 
 impl Builder {
@@ -16,14 +17,14 @@ impl Builder {
         match values {
             [first, rest @ ..] if rest.iter().any(|v| v != first) => {
                 let f = Expr::of(1, |x| vec![choose(&x[0], 1, values)]);
-                self.ordinals(values.len()).op(Op::Map(f), &[])
+                self.ordinals(values.len()).op(op::Map(f), &[])
             }
             _ => self.constant(values.first().copied().unwrap_or(0.0), [values.len()]),
         }
     }
 }
 
-/// `values[x - first]`, by halves: as deep as the logarithm of how many there are.
+/// The formula `values[x - first]`. It cuts the values in halves, so that its depth is the logarithm of their number.
 fn choose(x: &Scalar, first: usize, values: &[f64]) -> Scalar {
     if let [v] = values {
         return (*v).into();
@@ -33,25 +34,25 @@ fn choose(x: &Scalar, first: usize, values: &[f64]) -> Scalar {
     x.less(middle as f64 - 0.5).select(choose(x, first, low), choose(x, middle, high))
 }
 
-/// Whether a table is [`Builder::ordinals`]: what is taken from it are class labels.
+/// Whether a table is [`Builder::ordinals`]. Then the indices into it are class labels.
 pub(crate) fn is_ordinals(g: &Graph, v: Value) -> bool {
     let node = &g.nodes[v.node];
-    matches!(node.op, Op::CumSum { .. }) && matches!(g.nodes[node.inputs[0].node].op, Op::Constant { .. })
+    matches!(node.op, Op::CumSum(_)) && matches!(g.nodes[node.inputs[0].node].op, Op::Constant(_))
 }
 
 impl Var {
-    /// Class numbers (u32) as ordinals: f32, 1 for the first of `classes`. A number beyond gives NaN; labels that come straight from the
-    /// data are looked at before a step runs.
+    /// Class numbers (u32) as ordinals: f32, 1 for the first of `classes`. A number beyond the last class gives NaN; labels that come straight
+    /// from the data are checked before a step runs.
     #[track_caller]
     pub(crate) fn class_ordinals(&self, classes: usize) -> Var {
         self.builder().ordinals(classes).take(self)
     }
 
-    /// Rows of 0 and 1 for ordinals `[rows]`: `[rows, classes]`. One that is none makes its row NaN.
+    /// Rows of 0 and 1 for ordinals `[rows]`: `[rows, classes]`. An ordinal that is no class makes its row NaN.
     #[track_caller]
     pub(crate) fn one_hot_rows(&self, classes: usize) -> Var {
-        // 0 / 0 where it is no class
+        // 0 / 0 is NaN where the ordinal is no class
         let f = Expr::of(2, |x| vec![x[0].equal(&x[1]) / x[0].less(classes as f64 + 0.5)]);
-        self.reshape([self.shape().size(), 1]).op(Op::Map(f), &[&self.builder().ordinals(classes)])
+        self.reshape([self.shape().size(), 1]).op(op::Map(f), &[&self.builder().ordinals(classes)])
     }
 }

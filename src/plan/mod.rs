@@ -24,14 +24,14 @@ pub(crate) use human::{human_bytes, human_count};
 pub use limits::{IndexLimit, LabelLimit};
 #[cfg(feature = "gpu")]
 pub(crate) use memory::STAGED;
-pub use memory::{ALIGN, Arena, ArenaEntry, BufferEntry, BufferId, Layout};
+pub use memory::{ALIGN, Arena, ArenaEntry, BufferEntry, BufferId, BufferSpec, Lasts, Layout, Usage};
 pub(crate) use memory::{Ledger, program_dims};
 pub use program::{Launch, LogMetric, Made, Output, Phase, Program, Stored, Unit};
-pub use purpose::{Lane, Part, Purpose};
+pub use purpose::{Part, Purpose, StateSet};
 pub use request::Request;
 pub use session::{DataId, Handle, LogLine, Session, Traffic};
 pub use step::Step;
-pub use sub_program::Window;
+pub use sub_program::SubProgram;
 pub use timing::{Clock, Timing};
 
 use crate::error::{Error, Result};

@@ -25,11 +25,11 @@ pub enum Part {
 
 /// A state and its log: one for training, one for everything else, so that a validation leaves the order of training alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Lane {
+pub enum StateSet {
     /// Training.
     Train,
     /// Evaluation and inference.
-    Look,
+    Eval,
 }
 
 impl Purpose {
@@ -43,7 +43,7 @@ impl Purpose {
     }
 
     /// The state that programs of this purpose move.
-    pub fn lane(self) -> Lane {
-        if self == Purpose::Train { Lane::Train } else { Lane::Look }
+    pub fn state_set(self) -> StateSet {
+        if self == Purpose::Train { StateSet::Train } else { StateSet::Eval }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::memory::BufferId;
 use super::program::Program;
-use super::purpose::Lane;
+use super::purpose::StateSet;
 use super::timing::{Clock, Timing};
 use crate::error::Result;
 use crate::kernels::words::{LOG_HALTED, LOG_SKIPPED};
@@ -104,12 +104,12 @@ pub trait Session: Send {
         self.submit_runs(&[(handle, steps)], first_batch)
     }
 
-    /// Queues runs of steps, each of one program, one after another in one submit. All programs are of one lane.
+    /// Queues runs of steps, each of one program, one after another in one submit. All programs move one state.
     fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()>;
 
     /// The log of the oldest submit that was not yet handed out, if it has ended; `wait` waits for that. `None` if nothing is under way.
     /// Lines of steps that a halt swallowed are missing.
-    fn poll(&mut self, lane: Lane, wait: bool) -> Result<Option<Vec<LogLine>>>;
+    fn poll(&mut self, set: StateSet, wait: bool) -> Result<Option<Vec<LogLine>>>;
 
     /// Runs one step with every launch timed, by this clock or by the best that the device has, and waits for it. The step leaves
     /// what a step leaves: parameters, state and log move; its log line is not handed out by [`Session::poll`].

@@ -7,9 +7,9 @@ use crate::graph::Value;
 use crate::kernels::Access;
 use std::ops::Range;
 
-/// Some units of a program as a program of their own, over the same buffers.
+/// A program that runs only some units of another program, over the same buffers.
 #[derive(Debug, Clone)]
-pub struct Window {
+pub struct SubProgram {
     /// Their launches. What earlier units would have made is read from further data fields, behind the program's own.
     pub program: Program,
     /// The value of each of these fields, in order, from its first element on.
@@ -20,7 +20,7 @@ pub struct Window {
 
 impl Program {
     /// These units alone. Neither the optimizer nor the tick is a unit.
-    pub fn window(&self, units: Range<usize>) -> Result<Window> {
+    pub fn sub_program(&self, units: Range<usize>) -> Result<SubProgram> {
         let inside = self.units.get(units.clone()).unwrap_or(&[]);
         let mut feeds: Vec<Value> = Vec::new();
         let mut launches = Vec::new();
@@ -50,7 +50,7 @@ impl Program {
             results.extend(u.made.iter().filter(|m| !lost(m.buffer)));
         }
         let program = Program { launches, phases, units: vec![], outputs: vec![], metrics: vec![], ..self.clone() };
-        Ok(Window { program, feeds, results })
+        Ok(SubProgram { program, feeds, results })
     }
 
     /// The launch that last wrote a buffer before launch `i`.

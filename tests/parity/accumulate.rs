@@ -76,7 +76,7 @@ fn stepped(run: &mut Run, site: &Site<'_>, full: &Built, ragged: &Built, rule: &
     for runs in submits {
         run.session.submit_runs(&runs, run.batch)?;
         run.batch += runs.iter().map(|r| r.1 as u32).sum::<u32>();
-        let lines = run.session.poll(run.lane, true)?.unwrap_or_default();
+        let lines = run.session.poll(run.set, true)?.unwrap_or_default();
         run.lines.extend(lines);
     }
     let (n, at) = (full.leaves[0].values.len(), full.arena.entries[0].offset);

@@ -161,7 +161,7 @@ fn accumulated() -> Row {
                 {
                     r.session.submit_runs(&runs, r.batch)?;
                     r.batch += runs.len() as u32;
-                    let lines = r.session.poll(r.lane, true)?.unwrap_or_default();
+                    let lines = r.session.poll(r.set, true)?.unwrap_or_default();
                     r.lines.extend(lines);
                     assert!(i < 4);
                     skip.push(f64::from(r.state()?[STATE_SKIP]));

@@ -7,7 +7,7 @@ use crate::steps::{Run, exact};
 use crate::tolerance::{Known, elementwise};
 use gradus::expr::Expr;
 use gradus::kernels::words::STATE_CURSOR;
-use gradus::plan::{BufferId, Lane, Rule};
+use gradus::plan::{BufferId, Rule, StateSet};
 
 const ROWS: usize = 4;
 const STEPS: usize = 6;
@@ -135,7 +135,7 @@ fn halted(run: &mut Run, built: &Built) -> gradus::Result<Found> {
     run.submit(run.handle, 1)?;
     let bad = run.session.read(BufferId::Buffers, 0, n)?;
     // past the bad row, where losses are finite again: only the flag holds
-    run.session.write(BufferId::State(Lane::Train), STATE_CURSOR, &[BAD as u32 + 1])?;
+    run.session.write(BufferId::State(StateSet::Train), STATE_CURSOR, &[BAD as u32 + 1])?;
     run.submit(run.handle, 2)?;
     let later = run.session.read(BufferId::Buffers, 0, n)?;
     let moved = |a: &[u32]| vec![a.iter().zip(&before).filter(|(a, b)| a != b).count() as f64];

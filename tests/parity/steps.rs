@@ -6,9 +6,9 @@ use crate::make::{Built, Case, Order, Truth, field, permuted};
 use crate::tolerance::Known;
 use gradus::graph::Distribution;
 use gradus::kernels::words::{
-    LOG_ROWS, RATE_ROWS, RATE_WIDTH, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_UPDATE, STATE_WORDS,
+    LOG_ROWS, RATE_ROWS, RATE_WIDTH, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_UPDATE, STATE_WORDS, StateWords,
 };
-use gradus::plan::{BufferId, Handle, Lane, LogLine, Purpose, Rule, Session};
+use gradus::plan::{BufferId, Handle, LogLine, Purpose, Rule, Session, StateSet};
 use gradus::tensor::DType;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub const UPDATE: u32 = RATE_ROWS as u32 - 2;
 pub struct Run {
     pub session: Box<dyn Session>,
     pub handle: Handle,
-    pub lane: Lane,
+    pub set: StateSet,
     pub batch: u32,
     /// Every line of the log so far.
     pub lines: Vec<LogLine>,
@@ -39,17 +39,16 @@ impl Run {
             Ok(p) => p,
             Err(e) => return Some(Err(e)),
         };
-        let lane = program.purpose.lane();
+        let set = program.purpose.state_set();
         let ready = site.session(&program)?.and_then(|mut s| {
             let handle = load(&mut *s, built, &program)?;
-            let mut words = state(built);
-            (words[STATE_BATCH], words[STATE_UPDATE]) = (BATCH, UPDATE);
-            s.write(BufferId::State(lane), 0, &words)?;
+            let words = StateWords { batch: BATCH, update: UPDATE, ..state(built) };
+            s.write(BufferId::State(set), 0, &words.words())?;
             for (i, r) in rates.iter().enumerate() {
                 s.write(BufferId::Rates, (UPDATE as usize + i) % RATE_ROWS * r.len(), r)?;
             }
             s.write(BufferId::Rates, rule.groups * RATE_ROWS * RATE_WIDTH, table)?;
-            Ok(Run { session: s, handle, lane, batch: BATCH, lines: vec![] })
+            Ok(Run { session: s, handle, set, batch: BATCH, lines: vec![] })
         });
         Some(ready.map_err(Fail::from))
     }
@@ -58,12 +57,12 @@ impl Run {
     pub fn submit(&mut self, handle: Handle, steps: usize) -> gradus::Result<()> {
         self.session.submit(handle, steps, self.batch)?;
         self.batch += steps as u32;
-        self.lines.extend(self.session.poll(self.lane, true)?.unwrap_or_default());
+        self.lines.extend(self.session.poll(self.set, true)?.unwrap_or_default());
         Ok(())
     }
 
     pub fn state(&mut self) -> gradus::Result<Vec<u32>> {
-        self.session.read(BufferId::State(self.lane), 0, STATE_WORDS)
+        self.session.read(BufferId::State(self.set), 0, STATE_WORDS)
     }
 
     /// Parameters and moments, as words.
@@ -85,7 +84,7 @@ pub fn exact(name: &str, value: Vec<f64>) -> (String, Known) {
 /// The state after so many batches and updates.
 pub fn state_after(built: &Built, batches: usize, updates: usize, halted: bool) -> Vec<f64> {
     let o = &built.order;
-    let mut words = state(built);
+    let mut words = state(built).words();
     (words[STATE_BATCH], words[STATE_UPDATE], words[STATE_HALT]) = (BATCH + batches as u32, UPDATE + updates as u32, halted.into());
     for _ in 0..batches {
         let next = words[STATE_CURSOR] as usize + o.batch;
@@ -159,7 +158,7 @@ fn halted(built: &Built, rule: &Rule, cut: &mut Run, whole: &mut Run) -> gradus:
     let after = cut.words(built, rule)?;
     let ended = cut.lines.len();
     // past the bad row, where losses are finite again: only the flag holds
-    cut.session.write(BufferId::State(Lane::Train), STATE_CURSOR, &[BAD as u32 + 1])?;
+    cut.session.write(BufferId::State(StateSet::Train), STATE_CURSOR, &[BAD as u32 + 1])?;
     cut.submit(cut.handle, 2)?;
     let later = cut.words(built, rule)?;
     let stands: Vec<f64> = cut.state()?.into_iter().map(f64::from).collect();
@@ -259,7 +258,7 @@ fn wide_lines() -> Row {
             };
             let log = gradus::kernels::LogShape::of(301);
             let last = log.line(BATCH + STEPS as u32 - 1);
-            let found = run.submit(run.handle, STEPS).and_then(|()| run.session.read(BufferId::Log(Lane::Train), last, 1));
+            let found = run.submit(run.handle, STEPS).and_then(|()| run.session.read(BufferId::Log(StateSet::Train), last, 1));
             let columns = run.lines.iter().flat_map(|l| l.metrics.iter().map(|&v| f64::from(v))).collect();
             let batches = run.lines.iter().map(|l| f64::from(l.batch)).collect();
             let there = |w: Vec<u32>| vec![f64::from(u8::from(w[0] == BATCH + STEPS as u32 - 1))];
@@ -295,7 +294,7 @@ fn epochs(rows: usize, batch: usize, epochs: usize, shuffle: bool) -> Row {
         let ragged = (rest > 0).then(|| listing(Order { batch: rest, ..order }).build()).transpose()?;
         let at = |e: usize, i: usize| if shuffle { permuted(i as u32, rows as u32, order.seed, 1 + e as u32) as usize } else { i };
         let seen = (0..epochs).flat_map(|e| (0..rows).map(move |i| (e, i))).map(|(e, i)| full.fields[0].row(at(e, i))[0]).collect();
-        let mut end = state(&full);
+        let mut end = state(&full).words();
         let steps = epochs * rows.div_ceil(batch);
         (end[STATE_BATCH], end[STATE_UPDATE], end[STATE_EPOCH]) = (BATCH + steps as u32, UPDATE + steps as u32, 1 + epochs as u32);
         let truth = vec![exact("rows in their order", seen), exact("state", end.map(f64::from).to_vec())];

@@ -197,7 +197,7 @@ fn row(entry: Entry, sizes: [usize; 2]) -> Row {
         let entry = entry.clone();
         let mut built = linear(sizes, entry.zeros).build()?;
         if entry.copies {
-            built.arena = built.arena.with_working();
+            built.arena = built.arena.with_half_copies();
         }
         let mut p: Vec<Vec<f64>> = built.leaves.iter().map(|l| l.values.iter().map(|v| f64::from(*v)).collect()).collect();
         let mut m: Vec<Vec<Vec<f64>>> = sizes.iter().map(|n| vec![vec![entry.begin; *n]; entry.moments]).collect();
@@ -278,7 +278,7 @@ fn stepped(run: &mut Run, built: &Built, rule: &Rule, entry: &Entry) -> gradus::
 /// How many of the f16 copies are not their parameters' to the bit.
 fn off(run: &mut Run, size: usize) -> gradus::Result<f64> {
     let parameters: Vec<f32> = run.session.read(BufferId::Parameters, 0, size)?.into_iter().map(f32::from_bits).collect();
-    let copies = run.session.read(BufferId::Working, 0, size / 2)?;
+    let copies = run.session.read(BufferId::HalfCopy, 0, size / 2)?;
     let half = |i: usize| (copies[i / 2] >> (16 * (i % 2))) as u16;
     Ok((0..size).filter(|&i| half(i) != half::f16::from_f32(parameters[i]).to_bits()).count() as f64)
 }

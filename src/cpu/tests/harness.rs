@@ -6,7 +6,7 @@ use crate::expr::{Expr, Scalar};
 use crate::graph::{Builder, Field, Graph, Op, Value, Var, gradients};
 use crate::kernels::Target;
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_ROWS, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
-use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Step, plan};
+use crate::plan::{Arena, BufferId, DataId, Layout, Part, Program, Purpose, Request, Rule, Session, StateSet, Step, plan};
 use crate::reference::{Data, evaluate};
 use crate::rng::Philox;
 use crate::tensor::DType;
@@ -139,8 +139,8 @@ impl Planned {
         s.write(BufferId::Rates, 0, &bits(&table))?;
         let mut state = [0; STATE_WORDS];
         (state[STATE_ROWS], state[STATE_SHUFFLE], state[STATE_SEED_LO]) = (rows as u32, 1, 42);
-        for lane in [Lane::Train, Lane::Look] {
-            s.write(BufferId::State(lane), 0, &state)?;
+        for set in [StateSet::Train, StateSet::Eval] {
+            s.write(BufferId::State(set), 0, &state)?;
         }
         Ok(s)
     }
@@ -165,7 +165,7 @@ impl Planned {
             s.table.range(BufferId::Slot(i), 0, bytes / 4)?.fill(f32::NAN.to_bits());
         }
         s.submit(h, 1, 0)?;
-        assert_eq!(s.poll(Lane::Look, true)?.unwrap().len(), 1);
+        assert_eq!(s.poll(StateSet::Eval, true)?.unwrap().len(), 1);
         let parameters = self.parameters(&mut s)?;
         let wanted: Vec<Value> = self.step.outputs.iter().map(|o| o.1).collect();
         let truth = evaluate::<f64>(&self.step.graph, &|op| leaf(op, &parameters, feed), &wanted)?;
@@ -182,8 +182,8 @@ impl Planned {
 /// What the reference is fed.
 pub fn leaf(op: &Op, parameters: &dyn Fn(&str) -> Option<Data<f64>>, feed: &dyn Fn(&Field) -> Data<f64>) -> Option<Data<f64>> {
     match op {
-        Op::Parameter { name, .. } => parameters(name),
-        Op::Batch { field, .. } => Some(feed(field)),
+        Op::Parameter(p) => parameters(&p.name),
+        Op::Batch(b) => Some(feed(&b.field)),
         _ => None,
     }
 }

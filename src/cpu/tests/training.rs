@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::{Field, Value};
 use crate::kernels::Target;
 use crate::kernels::words::{LOG_ROWS, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_SHUFFLE, STATE_UPDATE, STATE_WORDS};
-use crate::plan::{BufferId, DataId, Lane, LogLine, Session};
+use crate::plan::{BufferId, DataId, LogLine, Session, StateSet};
 use crate::reference::{Data, evaluate};
 use crate::rng::Permutation;
 use crate::tensor::DType;
@@ -37,7 +37,7 @@ fn data(s: &mut CpuSession, width: usize) -> Result<(Vec<f32>, Vec<u32>, Vec<Dat
 fn everything(s: &mut CpuSession, p: &Planned) -> Vec<u32> {
     let n = p.program.arena.size;
     let parts = [BufferId::Parameters, BufferId::Gradients, BufferId::Moment(0), BufferId::Moment(1)].map(|b| s.read(b, 0, n).unwrap());
-    [parts.concat(), s.read(BufferId::State(Lane::Train), 0, STATE_WORDS).unwrap()].concat()
+    [parts.concat(), s.read(BufferId::State(StateSet::Train), 0, STATE_WORDS).unwrap()].concat()
 }
 
 /// Steps of Adam against gradients and Adam in f64; the second network's loss takes more than one workgroup.
@@ -77,7 +77,7 @@ fn follow(p: &Planned, soft: bool, width: usize, classes: usize) -> Result<()> {
         let wanted: Vec<Value> = p.step.roots();
         let truth = evaluate::<f64>(&p.step.graph, &|op| leaf(op, &parameters, &feed), &wanted)?;
         s.submit(h, 1, step as u32)?;
-        let lines = s.poll(Lane::Train, true)?.unwrap();
+        let lines = s.poll(StateSet::Train, true)?.unwrap();
         let [line] = &lines[..] else { panic!("{lines:?}") };
         let got = floats(&s.read(BufferId::Gradients, 0, n)?);
         let mut gradient = vec![0.0f64; n];
@@ -108,9 +108,9 @@ fn a_bad_loss_halts() -> Result<()> {
     let p = classifier(&[6, 5, 10], 32, Target::Software);
     let mut s = p.session(1, ROWS)?;
     let mut x = draw("rows", ROWS * 6);
-    let mut state = s.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
+    let mut state = s.read(BufferId::State(StateSet::Train), 0, STATE_WORDS)?;
     state[STATE_SHUFFLE] = 0;
-    s.write(BufferId::State(Lane::Train), 0, &state)?;
+    s.write(BufferId::State(StateSet::Train), 0, &state)?;
     x[3 * 32 * 6 + 11] = f32::NAN;
     let ids = [s.add_data(&bits(&x))?, s.add_data(&[1; ROWS])?];
     let h = s.prepare(&p.program, &ids)?;
@@ -119,12 +119,12 @@ fn a_bad_loss_halts() -> Result<()> {
     s.submit(h, 4, 3)?;
     s.submit(h, 4, 7)?;
     assert_eq!(s.in_flight(), 3);
-    assert_eq!(s.poll(Lane::Train, true)?.unwrap().len(), 3);
-    let lines = s.poll(Lane::Train, true)?.unwrap();
+    assert_eq!(s.poll(StateSet::Train, true)?.unwrap().len(), 3);
+    let lines = s.poll(StateSet::Train, true)?.unwrap();
     let [LogLine { batch: 3, halted: true, loss, .. }] = lines[..] else { panic!("{lines:?}") };
     assert!(loss.is_nan());
-    assert_eq!(s.poll(Lane::Train, false)?.unwrap(), []);
-    assert_eq!(s.poll(Lane::Train, false)?, None);
+    assert_eq!(s.poll(StateSet::Train, false)?.unwrap(), []);
+    assert_eq!(s.poll(StateSet::Train, false)?, None);
     let mut after = everything(&mut s, &p);
     let (n, halt) = (p.program.arena.size, after.len() - STATE_WORDS + STATE_HALT);
     assert_eq!(std::mem::take(&mut after[halt]), 1);
@@ -132,11 +132,11 @@ fn a_bad_loss_halts() -> Result<()> {
     after[n..2 * n].copy_from_slice(&before[n..2 * n]);
     assert_eq!(before, after);
     // past the bad batch
-    let mut state = s.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
+    let mut state = s.read(BufferId::State(StateSet::Train), 0, STATE_WORDS)?;
     (state[STATE_HALT], state[STATE_CURSOR]) = (0, 4 * 32);
-    s.write(BufferId::State(Lane::Train), 0, &state)?;
+    s.write(BufferId::State(StateSet::Train), 0, &state)?;
     s.submit(h, 2, 3)?;
-    let lines = s.poll(Lane::Train, true)?.unwrap();
+    let lines = s.poll(StateSet::Train, true)?.unwrap();
     assert!(lines.len() == 2 && lines.iter().all(|l| !l.halted && l.loss.is_finite()), "{lines:?}");
     Ok(())
 }
@@ -153,7 +153,7 @@ fn threads_never_change_a_bit() -> Result<()> {
             let h = s.prepare(&p.program, &ids)?;
             (0..50).step_by(cut).try_for_each(|b| s.submit(h, cut, b as u32))?;
             let mut lines = Vec::new();
-            while let Some(more) = s.poll(Lane::Train, true)? {
+            while let Some(more) = s.poll(StateSet::Train, true)? {
                 lines.extend(more);
             }
             assert!(lines.len() == 50 && lines[49].loss < lines[0].loss, "{:?}", lines.last());
@@ -202,9 +202,9 @@ fn many_steps() -> Result<()> {
     let bytes = s.bytes();
     let steps = LOG_ROWS + 905;
     s.submit(h, steps, 0)?;
-    let lines = s.poll(Lane::Train, true)?.unwrap();
+    let lines = s.poll(StateSet::Train, true)?.unwrap();
     assert!(lines.len() == steps && lines.iter().enumerate().all(|(i, l)| l.batch == i as u32));
-    let state = s.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
+    let state = s.read(BufferId::State(StateSet::Train), 0, STATE_WORDS)?;
     let want = [steps as u32, steps as u32, (steps % 10 * 64) as u32, (steps / 10) as u32];
     assert_eq!([STATE_BATCH, STATE_UPDATE, STATE_CURSOR, STATE_EPOCH].map(|i| state[i]), want);
     assert_eq!(s.prepare(&p.program, &ids)?, h);

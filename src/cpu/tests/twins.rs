@@ -5,7 +5,7 @@ use crate::expr::Activation;
 use crate::graph::{Field, Var};
 use crate::kernels::Target;
 use crate::kernels::words::{STATE_SHUFFLE, STATE_WORDS};
-use crate::plan::{BufferId, Lane, Session};
+use crate::plan::{BufferId, Session, StateSet};
 use crate::reference::Data;
 use crate::rng::Permutation;
 use crate::tensor::DType;
@@ -160,9 +160,9 @@ fn ties_and_masks() {
     let p = m.finish(None, &[x.accuracy(&y), x.cross_entropy(&y)], 4, Target::Software).unwrap();
     let run = |scores: [f32; 12], labels: [u32; 4]| {
         let mut s = p.session(1, 4).unwrap();
-        let mut state = s.read(BufferId::State(Lane::Look), 0, STATE_WORDS).unwrap();
+        let mut state = s.read(BufferId::State(StateSet::Eval), 0, STATE_WORDS).unwrap();
         state[STATE_SHUFFLE] = 0;
-        s.write(BufferId::State(Lane::Look), 0, &state).unwrap();
+        s.write(BufferId::State(StateSet::Eval), 0, &state).unwrap();
         s.write(BufferId::Parameters, 0, &bits(&scores)).unwrap();
         let ids = [s.add_data(&labels).unwrap()];
         let h = s.prepare(&p.program, &ids).unwrap();

@@ -1,8 +1,8 @@
-//! What the methods that take two values take: values and numbers.
+//! The second operand of a formula: a value of the model, or a number.
 
 use super::Var;
 
-/// The other one of two: a [`Var`], or a number that stands for itself everywhere. `x.maximum(&y)`, `x.maximum(0.0)`, `ids.not_equal(0)`.
+/// The second operand of a method that takes two: a [`Var`], or one number for all elements. `x.maximum(&y)`, `x.maximum(0.0)`, `ids.not_equal(0)`.
 #[derive(Debug, Clone)]
 pub enum Operand<'a> {
     /// A value of the model.

@@ -72,9 +72,10 @@ impl Source {
     pub(crate) fn state(&mut self) -> &mut Self {
         let _ = writeln!(
             self.text,
-            "@group(0) @binding({}) var<uniform> state_words: array<vec4<u32>, 4>;\n\
+            "@group(0) @binding({}) var<uniform> state_words: array<vec4<u32>, {}>;\n\
              fn state_word(i: u32) -> u32 {{ return state_words[i / 4u][i % 4u]; }}",
-            self.bindings
+            self.bindings,
+            words::STATE_WORDS / 4
         );
         self.bindings += 1;
         self.state_names()

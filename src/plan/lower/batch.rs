@@ -2,7 +2,7 @@
 
 use super::lowering::Lowering;
 use super::unplaced::Symbol;
-use crate::graph::Op;
+use crate::graph::{Op, op};
 use crate::kernels::{Gather, GatherField, Kernel};
 use crate::plan::memory::BufferId;
 
@@ -10,10 +10,10 @@ impl Lowering<'_> {
     /// One launch gathers the rows of all fields.
     pub(super) fn gather(&mut self) {
         let mut fields = Vec::new();
-        let mut buffers = vec![Symbol::Fixed(BufferId::State(self.r.purpose.lane()))];
+        let mut buffers = vec![Symbol::Fixed(BufferId::State(self.r.purpose.state_set()))];
         let mut elements = 0;
         for (id, n) in self.g.nodes.iter().enumerate() {
-            let Op::Batch { field, .. } = &n.op else { continue };
+            let Op::Batch(op::Batch { field, .. }) = &n.op else { continue };
             let (to, output) = self.assign(id.into());
             buffers.extend([Symbol::Fixed(BufferId::Data(fields.len())), to]);
             elements += self.words(id.into()) + self.r.batch * field.words();

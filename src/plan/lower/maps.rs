@@ -3,9 +3,9 @@
 use super::lowering::{Lowering, flops};
 use super::movement::strided;
 use super::unplaced::{Place, Symbol, bind};
-use crate::graph::{NodeId, Op};
+use crate::graph::{NodeId, Op, op};
 use crate::kernels::{Draw, Halves, Kernel, Map};
-use crate::plan::fuse::{Group, Operand, base};
+use crate::plan::fuse::{Group, Operand};
 use crate::plan::memory::BufferId;
 use crate::tensor::DType;
 
@@ -23,7 +23,7 @@ impl Lowering<'_> {
         let (drawn, inputs): (Vec<Operand>, Vec<Operand>) = inputs.into_iter().partition(|o| self.groups.is_drawn(self.g, group, *o));
         let draws: Vec<Draw> = drawn.iter().filter_map(|o| self.draw(*o)).collect();
         if !draws.is_empty() {
-            buffers.push(Symbol::Fixed(BufferId::State(self.r.purpose.lane())));
+            buffers.push(Symbol::Fixed(BufferId::State(self.r.purpose.state_set())));
         }
         for o in &inputs {
             let (from, offset) = self.place(o.value);
@@ -43,7 +43,7 @@ impl Lowering<'_> {
     }
 
     fn draw(&self, o: Operand) -> Option<Draw> {
-        let Op::Random(d) = &self.g.nodes[base(self.g, o.value).node].op else { return None };
+        let Op::Random(op::Random(d)) = &self.g.nodes[self.g.base(o.value).node].op else { return None };
         Some(Draw { distribution: d.distribution, stream: d.key() })
     }
 

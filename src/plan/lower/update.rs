@@ -12,7 +12,7 @@ use std::ops::Range;
 impl Lowering<'_> {
     /// The update where there is a loss to train on, and the tick.
     pub(super) fn finish(&mut self, loss: Option<Place>, metrics: &[(Place, usize)]) {
-        let lane = self.r.purpose.lane();
+        let set = self.r.purpose.state_set();
         let (train, group) = (self.r.purpose == Purpose::Train, self.r.target.group());
         self.begin(Phase::Finish);
         // what weighs the batch is the last of the metrics' words
@@ -31,7 +31,7 @@ impl Lowering<'_> {
         gate.iter().for_each(|&gate| self.update(gate));
         let partials = gate.map_or(0, |g| g.partials);
         self.begin(Phase::Tick);
-        let mut buffers = vec![Symbol::Fixed(BufferId::State(lane)), Symbol::Fixed(BufferId::Log(lane))];
+        let mut buffers = vec![Symbol::Fixed(BufferId::State(set)), Symbol::Fixed(BufferId::Log(set))];
         if let Some(l) = loss {
             buffers.push(l.0);
             buffers.extend(metrics.iter().map(|m| m.0.0));
@@ -58,7 +58,7 @@ impl Lowering<'_> {
     fn accumulate(&mut self, weight: Option<Place>) {
         let (n, last) = (self.r.arena.size, self.r.part == Part::Last);
         let kernel = Accumulate { size: n, rows: self.r.batch, last, weight: weight.map(|w| w.1) };
-        let ids = [BufferId::State(self.r.purpose.lane()), BufferId::Gradients, BufferId::Sums].map(Symbol::Fixed);
+        let ids = [BufferId::State(self.r.purpose.state_set()), BufferId::Gradients, BufferId::Sums].map(Symbol::Fixed);
         let label = if last { "mean over the update's batches" } else { "sum over the update's batches" };
         let buffers = ids.into_iter().chain(weight.map(|w| w.0)).collect();
         self.push(Kernel::Accumulate(kernel), buffers, label.into(), 2 * n as u64, 3 * n);
@@ -71,7 +71,7 @@ impl Lowering<'_> {
         let group = Squares::group_for(self.r.target.group(), rule.clip_norm.is_some());
         let kernel = Squares { size: self.r.arena.size, group, loss: loss.1, scaled };
         let gate = Gate { partials: kernel.partials(), clip: rule.clip_norm, scaled };
-        let state = scaled.then_some(BufferId::State(self.r.purpose.lane()));
+        let state = scaled.then_some(BufferId::State(self.r.purpose.state_set()));
         let mut buffers: Vec<Symbol> = state.into_iter().chain([BufferId::Gradients]).map(Symbol::Fixed).collect();
         buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
         let n = self.r.arena.size;
@@ -82,18 +82,18 @@ impl Lowering<'_> {
     /// The optimizer.
     fn update(&mut self, gate: Gate) {
         let (rule, arena) = (self.r.rule, self.r.arena);
-        let (n, lane, group, rates) = (arena.size, self.r.purpose.lane(), self.r.target.group(), rule.rates(arena));
+        let (n, set, group, rates) = (arena.size, self.r.purpose.state_set(), self.r.target.group(), rule.rates(arena));
         let label = format!("{} parameters", arena.trainable_count());
         let flops = |f: &crate::expr::Expr| ((2 + f.flops()) * n) as u64;
         let fixed = |ids: &[BufferId]| ids.iter().copied().map(Symbol::Fixed).collect::<Vec<_>>();
         let moments = |range: std::ops::Range<usize>| range.map(|m| Symbol::Fixed(BufferId::Moment(m)));
         let still = self.still();
-        let begin = [BufferId::State(lane), BufferId::Rates, BufferId::Parameters];
+        let begin = [BufferId::State(set), BufferId::Rates, BufferId::Parameters];
         let partials = Symbol::Fixed(BufferId::Partials);
         let own = rule.own_moments();
         // browsers promise 8 buffers: with four moments the copies take a launch of their own
-        let working = arena.working > 0 && rule.moments <= 3;
-        let copies = working.then_some(Symbol::Fixed(BufferId::Working));
+        let working = arena.half_copies > 0 && rule.moments <= 3;
+        let copies = working.then_some(Symbol::Fixed(BufferId::HalfCopy));
         let Some(apply) = &rule.apply else {
             let kernel =
                 Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false, working, still };
@@ -103,7 +103,7 @@ impl Lowering<'_> {
             buffers.push(partials);
             buffers.extend(copies);
             self.push(Kernel::Optimizer(kernel), buffers, label, flops(&rule.f), n * (3 + 2 * rule.moments) + usize::from(working) * n / 2);
-            return self.copy_working(working);
+            return self.refresh_half_copies(working);
         };
         let kernel = Direction {
             rule: rule.f.clone(),
@@ -134,7 +134,7 @@ impl Lowering<'_> {
         buffers.extend(copies);
         let words = n * (3 + 2 * (rule.moments - own)) + usize::from(working) * n / 2;
         self.push(Kernel::Optimizer(kernel), buffers, label, flops(apply), words);
-        self.copy_working(working);
+        self.refresh_half_copies(working);
     }
 
     /// The blocks of parameters that the loss does not depend on. They have no gradient, which is not one of 0: nothing decays them, as in
@@ -153,13 +153,13 @@ impl Lowering<'_> {
     }
 
     /// Brings the parameters to their f16 copies, unless the optimizer has done so.
-    fn copy_working(&mut self, done: bool) {
-        if done || self.r.arena.working == 0 {
+    fn refresh_half_copies(&mut self, done: bool) {
+        if done || self.r.arena.half_copies == 0 {
             return;
         }
         let n = self.r.arena.size;
         let map = Map::new(Expr::identity(), &[n], vec![Strided::new(0, vec![1])], vec![0]).storing(Halves::new(vec![false], vec![true]));
-        let buffers = [BufferId::Parameters, BufferId::Working].map(Symbol::Fixed).into();
+        let buffers = [BufferId::Parameters, BufferId::HalfCopy].map(Symbol::Fixed).into();
         self.push(Kernel::Map(map), buffers, format!("f16 copies [{n}]"), 0, n + n / 2);
     }
 }

@@ -53,7 +53,7 @@ pub struct Arena {
     /// Elements of its arena, gaps included; 0 where there is none.
     pub buffered: usize,
     /// Elements of the f16 copies of all parameters, gaps included; 0 where there are none.
-    pub working: usize,
+    pub half_copies: usize,
 }
 
 impl Arena {
@@ -88,13 +88,13 @@ impl Arena {
 
     /// With f16 copies of the parameters, for mixed precision.
     #[must_use]
-    pub fn with_working(mut self) -> Self {
-        self.working = self.size + self.frozen;
+    pub fn with_half_copies(mut self) -> Self {
+        self.half_copies = self.size + self.frozen;
         self
     }
 
     /// The first element of a parameter's f16 copy.
-    pub fn working_offset(&self, e: &ArenaEntry) -> usize {
+    pub fn half_copy_offset(&self, e: &ArenaEntry) -> usize {
         if e.frozen { self.size + e.offset } else { e.offset }
     }
 

@@ -1,6 +1,6 @@
 //! The names of a device's buffers.
 
-use crate::plan::purpose::Lane;
+use crate::plan::purpose::StateSet;
 
 /// A buffer of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,7 +15,7 @@ pub enum BufferId {
     Buffers,
     /// The f16 copies of the parameters that products read, two to a word: the trainable ones at the same offsets, behind them the frozen
     /// ones. The optimizer writes them with the parameters, the host with whatever else sets those. Only where precision is mixed.
-    Working,
+    HalfCopy,
     /// The gradients of the trainable ones, at the same offsets.
     Gradients,
     /// A moment of the optimizer, at the same offsets.
@@ -23,9 +23,9 @@ pub enum BufferId {
     /// Sums of the gradients of an update's batches, at the same offsets. Made with the first program that uses it; empty between updates.
     Sums,
     /// Counters, cursor, halt.
-    State(Lane),
+    State(StateSet),
     /// Losses and metrics of the latest steps.
-    Log(Lane),
+    Log(StateSet),
     /// Learning rates and corrections of the next updates.
     Rates,
     /// Partial sums of the gradient's squares.

@@ -61,7 +61,7 @@ impl Case {
         let values = |list: Vec<(String, Var)>| list.into_iter().filter_map(|(n, v)| Some((n, v.value()?))).collect::<Vec<_>>();
         let wrt: Vec<_> = leaves.iter().filter_map(|(.., v)| v.value()).collect();
         let arena = Arena::new(leaves.iter().map(|(n, s, _)| (n.clone(), s.clone()))).with_buffers(buffers);
-        let arena = if self.precision.is_mixed() { arena.with_working() } else { arena };
+        let arena = if self.precision.is_mixed() { arena.with_half_copies() } else { arena };
         let (value, updates) = (out.value(), values(updates));
         let train = !self.rules.is_empty();
         let mut graph = m.builder.finish()?;
