@@ -106,6 +106,10 @@ fn the_plan_is_as_designed() {
         assert_eq!(model.parameter_count(), 52_650);
         let program = model.prepare(&train, 32).unwrap();
         assert!(program.launches.len() == 13, "{}", program.explain());
+        if device.kind() == "cpu" {
+            let readme = include_str!("../../README.md");
+            assert!(readme.contains(program.explain().trim_end()), "the README shows another step than\n{}", program.explain());
+        }
         model.fit(&train, Fit::new().verbose(0)).unwrap(); // the ragged batch too
         model.evaluate(&train, 32).unwrap();
         model.predict(&train, 32).unwrap();
