@@ -2,9 +2,9 @@ use super::lib::binding::{Access, Binding, V};
 use super::lib::gate::Gate;
 use super::lib::rates::RateTable;
 use super::lib::source::{FINITE, MATH, Source};
+use super::lib::still::among;
 use super::lib::word::to_words;
 use super::lib::words::{self, BLOCK};
-use super::optimizer::among;
 use crate::expr::Expr;
 use std::ops::Range;
 

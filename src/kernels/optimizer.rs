@@ -2,6 +2,7 @@ use super::lib::binding::{Access, Binding, Element, V};
 use super::lib::gate::Gate;
 use super::lib::rates::RateTable;
 use super::lib::source::{FINITE, MATH, Source};
+use super::lib::still::among;
 use super::lib::word::to_words;
 use super::lib::words::{self, BLOCK};
 use crate::expr::Expr;
@@ -31,12 +32,6 @@ pub struct Optimizer {
     pub working: bool,
     /// Blocks of [`BLOCK`] elements that stay as they are: the loss does not depend on them.
     pub still: Vec<Range<usize>>,
-}
-
-/// `true` in WGSL for a `block` among these; nothing where there are none.
-pub(super) fn among(still: &[Range<usize>]) -> Option<String> {
-    let parts = still.iter().map(|r| format!("(block >= {}u && block < {}u)", r.start, r.end));
-    (!still.is_empty()).then(|| parts.collect::<Vec<_>>().join(" || "))
 }
 
 impl Optimizer {

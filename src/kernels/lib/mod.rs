@@ -11,6 +11,7 @@ pub(crate) mod log;
 pub(crate) mod rates;
 pub(crate) mod scaling;
 pub(crate) mod source;
+pub(crate) mod still;
 pub(crate) mod target;
 pub(crate) mod word;
 pub mod words;
