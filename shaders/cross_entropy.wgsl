@@ -2,14 +2,16 @@
 // Generated: WG, SINGLE (one workgroup makes the means of the whole batch), LONG (a lane makes a piece of a row), TOTALS, GRADIENT, target_p(row, c),
 // target_total(row), target_class(row), target_is_class(row), store_gradient(row, c, value), store(row, loss, hit); of long rows tops_of(row),
 // sums_of(row), totals_of(row).
+// Sizes: rows, classes, offsets of logits, labels, losses, hits, gradients and factor (what the gradient's epilogue reads), smoothing, the bits of a
+// NaN, pieces of a row, classes of a piece.
 struct Row { loss: f32, hit: f32 }
 
 // Label smoothing: a part of each target is shared by all classes. At 0 the target itself, to the bit.
-fn smoothed(row: u32, c: u32, part: f32) -> f32 { return target_p(row, c) * (1.0 - part) + part / f32(dim(1u)); }
+fn smoothed(row: u32, c: u32, part: f32) -> f32 { return target_p(row, c) * (1.0 - part) + part / f32(d.classes); }
 
 fn one_row(row: u32) -> Row {
-    let n = dim(1u);
-    let first = dim(2u) + row * n;
+    let n = d.classes;
+    let first = d.logits_offset + row * n;
     var top = f32(logits[first]);
     var best = 0u;
     for (var c = 1u; c < n; c++) {
@@ -18,7 +20,7 @@ fn one_row(row: u32) -> Row {
     var sum = 0.0;
     for (var c = 0u; c < n; c++) { sum += exp(f32(logits[first + c]) - top); }
     let log_sum = log(sum);
-    let part = bitcast<f32>(dim(7u));
+    let part = d.smoothing;
     var loss = 0.0;
     for (var c = 0u; c < n; c++) {
         let p = smoothed(row, c, part);
@@ -27,36 +29,36 @@ fn one_row(row: u32) -> Row {
     }
     if (GRADIENT) {
         let total = target_total(row) * (1.0 - part) + part;
-        let rows = f32(dim(0u));
+        let rows = f32(d.rows);
         for (var c = 0u; c < n; c++) {
             store_gradient(row, c, (exp(f32(logits[first + c]) - top) / sum * total - smoothed(row, c, part)) / rows);
         }
     }
     // a label without a class: the loss halts the training
-    if (target_class(row) >= n) { loss = bitcast<f32>(dim(8u)); }
+    if (target_class(row) >= n) { loss = bitcast<f32>(d.nan_bits); }
     return Row(loss, select(0.0, 1.0, best == target_class(row)));
 }
 
 // The part of a long row's loss that comes from a piece of its classes.
 fn one_piece(row: u32, piece: u32) -> f32 {
-    let n = dim(1u);
-    let first = dim(2u) + row * n;
+    let n = d.classes;
+    let first = d.logits_offset + row * n;
     let top = tops_of(row);
     let sum = sums_of(row);
     let log_sum = log(sum);
-    let part = bitcast<f32>(dim(7u));
+    let part = d.smoothing;
     var total = 1.0;
     if (TOTALS) { total = totals_of(row) * (1.0 - part) + part; }
-    let rows = f32(dim(0u));
-    let begin = piece * dim(11u);
+    let rows = f32(d.rows);
+    let begin = piece * d.piece;
     var loss = 0.0;
-    for (var c = begin; c < min(begin + dim(11u), n); c++) {
+    for (var c = begin; c < min(begin + d.piece, n); c++) {
         let p = smoothed(row, c, part);
         let x = f32(logits[first + c]) - top;
         if (p != 0.0) { loss += p * (log_sum - x); }
         if (GRADIENT) { store_gradient(row, c, (exp(x) / sum * total - p) / rows); }
     }
-    if (piece == 0u && !target_is_class(row)) { loss = bitcast<f32>(dim(8u)); }
+    if (piece == 0u && !target_is_class(row)) { loss = bitcast<f32>(d.nan_bits); }
     return loss;
 }
 
@@ -66,10 +68,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-    let rows = dim(0u);
+    let rows = d.rows;
     if (LONG) {
         let item = id.y * groups.x * WG + id.x;
-        let pieces = dim(10u);
+        let pieces = d.pieces;
         if (item < rows * pieces) { store(item, one_piece(item / pieces, item % pieces), 0.0); }
     } else if (SINGLE) {
         var loss = 0.0;

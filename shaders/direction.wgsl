@@ -1,6 +1,7 @@
 // direction: where a rule goes that needs norms of each tensor, block by block of the arena: its vectors, then the block's part of the
 // norms, of the parameters and of the direction. GROUP lanes share a block. What stops keeps no moment. Generated: WG, GROUP, BLOCK,
-// V = vec4<f32>, place_of(group, local), stopped(lane), turn_to(block), way(i, p, g, keep).
+// V = vec4<f32>, place_of(group, local), stopped(lane), turn_to(block), way(i, p, g, keep). Sizes: blocks, groups of lanes, and the
+// gate's: partials (sums to add), clip.
 const VECTORS = BLOCK / 4u;
 
 @compute @workgroup_size(WG)
@@ -8,7 +9,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let lane = local % GROUP;
     let place = place_of(group.x, local);
     let stop = stopped(lane);
-    for (var block = place; block < dim(0u); block += dim(1u)) {
+    for (var block = place; block < d.blocks; block += d.groups) {
         turn_to(block);
         var norms_p = 0.0;
         var norms_u = 0.0;

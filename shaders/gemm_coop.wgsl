@@ -4,6 +4,8 @@
 // Generated: TA, TB, BM, BN, BK, SIDE, LANES, ACROSS, THREADS, ROW_SUM, A_COLS, B_COLS (of a slice, in vectors), A_PITCH, B_PITCH (the same with the
 // padding), A_SIZE, B_SIZE (of a slice with it), a4/b4 (four elements from (major, minor) of the stored matrix, zeros past its ends), store, tile_of, FOLDED, and
 // what has a line for each matrix or vector: the sums and the next vectors as private variables, fetch, stash, multiply, finish.
+// Sizes: m, n, k, matrices, of a and b offset, pitch and batch (from one matrix to the next), of each extra offset and steps, of each output the
+// offset, and that of the row sums.
 //
 // No cooperative operation stands under a branch that lanes could take differently.
 
@@ -55,7 +57,7 @@ fn drain(own: u32, lane: u32, batch: u32, row: u32, col: u32) {
     for (var e = lane; e < SIDE * SIDE; e += LANES) {
         let r = row + e / SIDE;
         let c = col + e % SIDE;
-        if (r < dim(0u) && c < dim(1u)) { store(batch, r, c, scratch[own * (SIDE * SIDE) + e]); }
+        if (r < d.m && c < d.n) { store(batch, r, c, scratch[own * (SIDE * SIDE) + e]); }
     }
     workgroupBarrier();
 }
@@ -63,8 +65,8 @@ fn drain(own: u32, lane: u32, batch: u32, row: u32, col: u32) {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let group = tile_of(place);
-    if (FOLDED && group.z >= dim(9u)) { return; }
-    let k_all = dim(2u);
+    if (FOLDED && group.z >= d.matrices) { return; }
+    let k_all = d.k;
     let batch = group.z;
     let row0 = group.y * BM;
     let col0 = group.x * BN;
@@ -89,6 +91,6 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     }
     finish(own, thread % LANES, batch, row0 + row1, col0 + col1);
     if (ROW_SUM) {
-        if (group.x == 0u && thread < BM && row0 + thread < dim(0u)) { store_row_sum(row0 + thread, row_sum); }
+        if (group.x == 0u && thread < BM && row0 + thread < d.m) { store_row_sum(row0 + thread, row_sum); }
     }
 }

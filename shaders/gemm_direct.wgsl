@@ -2,6 +2,8 @@
 // stand side by side along the columns, so that all read the same of A: as a subgroup of 8 they share the reading.
 // Generated: TA, TB, ROWS, NV, ROW_SUM, a4/a1/b4/b1 (four or one element from (major, minor) of the stored matrix), store_four, tile_of, FOLDED, and
 // src/kernels/gemm_direct.rs: terms (four terms of every sum), all_sums, all_row_sums.
+// Sizes: m, n, k, matrices, of a and b offset, pitch and batch (from one matrix to the next), of each extra offset and steps, of each output the
+// offset, and that of the row sums.
 
 // Four columns of B at rows k to k + 3.
 fn b_block(batch: u32, k: u32, col: u32, n: u32) -> mat4x4<f32> {
@@ -37,10 +39,10 @@ fn row_four(sum: f32, a: vec4<f32>) -> f32 {
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = tile_of(place);
-    if (FOLDED && group.z >= dim(9u)) { return; }
-    let m = dim(0u);
-    let n = dim(1u);
-    let k_all = dim(2u);
+    if (FOLDED && group.z >= d.matrices) { return; }
+    let m = d.m;
+    let n = d.n;
+    let k_all = d.k;
     let batch = group.z;
     let row0 = group.y * ROWS;
     // lanes beyond the last column go along, for their part of A: they store nothing

@@ -1,6 +1,8 @@
 // gemm for GPUs where C is small and its sums are long: a workgroup makes 16 x 16 of C, and 16 threads share the terms of each 4 x 4 of it,
 // four terms at a time in turn. Their parts are added in the threads' order.
 // Generated: TA, TB, ROW_SUM, a4/b4 (four elements from (major, minor) of the stored matrix), store, tile_of, FOLDED; lib/block: a_rows, b_columns.
+// Sizes: m, n, k, matrices, of a and b offset, pitch and batch (from one matrix to the next), of each extra offset and steps, of each output the
+// offset, and that of the row sums.
 const SIDE = 16u;
 const SLICES = 16u;
 const CELLS = 16u;
@@ -9,10 +11,10 @@ var<workgroup> parts: array<vec4<f32>, SLICES * CELLS * 4u>;
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = tile_of(place);
-    if (FOLDED && group.z >= dim(9u)) { return; }
-    let m = dim(0u);
-    let n = dim(1u);
-    let k_all = dim(2u);
+    if (FOLDED && group.z >= d.matrices) { return; }
+    let m = d.m;
+    let n = d.n;
+    let k_all = d.k;
     let batch = group.z;
     let row0 = group.y * SIDE;
     let col0 = group.x * SIDE;

@@ -1,6 +1,8 @@
 // gemm for GPUs: a workgroup makes a BM x BN tile from slices of BK staged in workgroup memory, a thread RM x RN of it: vectors of four rows
 // and of four columns, a tile's width apart, so that neighbours read neighbours.
 // Generated: TA, TB, BM, BN, BK, RM, RN, ROW_SUM, a4/b4 (four elements from (major, minor) of the stored matrix), store_four, tile_of, FOLDED; lib/block: a_rows, b_columns.
+// Sizes: m, n, k, matrices, of a and b offset, pitch and batch (from one matrix to the next), of each extra offset and steps, of each output the
+// offset, and that of the row sums.
 const TX = BN / RN;
 const TY = BM / RM;
 const THREADS = TX * TY;
@@ -14,10 +16,10 @@ var<workgroup> tile_b: array<vec4<f32>, PITCH_B * BK>;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = tile_of(place);
-    if (FOLDED && group.z >= dim(9u)) { return; }
-    let m = dim(0u);
-    let n = dim(1u);
-    let k_all = dim(2u);
+    if (FOLDED && group.z >= d.matrices) { return; }
+    let m = d.m;
+    let n = d.n;
+    let k_all = d.k;
     let batch = group.z;
     let row0 = group.y * BM;
     let col0 = group.x * BN;

@@ -1,5 +1,6 @@
 // ratios: for each tensor the norm of its parameters over that of its direction; 1 where one of them is 0. GROUP lanes share a tensor.
-// Generated: WG, GROUP, VECTORS of a block, V = vec4<f32>.
+// Generated: WG, GROUP, VECTORS of a block, V = vec4<f32>. Sizes: tensors, starts (where their first blocks stand among the rates), blocks, groups
+// along the grid's first axis.
 
 // A block's parts of both norms; 0 past the end.
 fn norms(block: u32, end: u32) -> vec2<f32> {
@@ -15,12 +16,12 @@ fn four(sum: vec2<f32>, block: u32, end: u32) -> vec2<f32> {
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let lane = local % GROUP;
-    let tensor = (group.y * dim(3u) + group.x) * (WG / GROUP) + local / GROUP;
+    let tensor = (group.y * d.groups + group.x) * (WG / GROUP) + local / GROUP;
     var first = 0u;
     var end = 0u;
-    if (tensor < dim(0u)) {
-        first = rates[dim(1u) + tensor];
-        end = min(rates[dim(1u) + tensor + 1u], dim(2u));
+    if (tensor < d.tensors) {
+        first = rates[d.starts + tensor];
+        end = min(rates[d.starts + tensor + 1u], d.blocks);
     }
     var sum = vec2<f32>();
     for (var block = first + lane; block < end; block += 8u * GROUP) {
@@ -30,5 +31,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var u = sum.y;
     p = group_sum(p, lane);
     u = group_sum(u, lane);
-    if (lane == 0u && tensor < dim(0u)) { ratios[tensor] = select(1.0, sqrt(p) / sqrt(u), p > 0.0 && u > 0.0); }
+    if (lane == 0u && tensor < d.tensors) { ratios[tensor] = select(1.0, sqrt(p) / sqrt(u), p > 0.0 && u > 0.0); }
 }

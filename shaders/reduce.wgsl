@@ -2,6 +2,7 @@
 // lie as [outer, pieces, inner] and which a second launch joins. Generated: WG, GROUP (lanes that share a piece), PARTS (partial sums of a
 // lane: the terms r, r + PARTS, ..; 1 where there is one), MAX (the largest: GROUP is 1), FROM_FIRST (a mean, summed as differences from
 // the row's first term), term(row, r), join(a, b), begin(v), turn(row, r, shift), joined(), less(v, shift), store(piece, value).
+// Sizes: rows, length, pieces of a row, terms of a piece, divisor, inner, out's offset, of each input offset and steps.
 @compute @workgroup_size(WG)
 fn main(
     @builtin(global_invocation_id) id: vec3<u32>,
@@ -10,13 +11,13 @@ fn main(
 ) {
     let lane = local % GROUP;
     let item = (id.y * groups.x * WG + id.x) / GROUP;
-    let pieces = dim(2u);
-    let length = dim(1u);
-    let inner = dim(5u);
-    let live = item < dim(0u) * pieces;
+    let pieces = d.pieces;
+    let length = d.length;
+    let inner = d.inner;
+    let live = item < d.rows * pieces;
     let row = item / inner / pieces * inner + item % inner;
-    let first = (item / inner % pieces) * dim(3u);
-    let last = select(0u, min(first + dim(3u), length), live);
+    let first = (item / inner % pieces) * d.piece;
+    let last = select(0u, min(first + d.piece, length), live);
     var sum = 0.0;
     var shift = 0.0;
     // a piece past the end has the last term once more
@@ -31,5 +32,5 @@ fn main(
     }
     for (; r < last; r += GROUP) { sum = join(sum, less(term(row, r), shift)); }
     let total = group_sum(sum, lane);
-    if (live && lane == 0u) { store(item, total / bitcast<f32>(dim(4u)) + select(0.0, shift, pieces == 1u)); }
+    if (live && lane == 0u) { store(item, total / d.divisor + select(0.0, shift, pieces == 1u)); }
 }

@@ -1,11 +1,12 @@
 // tick: the end of a step. Writes the step's line of the log, moves the counters, the cursor and the loss scale. A loss (or norm) that is
 // not finite halts; where the loss is scaled it skips the update, and halts where no scale has cured it. One workgroup. Generated: GROUP,
 // HAS_LOSS, TRAIN, UPDATES, SCALES, DYNAMIC, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at) for metrics of one word,
-// log_long(at, lane) for the others, summed(), meet(), least(), most(), growth(), backoff(), interval().
+// log_long(at, lane) for the others, summed(), meet(), least(), most(). Sizes: rows of the batch, partials (sums to add), offsets of
+// loss and each metric; a dynamic scale's growth, backoff and interval, else 0.
 
 // Whether another skipped update is one too many: the scale has fallen as far as it goes, or a fixed one has skipped many in a row.
 fn hopeless() -> bool {
-    if (DYNAMIC) { return bitcast<f32>(state[STATE_LOSS_SCALE]) * backoff() < least(); }
+    if (DYNAMIC) { return bitcast<f32>(state[STATE_LOSS_SCALE]) * d.backoff < least(); }
     return state[STATE_GROWTH] + 1u >= PATIENCE;
 }
 
@@ -16,10 +17,10 @@ fn rescale(skip: bool) {
     if (!DYNAMIC) {
         state[STATE_GROWTH] = select(0u, count, skip);
     } else if (skip) {
-        state[STATE_LOSS_SCALE] = bitcast<u32>(scale * backoff());
+        state[STATE_LOSS_SCALE] = bitcast<u32>(scale * d.backoff);
         state[STATE_GROWTH] = 0u;
-    } else if (count >= interval()) {
-        if (scale * growth() <= most()) { state[STATE_LOSS_SCALE] = bitcast<u32>(scale * growth()); }
+    } else if (count >= d.interval) {
+        if (scale * d.growth <= most()) { state[STATE_LOSS_SCALE] = bitcast<u32>(scale * d.growth); }
         state[STATE_GROWTH] = 0u;
     } else {
         state[STATE_GROWTH] = count;
@@ -30,7 +31,7 @@ fn rescale(skip: bool) {
 fn main(@builtin(local_invocation_index) lane: u32) {
     var squares = 0.0;
     if (UPDATES) {
-        for (var i = lane; i < dim(1u); i += GROUP) { squares += partial(i); }
+        for (var i = lane; i < d.partials; i += GROUP) { squares += partial(i); }
         squares = group_sum(squares, lane);
     }
     if (LONG) {
@@ -77,7 +78,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
             if (skip) { state[STATE_SKIPPED] = state[STATE_SKIPPED] + 1u; }
         }
     }
-    let cursor = state[STATE_CURSOR] + dim(0u);
+    let cursor = state[STATE_CURSOR] + d.rows;
     if (cursor >= state[STATE_ROWS]) {
         state[STATE_CURSOR] = 0u;
         state[STATE_EPOCH] = state[STATE_EPOCH] + 1u;

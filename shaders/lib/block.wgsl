@@ -1,8 +1,9 @@
 // Blocks of 4 x 4 of a gemm's factors; 0 for terms beyond the last. What lies beyond the last row or column is some element: nobody stores it.
+// Sizes: m, n, k.
 
 // At terms k to k + 3: four rows of A.
 fn a_rows(batch: u32, k: u32, row: u32) -> mat4x4<f32> {
-    let last = select(dim(0u), dim(2u), TA) - 1u;
+    let last = select(d.m, d.k, TA) - 1u;
     var x: mat4x4<f32>;
     if (TA) {
         x = mat4x4<f32>(a4(batch, min(k, last), row), a4(batch, min(k + 1u, last), row), a4(batch, min(k + 2u, last), row), a4(batch, min(k + 3u, last), row));
@@ -15,7 +16,7 @@ fn a_rows(batch: u32, k: u32, row: u32) -> mat4x4<f32> {
 
 // At terms k to k + 3: four columns of B.
 fn b_columns(batch: u32, k: u32, col: u32) -> mat4x4<f32> {
-    let last = select(dim(2u), dim(1u), TB) - 1u;
+    let last = select(d.k, d.n, TB) - 1u;
     var x: mat4x4<f32>;
     if (TB) {
         x = transpose(mat4x4<f32>(
@@ -27,7 +28,7 @@ fn b_columns(batch: u32, k: u32, col: u32) -> mat4x4<f32> {
 }
 
 fn inside(x: mat4x4<f32>, k: u32) -> mat4x4<f32> {
-    let k_all = dim(2u);
+    let k_all = d.k;
     if (k + 3u < k_all) { return x; }
     let none = vec4<f32>();
     return mat4x4<f32>(

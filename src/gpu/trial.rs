@@ -119,7 +119,7 @@ mod tests {
         };
         assert_eq!(gpu.trial(), Ok(()));
         let wrong = [
-            ("map", "if (e < dim(0u))", "if (e + 1u < dim(0u))"),
+            ("map", "if (e < d.size)", "if (e + 1u < d.size)"),
             ("map", "tanh(", "sin("),
             ("reduce", "half > 0u", "half > 1u"),
             ("reduce", "item / inner % pieces", "item / inner"),

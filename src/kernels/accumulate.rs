@@ -1,7 +1,7 @@
 use super::lib::binding::{Access, Binding, Element, V};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::source::Source;
-use super::lib::word::to_words;
 
 /// Adds a batch's gradient, times its rows or its weight, to the sum of the others of one update; after the last of them the mean over all rows
 /// stands in the gradient's place. Buffers: state, gradients, sums, the batch's weight if that is not its rows.
@@ -33,14 +33,14 @@ impl Accumulate {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>");
+        let mut s = Source::new("vec4<f32>", &self.dims());
         s.number("WG", Self::WG).flag("LAST", self.last).state();
         let (gradients, sums) = if self.last { (Access::Write, Access::Read) } else { (Access::Read, Access::Write) };
         s.buffer("gradients", gradients, "V").buffer("sums", sums, "V");
         if self.weight.is_some() {
-            s.buffer("weights", Access::Read, "f32").line("fn weight() -> f32 { return weights[dim(3u)]; }");
+            s.buffer("weights", Access::Read, "f32").line("fn weight() -> f32 { return weights[d.weights_offset]; }");
         } else {
-            s.line("fn weight() -> f32 { return bitcast<f32>(dim(1u)); }");
+            s.line("fn weight() -> f32 { return d.rows; }");
         }
         if self.last {
             s.line(match self.weight {
@@ -67,10 +67,13 @@ impl Accumulate {
         all
     }
 
-    /// Vectors, rows as a float, threads along the grid's first axis, the weight's place.
-    pub fn dims(&self) -> Vec<u32> {
-        let width = Self::WG * self.grid()[0] as usize;
-        to_words([self.size / 4, (self.rows as f32).to_bits() as usize, width].into_iter().chain(self.weight))
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let d = Dims::new().u32("vectors", self.size / 4).u32("across", Self::WG * self.grid()[0] as usize);
+        match self.weight {
+            Some(place) => d.u32("weights_offset", place),
+            None => d.f32("rows", self.rows as f32),
+        }
     }
 
     /// A thread for each vector.

@@ -1,11 +1,11 @@
 //! Whether each row's largest score is the label's.
 
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::halves::element;
 use super::lib::labels::{labels, labels_binding};
 use super::lib::source::Source;
-use super::lib::word::to_words;
 use crate::graph::Labels;
 
 const WG: usize = 64;
@@ -54,7 +54,7 @@ impl Accuracy {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         let of = if self.known { "u32" } else { element(self.half, false) };
         s.number("WG", WG).flag("KNOWN", self.known).buffer("logits", Access::Read, of);
         labels(&mut s, self.labels);
@@ -65,9 +65,11 @@ impl Accuracy {
     pub fn accesses(&self) -> Vec<Access> {
         vec![Access::Read, Access::Read, Access::Write]
     }
-    /// Rows, classes, offsets.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.rows, self.classes].into_iter().chain(self.offsets))
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let [logits, labels, hits] = self.offsets;
+        let d = Dims::new().u32("rows", self.rows).u32("classes", self.classes);
+        d.u32("logits_offset", logits).u32("labels_offset", labels).u32("hits_offset", hits)
     }
     /// A thread a row.
     pub fn grid(&self) -> [u32; 3] {

@@ -1,10 +1,10 @@
 //! The index of the largest value along an axis.
 
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::halves::element;
 use super::lib::source::Source;
-use super::lib::word::to_words;
 
 const WG: usize = 64;
 
@@ -65,7 +65,7 @@ impl ArgMax {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         s.number("WG", WG).buffer("x", Access::Read, element(self.half, false));
         s.line("fn is_nan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }");
         let above = if self.nan { "!is_nan(top) && (is_nan(v) || v > top)" } else { "v > top" };
@@ -73,7 +73,7 @@ impl ArgMax {
         let mut place = "c";
         if self.candidates > 0 {
             s.buffer("candidates", Access::Read, "u32");
-            place = "candidates[(o * dim(7u) + c) * dim(2u) + i]";
+            place = "candidates[(o * d.choices + c) * d.inner + i]";
         }
         s.line(format!("fn place(o: u32, i: u32, c: u32) -> u32 {{ return {place}; }}"));
         s.buffer("out", Access::Write, "u32");
@@ -85,10 +85,13 @@ impl ArgMax {
         a.push(Access::Write);
         a
     }
-    /// Items, length, inner, offsets, pieces, values of a piece, values or candidates in all.
-    pub fn dims(&self) -> Vec<u32> {
-        let all = if self.candidates > 0 { self.candidates } else { self.length };
-        to_words([self.items(), self.length, self.inner, self.offsets[0], self.offsets[1], self.pieces, self.piece(), all])
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let [x, out] = self.offsets;
+        let choices = if self.candidates > 0 { self.candidates } else { self.length };
+        let d = Dims::new().u32("items", self.items()).u32("length", self.length).u32("inner", self.inner);
+        let d = d.u32("x_offset", x).u32("out_offset", out).u32("pieces", self.pieces);
+        d.u32("piece", self.piece()).u32("choices", choices)
     }
     /// A thread a result.
     pub fn grid(&self) -> [u32; 3] {

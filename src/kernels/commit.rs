@@ -1,7 +1,7 @@
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::source::Source;
-use super::lib::word::to_words;
 
 const WG: usize = 64;
 
@@ -43,7 +43,7 @@ impl Commit {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         s.number("WG", WG).state();
         s.buffer("buffers", Access::Write, "f32").buffer("values", Access::Read, "f32");
         s.finish(include_str!("../../shaders/commit.wgsl"))
@@ -54,10 +54,11 @@ impl Commit {
         vec![Access::Uniform, Access::Write, Access::Read]
     }
 
-    /// Parts, then of each: elements, place in the slot, place in the arena.
-    pub fn dims(&self) -> Vec<u32> {
-        let parts = self.parts.iter().flat_map(|p| [p.len, p.from, p.to]);
-        to_words([self.parts.len()].into_iter().chain(parts))
+    /// Its sizes. The lists have room for the most parts, so that all commits share a pipeline.
+    pub(crate) fn dims(&self) -> Dims {
+        let list = |of: fn(&Part) -> usize| self.parts.iter().map(of);
+        let d = Dims::new().u32("parts", self.parts.len()).list("lengths", Self::MOST / 4, list(|p| p.len));
+        d.list("sources", Self::MOST / 4, list(|p| p.from)).list("targets", Self::MOST / 4, list(|p| p.to))
     }
 
     /// A thread for every element.

@@ -1,12 +1,12 @@
 //! Softmax cross-entropy: loss, hits and gradient in one launch.
 
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::halves::{element, rounded};
 use super::lib::labels::{labels, labels_binding};
 use super::lib::source::Source;
 use super::lib::target::Target;
-use super::lib::word::{to_words, word};
 use crate::expr::Expr;
 use crate::graph::Labels;
 
@@ -106,7 +106,7 @@ impl CrossEntropy {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         s.number("WG", self.lanes()).group(if self.single { self.group } else { 1 });
         let long = self.is_long();
         s.flag("SINGLE", self.single).flag("LONG", long).flag("TOTALS", self.needs_totals());
@@ -123,15 +123,15 @@ impl CrossEntropy {
             let mut made = "value".to_string();
             if let Some((f, _)) = &self.epilogue {
                 s.buffer("factor", Access::Read, "f32").math(f);
-                let printed = f.wgsl(&["value", "factor[dim(9u)]"]);
+                let printed = f.wgsl(&["value", "factor[d.factor_offset]"]);
                 store += &printed.statements;
                 made.clone_from(&printed.outputs[0]);
             }
-            store += &format!("    gradients[dim(6u) + row * dim(1u) + c] = {};\n", rounded(self.half_gradient, false, made));
+            store += &format!("    gradients[d.gradients_offset + row * d.classes + c] = {};\n", rounded(self.half_gradient, false, made));
         }
         s.line(format!("fn store_gradient(row: u32, c: u32, value: f32) {{\n{store}}}"));
-        let hit = if long { "" } else { "    hits[dim(5u) + row] = hit;\n" };
-        s.line(format!("fn store(row: u32, loss: f32, hit: f32) {{\n    losses[dim(4u) + row] = loss;\n{hit}}}"));
+        let hit = if long { "" } else { "    hits[d.hits_offset + row] = hit;\n" };
+        s.line(format!("fn store(row: u32, loss: f32, hit: f32) {{\n    losses[d.losses_offset + row] = loss;\n{hit}}}"));
         for (name, told) in [("tops", long), ("sums", long), ("totals", self.needs_totals())] {
             let value = if told { format!("{name}[row]") } else { "0.0".into() };
             if told {
@@ -150,13 +150,13 @@ impl CrossEntropy {
         [vec![Access::Read; 2], vec![Access::Write; results], vec![Access::Read; read]].concat()
     }
 
-    /// Rows, classes, offsets, the bits of the smoothing and of a NaN, the place of the epilogue's number, pieces of a row, classes of a piece.
-    pub fn dims(&self) -> Vec<u32> {
-        let mut d = to_words([self.rows, self.classes].into_iter().chain(self.offsets));
-        d.extend([self.smoothing.to_bits(), f32::NAN.to_bits()]);
-        d.push(self.epilogue.as_ref().map_or(0, |e| word(e.1)));
-        d.extend(to_words([self.pieces, Self::PIECE]));
-        d
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let [logits, labels, losses, hits, gradients] = self.offsets;
+        let d = Dims::new().u32("rows", self.rows).u32("classes", self.classes).u32("logits_offset", logits).u32("labels_offset", labels);
+        let d = d.u32("losses_offset", losses).u32("hits_offset", hits).u32("gradients_offset", gradients);
+        let d = d.f32("smoothing", self.smoothing).word("nan_bits", f32::NAN.to_bits());
+        d.u32("factor_offset", self.epilogue.as_ref().map_or(0, |e| e.1)).u32("pieces", self.pieces).u32("piece", Self::PIECE)
     }
 
     /// One workgroup, or a thread a row or piece.

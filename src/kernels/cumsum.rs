@@ -1,9 +1,9 @@
 //! Running sums over rows.
 
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::source::Source;
-use super::lib::word::to_words;
 
 const WG: usize = 64;
 
@@ -50,7 +50,7 @@ impl CumSum {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         s.number("WG", WG).flag("REVERSE", self.reverse).flag("STARTED", self.started).buffer("x", Access::Read, "f32");
         if self.started {
             s.buffer("starts", Access::Read, "f32").line("fn start(item: u32) -> f32 { return starts[item]; }");
@@ -66,9 +66,11 @@ impl CumSum {
         a.push(Access::Write);
         a
     }
-    /// Rows, width, offsets, pieces, values of a piece.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.rows, self.width, self.offsets[0], self.offsets[1], self.pieces, self.piece()])
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let [x, out] = self.offsets;
+        let d = Dims::new().u32("rows", self.rows).u32("width", self.width).u32("x_offset", x).u32("out_offset", out);
+        d.u32("pieces", self.pieces).u32("piece", self.piece())
     }
     /// A thread a piece.
     pub fn grid(&self) -> [u32; 3] {

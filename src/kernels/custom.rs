@@ -1,4 +1,5 @@
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::limits::DIMS;
 use super::lib::source::Source;
 use super::lib::word::to_words;
@@ -37,7 +38,7 @@ impl Custom {
     /// The whole WGSL text: a header through which the operands are read and written within their bounds, then the user's. Empty without a kernel.
     pub fn source(&self) -> String {
         let Some(kernel) = &self.kernel else { return String::new() };
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         let element = |t: &Type| if t.dtype == DType::U32 { "u32" } else { "f32" };
         for (i, (t, _)) in self.inputs.iter().enumerate() {
             s.buffer(&format!("in{i}_words"), Access::Read, element(t));
@@ -66,8 +67,8 @@ impl Custom {
         a
     }
 
-    /// The user's, the count of `CustomKernel::each`; from 48 on offset and length of each operand and result.
-    pub fn dims(&self) -> Vec<u32> {
+    /// The user's, which have no names; the count of `CustomKernel::each`; from 48 on offset and length of each operand and result.
+    pub(crate) fn dims(&self) -> Dims {
         let mut d = vec![0; DIMS];
         if let Some(k) = &self.kernel {
             d.iter_mut().take(USER_DIMS).zip(&k.dims).for_each(|(d, v)| *d = *v);
@@ -75,7 +76,7 @@ impl Custom {
         }
         let operands = self.inputs.iter().chain(&self.outputs).flat_map(|(t, offset)| to_words([*offset, t.shape.size()]));
         d.iter_mut().skip(OPERANDS).zip(operands).for_each(|(d, v)| *d = v);
-        d
+        Dims::unnamed(d)
     }
 
     /// The user's.

@@ -1,9 +1,9 @@
 use super::lib::binding::{Access, Binding, V};
+use super::lib::dims::Dims;
 use super::lib::gate::Gate;
 use super::lib::rates::RateTable;
 use super::lib::source::{FINITE, MATH, Source};
 use super::lib::still::among;
-use super::lib::word::to_words;
 use super::lib::words::{self, BLOCK};
 use crate::expr::Expr;
 use std::ops::Range;
@@ -75,7 +75,7 @@ impl Direction {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>");
+        let mut s = Source::new("vec4<f32>", &self.dims());
         s.number("WG", self.wg()).group(self.group).state();
         self.rates.source(&mut s, &self.gate, false, &self.rule);
         s.buffer("parameters", Access::Read, "V").buffer("gradients", Access::Read, "V");
@@ -83,7 +83,7 @@ impl Direction {
             s.buffer(&format!("moment{m}"), Access::Write, "V");
         }
         s.buffer("direction", Access::Write, "V").line(MATH).line(FINITE);
-        self.gate.source(&mut s, 2);
+        self.gate.source(&mut s);
         // in this form the checks for barriers see that all lanes of a group have one place
         let place = if self.group == 1 { "group * WG + local" } else { "group" };
         s.line(format!("fn place_of(group: u32, local: u32) -> u32 {{ return {place}; }}"));
@@ -114,9 +114,9 @@ impl Direction {
         a
     }
 
-    /// Blocks, groups of lanes, the gate's numbers.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.size / BLOCK, self.groups()].into_iter().chain(self.gate.dims()))
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        self.gate.dims(Dims::new().u32("blocks", self.size / BLOCK).u32("groups", self.groups()))
     }
 
     /// Enough groups, each taking several blocks of a large arena.

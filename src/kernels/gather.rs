@@ -1,8 +1,9 @@
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::halves::{element, rounded};
 use super::lib::limits::MAX_GROUPS;
 use super::lib::source::Source;
-use super::lib::word::{to_words, word};
+use super::lib::word::word;
 use crate::graph::Field;
 use crate::tensor::DType;
 
@@ -79,7 +80,7 @@ impl Gather {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         s.number("WG", WG).number("ITEMS", ITEMS).state();
         for (i, f) in self.fields.iter().enumerate() {
             let four = f.vector();
@@ -101,10 +102,8 @@ impl Gather {
         }
         s.line("fn fields(chunk: u32, row: u32, source: u32, lane: u32) {");
         for i in 0..self.fields.len() {
-            let first = 4 + 8 * i;
             s.line(format!(
-                "    if (chunk >= dim({first}u) && chunk < dim({}u)) {{ field{i}(chunk - dim({first}u), row, source, lane); }}",
-                first + 1
+                "    if (chunk >= d.field{i}_first && chunk < d.field{i}_end) {{ field{i}(chunk - d.field{i}_first, row, source, lane); }}"
             ));
         }
         s.line("}");
@@ -118,17 +117,19 @@ impl Gather {
         a
     }
 
-    /// Rows, fold, chunks, workgroups along them; then of each field: first chunk, last chunk, width, words, scale, shift, output, classes; words and output in
-    /// vectors where it is read so.
-    pub fn dims(&self) -> Vec<u32> {
-        let mut d = to_words([self.batch, FOLD, self.all_chunks(), self.all_chunks().min(MAX_GROUPS)]);
+    /// Its sizes. Of a field that is read in vectors the items of a row and the batch's offset count these.
+    pub(crate) fn dims(&self) -> Dims {
+        let d = Dims::new().u32("rows", self.batch).u32("fold", FOLD);
+        let mut d = d.u32("chunks", self.all_chunks()).u32("groups", self.all_chunks().min(MAX_GROUPS));
         let mut first = 0;
-        for f in &self.fields {
-            let last = first + Self::chunks(f);
-            d.extend(to_words([first, last, f.field.width(), f.items()]));
-            d.extend([f.field.scale.to_bits(), f.field.shift.to_bits()]);
-            d.extend(to_words([if f.vector() { f.output / 4 } else { f.output }, f.field.one_hot.unwrap_or(0)]));
-            first = last;
+        for (i, f) in self.fields.iter().enumerate() {
+            let end = first + Self::chunks(f);
+            d = d.u32(format!("field{i}_first"), first).u32(format!("field{i}_end"), end);
+            d = d.u32(format!("field{i}_width"), f.field.width()).u32(format!("field{i}_items"), f.items());
+            d = d.f32(format!("field{i}_scale"), f.field.scale).f32(format!("field{i}_shift"), f.field.shift);
+            d = d.u32(format!("field{i}_classes"), f.field.one_hot.unwrap_or(0));
+            d = d.u32(format!("batch{i}_offset"), if f.vector() { f.output / 4 } else { f.output });
+            first = end;
         }
         d
     }
@@ -141,10 +142,9 @@ impl Gather {
 
 /// As [`one_field`], four elements at a time.
 fn field_of_vectors(s: &mut Source, i: usize, f: &Field, half: bool) {
-    let at = 4 + 8 * i;
     s.line(format!("fn field{i}(chunk: u32, row: u32, source: u32, lane: u32) {{"));
-    s.line(format!("    let vectors = dim({}u);\n    let to = dim({}u);", at + 3, at + 6));
-    s.line(format!("    let scale = bitcast<f32>(dim({}u));\n    let shift = bitcast<f32>(dim({}u));", at + 4, at + 5));
+    s.line(format!("    let vectors = d.field{i}_items;\n    let to = d.batch{i}_offset;"));
+    s.line(format!("    let scale = d.field{i}_scale;\n    let shift = d.field{i}_shift;"));
     s.line("    for (var item = 0u; item < ITEMS; item++) {\n        let w = chunk * (WG * ITEMS) + item * WG + lane;\n        if (w >= vectors) { return; }");
     let stored = format!("data{i}[source * vectors + w]");
     s.line(if f.stored == DType::U8 {
@@ -164,10 +164,9 @@ fn number(f: &Field, of: &str) -> String {
 
 /// `fieldN(chunk, row, source, lane)`: this lane's words of a row, from stored to batch.
 fn one_field(s: &mut Source, i: usize, f: &Field, half: bool) {
-    let at = 4 + 8 * i;
     s.line(format!("fn field{i}(chunk: u32, row: u32, source: u32, lane: u32) {{"));
-    s.line(format!("    let width = dim({}u);\n    let words = dim({}u);\n    let to = dim({}u);", at + 2, at + 3, at + 6));
-    s.line(format!("    let scale = bitcast<f32>(dim({}u));\n    let shift = bitcast<f32>(dim({}u));", at + 4, at + 5));
+    s.line(format!("    let width = d.field{i}_width;\n    let words = d.field{i}_items;\n    let to = d.batch{i}_offset;"));
+    s.line(format!("    let scale = d.field{i}_scale;\n    let shift = d.field{i}_shift;"));
     s.line("    for (var item = 0u; item < ITEMS; item++) {\n        let w = chunk * (WG * ITEMS) + item * WG + lane;\n        if (w >= words) { return; }");
     s.line(format!("        let word = data{i}[source * words + w];"));
     let bytes = f.stored == DType::U8;
@@ -179,8 +178,7 @@ fn one_field(s: &mut Source, i: usize, f: &Field, half: bool) {
     }
     s.line(match (f.one_hot, f.keep_integer) {
         (Some(_), _) => format!(
-            "            let classes = dim({}u);\n            for (var c = 0u; c < classes; c++) {{ batch{i}[to + (row * width + e) * classes + c] = {}; }}",
-            at + 7,
+            "            let classes = d.field{i}_classes;\n            for (var c = 0u; c < classes; c++) {{ batch{i}[to + (row * width + e) * classes + c] = {}; }}",
             rounded(half, false, "select(0.0, 1.0, c == value)".into())
         ),
         (None, true) => format!("            batch{i}[to + row * width + e] = value;"),

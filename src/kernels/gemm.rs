@@ -4,11 +4,12 @@ pub(crate) mod direct;
 pub(crate) mod tile;
 
 use super::lib::binding::{Access, Binding, Element, owners};
+use super::lib::dims::Dims;
 use super::lib::halves::Halves;
 use super::lib::halves::{element, rounded, widened};
 use super::lib::limits::MAX_GROUPS;
 use super::lib::source::{BLOCK, Source};
-use super::lib::word::{to_words, word};
+use super::lib::word::word;
 use crate::expr::Expr;
 use tile::Tile;
 
@@ -165,7 +166,7 @@ impl Gemm {
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let GemmSpec { ta, tb, va, vb, tile, halves, .. } = &self.spec;
-        let mut s = Source::new(element(false, self.spec.vc));
+        let mut s = Source::new(element(false, self.spec.vc), &self.dims());
         self.begin(&mut s);
         match tile {
             Tile::Direct { rows, vectors, .. } => s.number("ROWS", *rows).number("NV", *vectors),
@@ -175,8 +176,8 @@ impl Gemm {
             Tile::Split => s.line(BLOCK),
         };
         // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
-        load(&mut s, "a", 3, (*va, halves.input(0)), if *ta { "dim(0u)" } else { "dim(2u)" });
-        load(&mut s, "b", 6, (*vb, halves.input(1)), if *tb { "dim(2u)" } else { "dim(1u)" });
+        load(&mut s, "a", (*va, halves.input(0)), if *ta { "d.m" } else { "d.k" });
+        load(&mut s, "b", (*vb, halves.input(1)), if *tb { "d.k" } else { "d.n" });
         if let Tile::Direct { rows, vectors, shared } = *tile {
             direct::sums(&mut s, rows, vectors, shared, *ta);
         }
@@ -210,24 +211,24 @@ impl Gemm {
         let vector = if *vc { " / 4u" } else { "" };
         s.line("fn store(batch: u32, row: u32, col: u32, x0: V) {");
         for (i, e) in self.extras.iter().enumerate() {
-            let (at, four) = (11 + 4 * i, self.fours(e));
-            let at = format!("dim({at}u) + row * dim({}u) + col * dim({}u) + batch * dim({}u)", at + 1, at + 2, at + 3);
+            let four = self.fours(e);
+            let at = format!("d.extra{i}_offset + row * d.extra{i}_row + col * d.extra{i}_column + batch * d.extra{i}_batch");
             let place = if four { format!("extra{i}[({at}) / 4u]") } else { format!("extra{i}[{at}]") };
             s.line(format!("    let x{} = V({});", i + 1, widened(halves.input(2 + i), four, place)));
         }
         let names: Vec<String> = (0..=self.extras.len()).map(|i| format!("x{i}")).collect();
         let printed = epilogue.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end());
-        s.line("    let at = (batch * dim(0u) + row) * dim(1u) + col;");
+        s.line("    let at = (batch * d.m + row) * d.n + col;");
         for (o, name) in printed.outputs.iter().enumerate() {
             let value = rounded(halves.output(o), *vc, name.clone());
-            s.line(format!("    out{}[(dim({}u) + at){vector}] = {value};", via[o], 11 + 4 * self.extras.len() + o));
+            s.line(format!("    out{}[(d.out{o}_offset + at){vector}] = {value};", via[o]));
         }
         s.line("}");
         let sum = via.last().filter(|_| *row_sum).map_or(String::new(), |&v| {
             // beside results that are written as vectors
             let place = if *vc && v < self.outputs.len() { "[at / 4u][at % 4u]" } else { "[at]" };
-            format!("let at = dim(10u) + row; out{v}{place} = value;")
+            format!("let at = d.row_sum_offset + row; out{v}{place} = value;")
         });
         s.line(format!("fn store_row_sum(row: u32, value: f32) {{ {sum} }}"));
     }
@@ -239,7 +240,7 @@ impl Gemm {
         s.flag("FOLDED", folded).line("fn tile_of(group: vec3<u32>) -> vec3<u32> {");
         if folded {
             s.line(format!("    let i = group.y * {MAX_GROUPS}u + group.x;"));
-            s.line(format!("    let across = (dim(1u) - 1u) / {columns}u + 1u;\n    let down = (dim(0u) - 1u) / {rows}u + 1u;"));
+            s.line(format!("    let across = (d.n - 1u) / {columns}u + 1u;\n    let down = (d.m - 1u) / {rows}u + 1u;"));
             s.line("    return vec3<u32>(i % across, i / across % down, i / across / down);\n}");
         } else {
             s.line("    return group;\n}");
@@ -291,18 +292,18 @@ impl Gemm {
         a
     }
 
-    /// m, n, k, A, B, matrices, row sums, then extras and outputs.
-    pub fn dims(&self) -> Vec<u32> {
-        let mut d = vec![self.m, self.n, self.k];
-        for x in [&self.a, &self.b] {
-            d.extend([x.offset, x.pitch, x.batch]);
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let mut d = Dims::new().u32("m", self.m).u32("n", self.n).u32("k", self.k);
+        for (name, x) in [("a", &self.a), ("b", &self.b)] {
+            d = d.u32(format!("{name}_offset"), x.offset).u32(format!("{name}_pitch"), x.pitch).u32(format!("{name}_batch"), x.batch);
         }
-        d.extend([self.batch, self.row_sum]);
-        for e in &self.extras {
-            d.extend([e.offset, e.row, e.column, e.batch]);
+        d = d.u32("matrices", self.batch).u32("row_sum_offset", self.row_sum);
+        for (i, e) in self.extras.iter().enumerate() {
+            d = d.u32(format!("extra{i}_offset"), e.offset).u32(format!("extra{i}_row"), e.row);
+            d = d.u32(format!("extra{i}_column"), e.column).u32(format!("extra{i}_batch"), e.batch);
         }
-        d.extend(&self.outputs);
-        to_words(d)
+        self.outputs.iter().enumerate().fold(d, |d, (o, &offset)| d.u32(format!("out{o}_offset"), offset))
     }
 
     /// A workgroup for every tile.
@@ -321,9 +322,9 @@ fn store_four(s: &mut Source, vector: bool) {
     });
 }
 
-/// `x1` and `x4`: one element, or four along the contiguous axis, of the stored matrix whose offset, pitch and batch step stand in `dims`.
-fn load(s: &mut Source, x: &str, at: usize, (vector, half): (bool, bool), extent: &str) {
-    let base = format!("dim({at}u) + batch * dim({}u) + major * dim({}u)", at + 2, at + 1);
+/// `x1` and `x4`: one element, or four along the contiguous axis, of the stored matrix `x`.
+fn load(s: &mut Source, x: &str, (vector, half): (bool, bool), extent: &str) {
+    let base = format!("d.{x}_offset + batch * d.{x}_batch + major * d.{x}_pitch");
     s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{\n    let i = {base} + minor;"));
     if vector {
         s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i / 4u][i % 4u]"))));

@@ -1,6 +1,7 @@
 //! `gemm` on cooperative matrices, which drivers give to tensor cores.
 
 use super::lib::binding::{Access, Binding};
+use super::lib::dims::Dims;
 use super::lib::halves::Halves;
 use super::lib::source::Source;
 use super::{CoopCaps, CoopTile, Gemm, GemmSpec, Matrix};
@@ -54,7 +55,7 @@ impl GemmCoop {
     /// The whole WGSL text.
     pub fn source(&self) -> String {
         let (GemmSpec { ta, tb, va, vb, .. }, tile) = (&self.gemm.spec, &self.tile);
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         self.gemm.begin(&mut s);
         s.number("BM", tile.height()).number("BN", tile.width()).number("BK", tile.depth);
         s.number("SIDE", tile.side).number("LANES", tile.lanes).number("ACROSS", tile.across).number("THREADS", tile.threads());
@@ -64,9 +65,9 @@ impl GemmCoop {
             let pitch = (columns + CoopTile::PAD) / 4;
             s.number(&format!("{x}_COLS"), columns / 4).number(&format!("{x}_PITCH"), pitch).number(&format!("{x}_SIZE"), rows * pitch);
         }
-        let extents = |turned: bool, [x, y]: [usize; 2]| if turned { [y, x] } else { [x, y] };
-        load(&mut s, "a", 3, *va, extents(*ta, [0, 2]));
-        load(&mut s, "b", 6, *vb, extents(*tb, [2, 1]));
+        let extents = |turned: bool, [x, y]: [&'static str; 2]| if turned { [y, x] } else { [x, y] };
+        load(&mut s, "a", *va, extents(*ta, ["m", "k"]));
+        load(&mut s, "b", *vb, extents(*tb, ["k", "n"]));
         moves(&mut s, slices.map(|[rows, columns]| rows * columns / 4 / tile.threads()));
         products(&mut s, tile, *ta, *tb);
         self.gemm.stores(&mut s);
@@ -86,7 +87,7 @@ impl GemmCoop {
     }
 
     /// As [`Gemm::dims`].
-    pub fn dims(&self) -> Vec<u32> {
+    pub(crate) fn dims(&self) -> Dims {
         self.gemm.dims()
     }
 
@@ -96,13 +97,12 @@ impl GemmCoop {
     }
 }
 
-/// `x4`: four elements of the stored matrix whose offset, pitch and batch step stand in `dims` from `at` on, zeros past its ends: its
-/// extents are those words of `dims`.
-fn load(s: &mut Source, x: &str, at: usize, vector: bool, [major, minor]: [usize; 2]) {
+/// `x4`: four elements of the stored matrix `x`, zeros past its ends: its extents are those sizes.
+fn load(s: &mut Source, x: &str, vector: bool, [major, minor]: [&str; 2]) {
     s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f16> {{"));
     s.line("    var x = vec4<f16>();");
-    s.line(format!("    let i = dim({at}u) + batch * dim({}u) + major * dim({}u) + minor;", at + 2, at + 1));
-    s.line(format!("    let left = select(0u, dim({minor}u) - minor, major < dim({major}u) && minor < dim({minor}u));"));
+    s.line(format!("    let i = d.{x}_offset + batch * d.{x}_batch + major * d.{x}_pitch + minor;"));
+    s.line(format!("    let left = select(0u, d.{minor} - minor, major < d.{major} && minor < d.{minor});"));
     if vector {
         s.line(format!("    if (left > 0u) {{ x = {x}[i / 4u]; }}"));
     } else {

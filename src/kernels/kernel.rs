@@ -204,7 +204,7 @@ impl Kernel {
 
     /// Its row of the `dims` buffer.
     pub fn dims(&self) -> Vec<u32> {
-        each!(self, k => k.dims())
+        each!(self, k => k.dims().row())
     }
 
     /// Workgroups along each axis.

@@ -1,9 +1,9 @@
 use super::lib::binding::{Access, Binding, Element, owners};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::halves::Halves;
 use super::lib::halves::{element, rounded, widened};
 use super::lib::source::Source;
-use super::lib::word::to_words;
 use crate::expr::Expr;
 use crate::graph::Distribution;
 
@@ -214,7 +214,7 @@ impl Map {
             (false, true) => "u32",
         };
         let one = if *integer { "u32" } else { "f32" };
-        let mut s = Source::new(v);
+        let mut s = Source::new(v, &self.dims());
         s.number("WG", WG);
         if !draws.is_empty() {
             s.state();
@@ -245,37 +245,33 @@ impl Map {
         if reads.iter().any(|r| matches!(r, Read::Strided | Read::Window)) {
             s.line("    var rest = e;");
             for axis in (0..*rank).rev() {
-                s.line(format!("    let c{axis} = rest % dim({}u); rest = rest / dim({}u);", 1 + axis, 1 + axis));
+                s.line(format!("    let c{axis} = rest % d.extent{axis}; rest = rest / d.extent{axis};"));
             }
         }
-        let mut at = 1 + rank;
         for (i, r) in reads.iter().enumerate() {
             let place = match r {
-                Read::Flat => load(i, *vector, format!("in{i}[dim({at}u) + e]")),
-                Read::One => format!("V({})", load(i, false, format!("in{i}[dim({at}u)]"))),
+                Read::Flat => load(i, *vector, format!("in{i}[d.in{i}_offset + e]")),
+                Read::One => format!("V({})", load(i, false, format!("in{i}[d.in{i}_offset]"))),
                 Read::Window => String::new(),
                 Read::Strided => {
-                    let steps: Vec<String> = (0..*rank).map(|a| format!("c{a} * dim({}u)", at + 1 + a)).collect();
-                    load(i, false, format!("in{i}[dim({at}u) + {}]", steps.join(" + ")))
+                    let steps: Vec<String> = (0..*rank).map(|a| format!("c{a} * d.in{i}_stride{a}")).collect();
+                    load(i, false, format!("in{i}[d.in{i}_offset + {}]", steps.join(" + ")))
                 }
             };
             if *r == Read::Window {
-                window(&mut s, i, at, *rank, one, |text| load(i, false, text));
-                at += 2 + 3 * rank;
+                window(&mut s, i, *rank, one, |text| load(i, false, text));
                 continue;
             }
             s.line(format!("    let x{i} = {place};"));
-            at += 1 + rank;
         }
-        for (i, d) in (reads.len()..).zip(draws) {
-            s.line(format!("    let x{i} = {};", drawn(*d, at, *vector)));
-            at += 3;
+        for (i, d) in draws.iter().enumerate() {
+            s.line(format!("    let x{} = {};", reads.len() + i, drawn(*d, i, *vector)));
         }
         let names: Vec<String> = (0..reads.len() + draws.len()).map(|i| format!("x{i}")).collect();
         let printed = f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end());
         for (o, name) in printed.outputs.iter().enumerate() {
-            s.line(format!("    out{}[dim({}u) + e] = {};", via[o], at + o, rounded(halves.output(o), *vector, name.clone())));
+            s.line(format!("    out{}[d.out{o}_offset + e] = {};", via[o], rounded(halves.output(o), *vector, name.clone())));
         }
         s.line("}");
         s.finish(include_str!("../../shaders/map.wgsl"))
@@ -288,25 +284,24 @@ impl Map {
         state.into_iter().chain(inputs).chain(std::iter::repeat_n(Access::Write, owners(&self.spec.via))).collect()
     }
 
-    /// Count, axes, then offset and strides of each input (a window's: offset, fill, strides, first indices, extents), stream
-    /// and bound of each draw, then the outputs' offsets.
-    pub fn dims(&self) -> Vec<u32> {
+    /// Its sizes: where it takes four elements a thread size and offsets count in fours.
+    pub(crate) fn dims(&self) -> Dims {
         let q = self.lanes();
-        let mut d = vec![self.size() / q];
-        d.extend(&self.shape);
-        for (i, r) in self.inputs.iter().zip(&self.spec.reads) {
-            d.push(if *r == Read::Flat { i.offset / q } else { i.offset });
-            d.extend(i.window.iter().map(|w| w.fill as usize));
-            d.extend(&i.strides);
-            d.extend(i.window.iter().flat_map(|w| w.before.iter().chain(&w.size)));
+        let mut d = Dims::new().u32("size", self.size() / q).numbered("extent", &self.shape);
+        for (i, (x, read)) in self.inputs.iter().zip(&self.spec.reads).enumerate() {
+            d = d.u32(format!("in{i}_offset"), if *read == Read::Flat { x.offset / q } else { x.offset });
+            d = d.numbered(format!("in{i}_stride"), &x.strides);
+            if let Some(w) = &x.window {
+                d = d.numbered(format!("in{i}_before"), &w.before).numbered(format!("in{i}_size"), &w.size);
+                d = d.word(format!("in{i}_fill"), w.fill);
+            }
         }
-        let mut d = to_words(d);
-        for draw in &self.draws {
-            d.extend(crate::rng::split(draw.stream));
-            d.push(if let Distribution::Bernoulli { below } = draw.distribution { below } else { 0 });
+        for (i, draw) in self.draws.iter().enumerate() {
+            let [low, high] = crate::rng::split(draw.stream);
+            let below = if let Distribution::Bernoulli { below } = draw.distribution { below } else { 0 };
+            d = d.word(format!("draw{i}_stream_lo"), low).word(format!("draw{i}_stream_hi"), high).word(format!("draw{i}_below"), below);
         }
-        d.extend(to_words(self.outputs.iter().map(|o| o / q)));
-        d
+        self.outputs.iter().enumerate().fold(d, |d, (o, offset)| d.u32(format!("out{o}_offset"), offset / q))
     }
 
     /// A thread for every element or four.
@@ -315,26 +310,25 @@ impl Map {
     }
 }
 
-/// The numbers that an element, or four, draws: stream and bound stand at `at`.
-fn drawn(d: Distribution, at: usize, vector: bool) -> String {
+/// The numbers that an element, or four, takes from this draw.
+fn drawn(d: Distribution, i: usize, vector: bool) -> String {
     let (block, lane) = if vector { ("e", "") } else { ("e / 4u", "[e % 4u]") };
-    let words = format!("draw_words({block}, dim({at}u), dim({}u))", at + 1);
+    let words = format!("draw_words({block}, d.draw{i}_stream_lo, d.draw{i}_stream_hi)");
     match d {
         Distribution::Uniform => format!("uniforms({words}){lane}"),
         Distribution::Normal => format!("normals({words}){lane}"),
-        Distribution::Bernoulli { .. } => format!("coins({words}, dim({}u)){lane}", at + 2),
+        Distribution::Bernoulli { .. } => format!("coins({words}, d.draw{i}_below){lane}"),
     }
 }
 
 /// The element of a windowed input: nothing is read outside of its window.
-fn window(s: &mut Source, i: usize, at: usize, rank: usize, element: &str, load: impl Fn(String) -> String) {
-    let (strides, before, size) = (at + 2, at + 2 + rank, at + 2 + 2 * rank);
-    let fill = if element == "u32" { format!("dim({}u)", at + 1) } else { format!("bitcast<f32>(dim({}u))", at + 1) };
+fn window(s: &mut Source, i: usize, rank: usize, element: &str, load: impl Fn(String) -> String) {
+    let fill = if element == "u32" { format!("d.in{i}_fill") } else { format!("bitcast<f32>(d.in{i}_fill)") };
     s.line(format!("    var x{i} = {fill};"));
-    let inside: Vec<String> = (0..rank).map(|a| format!("c{a} - dim({}u) < dim({}u)", before + a, size + a)).collect();
-    let steps: Vec<String> = (0..rank).map(|a| format!("(c{a} - dim({}u)) * dim({}u)", before + a, strides + a)).collect();
+    let inside: Vec<String> = (0..rank).map(|a| format!("c{a} - d.in{i}_before{a} < d.in{i}_size{a}")).collect();
+    let steps: Vec<String> = (0..rank).map(|a| format!("(c{a} - d.in{i}_before{a}) * d.in{i}_stride{a}")).collect();
     // a coordinate before the window wraps round to a large one
-    let value = load(format!("in{i}[dim({at}u) + {}]", steps.join(" + ")));
+    let value = load(format!("in{i}[d.in{i}_offset + {}]", steps.join(" + ")));
     s.line(format!("    if ({}) {{ x{i} = {value}; }}", inside.join(" && ")));
 }
 

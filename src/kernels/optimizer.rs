@@ -1,9 +1,9 @@
 use super::lib::binding::{Access, Binding, Element, V};
+use super::lib::dims::Dims;
 use super::lib::gate::Gate;
 use super::lib::rates::RateTable;
 use super::lib::source::{FINITE, MATH, Source};
 use super::lib::still::among;
-use super::lib::word::to_words;
 use super::lib::words::{self, BLOCK};
 use crate::expr::Expr;
 use std::ops::Range;
@@ -70,7 +70,7 @@ impl Optimizer {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>");
+        let mut s = Source::new("vec4<f32>", &self.dims());
         s.number("WG", self.wg()).group(self.group).state();
         self.rates.source(&mut s, &self.gate, self.applies, &self.rule);
         s.buffer("parameters", Access::Write, "V").buffer("gradients", Access::Read, "V");
@@ -78,7 +78,7 @@ impl Optimizer {
             s.buffer(&format!("moment{m}"), Access::Write, "V");
         }
         s.line(MATH).line(FINITE);
-        self.gate.source(&mut s, 2);
+        self.gate.source(&mut s);
         if self.applies {
             s.buffer("ratios", Access::Read, "f32");
         }
@@ -128,9 +128,9 @@ impl Optimizer {
         a
     }
 
-    /// Vectors, threads, the gate's numbers.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.size / 4, self.threads()].into_iter().chain(self.gate.dims()))
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        self.gate.dims(Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()))
     }
 
     /// Enough threads, each taking several vectors of a large arena.

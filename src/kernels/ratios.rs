@@ -2,10 +2,10 @@
 
 use super::direction::Direction;
 use super::lib::binding::{Access, Binding, Element, V};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::rates::RateTable;
 use super::lib::source::Source;
-use super::lib::word::to_words;
 use super::lib::words::BLOCK;
 
 /// The ratio of each tensor's norms, from what [`Direction`] left. Buffers: rates, direction, ratios.
@@ -50,7 +50,7 @@ impl Ratios {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>");
+        let mut s = Source::new("vec4<f32>", &self.dims());
         s.number("WG", self.wg()).number("VECTORS", BLOCK / 4).group(self.group);
         s.buffer("rates", Access::Read, "u32").buffer("direction", Access::Read, "V").buffer("ratios", Access::Write, "f32");
         s.finish(include_str!("../../shaders/ratios.wgsl"))
@@ -61,9 +61,10 @@ impl Ratios {
         vec![Access::Read, Access::Read, Access::Write]
     }
 
-    /// Tensors, where their beginnings stand, blocks, groups along the grid's first axis.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.rates.tensors, self.rates.starts(), self.rates.blocks, self.grid()[0] as usize])
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let d = Dims::new().u32("tensors", self.rates.tensors).u32("starts", self.rates.starts());
+        d.u32("blocks", self.rates.blocks).u32("groups", self.grid()[0] as usize)
     }
 
     /// A group for each tensor.

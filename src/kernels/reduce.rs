@@ -1,10 +1,10 @@
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::halves::Halves;
 use super::lib::halves::{element, widened};
 use super::lib::source::{MATH, Source};
 use super::lib::target::Target;
-use super::lib::word::to_words;
 use crate::expr::Expr;
 
 /// One input of a reduction, read at (outer, r, inner).
@@ -124,7 +124,7 @@ impl Reduce {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         s.number("WG", self.wg()).group(self.spec.group);
         for i in 0..self.inputs.len() {
             s.buffer(&format!("in{i}"), Access::Read, element(self.spec.halves.input(i), false));
@@ -132,10 +132,9 @@ impl Reduce {
         s.buffer("out", Access::Write, "f32").line(MATH).flag("MAX", self.spec.max);
         let join = if self.spec.max { "safe_max(a, b)" } else { "a + b" };
         s.line(format!("fn join(a: f32, b: f32) -> f32 {{ return {join}; }}"));
-        s.line("fn term(row: u32, r: u32) -> f32 {\n    let o = row / dim(5u);\n    let i = row % dim(5u);");
+        s.line("fn term(row: u32, r: u32) -> f32 {\n    let o = row / d.inner;\n    let i = row % d.inner;");
         for i in 0..self.inputs.len() {
-            let at = 7 + 4 * i;
-            let place = format!("in{i}[dim({at}u) + o * dim({}u) + r * dim({}u) + i * dim({}u)]", at + 1, at + 2, at + 3);
+            let place = format!("in{i}[d.in{i}_offset + o * d.in{i}_outer + r * d.in{i}_along + i * d.in{i}_inner]");
             s.line(format!("    let x{i} = {};", widened(self.spec.halves.input(i), false, place)));
         }
         let names: Vec<String> = (0..self.inputs.len()).map(|i| format!("x{i}")).collect();
@@ -144,7 +143,7 @@ impl Reduce {
         let less = if self.spec.from_first { "v - shift" } else { "v" };
         s.flag("FROM_FIRST", self.spec.from_first).line(format!("fn less(v: f32, shift: f32) -> f32 {{ return {less}; }}"));
         partial_sums(&mut s, self.spec.parts);
-        s.line("fn store(item: u32, value: f32) { out[dim(6u) + item] = value; }");
+        s.line("fn store(item: u32, value: f32) { out[d.out_offset + item] = value; }");
         s.finish(include_str!("../../shaders/reduce.wgsl"))
     }
 
@@ -155,15 +154,14 @@ impl Reduce {
         a
     }
 
-    /// Rows, length, pieces, piece, divisor, inner, output, then the inputs.
-    pub fn dims(&self) -> Vec<u32> {
-        let mut d = to_words([self.rows, self.length, self.pieces, self.piece()]);
-        d.push((self.divisor as f32).to_bits());
-        d.extend(to_words([self.inner, self.output]));
-        for t in &self.inputs {
-            d.extend(to_words([t.offset, t.outer, t.along, t.inner]));
-        }
-        d
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let d = Dims::new().u32("rows", self.rows).u32("length", self.length).u32("pieces", self.pieces).u32("piece", self.piece());
+        let d = d.f32("divisor", self.divisor as f32).u32("inner", self.inner).u32("out_offset", self.output);
+        self.inputs.iter().enumerate().fold(d, |d, (i, t)| {
+            let d = d.u32(format!("in{i}_offset"), t.offset).u32(format!("in{i}_outer"), t.outer);
+            d.u32(format!("in{i}_along"), t.along).u32(format!("in{i}_inner"), t.inner)
+        })
     }
 
     /// A group for every piece.

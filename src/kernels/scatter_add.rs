@@ -1,10 +1,10 @@
 //! The second launch of a sum by index: it adds up the values along each chain.
 
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::links::{links, turns};
 use super::lib::source::Source;
-use super::lib::word::to_words;
 
 const WG: usize = 64;
 
@@ -41,7 +41,7 @@ impl ScatterAdd {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         links(&mut s, WG, self.count);
         s.buffer("values", Access::Read, "f32").buffer("indices", Access::Read, "u32");
         s.buffer("links", Access::Read, "u32").buffer("out", Access::Write, "f32");
@@ -51,9 +51,11 @@ impl ScatterAdd {
     pub fn accesses(&self) -> Vec<Access> {
         vec![Access::Read, Access::Read, Access::Read, Access::Write]
     }
-    /// Elements, width, offsets.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.count * self.width, self.width].into_iter().chain(self.offsets))
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let [values, indices, out] = self.offsets;
+        let d = Dims::new().u32("size", self.count * self.width).u32("width", self.width);
+        d.u32("values_offset", values).u32("indices_offset", indices).u32("out_offset", out)
     }
     /// A thread an element of the values.
     pub fn grid(&self) -> [u32; 3] {

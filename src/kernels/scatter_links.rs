@@ -1,10 +1,10 @@
 //! The first of the two launches of a sum by index: it chains equal indices.
 
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::links::{links, turns};
 use super::lib::source::Source;
-use super::lib::word::to_words;
 
 const WG: usize = 64;
 
@@ -35,7 +35,7 @@ impl ScatterLinks {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         links(&mut s, WG, self.count);
         s.buffer("indices", Access::Read, "u32").buffer("links", Access::Write, "u32");
         s.finish(include_str!("../../shaders/scatter_links.wgsl"))
@@ -44,9 +44,10 @@ impl ScatterLinks {
     pub fn accesses(&self) -> Vec<Access> {
         vec![Access::Read, Access::Write]
     }
-    /// Count, rows, offset, padding (rows where there is none).
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.count, self.rows, self.offset, self.padding.unwrap_or(self.rows)])
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let d = Dims::new().u32("count", self.count).u32("rows", self.rows).u32("indices_offset", self.offset);
+        d.u32("padding", self.padding.unwrap_or(self.rows))
     }
     /// A thread an index.
     pub fn grid(&self) -> [u32; 3] {

@@ -1,10 +1,10 @@
 //! Softmax over rows, one thread a row.
 
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::halves::element;
 use super::lib::source::Source;
-use super::lib::word::to_words;
 
 const WG: usize = 64;
 
@@ -39,7 +39,7 @@ impl Softmax {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         s.number("WG", WG).flag("LOG", self.log).buffer("x", Access::Read, element(self.half, false)).buffer("out", Access::Write, "f32");
         s.finish(include_str!("../../shaders/softmax.wgsl"))
     }
@@ -47,9 +47,10 @@ impl Softmax {
     pub fn accesses(&self) -> Vec<Access> {
         vec![Access::Read, Access::Write]
     }
-    /// Rows, width, offsets.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.rows, self.width, self.offsets[0], self.offsets[1]])
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let [x, out] = self.offsets;
+        Dims::new().u32("rows", self.rows).u32("width", self.width).u32("x_offset", x).u32("out_offset", out)
     }
     /// A thread a row.
     pub fn grid(&self) -> [u32; 3] {

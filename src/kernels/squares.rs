@@ -1,7 +1,7 @@
 use super::lib::binding::{Access, Binding, Element, V};
+use super::lib::dims::Dims;
 use super::lib::gate::unscale;
 use super::lib::source::{FINITE, MATH, Source};
-use super::lib::word::to_words;
 use super::lib::words;
 
 /// Partial sums of the gradient's squares, before the first parameter is touched: infinite ones where the loss is not finite.
@@ -68,7 +68,7 @@ impl Squares {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>");
+        let mut s = Source::new("vec4<f32>", &self.dims());
         s.number("WG", self.wg()).group(self.group);
         if self.scaled {
             s.state();
@@ -85,9 +85,9 @@ impl Squares {
         state.into_iter().chain([Access::Read, Access::Read, Access::Write]).collect()
     }
 
-    /// Vectors, threads, loss.
-    pub fn dims(&self) -> Vec<u32> {
-        to_words([self.size / 4, self.threads(), self.loss])
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()).u32("loss_offset", self.loss)
     }
 
     /// Enough threads, each taking several vectors of a large arena.

@@ -1,9 +1,9 @@
 //! Rows of a table by number.
 
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::source::Source;
-use super::lib::word::to_words;
 
 const WG: usize = 64;
 
@@ -33,7 +33,7 @@ impl Take {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         s.number("WG", WG);
         s.buffer("table", Access::Read, "f32").buffer("indices", Access::Read, "u32").buffer("out", Access::Write, "f32");
         s.finish(include_str!("../../shaders/take.wgsl"))
@@ -42,11 +42,11 @@ impl Take {
     pub fn accesses(&self) -> Vec<Access> {
         vec![Access::Read, Access::Read, Access::Write]
     }
-    /// Elements, width, rows, offsets, a NaN.
-    pub fn dims(&self) -> Vec<u32> {
-        let mut d = to_words([self.count * self.width, self.width, self.rows].into_iter().chain(self.offsets));
-        d.push(f32::NAN.to_bits());
-        d
+    /// Its sizes.
+    pub(crate) fn dims(&self) -> Dims {
+        let [table, indices, out] = self.offsets;
+        let d = Dims::new().u32("size", self.count * self.width).u32("width", self.width).u32("rows", self.rows);
+        d.u32("table_offset", table).u32("indices_offset", indices).u32("out_offset", out).word("nan_bits", f32::NAN.to_bits())
     }
     /// A thread an element.
     pub fn grid(&self) -> [u32; 3] {

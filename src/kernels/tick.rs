@@ -1,7 +1,7 @@
 use super::lib::binding::{Access, Binding, Element};
+use super::lib::dims::Dims;
 use super::lib::log::LogShape;
 use super::lib::source::{FINITE, Source};
-use super::lib::word::to_words;
 use super::lib::words;
 use crate::optim::Scaling;
 
@@ -53,7 +53,7 @@ impl Tick {
 
     /// The whole WGSL text.
     pub fn source(&self) -> String {
-        let mut s = Source::new("f32");
+        let mut s = Source::new("f32", &self.dims());
         s.number("LOG_ROWS", self.log.rows).number("LOG_WIDTH", self.log.width).group(self.group).state_names();
         s.flag("TRAIN", self.train).flag("UPDATES", self.updates).flag("HAS_LOSS", self.loss.is_some());
         self.scaling(&mut s);
@@ -63,19 +63,18 @@ impl Tick {
             s.buffer("loss", Access::Read, "f32");
             for (i, &(_, n)) in self.metrics.iter().enumerate() {
                 s.buffer(&format!("metric{i}"), Access::Read, "f32");
-                let at = 3 + i;
                 match n {
-                    1 => short += &format!("    log_words[at + {column}u] = bitcast<u32>(metric{i}[dim({at}u)]);\n"),
+                    1 => short += &format!("    log_words[at + {column}u] = bitcast<u32>(metric{i}[d.metric{i}_offset]);\n"),
                     _ => {
                         long += &format!(
-                            "    for (var i = lane; i < {n}u; i += GROUP) {{ log_words[at + {column}u + i] = bitcast<u32>(metric{i}[dim({at}u) + i]); }}\n"
+                            "    for (var i = lane; i < {n}u; i += GROUP) {{ log_words[at + {column}u + i] = bitcast<u32>(metric{i}[d.metric{i}_offset + i]); }}\n"
                         );
                     }
                 }
                 column += n;
             }
         }
-        let value = if self.loss.is_some() { "loss[dim(2u)]" } else { "0.0" };
+        let value = if self.loss.is_some() { "loss[d.loss_offset]" } else { "0.0" };
         s.line(format!("fn loss_value() -> f32 {{ return {value}; }}"));
         s.line(format!("fn log_metrics(at: u32) {{\n{short}}}"));
         s.flag("LONG", !long.is_empty());
@@ -88,15 +87,15 @@ impl Tick {
             s.line("fn partial(i: u32) -> f32 { return 0.0; }");
         }
         let summed = match self.weight {
-            Some((i, at)) => format!("bitcast<u32>(bitcast<f32>(state[STATE_SUMMED]) + metric{i}[dim({}u) + {at}u])", 3 + i),
-            None => "state[STATE_SUMMED] + dim(0u)".into(),
+            Some((i, at)) => format!("bitcast<u32>(bitcast<f32>(state[STATE_SUMMED]) + metric{i}[d.metric{i}_offset + {at}u])"),
+            None => "state[STATE_SUMMED] + d.rows".into(),
         };
         s.line(format!("fn summed() -> u32 {{ return {summed}; }}"));
         s.line(FINITE);
         s.finish(include_str!("../../shaders/tick.wgsl"))
     }
 
-    /// What the scale does, and its numbers from `dim(AT)` on.
+    /// What the scale does.
     fn scaling(&self, s: &mut Source) {
         s.flag("SCALES", self.scaling.is_some()).flag("DYNAMIC", matches!(self.scaling, Some(Scaling::Dynamic { .. })));
         s.number("LOG_HALTED", words::LOG_HALTED as usize).number("LOG_SKIPPED", words::LOG_SKIPPED as usize);
@@ -105,13 +104,7 @@ impl Tick {
         s.number("SKIP_DONE", words::SKIP_DONE as usize);
         let bound = |name: &str, x: f32| format!("fn {name}() -> f32 {{ return bitcast<f32>({}u); }}", x.to_bits());
         s.line(bound("least", Scaling::LEAST)).line(bound("most", Scaling::MOST));
-        let number = |at: usize| format!("bitcast<f32>(dim({}u))", Self::NUMBERS + at);
-        s.line(format!("fn growth() -> f32 {{ return {}; }}\nfn backoff() -> f32 {{ return {}; }}", number(0), number(1)));
-        s.line(format!("fn interval() -> u32 {{ return dim({}u); }}", Self::NUMBERS + 2));
     }
-
-    /// Where a dynamic scale's numbers stand among the sizes: behind the metrics.
-    const NUMBERS: usize = 3 + words::BOUND_METRICS;
 
     /// State, log, loss, metrics, partial sums.
     pub fn accesses(&self) -> Vec<Access> {
@@ -123,14 +116,15 @@ impl Tick {
         a
     }
 
-    /// Batch, partial sums, loss, metrics; growth, backoff, interval of a dynamic scale.
-    pub fn dims(&self) -> Vec<u32> {
-        let mut d = to_words([self.batch, self.partials, self.loss.unwrap_or(0)].into_iter().chain(self.metrics.iter().map(|m| m.0)));
-        if let Some(Scaling::Dynamic { growth, backoff, interval }) = self.scaling {
-            d.resize(Self::NUMBERS, 0);
-            d.extend([growth.to_bits(), backoff.to_bits(), interval]);
-        }
-        d
+    /// Its sizes; where no scale moves its numbers are 0.
+    pub(crate) fn dims(&self) -> Dims {
+        let d = Dims::new().u32("rows", self.batch).u32("partials", self.partials).u32("loss_offset", self.loss.unwrap_or(0));
+        let d = self.metrics.iter().enumerate().fold(d, |d, (i, m)| d.u32(format!("metric{i}_offset"), m.0));
+        let (growth, backoff, interval) = match self.scaling {
+            Some(Scaling::Dynamic { growth, backoff, interval }) => (growth, backoff, interval),
+            Some(Scaling::Fixed) | None => (0.0, 0.0, 0),
+        };
+        d.f32("growth", growth).f32("backoff", backoff).word("interval", interval)
     }
 
     /// One workgroup.

@@ -38,9 +38,10 @@ pub const PLANTED: &[Error] = &[
     error("another pitch of A", NT, &[("&tile_a[half * A_SIZE + (row1 + 8u) * A_PITCH", "&tile_a[half * A_SIZE + (row1 + 8u) * A_COLS")]),
     error("rows of one subgroup", NT, &[("own / ACROSS * TILES_DOWN", "own % ACROSS * TILES_DOWN")]),
     error("another subgroup's scratch", NT, &[("scratch[own * (SIDE * SIDE) + e]", "scratch[e]")]),
-    error("terms past the end", TN, &[("major < dim(2u) && ", "")]).many(),
-    error("columns past the end", NT, &[("r < dim(0u) && c < dim(1u)", "r < dim(0u)")]).refused(),
-    error("a bias by row", NT, &[("row * dim(12u) + col * dim(13u)", "row * dim(12u) + row * dim(13u)")]).of(Finish::Bias, [45, 54, 37]),
+    error("terms past the end", TN, &[("major < d.k && ", "")]).many(),
+    error("columns past the end", NT, &[("r < d.m && c < d.n", "r < d.m")]).refused(),
+    error("a bias by row", NT, &[("row * d.extra0_row + col * d.extra0_column", "row * d.extra0_row + row * d.extra0_column")])
+        .of(Finish::Bias, [45, 54, 37]),
     error(
         "no epilogue",
         NT,
@@ -50,8 +51,8 @@ pub const PLANTED: &[Error] = &[
     error("sums of rows of one slice", NT, &[("row_sum_of(half, thread, row_sum)", "row_sum_of(half, thread, 0.0)")]),
     error("sums of another row", TN, &[("+ row / 4u][row % 4u]", "+ row / 4u][0u]")]).refused(),
     error("a lost element of a vector", NT, &[("if (left > 3u)", "if (left > 1000u)")]),
-    error("the first matrix again", NT, &[("batch * dim(5u)", "0u * dim(5u)")]).many(),
-    error("the first B again", NT, &[("batch * dim(8u)", "0u * dim(8u)")]).many(),
+    error("the first matrix again", NT, &[("batch * d.a_batch", "0u * d.a_batch")]).many(),
+    error("the first B again", NT, &[("batch * d.b_batch", "0u * d.b_batch")]).many(),
 ];
 
 impl Error {

@@ -1,4 +1,5 @@
 use super::binding::{Access, Binding, Element};
+use super::dims::Dims;
 use super::scaling::INVERSE;
 use super::source::Source;
 use super::words;
@@ -22,29 +23,26 @@ pub(crate) fn unscale(s: &mut Source, scaled: bool) {
 }
 
 impl Gate {
-    /// The partial sums' buffer, and `stopped(lane)`, to be called in uniform control flow. Numbers from `dim(at)` on.
-    pub(crate) fn source(&self, s: &mut Source, at: usize) {
+    /// The partial sums' buffer, and `stopped(lane)`, to be called in uniform control flow.
+    pub(crate) fn source(&self, s: &mut Source) {
         // as torch.nn.utils.clip_grad_norm_ has it, the small number too
         let scale = if self.clip.is_some() {
-            format!(
-                "    let share = bitcast<f32>(dim({}u)) / (sqrt(squares) + 1e-6);\n    clip_scale = select(share, 1.0, share > 1.0);\n",
-                at + 1
-            )
+            "    let share = d.clip / (sqrt(squares) + 1e-6);\n    clip_scale = select(share, 1.0, share > 1.0);\n"
         } else {
-            String::new()
+            ""
         };
         let pending = format!(" || state_word(STATE_SKIP) == {}u", words::SKIP_PENDING);
         let pending = if self.scaled { &pending } else { "" };
         s.buffer("norms", Access::Read, "f32").line(format!(
-            "fn stopped(lane: u32) -> bool {{\n    var squares = 0.0;\n    for (var k = lane; k < dim({at}u); k += GROUP) {{ \
+            "fn stopped(lane: u32) -> bool {{\n    var squares = 0.0;\n    for (var k = lane; k < d.partials; k += GROUP) {{ \
              squares += norms[k]; }}\n    squares = group_sum(squares, lane);\n{scale}    \
              return state_word(STATE_HALT) != 0u || !is_finite(squares){pending};\n}}"
         ));
     }
 
-    /// Its numbers, two.
-    pub(crate) fn dims(&self) -> [usize; 2] {
-        [self.partials, self.clip.unwrap_or(0.0).to_bits() as usize]
+    /// With its sizes behind a kernel's own.
+    pub(crate) fn dims(&self, own: Dims) -> Dims {
+        own.u32("partials", self.partials).f32("clip", self.clip.unwrap_or(0.0))
     }
 
     /// The partial sums' buffer.

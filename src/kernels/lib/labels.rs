@@ -18,20 +18,20 @@ pub(crate) fn labels(s: &mut Source, kind: Labels) {
     match kind {
         Labels::Classes => {
             s.buffer("labels", Access::Read, "u32");
-            s.line("fn target_class(row: u32) -> u32 { return labels[dim(3u) + row]; }");
-            s.line("fn target_p(row: u32, c: u32) -> f32 { return select(0.0, 1.0, c == labels[dim(3u) + row]); }");
+            s.line("fn target_class(row: u32) -> u32 { return labels[d.labels_offset + row]; }");
+            s.line("fn target_p(row: u32, c: u32) -> f32 { return select(0.0, 1.0, c == labels[d.labels_offset + row]); }");
             s.line("fn target_total(row: u32) -> f32 { return 1.0; }");
-            s.line("fn target_is_class(row: u32) -> bool { return labels[dim(3u) + row] < dim(1u); }");
+            s.line("fn target_is_class(row: u32) -> bool { return labels[d.labels_offset + row] < d.classes; }");
         }
         Labels::Probabilities => {
             s.buffer("labels", Access::Read, "f32");
-            s.line("fn target_p(row: u32, c: u32) -> f32 { return labels[dim(3u) + row * dim(1u) + c]; }");
+            s.line("fn target_p(row: u32, c: u32) -> f32 { return labels[d.labels_offset + row * d.classes + c]; }");
             s.line("fn target_is_class(row: u32) -> bool { return true; }");
             s.line(
                 "fn target_total(row: u32) -> f32 {\n    var sum = 0.0;\n    \
-                 for (var c = 0u; c < dim(1u); c++) { sum += target_p(row, c); }\n    return sum;\n}\n\
+                 for (var c = 0u; c < d.classes; c++) { sum += target_p(row, c); }\n    return sum;\n}\n\
                  fn target_class(row: u32) -> u32 {\n    var best = 0u;\n    \
-                 for (var c = 1u; c < dim(1u); c++) { if (target_p(row, c) > target_p(row, best)) { best = c; } }\n    return best;\n}",
+                 for (var c = 1u; c < d.classes; c++) { if (target_p(row, c) > target_p(row, best)) { best = c; } }\n    return best;\n}",
             );
         }
     }

@@ -1,6 +1,7 @@
 //! What several kernels share, as `shaders/lib` holds what several shaders share.
 
 pub(crate) mod binding;
+pub(crate) mod dims;
 pub(crate) mod gate;
 pub(crate) mod grid;
 pub(crate) mod halves;

@@ -1,4 +1,5 @@
 use super::binding::Access;
+use super::dims::Dims;
 use super::words;
 use crate::expr::Expr;
 use std::fmt::Write;
@@ -22,13 +23,9 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Starts with the `dims` row and the aliases `V` and `U`, its bits.
-    pub(crate) fn new(v: &str) -> Self {
-        let text = format!(
-            "alias V = {v};\nalias U = {};\n@group(0) @binding(0) var<uniform> dims: array<vec4<u32>, 16>;\n\
-             fn dim(i: u32) -> u32 {{ return dims[i / 4u][i % 4u]; }}\n",
-            v.replace("f32", "u32")
-        );
+    /// Starts with the sizes and the aliases `V` and `U`, its bits.
+    pub(crate) fn new(v: &str, dims: &Dims) -> Self {
+        let text = format!("alias V = {v};\nalias U = {};\n{}", v.replace("f32", "u32"), dims.header());
         Source { text, bindings: 1, half: false }
     }
 
