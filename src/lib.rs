@@ -19,6 +19,7 @@ pub mod guide;
 mod inspect;
 pub mod kernels;
 mod model;
+mod named;
 pub mod nn;
 pub mod optim;
 pub mod plan;
@@ -39,7 +40,8 @@ pub mod prelude {
         self, Accuracy, BatchNorm1d, BinaryCrossEntropy, CrossEntropy, Dropout, Embedding, Flatten, Gelu, Huber, Init, Linear, Mae, Module,
         Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
     };
-    pub use crate::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Schedule, Sgd};
+    pub use crate::optim::kinds::*;
+    pub use crate::optim::{Group, Optimizer, Schedule};
     pub use crate::tensor::HostTensor;
     pub use crate::train::callbacks::{self, EarlyStopping};
     pub use crate::train::{Checkpoint, Compile, Device, Evaluation, Fit, History, Load, Model, ModuleExt, Resume, StepOut, Trainer, step};

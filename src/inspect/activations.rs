@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::model::build::build;
 use crate::model::core::Core;
-use crate::model::inputs::in_call;
+use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::shared::Model;
 use crate::plan::{BufferId, DataId, Lane, Part, Program, Purpose, Request, Step, plan};
 use crate::tensor::{DType, HostTensor, Shape};
@@ -95,7 +95,7 @@ impl Core {
     }
 
     pub(crate) fn activation_over(&mut self, name: &str, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
-        crate::train::Fit::new().batch_size(batch_size).check().map_err(in_call("activation_over"))?;
+        check_batch_size(batch_size).map_err(in_call("activation_over"))?;
         let (mut reals, mut integers, mut row) = (Vec::new(), Vec::new(), Shape::default());
         let mut left = Some(data.clone());
         while let Some(rest) = left {

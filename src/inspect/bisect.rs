@@ -3,8 +3,9 @@
 use crate::data::Dataset;
 use crate::error::{Error, Result, place};
 use crate::graph::NodeId;
-use crate::inspect::workbench::{Bench, Plant};
+use crate::inspect::workbench::{Difference, Plant, Workbench};
 use crate::model::core::Core;
+use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::shared::Model;
 use crate::plan::{Program, Purpose};
 use std::fmt;
@@ -19,24 +20,6 @@ pub struct CutPoint {
     pub name: String,
     /// The launch that makes it; several nodes fused into one kernel share it.
     pub launch: usize,
-}
-
-/// The element of a value that is furthest off.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Difference {
-    /// The value: `loss`, `gradient of fc1.weight`, or the node that makes it.
-    pub value: String,
-    /// Which element, counted row-major.
-    pub element: usize,
-    /// What the device gives.
-    pub found: f64,
-    /// What the reference gives, in f64.
-    pub expected: f64,
-    /// How far it may be off.
-    pub tolerance: f64,
-    /// How far it is off, in tolerances: above 1 is wrong.
-    pub ratio: f64,
 }
 
 /// A run with the reference up to a launch and the device from there on.
@@ -116,13 +99,6 @@ fn name(purpose: Purpose) -> &'static str {
 impl fmt::Display for CutPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "%{} {}, made by launch {}", self.node, self.name, self.launch)
-    }
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { value, element, found, expected, tolerance, .. } = self;
-        write!(f, "{value}: element {element} is {found:.9e}, in the reference {expected:.9e} (tolerance {tolerance:.1e})")
     }
 }
 
@@ -230,7 +206,7 @@ impl Core {
         let batch = checked(data, batch_size)?;
         let mut out = Bisection { device: self.device.name(), batch, trials: vec![], wrong: vec![] };
         for purpose in [Purpose::Train, Purpose::Evaluate] {
-            let mut bench = Bench::new(self, data, purpose, batch, plant)?;
+            let mut bench = Workbench::new(self, data, purpose, batch, plant)?;
             let wrong = search(&mut bench, purpose, &mut out.trials)?;
             out.wrong.extend(wrong);
         }
@@ -239,7 +215,7 @@ impl Core {
 
     pub(crate) fn cut_points(&mut self, data: &Dataset, batch_size: usize) -> Result<Vec<CutPoint>> {
         let batch = checked(data, batch_size)?;
-        let bench = Bench::new(self, data, Purpose::Train, batch, &|p| p)?;
+        let bench = Workbench::new(self, data, Purpose::Train, batch, &|p| p)?;
         Ok(points(&bench))
     }
 
@@ -249,7 +225,7 @@ impl Core {
 
     pub(crate) fn bisect_at_planted(&mut self, data: &Dataset, batch_size: usize, node: NodeId, plant: Plant<'_>) -> Result<Trial> {
         let batch = checked(data, batch_size)?;
-        let mut bench = Bench::new(self, data, Purpose::Train, batch, plant)?;
+        let mut bench = Workbench::new(self, data, Purpose::Train, batch, plant)?;
         let units = &bench.program.units;
         let end = units.len();
         let Some(first) = units.iter().position(|u| u.nodes.contains(&node)) else {
@@ -266,18 +242,18 @@ impl Core {
 }
 
 fn checked(data: &Dataset, batch_size: usize) -> Result<usize> {
-    crate::train::Fit::new().batch_size(batch_size).check().map_err(crate::model::inputs::in_call("bisect"))?;
+    check_batch_size(batch_size).map_err(in_call("bisect"))?;
     Ok(batch_size.min(data.len()))
 }
 
-fn points(bench: &Bench) -> Vec<CutPoint> {
+fn points(bench: &Workbench) -> Vec<CutPoint> {
     let of = |u: &crate::plan::Unit| u.nodes.iter().map(|&node| (node, u.launches.start)).collect::<Vec<_>>();
     let all = bench.program.units.iter().flat_map(of);
     all.map(|(node, launch)| CutPoint { node, name: bench.node(node), launch }).collect()
 }
 
 /// Units `first..end` on the device.
-fn trial(bench: &mut Bench, purpose: Purpose, first: usize, end: usize) -> Result<Trial> {
+fn trial(bench: &mut Workbench, purpose: Purpose, first: usize, end: usize) -> Result<Trial> {
     let largest = bench.run(first..end)?;
     let launch = |u: usize| bench.program.units.get(u).map(|u| u.launches.start);
     let behind = bench.program.units[..end].last().map_or(0, |u| u.launches.end);
@@ -285,11 +261,11 @@ fn trial(bench: &mut Bench, purpose: Purpose, first: usize, end: usize) -> Resul
 }
 
 /// All wrong launches: the last by bisection, then those before it; where nothing shows at the end, each alone.
-fn search(bench: &mut Bench, purpose: Purpose, trials: &mut Vec<Trial>) -> Result<Vec<WrongLaunch>> {
+fn search(bench: &mut Workbench, purpose: Purpose, trials: &mut Vec<Trial>) -> Result<Vec<WrongLaunch>> {
     let mut wrong = Vec::new();
     let mut end = bench.program.units.len();
     while end > 0 {
-        let mut run = |bench: &mut Bench, first: usize| -> Result<Option<Difference>> {
+        let mut run = |bench: &mut Workbench, first: usize| -> Result<Option<Difference>> {
             let t = trial(bench, purpose, first, end)?;
             let off = if t.agrees() { None } else { t.largest.clone() };
             trials.push(t);
@@ -321,7 +297,7 @@ fn search(bench: &mut Bench, purpose: Purpose, trials: &mut Vec<Trial>) -> Resul
     Ok(wrong)
 }
 
-fn describe(bench: &Bench, purpose: Purpose, unit: usize, alone: Option<Difference>, seen: Difference) -> WrongLaunch {
+fn describe(bench: &Workbench, purpose: Purpose, unit: usize, alone: Option<Difference>, seen: Difference) -> WrongLaunch {
     let u = &bench.program.units[unit];
     let launches = &bench.program.launches[u.launches.clone()];
     // a copy makes no node: it is named by what it copies

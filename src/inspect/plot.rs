@@ -1,4 +1,4 @@
-//! Curves as SVG and PNG, behind the feature `plot`: [`History::plot`], and [`Figure`] for numbers of one's own.
+//! Curves as SVG and PNG, behind the feature `plot`: [`History::plot`](crate::train::History::plot), and [`Figure`] for numbers of one's own.
 //!
 //! Drawn through plotters' back ends. A PNG brings its own letters, so that no font of the machine is needed; a reader of an SVG has fonts.
 
@@ -7,8 +7,8 @@ mod canvas;
 mod draw;
 mod font;
 
+use crate::disk;
 use crate::error::{Error, Result};
-use crate::train::History;
 use plotters_svg::SVGBackend;
 use std::path::Path;
 
@@ -65,7 +65,7 @@ impl Figure {
             "png" => self.png()?,
             _ => return Err(Error::unknown_choice("ending of a picture", &path.display().to_string(), &[".svg", ".png"])),
         };
-        crate::store::atomic::replace(path, &bytes)
+        disk::replace(path, &[&bytes[..]], true).map_err(|e| Error::io("write", path, e))
     }
 
     fn svg(&self) -> Result<String> {
@@ -103,34 +103,6 @@ impl Panel {
     pub fn line(mut self, name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
         self.lines.push(Line { name: name.into(), points: points.into_iter().collect() });
         self
-    }
-}
-
-impl History {
-    /// Draws every column over the epochs, one panel for each with its `val_` beside it, in the format of the file's ending: `.svg` or `.png`.
-    ///
-    /// Fails for another ending, for a history without a finite value, and where the file cannot be written.
-    pub fn plot(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.figure().save(path)
-    }
-
-    /// The figure that [`History::plot`] draws, to add panels to.
-    pub fn figure(&self) -> Figure {
-        let points = |name: &str| -> Vec<(f64, f64)> { self.get(name).iter().enumerate().map(|(i, y)| (i as f64 + 1.0, *y)).collect() };
-        let mut figure = Figure::new();
-        for name in self.names() {
-            let of = name.strip_prefix("val_").filter(|n| !self.get(n).is_empty());
-            if of.is_some() {
-                continue; // in the panel of its column
-            }
-            let mut panel = Panel::new(name).x_label("epoch").line(name, points(name));
-            let validation = format!("val_{name}");
-            if !self.get(&validation).is_empty() {
-                panel = panel.line(validation.as_str(), points(&validation));
-            }
-            figure = figure.panel(panel);
-        }
-        figure
     }
 }
 

@@ -4,9 +4,9 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::Access;
 use crate::kernels::words::{PARTIALS, STATE_WORDS};
-use crate::model::accumulation::Windows;
+use crate::model::accumulation::{Accumulation, Order};
 use crate::model::core::Core;
-use crate::model::feed::{Feed, Order};
+use crate::model::feed::Feed;
 use crate::model::inputs::in_call;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
@@ -271,7 +271,7 @@ impl Core {
     fn begun(&mut self, data: &Dataset, batch: usize, most: usize) -> Result<(Handle, usize)> {
         self.check_trains()?;
         while self.session.poll(Lane::Train, true)?.is_some() {}
-        let windows = Windows { rows: data.len(), batch, accumulate: 1 };
+        let windows = Accumulation { rows: data.len(), batch, accumulate: 1 };
         let (part, rows) = windows.program(0);
         let program = self.program_part(data, Purpose::Train, part, rows)?;
         self.set_train_state(0, data.len(), true)?;

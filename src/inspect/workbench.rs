@@ -4,7 +4,6 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::expr::Real;
 use crate::graph::{Field, Graph, NodeId, Op, Value};
-use crate::inspect::bisect::Difference;
 use crate::kernels::words::{STATE_LOSS_SCALE, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
 use crate::model::build::{Built, build};
 use crate::model::core::Core;
@@ -16,13 +15,39 @@ use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
 use crate::rng::split;
 use crate::tensor::{DType, pack_f16, unpack_f16};
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// The element of a value that is furthest off.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The value: `loss`, `gradient of fc1.weight`, or the node that makes it.
+    pub value: String,
+    /// Which element, counted row-major.
+    pub element: usize,
+    /// What the device gives.
+    pub found: f64,
+    /// What the reference gives, in f64.
+    pub expected: f64,
+    /// How far it may be off.
+    pub tolerance: f64,
+    /// How far it is off, in tolerances: above 1 is wrong.
+    pub ratio: f64,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Difference { value, element, found, expected, tolerance, .. } = self;
+        write!(f, "{value}: element {element} is {found:.9e}, in the reference {expected:.9e} (tolerance {tolerance:.1e})")
+    }
+}
 
 /// What a program becomes before it is run: tests plant errors.
 pub(crate) type Plant<'a> = &'a dyn Fn(Program) -> Program;
 
-pub(crate) struct Bench {
+pub(crate) struct Workbench {
     pub program: Program,
     pub graph: Graph,
     /// Names of what the step is for: the loss, gradients, metrics.
@@ -36,7 +61,7 @@ pub(crate) struct Bench {
     lane: Lane,
 }
 
-impl Bench {
+impl Workbench {
     /// The step over the first `batch` rows, as they lie.
     pub fn new(model: &mut Core, data: &Dataset, purpose: Purpose, batch: usize, plant: Plant<'_>) -> Result<Self> {
         data.check()?;
@@ -108,7 +133,7 @@ impl Bench {
         }
         named.extend(step.updates.iter().map(|(n, v)| (*v, format!("new value of {n}"))));
         named.extend(step.loss.map(|v| (v, "loss".to_string())));
-        Ok(Bench { program, graph: step.graph, named, exact, tolerance, session, data: ids, lane })
+        Ok(Workbench { program, graph: step.graph, named, exact, tolerance, session, data: ids, lane })
     }
 
     /// Runs these units on the device, on the reference's values, and gives the worst of what they leave, measured by its tolerance.
@@ -119,7 +144,7 @@ impl Bench {
         found
     }
 
-    /// As [`Bench::run`] for one unit, whose own roundings alone count.
+    /// As [`Workbench::run`] for one unit, whose own roundings alone count.
     pub fn run_alone(&mut self, unit: usize) -> Result<Option<Difference>> {
         let mut nodes = self.program.units[unit].nodes.clone();
         // a copy has no node of its own, and may not change a bit

@@ -1,13 +1,10 @@
-//! How the batches of an epoch become updates: one each, or several whose gradients are accumulated.
+//! How the rows of an epoch become batches, and the batches updates: one each, or several whose gradients are accumulated.
 
-use crate::data::Dataset;
-use crate::error::Result;
-use crate::model::core::Core;
 use crate::plan::{Handle, Part};
 
 /// An epoch's batches, in windows that end with an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Windows {
+pub(crate) struct Accumulation {
     /// Rows of the data set.
     pub rows: usize,
     /// Rows of a batch; the last one may have fewer.
@@ -16,10 +13,10 @@ pub(crate) struct Windows {
     pub accumulate: usize,
 }
 
-impl Windows {
+impl Accumulation {
     /// All rows in one batch with one update.
     pub fn single(rows: usize) -> Self {
-        Windows { rows, batch: rows, accumulate: 1 }
+        Accumulation { rows, batch: rows, accumulate: 1 }
     }
 
     /// Batches of an epoch.
@@ -109,19 +106,20 @@ impl Windows {
     }
 }
 
-impl Core {
-    /// The programs of a loop over this data, made ready.
-    pub(crate) fn loop_handles(&mut self, data: &Dataset, windows: &Windows) -> Result<Vec<((Part, usize), Handle)>> {
-        let mut programs = windows.programs();
-        // the largest first: room for its rows is room for all
-        programs.sort_by_key(|p| std::cmp::Reverse(p.1));
-        programs.into_iter().map(|p| self.handle_part(data, p).map(|h| (p, h))).collect()
-    }
+/// The order in which rows are fed, and where it starts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    pub shuffle: bool,
+    /// The number of the first epoch, which keys its order.
+    pub epoch: u32,
+    /// The first row of it, at a batch's start.
+    pub row: usize,
+    pub epochs: usize,
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::model::accumulation::*;
+    use super::*;
 
     /// Every batch in one update, updates one after another, all rows counted, for many shapes of an epoch.
     #[test]
@@ -129,7 +127,7 @@ mod tests {
         for (rows, batch, accumulate) in
             [(10, 3, 1), (10, 3, 2), (10, 3, 3), (10, 3, 4), (10, 3, 9), (12, 3, 2), (2, 5, 3), (7, 1, usize::MAX)]
         {
-            let w = Windows { rows, batch, accumulate };
+            let w = Accumulation { rows, batch, accumulate };
             let all: Vec<_> = (0..w.batches()).map(|b| w.program(b)).collect();
             assert_eq!(all.iter().map(|p| p.1).sum::<usize>(), rows);
             assert_eq!(all.iter().filter(|p| p.0 != Part::Inner).count(), w.updates(), "{w:?}");
@@ -142,7 +140,7 @@ mod tests {
             assert_eq!(flat, all);
             assert_eq!((0..w.batches()).filter(|b| w.begins(*b)).count(), w.updates());
         }
-        let w = Windows { rows: 10, batch: 3, accumulate: 2 };
+        let w = Accumulation { rows: 10, batch: 3, accumulate: 2 };
         assert_eq!(w.runs(0, 4), [((Part::Inner, 3), 1), ((Part::Last, 3), 1), ((Part::Inner, 3), 1), ((Part::Last, 1), 1)]);
         assert_eq!([w.touched(1, 2), w.touched(0, 2), w.touched(0, 4), w.touched(1, 1)], [2, 1, 2, 1]);
     }

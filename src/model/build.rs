@@ -2,56 +2,22 @@
 
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Graph, Value, Var, gradients, scaled_gradients};
-use crate::inspect::diagnose::{self, Probed};
 use crate::model::compile::Compile;
-use crate::model::describe::{Batch, Describe, Named};
-use crate::nn::{BufferSpec, Finish, LayerRow, ParameterSpec, Penalized, Scope};
+use crate::model::describe::{Batch, Describe, Named, StepOut};
+use crate::model::probe::{self, Probed};
+use crate::model::signature::{Measure, Signature};
+use crate::nn::{Finish, LayerRow, ParameterSpec, Penalized, Scope};
 use crate::plan::{Purpose, Step};
 use crate::tensor::{DType, Shape};
-use crate::train::evaluate::Measure;
 use std::panic::Location;
 
 /// A step's graph, and what the description made on the way.
 pub(crate) struct Built {
     pub step: Step,
     pub layers: Vec<LayerRow>,
-    pub face: Face,
-    /// The layers that the step's last metrics tell of: they stand behind those of the face.
+    pub signature: Signature,
+    /// The layers that the step's last metrics tell of: they stand behind those of the signature.
     pub probed: Vec<Probed>,
-}
-
-/// What must be the same each time that a model is built.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Face {
-    pub parameters: Vec<ParameterSpec>,
-    pub buffers: Vec<BufferSpec>,
-    /// Name and shape of what the model gives, without the batch axis.
-    pub outputs: Vec<(String, Shape)>,
-    /// None where there is no loss.
-    pub metrics: Option<Vec<Measure>>,
-}
-
-impl Face {
-    /// Fails unless another build has the same face; its metrics hold where there were none so far.
-    pub fn meet(&mut self, now: Face, at: impl Fn() -> String) -> Result<()> {
-        let metrics = now.metrics.is_none() || self.metrics.is_none() || self.metrics == now.metrics;
-        if self.parameters == now.parameters && self.buffers == now.buffers && self.outputs == now.outputs && metrics {
-            self.metrics = self.metrics.take().or(now.metrics);
-            return Ok(());
-        }
-        Err(Error::InconsistentModel { at: at(), first: self.names(), now: now.names() })
-    }
-
-    fn names(&self) -> String {
-        let parameters = self.parameters.iter().map(|p| format!("{} {}", p.name, p.shape));
-        let buffers = self.buffers.iter().map(|b| format!("buffer {} {}", b.name, b.shape));
-        let outputs = self.outputs.iter().map(|(n, s)| format!("output {n} {s}"));
-        let metrics = self.metrics.iter().flatten().map(|m| match m.columns {
-            1 => format!("metric {}", m.name),
-            n => format!("metric {} [{n}]", m.name),
-        });
-        parameters.chain(buffers).chain(outputs).chain(metrics).collect::<Vec<_>>().join(", ")
-    }
 }
 
 /// Builds the step for this purpose and batch size.
@@ -68,7 +34,6 @@ pub(crate) fn build_with(
     fields: &[Field],
     probe: bool,
 ) -> Result<Built> {
-    let mut probed = Vec::new();
     let builder = Builder::new();
     builder.on_line(module.line());
     let optimizer = settings.optimizer.clone();
@@ -76,85 +41,92 @@ pub(crate) fn build_with(
     let given = Batch::new(&builder, purpose, batch, fields);
     let mut out = module.step(settings, &scope, &given);
     let made = scope.parameters();
-    if purpose != Purpose::Predict && !settings.penalties.is_empty() {
-        let before = builder.enter("penalty");
-        let free = made.iter().filter(|(p, _)| !settings.optimizer.freezes(&p.name)).map(|(p, v)| (p.name.as_str(), v));
-        out.loss = out.loss.map(|loss| Penalized::add(&settings.penalties, loss, free));
-        builder.enter(&before);
+    if purpose != Purpose::Predict {
+        penalize(settings, &builder, &made, &mut out);
     }
-    let mut graph = builder.clone().finish()?;
-    let look = Look { builder: &builder, batch: &given, graph: &graph };
-    unique("output", &out.outputs, None)?;
-    unique("metric", &out.metrics, Some("loss"))?;
-    let outputs = out.outputs.iter().map(|named| look.output(named)).collect::<Result<Vec<_>>>()?;
-    let mut step = Step {
-        graph: Graph::default(),
-        loss: None,
-        gradients: vec![],
-        weight: None,
-        metrics: vec![],
-        outputs: vec![],
-        updates: vec![],
-        precision: settings.precision.clone(),
-    };
-    let loss = out.loss.as_ref().map(|l| look.loss(l)).transpose()?.flatten();
-    let weight = out.weight.as_ref().map(|w| look.scalar("the weight of the loss".into(), "weight", w, None)).transpose()?.flatten();
-    let mut metrics = Vec::new();
-    let mut measures = Vec::new();
-    for ((name, v, at), finish) in out.metrics.iter().zip(&out.finishes) {
-        let value = look.columns(name, v, at, finish)?;
-        metrics.extend(value.map(|v| (name.clone(), v)));
-        measures.push(Measure { name: name.clone(), columns: value.map_or(0, |v| graph.shape(v).size()), finish: finish.clone() });
-    }
-    let updates = scope.updates().into_iter().map(|(name, v)| Ok(look.value(&v)?.map(|v| (name, v))));
-    step.updates = updates.filter_map(Result::transpose).collect::<Result<_>>()?;
+    let graph = builder.clone().finish()?;
+    let Found { outputs, loss, weight, metrics, measures, updates } =
+        Look { builder: &builder, batch: &given, graph: &graph }.all(&out, scope.updates())?;
     let rows = |(n, v): &(String, Value)| (n.clone(), Shape::from(&graph.shape(*v).dims()[1..]));
-    let face = Face {
+    let signature = Signature {
         parameters: made.iter().map(|(p, _)| p.clone()).collect(),
         buffers: scope.buffers(),
         outputs: outputs.iter().map(rows).collect(),
         metrics: (purpose != Purpose::Predict).then_some(measures),
     };
-    match (purpose, loss) {
-        (Purpose::Predict, _) => step.outputs = outputs,
-        (_, None) => {
-            return Err(Error::Unsupported {
-                what: "training or evaluation without a loss".into(),
-                at: "what the step gave".into(),
-                help: "give it to `StepOut::new(loss)`".into(),
-            });
-        }
-        (_, loss) => {
-            step.loss = loss;
-            step.weight = weight;
-            step.metrics = metrics;
-        }
+    let precision = settings.precision.clone();
+    let mut step = Step { graph, loss: None, gradients: vec![], weight: None, metrics: vec![], outputs: vec![], updates, precision };
+    if purpose == Purpose::Predict {
+        step.outputs = outputs;
+        return Ok(Built { step, layers: scope.layers(), signature, probed: vec![] });
     }
-    if let (Purpose::Train, Some(loss)) = (purpose, step.loss) {
-        let trained: Vec<_> = made.iter().filter(|(p, _)| !settings.optimizer.freezes(&p.name)).collect();
-        if trained.is_empty() && !made.is_empty() {
-            return Err(Error::Unsupported {
-                what: "training with every parameter frozen".into(),
-                at: "optimizer.groups".into(),
-                help: "leave the parameters that shall learn out of the frozen groups; `evaluate` and `predict` need none".into(),
-            });
-        }
-        let looked_at = if probe { diagnose::values(&graph, &scope.layers()) } else { vec![] };
-        let mut wrt = trained.iter().filter_map(|(_, v)| v.value()).collect::<Vec<_>>();
-        let own = wrt.len();
-        wrt.extend(looked_at.iter().map(|(_, v)| *v));
-        let scaled = settings.scaling().is_some();
-        let mut grads = if scaled { scaled_gradients(&mut graph, loss, &wrt)? } else { gradients(&mut graph, loss, &wrt)? };
-        for g in grads[own..].iter_mut().flatten().filter(|_| scaled) {
-            *g = graph.unscaled(*g)?; // for people
-        }
-        step.gradients = trained.iter().zip(&grads[..own]).filter_map(|((p, _), g)| Some((p.name.clone(), (*g)?))).collect();
-        let (layers, columns) = diagnose::probe(&mut graph, &looked_at, &grads[own..])?;
-        probed = layers;
-        step.metrics.extend(columns.into_iter().enumerate().map(|(i, v)| (format!("diagnostics.{i}"), v)));
+    let Some(loss) = loss else {
+        return Err(Error::Unsupported {
+            what: "training or evaluation without a loss".into(),
+            at: "what the step gave".into(),
+            help: "give it to `StepOut::new(loss)`".into(),
+        });
+    };
+    (step.loss, step.weight, step.metrics) = (Some(loss), weight, metrics);
+    let layers = scope.layers();
+    let looked_at = if probe { &layers[..] } else { &[] };
+    let probed = if purpose == Purpose::Train { differentiate(&mut step, loss, settings, &made, looked_at)? } else { vec![] };
+    Ok(Built { step, layers, signature, probed })
+}
+
+/// Adds what the size of the parameters costs to the loss.
+fn penalize(settings: &Compile, builder: &Builder, made: &[(ParameterSpec, Var)], out: &mut StepOut) {
+    if settings.penalties.is_empty() {
+        return;
     }
-    step.graph = graph;
-    Ok(Built { step, layers: scope.layers(), face, probed })
+    let before = builder.enter("penalty");
+    let free = made.iter().filter(|(p, _)| !settings.optimizer.freezes(&p.name)).map(|(p, v)| (p.name.as_str(), v));
+    out.loss = out.loss.take().map(|loss| Penalized::add(&settings.penalties, loss, free));
+    builder.enter(&before);
+}
+
+/// Adds the gradients of all that trains to a step, and what is to be known of these layers as further metrics.
+fn differentiate(
+    step: &mut Step,
+    loss: Value,
+    settings: &Compile,
+    made: &[(ParameterSpec, Var)],
+    layers: &[LayerRow],
+) -> Result<Vec<Probed>> {
+    let graph = &mut step.graph;
+    let trained: Vec<_> = made.iter().filter(|(p, _)| !settings.optimizer.freezes(&p.name)).collect();
+    if trained.is_empty() && !made.is_empty() {
+        return Err(Error::Unsupported {
+            what: "training with every parameter frozen".into(),
+            at: "optimizer.groups".into(),
+            help: "leave the parameters that shall learn out of the frozen groups; `evaluate` and `predict` need none".into(),
+        });
+    }
+    let looked_at = probe::values(graph, layers);
+    let mut wrt = trained.iter().filter_map(|(_, v)| v.value()).collect::<Vec<_>>();
+    let own = wrt.len();
+    wrt.extend(looked_at.iter().map(|(_, v)| *v));
+    let scaled = settings.scaling().is_some();
+    let mut grads = if scaled { scaled_gradients(graph, loss, &wrt)? } else { gradients(graph, loss, &wrt)? };
+    for g in grads[own..].iter_mut().flatten().filter(|_| scaled) {
+        *g = graph.unscaled(*g)?; // for people
+    }
+    step.gradients = trained.iter().zip(&grads[..own]).filter_map(|((p, _), g)| Some((p.name.clone(), (*g)?))).collect();
+    let (probed, columns) = probe::probe(graph, &looked_at, &grads[own..])?;
+    step.metrics.extend(columns.into_iter().enumerate().map(|(i, v)| (format!("diagnostics.{i}"), v)));
+    Ok(probed)
+}
+
+/// What a step gave, as values of its graph.
+struct Found {
+    outputs: Vec<(String, Value)>,
+    loss: Option<Value>,
+    weight: Option<Value>,
+    metrics: Vec<(String, Value)>,
+    /// What becomes of the metrics' columns.
+    measures: Vec<Measure>,
+    /// New values of buffers.
+    updates: Vec<(String, Value)>,
 }
 
 /// Looks at what a step gave.
@@ -165,6 +137,24 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    fn all(&self, out: &StepOut, updates: Vec<(String, Var)>) -> Result<Found> {
+        unique("output", &out.outputs, None)?;
+        unique("metric", &out.metrics, Some("loss"))?;
+        let outputs = out.outputs.iter().map(|named| self.output(named)).collect::<Result<Vec<_>>>()?;
+        let loss = out.loss.as_ref().map(|l| self.loss(l)).transpose()?.flatten();
+        let weight = out.weight.as_ref().map(|w| self.scalar("the weight of the loss".into(), "weight", w, None)).transpose()?.flatten();
+        let (mut metrics, mut measures) = (Vec::new(), Vec::new());
+        for ((name, v, at), finish) in out.metrics.iter().zip(&out.finishes) {
+            let value = self.columns(name, v, at, finish)?;
+            metrics.extend(value.map(|v| (name.clone(), v)));
+            let columns = value.map_or(0, |v| self.graph.shape(v).size());
+            measures.push(Measure { name: name.clone(), columns, finish: finish.clone() });
+        }
+        let updates = updates.into_iter().map(|(name, v)| Ok(self.value(&v)?.map(|v| (name, v))));
+        let updates = updates.filter_map(Result::transpose).collect::<Result<_>>()?;
+        Ok(Found { outputs, loss, weight, metrics, measures, updates })
+    }
+
     /// The value in this graph. None if it came of a field that is not there.
     fn value(&self, v: &Var) -> Result<Option<Value>> {
         let ours = v.builder().same(self.builder);

@@ -2,28 +2,27 @@ use crate::data::{Dataset, Limit};
 use crate::device::Device;
 use crate::error::{Faults, Result};
 use crate::graph::Field;
-use crate::inspect::diagnose::Probed;
 use crate::kernels::Kernel;
-use crate::model::build::{Built, Face, build, build_with, input_fields};
+use crate::model::accumulation::Accumulation;
+use crate::model::build::{Built, build, build_with, input_fields};
 use crate::model::compile::Compile;
 use crate::model::describe::{Describe, Supervised};
 use crate::model::feed::{Place, Resident};
-use crate::model::inputs::in_call;
+use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::loss_scale::Scaler;
 use crate::model::pace::Pace;
+use crate::model::probe::Probed;
 use crate::model::recover::Recovery;
 use crate::model::shared::Model;
 use crate::model::shared::made;
+use crate::model::signature::{Measure, Signature};
 use crate::model::values::ParameterWords;
 use crate::nn::{LayerRow, Module, ParameterSpec, Penalized};
 use crate::optim::Group;
 use crate::plan::{
     Arena, ArenaEntry, DataId, Handle, Lane, Layout, Part, Program, Purpose, Request, Rule, Session, Traffic, human_count, plan,
 };
-use crate::store::weights::files_own;
 use crate::tensor::{DType, Shape};
-use crate::train::evaluate::Measure;
-use crate::train::{Fit, History, Trainer};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::panic::Location;
@@ -32,6 +31,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Programs that stay ready at a time, of all data sets.
 const MOST_READY: usize = 64;
+
+/// Whether files hold something else under this name, or below it.
+fn is_taken_in_files(name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or_default();
+    ["optimizer", "gradus", "__metadata__"].contains(&first)
+}
 
 /// `net.compile(settings)`, for every [`Module`].
 pub trait ModuleExt: Module + Sized {
@@ -51,7 +56,7 @@ pub(crate) struct Core {
     pub(crate) settings: Compile,
     pub(crate) device: Device,
     pub(crate) arena: Arena,
-    pub(crate) face: Face,
+    pub(crate) signature: Signature,
     pub(crate) rule: Rule,
     pub(crate) session: Box<dyn Session>,
     /// Updates applied, batches begun, epochs ended, since the weights were drawn.
@@ -90,47 +95,6 @@ impl std::fmt::Debug for Core {
 }
 
 impl Model {
-    /// Trains; one line an epoch on stderr unless `verbose(0)`.
-    ///
-    /// Fails on settings, data that does not fit the model, a device that fails, and a loss that is not finite: then the parameters
-    /// are as they were before that step. A device that is lost (a driver's reset, sleep) is opened again and training goes on, to the same
-    /// bits: see [`Fit::snapshot_every`]. Only if it does not come back is that an error, and the next call tries again.
-    ///
-    /// # Ctrl-C
-    ///
-    /// While it runs `fit` listens to Ctrl-C and, on Unix, to SIGTERM. The first ends the run in good order: the steps under way are finished, the checkpoint
-    /// is written if there is one ([`Fit::checkpoint`]), a line on stderr says so, and `fit` returns `Ok` with the epochs so far. **The program goes on**:
-    /// [`History::interrupted`] tells a sweep that this run is not whole. A second Ctrl-C ends the process as ever, and so does the first once `fit` has
-    /// returned. [`Fit::ctrl_c`]`(false)` leaves both signals alone; so does a handler that the program has set before, and a build without the feature `ctrl-c`.
-    ///
-    /// ```no_run
-    /// # use gradus::prelude::*;
-    /// # fn sweep(models: Vec<Model>, data: &Dataset) -> gradus::Result<()> {
-    /// for mut model in models {
-    ///     let history = model.fit(data, Fit::new().epochs(10))?;
-    ///     if history.interrupted() {
-    ///         break;
-    ///     }
-    ///     println!("{:?}", history.best("loss"));
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn fit(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
-        crate::train::fit::fit(self, data, fit)
-    }
-
-    /// A loop of one's own over the data.
-    ///
-    /// It validates nothing and calls no callbacks: a [`Fit`] that asks for them is an `Err`. [`Trainer::evaluate`] and the [`StepReport`](crate::train::StepReport)s are for that, and a
-    /// [`Fit::checkpoint`] says where to go on from; [`Trainer::checkpoint`] writes it.
-    pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
-        fit.check_for_loop().map_err(in_call("trainer"))?;
-        let mut run = Trainer::new(self, data, fit).map_err(in_call("trainer"))?;
-        run.run.before = None; // nothing is left that could fail before the first step
-        Ok(run)
-    }
-
     /// Plans training on this data now, which is otherwise done on first use: memory errors and [`Program::explain`] come from here. All
     /// memory that training will need is taken now; when it is not there nothing changes, and a smaller batch can be tried.
     pub fn prepare(&self, data: &Dataset, batch_size: usize) -> Result<Arc<Program>> {
@@ -186,22 +150,22 @@ impl Core {
             None => Device::best()?,
         };
         settings.check_precision(&device)?;
-        let Built { layers, face, .. } = build(&*module, &settings, Purpose::Predict, 2, &input_fields(&settings))?;
+        let Built { layers, signature, .. } = build(&*module, &settings, Purpose::Predict, 2, &input_fields(&settings))?;
         let mut faults = Faults::default();
-        let names = face.parameters.iter().map(|p| p.name.as_str()).chain(face.buffers.iter().map(|b| b.name.as_str()));
+        let names = signature.parameters.iter().map(|p| p.name.as_str()).chain(signature.buffers.iter().map(|b| b.name.as_str()));
         Group::check(settings.optimizer.groups(), &names.clone().collect::<Vec<_>>(), &mut faults);
-        let trained: Vec<&str> = face.parameters.iter().map(|p| p.name.as_str()).collect();
+        let trained: Vec<&str> = signature.parameters.iter().map(|p| p.name.as_str()).collect();
         Penalized::check_names(&settings.penalties, &trained, &mut faults);
         let rows = layers.iter().map(|l| l.name.as_str());
         settings.precision.check(names.clone().chain(rows), &mut faults);
-        for name in names.filter(|n| files_own(n)) {
+        for name in names.filter(|n| is_taken_in_files(n)) {
             let help = "give it another name: files hold the optimizer's state and the run under `optimizer` and `gradus`";
             faults.check(false, name, "no file could give this parameter back: the name is taken in files", help);
         }
         faults.finish()?;
         let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
-        let arena = Arena::with_frozen(face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))))
-            .with_buffers(face.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
+        let arena = Arena::with_frozen(signature.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))))
+            .with_buffers(signature.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
         let arena = if settings.precision.is_mixed() { arena.with_working() } else { arena };
         let rule = settings.rule();
         let names = || arena.largest(5);
@@ -216,7 +180,7 @@ impl Core {
             settings,
             device,
             arena,
-            face,
+            signature,
             rule,
             session,
             updates: 0,
@@ -239,10 +203,10 @@ impl Core {
         };
         let seed = model.settings.seed;
         let mut drawn = ParameterWords::zeros(&model.arena);
-        for (p, e) in model.face.parameters.iter().zip(&model.arena.entries) {
+        for (p, e) in model.signature.parameters.iter().zip(&model.arena.entries) {
             drawn.set(e, p.init.draw(seed, &p.name, &p.shape));
         }
-        for (b, e) in model.face.buffers.iter().zip(&model.arena.buffers) {
+        for (b, e) in model.signature.buffers.iter().zip(&model.arena.buffers) {
             drawn.set_buffer(e, b.values.as_ref().map_or_else(|| b.init.draw(seed, &b.name, &b.shape), |v| v.to_vec()));
         }
         model.write_rate_table()?;
@@ -269,7 +233,7 @@ impl Core {
 
     /// The program of full batches; that of the ragged one is made ready too.
     pub(crate) fn prepared(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<Arc<Program>> {
-        Fit::new().batch_size(batch_size).check()?;
+        check_batch_size(batch_size)?;
         let (n, batch) = (data.len(), batch_size.min(data.len()));
         for rows in [batch, n % batch].into_iter().filter(|r| *r > 0) {
             self.healed(|m| m.handle(data, purpose, rows))?;
@@ -323,7 +287,7 @@ impl Core {
             line(&mut out, &l.name, l.kind, batch(&l.output), l.parameters);
         }
         if self.layers.is_empty() {
-            let output = self.face.outputs.first().map_or(Shape::default(), |(_, s)| s.clone());
+            let output = self.signature.outputs.first().map_or(Shape::default(), |(_, s)| s.clone());
             line(&mut out, "output", self.module.name(), batch(&output.batched(1)), self.arena.count());
         }
         let count = |n: usize| human_count(n as u64);
@@ -375,7 +339,7 @@ impl Core {
     }
 
     fn planned(&mut self, built: Built, purpose: Purpose, part: Part, batch: usize) -> Result<Arc<Program>> {
-        self.face.meet(built.face, || format!("built for {purpose:?} with a batch of {batch}"))?;
+        self.signature.check_same(built.signature, || format!("built for {purpose:?} with a batch of {batch}"))?;
         let request = Request {
             step: &built.step,
             purpose,
@@ -418,6 +382,14 @@ impl Core {
     /// The training program for this part of an update, made ready.
     pub(crate) fn handle_part(&mut self, data: &Dataset, (part, batch): (Part, usize)) -> Result<Handle> {
         self.handle_in(data, Purpose::Train, part, batch, self.place(data, Purpose::Train.lane()))
+    }
+
+    /// The programs of a loop over this data, made ready.
+    pub(crate) fn loop_handles(&mut self, data: &Dataset, windows: &Accumulation) -> Result<Vec<((Part, usize), Handle)>> {
+        let mut programs = windows.programs();
+        // the largest first: room for its rows is room for all
+        programs.sort_by_key(|p| std::cmp::Reverse(p.1));
+        programs.into_iter().map(|p| self.handle_part(data, p).map(|h| (p, h))).collect()
     }
 
     /// As [`Model::handle`], with the rows in this place.
@@ -489,7 +461,7 @@ impl Core {
 
     /// The metrics, once a program for training or evaluation was planned.
     pub(crate) fn measures(&self) -> Vec<Measure> {
-        self.face.metrics.clone().unwrap_or_default()
+        self.signature.metrics.clone().unwrap_or_default()
     }
 }
 

@@ -1,6 +1,5 @@
 //! The general step: named inputs, and whatever loss, outputs and metrics are made of them.
 
-use crate::device::Device;
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Var};
 use crate::model::compile::Compile;
@@ -13,7 +12,6 @@ use std::cell::RefCell;
 use std::fmt;
 use std::ops::Index;
 use std::panic::Location;
-use std::path::Path;
 use std::sync::Arc;
 
 /// The fields of a batch, by name, each `[batch, ..]`: `batch["x"]`, `batch["mask"]`.
@@ -242,11 +240,6 @@ impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static> StepFn<F> {
     /// Makes a model: checks it, draws its initial weights, and puts them on the device. The settings are those of [`Compile::step`].
     pub fn compile(self, settings: Compile) -> Result<Model> {
         made(Core::new(Arc::new(self), settings))
-    }
-
-    /// Reads a model of this step that [`Model::save`] wrote.
-    pub fn load(self, path: impl AsRef<Path>, device: Device) -> Result<Model> {
-        made(Core::read(path.as_ref(), Some(Arc::new(self)), device))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::kernels::words::{
     STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_UPDATE, STATE_WORDS,
 };
+use crate::model::accumulation::Order;
 use crate::model::core::Core;
 use crate::plan::{BufferId, DataId, Lane, Program, Purpose};
 use crate::rng::split;
@@ -178,17 +179,6 @@ impl Core {
         }
         Ok(())
     }
-}
-
-/// The order in which rows are fed, and where it starts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Order {
-    pub shuffle: bool,
-    /// The number of the first epoch, which keys its order.
-    pub epoch: u32,
-    /// The first row of it, at a batch's start.
-    pub row: usize,
-    pub epochs: usize,
 }
 
 /// What brings the rows of one loop to the device. Made after the loop's handles are.

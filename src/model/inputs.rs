@@ -141,6 +141,18 @@ impl Core {
     }
 }
 
+/// Notes a batch of no rows among the faults of `fit`.
+pub(crate) fn fault_of_batch_size(f: &mut Faults, rows: usize) {
+    f.check(rows > 0, "fit.batch_size", rows, "give at least 1");
+}
+
+/// Fails on a batch of no rows. The key of the fault begins with [`CALL`].
+pub(crate) fn check_batch_size(rows: usize) -> Result<()> {
+    let mut f = Faults::default();
+    fault_of_batch_size(&mut f, rows);
+    f.finish()
+}
+
 /// Stands for the call that the user made: [`in_call`] puts its name there.
 const CALL: &str = "fit";
 
@@ -156,19 +168,4 @@ pub(crate) fn in_call(call: &str) -> impl Fn(Error) -> Error {
         }
         e
     }
-}
-
-/// The error of a data set that `fit` was given to validate on.
-pub(crate) fn of_validation(mut e: Error) -> Error {
-    if let Error::ShapeMismatch { at, .. }
-    | Error::DTypeMismatch { at, .. }
-    | Error::Unsupported { at, .. }
-    | Error::NotFound { at, .. }
-    | Error::LabelOutOfRange { at, .. }
-    | Error::IndexOutOfRange { at, .. }
-    | Error::DataSource { at, .. } = &mut e
-    {
-        *at = at.replace("the data set `", "the validation set `");
-    }
-    e
 }

@@ -12,10 +12,12 @@ pub(crate) mod half_copy;
 pub(crate) mod inputs;
 pub(crate) mod loss_scale;
 pub(crate) mod pace;
+pub(crate) mod probe;
 pub(crate) mod rate;
 pub(crate) mod recompile;
 pub(crate) mod recover;
 pub(crate) mod shared;
+pub(crate) mod signature;
 #[cfg(test)]
 pub(crate) mod slot_tests;
 pub(crate) mod update;

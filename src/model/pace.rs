@@ -90,7 +90,7 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::pace::*;
+    use super::*;
 
     /// The steps of submits whose steps take so long each, after a first one of so long.
     fn steps(first: f64, each: f64, submits: usize) -> Vec<usize> {

@@ -53,7 +53,7 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::rate::*;
+    use super::*;
 
     #[test]
     fn a_constant_rate_is_reduced_to_the_least() {

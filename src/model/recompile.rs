@@ -1,14 +1,10 @@
-//! What a model takes over from another one: its weights, or all but the optimizer.
+//! A model with another optimizer, and all else as it was.
 
 use crate::error::Result;
 use crate::model::core::Core;
 use crate::model::shared::Model;
 use crate::model::values::ParameterWords;
 use crate::optim::Optimizer;
-use crate::store::weights::{Load, LoadReport};
-use crate::store::weights::{bad_file, parse};
-use safetensors::tensor::TensorView;
-use std::path::Path;
 
 impl Model {
     /// Takes another optimizer from here on: another rule or rate, other groups, so as to unfreeze what was frozen. Parameters and buffers keep
@@ -41,37 +37,6 @@ impl Model {
         let new = self.core().with_optimizer(optimizer.into())?;
         self.replace(new);
         Ok(())
-    }
-
-    /// Takes the weights of another model, which may be on another device: parameters and buffers by their full names, under the rules of
-    /// [`Model::load_weights`] and without a file. Strict unless `how` says otherwise; when it fails nothing was changed. PyTorch's
-    /// `load_state_dict(other.state_dict())`.
-    ///
-    /// ```
-    /// use gradus::prelude::*;
-    /// let net = || Sequential::new().add(Linear::new(8)).add(Relu).add(Linear::new(1));
-    /// let settings = |seed| Compile::new(Adam::default(), Mse::new()).input([4]).seed(seed).device(Device::cpu());
-    /// let (mut student, teacher) = (net().compile(settings(0))?, net().compile(settings(1))?);
-    /// let report = student.copy_weights(&teacher, Load::new().ignore("2.*").allow_missing("2.*"))?;
-    /// assert_eq!(report.loaded, ["0.bias", "0.weight"]);
-    /// # Ok::<(), gradus::Error>(())
-    /// ```
-    #[doc(alias = "load_state_dict")]
-    #[doc(alias = "state_dict")]
-    #[doc(alias = "set_weights")]
-    pub fn copy_weights(&mut self, from: &Model, how: Load) -> Result<LoadReport> {
-        // as a file would hold them, so that the rules are the same
-        let other = Path::new("the other model");
-        let tensors = from.lock().parameter_tensors()?;
-        let mut views = Vec::new();
-        for (name, shape, data, dtype) in &tensors {
-            let v = TensorView::new(*dtype, shape.clone(), data).map_err(|e| bad_file(other, &e.to_string(), name, "report this"))?;
-            views.push((name.clone(), v));
-        }
-        let bytes = safetensors::serialize(views, None).map_err(|e| bad_file(other, &e.to_string(), "its weights", "report this"))?;
-        let (words, report) = self.core().match_weights(other, &parse(other, &bytes)?, &how)?;
-        self.core().write_parameters(&words)?;
-        Ok(report)
     }
 }
 

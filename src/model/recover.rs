@@ -4,18 +4,20 @@
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_WORDS};
-use crate::model::accumulation::Windows;
+use crate::model::accumulation::{Accumulation, Order};
 use crate::model::core::Core;
-use crate::model::feed::{Feed, Order};
+use crate::model::feed::Feed;
 use crate::model::pace::{self, Pace};
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
-use crate::optim::schedule::is_rate;
+use crate::optim::is_rate;
 use crate::plan::{Arena, BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Purpose, Session, Timing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Seconds between two copies of the model, where nobody says.
+pub(crate) const SNAPSHOT_EVERY: f64 = 10.0;
 /// Losses that one piece of work survives without getting on.
 pub(crate) const LOSSES: usize = 3;
 /// What is waited before each try to open the device again: a driver's reset takes a while.
@@ -58,7 +60,7 @@ enum Event {
 pub(crate) struct Steps {
     pub data: Dataset,
     /// How the batches become updates.
-    pub windows: Windows,
+    pub accumulation: Accumulation,
     /// Batches, and the updates that they make.
     pub steps: usize,
     pub updates: usize,
@@ -83,7 +85,7 @@ impl Recovery {
             return;
         }
         if let Some(Event::Steps(last)) = self.journal.last_mut()
-            && (last.windows, last.rate, last.update + last.updates as u64) == (s.windows, s.rate, s.update)
+            && (last.accumulation, last.rate, last.update + last.updates as u64) == (s.accumulation, s.rate, s.update)
             && last.data == s.data
             && last.order.is_some() == s.order.is_some()
         {
@@ -162,10 +164,10 @@ impl Core {
         r.taken.get_or_insert_with(Instant::now);
         let rows = data.len();
         r.by_hand += rows as u64 * (0..data.fields().len()).map(|i| 4 * data.row_words(i) as u64).sum::<u64>();
-        let (windows, rate) = (Windows::single(rows), Rate::default());
+        let (accumulation, rate) = (Accumulation::single(rows), Rate::default());
         let updates = usize::from(applied);
-        r.trained(Steps { data, windows, steps: 1, updates, update: self.updates, batch: self.batches, rate, order: None });
-        if r.by_hand > BY_HAND || self.copy_due(crate::train::Fit::new().snapshot_every) {
+        r.trained(Steps { data, accumulation, steps: 1, updates, update: self.updates, batch: self.batches, rate, order: None });
+        if r.by_hand > BY_HAND || self.copy_due(SNAPSHOT_EVERY) {
             return self.healed(Self::copy);
         }
         Ok(())
@@ -285,7 +287,7 @@ impl Core {
             Event::State(words) => return self.session.write(BufferId::State(Lane::Train), 0, words).map(|()| 0),
             Event::Steps(s) => s,
         };
-        let w = s.windows;
+        let w = s.accumulation;
         let (handles, mut feed, mut at) = match s.order {
             None => (vec![(w.program(0), self.by_hand(&s.data, Purpose::Train)?)], None, 0),
             Some(order) => {

@@ -21,8 +21,8 @@ fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batc
     let y = Field { name: "y".into(), stored: DType::U8, row: [].into(), scale: 1.0, shift: 0.0, keep_integer: false, one_hot: Some(10) };
     let fields = if purpose == Purpose::Predict { vec![x] } else { vec![x, y] };
     let built = build(&*module, &settings, purpose, batch, &fields).unwrap();
-    let arena = Arena::with_frozen(built.face.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), false)))
-        .with_buffers(built.face.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
+    let arena = Arena::with_frozen(built.signature.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), false)))
+        .with_buffers(built.signature.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
     let rule = settings.rule();
     plan(&Request { step: &built.step, purpose, part: Part::Whole, batch, arena: &arena, rule: &rule, target, coop: None }).unwrap()
 }

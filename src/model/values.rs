@@ -5,6 +5,7 @@ use crate::model::core::Core;
 use crate::model::shared::Model;
 use crate::plan::{Arena, ArenaEntry, BufferEntry, BufferId};
 use crate::tensor::HostTensor;
+use std::collections::BTreeMap;
 
 /// The words of all arenas of values, on the host.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,14 @@ impl ParameterWords {
     pub fn set_buffer(&mut self, e: &BufferEntry, values: impl IntoIterator<Item = f32>) {
         self.buffers[e.offset..e.offset + e.shape.size()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
     }
+}
+
+/// Words of the buffers that outlive a step.
+pub(crate) type Arenas = BTreeMap<BufferId, Vec<u32>>;
+
+/// Whether a buffer belongs to the model rather than to the optimizer: what `restore_best_weights` brings back.
+pub(crate) fn is_weight(id: BufferId) -> bool {
+    !matches!(id, BufferId::Moment(_) | BufferId::State(_))
 }
 
 impl Model {
@@ -158,5 +167,15 @@ impl Core {
             self.write_words(BufferId::Frozen, 0, &words.frozen)?;
         }
         if words.buffers.is_empty() { Ok(()) } else { self.write_words(BufferId::Buffers, 0, &words.buffers) }
+    }
+
+    /// Reads all that outlives a step, or some of it, back. Nothing may be under way.
+    pub(crate) fn read_arenas(&mut self, which: impl Fn(BufferId) -> bool) -> Result<Arenas> {
+        self.healed(|m| m.lasting().into_iter().filter(|(id, _)| which(*id)).map(|(id, n)| Ok((id, m.session.read(id, 0, n)?))).collect())
+    }
+
+    /// Writes what `read_arenas` read.
+    pub(crate) fn write_arenas(&mut self, all: &Arenas) -> Result<()> {
+        all.iter().try_for_each(|(id, words)| self.write_words(*id, 0, words))
     }
 }

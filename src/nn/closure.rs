@@ -1,3 +1,5 @@
+//! A loss or a metric that is a closure.
+
 use crate::error::{Error, place};
 use crate::graph::Var;
 use crate::tensor::DType;

@@ -1,3 +1,5 @@
+//! How parameters start.
+
 mod orthogonal;
 mod scheme;
 mod words;

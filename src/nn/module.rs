@@ -1,38 +1,20 @@
-use super::{Layer, Scope};
+//! What may stand for a module beside a layer, and how a [`Scope`] calls one.
+
+use super::{Layer, Module, Scope};
 use crate::graph::Var;
+use std::panic::Location;
 use std::sync::Arc;
 
-/// A layer or a whole model: a description, called once for each purpose and batch size. It must make the same parameters every time.
-///
-/// ```
-/// use gradus::prelude::*;
-/// struct Twice;
-/// impl Module for Twice {
-///     fn forward(&self, s: &Scope, x: &Var) -> Var {
-///         let h = s.at("fc1").call(&Linear::new(8), x).relu();
-///         s.at("fc2").call(&Linear::new(8), &h)
-///     }
-/// }
-/// ```
-pub trait Module: Send + Sync + 'static {
-    /// Builds the graph from input to output. Mistakes are kept and reported by `compile`.
-    fn forward(&self, s: &Scope, x: &Var) -> Var;
-
-    /// The type's name, for listings.
-    fn name(&self) -> &'static str {
-        let full = std::any::type_name::<Self>();
-        full.split('<').next().and_then(|n| n.rsplit("::").next()).unwrap_or(full)
+impl Scope {
+    /// Runs a layer here.
+    #[track_caller]
+    pub fn call<M: Module + ?Sized>(&self, layer: &M, x: &Var) -> Var {
+        self.call_from(layer, x, Location::caller())
     }
 
-    /// Its settings, if a recipe can hold them.
-    fn config(&self) -> Option<Layer> {
-        None
-    }
-
-    /// How deep layers are nested in it, as far as it knows.
-    #[doc(hidden)]
-    fn depth(&self) -> usize {
-        0
+    /// As [`Scope::call`], on behalf of this line.
+    pub(super) fn call_from<M: Module + ?Sized>(&self, layer: &M, x: &Var, line: &'static Location<'static>) -> Var {
+        self.run(layer.name(), line, || layer.forward(self, x))
     }
 }
 

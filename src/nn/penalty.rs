@@ -1,3 +1,5 @@
+//! Penalties on the size of parameters, as part of the loss.
+
 use crate::error::Faults;
 use crate::glob::covers;
 use crate::graph::Var;

@@ -1,4 +1,6 @@
-use super::{Init, Module};
+//! Where a layer stands in a model: its names, its parameters, its random numbers.
+
+use super::Init;
 use crate::error::{Error, Fault};
 use crate::graph::{Builder, Distribution, Draws, Value, Var};
 use crate::tensor::Shape;
@@ -127,20 +129,14 @@ impl Scope {
         self.shared.builder.place(l)
     }
 
-    /// Runs a layer here.
-    #[track_caller]
-    pub fn call<M: Module + ?Sized>(&self, layer: &M, x: &Var) -> Var {
-        self.call_from(layer, x, Location::caller())
-    }
-
-    /// As [`Scope::call`], on behalf of this line.
-    pub(super) fn call_from<M: Module + ?Sized>(&self, layer: &M, x: &Var, line: &'static Location<'static>) -> Var {
+    /// Runs a layer of this type here, on behalf of this line.
+    pub(super) fn run(&self, kind: &'static str, line: &'static Location<'static>, layer: impl FnOnce() -> Var) -> Var {
         let depth = self.shared.depth.get();
         if depth >= MOST_DEPTH {
             return self.refuse_depth();
         }
         self.shared.depth.set(depth + 1);
-        let out = self.called(layer, x, line);
+        let out = self.listed(kind, line, layer);
         self.shared.depth.set(depth);
         out
     }
@@ -155,14 +151,15 @@ impl Scope {
         self.shared.builder.poisoned()
     }
 
-    fn called<M: Module + ?Sized>(&self, layer: &M, x: &Var, line: &'static Location<'static>) -> Var {
+    /// Runs a layer, and lists it before those that it calls.
+    fn listed(&self, kind: &'static str, line: &'static Location<'static>, layer: impl FnOnce() -> Var) -> Var {
         let before = self.shared.builder.enter(&self.path);
         let from = self.shared.builder.on_line(Some(line));
         let made = self.shared.parameters.borrow().len();
         let row = self.shared.layers.borrow().len();
-        let out = layer.forward(self, x);
+        let out = layer();
         let parameters = self.shared.parameters.borrow()[made..].iter().map(|(p, _, _)| p.shape.size()).sum();
-        let line = LayerRow { name: self.path.clone(), kind: layer.name(), output: out.shape(), parameters, value: out.value() };
+        let line = LayerRow { name: self.path.clone(), kind, output: out.shape(), parameters, value: out.value() };
         self.shared.layers.borrow_mut().insert(row, line);
         self.shared.builder.enter(&before);
         self.shared.builder.back_on_line(from);
@@ -184,7 +181,7 @@ impl Scope {
         var
     }
 
-    /// Why a tensor of this name, shape and start cannot be.
+    /// The error, if a parameter or buffer of this name and shape, and with these first values, is not allowed.
     fn refused(&self, what: &str, op: &str, name: &str, shape: &Shape, init: Init, at: &str) -> Option<Error> {
         let (name, at) = (name.to_string(), at.to_string());
         if let Some(first) = self.shared.names.borrow().get(&name).map(|(at, _)| at.clone()) {

@@ -1,5 +1,10 @@
-use super::common::{Decay, LR, Penalties, check_number, is_zero, shared_setters};
-use super::{Formulas, Group, Rates, Schedule};
+//! Adagrad: each element is divided by the root of the sum of its squared gradients.
+
+use super::check::check_number;
+use super::decay::Decay;
+use super::kind::{Formulas, OptimizerKind, Settings, is_zero, shared_settings};
+use super::rates::LR;
+use super::{Group, Rates, Schedule};
 use crate::error::Faults;
 use crate::expr::{Expr, Scalar};
 use serde::{Deserialize, Serialize};
@@ -41,17 +46,12 @@ impl Default for Adagrad {
     }
 }
 
-shared_setters!(Adagrad, "Sets the L2 penalty.");
+shared_settings!(Adagrad, "Sets the L2 penalty.", l1);
 
 impl Adagrad {
     /// Sets how fast the learning rate falls.
     pub fn lr_decay(mut self, lr_decay: f64) -> Self {
         self.lr_decay = lr_decay;
-        self
-    }
-    /// Sets the L1 penalty.
-    pub fn l1(mut self, l1: f64) -> Self {
-        self.l1 = l1;
         self
     }
     /// Sets where the sum of squares begins.
@@ -64,13 +64,11 @@ impl Adagrad {
         self.eps = eps;
         self
     }
+}
 
-    pub(super) fn decay(&self) -> Decay {
-        Decay { weight_decay: self.weight_decay, l1: self.l1 }
-    }
-
-    pub(super) fn formulas(&self) -> Formulas {
-        let (eps, penalties) = (self.eps, Penalties::of(self.decay(), &self.groups));
+impl OptimizerKind for Adagrad {
+    fn formulas(&self) -> Formulas {
+        let (eps, penalties) = (self.eps, self.penalties());
         let direction = Expr::of(3, |x| {
             let g = penalties.add(&x[0], &x[1]);
             let s = &x[2] + &g * &g;
@@ -79,16 +77,20 @@ impl Adagrad {
         Formulas::new(direction, |p, u| p - Scalar::rate(LR) * u)
     }
 
-    pub(super) fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
+    fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
         let mut r = Rates::default();
         r[LR] = (lr / (1.0 + (t - 1.0) * self.lr_decay)) as f32;
         decay.coupled(&mut r);
         r
     }
 
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn check(&self, f: &mut Faults) {
         check_number(f, "lr_decay", self.lr_decay);
         check_number(f, "initial_accumulator_value", self.initial_accumulator_value);
         check_number(f, "eps", self.eps);
+    }
+
+    fn initial_moment(&self) -> f32 {
+        self.initial_accumulator_value as f32
     }
 }

@@ -1,5 +1,10 @@
-use super::common::{Decay, KEEP, LR, Penalties, check_betas, check_number, correction, is_false, is_zero, shared_setters};
-use super::{Formulas, Group, Rates, Schedule};
+//! Adam and AdamW: running means of the gradient and of its square.
+
+use super::check::{check_betas, check_number};
+use super::decay::{Decay, Penalties};
+use super::kind::{Formulas, OptimizerKind, Settings, is_false, is_zero, shared_settings};
+use super::rates::{KEEP, LR, correction};
+use super::{Group, Rates, Schedule};
 use crate::error::Faults;
 use crate::expr::{Expr, Scalar};
 use serde::{Deserialize, Serialize};
@@ -73,8 +78,8 @@ impl Default for AdamW {
     }
 }
 
-shared_setters!(Adam, "Sets the L2 penalty.");
-shared_setters!(AdamW, "Sets the weight decay.");
+shared_settings!(Adam, "Sets the L2 penalty.", l1);
+shared_settings!(AdamW, "Sets the weight decay.");
 
 macro_rules! moments {
     ($name:ident) => {
@@ -103,51 +108,37 @@ moments!(AdamW);
 // PyTorch's `lr / c1 * m / (sqrt(v) / root + eps)`, times `root` above and below: one division in place of two
 const EPS: usize = 1;
 
-impl Adam {
-    /// Sets the L1 penalty.
-    pub fn l1(mut self, l1: f64) -> Self {
-        self.l1 = l1;
-        self
-    }
-
-    pub(super) fn decay(&self) -> Decay {
-        Decay { weight_decay: self.weight_decay, l1: self.l1 }
-    }
-
-    pub(super) fn formulas(&self) -> Formulas {
-        let penalties = Penalties::of(self.decay(), &self.groups);
+impl OptimizerKind for Adam {
+    fn formulas(&self) -> Formulas {
+        let penalties = self.penalties();
         Formulas::new(direction(self.betas, self.amsgrad, Some(penalties)), |p, u| p - Scalar::rate(LR) * u)
     }
 
-    pub(super) fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
+    fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
         let mut r = corrected(self.betas, self.eps, t, lr);
         decay.coupled(&mut r);
         r
     }
 
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn check(&self, f: &mut Faults) {
         check_betas(f, self.betas);
         check_number(f, "eps", self.eps);
     }
 }
 
-impl AdamW {
-    pub(super) fn decay(&self) -> Decay {
-        Decay { weight_decay: self.weight_decay, l1: 0.0 }
-    }
-
-    pub(super) fn formulas(&self) -> Formulas {
+impl OptimizerKind for AdamW {
+    fn formulas(&self) -> Formulas {
         let direction = direction(self.betas, self.amsgrad, None);
         Formulas::new(direction, |p, u| p * Scalar::rate(KEEP) - Scalar::rate(LR) * u)
     }
 
-    pub(super) fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
+    fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
         let mut r = corrected(self.betas, self.eps, t, lr);
         decay.decoupled(lr, &mut r);
         r
     }
 
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn check(&self, f: &mut Faults) {
         check_betas(f, self.betas);
         check_number(f, "eps", self.eps);
     }

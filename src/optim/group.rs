@@ -1,5 +1,6 @@
-use super::common::NUMBER;
-use super::schedule::is_rate;
+//! Groups: parameters that an optimizer treats otherwise than the rest.
+
+use super::check::{NUMBER, is_rate};
 use crate::error::Faults;
 use serde::{Deserialize, Serialize};
 
@@ -106,8 +107,8 @@ impl Group {
         }
     }
 
-    /// Notes numbers that cannot be used; `l1` says whether the optimizer has such a penalty.
-    pub(super) fn check_numbers(groups: &[Group], l1: bool, faults: &mut Faults) {
+    /// Notes numbers that cannot be used. An optimizer without an L1 penalty gives the names of those that have one: then a group must have none, too.
+    pub(super) fn check_numbers(groups: &[Group], with_l1: Option<&str>, faults: &mut Faults) {
         for (i, g) in groups.iter().enumerate() {
             let mut number = |key: &str, x: f64| {
                 faults.check(is_rate(x), &format!("optimizer.groups[{i}].{key}"), x, NUMBER);
@@ -115,13 +116,10 @@ impl Group {
             number("lr_multiplier", g.lr_multiplier);
             g.weight_decay.into_iter().for_each(|x| number("weight_decay", x));
             g.l1.into_iter().for_each(|x| number("l1", x));
-            let key = format!("optimizer.groups[{i}].l1");
-            faults.check(
-                l1 || g.l1.is_none(),
-                &key,
-                "this optimizer has no L1 penalty",
-                "leave it out, or take Sgd, Adam, RmsProp or Adagrad",
-            );
+            if let Some(others) = with_l1 {
+                let key = format!("optimizer.groups[{i}].l1");
+                faults.check(g.l1.is_none(), &key, "this optimizer has no L1 penalty", &format!("leave it out, or take {others}"));
+            }
         }
     }
 }

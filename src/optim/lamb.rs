@@ -1,6 +1,10 @@
-use super::common::{Decay, L2, LR, check_betas, correction, shared_setters};
-use super::rates::RATE_RATIO;
-use super::{Formulas, Group, Rates, Schedule};
+//! LAMB: Adam's direction, scaled for each tensor by the norm of its parameters.
+
+use super::check::check_betas;
+use super::decay::Decay;
+use super::kind::{Formulas, OptimizerKind, shared_settings};
+use super::rates::{L2, LR, RATE_RATIO, correction};
+use super::{Group, Rates, Schedule};
 use crate::error::Faults;
 use crate::expr::{Expr, Scalar};
 use serde::{Deserialize, Serialize};
@@ -40,7 +44,7 @@ impl Default for Lamb {
     }
 }
 
-shared_setters!(Lamb, "Sets the weight decay.");
+shared_settings!(Lamb, "Sets the weight decay.");
 
 /// The root of the second correction, and the first correction.
 const ROOT: usize = 1;
@@ -57,12 +61,10 @@ impl Lamb {
         self.eps = eps;
         self
     }
+}
 
-    pub(super) fn decay(&self) -> Decay {
-        Decay { weight_decay: self.weight_decay, l1: 0.0 }
-    }
-
-    pub(super) fn formulas(&self) -> Formulas {
+impl OptimizerKind for Lamb {
+    fn formulas(&self) -> Formulas {
         let ((b1, b2), eps) = (self.betas, self.eps);
         let direction = Expr::of(4, |x| {
             let m = b1 * &x[2] + (1.0 - b1) * &x[1];
@@ -73,7 +75,7 @@ impl Lamb {
         Formulas::by_tensor(direction, |p, u| p - Scalar::rate(LR) * Scalar::rate(RATE_RATIO) * u)
     }
 
-    pub(super) fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
+    fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
         let mut r = Rates::default();
         r[LR] = lr as f32;
         r[ROOT] = libm::sqrt(correction(self.betas.1, t)) as f32;
@@ -82,7 +84,7 @@ impl Lamb {
         r
     }
 
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn check(&self, f: &mut Faults) {
         check_betas(f, self.betas);
         // the arena's gaps hold zeros: 0 / 0 there would reach the norms
         let eps = self.eps as f32;

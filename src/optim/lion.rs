@@ -1,5 +1,10 @@
-use super::common::{Decay, KEEP, LR, check_betas, shared_setters};
-use super::{Formulas, Group, Rates, Schedule};
+//! Lion: the sign of a running mean of the gradient.
+
+use super::check::check_betas;
+use super::decay::Decay;
+use super::kind::{Formulas, OptimizerKind, shared_settings};
+use super::rates::{KEEP, LR};
+use super::{Group, Rates, Schedule};
 use crate::error::Faults;
 use crate::expr::{Expr, Scalar};
 use serde::{Deserialize, Serialize};
@@ -35,7 +40,7 @@ impl Default for Lion {
     }
 }
 
-shared_setters!(Lion, "Sets the weight decay.");
+shared_settings!(Lion, "Sets the weight decay.");
 
 impl Lion {
     /// Sets the weight of the momentum in the direction, and its decay.
@@ -43,12 +48,10 @@ impl Lion {
         self.betas = (beta1, beta2);
         self
     }
+}
 
-    pub(super) fn decay(&self) -> Decay {
-        Decay { weight_decay: self.weight_decay, l1: 0.0 }
-    }
-
-    pub(super) fn formulas(&self) -> Formulas {
+impl OptimizerKind for Lion {
+    fn formulas(&self) -> Formulas {
         let (b1, b2) = self.betas;
         let direction = Expr::of(3, |x| {
             let c = b1 * &x[2] + (1.0 - b1) * &x[1];
@@ -57,14 +60,14 @@ impl Lion {
         Formulas::new(direction, |p, u| p * Scalar::rate(KEEP) - Scalar::rate(LR) * u)
     }
 
-    pub(super) fn rates(&self, lr: f64, decay: Decay) -> Rates {
+    fn rates(&self, _: f64, lr: f64, decay: Decay) -> Rates {
         let mut r = Rates::default();
         r[LR] = lr as f32;
         decay.decoupled(lr, &mut r);
         r
     }
 
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn check(&self, f: &mut Faults) {
         check_betas(f, self.betas);
     }
 }

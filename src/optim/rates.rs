@@ -1,4 +1,6 @@
 //! The rates of one update, and the number under which a formula reads each. The host computes them in f64.
+//!
+//! Numbers 0 to 4 each optimizer sets as it likes; those that several of them use have a name here.
 
 /// Rates of one group of parameters in one update.
 pub const RATE_WIDTH: usize = 9;
@@ -11,5 +13,19 @@ pub const RATE_UNSCALE: usize = 7;
 /// 1 in the first update of all, from which on an average of the weights is kept, else 0.
 pub const RATE_FIRST: usize = 8;
 
+/// The learning rate, perhaps with a correction in it.
+pub(super) const LR: usize = 0;
+/// What decoupled weight decay leaves of a parameter.
+pub(super) const KEEP: usize = 2;
+/// The L2 penalty that is added to the gradient.
+pub(super) const L2: usize = 3;
+/// The L1 penalty that is added to the gradient.
+pub(super) const L1: usize = 4;
+
 /// The rates of one update, in the order that the formulas number them.
 pub type Rates = [f32; RATE_WIDTH];
+
+/// `1 - b^t`, by which a mean that began at 0 is too small.
+pub(super) fn correction(b: f64, t: f64) -> f64 {
+    1.0 - libm::pow(b, t)
+}

@@ -1,5 +1,10 @@
-use super::common::{Decay, LR, Penalties, check_number, is_zero, shared_setters};
-use super::{Formulas, Group, Rates, Schedule};
+//! RMSprop: each element is divided by the root of a running mean of its squared gradient.
+
+use super::check::check_number;
+use super::decay::Decay;
+use super::kind::{Formulas, OptimizerKind, Settings, is_zero, shared_settings};
+use super::rates::LR;
+use super::{Group, Rates, Schedule};
 use crate::error::Faults;
 use crate::expr::{Expr, Scalar};
 use serde::{Deserialize, Serialize};
@@ -46,7 +51,7 @@ impl Default for RmsProp {
     }
 }
 
-shared_setters!(RmsProp, "Sets the L2 penalty.");
+shared_settings!(RmsProp, "Sets the L2 penalty.", l1);
 
 impl RmsProp {
     /// Sets the decay of the mean of squares.
@@ -59,11 +64,6 @@ impl RmsProp {
         self.eps = eps;
         self
     }
-    /// Sets the L1 penalty.
-    pub fn l1(mut self, l1: f64) -> Self {
-        self.l1 = l1;
-        self
-    }
     /// Sets the momentum.
     pub fn momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
@@ -74,14 +74,12 @@ impl RmsProp {
         self.centered = centered;
         self
     }
+}
 
-    pub(super) fn decay(&self) -> Decay {
-        Decay { weight_decay: self.weight_decay, l1: self.l1 }
-    }
-
-    pub(super) fn formulas(&self) -> Formulas {
+impl OptimizerKind for RmsProp {
+    fn formulas(&self) -> Formulas {
         let (alpha, eps, mu, centered) = (self.alpha, self.eps, self.momentum, self.centered);
-        let penalties = Penalties::of(self.decay(), &self.groups);
+        let penalties = self.penalties();
         let moments = 1 + usize::from(centered) + usize::from(mu > 0.0);
         let direction = Expr::of(2 + moments, |x| {
             let g = penalties.add(&x[0], &x[1]);
@@ -95,14 +93,14 @@ impl RmsProp {
         Formulas::new(direction, |p, u| p - Scalar::rate(LR) * u)
     }
 
-    pub(super) fn rates(&self, lr: f64, decay: Decay) -> Rates {
+    fn rates(&self, _: f64, lr: f64, decay: Decay) -> Rates {
         let mut r = Rates::default();
         r[LR] = lr as f32;
         decay.coupled(&mut r);
         r
     }
 
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn check(&self, f: &mut Faults) {
         f.check((0.0..1.0).contains(&self.alpha), "optimizer.alpha", self.alpha, "give a number from 0 to below 1");
         check_number(f, "eps", self.eps);
         check_number(f, "momentum", self.momentum);

@@ -1,5 +1,10 @@
-use super::common::{Decay, LR, Penalties, check_number, is_zero, shared_setters};
-use super::{Formulas, Group, Rates, Schedule};
+//! Stochastic gradient descent, with momentum.
+
+use super::check::check_number;
+use super::decay::Decay;
+use super::kind::{Formulas, OptimizerKind, Settings, is_zero, shared_settings};
+use super::rates::LR;
+use super::{Group, Rates, Schedule};
 use crate::error::Faults;
 use crate::expr::{Expr, Scalar};
 use serde::{Deserialize, Serialize};
@@ -40,7 +45,7 @@ impl Default for Sgd {
     }
 }
 
-shared_setters!(Sgd, "Sets the L2 penalty.");
+shared_settings!(Sgd, "Sets the L2 penalty.", l1);
 
 /// What dampening lets through.
 const FRESH: usize = 1;
@@ -56,24 +61,17 @@ impl Sgd {
         self.dampening = dampening;
         self
     }
-    /// Sets the L1 penalty.
-    pub fn l1(mut self, l1: f64) -> Self {
-        self.l1 = l1;
-        self
-    }
     /// Uses Nesterov's momentum.
     pub fn nesterov(mut self, nesterov: bool) -> Self {
         self.nesterov = nesterov;
         self
     }
+}
 
-    pub(super) fn decay(&self) -> Decay {
-        Decay { weight_decay: self.weight_decay, l1: self.l1 }
-    }
-
-    pub(super) fn formulas(&self) -> Formulas {
+impl OptimizerKind for Sgd {
+    fn formulas(&self) -> Formulas {
         let (mu, nesterov) = (self.momentum, self.nesterov);
-        let penalties = Penalties::of(self.decay(), &self.groups);
+        let penalties = self.penalties();
         let direction = if mu == 0.0 {
             Expr::of(2, |x| vec![penalties.add(&x[0], &x[1])])
         } else {
@@ -86,7 +84,7 @@ impl Sgd {
         Formulas::new(direction, |p, u| p - Scalar::rate(LR) * u)
     }
 
-    pub(super) fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
+    fn rates(&self, t: f64, lr: f64, decay: Decay) -> Rates {
         let mut r = Rates::default();
         r[LR] = lr as f32;
         r[FRESH] = if t == 1.0 { 1.0 } else { (1.0 - self.dampening) as f32 };
@@ -94,7 +92,7 @@ impl Sgd {
         r
     }
 
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn check(&self, f: &mut Faults) {
         check_number(f, "momentum", self.momentum);
         f.check((self.dampening as f32).is_finite(), "optimizer.dampening", self.dampening, "give a finite number; 0 is usual");
         let plain = self.momentum > 0.0 && self.dampening == 0.0;

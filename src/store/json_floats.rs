@@ -42,7 +42,7 @@ impl<'de> Deserialize<'de> for Exact {
 
 /// For `#[serde(with = "crate::store::json_floats::one")]`.
 pub(crate) mod one {
-    use crate::store::json_floats::*;
+    use super::*;
 
     pub fn serialize<S: Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
         Exact(*x).serialize(s)
@@ -54,7 +54,7 @@ pub(crate) mod one {
 
 /// For a list of numbers.
 pub(crate) mod many {
-    use crate::store::json_floats::*;
+    use super::*;
 
     pub fn serialize<S: Serializer>(list: &[f64], s: S) -> Result<S::Ok, S::Error> {
         s.collect_seq(list.iter().map(|x| Exact(*x)))
@@ -66,7 +66,7 @@ pub(crate) mod many {
 
 /// For named columns.
 pub(crate) mod columns {
-    use crate::store::json_floats::*;
+    use super::*;
 
     pub fn serialize<S: Serializer>(list: &[(String, Vec<f64>)], s: S) -> Result<S::Ok, S::Error> {
         s.collect_seq(list.iter().map(|(n, v)| (n, v.iter().map(|x| Exact(*x)).collect::<Vec<_>>())))
@@ -79,7 +79,7 @@ pub(crate) mod columns {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::json_floats::*;
+    use super::*;
 
     #[test]
     fn to_the_bit() {

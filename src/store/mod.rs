@@ -2,6 +2,8 @@
 
 pub(crate) mod atomic;
 pub(crate) mod checkpoint;
+pub(crate) mod format;
 pub(crate) mod json_floats;
+pub(crate) mod model_file;
 pub(crate) mod sum;
 pub(crate) mod weights;

@@ -1,7 +1,7 @@
 //! A sum over what a file of ours holds: whether it is as it was written.
 
+use super::format::{META, bad_file};
 use crate::error::Result;
-use crate::store::weights::{META, bad_file};
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use std::collections::HashMap;
 use std::path::Path;
@@ -103,7 +103,7 @@ fn apart(meta: &str) -> Option<(String, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::sum::*;
+    use super::*;
     use safetensors::tensor::TensorView;
 
     fn file(meta: Option<&str>) -> Vec<u8> {

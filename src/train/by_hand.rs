@@ -1,5 +1,7 @@
 //! Data that the user makes, a batch at a time.
 
+use super::evaluate::first;
+use super::mean::Mean;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::model::core::Core;
@@ -9,7 +11,6 @@ use crate::model::rate::Rate;
 use crate::model::shared::Model;
 use crate::plan::{Handle, Lane, LogLine, Part, Purpose};
 use crate::tensor::HostTensor;
-use crate::train::evaluate::{Mean, first};
 use crate::train::spikes::Start;
 use crate::train::{Evaluation, StepReport};
 

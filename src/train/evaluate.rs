@@ -1,141 +1,19 @@
+//! Looking at a data set with the weights as they are: `evaluate` and `predict`.
+
+use super::evaluation::Evaluation;
+use super::mean::Mean;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::words::{STATE_BATCH, STATE_ROWS, STATE_WORDS};
+use crate::model::accumulation::Order;
 use crate::model::core::Core;
-use crate::model::feed::{Feed, Order};
-use crate::model::inputs::in_call;
+use crate::model::feed::Feed;
+use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::pace::Pace;
 use crate::model::shared::Model;
-use crate::nn::{Finish, Finished, Matrix};
-use crate::plan::{BufferId, Handle, Lane, LogLine, Output, Purpose};
-use crate::store::json_floats;
+use crate::plan::{BufferId, Handle, Lane, Output, Purpose};
 use crate::tensor::{DType, HostTensor, Shape};
-use crate::terminal::plain;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::Index;
-
-/// The loss and the metrics over a data set. `evaluation["loss"]` reads one, and panics where there is none of this name.
-///
-/// It prints four decimals of each, and values below 0.001 and from 1,000,000 on with an exponent.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Evaluation {
-    values: Vec<(String, f64)>,
-    matrices: Vec<(String, Matrix)>,
-}
-
-impl Evaluation {
-    /// A value by name.
-    pub fn get(&self, name: &str) -> Option<f64> {
-        self.values.iter().find(|(n, _)| n == name).map(|(_, v)| *v)
-    }
-
-    /// A metric that is a table, by name: `evaluation.matrix("confusion")`. These are in no history.
-    pub fn matrix(&self, name: &str) -> Option<&Matrix> {
-        self.matrices.iter().find(|(n, _)| n == name).map(|(_, m)| m)
-    }
-
-    /// Names and values, the loss first.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.values.iter().map(|(n, v)| (n.as_str(), *v))
-    }
-}
-
-/// Panics on a name that is not there, as the standard library's maps do: [`Evaluation::get`] gives an `Option`.
-impl Index<&str> for Evaluation {
-    type Output = f64;
-    #[track_caller]
-    fn index(&self, name: &str) -> &f64 {
-        let found = self.values.iter().find(|(n, _)| n == name).map(|(_, v)| v);
-        found.unwrap_or_else(|| no_value(name, self.values.iter().map(|(n, _)| n.as_str())))
-    }
-}
-
-/// The panic of an index by a name that is not there.
-#[track_caller]
-pub(crate) fn no_value<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> ! {
-    let known: Vec<&str> = known.collect();
-    let known = if known.is_empty() { "nothing".into() } else { known.join(", ") };
-    panic!("there is no value `{}`: there is {}; `get` asks without a panic", plain(name), plain(known))
-}
-
-/// A value for people: four decimals, and an exponent where these would show nothing or too much.
-pub(crate) fn number(v: f64) -> String {
-    let plain = v == 0.0 || !v.is_finite() || (1e-3..1e6).contains(&v.abs());
-    if plain { format!("{v:.4}") } else { format!("{v:.3e}") }
-}
-
-impl fmt::Display for Evaluation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> = self.values.iter().map(|(n, v)| format!("{n} {}", number(*v))).collect();
-        plain(parts.join("  ")).fmt(f)
-    }
-}
-
-/// A metric as a log line has it: its columns, and what their sums over many batches say.
-#[derive(Debug, Clone)]
-pub(crate) struct Measure {
-    pub name: String,
-    pub columns: usize,
-    pub finish: Finish,
-}
-
-/// Two programs log the same if names and widths agree.
-impl PartialEq for Measure {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.columns == other.columns
-    }
-}
-
-/// Losses and metrics of many batches: the losses weighted by rows, the metrics as each is added up.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Mean {
-    #[serde(with = "json_floats::one")]
-    rows: f64,
-    #[serde(with = "json_floats::one")]
-    loss: f64,
-    /// What each metric keeps, one after another.
-    #[serde(with = "json_floats::many")]
-    metrics: Vec<f64>,
-}
-
-impl Mean {
-    pub fn add(&mut self, line: &LogLine, rows: usize, measures: &[Measure]) {
-        let w = rows as f64;
-        self.rows += w;
-        self.loss += w * f64::from(line.loss);
-        self.metrics.resize(measures.iter().map(|m| m.finish.kept(m.columns)).sum(), 0.0);
-        let (mut sums, mut line) = (&mut self.metrics[..], &line.metrics[..]);
-        for m in measures {
-            let (here, rest) = std::mem::take(&mut sums).split_at_mut(m.finish.kept(m.columns));
-            let (columns, left) = line.split_at(m.columns.min(line.len()));
-            m.finish.add(here, columns, w);
-            (sums, line) = (rest, left);
-        }
-    }
-
-    pub fn evaluation(&self, measures: &[Measure]) -> Evaluation {
-        let mut out = Evaluation { values: vec![("loss".into(), self.loss / self.rows)], matrices: vec![] };
-        let mut sums = &self.metrics[..];
-        for m in measures {
-            let Some((here, rest)) = sums.split_at_checked(m.finish.kept(m.columns)) else {
-                // its name is there all the same: columns of a history stay side by side
-                if !m.finish.is_matrix() {
-                    out.values.push((m.name.clone(), f64::NAN));
-                }
-                continue;
-            };
-            match m.finish.value(here, self.rows) {
-                Finished::Value(v) => out.values.push((m.name.clone(), v)),
-                Finished::Matrix(matrix) => out.matrices.push((m.name.clone(), matrix)),
-            }
-            sums = rest;
-        }
-        out
-    }
-}
 
 impl Model {
     /// The loss and the metrics over a data set, in batches of `batch_size` rows; the last may be smaller.
@@ -244,7 +122,7 @@ impl Core {
 
     /// Makes a pass in order ready: the full batches and the ragged one, and what feeds them.
     fn look(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<(Vec<Part>, Feed)> {
-        crate::train::Fit::new().batch_size(batch_size).check()?;
+        check_batch_size(batch_size)?;
         let (n, batch) = (data.len(), batch_size.min(data.len()));
         let mut parts = Vec::new();
         for (steps, rows) in [(n / batch, batch), (usize::from(!n.is_multiple_of(batch)), n % batch)] {
@@ -278,19 +156,4 @@ pub(crate) fn first(outputs: Vec<(String, HostTensor)>) -> Result<HostTensor> {
         at: "what the step gave".into(),
         help: "add what it shall return by `.output(name, &value)`".into(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::train::evaluate::*;
-
-    #[test]
-    fn values_for_people() {
-        let of = |v: f64| number(v);
-        assert_eq!([0.0, 0.5, -0.25, 0.001, 999_999.0].map(of), ["0.0000", "0.5000", "-0.2500", "0.0010", "999999.0000"]);
-        assert_eq!([0.00099, -9.5e-7, 1e6, 119_422_545_581_478_224.0].map(of), ["9.900e-4", "-9.500e-7", "1.000e6", "1.194e17"]);
-        assert_eq!([f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(of), ["NaN", "inf", "-inf"]);
-        let e = Evaluation { values: vec![("loss".into(), 1e-9), ("a\u{1b}[31m".into(), 0.5)], matrices: vec![] };
-        assert_eq!(e.to_string(), "loss 1.000e-9  a\\u{1b}[31m 0.5000");
-    }
 }

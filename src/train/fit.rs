@@ -1,19 +1,76 @@
 //! `fit`: written with a [`Trainer`] and nothing else.
 
+use super::callbacks::{Callbacks, Logs};
+use super::evaluation::Evaluation;
+use super::history::History;
+use super::interrupt::Interrupt;
+use super::progress::{Bar, introduce, validation_text};
+use super::report::StepReport;
+use super::resume;
+use super::settings::Fit;
+use super::steps::EpochSoFar;
+use super::trainer::Trainer;
 use crate::data::Dataset;
-use crate::error::Result;
-use crate::model::inputs::of_validation;
+use crate::error::{Error, Result};
+use crate::model::inputs::in_call;
 use crate::model::shared::Model;
 use crate::plan::Purpose;
 use crate::store::checkpoint::{Checkpoint, Resume};
 use crate::terminal::{Speaking, say};
-use crate::train::callbacks::{Callbacks, Logs};
-use crate::train::interrupt::Interrupt;
-use crate::train::progress::{Bar, introduce, validation_text};
-use crate::train::trainer::Progress;
-use crate::train::{Evaluation, Fit, History, StepReport, Trainer};
 
-pub(crate) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
+impl Model {
+    /// Trains; one line an epoch on stderr unless `verbose(0)`.
+    ///
+    /// Fails on settings, data that does not fit the model, a device that fails, and a loss that is not finite: then the parameters
+    /// are as they were before that step. A device that is lost (a driver's reset, sleep) is opened again and training goes on, to the same
+    /// bits: see [`Fit::snapshot_every`]. Only if it does not come back is that an error, and the next call tries again.
+    ///
+    /// # Ctrl-C
+    ///
+    /// While it runs `fit` listens to Ctrl-C and, on Unix, to SIGTERM. The first ends the run in good order: the steps under way are finished, the checkpoint
+    /// is written if there is one ([`Fit::checkpoint`]), a line on stderr says so, and `fit` returns `Ok` with the epochs so far. **The program goes on**:
+    /// [`History::interrupted`] tells a sweep that this run is not whole. A second Ctrl-C ends the process as ever, and so does the first once `fit` has
+    /// returned. [`Fit::ctrl_c`]`(false)` leaves both signals alone; so does a handler that the program has set before, and a build without the feature `ctrl-c`.
+    ///
+    /// ```no_run
+    /// # use gradus::prelude::*;
+    /// # fn sweep(models: Vec<Model>, data: &Dataset) -> gradus::Result<()> {
+    /// for mut model in models {
+    ///     let history = model.fit(data, Fit::new().epochs(10))?;
+    ///     if history.interrupted() {
+    ///         break;
+    ///     }
+    ///     println!("{:?}", history.best("loss"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fit(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
+        run(self, data, fit)
+    }
+
+    /// A loop of one's own over the data.
+    ///
+    /// It validates nothing and calls no callbacks: a [`Fit`] that asks for them is an `Err`. [`Trainer::evaluate`] and the [`StepReport`](crate::train::StepReport)s are for that, and a
+    /// [`Fit::checkpoint`] says where to go on from; [`Trainer::checkpoint`] writes it.
+    pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
+        fit.check_for_loop().map_err(in_call("trainer"))?;
+        let mut trainer = begun(self, data, &fit).map_err(in_call("trainer"))?;
+        trainer.record.before = None; // nothing is left that could fail before the first step
+        Ok(trainer)
+    }
+}
+
+/// A loop over this data, from where its checkpoint says or from the start.
+pub(super) fn begun<'a>(model: &'a mut Model, data: &Dataset, fit: &Fit) -> Result<Trainer<'a>> {
+    fit.check()?;
+    let mut trainer = Trainer::new(model, data, fit.for_loop())?;
+    let found = resume::find(trainer.model.core(), data, fit)?;
+    trainer.begin(found)?;
+    Ok(trainer)
+}
+
+fn run(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
     let _speaking = Speaking::new(fit.verbose > 0);
     let bar = Bar::new(&fit, data.name());
     fit.check()?;
@@ -22,37 +79,52 @@ pub(crate) fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History
         Err(e) if fit.resume == Resume::Never => return Err(e),
         other => other,
     };
-    let mut run = Trainer::new(model, data, fit.clone())?;
-    let callbacks = match begin(&mut run, &fit, writable) {
+    let mut trainer = begun(model, data, &fit)?;
+    let callbacks = match start_callbacks(&mut trainer, &fit, writable) {
         Ok(callbacks) => callbacks,
         Err(e) => {
-            run.take_back_resume()?;
+            trainer.take_back_resume()?;
             return Err(e);
         }
     };
-    introduce(&fit, &run.model.device());
+    introduce(&fit, &trainer.model.device());
     let _listening = fit.ctrl_c.then(Interrupt::listen);
-    run.run.interruptible = fit.ctrl_c;
-    let written = run.run.resumed.then(|| run.steps_done());
-    let mut all = Fitting { run, fit, callbacks, bar, written, failed: false };
-    all.callbacks.train_begin(&mut all.run)?;
+    trainer.record.interruptible = fit.ctrl_c;
+    let written = trainer.record.resumed.then(|| trainer.steps_done());
+    let mut all = Fitting { trainer, fit, callbacks, bar, written, failed: false };
+    all.callbacks.train_begin(&mut all.trainer)?;
     while all.epoch()? {}
     all.write()?;
     all.tell_interrupt();
-    all.callbacks.train_end(&mut all.run)?;
-    Ok(std::mem::take(&mut all.run.run.history))
+    all.callbacks.train_end(&mut all.trainer)?;
+    Ok(std::mem::take(&mut all.trainer.record.history))
 }
 
 /// What may fail before the first step; a run that went on from a checkpoint is then taken back.
-fn begin(run: &mut Trainer<'_>, fit: &Fit, writable: Result<()>) -> Result<Callbacks> {
-    if !run.is_over() {
+fn start_callbacks(trainer: &mut Trainer<'_>, fit: &Fit, writable: Result<()>) -> Result<Callbacks> {
+    if !trainer.is_over() {
         writable?;
     }
     if let Some(set) = &fit.validation {
         // before an epoch was trained for nothing
-        run.model.core().program(set, Purpose::Evaluate, validation_batch(fit, set)).map_err(of_validation)?;
+        trainer.model.core().program(set, Purpose::Evaluate, validation_batch(fit, set)).map_err(of_validation)?;
     }
-    Callbacks::start(fit, run)
+    Callbacks::start(fit, trainer)
+}
+
+/// The error of a data set that `fit` was given to validate on.
+fn of_validation(mut e: Error) -> Error {
+    if let Error::ShapeMismatch { at, .. }
+    | Error::DTypeMismatch { at, .. }
+    | Error::Unsupported { at, .. }
+    | Error::NotFound { at, .. }
+    | Error::LabelOutOfRange { at, .. }
+    | Error::IndexOutOfRange { at, .. }
+    | Error::DataSource { at, .. } = &mut e
+    {
+        *at = at.replace("the data set `", "the validation set `");
+    }
+    e
 }
 
 /// Rows of a batch of validation.
@@ -61,7 +133,7 @@ fn validation_batch(fit: &Fit, set: &Dataset) -> usize {
 }
 
 struct Fitting<'a> {
-    run: Trainer<'a>,
+    trainer: Trainer<'a>,
     fit: Fit,
     callbacks: Callbacks,
     bar: Bar,
@@ -74,42 +146,42 @@ struct Fitting<'a> {
 impl Fitting<'_> {
     /// An epoch, or what is left of it; `false` when the run is over or was interrupted.
     fn epoch(&mut self) -> Result<bool> {
-        let epoch = self.run.epochs_done() + 1;
-        if !self.over() && self.run.done == 0 {
-            self.callbacks.epoch_begin(&mut self.run, epoch)?;
+        let epoch = self.trainer.epochs_done() + 1;
+        if !self.over() && self.trainer.done == 0 {
+            self.callbacks.epoch_begin(&mut self.trainer, epoch)?;
         }
         self.bar.begin(epoch);
         while !self.over() {
             let Some(report) = self.steps()? else { break };
             if report.epoch_ended {
-                let seconds = self.run.run.history.seconds().last().copied().unwrap_or_default();
-                self.callbacks.steps_end(&mut self.run, |run| logs(epoch, &report, &run.run.ended, run.run.ended_scale))?;
+                let seconds = self.trainer.record.history.seconds().last().copied().unwrap_or_default();
+                self.callbacks.steps_end(&mut self.trainer, |run| logs(epoch, &report, &run.record.ended, run.record.ended_scale))?;
                 self.epoch_end(epoch, &report, seconds)?;
                 self.write_if_due()?;
                 return Ok(!self.over());
             }
-            let scale = report.loss_scale.map(|s| (s, self.run.run.skipped));
-            self.callbacks.steps_end(&mut self.run, |run| logs(epoch, &report, &run.so_far(), scale))?;
+            let scale = report.loss_scale.map(|s| (s, self.trainer.record.skipped));
+            self.callbacks.steps_end(&mut self.trainer, |run| logs(epoch, &report, &run.so_far(), scale))?;
             self.write_if_due()?;
         }
         Ok(false)
     }
 
     fn over(&self) -> bool {
-        self.failed || self.run.is_over() || self.run.run.interrupted()
+        self.failed || self.trainer.is_over() || self.trainer.record.interrupted()
     }
 
     /// Steps until something is to be done.
     fn steps(&mut self) -> Result<Option<StepReport>> {
-        let (done, steps) = (self.run.steps_done(), self.run.steps_per_epoch());
+        let (done, steps) = (self.trainer.steps_done(), self.trainer.steps_per_epoch());
         let write = self.fit.checkpoint.iter().map(|c| c.every_steps).find(|n| *n > 0).map_or(usize::MAX, |n| n - done % n);
         let most = self.callbacks.next(done).min(write);
-        let measures = self.run.measures().to_vec();
-        let mut show = |p: Progress<'_>| {
+        let measures = self.trainer.measures().to_vec();
+        let mut show = |p: EpochSoFar<'_>| {
             self.bar.draw(p.done as f64 / steps as f64, || p.mean.evaluation(&measures).to_string(), p.rows, p.seconds);
         };
-        match self.run.run(most, &mut show) {
-            Err(e) if self.callbacks.error(&mut self.run, &e)? => {
+        match self.trainer.steps_telling(most, &mut show) {
+            Err(e) if self.callbacks.error(&mut self.trainer, &e)? => {
                 self.failed = true;
                 Ok(None)
             }
@@ -118,57 +190,58 @@ impl Fitting<'_> {
     }
 
     fn epoch_end(&mut self, epoch: usize, report: &StepReport, seconds: f64) -> Result<()> {
-        let run = &mut self.run;
-        let mut logs = logs(epoch, report, &run.run.ended, run.run.ended_scale);
-        let mut text = run.run.ended.to_string();
+        let run = &mut self.trainer;
+        let mut logs = logs(epoch, report, &run.record.ended, run.record.ended_scale);
+        let mut text = run.record.ended.to_string();
         if let Some(data) = &self.fit.validation {
             let seen = run.evaluate(data, validation_batch(&self.fit, data)).map_err(of_validation)?;
             for (n, v) in seen.iter() {
                 let name = format!("val_{n}");
-                run.run.history.push(&name, v);
+                run.record.history.push(&name, v);
                 logs.push(name, v);
             }
             text += &validation_text(&seen);
         }
-        if let Some((_, skipped)) = run.run.ended_scale.filter(|s| s.1 > 0) {
+        if let Some((_, skipped)) = run.record.ended_scale.filter(|s| s.1 > 0) {
             text += &format!("  skipped {skipped}");
         }
         if self.callbacks.rate {
-            run.run.history.push("learning_rate", report.learning_rate);
+            run.record.history.push("learning_rate", report.learning_rate);
             logs.push("learning_rate", report.learning_rate);
         }
-        self.bar.end(&text, run.run.ended_rows, seconds);
+        self.bar.end(&text, run.record.ended_rows, seconds);
         self.callbacks.epoch_end(run, &logs)
     }
 
     fn write_if_due(&mut self) -> Result<()> {
         let at = |done: usize, every: usize| every > 0 && done.is_multiple_of(every);
-        let due =
-            |c: &Checkpoint| at(self.run.steps_done(), c.every_steps) || (self.run.done == 0 && at(self.run.epochs_done(), c.every_epochs));
+        let due = |c: &Checkpoint| {
+            at(self.trainer.steps_done(), c.every_steps) || (self.trainer.done == 0 && at(self.trainer.epochs_done(), c.every_epochs))
+        };
         if self.fit.checkpoint.as_ref().is_some_and(due) { self.write() } else { Ok(()) }
     }
 
     /// Says that the run was ended before its last epoch, and from where it can go on.
     fn tell_interrupt(&mut self) {
-        if self.failed || self.run.is_over() || !self.run.run.interrupted() {
+        if self.failed || self.trainer.is_over() || !self.trainer.record.interrupted() {
             return;
         }
-        self.run.run.history.interrupted = true;
+        self.trainer.record.history.interrupted = true;
         let file = match &self.fit.checkpoint {
             Some(c) => format!("checkpoint {}", c.path.display()),
             None => "no checkpoint (`Fit::checkpoint`)".into(),
         };
-        say(format!("interrupted in epoch {}; {file}", self.run.epochs_done() + 1));
+        say(format!("interrupted in epoch {}; {file}", self.trainer.epochs_done() + 1));
     }
 
     /// Writes the checkpoint, unless it was written here.
     fn write(&mut self) -> Result<()> {
         let Some(c) = self.fit.checkpoint.as_ref().filter(|_| !self.failed) else { return Ok(()) };
-        if self.written.replace(self.run.steps_done()) == Some(self.run.steps_done()) {
+        if self.written.replace(self.trainer.steps_done()) == Some(self.trainer.steps_done()) {
             return Ok(());
         }
-        self.callbacks.note(&mut self.run);
-        self.run.write_checkpoint(&c.path)
+        self.callbacks.note(&mut self.trainer);
+        self.trainer.write_checkpoint(&c.path)
     }
 }
 

@@ -1,6 +1,6 @@
+use super::evaluation::no_value;
 use crate::inspect::diagnose::LayerReport;
 use crate::train::callbacks::Mode;
-use crate::train::evaluate::no_value;
 use serde::{Deserialize, Serialize};
 use std::ops::Index;
 
@@ -149,10 +149,10 @@ impl Index<&str> for History {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::prelude::*;
     use crate::tensor::HostTensor;
     use crate::train::callbacks;
-    use crate::train::history::*;
     use std::time::{Duration, Instant};
 
     fn data() -> Dataset {

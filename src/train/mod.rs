@@ -2,24 +2,35 @@
 
 mod by_hand;
 pub mod callbacks;
-pub(crate) mod evaluate;
-pub(crate) mod fit;
+#[cfg(feature = "plot")]
+mod curves;
+mod evaluate;
+mod evaluation;
+mod fit;
+mod flight;
 mod history;
 mod interrupt;
+mod loop_settings;
+mod mean;
 mod progress;
 mod recipe;
-pub(crate) mod run;
+mod record;
+mod report;
+mod resume;
 mod settings;
 mod spikes;
+mod state;
+mod steps;
 mod trainer;
 
 pub use crate::device::{Device, DeviceChoice};
-pub use crate::inspect::bisect::{Bisection, CutPoint, Difference, Trial, WrongLaunch};
+pub use crate::inspect::bisect::{Bisection, CutPoint, Trial, WrongLaunch};
 pub use crate::inspect::diagnose::{Diagnostics, LayerReport, LayerStats, TensorStats};
 #[cfg(feature = "plot")]
 #[cfg_attr(docsrs, doc(cfg(feature = "plot")))]
 pub use crate::inspect::plot;
 pub use crate::inspect::profile::{LaunchTime, StepProfile};
+pub use crate::inspect::workbench::Difference;
 pub use crate::model::compile::Compile;
 pub use crate::model::core::ModuleExt;
 pub use crate::model::describe::{Batch, StepFn, StepOut, step};
@@ -29,8 +40,9 @@ pub use crate::model::shared::Model;
 pub use crate::store::checkpoint::{Checkpoint, Resume};
 pub use crate::store::weights::{Load, LoadReport};
 pub use by_hand::HostBatch;
-pub use evaluate::Evaluation;
+pub use evaluation::Evaluation;
 pub use history::History;
 pub use recipe::{DataSource, RECIPE_VERSION, Recipe};
+pub use report::StepReport;
 pub use settings::Fit;
-pub use trainer::{StepReport, Trainer};
+pub use trainer::Trainer;

@@ -1,9 +1,9 @@
 //! The one thing that the library prints: what `fit` says on stderr.
 
+use super::evaluation::number;
 use crate::device::Device;
 use crate::plan::human_count;
 use crate::terminal::{self, columns_of, cut, plain};
-use crate::train::evaluate::number;
 use crate::train::{Evaluation, Fit};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
@@ -150,7 +150,7 @@ fn line(head: &str, share: f64, rest: &str, columns: usize, moves: bool) -> (Str
 
 #[cfg(test)]
 mod tests {
-    use crate::train::progress::*;
+    use super::*;
 
     fn whole(rest: &str, columns: usize, moves: bool) -> String {
         let (a, b, c) = line("epoch  1/10 ", 0.5, rest, columns, moves);

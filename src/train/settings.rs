@@ -1,8 +1,14 @@
+//! How to train: the settings of `fit` and of loops of one's own.
+
+use super::callbacks::CallbackKind;
+use super::loop_settings::LoopSettings;
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::inspect::diagnose::Diagnostics;
+use crate::model::inputs::fault_of_batch_size;
+use crate::model::recover::SNAPSHOT_EVERY;
+use crate::store::atomic;
 use crate::store::checkpoint::{Checkpoint, Resume};
-use crate::train::callbacks::CallbackKind;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
@@ -70,7 +76,7 @@ impl Default for Fit {
             verbose: 1,
             ctrl_c: true,
             steps_per_submit: 0,
-            snapshot_every: 10.0,
+            snapshot_every: SNAPSHOT_EVERY,
             detect_anomaly: false,
             diagnostics: None,
             loss_spike: 10.0,
@@ -178,14 +184,14 @@ impl Fit {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let mut f = Faults::default();
         self.faults(&mut f);
         f.finish()
     }
 
     /// Fails on what a loop of one's own would leave out.
-    pub(crate) fn check_for_loop(&self) -> Result<()> {
+    pub(super) fn check_for_loop(&self) -> Result<()> {
         let mut f = Faults::default();
         let help = "`Trainer::evaluate` looks at a data set whenever the loop likes; `fit` does it by itself";
         f.check(self.validation.is_none(), "fit.validation", "a loop of one's own does not validate", help);
@@ -194,8 +200,24 @@ impl Fit {
         f.finish()
     }
 
+    /// What a loop needs of it.
+    pub(super) fn for_loop(&self) -> LoopSettings {
+        LoopSettings {
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            accumulate: self.accumulate,
+            shuffle: self.shuffle,
+            steps_per_submit: self.steps_per_submit,
+            snapshot_every: self.snapshot_every,
+            detect_anomaly: self.detect_anomaly,
+            diagnostics: self.diagnostics.clone(),
+            loss_spike: self.loss_spike,
+            json: serde_json::to_string(&self.readable()).unwrap_or_else(|_| "null".into()),
+        }
+    }
+
     /// As a file's metadata can hold it: with paths that are text.
-    pub(crate) fn readable(&self) -> Self {
+    pub(super) fn readable(&self) -> Self {
         let mut fit = self.clone();
         fit.checkpoint.iter_mut().for_each(|c| c.path = c.path.to_string_lossy().into_owned().into());
         fit.callbacks = fit.callbacks.into_iter().map(CallbackKind::readable).collect();
@@ -203,13 +225,13 @@ impl Fit {
     }
 
     /// Fails where a file of the run could not be written, before anything is done. Makes folders that are not there.
-    pub(crate) fn try_files(&self) -> Result<()> {
-        self.checkpoint.iter().try_for_each(|c| crate::store::atomic::try_replace(&c.path))?;
+    pub(super) fn try_files(&self) -> Result<()> {
+        self.checkpoint.iter().try_for_each(|c| atomic::try_replace(&c.path))?;
         self.callbacks.iter().try_for_each(CallbackKind::try_files)
     }
 
     /// Its paths that lead out of the folder that it runs in, with their keys.
-    pub(crate) fn outside(&self) -> Vec<(String, String)> {
+    pub(super) fn outside(&self) -> Vec<(String, String)> {
         let checkpoint = self.checkpoint.iter().map(|c| ("fit.checkpoint.path".to_string(), c.path.as_path()));
         let callbacks = self.callbacks.iter().enumerate().filter_map(|(i, c)| {
             let (key, path) = c.path()?;
@@ -219,7 +241,7 @@ impl Fit {
         checkpoint.chain(callbacks).filter(|(_, p)| !within(p)).map(|(key, p)| (key, p.display().to_string())).collect()
     }
 
-    pub(crate) fn faults(&self, f: &mut Faults) {
+    pub(super) fn faults(&self, f: &mut Faults) {
         self.diagnostics.iter().for_each(|d| d.check(f));
         let spike = self.loss_spike;
         f.check(spike == 0.0 || spike > 1.0 && spike.is_finite(), "fit.loss_spike", spike, "give a factor above 1, or 0 for no warning");
@@ -229,7 +251,7 @@ impl Fit {
         self.callbacks.iter().enumerate().for_each(|(i, c)| c.check(f, &format!("fit.callbacks[{i}]")));
         f.check(self.epochs > 0, "fit.epochs", self.epochs, "give at least 1");
         f.check(self.accumulate > 0, "fit.accumulate", self.accumulate, "give at least 1: an update after each batch");
-        f.check(self.batch_size > 0, "fit.batch_size", self.batch_size, "give at least 1");
+        fault_of_batch_size(f, self.batch_size);
         let seconds = self.snapshot_every;
         f.check(seconds.is_finite() && seconds >= 0.0, "fit.snapshot_every", seconds, "give seconds, or 0 for no copies");
     }

@@ -79,7 +79,7 @@ impl Start {
 
 #[cfg(test)]
 mod tests {
-    use crate::train::spikes::*;
+    use super::*;
 
     #[test]
     fn a_start_that_cannot_be_right() {

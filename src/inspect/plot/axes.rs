@@ -72,7 +72,7 @@ fn label(value: f64, step: f64, most: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::inspect::plot::axes::*;
+    use super::*;
 
     fn labels(values: &[f64], log: bool) -> String {
         let axis = Axis::over(values.iter().copied(), log, 0.05, 6).unwrap();

@@ -53,7 +53,7 @@ fn find(c: char) -> Option<Glyph> {
 
 #[cfg(test)]
 mod tests {
-    use crate::inspect::plot::font::*;
+    use super::*;
 
     #[test]
     fn every_character_is_there() {

@@ -1,4 +1,5 @@
-use crate::inspect::plot::*;
+use super::*;
+use crate::train::History;
 
 fn history() -> History {
     let mut h = History::default();

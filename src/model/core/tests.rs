@@ -1,5 +1,5 @@
+use super::*;
 use crate::inspect::diagnose::Diagnostics;
-use crate::model::core::*;
 use crate::prelude::*;
 use crate::tensor::HostTensor;
 

@@ -1,7 +1,7 @@
+use super::*;
 use crate::device::Device;
 use crate::model::compile::Compile;
 use crate::model::core::ModuleExt;
-use crate::model::feed::*;
 use crate::model::shared::Model;
 use crate::nn::{CrossEntropy, Linear, Sequential};
 use crate::optim::Sgd;

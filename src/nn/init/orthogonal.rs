@@ -1,3 +1,5 @@
+//! Orthogonal matrices.
+
 use crate::rng::Philox;
 use rayon::prelude::*;
 

@@ -1,3 +1,5 @@
+//! How all layers of a model start.
+
 use super::{Gain, Init};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};

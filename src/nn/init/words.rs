@@ -1,3 +1,5 @@
+//! An initialiser from words, as a flag holds it.
+
 use super::{Fan, Gain, Init};
 use crate::error::{Error, Result};
 use std::str::FromStr;

@@ -1,5 +1,9 @@
-use super::{check_rate, check_updates};
+//! Schedules along half a cosine.
+
+use super::kind::ScheduleKind;
+use super::words::{RATE, Words};
 use crate::error::Faults;
+use crate::optim::check::{check_rate, check_updates};
 use serde::{Deserialize, Serialize};
 
 /// Down along half a cosine: `eta_min + (lr - eta_min) * (1 + cos(pi * t / t_max)) / 2`, and `eta_min` from update `t_max` on
@@ -30,11 +34,24 @@ impl Cosine {
         self.eta_min = eta_min;
         self
     }
-    pub(super) fn at(&self, t: u64) -> f64 {
+    /// From the numbers behind its name, at the base rate of words.
+    pub(super) fn read(n: &mut Words<'_>) -> Option<Self> {
+        Some(Cosine::new(RATE, n.number()?).eta_min(n.number_or(0.0)?))
+    }
+}
+
+impl ScheduleKind for Cosine {
+    fn at(&self, t: u64) -> f64 {
         let t_max = self.t_max.max(1);
         half(self.lr, self.eta_min, t.min(t_max) as f64 / t_max as f64)
     }
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn rate(&self) -> f64 {
+        self.lr
+    }
+    fn set_rate(&mut self, rate: f64) {
+        self.lr = rate;
+    }
+    fn check(&self, f: &mut Faults) {
         check_rate(f, "lr", self.lr);
         check_updates(f, "t_max", self.t_max);
         check_rate(f, "eta_min", self.eta_min);
@@ -80,7 +97,14 @@ impl CosineRestarts {
         self.eta_min = eta_min;
         self
     }
-    pub(super) fn at(&self, t: u64) -> f64 {
+    /// From the numbers behind its name, at the base rate of words.
+    pub(super) fn read(n: &mut Words<'_>) -> Option<Self> {
+        Some(CosineRestarts::new(RATE, n.number()?).t_mult(n.number_or(1)?).eta_min(n.number_or(0.0)?))
+    }
+}
+
+impl ScheduleKind for CosineRestarts {
+    fn at(&self, t: u64) -> f64 {
         let (mut since, mut length) = (t, self.t_0.max(1));
         if self.t_mult <= 1 {
             since %= length;
@@ -92,7 +116,13 @@ impl CosineRestarts {
         }
         half(self.lr, self.eta_min, since as f64 / length as f64)
     }
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn rate(&self) -> f64 {
+        self.lr
+    }
+    fn set_rate(&mut self, rate: f64) {
+        self.lr = rate;
+    }
+    fn check(&self, f: &mut Faults) {
         check_rate(f, "lr", self.lr);
         check_updates(f, "t_0", self.t_0);
         f.check(self.t_mult > 0, "optimizer.lr.t_mult", self.t_mult, "give at least 1");

@@ -1,5 +1,8 @@
-use super::check_rate;
+//! A schedule that is a closure of the user's.
+
+use super::kind::ScheduleKind;
 use crate::error::Faults;
+use crate::optim::check::check_rate;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
@@ -22,13 +25,18 @@ impl Custom {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
 
-    pub(super) fn at(&self, update: u64) -> f64 {
+impl ScheduleKind for Custom {
+    fn at(&self, update: u64) -> f64 {
         (self.rate)(update)
     }
-
+    fn rate(&self) -> f64 {
+        self.at(0)
+    }
+    fn set_rate(&mut self, _: f64) {}
     /// The first rate stands for all: the others are asked for when they are due.
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn check(&self, f: &mut Faults) {
         check_rate(f, "custom", self.at(0));
     }
 }

@@ -1,5 +1,9 @@
-use super::{check_gamma, check_rate, check_updates};
+//! Schedules that fall by a factor or along a power.
+
+use super::kind::ScheduleKind;
+use super::words::{RATE, Words};
 use crate::error::Faults;
+use crate::optim::check::{check_gamma, check_rate, check_updates};
 use serde::{Deserialize, Serialize};
 
 /// Times `gamma` every `step_size` updates: `lr * gamma^floor(t / step_size)`. PyTorch's `StepLR`.
@@ -32,10 +36,23 @@ impl Step {
         self.gamma = gamma;
         self
     }
-    pub(super) fn at(&self, t: u64) -> f64 {
+    /// From the numbers behind its name, at the base rate of words.
+    pub(super) fn read(n: &mut Words<'_>) -> Option<Self> {
+        Some(Step::new(RATE, n.number()?).gamma(n.number_or(0.1)?))
+    }
+}
+
+impl ScheduleKind for Step {
+    fn at(&self, t: u64) -> f64 {
         self.lr * power(self.gamma, t / self.step_size.max(1))
     }
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn rate(&self) -> f64 {
+        self.lr
+    }
+    fn set_rate(&mut self, rate: f64) {
+        self.lr = rate;
+    }
+    fn check(&self, f: &mut Faults) {
         check_rate(f, "lr", self.lr);
         check_updates(f, "step_size", self.step_size);
         check_gamma(f, self.gamma);
@@ -69,10 +86,23 @@ impl MultiStep {
         self.gamma = gamma;
         self
     }
-    pub(super) fn at(&self, t: u64) -> f64 {
+    /// From the numbers behind its name, at the base rate of words.
+    pub(super) fn read(n: &mut Words<'_>) -> Option<Self> {
+        Some(MultiStep::new(RATE, n.numbers::<u64>()?).gamma(n.number_or(0.1)?))
+    }
+}
+
+impl ScheduleKind for MultiStep {
+    fn at(&self, t: u64) -> f64 {
         self.lr * power(self.gamma, self.milestones.iter().filter(|m| **m <= t).count() as u64)
     }
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn rate(&self) -> f64 {
+        self.lr
+    }
+    fn set_rate(&mut self, rate: f64) {
+        self.lr = rate;
+    }
+    fn check(&self, f: &mut Faults) {
         check_rate(f, "lr", self.lr);
         f.check(!self.milestones.is_empty(), "optimizer.lr.milestones", "there is none", "give the updates at which the rate falls");
         check_gamma(f, self.gamma);
@@ -97,10 +127,23 @@ impl Exponential {
     pub fn new(lr: f64, gamma: f64) -> Self {
         Exponential { lr, gamma }
     }
-    pub(super) fn at(&self, t: u64) -> f64 {
+    /// From the numbers behind its name, at the base rate of words.
+    pub(super) fn read(n: &mut Words<'_>) -> Option<Self> {
+        Some(Exponential::new(RATE, n.number()?))
+    }
+}
+
+impl ScheduleKind for Exponential {
+    fn at(&self, t: u64) -> f64 {
         self.lr * power(self.gamma, t)
     }
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn rate(&self) -> f64 {
+        self.lr
+    }
+    fn set_rate(&mut self, rate: f64) {
+        self.lr = rate;
+    }
+    fn check(&self, f: &mut Faults) {
         check_rate(f, "lr", self.lr);
         let falls = self.gamma.is_finite() && (0.0..=1.0).contains(&self.gamma);
         f.check(falls, "optimizer.lr.gamma", self.gamma, "give a factor from 0 to 1; above 1 the rate would grow without end");
@@ -137,11 +180,24 @@ impl Polynomial {
         self.power = power;
         self
     }
-    pub(super) fn at(&self, t: u64) -> f64 {
+    /// From the numbers behind its name, at the base rate of words.
+    pub(super) fn read(n: &mut Words<'_>) -> Option<Self> {
+        Some(Polynomial::new(RATE, n.number()?).power(n.number_or(1.0)?))
+    }
+}
+
+impl ScheduleKind for Polynomial {
+    fn at(&self, t: u64) -> f64 {
         let total = self.total.max(1);
         self.lr * libm::pow(1.0 - t.min(total) as f64 / total as f64, self.power)
     }
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn rate(&self) -> f64 {
+        self.lr
+    }
+    fn set_rate(&mut self, rate: f64) {
+        self.lr = rate;
+    }
+    fn check(&self, f: &mut Faults) {
         check_rate(f, "lr", self.lr);
         check_updates(f, "total", self.total);
         f.check(self.power.is_finite() && self.power > 0.0, "optimizer.lr.power", self.power, "give a finite number above 0");

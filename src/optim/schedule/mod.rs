@@ -5,62 +5,147 @@
 //! `optimizer.step()`. A PyTorch program that calls it once an epoch means the same schedule with its lengths times the updates of an
 //! epoch. The host computes rates in f64 and sends them in the table of each submit, so no schedule costs a launch or a compilation.
 
-mod cosine;
-mod custom;
-mod decay;
-mod one_cycle;
+mod file;
+mod kind;
 mod parse;
-mod warmup;
-
-pub use cosine::{Cosine, CosineRestarts};
-pub use custom::Custom;
-pub use decay::{Exponential, MultiStep, Polynomial, Step};
-pub use one_cycle::{Anneal, OneCycle};
-pub use warmup::Warmup;
+mod words;
 
 use crate::error::Faults;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+use kind::ScheduleKind;
+use serde::{Deserialize, Serialize, Serializer};
+use words::{RATE, Words};
 
-/// The learning rate as a function of the update. An `f32` or `f64` is a constant schedule.
-///
-/// ```
-/// use gradus::prelude::*;
-/// let rate = Schedule::cosine(1e-3, 20_000).warmup(500); // 500 updates up, then 20,000 down to 0
-/// assert_eq!(rate.at(500), 1e-3);
-/// assert!(rate.at(0) < 1e-5 && rate.at(20_500) == 0.0);
-/// let optimizer = AdamW::new(rate);
-/// # drop(optimizer);
-/// ```
-///
-/// Files hold a constant as its number and any other as a map that names it: `{"schedule": "cosine", "lr": 0.001, "t_max": 20000}`. A flag
-/// holds one as words, `cosine:20000`: see [`Schedule::from_str`](#impl-FromStr-for-Schedule).
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Schedule {
-    /// The same at every update.
-    Constant(f64),
-    /// Times a factor every so many updates.
-    Step(Step),
-    /// Times a factor at chosen updates.
-    MultiStep(MultiStep),
-    /// Times a factor at every update.
-    Exponential(Exponential),
-    /// Down to 0 along a power of what is left.
-    Polynomial(Polynomial),
-    /// Down along half a cosine.
-    Cosine(Cosine),
-    /// Down along half a cosine, again and again.
-    CosineRestarts(CosineRestarts),
-    /// Up and far down.
-    OneCycle(OneCycle),
-    /// Linearly up to where another schedule begins.
-    Warmup(Warmup),
-    /// A closure.
-    Custom(Custom),
+/// Makes [`Schedule`] of a table. A row is a schedule: its text for the documentation, its type, its name in files and, if a flag can hold it,
+/// how it is written there and what reads the numbers behind its name. A constant is no row: files hold it as its number.
+macro_rules! schedules {
+    (
+        $(#[$about:meta])*
+        pub enum Schedule {
+            $($(#[$text:meta])* $Name:ident($Type:ty) = $word:literal $(as $form:literal by $read:path)?;)*
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub enum Schedule {
+            /// The same at every update.
+            Constant(f64),
+            $($(#[$text])* $Name($Type),)*
+        }
+
+        /// Every schedule that a file holds as a map, which names it.
+        #[derive(Deserialize)]
+        #[serde(tag = "schedule")]
+        enum Read {
+            $(#[serde(rename = $word)] $Name($Type),)*
+        }
+
+        #[derive(Serialize)]
+        #[serde(tag = "schedule")]
+        enum Write<'a> {
+            $(#[serde(rename = $word)] $Name(&'a $Type),)*
+        }
+
+        $(impl From<$Type> for Schedule {
+            fn from(s: $Type) -> Self {
+                Schedule::$Name(s)
+            }
+        })*
+
+        impl From<Read> for Schedule {
+            fn from(s: Read) -> Self {
+                match s {
+                    $(Read::$Name(s) => Schedule::$Name(s),)*
+                }
+            }
+        }
+
+        impl Serialize for Schedule {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    Schedule::Constant(lr) => s.serialize_f64(*lr),
+                    $(Schedule::$Name(k) => Write::$Name(k).serialize(s),)*
+                }
+            }
+        }
+
+        impl Schedule {
+            /// How flags write each.
+            const CHOICES: &'static [&'static str] = &["constant", $($($form,)?)*];
+
+            /// The schedule of this name, with the numbers behind it.
+            fn in_words(name: &str, numbers: &mut Words<'_>) -> Option<Self> {
+                match name {
+                    "constant" => Some(Schedule::Constant(RATE)),
+                    $($(
+                        $word => $read(numbers).map(Schedule::$Name),
+                    )?)*
+                    _ => None,
+                }
+            }
+
+            fn kind(&self) -> &dyn ScheduleKind {
+                match self {
+                    Schedule::Constant(lr) => lr,
+                    $(Schedule::$Name(s) => s,)*
+                }
+            }
+
+            fn kind_mut(&mut self) -> &mut dyn ScheduleKind {
+                match self {
+                    Schedule::Constant(lr) => lr,
+                    $(Schedule::$Name(s) => s,)*
+                }
+            }
+        }
+    };
 }
+
+schedules! {
+    /// The learning rate as a function of the update. An `f32` or `f64` is a constant schedule.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let rate = Schedule::cosine(1e-3, 20_000).warmup(500); // 500 updates up, then 20,000 down to 0
+    /// assert_eq!(rate.at(500), 1e-3);
+    /// assert!(rate.at(0) < 1e-5 && rate.at(20_500) == 0.0);
+    /// let optimizer = AdamW::new(rate);
+    /// # drop(optimizer);
+    /// ```
+    ///
+    /// Files hold a constant as its number and any other as a map that names it: `{"schedule": "cosine", "lr": 0.001, "t_max": 20000}`. A flag
+    /// holds one as words, `cosine:20000`: see [`Schedule::from_str`](#impl-FromStr-for-Schedule).
+    pub enum Schedule {
+        /// Times a factor every so many updates.
+        Step(Step) = "step" as "step:SIZE:GAMMA" by Step::read;
+        /// Times a factor at chosen updates.
+        MultiStep(MultiStep) = "multi_step" as "multi_step:UPDATE,UPDATE,..:GAMMA" by MultiStep::read;
+        /// Times a factor at every update.
+        Exponential(Exponential) = "exponential" as "exponential:GAMMA" by Exponential::read;
+        /// Down to 0 along a power of what is left.
+        Polynomial(Polynomial) = "polynomial" as "polynomial:TOTAL:POWER" by Polynomial::read;
+        /// Down along half a cosine.
+        Cosine(Cosine) = "cosine" as "cosine:TOTAL:END" by Cosine::read;
+        /// Down along half a cosine, again and again.
+        CosineRestarts(CosineRestarts) = "cosine_restarts" as "cosine_restarts:FIRST:TIMES:END" by CosineRestarts::read;
+        /// Up and far down.
+        OneCycle(OneCycle) = "one_cycle" as "one_cycle:TOTAL" by OneCycle::read;
+        /// Linearly up to where another schedule begins.
+        Warmup(Warmup) = "warmup";
+        /// A closure.
+        Custom(Custom) = "custom";
+    } // a new schedule is a row above this line, and its file below it
+}
+mod custom;
+pub use custom::Custom;
+mod warmup;
+pub use warmup::Warmup;
+mod one_cycle;
+pub use one_cycle::{Anneal, OneCycle};
+mod cosine;
+pub use cosine::{Cosine, CosineRestarts};
+mod decay;
+pub use decay::{Exponential, MultiStep, Polynomial, Step};
 
 impl Schedule {
     /// [`Step`]: times `gamma` every `step_size` updates.
@@ -116,88 +201,25 @@ impl Schedule {
 
     /// The rate of update `update`, counted from 0. Defined for every update: a schedule with an end stays there.
     pub fn at(&self, update: u64) -> f64 {
-        match self {
-            Schedule::Constant(lr) => *lr,
-            Schedule::Step(s) => s.at(update),
-            Schedule::MultiStep(s) => s.at(update),
-            Schedule::Exponential(s) => s.at(update),
-            Schedule::Polynomial(s) => s.at(update),
-            Schedule::Cosine(s) => s.at(update),
-            Schedule::CosineRestarts(s) => s.at(update),
-            Schedule::OneCycle(s) => s.at(update),
-            Schedule::Warmup(s) => s.at(update),
-            Schedule::Custom(s) => s.at(update),
-        }
+        self.kind().at(update)
     }
 
     /// The base rate: PyTorch's `lr` of the optimizer, the `max_lr` of one-cycle. A closure has none of its own: what it gives for update 0.
     pub fn rate(&self) -> f64 {
-        match self {
-            Schedule::Constant(lr) => *lr,
-            Schedule::Step(s) => s.lr,
-            Schedule::MultiStep(s) => s.lr,
-            Schedule::Exponential(s) => s.lr,
-            Schedule::Polynomial(s) => s.lr,
-            Schedule::Cosine(s) => s.lr,
-            Schedule::CosineRestarts(s) => s.lr,
-            Schedule::OneCycle(s) => s.max_lr,
-            Schedule::Warmup(s) => s.then.rate(),
-            Schedule::Custom(s) => s.at(0),
-        }
+        self.kind().rate()
     }
 
     /// The same schedule from another base rate: what `--lr` sets beside `--schedule`. An end of its own (`eta_min`) stays as it is; so
     /// does a closure.
     #[must_use]
     pub fn with_rate(mut self, rate: f64) -> Self {
-        match &mut self {
-            Schedule::Constant(lr) => *lr = rate,
-            Schedule::Step(s) => s.lr = rate,
-            Schedule::MultiStep(s) => s.lr = rate,
-            Schedule::Exponential(s) => s.lr = rate,
-            Schedule::Polynomial(s) => s.lr = rate,
-            Schedule::Cosine(s) => s.lr = rate,
-            Schedule::CosineRestarts(s) => s.lr = rate,
-            Schedule::OneCycle(s) => s.max_lr = rate,
-            Schedule::Warmup(s) => *s.then = std::mem::replace(&mut *s.then, Schedule::Constant(rate)).with_rate(rate),
-            Schedule::Custom(_) => {}
-        }
+        self.kind_mut().set_rate(rate);
         self
     }
 
-    pub(crate) fn check(&self, f: &mut Faults) {
-        match self {
-            Schedule::Constant(lr) => check_rate(f, "", *lr),
-            Schedule::Step(s) => s.check(f),
-            Schedule::MultiStep(s) => s.check(f),
-            Schedule::Exponential(s) => s.check(f),
-            Schedule::Polynomial(s) => s.check(f),
-            Schedule::Cosine(s) => s.check(f),
-            Schedule::CosineRestarts(s) => s.check(f),
-            Schedule::OneCycle(s) => s.check(f),
-            Schedule::Warmup(s) => s.check(f),
-            Schedule::Custom(s) => s.check(f),
-        }
+    pub(crate) fn check(&self, faults: &mut Faults) {
+        self.kind().check(faults);
     }
-}
-
-/// Whether the device can have this as its learning rate: of 0 or above, and finite as f32, too.
-pub(crate) fn is_rate(rate: f64) -> bool {
-    rate >= 0.0 && (rate as f32).is_finite()
-}
-
-/// Notes a rate that is none; `key` stands below `optimizer.lr`, empty for itself.
-fn check_rate(f: &mut Faults, key: &str, rate: f64) {
-    let key = if key.is_empty() { "optimizer.lr".into() } else { format!("optimizer.lr.{key}") };
-    f.check(is_rate(rate), &key, format!("a learning rate of {rate}"), "give a number that f32 holds, 0 or above");
-}
-
-fn check_gamma(f: &mut Faults, gamma: f64) {
-    f.check(gamma.is_finite() && gamma >= 0.0, "optimizer.lr.gamma", gamma, "give a finite factor, 0 or above, as 0.1");
-}
-
-fn check_updates(f: &mut Faults, key: &str, updates: u64) {
-    f.check(updates > 0, &format!("optimizer.lr.{key}"), updates, "give at least 1 update");
 }
 
 impl From<f64> for Schedule {
@@ -210,78 +232,6 @@ impl From<f32> for Schedule {
     /// Through the shortest decimal, so that `1e-3f32` means 0.001.
     fn from(lr: f32) -> Self {
         Schedule::Constant(lr.to_string().parse().unwrap_or(f64::from(lr)))
-    }
-}
-
-macro_rules! kinds {
-    ($($kind:ident,)*) => {
-        $(impl From<$kind> for Schedule {
-            fn from(s: $kind) -> Self {
-                Schedule::$kind(s)
-            }
-        })*
-
-        /// Every schedule that a file holds as a map, which names it.
-        #[derive(Deserialize)]
-        #[serde(tag = "schedule", rename_all = "snake_case")]
-        enum Read {
-            $($kind($kind),)*
-        }
-        #[derive(Serialize)]
-        #[serde(tag = "schedule", rename_all = "snake_case")]
-        enum Write<'a> {
-            $($kind(&'a $kind),)*
-        }
-
-        impl From<Read> for Schedule {
-            fn from(s: Read) -> Self {
-                match s {
-                    $(Read::$kind(s) => Schedule::$kind(s),)*
-                }
-            }
-        }
-
-        impl Serialize for Schedule {
-            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                match self {
-                    Schedule::Constant(lr) => s.serialize_f64(*lr),
-                    $(Schedule::$kind(k) => Write::$kind(k).serialize(s),)*
-                }
-            }
-        }
-    };
-}
-
-kinds! { Step, MultiStep, Exponential, Polynomial, Cosine, CosineRestarts, OneCycle, Warmup, Custom, }
-
-impl<'de> Deserialize<'de> for Schedule {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        // by hand: what serde makes of "a number or a map" tells of neither what is wrong with it
-        d.deserialize_any(Reader)
-    }
-}
-
-struct Reader;
-
-impl<'de> Visitor<'de> for Reader {
-    type Value = Schedule;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a learning rate: a number, or a schedule as `{ schedule = \"cosine\", lr = 0.001, t_max = 20000 }`")
-    }
-    fn visit_f64<E>(self, lr: f64) -> Result<Schedule, E> {
-        Ok(Schedule::Constant(lr))
-    }
-    fn visit_i64<E>(self, lr: i64) -> Result<Schedule, E> {
-        Ok(Schedule::Constant(lr as f64))
-    }
-    fn visit_u64<E>(self, lr: u64) -> Result<Schedule, E> {
-        Ok(Schedule::Constant(lr as f64))
-    }
-    fn visit_unit<E: serde::de::Error>(self) -> Result<Schedule, E> {
-        Err(E::custom("a learning rate is missing (JSON has no NaN and no infinity)"))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Schedule, A::Error> {
-        Read::deserialize(MapAccessDeserializer::new(map)).map(Schedule::from).map_err(A::Error::custom)
     }
 }
 

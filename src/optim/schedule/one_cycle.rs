@@ -1,6 +1,10 @@
+//! The one-cycle schedule.
+
 use super::cosine::half;
-use super::{check_rate, check_updates};
+use super::kind::ScheduleKind;
+use super::words::{RATE, Words};
 use crate::error::{Error, Faults, Result};
+use crate::optim::check::{check_rate, check_updates};
 use serde::{Deserialize, Serialize};
 
 /// Up to `max_lr` and far down in one run (Smith & Topin 2018): PyTorch's `OneCycleLR`, with its names, defaults and formula.
@@ -111,8 +115,14 @@ impl OneCycle {
         self.three_phase = three_phase;
         self
     }
+    /// From the numbers behind its name, at the base rate of words.
+    pub(super) fn read(n: &mut Words<'_>) -> Option<Self> {
+        Some(OneCycle::new(RATE, n.number()?))
+    }
+}
 
-    pub(super) fn at(&self, t: u64) -> f64 {
+impl ScheduleKind for OneCycle {
+    fn at(&self, t: u64) -> f64 {
         let last = self.total.max(1) - 1;
         let (t, last) = (t.min(last) as f64, last as f64);
         let (rise, initial) = (self.pct_start * (last + 1.0) - 1.0, self.max_lr / self.div_factor);
@@ -135,8 +145,13 @@ impl OneCycle {
             along(initial, end, 2.0 * rise, last)
         }
     }
-
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn rate(&self) -> f64 {
+        self.max_lr
+    }
+    fn set_rate(&mut self, rate: f64) {
+        self.max_lr = rate;
+    }
+    fn check(&self, f: &mut Faults) {
         check_rate(f, "max_lr", self.max_lr);
         check_updates(f, "total", self.total);
         f.check((0.0..=1.0).contains(&self.pct_start), "optimizer.lr.pct_start", self.pct_start, "give a part from 0 to 1");

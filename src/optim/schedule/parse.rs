@@ -1,20 +1,9 @@
-use super::{Cosine, CosineRestarts, OneCycle, Schedule};
+//! A schedule from words, as a flag holds it.
+
+use super::Schedule;
+use super::words::Words;
 use crate::error::{Error, Result};
 use std::str::FromStr;
-
-/// The base rate of a schedule in words: that of every optimizer's default.
-const RATE: f64 = 1e-3;
-
-const CHOICES: [&str; 8] = [
-    "constant",
-    "step:SIZE:GAMMA",
-    "multi_step:UPDATE,UPDATE,..:GAMMA",
-    "exponential:GAMMA",
-    "polynomial:TOTAL:POWER",
-    "cosine:TOTAL:END",
-    "cosine_restarts:FIRST:TIMES:END",
-    "one_cycle:TOTAL",
-];
 
 /// A schedule in words, for flags: its name, and its numbers after colons, lengths in updates.
 ///
@@ -32,38 +21,8 @@ const CHOICES: [&str; 8] = [
 impl FromStr for Schedule {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        read(text).ok_or_else(|| Error::unknown_choice("schedule", text, &CHOICES))
+        let mut words = Words::of(text);
+        let read = words.next().and_then(|name| Schedule::in_words(name, &mut words)).filter(|_| words.next().is_none());
+        read.ok_or_else(|| Error::unknown_choice("schedule", text, Schedule::CHOICES))
     }
-}
-
-fn read(text: &str) -> Option<Schedule> {
-    let mut words = text.trim().split(':').map(str::trim);
-    let name = words.next()?;
-    let mut words = words.peekable();
-    let schedule = match name {
-        "constant" => Schedule::Constant(RATE),
-        "step" => Schedule::step(RATE, number(words.next())?, or(words.next(), 0.1)?),
-        "multi_step" => {
-            let milestones = words.next()?.split(',').map(|w| number(Some(w.trim()))).collect::<Option<Vec<u64>>>()?;
-            Schedule::multi_step(RATE, milestones, or(words.next(), 0.1)?)
-        }
-        "exponential" => Schedule::exponential(RATE, number(words.next())?),
-        "polynomial" => Schedule::polynomial(RATE, number(words.next())?, or(words.next(), 1.0)?),
-        "cosine" => Cosine::new(RATE, number(words.next())?).eta_min(or(words.next(), 0.0)?).into(),
-        "cosine_restarts" => {
-            CosineRestarts::new(RATE, number(words.next())?).t_mult(or(words.next(), 1)?).eta_min(or(words.next(), 0.0)?).into()
-        }
-        "one_cycle" => OneCycle::new(RATE, number(words.next())?).into(),
-        _ => return None,
-    };
-    words.peek().is_none().then_some(schedule)
-}
-
-fn number<T: FromStr>(word: Option<&str>) -> Option<T> {
-    word?.parse().ok()
-}
-
-/// The number, or this where none is given.
-fn or<T: FromStr>(word: Option<&str>, default: T) -> Option<T> {
-    word.map_or(Some(default), |w| w.parse().ok())
 }

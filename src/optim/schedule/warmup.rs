@@ -1,5 +1,9 @@
-use super::{Schedule, check_updates};
+//! A warm-up before another schedule.
+
+use super::Schedule;
+use super::kind::ScheduleKind;
 use crate::error::Faults;
+use crate::optim::check::check_updates;
 use serde::{Deserialize, Serialize};
 
 /// Linearly up to where another schedule begins, which then runs from its own update 0 (Goyal et al. 2017).
@@ -33,7 +37,10 @@ impl Warmup {
         self.start_factor = Some(start_factor);
         self
     }
-    pub(super) fn at(&self, t: u64) -> f64 {
+}
+
+impl ScheduleKind for Warmup {
+    fn at(&self, t: u64) -> f64 {
         if t >= self.updates {
             return self.then.at(t - self.updates);
         }
@@ -44,7 +51,13 @@ impl Warmup {
         };
         self.then.at(0) * part
     }
-    pub(super) fn check(&self, f: &mut Faults) {
+    fn rate(&self) -> f64 {
+        self.then.rate()
+    }
+    fn set_rate(&mut self, rate: f64) {
+        self.then.kind_mut().set_rate(rate);
+    }
+    fn check(&self, f: &mut Faults) {
         check_updates(f, "updates", self.updates);
         if let Some(s) = self.start_factor {
             f.check((0.0..=1.0).contains(&s), "optimizer.lr.start_factor", s, "give a part from 0 to 1");

@@ -1,19 +1,16 @@
 //! What lies in the arenas, as named tensors and back.
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::model::core::Core;
+use crate::model::values::Arenas;
 use crate::plan::{BufferEntry, BufferId};
 use crate::store::atomic::Words;
 use safetensors::tensor::{Dtype, SafeTensors};
-use std::collections::BTreeMap;
 use std::path::Path;
-
-/// Words of the buffers that outlive a step.
-pub(crate) type Arenas = BTreeMap<BufferId, Vec<u32>>;
 
 /// A tensor of an arena.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Part {
+pub(super) struct ArenaTensor {
     pub buffer: BufferId,
     pub name: String,
     pub dtype: Dtype,
@@ -21,27 +18,22 @@ pub(crate) struct Part {
     pub offset: usize,
 }
 
-impl Part {
+impl ArenaTensor {
     fn len(&self) -> usize {
         self.shape.iter().product()
     }
 }
 
-/// Whether a buffer belongs to the model rather than to the optimizer: what `restore_best_weights` brings back.
-pub(crate) fn is_weight(id: BufferId) -> bool {
-    !matches!(id, BufferId::Moment(_) | BufferId::State(_))
-}
-
 impl Core {
     /// The tensors of all that outlives a step. An arena that is laid out as the parameters are is named by them; of any other this knows no
     /// more than its words.
-    pub(crate) fn parts(&self) -> Vec<Part> {
+    pub(super) fn arena_tensors(&self) -> Vec<ArenaTensor> {
         let mut all = Vec::new();
         for (buffer, len) in self.lasting() {
             if buffer == BufferId::Buffers {
                 let part = |e: &BufferEntry| (e.name.clone(), e.shape.dims().to_vec(), e.offset);
                 let named = self.arena.buffers.iter().map(part);
-                all.extend(named.map(|(name, shape, offset)| Part { buffer, name, dtype: Dtype::F32, shape, offset }));
+                all.extend(named.map(|(name, shape, offset)| ArenaTensor { buffer, name, dtype: Dtype::F32, shape, offset }));
                 continue;
             }
             let named = match buffer {
@@ -53,10 +45,10 @@ impl Core {
                 _ => None,
             };
             let Some((before, frozen)) = named else {
-                all.push(Part { buffer, name: format!("gradus.{}", label(buffer)), dtype: Dtype::U32, shape: vec![len], offset: 0 });
+                all.push(ArenaTensor { buffer, name: format!("gradus.{}", label(buffer)), dtype: Dtype::U32, shape: vec![len], offset: 0 });
                 continue;
             };
-            all.extend(self.arena.entries.iter().filter(|e| e.frozen == frozen).map(|e| Part {
+            all.extend(self.arena.entries.iter().filter(|e| e.frozen == frozen).map(|e| ArenaTensor {
                 buffer,
                 name: format!("{before}{}", e.name),
                 dtype: Dtype::F32,
@@ -65,16 +57,6 @@ impl Core {
             }));
         }
         all
-    }
-
-    /// Reads all that outlives a step, or some of it, back. Nothing may be under way.
-    pub(crate) fn read_arenas(&mut self, which: impl Fn(BufferId) -> bool) -> Result<Arenas> {
-        self.healed(|m| m.lasting().into_iter().filter(|(id, _)| which(*id)).map(|(id, n)| Ok((id, m.session.read(id, 0, n)?))).collect())
-    }
-
-    /// Writes what `read_arenas` read.
-    pub(crate) fn write_arenas(&mut self, all: &Arenas) -> Result<()> {
-        all.iter().try_for_each(|(id, words)| self.write_words(*id, 0, words))
     }
 }
 
@@ -87,8 +69,8 @@ fn label(id: BufferId) -> String {
 }
 
 /// The tensors of these arenas, their names after `before`.
-pub(crate) fn views<'a>(parts: &[Part], arenas: &'a Arenas, before: &str) -> Vec<(String, Words<'a>)> {
-    let part = |p: &Part| {
+pub(super) fn views<'a>(parts: &[ArenaTensor], arenas: &'a Arenas, before: &str) -> Vec<(String, Words<'a>)> {
+    let part = |p: &ArenaTensor| {
         let words = arenas.get(&p.buffer)?.get(p.offset..p.offset + p.len())?;
         Some((format!("{before}{}", p.name), Words { dtype: p.dtype, shape: p.shape.clone(), words }))
     };
@@ -96,7 +78,13 @@ pub(crate) fn views<'a>(parts: &[Part], arenas: &'a Arenas, before: &str) -> Vec
 }
 
 /// The arenas from the file's tensors; `sizes` are theirs. What is missing or of another shape goes to `wrong`.
-pub(crate) fn arenas(file: &SafeTensors<'_>, parts: &[Part], sizes: &[(BufferId, usize)], before: &str, wrong: &mut Vec<String>) -> Arenas {
+pub(super) fn arenas(
+    file: &SafeTensors<'_>,
+    parts: &[ArenaTensor],
+    sizes: &[(BufferId, usize)],
+    before: &str,
+    wrong: &mut Vec<String>,
+) -> Arenas {
     let mut all: Arenas = sizes.iter().map(|(id, len)| (*id, vec![0; *len])).collect();
     for p in parts {
         let Some(words) = all.get_mut(&p.buffer) else { continue };
@@ -114,7 +102,7 @@ pub(crate) fn arenas(file: &SafeTensors<'_>, parts: &[Part], sizes: &[(BufferId,
 }
 
 /// The error for a checkpoint that is not what it should be.
-pub(crate) fn damaged(path: &Path, problem: impl std::fmt::Display, at: &str) -> Error {
+pub(super) fn damaged(path: &Path, problem: impl std::fmt::Display, at: &str) -> Error {
     let help = "it was damaged or changed by hand: take an older checkpoint, or start anew with `Resume::Never`";
     Error::BadFile { path: path.into(), problem: problem.to_string(), at: at.into(), help: help.into() }
 }

@@ -1,10 +1,14 @@
+//! A table with a line for each epoch.
+
+use super::callback::Callback;
+use super::kind::{CallbackSettings, parsed};
+use super::log_file::{self, LogFile};
+use super::logs::Logs;
 use crate::error::{Faults, Result};
 use crate::train::Trainer;
-use crate::train::callbacks::log_file::LogFile;
-use crate::train::callbacks::{Callback, Logs, parsed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A table with a line for each epoch: Keras' `CSVLogger`. The columns are `epoch` (from 1) and the names of the logs, in alphabetical order.
 ///
@@ -49,11 +53,33 @@ impl CsvLogger {
         self.append = append;
         self
     }
+}
 
-    pub(super) fn check(&self, f: &mut Faults, key: &str) {
+impl CallbackSettings for CsvLogger {
+    fn start(&self, _: usize) -> Box<dyn Callback> {
+        Box::new(Running::new(self.clone()))
+    }
+
+    fn check(&self, f: &mut Faults, key: &str) {
         f.check(self.path.file_name().is_some(), &format!("{key}.path"), "names no file", "name a file");
         let ok = !self.separator.is_ascii_digit() && !"\n\r\"+-.".contains(self.separator);
         f.check(ok, &format!("{key}.separator"), format!("{:?}", self.separator), "give a comma, a semicolon or a tab");
+    }
+
+    fn check_state(&self, state: &Value) -> Result<()> {
+        parsed::<u64>("csv_logger", state).map(drop)
+    }
+
+    fn path(&self) -> Option<(&'static str, &Path)> {
+        Some(("path", &self.path))
+    }
+
+    fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        Some(&mut self.path)
+    }
+
+    fn try_files(&self) -> Result<()> {
+        log_file::try_open(&self.path)
     }
 }
 

@@ -1,6 +1,10 @@
+//! A callback of the user's, and closures as callbacks.
+
+use super::callback::Callback;
+use super::kind::CallbackSettings;
+use super::logs::Logs;
 use crate::error::{Error, Faults, Result};
 use crate::train::Trainer;
-use crate::train::callbacks::{Callback, Logs};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;
@@ -62,11 +66,6 @@ where
 }
 
 impl CustomCallback {
-    /// It would never be called.
-    pub(super) fn check(&self, f: &mut Faults, key: &str) {
-        f.check(!self.idle, key, format!("`{}` after every 0 steps", self.name), "give at least 1");
-    }
-
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -83,6 +82,21 @@ impl CustomCallback {
                 help: "make one for each run".into(),
             }),
         }
+    }
+}
+
+impl CallbackSettings for CustomCallback {
+    fn start(&self, _: usize) -> Box<dyn Callback> {
+        Box::new(self.clone())
+    }
+
+    /// It would never be called.
+    fn check(&self, f: &mut Faults, key: &str) {
+        f.check(!self.idle, key, format!("`{}` after every 0 steps", self.name), "give at least 1");
+    }
+
+    fn own_name(&self) -> Option<&str> {
+        Some(&self.name)
     }
 }
 

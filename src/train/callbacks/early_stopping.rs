@@ -1,10 +1,14 @@
+//! Stops a run that gets no better.
+
+use super::callback::Callback;
+use super::kind::{CallbackSettings, parsed};
+use super::logs::Logs;
+use super::monitor::{Mode, check_delta, check_monitor};
 use crate::error::{Faults, Result};
 use crate::store::json_floats;
 use crate::terminal::say;
 use crate::train::Trainer;
-use crate::train::callbacks::monitor::{check_delta, check_monitor};
-use crate::train::callbacks::{Callback, Logs, Mode, parsed};
-use crate::train::evaluate::number;
+use crate::train::evaluation::number;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -87,15 +91,29 @@ impl EarlyStopping {
         self
     }
 
-    pub(super) fn check(&self, f: &mut Faults, key: &str) {
+    fn better(&self, value: f64, than: f64) -> bool {
+        self.mode.better(&self.monitor, value, than, self.min_delta)
+    }
+}
+
+impl CallbackSettings for EarlyStopping {
+    fn start(&self, number: usize) -> Box<dyn Callback> {
+        Box::new(Running::new(self.clone(), number))
+    }
+
+    fn check(&self, f: &mut Faults, key: &str) {
         check_monitor(f, key, &self.monitor);
         check_delta(f, key, self.min_delta);
         let baseline = self.baseline.is_none_or(f64::is_finite);
         f.check(baseline, &format!("{key}.baseline"), self.baseline.unwrap_or_default(), "give a finite number");
     }
 
-    fn better(&self, value: f64, than: f64) -> bool {
-        self.mode.better(&self.monitor, value, than, self.min_delta)
+    fn check_state(&self, state: &Value) -> Result<()> {
+        parsed::<State>("early_stopping", state).map(drop)
+    }
+
+    fn asks_for(&self) -> Vec<String> {
+        vec![self.monitor.clone()]
     }
 }
 
@@ -115,11 +133,6 @@ struct State {
     /// From 1; 0 for none.
     best_epoch: usize,
     stopped_epoch: usize,
-}
-
-/// Fails on a state that is damaged.
-pub(super) fn check_state(state: &Value) -> Result<()> {
-    parsed::<State>("early_stopping", state).map(drop)
 }
 
 impl Running {
@@ -154,7 +167,7 @@ impl Callback for Running {
             let best = number(self.now.best);
             let State { best_epoch, .. } = self.now;
             say(format!("early stopping after epoch {}: {} was best in epoch {best_epoch}, {best}", logs.epoch, self.set.monitor));
-            run.run.history.stopped_epoch = Some(logs.epoch);
+            run.record.history.stopped_epoch = Some(logs.epoch);
             run.stop();
         }
         Ok(())
@@ -165,7 +178,7 @@ impl Callback for Running {
             tracing::info!(epoch = self.now.best_epoch, "the weights of the best epoch are restored");
             run.restore_weights(&self.kept)?;
             say(format!("the model has the weights of epoch {}, its best", self.now.best_epoch));
-            run.run.history.restored_epoch = Some(self.now.best_epoch);
+            run.record.history.restored_epoch = Some(self.now.best_epoch);
         }
         Ok(())
     }
@@ -177,7 +190,7 @@ impl Callback for Running {
     fn restore(&mut self, run: &mut Trainer<'_>, state: &Value) -> Result<()> {
         self.now = parsed("early_stopping", state)?;
         if self.now.stopped_epoch > 0 {
-            run.run.history.stopped_epoch = Some(self.now.stopped_epoch);
+            run.record.history.stopped_epoch = Some(self.now.stopped_epoch);
             run.stop();
         }
         Ok(())

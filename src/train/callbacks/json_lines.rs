@@ -1,11 +1,15 @@
+//! A JSON object for each epoch.
+
+use super::callback::Callback;
+use super::kind::{CallbackSettings, parsed};
+use super::log_file::{self, LogFile};
+use super::logs::Logs;
 use crate::error::{Faults, Result};
 use crate::store::json_floats::Exact;
 use crate::train::Trainer;
-use crate::train::callbacks::log_file::LogFile;
-use crate::train::callbacks::{Callback, Logs, parsed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A JSON object a line: `{"epoch":1,"step":120,"learning_rate":0.001,"loss":0.25,..}` after each epoch, and the same with `"so_far":true` in
 /// mid-epoch where that is asked for. What JSON has no number for stands as a text: `"inf"`, `"nan:.."`.
@@ -46,9 +50,31 @@ impl JsonLines {
         self.every_steps = steps;
         self
     }
+}
 
-    pub(super) fn check(&self, f: &mut Faults, key: &str) {
+impl CallbackSettings for JsonLines {
+    fn start(&self, _: usize) -> Box<dyn Callback> {
+        Box::new(Running::new(self.clone()))
+    }
+
+    fn check(&self, f: &mut Faults, key: &str) {
         f.check(self.path.file_name().is_some(), &format!("{key}.path"), "names no file", "name a file");
+    }
+
+    fn check_state(&self, state: &Value) -> Result<()> {
+        parsed::<u64>("json_lines", state).map(drop)
+    }
+
+    fn path(&self) -> Option<(&'static str, &Path)> {
+        Some(("path", &self.path))
+    }
+
+    fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        Some(&mut self.path)
+    }
+
+    fn try_files(&self) -> Result<()> {
+        log_file::try_open(&self.path)
     }
 }
 

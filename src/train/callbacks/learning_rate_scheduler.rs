@@ -1,6 +1,9 @@
+//! A learning rate for each epoch, by a closure.
+
+use super::callback::Callback;
+use super::kind::CallbackSettings;
 use crate::error::Result;
 use crate::train::Trainer;
-use crate::train::callbacks::Callback;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +34,16 @@ impl LearningRateScheduler {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+}
+
+impl CallbackSettings for LearningRateScheduler {
+    fn start(&self, _: usize) -> Box<dyn Callback> {
+        Box::new(self.clone())
+    }
+
+    fn moves_rate(&self) -> bool {
+        true
     }
 }
 

@@ -1,17 +1,19 @@
+//! The callbacks of a run, and the state that checkpoints hold of them.
+
+use super::CallbackKind;
+use super::callback::Callback;
+use super::logs::Logs;
 use crate::error::{Error, Faults, Result};
-use crate::store::checkpoint::CallbackState;
-use crate::train::callbacks::{Callback, CallbackKind, Logs};
-use crate::train::run::Due;
+use crate::named::Named;
+use crate::train::record::Due;
+use crate::train::state::CallbackState;
 use crate::train::{Fit, Trainer};
 use serde_json::Value;
 use std::path::Path;
 
 /// What a checkpoint knows a callback by.
 fn title(c: &CallbackKind) -> String {
-    match c {
-        CallbackKind::Custom(c) => format!("custom: {}", c.name()),
-        other => other.name().into(),
-    }
+    c.kind().own_name().map_or_else(|| c.name().into(), |own| format!("custom: {own}"))
 }
 
 /// The state that each of these callbacks gets back, by their names and their order; and what is left.
@@ -28,7 +30,7 @@ pub(crate) fn check_states(fit: &Fit, saved: &[CallbackState], path: &Path) -> R
     let names: Vec<String> = fit.callbacks.iter().map(title).collect();
     let states = matched(names.iter().map(String::as_str), saved.to_vec()).0;
     let mut with = fit.callbacks.iter().zip(&states).filter_map(|(c, s)| Some((c, s.as_ref()?)));
-    with.try_for_each(|(c, s)| c.check_state(s)).map_err(|e| match e {
+    with.try_for_each(|(c, s)| c.kind().check_state(s)).map_err(|e| match e {
         Error::BadFile { problem, at, help, .. } => Error::BadFile { path: path.into(), problem, at, help },
         e => e,
     })
@@ -44,7 +46,7 @@ pub(crate) struct Callbacks {
 impl Callbacks {
     /// Fails on a name that no log has.
     pub fn start(fit: &Fit, run: &Trainer<'_>) -> Result<Self> {
-        let rate = fit.callbacks.iter().any(CallbackKind::moves_rate);
+        let rate = fit.callbacks.iter().any(|c| c.kind().moves_rate());
         let mut known: Vec<String> = std::iter::once("loss".to_string()).chain(run.metric_names()).collect();
         let of_steps = known.clone();
         if fit.validation.is_some() {
@@ -53,21 +55,21 @@ impl Callbacks {
         known.extend(rate.then(|| "learning_rate".to_string()));
         let mut f = Faults::default();
         for (i, c) in fit.callbacks.iter().enumerate() {
-            let known = if matches!(c, CallbackKind::ModelCheckpoint(c) if c.every_steps > 0) { &of_steps } else { &known };
-            for name in c.asks_for().iter().filter(|n| !known.contains(n)) {
+            let known = if c.kind().asks_within_epochs() { &of_steps } else { &known };
+            for name in c.kind().asks_for().iter().filter(|n| !known.contains(n)) {
                 let more = if fit.validation.is_none() { "; `val_..` needs `Fit::validation`" } else { "" };
                 let key = format!("fit.callbacks[{i}], {}", c.name());
                 f.check(false, &key, format!("`{name}` is no value of the logs"), &format!("choose one of {}{more}", known.join(", ")));
             }
         }
         f.finish()?;
-        let list = fit.callbacks.iter().enumerate().map(|(i, c)| (title(c), c.start(i))).collect();
+        let list = fit.callbacks.iter().enumerate().map(|(i, c)| (title(c), c.kind().start(i))).collect();
         Ok(Callbacks { list, rate })
     }
 
     /// Gives each its turn, then does what they asked for.
     fn turn(&mut self, run: &mut Trainer<'_>, mut f: impl FnMut(&mut dyn Callback, &mut Trainer<'_>) -> Result<()>) -> Result<()> {
-        run.run.in_callback = true;
+        run.record.in_callback = true;
         let own = |e: Error, who: &str| match e {
             Error::Callback { name, problem, at } if name.is_empty() => {
                 Error::Callback { name: who.strip_prefix("custom: ").unwrap_or(who).into(), problem, at }
@@ -75,13 +77,13 @@ impl Callbacks {
             other => other,
         };
         let all = self.list.iter_mut().try_for_each(|(name, c)| f(&mut **c, run).map_err(|e| own(e, name)));
-        run.run.in_callback = false;
+        run.record.in_callback = false;
         all?;
-        if run.run.due.is_empty() {
+        if run.record.due.is_empty() {
             return Ok(());
         }
         self.note(run);
-        for due in std::mem::take(&mut run.run.due) {
+        for due in std::mem::take(&mut run.record.due) {
             match due {
                 Due::Write(path) => run.write_checkpoint(&path)?,
                 // it may be gone already
@@ -93,12 +95,12 @@ impl Callbacks {
 
     /// Leaves their states where a checkpoint finds them.
     pub fn note(&self, run: &mut Trainer<'_>) {
-        run.run.callbacks = self.list.iter().map(|(name, c)| CallbackState { name: name.clone(), state: c.state() }).collect();
+        run.record.callbacks = self.list.iter().map(|(name, c)| CallbackState { name: name.clone(), state: c.state() }).collect();
     }
 
     /// Before all; those that the checkpoint knows get their state back, by their names and their order.
     pub fn train_begin(&mut self, run: &mut Trainer<'_>) -> Result<()> {
-        let saved = std::mem::take(&mut run.run.callbacks);
+        let saved = std::mem::take(&mut run.record.callbacks);
         let (states, left) = matched(self.list.iter().map(|(name, _)| name.as_str()), saved);
         left.iter().for_each(|s| crate::terminal::warn!(callback = s.name, "a callback of the checkpoint is not there any more"));
         let mut states = states.into_iter();
@@ -109,7 +111,7 @@ impl Callbacks {
         if begun.is_err() {
             run.take_back_resume()?;
         }
-        run.run.before = None;
+        run.record.before = None;
         begun
     }
 

@@ -1,3 +1,5 @@
+//! A file that grows with the run.
+
 use crate::disk;
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions};

@@ -1,11 +1,15 @@
+//! Writes the model every so often.
+
+use super::callback::Callback;
+use super::kind::{CallbackSettings, parsed};
+use super::logs::Logs;
+use super::monitor::{Mode, check_monitor};
+use super::placeholders::{Piece, fill, matches, names, pieces};
 use crate::disk;
 use crate::error::{Error, Faults, Result};
 use crate::store::{atomic, json_floats};
 use crate::train::Trainer;
-use crate::train::callbacks::monitor::check_monitor;
-use crate::train::callbacks::placeholders::{Piece, fill, matches, names, pieces};
-use crate::train::callbacks::{Callback, Logs, Mode, parsed};
-use crate::train::run::Due;
+use crate::train::record::Due;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -117,17 +121,6 @@ impl ModelCheckpoint {
         self
     }
 
-    pub(super) fn check(&self, f: &mut Faults, key: &str) {
-        check_monitor(f, key, &self.monitor);
-        let help = "write `{epoch}`, `{step}` or a name of the logs, as in `{epoch:02d}-{val_loss:.2f}`";
-        f.check(self.pieces().is_ok(), &format!("{key}.path"), self.pieces().err().unwrap_or_default(), help);
-        f.check(!self.path.is_empty(), &format!("{key}.path"), "an empty path", "name a file");
-        let often = self.every_epochs > 0 || self.every_steps > 0;
-        f.check(often, &format!("{key}.every_epochs"), 0, "give at least 1, or steps");
-        let threshold = self.initial_value_threshold.is_none_or(f64::is_finite);
-        f.check(threshold, &format!("{key}.initial_value_threshold"), "not finite", "give a finite number");
-    }
-
     fn pieces(&self) -> Result<Vec<Piece>, String> {
         pieces(&self.path)
     }
@@ -136,13 +129,6 @@ impl ModelCheckpoint {
     fn folder(&self) -> PathBuf {
         let folder = Path::new(&self.path).parent().unwrap_or(Path::new(""));
         folder.components().take_while(|c| !c.as_os_str().as_encoded_bytes().contains(&b'{')).collect()
-    }
-
-    /// Fails where its files cannot be written; makes their folder where it is not there.
-    pub(super) fn try_files(&self) -> Result<()> {
-        let name = Path::new(&self.path).file_name().unwrap_or_default();
-        let first = fill(&pieces(&name.to_string_lossy()).unwrap_or_default(), |_| Some(1.0));
-        atomic::try_replace(&self.folder().join(first))
     }
 
     /// Takes away what killed runs have left half written of its files.
@@ -154,11 +140,47 @@ impl ModelCheckpoint {
         };
         disk::remove_leftovers_in(if folder.as_os_str().is_empty() { Path::new(".") } else { &folder }, &ours);
     }
+}
 
-    pub(super) fn asks_for(&self) -> Vec<String> {
+impl CallbackSettings for ModelCheckpoint {
+    fn start(&self, _: usize) -> Box<dyn Callback> {
+        Box::new(Running::new(self.clone()))
+    }
+
+    fn check(&self, f: &mut Faults, key: &str) {
+        check_monitor(f, key, &self.monitor);
+        let help = "write `{epoch}`, `{step}` or a name of the logs, as in `{epoch:02d}-{val_loss:.2f}`";
+        f.check(self.pieces().is_ok(), &format!("{key}.path"), self.pieces().err().unwrap_or_default(), help);
+        f.check(!self.path.is_empty(), &format!("{key}.path"), "an empty path", "name a file");
+        let often = self.every_epochs > 0 || self.every_steps > 0;
+        f.check(often, &format!("{key}.every_epochs"), 0, "give at least 1, or steps");
+        let threshold = self.initial_value_threshold.is_none_or(f64::is_finite);
+        f.check(threshold, &format!("{key}.initial_value_threshold"), "not finite", "give a finite number");
+    }
+
+    /// Fails where its files cannot be written; makes their folder where it is not there.
+    fn try_files(&self) -> Result<()> {
+        let name = Path::new(&self.path).file_name().unwrap_or_default();
+        let first = fill(&pieces(&name.to_string_lossy()).unwrap_or_default(), |_| Some(1.0));
+        atomic::try_replace(&self.folder().join(first))
+    }
+
+    fn asks_for(&self) -> Vec<String> {
         let pieces = self.pieces().unwrap_or_default();
         let path = names(&pieces).filter(|n| !["epoch", "step"].contains(n));
         path.map(String::from).chain(self.save_best_only.then(|| self.monitor.clone())).collect()
+    }
+
+    fn check_state(&self, state: &Value) -> Result<()> {
+        parsed::<State>("model_checkpoint", state).map(drop)
+    }
+
+    fn path(&self) -> Option<(&'static str, &Path)> {
+        Some(("path", Path::new(&self.path)))
+    }
+
+    fn asks_within_epochs(&self) -> bool {
+        self.every_steps > 0
     }
 }
 
@@ -175,11 +197,6 @@ struct State {
     best: f64,
     /// The files that are left, the oldest first.
     files: Vec<PathBuf>,
-}
-
-/// Fails on a state that is damaged.
-pub(super) fn check_state(state: &Value) -> Result<()> {
-    parsed::<State>("model_checkpoint", state).map(drop)
 }
 
 impl Running {
@@ -213,7 +230,7 @@ impl Running {
         // a file goes when the one in its place is there
         while self.set.keep_last > 0 && self.now.files.len() > self.set.keep_last {
             let oldest = self.now.files.remove(0);
-            run.run.due.push(Due::Remove(oldest));
+            run.record.due.push(Due::Remove(oldest));
         }
         Ok(())
     }

@@ -1,3 +1,5 @@
+//! Which way a monitored value gets better.
+
 use crate::error::{Error, Faults};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;

@@ -1,8 +1,12 @@
+//! Lowers the learning rate when a value gets no better.
+
+use super::callback::Callback;
+use super::kind::{CallbackSettings, parsed};
+use super::logs::Logs;
+use super::monitor::{Mode, check_delta, check_monitor};
 use crate::error::{Faults, Result};
 use crate::store::json_floats;
 use crate::train::Trainer;
-use crate::train::callbacks::monitor::{check_delta, check_monitor};
-use crate::train::callbacks::{Callback, Logs, Mode, parsed};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -97,14 +101,32 @@ impl ReduceLROnPlateau {
         self.min_lr = min_lr;
         self
     }
+}
 
-    pub(super) fn check(&self, f: &mut Faults, key: &str) {
+impl CallbackSettings for ReduceLROnPlateau {
+    fn start(&self, _: usize) -> Box<dyn Callback> {
+        Box::new(Running::new(self.clone()))
+    }
+
+    fn check(&self, f: &mut Faults, key: &str) {
         check_monitor(f, key, &self.monitor);
         check_delta(f, key, self.min_delta);
         let factor = self.factor > 0.0 && self.factor < 1.0;
         f.check(factor, &format!("{key}.factor"), self.factor, "give a number above 0 and below 1");
         let least = self.min_lr.is_finite() && self.min_lr >= 0.0;
         f.check(least, &format!("{key}.min_lr"), self.min_lr, "give a finite number, 0 or above");
+    }
+
+    fn check_state(&self, state: &Value) -> Result<()> {
+        parsed::<State>("reduce_lr_on_plateau", state).map(drop)
+    }
+
+    fn asks_for(&self) -> Vec<String> {
+        vec![self.monitor.clone()]
+    }
+
+    fn moves_rate(&self) -> bool {
+        true
     }
 }
 
@@ -120,11 +142,6 @@ struct State {
     cooldown: usize,
     #[serde(with = "json_floats::one")]
     best: f64,
-}
-
-/// Fails on a state that is damaged.
-pub(super) fn check_state(state: &Value) -> Result<()> {
-    parsed::<State>("reduce_lr_on_plateau", state).map(drop)
 }
 
 impl Running {

@@ -1,10 +1,14 @@
+//! Event files for TensorBoard.
+
+use super::callback::Callback;
+use super::events::{Event, record};
+use super::kind::CallbackSettings;
+use super::log_file::{self, LogFile};
+use super::logs::Logs;
 use crate::error::Result;
 use crate::train::Trainer;
-use crate::train::callbacks::events::{Event, record};
-use crate::train::callbacks::log_file::LogFile;
-use crate::train::callbacks::{Callback, Logs};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,6 +44,24 @@ impl TensorBoard {
     pub fn every_steps(mut self, steps: usize) -> Self {
         self.every_steps = steps;
         self
+    }
+}
+
+impl CallbackSettings for TensorBoard {
+    fn start(&self, _: usize) -> Box<dyn Callback> {
+        Box::new(Running::new(self.clone()))
+    }
+
+    fn path(&self) -> Option<(&'static str, &Path)> {
+        Some(("log_dir", &self.log_dir))
+    }
+
+    fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        Some(&mut self.log_dir)
+    }
+
+    fn try_files(&self) -> Result<()> {
+        log_file::try_open(&self.log_dir.join("train").join("events"))
     }
 }
 

@@ -1,6 +1,9 @@
+//! Ends a run at a loss or gradient that is not finite.
+
+use super::callback::Callback;
+use super::kind::CallbackSettings;
 use crate::error::{Error, Result};
 use crate::train::Trainer;
-use crate::train::callbacks::Callback;
 use serde::{Deserialize, Serialize};
 
 /// A loss that is not finite, or a gradient, ends the run in good order: `fit` returns the epochs before as its history, where it is an `Err` otherwise.
@@ -21,6 +24,12 @@ impl TerminateOnNaN {
     /// At the first such loss or gradient.
     pub fn new() -> Self {
         Self::default()
+    }
+}
+
+impl CallbackSettings for TerminateOnNaN {
+    fn start(&self, _: usize) -> Box<dyn Callback> {
+        Box::new(*self)
     }
 }
 

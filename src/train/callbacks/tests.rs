@@ -2,7 +2,9 @@
 
 use crate::prelude::*;
 use crate::tensor::HostTensor;
+use crate::train::callbacks::kind::parsed;
 use crate::train::callbacks::*;
+use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
 fn data() -> Dataset {
@@ -25,7 +27,7 @@ fn weight(m: &mut Model) -> f32 {
 fn scripted(callback: impl Into<CallbackKind>, monitor: &str, values: &[f64]) -> (usize, Vec<f64>, f32) {
     let fit = Fit::new().epochs(99).batch_size(4).validation(&data()).callback(callback);
     let mut model = model(1.0);
-    let mut run = Trainer::new(&mut model, &data(), fit.clone()).unwrap();
+    let mut run = crate::train::fit::begun(&mut model, &data(), &fit).unwrap();
     let mut list = Callbacks::start(&fit, &run).unwrap();
     list.train_begin(&mut run).unwrap();
     let (mut stopped, mut rates) = (0, vec![]);

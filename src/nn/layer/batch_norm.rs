@@ -1,0 +1,171 @@
+//! Normalisation over the rows of a batch.
+
+use super::kind::LayerKind;
+use super::norm::affine;
+use super::refuse::{refuse, refuse_setting};
+use crate::graph::Var;
+use crate::nn::{Init, Scope};
+use serde::{Deserialize, Serialize};
+
+/// Batch normalisation (Ioffe & Szegedy 2015; PyTorch's `BatchNorm1d`): each channel of `[batch, channels]` or `[batch, channels, length]`
+/// less its mean over the batch (and the length), over the root of its variance plus `eps`, times `weight`, plus `bias`.
+///
+/// In training these are the batch's own mean and (biased) variance, and running averages of mean and unbiased variance move towards them:
+/// the buffers `running_mean`, `running_var` `[channels]` and the count `num_batches_tracked`, PyTorch's names in files. `evaluate` and
+/// `predict` normalise with the running ones. A smaller last batch counts as one batch, as in PyTorch. They move at every batch that
+/// training sees, and not in a step whose loss is not finite.
+///
+/// **One row.** A training batch with one value per channel has no variance: it is an `Err` (`invalid-config`) of `prepare` and `fit`, before
+/// the first step, also where only the last batch of an epoch would have one row. Choose another batch size, or leave a row out
+/// (`data.take(n)`). PyTorch fails at that batch.
+///
+/// **Frozen.** Where a frozen [`Group`](crate::optim::Group) covers the layer (its `running_mean`, as `"trunk.*"` does, or all of its
+/// parameters), its statistics stand still, and training normalises with them, as `evaluate` does: Keras' `trainable = False`, PyTorch's
+/// `requires_grad = False` with `eval()`.
+///
+/// ```
+/// use gradus::prelude::*;
+/// # use gradus::tensor::HostTensor;
+/// # let data = Dataset::new(HostTensor::f32([64, 8], (0..512).map(|i| (i % 13) as f32).collect())?, HostTensor::f32([64, 1], vec![1.0; 64])?)?;
+/// let net = Sequential::new().add(Linear::new(16).bias(false)).add(BatchNorm1d::new()).add(Relu).add(Linear::new(1));
+/// let mut model = net.compile(Compile::new(Adam::default(), Mse::new()).input([8]).device(Device::cpu()))?;
+/// model.fit(&data, Fit::new().batch_size(32).verbose(0))?;
+/// assert_eq!(model.buffer("1.num_batches_tracked")?.as_f32(), Some(&[2.0][..]));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[doc(alias = "BatchNormalization")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct BatchNorm1d {
+    /// Added to the variance; 1e-5.
+    pub eps: f64,
+    /// The new batch's part of a running average; 0.1. `None`: the plain average over all batches.
+    pub momentum: Option<f64>,
+    /// Whether there are `weight` (1 at first) and `bias` (0); there are.
+    pub affine: bool,
+    /// Whether running averages are kept; without them `evaluate` and `predict` use each batch's own. They are.
+    pub track_running_stats: bool,
+}
+
+impl Default for BatchNorm1d {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BatchNorm1d {
+    /// PyTorch's defaults: eps 1e-5, momentum 0.1, weight and bias, running averages.
+    pub fn new() -> Self {
+        BatchNorm1d { eps: 1e-5, momentum: Some(0.1), affine: true, track_running_stats: true }
+    }
+
+    /// Added to the variance.
+    pub fn eps(mut self, eps: f64) -> Self {
+        self.eps = eps;
+        self
+    }
+
+    /// The new batch's part of a running average (Keras' `momentum` is 1 less this); `None` for the plain average over all batches.
+    pub fn momentum(mut self, momentum: impl Into<Option<f64>>) -> Self {
+        self.momentum = momentum.into();
+        self
+    }
+
+    /// With or without `weight` and `bias`.
+    pub fn affine(mut self, affine: bool) -> Self {
+        self.affine = affine;
+        self
+    }
+
+    /// With or without running averages.
+    pub fn track_running_stats(mut self, track: bool) -> Self {
+        self.track_running_stats = track;
+        self
+    }
+
+    fn is_frozen(&self, s: &Scope) -> bool {
+        s.frozen("running_mean") || (self.affine && s.frozen("weight") && s.frozen("bias"))
+    }
+}
+
+/// Of a layer's batch: running mean, running variance, count.
+struct Running {
+    mean: Var,
+    var: Var,
+    count: Var,
+}
+
+impl LayerKind for BatchNorm1d {
+    fn forward(&self, s: &Scope, x: &Var) -> Var {
+        let shape = x.shape();
+        if x.value().is_none() {
+            return x.clone();
+        }
+        if !matches!(shape.rank(), 2 | 3) {
+            return refuse(s, "BatchNorm1d", format!("the input is {shape}"), "give [batch, channels] or [batch, channels, length]");
+        }
+        let part = self.momentum.unwrap_or(0.0);
+        for (good, key, value) in
+            [(self.eps.is_finite() && self.eps >= 0.0, "eps", self.eps), ((0.0..=1.0).contains(&part), "momentum", part)]
+        {
+            if !good {
+                return refuse_setting(s, "BatchNorm1d", key, value, "give an eps of 0 or above, and a momentum from 0 to 1");
+            }
+        }
+        let channels = shape[1];
+        let weight = self.affine.then(|| (s.param("weight", [channels], Init::Ones), s.param("bias", [channels], Init::Zeros)));
+        let running = self.track_running_stats.then(|| Running {
+            mean: s.buffer("running_mean", [channels], Init::Zeros),
+            var: s.buffer("running_var", [channels], Init::Ones),
+            count: s.counter("num_batches_tracked"),
+        });
+        // a statistic [channels] against the input
+        let across = |v: &Var| if shape.rank() == 3 { v.reshape([channels, 1]) } else { v.clone() };
+        let use_running = !s.training() || self.is_frozen(s);
+        let y = match &running {
+            Some(r) if use_running => (x - across(&r.mean)) / (across(&r.var) + self.eps).sqrt(),
+            _ => {
+                let n = shape.size() / channels.max(1);
+                if n == 1 {
+                    let problem = format!("a batch {shape} has one value per channel, and no variance, in the layer `{}`", s.path());
+                    let help = "choose a batch size that leaves no (last) batch of one row, or leave rows out by `data.take(n)`";
+                    return refuse_setting(s, "BatchNorm1d", "batch_size", problem, help);
+                }
+                let axes: &[usize] = if shape.rank() == 3 { &[0, 2] } else { &[0] };
+                let mean = x.mean_from_first(axes);
+                let centred = x - &mean;
+                let var = centred.square().mean_keep(axes);
+                if let Some(r) = running.as_ref().filter(|_| s.training()) {
+                    self.track(s, r, &mean.reshape([channels]), &var.reshape([channels]), n);
+                }
+                centred / (var + self.eps).sqrt()
+            }
+        };
+        let weight = weight.map(|(w, b)| (across(&w), across(&b)));
+        affine(&y, weight.as_ref().map(|w| &w.0), weight.as_ref().map(|w| &w.1))
+    }
+}
+
+impl BatchNorm1d {
+    /// Moves the running averages towards a batch of `n` values per channel.
+    fn track(&self, s: &Scope, r: &Running, mean: &Var, var: &Var, n: usize) {
+        let count = &r.count + 1.0;
+        let unbiased = n as f64 / (n as f64 - 1.0);
+        match self.momentum {
+            Some(m) => {
+                s.update(&r.mean, &(&r.mean * (1.0 - m) + mean * m));
+                s.update(&r.var, &(&r.var * (1.0 - m) + var * (m * unbiased)));
+            }
+            // as a difference from the old one a small variance would vanish beside the 1 that it begins with
+            None => {
+                let part = 1.0 / &count;
+                let rest = 1.0 - &part;
+                s.update(&r.mean, &(&r.mean * &rest + mean * &part));
+                s.update(&r.var, &(&r.var * &rest + var * unbiased * &part));
+            }
+        }
+        s.update(&r.count, &count);
+    }
+}

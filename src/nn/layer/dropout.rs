@@ -1,0 +1,87 @@
+//! Layers that disturb their input in training: dropout and noise.
+
+use super::kind::LayerKind;
+use super::refuse::refuse_setting;
+use crate::graph::Var;
+use crate::nn::Scope;
+use serde::{Deserialize, Serialize};
+
+/// In training, each value is 0 with the probability `p` and `1 / (1 - p)` times itself otherwise (Srivastava et al. 2014; PyTorch's
+/// `Dropout`); in evaluation and inference it is as it came. Which values go is drawn anew in every step, keyed by the seed, the layer's
+/// path and the batch; backward draws the same again, and nothing is stored.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let net = Sequential::new().add(Linear::new(16)).add(Relu).add(Dropout::new(0.5)).add(Linear::new(1));
+/// net.compile(Compile::new(Adam::default(), Mse::new()).input([8]).device(Device::cpu()))?;
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Dropout {
+    /// How likely a value is to become 0: from 0 to 1.
+    pub p: f64,
+}
+
+impl Dropout {
+    /// With this probability; PyTorch's default is 0.5.
+    pub fn new(p: f64) -> Self {
+        Dropout { p }
+    }
+}
+
+impl LayerKind for Dropout {
+    fn forward(&self, s: &Scope, x: &Var) -> Var {
+        if !(0.0..=1.0).contains(&self.p) {
+            return refuse_setting(s, "Dropout", "p", self.p, "give a probability from 0 to 1");
+        }
+        if !s.training() || self.p == 0.0 || x.value().is_none() {
+            return x.clone();
+        }
+        let keep = 1.0 - self.p;
+        if keep == 0.0 {
+            return x * 0.0;
+        }
+        x * (s.bernoulli(keep, x.shape()) * (1.0 / keep))
+    }
+}
+
+/// In training, normal noise of mean 0 and this standard deviation is added to each value (Keras' `GaussianNoise`); in evaluation and
+/// inference nothing. It is drawn as [`Dropout`]'s mask is.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::nn::GaussianNoise;
+/// let net = Sequential::new().add(GaussianNoise::new(0.1)).add(Linear::new(1));
+/// net.compile(Compile::new(Adam::default(), Mse::new()).input([8]).device(Device::cpu()))?;
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct GaussianNoise {
+    /// The noise's standard deviation: 0 or above.
+    pub stddev: f64,
+}
+
+impl GaussianNoise {
+    /// With this standard deviation.
+    pub fn new(stddev: f64) -> Self {
+        GaussianNoise { stddev }
+    }
+}
+
+impl LayerKind for GaussianNoise {
+    fn forward(&self, s: &Scope, x: &Var) -> Var {
+        if !(self.stddev.is_finite() && self.stddev >= 0.0) {
+            return refuse_setting(s, "GaussianNoise", "stddev", self.stddev, "give a standard deviation of 0 or above");
+        }
+        if !s.training() || self.stddev == 0.0 || x.value().is_none() {
+            return x.clone();
+        }
+        x + s.normal(x.shape()) * self.stddev
+    }
+}

@@ -1,0 +1,32 @@
+//! What a schedule says of itself.
+
+use crate::error::Faults;
+use crate::optim::check::check_rate;
+
+/// One of the schedules.
+pub(super) trait ScheduleKind {
+    /// The rate of update `update`, counted from 0.
+    fn at(&self, update: u64) -> f64;
+    /// The base rate.
+    fn rate(&self) -> f64;
+    /// Sets the base rate.
+    fn set_rate(&mut self, rate: f64);
+    /// Notes what is wrong with its settings.
+    fn check(&self, faults: &mut Faults);
+}
+
+/// A constant rate.
+impl ScheduleKind for f64 {
+    fn at(&self, _: u64) -> f64 {
+        *self
+    }
+    fn rate(&self) -> f64 {
+        *self
+    }
+    fn set_rate(&mut self, rate: f64) {
+        *self = rate;
+    }
+    fn check(&self, f: &mut Faults) {
+        check_rate(f, "", *self);
+    }
+}

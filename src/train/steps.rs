@@ -1,0 +1,337 @@
+//! The steps of a training loop: batches are queued ahead of the device, and their log lines are taken when they come.
+
+use super::flight::Flight;
+use super::mean::Mean;
+use super::report::StepReport;
+use super::trainer::Trainer;
+use crate::error::{Error, Result};
+use crate::inspect::anomaly::with_cause;
+use crate::inspect::diagnose::{self, LayerReport};
+use crate::model::pace::Pace;
+use crate::model::recover::{LOSSES, Steps};
+use crate::plan::{Lane, LogLine, Part};
+use std::time::Instant;
+
+/// Submits that the device has before the host waits for the oldest.
+const IN_FLIGHT: usize = 2;
+
+/// What `fit` shows while steps are under way: of the epoch so far.
+pub(super) struct EpochSoFar<'a> {
+    pub done: usize,
+    pub rows: usize,
+    pub seconds: f64,
+    pub mean: &'a Mean,
+}
+
+impl Trainer<'_> {
+    /// At most `k` steps, fewer at an epoch's end; `None` when all epochs are over or the run was stopped.
+    pub fn steps(&mut self, k: usize) -> Result<Option<StepReport>> {
+        self.steps_telling(k, &mut |_| {})
+    }
+
+    /// As `steps`, telling of each submit that has ended.
+    pub(super) fn steps_telling(&mut self, k: usize, tell: &mut dyn FnMut(EpochSoFar<'_>)) -> Result<Option<StepReport>> {
+        if self.record.in_callback {
+            let (what, at, help) =
+                ("steps within a callback", "Trainer::steps", "`fit` makes them: a loop of one's own needs no callbacks");
+            return Err(Error::Unsupported { what: what.into(), at: at.into(), help: help.into() });
+        }
+        if self.stopped || self.epoch >= self.settings.epochs || k == 0 {
+            return Ok(None);
+        }
+        self.same_model()?;
+        self.model.core().check_trains()?;
+        let steps = k.min(self.steps_per_epoch() - self.done);
+        let first = self.accumulation.first(self.done);
+        let want = self.accumulation.first(self.done + steps) - first;
+        let m = self.model.core();
+        let mut f = Flight::new(want, first, m.updates, m.batches);
+        let (mut losses, mut since) = (0, 0);
+        let began = Instant::now();
+        while f.seen < f.want {
+            let seen = f.seen;
+            match self.advance(&mut f) {
+                Ok(()) => {}
+                Err(lost @ Error::DeviceLost { .. }) => {
+                    self.take_back(&mut f);
+                    losses = if f.seen > since { 1 } else { losses + 1 };
+                    since = f.seen;
+                    let again = if losses > LOSSES { Err(lost) } else { self.model.core().recover(lost) };
+                    again.inspect_err(|_| self.fail())?;
+                }
+                Err(e) => {
+                    self.fail();
+                    return Err(e);
+                }
+            }
+            if f.seen > seen {
+                self.record.first_submit.get_or_insert_with(|| self.began.elapsed().as_secs_f64());
+                let seconds = self.record.seconds + began.elapsed().as_secs_f64();
+                tell(EpochSoFar { done: self.done + f.losses.len(), rows: self.record.rows, seconds, mean: &self.record.sums });
+            }
+            if self.record.interrupted() {
+                // what is under way is finished, to the end of its update
+                f.want = f.want.min(self.accumulation.end_of(f.first + f.queued.max(1)) - f.first);
+            }
+        }
+        let Flight { losses, grad_norm, skipped, mean, rows, first_update, diagnostics, .. } = f;
+        self.record.history.push_diagnostics(&diagnostics);
+        let before = self.steps_done() as u64 + 1;
+        self.record.history.push_skipped(&skipped.iter().map(|s| before + *s as u64).collect::<Vec<_>>());
+        self.record.skipped += skipped.len();
+        let applied = losses.iter().enumerate().filter(|(i, _)| !skipped.contains(i)).map(|(_, l)| *l);
+        let spikes = self.spikes.see(&applied.collect::<Vec<f32>>(), first_update, self.settings.loss_spike);
+        let loss_scale = self.model.core().scaler.map(|s| s.scale);
+        self.done += losses.len();
+        let epoch_ended = self.done == self.steps_per_epoch();
+        let metrics = mean.evaluation(&self.measures);
+        let updates = self.model.core().updates;
+        let report = StepReport {
+            step: updates,
+            epoch: self.epoch + 1,
+            loss: metrics["loss"] as f32,
+            losses,
+            grad_norm,
+            learning_rate: self.rate(updates.saturating_sub(1)),
+            metrics,
+            rows,
+            epoch_ended,
+            spikes,
+            loss_scale,
+            skipped,
+            diagnostics,
+        };
+        self.record.took(began.elapsed().as_secs_f64(), epoch_ended);
+        if epoch_ended {
+            self.done = 0;
+            self.epoch += 1;
+            self.model.core().epochs += 1;
+            self.record.end_epoch(&self.measures, loss_scale);
+        }
+        Ok(Some(report))
+    }
+
+    /// How many of the batches from this one of the epoch on have their rows on the device; waits for the first.
+    fn feed(&mut self, batch: usize, most: usize) -> Result<usize> {
+        let row = batch * self.settings.batch_size;
+        self.feed.as_mut().map_or(Ok(most), |f| f.ready(self.model.core(), row, most))
+    }
+
+    fn rate(&self, update: u64) -> f64 {
+        self.learning_rate.at(self.model.settings().optimizer.schedule(), update)
+    }
+
+    /// Queues what may be under way, and takes the log of the oldest.
+    fn advance(&mut self, f: &mut Flight) -> Result<()> {
+        if self.made != self.model.core().recoveries() {
+            self.attach(f.first + f.queued)?;
+        }
+        // a copy holds no sum of gradients: it is made between updates
+        let due = self.settings.snapshot_every > 0.0 && self.model.core().copy_due(self.settings.snapshot_every);
+        let whole = self.accumulation.begins(f.first + f.queued);
+        if due && f.under_way.is_empty() && whole {
+            return self.model.core().copy();
+        }
+        while f.queued < f.want && f.under_way.len() < IN_FLIGHT && f.failed.is_none() {
+            let at = f.first + f.queued;
+            let most = match (due, self.accumulation.begins(at)) {
+                (false, _) => f.want - f.queued,
+                (true, false) => self.accumulation.first(self.accumulation.update_of(at) + 1) - at,
+                (true, true) => break,
+            };
+            match self.submit(at, most) {
+                Ok(batches) => {
+                    f.under_way.push_back(batches);
+                    f.queued += batches;
+                }
+                Err(e) => f.failed = Some(e),
+            }
+        }
+        // steps under way count, and may have gone wrong before
+        if f.under_way.is_empty()
+            && let Some(e) = f.failed.take()
+        {
+            return Err(e);
+        }
+        let new = self.model.core().session.poll(Lane::Train, true)?.unwrap_or_default();
+        self.pace.ended();
+        let expected = f.under_way.pop_front().unwrap_or(0);
+        let bad = new.iter().find(|l| l.halted).cloned();
+        let (before, seen, skipped) = (f.seen, new.len(), f.skipped.len());
+        new.into_iter().filter(|l| !l.halted).for_each(|l| self.see(f, l));
+        self.remember(f, before, skipped);
+        if seen < expected || bad.is_some() {
+            let at = f.first + f.seen + f.open.len();
+            let error = self.halted(bad, f);
+            return Err(self.explained(error, at, (f.first_batch + (at - f.first) as u64) as u32));
+        }
+        Ok(())
+    }
+
+    /// Takes note of a batch; of an update once all of its batches were seen.
+    fn see(&mut self, f: &mut Flight, line: LogLine) {
+        let (loss, norm, skipped) = (line.loss, line.grad_norm, line.skipped);
+        f.open.push(line);
+        let (w, first) = (self.accumulation, f.first + f.seen);
+        if !w.begins(first + f.open.len()) {
+            return;
+        }
+        let (mut sum, mut rows) = (0.0, 0);
+        f.open.last().into_iter().for_each(|l| self.model.core().saw_update(l));
+        if self.weighed && f.open.len() > 1 {
+            weigh(&mut f.open, |i| w.rows_of(first + i));
+        }
+        for (i, l) in f.open.iter().enumerate() {
+            let n = w.rows_of(first + i);
+            // under a loss scale training goes on after a loss that is not finite: it would hide all others
+            if l.loss.is_finite() {
+                f.mean.add(l, n, &self.measures);
+                self.record.sums.add(l, n, &self.measures);
+            }
+            (sum, rows) = (sum + n as f64 * f64::from(l.loss), rows + n);
+        }
+        let step = f.first_update + (f.losses.len() - f.skipped.len()) as u64 + 1;
+        f.skipped.extend(skipped.then_some(f.losses.len()));
+        f.diagnostics.extend(f.open.iter().filter_map(|l| self.look(l, step)));
+        f.losses.push(if f.open.len() == 1 { loss } else { (sum / rows.max(1) as f64) as f32 });
+        if !skipped {
+            self.start.see(step, f.losses.last().copied().unwrap_or(f32::NAN), norm);
+        }
+        (f.rows, f.grad_norm) = (f.rows + rows, norm);
+        self.record.rows += rows;
+        f.seen += f.open.len();
+        f.open.clear();
+    }
+
+    /// Notes the updates that were seen after these batches, for the case that the device is lost.
+    fn remember(&mut self, f: &Flight, before: usize, skipped: usize) {
+        let (data, accumulation, steps) = (self.data.clone(), self.accumulation, f.seen - before);
+        let updates = accumulation.ended(f.first + before, steps) - (f.skipped.len() - skipped);
+        let update = f.first_update + (accumulation.ended(f.first, before) - skipped) as u64;
+        let (batch, order) = (f.first_batch + before as u64, Some(self.order(f.first + before)));
+        self.model.core().recovery.trained(Steps { data, accumulation, steps, updates, update, batch, rate: self.learning_rate, order });
+    }
+
+    /// Batches of updates that were not seen whole are as if they had not been queued.
+    fn take_back(&mut self, f: &mut Flight) {
+        self.model.core().updates = f.first_update + (self.accumulation.ended(f.first, f.seen) - f.skipped.len()) as u64;
+        self.model.core().batches = f.first_batch + f.seen as u64;
+        f.queued = f.seen;
+        f.open.clear();
+        f.under_way.clear();
+        self.pace.forget();
+    }
+
+    /// Queues batches from this one of the epoch on; gives how many.
+    fn submit(&mut self, batch: usize, most: usize) -> Result<usize> {
+        let n = self.settings.accumulate;
+        let chosen = match self.settings.steps_per_submit {
+            0 => match self.pace.steps() {
+                // whole updates, where there is time for one
+                steps if steps > n => steps - steps % n,
+                steps => steps,
+            },
+            steps => steps.saturating_mul(n),
+        };
+        let mut batches = most.min(chosen).min(self.most_steps);
+        if n == 1 {
+            batches = batches.min((self.rows / self.settings.batch_size).saturating_sub(batch).max(1));
+        }
+        // the programs of one submit write lines of one width: an update of one batch alone logs no weight
+        let last = self.accumulation.batches() - 1;
+        if self.weighed && batch < last && self.accumulation.program(last).0 == Part::Whole {
+            batches = batches.min(last - batch);
+        }
+        let (look, queued) = self.until_look(batch, batches);
+        batches = self.feed(batch, queued)?;
+        while self.made != self.model.core().recoveries() {
+            // the device was lost and opened again in there: programs and feed were those of the one before
+            if !self.accumulation.begins(batch) {
+                // the sum of gradients went with it: back to the update's first batch
+                return Err(Error::DeviceLost {
+                    device: self.model.core().device.name(),
+                    reason: "between two batches of an update".into(),
+                });
+            }
+            self.attach(batch)?;
+            batches = self.feed(batch, queued)?;
+        }
+        let m = self.model.core();
+        let rated = m.upload_rates(m.updates, self.accumulation.touched(batch, batches), self.learning_rate)?;
+        // an update without a rate is the next call's error: those before it go first, wherever submits are cut
+        batches = batches.min(self.accumulation.first(self.accumulation.update_of(batch) + rated) - batch);
+        let runs = match &self.probe {
+            Some((handle, _)) if look => vec![(*handle, 1)],
+            _ => self.accumulation.runs_of(&self.handles, batch, batches),
+        };
+        let now = Pace::now();
+        let m = self.model.core();
+        m.session.submit_runs(&runs, m.batches as u32)?;
+        self.pace.queued(batches, now);
+        self.feed.iter_mut().for_each(|f| f.used(batches));
+        self.model.core().has_gradients = true;
+        self.model.core().batches += batches as u64;
+        self.model.core().updates += self.accumulation.ended(batch, batches) as u64;
+        Ok(batches)
+    }
+
+    /// What this line says of the layers.
+    fn look(&self, line: &LogLine, step: u64) -> Option<LayerReport> {
+        let (_, probed) = self.probe.as_ref()?;
+        let own: usize = self.measures.iter().map(|m| m.columns).sum();
+        let weight = usize::from(self.weighed);
+        (line.metrics.len() > own + weight).then(|| diagnose::read(probed, &line.metrics[own..], step))
+    }
+
+    /// Whether the layers are looked at in the next batch, which then goes alone; else how many batches go before that.
+    fn until_look(&mut self, batch: usize, most: usize) -> (bool, usize) {
+        let (Some(d), w) = (&self.settings.diagnostics, self.accumulation) else { return (false, most) };
+        // by the updates tried: how many of those under way are skipped is not known yet
+        let since = (self.model.core().tried() % d.every as u64) as usize;
+        if since == 0 && w.begins(batch) && w.program(batch) == w.program(0) {
+            return (true, most.min(1));
+        }
+        (false, most.min(w.first(w.update_of(batch) + d.every - since) - batch))
+    }
+
+    /// The error of a halt at this batch of the epoch with its cause, if the user asked for that.
+    fn explained(&mut self, error: Error, batch: usize, number: u32) -> Error {
+        if !self.settings.detect_anomaly {
+            return error;
+        }
+        let (shuffle, rows) = (self.settings.shuffle, self.settings.batch_size);
+        // a gradient is looked at when the last batch of its update is there, and may come of one before: the weights are still the same
+        let begin = match &error {
+            Error::NonFiniteGradient { .. } => self.accumulation.first(self.accumulation.update_of(batch)),
+            _ => batch,
+        };
+        let mut found = Ok(None);
+        for b in begin..=batch {
+            let (first, number) = (b * rows, number.wrapping_sub((batch - b) as u32));
+            found = self.model.core().find_non_finite_at(&self.data, shuffle, first..first + self.accumulation.rows_of(b), number);
+            if !matches!(found, Ok(None)) {
+                break;
+            }
+        }
+        with_cause(error, found)
+    }
+
+    /// The device has stopped at a bad step: takes the counters back to it.
+    fn halted(&mut self, bad: Option<LogLine>, f: &mut Flight) -> Error {
+        self.stopped = true;
+        while let Ok(Some(_)) = self.model.core().session.poll(Lane::Train, true) {}
+        self.take_back(f);
+        let (step, epoch) = (self.model.core().updates + 1, self.epoch as u64 + 1);
+        self.model.core().halt_error(bad.as_ref(), step, epoch)
+    }
+}
+
+/// The losses of an update's batches, such that their mean over the rows is the mean over what they weigh: that of the large batch.
+fn weigh(lines: &mut [LogLine], rows: impl Fn(usize) -> usize) {
+    let weight = |l: &LogLine| l.metrics.last().copied().map_or(0.0, f64::from);
+    let (total, all) = (lines.iter().map(weight).sum::<f64>(), (0..lines.len()).map(&rows).sum::<usize>() as f64);
+    for (i, l) in lines.iter_mut().enumerate() {
+        let share = if total == 0.0 { 0.0 } else { weight(l) / total };
+        l.loss = (f64::from(l.loss) * share * all / rows(i) as f64) as f32;
+    }
+}
