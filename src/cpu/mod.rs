@@ -42,8 +42,3 @@ mod tick;
 
 pub(crate) use pool::threads_of;
 pub use session::CpuSession;
-
-/// Throw-away.
-pub fn dump(kernel: &crate::kernels::Kernel) -> String {
-    launch::dump(kernel)
-}

@@ -3,14 +3,13 @@
 use super::op::Inferred;
 use super::{Builder, Graph, NodeId, Op, OpFault, Type, Value, Var};
 use crate::error::{Error, Result, panic_text};
+use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::{DType, Shape};
 use std::fmt;
 use std::sync::Arc;
 
 /// Words of the `dims` row that are the user's.
 pub(crate) const USER_DIMS: usize = 40;
-/// Storage buffers that a kernel may bind: what browsers promise.
-const MAX_OPERANDS: usize = 8;
 
 /// An operation of one's own: with a gradient, a kernel for GPUs and a loop for the CPU, and tested like one of gradus' own.
 ///
@@ -290,7 +289,7 @@ pub(super) fn infer(op: &dyn CustomOp, inputs: &[&Type]) -> Inferred {
         let problem = format!("`infer` gives {} results and `outputs` announces {}", outputs.len(), op.outputs());
         return Err(OpFault::shape(problem, "both must say the same, at least 1"));
     }
-    if inputs.len() + outputs.len() > MAX_OPERANDS {
+    if inputs.len() + outputs.len() > STORAGE_BUFFERS {
         let problem = format!("{} operands and {} results", inputs.len(), outputs.len());
         return Err(OpFault::shape(problem, "a kernel binds at most 8 buffers in all"));
     }

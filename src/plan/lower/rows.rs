@@ -12,8 +12,6 @@ impl Lowering<'_> {
         let (x, offset) = self.place(n.inputs[0]);
         let shape = self.g.shape(n.inputs[0]).clone();
         let (width, rows) = (shape.last(), shape.size() / shape.last());
-        let flops = self.g.flops(node);
-        let elements = shape.size();
         let half = self.half(n.inputs[0]);
         let label = self.label(node, &shape, &group.maps);
         match n.op {
@@ -23,7 +21,7 @@ impl Lowering<'_> {
                     return self.long_softmax(log, [rows, width], (x, offset), half, to, &label);
                 }
                 let kernel = Softmax { log, rows, width, offsets: [offset, to.1], half };
-                self.push(Kernel::Softmax(kernel), vec![x, to.0], label, flops, 2 * elements);
+                self.push(Kernel::Softmax(kernel), vec![x, to.0], label);
             }
             Op::CrossEntropy { labels, smoothing } => {
                 let (y, y_offset) = self.place(n.inputs[1]);
@@ -63,7 +61,7 @@ impl Lowering<'_> {
                 if long {
                     buffers.extend(self.long_rows(&kernel, x, y, &label));
                 }
-                self.push(Kernel::CrossEntropy(kernel), buffers, label.clone(), flops, 2 * elements);
+                self.push(Kernel::CrossEntropy(kernel), buffers, label.clone());
                 if !single {
                     self.mean_of_rows(to_loss.0, rows, pieces, loss, "mean loss");
                     if needed(part(2)) {
