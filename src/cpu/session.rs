@@ -105,11 +105,8 @@ impl Session for CpuSession {
             return Err(fault("a program", "a phase names launches that are not there"));
         }
         self.table.grow(&program.slots)?;
-        if program.accumulates() {
-            self.table.make_sums()?;
-        }
+        program.needs().buffers().iter().filter(|b| b.id.grows()).try_for_each(|b| self.table.hold(b))?;
         program.countable()?;
-        self.table.grow_log(program.purpose.lane(), program.log().words())?;
         let (table, threads) = (&mut self.table, self.threads);
         let launches = program.launches.iter().map(|l| Ready::new(l, table, data, threads)).collect::<Result<Vec<_>>>()?;
         let prepared = Some(Prepared { program: program.clone(), data: data.to_vec(), launches });

@@ -3,14 +3,8 @@
 use super::fault::fault;
 use super::memory::available;
 use crate::error::{Error, Result};
-use crate::kernels::words::{LOG_ROWS, LOG_WIDTH, PARTIALS, STATE_MICRO, STATE_WORDS};
-use crate::plan::{BufferId, DataId, Lane, Layout};
-
-/// Buffers in front of the moments and slots.
-const FIXED: usize = 12;
-
-/// The sums of gradients, which have no words until a program uses them.
-const SUMS: usize = 9;
+use crate::kernels::words::STATE_MICRO;
+use crate::plan::{BufferId, BufferSpec, DataId, Lane, Lasts, Layout};
 
 /// A buffer's place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,55 +18,29 @@ pub(super) enum Place {
 /// Every buffer of a session, as words.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// Fixed buffers, moments, slots.
+    /// The model's buffers in the order of `specs`, then slots.
     pub(super) own: Vec<Vec<u32>>,
+    /// The model's buffers, as they were asked for when the session was made.
+    specs: Vec<BufferSpec>,
     data: Vec<Option<Vec<u32>>>,
-    moments: usize,
     /// f16 values as f32, while a launch is at work on them: one for each of its operands and results.
     pub(super) wide: Vec<Vec<u32>>,
 }
 
 impl Table {
     pub(super) fn new(layout: Layout) -> Result<Self> {
-        let log = LOG_ROWS * LOG_WIDTH;
-        let n = layout.parameters;
-        let lengths = [
-            n,
-            n,
-            STATE_WORDS,
-            STATE_WORDS,
-            log,
-            log,
-            layout.rates.words(),
-            PARTIALS,
-            layout.frozen,
-            0,
-            layout.buffers,
-            layout.working / 2,
-        ];
-        let all = lengths.into_iter().chain(std::iter::repeat_n(n, layout.moments));
-        let own = all.map(zeros).collect::<Result<Vec<_>>>()?;
-        let mut table = Table { own, data: Vec::new(), moments: layout.moments, wide: Vec::new() };
-        [Lane::Train, Lane::Look].into_iter().try_for_each(|lane| table.clear_log(lane))?;
+        let mut table = Table { own: Vec::new(), specs: layout.buffers(), data: Vec::new(), wide: Vec::new() };
+        table.own = table.specs.iter().map(|_| Vec::new()).collect();
+        layout.buffers().iter().try_for_each(|spec| table.hold(spec))?;
         Ok(table)
     }
 
     /// Where a buffer lies. A field of a data set only has a place within a program.
     pub(super) fn place(&self, id: BufferId) -> Result<Place> {
         let index = match id {
-            BufferId::Parameters => Some(0),
-            BufferId::Gradients => Some(1),
-            BufferId::State(lane) => Some(2 + lane as usize),
-            BufferId::Log(lane) => Some(4 + lane as usize),
-            BufferId::Rates => Some(6),
-            BufferId::Partials => Some(7),
-            BufferId::Frozen => Some(8),
-            BufferId::Sums => Some(SUMS),
-            BufferId::Buffers => Some(10),
-            BufferId::Working => Some(11),
-            BufferId::Moment(i) => (i < self.moments).then_some(FIXED + i),
-            BufferId::Slot(i) => FIXED.checked_add(self.moments).and_then(|first| first.checked_add(i)),
+            BufferId::Slot(i) => self.specs.len().checked_add(i),
             BufferId::Data(_) => None,
+            id => self.specs.iter().position(|b| b.id == id),
         };
         match index {
             Some(i) if i < self.own.len() => Ok(Place::Own(i)),
@@ -100,20 +68,16 @@ impl Table {
         }
     }
 
-    /// No step has this number: an unwritten line matches none.
-    fn clear_log(&mut self, lane: Lane) -> Result<()> {
-        if let Place::Own(log) = self.place(BufferId::Log(lane))? {
-            self.own[log].fill(u32::MAX);
-        }
-        Ok(())
-    }
-
-    /// Makes a lane's log at least this many words. Its lines were handed out.
-    pub(super) fn grow_log(&mut self, lane: Lane, words: usize) -> Result<()> {
-        match self.place(BufferId::Log(lane))? {
-            Place::Own(log) if self.own[log].len() < words => {
-                self.own[log] = zeros(words)?;
-                self.clear_log(lane)
+    /// Makes a buffer of the model at least as large as this.
+    pub(super) fn hold(&mut self, spec: &BufferSpec) -> Result<()> {
+        match self.place(spec.id)? {
+            Place::Own(i) if self.own[i].len() < spec.words => {
+                self.own[i] = zeros(spec.words)?;
+                if let BufferId::Log(_) = spec.id {
+                    // no step has this number: a line that none has written matches none. Older lines were handed out
+                    self.own[i].fill(u32::MAX);
+                }
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -123,12 +87,12 @@ impl Table {
     ///
     /// All of them or, when memory is short, none.
     pub(super) fn grow(&mut self, slots: &[usize]) -> Result<()> {
-        let held = |i: usize| self.own.get(FIXED + self.moments + i).map_or(0, Vec::len);
+        let held = |i: usize| self.own.get(self.specs.len() + i).map_or(0, Vec::len);
         let larger = || slots.iter().enumerate().map(|(i, b)| (b.div_ceil(4), held(i))).filter(|(new, old)| new > old);
         let (new, old) = larger().fold((0, 0), |(n, o), (new, old)| (n + new, o + old));
         enough(new, old)?;
         for (i, &bytes) in slots.iter().enumerate() {
-            let at = FIXED + self.moments + i;
+            let at = self.specs.len() + i;
             if at >= self.own.len() {
                 self.own.resize_with(at + 1, Vec::new);
             }
@@ -150,14 +114,12 @@ impl Table {
     /// gradient keeps its zeros.
     pub(super) fn poison(&mut self) -> Result<()> {
         let sums = self.range(BufferId::State(Lane::Train), STATE_MICRO, 1)?[0] == 0;
-        let first = FIXED + self.moments;
         for (i, words) in self.own.iter_mut().enumerate() {
-            match i {
-                1 => poison_values(words),
-                SUMS if sums => poison_values(words),
-                4 | 5 | 7 => words.fill(u32::MAX),
-                _ if i >= first => words.fill(u32::MAX),
-                _ => {}
+            match self.specs.get(i).map(|b| (b.lasts, b.id)) {
+                // a slot has no row
+                None | Some((Lasts::Step, _)) => words.fill(u32::MAX),
+                Some((Lasts::Update, id)) if sums || id == BufferId::Gradients => poison_values(words),
+                Some((Lasts::Update | Lasts::Model | Lasts::Derived, _)) => {}
             }
         }
         self.wide.iter_mut().for_each(|words| words.fill(u32::MAX));
@@ -172,15 +134,6 @@ impl Table {
         if self.wide[i].len() < words {
             self.wide[i] = Vec::new();
             self.wide[i] = zeros(words)?;
-        }
-        Ok(())
-    }
-
-    /// Makes room for sums of gradients.
-    pub(super) fn make_sums(&mut self) -> Result<()> {
-        let words = self.own[0].len();
-        if self.own[SUMS].len() < words {
-            self.own[SUMS] = zeros(words)?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! One kernel's text made into a pipeline.
 
+use crate::kernels::words::STATE_WORDS;
 use crate::kernels::{Access, DIMS, Kernel};
 
 /// From a kernel's text to the text that is compiled in its place: how tests plant errors.
@@ -67,7 +68,7 @@ fn layout(device: &wgpu::Device, name: &str, accesses: &[Access]) -> wgpu::BindG
     };
     let uniform = |size| buffer(wgpu::BufferBindingType::Uniform, Some(size));
     let types = std::iter::once(uniform(4 * DIMS as u64)).chain(accesses.iter().map(|a| match a {
-        Access::Uniform => uniform(64),
+        Access::Uniform => uniform(4 * STATE_WORDS as u64),
         Access::Read | Access::Write => buffer(wgpu::BufferBindingType::Storage { read_only: *a == Access::Read }, None),
     }));
     let entries: Vec<_> = types

@@ -5,9 +5,9 @@ use super::pipeline::{Pipeline, Rewrite};
 use super::readback::{Mapped, Staging, map};
 use super::sync::lock;
 use crate::error::{Error, Result};
-use crate::kernels::words::{PARTIALS, STATE_MICRO, STATE_WORDS};
+use crate::kernels::words::STATE_MICRO;
 use crate::kernels::{DIMS, Kernel, LogShape};
-use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Session, Timing, Traffic};
+use crate::plan::{BufferId, BufferSpec, Clock, DataId, Handle, Lane, Lasts, Layout, LogLine, Program, Session, Timing, Traffic, Usage};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub struct GpuSession {
     /// The errors that tests plant in kernels.
     pub(super) planted: Option<Rewrite>,
     pub(super) poisoned: bool,
+    /// The model's buffers, as they were asked for when the session was made.
+    specs: Vec<BufferSpec>,
     fixed: HashMap<BufferId, wgpu::Buffer>,
     slots: Vec<wgpu::Buffer>,
     /// Counts up when slots are made anew, since bind groups must be made anew then.
@@ -69,6 +71,7 @@ impl GpuSession {
             checked,
             planted: None,
             poisoned: false,
+            specs: layout.buffers(),
             fixed: HashMap::new(),
             slots: Vec::new(),
             generation: 0,
@@ -78,37 +81,31 @@ impl GpuSession {
             staging: Staging::default(),
             traffic: Traffic::default(),
         };
-        let mut sizes = vec![(BufferId::Parameters, layout.parameters), (BufferId::Gradients, layout.parameters)];
-        sizes.extend((layout.frozen > 0).then_some((BufferId::Frozen, layout.frozen)));
-        sizes.extend((layout.working > 0).then_some((BufferId::Working, layout.working / 2)));
-        sizes.extend((layout.buffers > 0).then_some((BufferId::Buffers, layout.buffers)));
-        sizes.extend((0..layout.moments).map(|m| (BufferId::Moment(m), layout.parameters)));
-        sizes.extend([(BufferId::Rates, layout.rates.words()), (BufferId::Partials, PARTIALS)]);
-        for lane in [Lane::Train, Lane::Look] {
-            sizes.push((BufferId::State(lane), STATE_WORDS));
-        }
-        for (id, words) in sizes {
-            let uniform = if matches!(id, BufferId::State(_)) { wgpu::BufferUsages::UNIFORM } else { wgpu::BufferUsages::empty() };
-            let buffer = s.buffer(&format!("{id:?}"), 4 * words as u64, uniform)?;
-            s.fixed.insert(id, buffer);
-        }
-        s.grow_log(Lane::Train, LogShape::of(0))?;
-        s.grow_log(Lane::Look, LogShape::of(0))?;
+        layout.buffers().iter().try_for_each(|spec| s.hold(spec))?;
+        s.staging.grow(&s.gpu, staging_bytes(LogShape::of(0)));
         Ok(s)
     }
 
-    /// Makes a lane's log and its staging buffers large enough. No line of the old log is lost: the submit that wrote it has copied it out.
-    fn grow_log(&mut self, lane: Lane, log: LogShape) -> Result<()> {
-        let (id, bytes) = (BufferId::Log(lane), 4 * log.words() as u64);
-        if self.fixed.get(&id).is_none_or(|b| b.size() < bytes) {
-            let buffer = self.buffer(&format!("{id:?}"), bytes, wgpu::BufferUsages::empty())?;
-            self.fixed.insert(id, buffer);
-            self.generation += 1;
-            // a line that no step has written belongs to no batch
-            self.write(id, 0, &vec![u32::MAX; log.words()])?;
+    /// Makes a buffer of a model, if the session does not have it in this size. No line of a log is lost: the submit that wrote it has copied
+    /// it out.
+    fn hold(&mut self, spec: &BufferSpec) -> Result<()> {
+        let (id, bytes) = (spec.id, 4 * spec.words as u64);
+        if bytes == 0 || self.fixed.get(&id).is_some_and(|b| b.size() >= bytes) {
+            return Ok(());
         }
-        self.staging.grow(&self.gpu, staging_bytes(log));
-        Ok(())
+        let more = match spec.usage {
+            Usage::Uniform => wgpu::BufferUsages::UNIFORM,
+            Usage::Storage => wgpu::BufferUsages::empty(),
+        };
+        let buffer = self.buffer(&format!("{id:?}"), bytes, more)?;
+        if self.fixed.insert(id, buffer).is_some() {
+            self.generation += 1;
+        }
+        match id {
+            // a line that no step has written belongs to no batch
+            BufferId::Log(_) => self.write(id, 0, &vec![u32::MAX; spec.words]),
+            _ => Ok(()),
+        }
     }
 
     /// Fails if one binding cannot hold so many bytes.
@@ -246,11 +243,8 @@ impl Session for GpuSession {
                 self.generation += 1;
             }
         }
-        self.grow_log(program.purpose.lane(), program.log())?;
-        if program.accumulates() && !self.fixed.contains_key(&BufferId::Sums) {
-            let buffer = self.buffer("Sums", 4 * program.arena.size as u64, wgpu::BufferUsages::empty())?;
-            self.fixed.insert(BufferId::Sums, buffer);
-        }
+        program.needs().buffers().iter().filter(|b| b.id.grows()).try_for_each(|b| self.hold(b))?;
+        self.staging.grow(&self.gpu, staging_bytes(program.log()));
         let text = |kernel: &Kernel| match &self.planted {
             None => kernel.source(),
             Some(rewrite) => rewrite(kernel, kernel.source()),
@@ -378,15 +372,18 @@ impl GpuSession {
 
     /// Fills with NaN what [`Session::poison`] names.
     fn poison_now(&mut self) -> Result<()> {
+        let between = self.read(BufferId::State(Lane::Train), STATE_MICRO, 1)?[0] == 0;
         let words = |b: &wgpu::Buffer| (b.size() / 4) as usize;
-        let mut all: Vec<(BufferId, usize)> = self.slots.iter().enumerate().map(|(i, b)| (BufferId::Slot(i), words(b))).collect();
-        all.extend(self.fixed.iter().filter(|(id, _)| matches!(id, BufferId::Partials | BufferId::Log(_))).map(|(id, b)| (*id, words(b))));
+        let slots = self.slots.iter().enumerate().map(|(i, b)| (BufferId::Slot(i), words(b)));
+        let mut all: Vec<(BufferId, usize)> = slots.collect();
+        let held = |id: BufferId| self.fixed.get(&id).map(|b| (id, words(b)));
+        let lasting = |lasts: Lasts| self.specs.iter().filter(move |b| b.lasts == lasts).filter_map(|b| held(b.id));
+        all.extend(lasting(Lasts::Step));
+        let updates: Vec<(BufferId, usize)> = lasting(Lasts::Update).collect();
         for (id, n) in all {
             self.write(id, 0, &vec![u32::MAX; n])?;
         }
-        let between = self.read(BufferId::State(Lane::Train), STATE_MICRO, 1)?[0] == 0;
-        for id in [BufferId::Gradients, BufferId::Sums] {
-            let Some(n) = self.fixed.get(&id).map(words).filter(|_| between || id == BufferId::Gradients) else { continue };
+        for (id, n) in updates.into_iter().filter(|(id, _)| between || *id == BufferId::Gradients) {
             // a parameter without a gradient keeps its zeros
             let poisoned: Vec<u32> = self.read(id, 0, n)?.into_iter().map(|w| if w == 0 { 0 } else { u32::MAX }).collect();
             self.write(id, 0, &poisoned)?;

@@ -3,7 +3,7 @@
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::Access;
-use crate::kernels::words::{PARTIALS, STATE_WORDS};
+use crate::kernels::words::STATE_WORDS;
 use crate::model::accumulation::{Accumulation, Order};
 use crate::model::core::Core;
 use crate::model::feed::Feed;
@@ -302,20 +302,14 @@ impl Core {
 /// What a program changes beside its slots, and the rates that it reads: with the words of each.
 fn kept(program: &Program) -> Vec<(BufferId, usize)> {
     let mut out = vec![(BufferId::Rates, program.rates.words())];
+    let buffers = program.needs().buffers();
     for l in &program.launches {
-        for (&id, access) in l.buffers.iter().zip(l.kernel.accesses()) {
-            let words = match id {
-                BufferId::Slot(_) | BufferId::Data(_) | BufferId::Rates => continue,
-                BufferId::Parameters | BufferId::Gradients | BufferId::Moment(_) | BufferId::Sums => program.arena.size,
-                BufferId::Working => program.arena.working / 2,
-                BufferId::Frozen => program.arena.frozen,
-                BufferId::Buffers => program.arena.buffered,
-                BufferId::State(_) => STATE_WORDS,
-                BufferId::Log(_) => program.log().words(),
-                BufferId::Partials => PARTIALS,
-            };
-            if access == Access::Write && !out.contains(&(id, words)) {
-                out.push((id, words));
+        let bound = l.buffers.iter().zip(l.kernel.accesses()).filter(|(_, access)| *access == Access::Write);
+        for (id, _) in bound {
+            // slots and data are in no list
+            let Some(spec) = buffers.iter().find(|b| b.id == *id) else { continue };
+            if !out.contains(&(spec.id, spec.words)) {
+                out.push((spec.id, spec.words));
             }
         }
     }

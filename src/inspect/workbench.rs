@@ -4,7 +4,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::expr::Real;
 use crate::graph::{Field, Graph, NodeId, Op, Value};
-use crate::kernels::words::{STATE_LOSS_SCALE, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_WORDS};
+use crate::kernels::words::StateWords;
 use crate::model::build::{Built, build};
 use crate::model::core::Core;
 use crate::model::half_copy::working_of;
@@ -12,7 +12,6 @@ use crate::model::inputs::in_call;
 use crate::model::values::ParameterWords;
 use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
 use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
-use crate::rng::split;
 use crate::tensor::{DType, pack_f16, unpack_f16};
 use std::collections::HashMap;
 use std::fmt;
@@ -107,12 +106,8 @@ impl Workbench {
 
         let mut session = model.device.session(Layout::of(&model.arena, 0))?;
         let lane = purpose.lane();
-        let mut state = [0u32; STATE_WORDS];
-        let [lo, hi] = split(model.settings.seed);
-        (state[STATE_SEED_LO], state[STATE_SEED_HI]) = (lo, hi);
-        state[STATE_ROWS] = rows.len() as u32;
-        state[STATE_LOSS_SCALE] = scale.to_bits();
-        session.write(BufferId::State(lane), 0, &state)?;
+        let state = StateWords { rows: rows.len() as u32, loss_scale: scale.to_bits(), ..StateWords::default() };
+        session.write(BufferId::State(lane), 0, &state.seed(model.settings.seed).words())?;
         for e in &model.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
             if let Some(first) = working_of(&model.arena, e.buffer()) {

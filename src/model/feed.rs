@@ -2,13 +2,10 @@
 
 use crate::data::{Blocks, Dataset, Plan};
 use crate::error::{Error, Result};
-use crate::kernels::words::{
-    STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_UPDATE, STATE_WORDS,
-};
+use crate::kernels::words::{STATE_CURSOR, StateWords};
 use crate::model::accumulation::Order;
 use crate::model::core::Core;
 use crate::plan::{BufferId, DataId, Lane, Program, Purpose};
-use crate::rng::split;
 use std::sync::Arc;
 
 /// Data sets that stay on the device at a time.
@@ -147,27 +144,22 @@ impl Core {
     /// Sets the state of training for rows that are on the device, from this one of the epoch's order on. Nothing may be under way.
     pub(crate) fn set_train_state(&mut self, row: usize, rows: usize, shuffle: bool) -> Result<()> {
         let state = self.train_state(row, rows, shuffle);
-        self.write_words(BufferId::State(Lane::Train), 0, &state)
+        self.write_words(BufferId::State(Lane::Train), 0, &state.words())
     }
 
     /// That state.
-    pub(crate) fn train_state(&self, row: usize, rows: usize, shuffle: bool) -> [u32; STATE_WORDS] {
-        let mut state = [0u32; STATE_WORDS];
-        let [lo, hi] = split(self.settings.seed);
-        for (at, word) in [
-            (STATE_BATCH, self.batches as u32),
-            (STATE_UPDATE, self.updates as u32),
-            (STATE_CURSOR, row as u32),
-            (STATE_EPOCH, self.epochs as u32),
-            (STATE_ROWS, rows as u32),
-            (STATE_SHUFFLE, u32::from(shuffle)),
-            (STATE_SEED_LO, lo),
-            (STATE_SEED_HI, hi),
-        ] {
-            state[at] = word;
-        }
-        self.scaler.iter().for_each(|s| s.write(&mut state));
-        state
+    pub(crate) fn train_state(&self, row: usize, rows: usize, shuffle: bool) -> StateWords {
+        let state = StateWords {
+            batch: self.batches as u32,
+            update: self.updates as u32,
+            cursor: row as u32,
+            epoch: self.epochs as u32,
+            rows: rows as u32,
+            shuffle: u32::from(shuffle),
+            ..StateWords::default()
+        };
+        let state = state.seed(self.settings.seed);
+        self.scaler.map_or(state, |s| s.write(state))
     }
 
     /// Writes a batch to the buffers that wait for it.
@@ -241,7 +233,8 @@ impl Feed {
         let lane = self.lane;
         // not more than these: the counters and the halt are the device's, steps may be under way
         let place = |model: &mut Core, epoch: u32, row: usize, rows: usize| {
-            model.session.write(BufferId::State(lane), STATE_CURSOR, &[row as u32, epoch, rows as u32, 0])
+            let state = StateWords { cursor: row as u32, epoch, rows: rows as u32, ..StateWords::default() };
+            model.session.write(BufferId::State(lane), STATE_CURSOR, &state.of_order())
         };
         let Some(s) = &mut self.stream else {
             if other {

@@ -1,7 +1,7 @@
 //! The loss scale as the host knows it: it moves on the device, and log lines tell how.
 
 use crate::kernels::Scaling;
-use crate::kernels::words::{STATE_GROWTH, STATE_LOSS_SCALE, STATE_SKIPPED, STATE_WORDS};
+use crate::kernels::words::StateWords;
 use crate::model::compile::Compile;
 use crate::model::core::Core;
 use crate::model::shared::Model;
@@ -98,15 +98,14 @@ impl Scaler {
     }
 
     /// Its words in the state of training.
-    pub fn write(&self, state: &mut [u32; STATE_WORDS]) {
-        (state[STATE_LOSS_SCALE], state[STATE_GROWTH], state[STATE_SKIPPED]) = (self.scale.to_bits(), self.count, self.skipped as u32);
+    pub fn write(&self, state: StateWords) -> StateWords {
+        StateWords { loss_scale: self.scale.to_bits(), growth: self.count, skipped: self.skipped as u32, ..state }
     }
 
     /// As the state of training in a checkpoint has it.
-    pub fn read(&mut self, state: &[u32]) {
-        let word = |at: usize| state.get(at).copied().unwrap_or(0);
-        let scale = f32::from_bits(word(STATE_LOSS_SCALE));
-        self.go_on(SavedScale { scale, growth_tracker: word(STATE_GROWTH), skipped: word(STATE_SKIPPED).into() });
+    pub fn read(&mut self, state: &StateWords) {
+        let scale = f32::from_bits(state.loss_scale);
+        self.go_on(SavedScale { scale, growth_tracker: state.growth, skipped: state.skipped.into() });
     }
 
     /// What goes into a model's file.

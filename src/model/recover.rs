@@ -3,7 +3,7 @@
 
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
-use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_WORDS};
+use crate::kernels::words::{RATE_ROWS, RATE_WIDTH};
 use crate::model::accumulation::{Accumulation, Order};
 use crate::model::core::Core;
 use crate::model::feed::Feed;
@@ -11,7 +11,7 @@ use crate::model::pace::{self, Pace};
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
 use crate::optim::is_rate;
-use crate::plan::{Arena, BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Purpose, Session, Timing};
+use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, LogLine, Program, Purpose, Session, Timing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -221,12 +221,7 @@ impl Core {
 
     /// What outlives a step, with its words.
     pub(crate) fn lasting(&self) -> Vec<(BufferId, usize)> {
-        let Arena { size, frozen, buffered, .. } = self.arena;
-        let mut all = vec![(BufferId::Parameters, size), (BufferId::State(Lane::Train), STATE_WORDS)];
-        all.extend((0..self.rule.moments).map(|m| (BufferId::Moment(m), size)));
-        all.extend((frozen > 0).then_some((BufferId::Frozen, frozen)));
-        all.extend((buffered > 0).then_some((BufferId::Buffers, buffered)));
-        all
+        Layout::under(&self.arena, &self.rule).lasting().iter().map(|b| (b.id, b.words)).collect()
     }
 
     /// A copy after a write: a loss in between has taken the write with it.

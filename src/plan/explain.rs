@@ -1,6 +1,7 @@
 //! What a program does, for people.
 
 use super::human::{human_bytes, human_count};
+use super::memory::Usage;
 use super::program::Program;
 use super::purpose::Purpose;
 use std::fmt::Write;
@@ -70,8 +71,9 @@ impl Program {
         self.explain_precision(&mut out);
         let _ = writeln!(out, "  peak      {} without the data set", human_bytes(self.peak_bytes()));
         if self.purpose == Purpose::Train {
-            let kept = arena * (1 + self.moments as u64) + frozen + buffers;
-            let _ = writeln!(out, "  host      {} of RAM, on a GPU, for the copy that `snapshot_every` keeps", human_bytes(kept));
+            let lasting = self.layout().lasting();
+            let kept: usize = lasting.iter().filter(|b| b.usage == Usage::Storage).map(|b| 4 * b.words).sum();
+            let _ = writeln!(out, "  host      {} of RAM, on a GPU, for the copy that `snapshot_every` keeps", human_bytes(kept as u64));
         }
         out
     }

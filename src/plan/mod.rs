@@ -25,7 +25,7 @@ pub(crate) use human::{human_bytes, human_count};
 pub use limits::{IndexLimit, LabelLimit};
 #[cfg(feature = "gpu")]
 pub(crate) use memory::STAGED;
-pub use memory::{ALIGN, Arena, ArenaEntry, BufferEntry, BufferId, Layout};
+pub use memory::{ALIGN, Arena, ArenaEntry, BufferEntry, BufferId, BufferSpec, Lasts, Layout, Usage};
 pub(crate) use memory::{Ledger, program_dims};
 pub use program::{Launch, LogMetric, Made, Output, Phase, Program, Stored, Unit};
 pub use purpose::{Lane, Part, Purpose};

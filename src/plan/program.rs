@@ -173,9 +173,17 @@ impl Program {
         self.part != Part::Whole
     }
 
-    /// The arenas that a session needs for it.
+    /// The buffers of a session that is made for it.
     pub fn layout(&self) -> Layout {
         Layout { rates: self.rates, ..Layout::of(&self.arena, self.moments) }
+    }
+
+    /// The buffers that a session has once this program is ready: as [`Program::layout`], with room for its log and its sums.
+    pub fn needs(&self) -> Layout {
+        let mut needs = self.layout();
+        needs.logs[self.purpose.lane() as usize] = self.log().words();
+        needs.sums = if self.accumulates() { self.arena.size } else { 0 };
+        needs
     }
 
     /// The distinct pipelines, as source texts.

@@ -4,7 +4,7 @@ use super::evaluation::Evaluation;
 use super::mean::Mean;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::words::{STATE_BATCH, STATE_ROWS, STATE_WORDS};
+use crate::kernels::words::StateWords;
 use crate::model::accumulation::Order;
 use crate::model::core::Core;
 use crate::model::feed::Feed;
@@ -139,10 +139,8 @@ impl Core {
     pub(crate) fn set_look_state(&mut self, rows: usize) -> Result<()> {
         // what an earlier pass left behind when it failed
         while self.session.poll(Lane::Look, true)?.is_some() {}
-        let mut state = [0u32; STATE_WORDS];
-        state[STATE_BATCH] = self.looked;
-        state[STATE_ROWS] = rows as u32;
-        self.session.write(BufferId::State(Lane::Look), 0, &state)
+        let state = StateWords { batch: self.looked, rows: rows as u32, ..StateWords::default() };
+        self.session.write(BufferId::State(Lane::Look), 0, &state.words())
     }
 }
 

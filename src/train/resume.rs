@@ -7,7 +7,7 @@ use super::state::{Found, RunState};
 use super::trainer::Trainer;
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
-use crate::kernels::words::*;
+use crate::kernels::words::StateWords;
 use crate::model::accumulation::Accumulation;
 use crate::model::core::Core;
 use crate::plan::{BufferId, Lane};
@@ -113,7 +113,7 @@ impl Trainer<'_> {
     /// Puts the run where the checkpoint was written.
     pub(super) fn go_on(&mut self, found: Found) -> Result<()> {
         let Found { state, updates, batches, epochs, mut arenas, kept } = found;
-        let held = arenas.remove(&BufferId::State(Lane::Train)).unwrap_or_default();
+        let held = StateWords::from_words(&arenas.remove(&BufferId::State(Lane::Train)).unwrap_or_default());
         let m = self.model.core();
         // what comes before the first step may still fail, one's own callback among it
         let counters = (m.updates, m.batches, m.epochs, m.looked);
@@ -131,7 +131,9 @@ impl Trainer<'_> {
         }
         let row = self.accumulation.first(self.done) * self.settings.batch_size;
         let now = self.model.core().train_state(row, self.rows, self.settings.shuffle);
-        self.model.core().write_words(BufferId::State(Lane::Train), 0, &state_after(&held, &now))
+        // only the open update is the checkpoint's: where rows are streamed, its cursor counts within a block
+        let state = StateWords { micro: held.micro, summed: held.summed, ..now };
+        self.model.core().write_words(BufferId::State(Lane::Train), 0, &state.words())
     }
 
     /// Gives the model back what it was before it went on, if that is known.
@@ -142,30 +144,4 @@ impl Trainer<'_> {
         m.scaler = before.scaler;
         m.write_arenas(&before.arenas)
     }
-}
-
-/// The state of training that a checkpoint held, with these counters: the ones that it held count within a block where rows are streamed.
-fn state_after(held: &[u32], now: &[u32; STATE_WORDS]) -> [u32; STATE_WORDS] {
-    let set = [
-        STATE_BATCH,
-        STATE_UPDATE,
-        STATE_CURSOR,
-        STATE_EPOCH,
-        STATE_ROWS,
-        STATE_SHUFFLE,
-        STATE_SEED_LO,
-        STATE_SEED_HI,
-        STATE_HALT,
-        STATE_LOSS_SCALE,
-        STATE_GROWTH,
-        STATE_SKIPPED,
-        STATE_SKIP,
-    ];
-    let mut state = *now;
-    for (i, (to, from)) in state.iter_mut().zip(held).enumerate() {
-        if !set.contains(&i) {
-            *to = *from;
-        }
-    }
-    state
 }

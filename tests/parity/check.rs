@@ -6,9 +6,7 @@ use crate::make::{Built, Case, Truth, no_rule};
 use crate::planted::Planted;
 use crate::tolerance::Known;
 use gradus::kernels::Target;
-use gradus::kernels::words::{
-    STATE_CURSOR, STATE_EPOCH, STATE_LOSS_SCALE, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS,
-};
+use gradus::kernels::words::StateWords;
 use gradus::plan::{BufferId, LogLine, Part, Program, Purpose, Rule, Session};
 use gradus::tensor::DType;
 use std::rc::Rc;
@@ -127,13 +125,17 @@ impl From<Case> for Row {
 }
 
 /// The state's words at the start of a case.
-pub fn state(built: &Built) -> [u32; STATE_WORDS] {
+pub fn state(built: &Built) -> StateWords {
     let o = &built.order;
-    let mut words = [0; STATE_WORDS];
-    (words[STATE_CURSOR], words[STATE_EPOCH], words[STATE_ROWS]) = (o.cursor as u32, o.epoch, o.rows as u32);
-    words[STATE_LOSS_SCALE] = built.scale.unwrap_or(0.0).to_bits();
-    (words[STATE_SHUFFLE], words[STATE_SEED_LO], words[STATE_SEED_HI]) = (o.shuffle.into(), o.seed as u32, (o.seed >> 32) as u32);
-    words
+    let state = StateWords {
+        cursor: o.cursor as u32,
+        epoch: o.epoch,
+        rows: o.rows as u32,
+        loss_scale: built.scale.unwrap_or(0.0).to_bits(),
+        shuffle: o.shuffle.into(),
+        ..StateWords::default()
+    };
+    state.seed(o.seed)
 }
 
 /// Parameters, data and state on the device; the program ready.
@@ -155,7 +157,7 @@ pub fn load(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradu
             ids.push(s.add_data(&stored.words())?);
         }
     }
-    s.write(BufferId::State(program.purpose.lane()), 0, &state(built))?;
+    s.write(BufferId::State(program.purpose.lane()), 0, &state(built).words())?;
     s.prepare(program, &ids)
 }
 

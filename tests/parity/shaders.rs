@@ -4,7 +4,7 @@
 use crate::common::{self, Job, Suite};
 use crate::make::{Case, no_rule};
 use crate::{cases, coop_product, corners, custom, draws, formulas, gather, indices, long, mixed, movement, scaled};
-use gradus::kernels::{Archetype, Access, Commit, CoopTile, Kernel, Part as Piece, Scaling, Target};
+use gradus::kernels::{Access, Archetype, Commit, CoopTile, Kernel, Part as Piece, Scaling, Target};
 use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
 use gradus::plan::{Launch, Part};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};

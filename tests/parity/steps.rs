@@ -6,7 +6,7 @@ use crate::make::{Built, Case, Order, Truth, field, permuted};
 use crate::tolerance::Known;
 use gradus::graph::Distribution;
 use gradus::kernels::words::{
-    LOG_ROWS, RATE_ROWS, RATE_WIDTH, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_UPDATE, STATE_WORDS,
+    LOG_ROWS, RATE_ROWS, RATE_WIDTH, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_UPDATE, STATE_WORDS, StateWords,
 };
 use gradus::plan::{BufferId, Handle, Lane, LogLine, Purpose, Rule, Session};
 use gradus::tensor::DType;
@@ -42,9 +42,8 @@ impl Run {
         let lane = program.purpose.lane();
         let ready = site.session(&program)?.and_then(|mut s| {
             let handle = load(&mut *s, built, &program)?;
-            let mut words = state(built);
-            (words[STATE_BATCH], words[STATE_UPDATE]) = (BATCH, UPDATE);
-            s.write(BufferId::State(lane), 0, &words)?;
+            let words = StateWords { batch: BATCH, update: UPDATE, ..state(built) };
+            s.write(BufferId::State(lane), 0, &words.words())?;
             for (i, r) in rates.iter().enumerate() {
                 s.write(BufferId::Rates, (UPDATE as usize + i) % RATE_ROWS * r.len(), r)?;
             }
@@ -85,7 +84,7 @@ pub fn exact(name: &str, value: Vec<f64>) -> (String, Known) {
 /// The state after so many batches and updates.
 pub fn state_after(built: &Built, batches: usize, updates: usize, halted: bool) -> Vec<f64> {
     let o = &built.order;
-    let mut words = state(built);
+    let mut words = state(built).words();
     (words[STATE_BATCH], words[STATE_UPDATE], words[STATE_HALT]) = (BATCH + batches as u32, UPDATE + updates as u32, halted.into());
     for _ in 0..batches {
         let next = words[STATE_CURSOR] as usize + o.batch;
@@ -295,7 +294,7 @@ fn epochs(rows: usize, batch: usize, epochs: usize, shuffle: bool) -> Row {
         let ragged = (rest > 0).then(|| listing(Order { batch: rest, ..order }).build()).transpose()?;
         let at = |e: usize, i: usize| if shuffle { permuted(i as u32, rows as u32, order.seed, 1 + e as u32) as usize } else { i };
         let seen = (0..epochs).flat_map(|e| (0..rows).map(move |i| (e, i))).map(|(e, i)| full.fields[0].row(at(e, i))[0]).collect();
-        let mut end = state(&full);
+        let mut end = state(&full).words();
         let steps = epochs * rows.div_ceil(batch);
         (end[STATE_BATCH], end[STATE_UPDATE], end[STATE_EPOCH]) = (BATCH + steps as u32, UPDATE + steps as u32, 1 + epochs as u32);
         let truth = vec![exact("rows in their order", seen), exact("state", end.map(f64::from).to_vec())];

@@ -14,6 +14,7 @@ pub(crate) mod log;
 pub(crate) mod rates;
 pub(crate) mod scaling;
 pub(crate) mod source;
+pub(crate) mod state;
 pub(crate) mod still;
 pub(crate) mod target;
 pub(crate) mod word;

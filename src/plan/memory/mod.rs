@@ -11,8 +11,9 @@ mod slots;
 
 pub use arena::{ALIGN, Arena, ArenaEntry, BufferEntry};
 pub use buffer_id::BufferId;
-pub use buffers::Layout;
+pub use buffers::{BufferSpec, Lasts, Layout, Usage};
 pub(super) use colour::colour;
-pub(crate) use ledger::{Ledger, dims as program_dims};
+pub(crate) use ledger::Ledger;
 #[cfg(feature = "gpu")]
 pub(crate) use peak::STAGED;
+pub(crate) use peak::dims as program_dims;

@@ -1,6 +1,7 @@
 //! What lies in the arenas, as named tensors and back.
 
 use crate::error::Error;
+use crate::kernels::words::STATE_SAVED;
 use crate::model::core::Core;
 use crate::model::values::Arenas;
 use crate::plan::{BufferEntry, BufferId};
@@ -45,6 +46,7 @@ impl Core {
                 _ => None,
             };
             let Some((before, frozen)) = named else {
+                let len = if let BufferId::State(_) = buffer { STATE_SAVED } else { len };
                 all.push(ArenaTensor { buffer, name: format!("gradus.{}", label(buffer)), dtype: Dtype::U32, shape: vec![len], offset: 0 });
                 continue;
             };
