@@ -133,8 +133,8 @@ fn distance(model: &mut Model, data: &Dataset) -> gradus::Result<f64> {
     let y = network(true).forward(&Scope::root(&builder, false), &x).value();
     let graph = builder.finish()?;
     let feed = |op: &Op| match op {
-        Op::Batch { .. } => data.features().map(|x| Data::Real(x.to_f64())),
-        Op::Parameter { name, .. } => weights.get(name).cloned().map(Data::Real),
+        Op::Batch(_) => data.features().map(|x| Data::Real(x.to_f64())),
+        Op::Parameter(p) => weights.get(&p.name).cloned().map(Data::Real),
         _ => None,
     };
     let truth = evaluate::<f64>(&graph, &feed, &y.into_iter().collect::<Vec<_>>())?[0].to_f64();

@@ -369,6 +369,11 @@ pub(crate) fn is_own(l: &Location<'_>) -> bool {
     !test && l.file().get(..folder) == Some(&THIS[..folder])
 }
 
+/// A layer as messages name it.
+pub(crate) fn layer(path: impl std::fmt::Display) -> String {
+    format!("the layer `{path}`")
+}
+
 /// A place for errors: the layer, if there is one, and the line, if it is not gradus' own.
 pub(crate) fn site(layer: &str, l: &Location<'_>) -> String {
     match (layer.is_empty(), is_own(l)) {

@@ -9,6 +9,7 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where a source puts the values of the rows that it was asked for: one row after the other, row-major, of the source's dtype.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RowsMut<'a> {
     /// For a source of f32.
     F32(&'a mut [f32]),

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// The words, for errors about others.
+/// All words, for the error of a word that is none of them.
 pub(super) const CHOICES: [&str; 7] = ["auto", "gpu", "gpu:INDEX", "gpu:NAME", "software", "cpu", "list"];
 
 /// A way to choose a device: what `--device`, `GRADUS_DEVICE` and [`Device::select`](crate::train::Device::select) read.

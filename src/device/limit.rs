@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::plan::{BufferId, Clock, DataId, Handle, Lane, Layout, Ledger, LogLine, Program, Session, Timing, Traffic, program_dims};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes allowed, and those that all sessions of a device hold.
+/// How many bytes are allowed, and how many all sessions of a device hold.
 #[derive(Debug, Clone)]
 pub(super) struct MemoryLimit {
     pub allowed: u64,
@@ -12,12 +12,12 @@ pub(super) struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    /// So many bytes, of which no session holds any yet.
+    /// A limit of so many bytes, of which no session holds any yet.
     pub fn new(allowed: u64) -> Self {
         MemoryLimit { allowed, held: Arc::default() }
     }
 
-    /// A session that stays within; `open` makes the one behind it.
+    /// A session that stays within the limit, around the one that `open` makes.
     pub fn session(&self, layout: Layout, open: impl FnOnce() -> Result<Box<dyn Session>>) -> Result<Box<dyn Session>> {
         let ledger = Ledger::new(&layout);
         let mut mine = 0;
@@ -31,7 +31,7 @@ impl MemoryLimit {
         }
     }
 
-    /// Makes the bytes of a session these.
+    /// Changes the bytes that a session holds, which are `mine`, to `bytes`. Fails where that exceeds the limit.
     fn take(&self, mine: &mut u64, bytes: u64, what: &str) -> Result<()> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let others = *held - *mine;
@@ -57,12 +57,12 @@ impl MemoryLimit {
     }
 }
 
-/// A session that asks before it takes.
+/// A session that asks the limit before it takes memory.
 struct Limited {
     inner: Box<dyn Session>,
     limit: MemoryLimit,
     ledger: Ledger,
-    /// What the ledger came to.
+    /// The bytes of the ledger that the limit knows of.
     mine: u64,
 }
 
@@ -71,9 +71,9 @@ impl Limited {
         self.limit.take(&mut self.mine, bytes, what)
     }
 
-    /// What the ledger says now: after something was given up, or was not made after all.
+    /// Tells the limit what the ledger has now: after something was freed, or was not made after all.
     fn settle(&mut self) {
-        // what is there is never refused
+        // memory that is held already is never refused
         let _ = self.take(self.ledger.bytes(), "");
     }
 }

@@ -43,7 +43,7 @@ impl Device {
     }
 }
 
-/// An adapter, as the list needs it.
+/// What the list shows of an adapter.
 #[cfg(feature = "gpu")]
 struct Found {
     name: String,
@@ -57,7 +57,7 @@ struct Found {
 impl Found {
     fn of(a: &AdapterSummary) -> Self {
         let mut details = a.details();
-        // a claim is worth what the self-test says of it
+        // what an adapter claims is worth as much as the self-test says of it
         if let (true, Some(line)) = (a.cooperative, details.iter_mut().find(|l| l.contains("cooperative matrices"))) {
             let verdict = Gpu::open(a).map_or_else(|e| format!("not tested: {}", e.code()), |gpu| gpu.coop().to_string());
             *line += &format!("; cooperative matrices: {verdict}");

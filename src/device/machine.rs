@@ -7,7 +7,7 @@ use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu::{Gpu, GpuSession};
 #[cfg(feature = "gpu")]
-use crate::graph::{Node, Op};
+use crate::graph::{Kind, Node};
 use crate::kernels::{CoopCaps, Target};
 use crate::plan::{Layout, Session, Step};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -28,9 +28,9 @@ pub struct Device {
     /// Why it is not what was wanted, or what is to be known of its driver.
     note: String,
     limit: Option<MemoryLimit>,
-    /// Tests take f16 away.
+    /// Tests set this, as if the device had no f16.
     no_f16: bool,
-    /// Tests fill with NaN what no step may read.
+    /// Tests set this: memory that no step may read is filled with NaN.
     poisoned: bool,
 }
 
@@ -58,7 +58,7 @@ impl Device {
         Device { choice, machine, checked: false, coop: None, note, limit: None, no_f16: false, poisoned: false }
     }
 
-    /// The CPU that `choice` has led to, and why.
+    /// The CPU, to which `choice` has led; `note` says why.
     pub(super) fn cpu_instead(choice: DeviceChoice, note: String) -> Self {
         Device { choice, note, ..Self::cpu() }
     }
@@ -100,7 +100,7 @@ impl Device {
     #[cfg(feature = "gpu")]
     pub(crate) fn coop_for(&self, step: &Step) -> Option<CoopCaps> {
         let gpu = self.gpu().filter(|g| self.coop.unwrap_or(g.summary.is_gpu()))?;
-        let wanted = |n: &Node| step.precision.is_mixed() && matches!(n.op, Op::MatMul { .. });
+        let wanted = |n: &Node| step.precision.is_mixed() && n.op.kind() == Kind::Product;
         if step.graph.nodes.iter().any(wanted) { gpu.coop().caps() } else { None }
     }
 
@@ -152,7 +152,7 @@ impl Device {
         }
     }
 
-    /// What its products of f16 use, as it decides which bits they give: nobody asks a device that shall do without.
+    /// What products of f16 use on it, which decides their bits. A device that shall use no cooperative matrices is not asked.
     pub(crate) fn matrices(&self) -> String {
         #[cfg(feature = "gpu")]
         if self.gpu().is_some_and(|g| self.coop.unwrap_or(g.summary.is_gpu())) {

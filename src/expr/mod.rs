@@ -32,6 +32,7 @@ pub use wgsl::Printed;
 
 /// One value of an [`Expr`]; operands are earlier nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Node {
     /// The function's input of this number.
     Input(usize),

@@ -4,6 +4,7 @@ use super::Real;
 
 /// A function of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Unary {
     /// `-x`
     Neg,
@@ -69,6 +70,7 @@ impl Unary {
 
 /// A function of two values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Binary {
     /// `x + y`
     Add,

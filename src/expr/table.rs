@@ -11,6 +11,7 @@ macro_rules! activations {
         /// An elementwise activation.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
         pub enum Activation { $($(#[$doc])* $variant,)* }
 
         impl Activation {

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// What kind of machine an adapter is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AdapterKind {
     /// A card of its own.
     Discrete,

@@ -1,3 +1,5 @@
+//! A field of the data set as a batch has it.
+
 use crate::tensor::{DType, Shape};
 
 /// How one field of a data set becomes a tensor of a batch: what lies on the device, and what the gather makes of it.

@@ -1,70 +1,42 @@
 //! WHAT to compute: a step as a graph of a few operations, with shape rules, gradients and simplification.
 //!
-//! Users meet it as [`Var`]; the rest of the crate as [`Graph`], plain data that can be printed and drawn.
+//! Users meet it as [`Var`]; the rest of the crate as [`Graph`], plain data that can be printed and drawn. What an operation is, all passes
+//! ask the operation itself (see [`op`]): its rule gives its shapes, its gradient, its work, and the [`Kind`] by which it is treated.
 
-pub(crate) mod custom;
+mod builder;
+mod class;
 mod field;
 mod grad;
-mod movement;
-mod op;
-pub(crate) mod precision;
+pub mod op;
+mod precision;
 mod print;
 mod random;
 mod simplify;
 mod state;
 mod table;
-mod take;
+mod value;
 mod var;
 
-pub use custom::{Custom, CustomKernel, CustomOp};
+pub use builder::{Builder, Var};
+pub use class::Class;
+pub(crate) use class::{Wanted, assign, classes};
 pub use field::Field;
 pub use grad::{gradients, scaled_gradients};
-pub(crate) use op::REAL_CLASSES;
-pub use op::{Labels, Op, ReduceKind};
-pub use precision::{Class, Precision};
+pub(crate) use op::custom;
+pub use op::{Custom, CustomKernel, CustomOp, Kind, Labels, Leaf, Op, ReduceKind};
+pub(crate) use op::{Limit, REAL_CLASSES, USER_DIMS, View};
+pub use precision::Precision;
 pub use random::{Distribution, Draws};
 pub use simplify::simplify;
 pub use state::StateField;
 pub(crate) use table::is_ordinals;
-pub use var::{Builder, Operand, Var};
+pub use value::{NodeId, Type, Value};
+pub use var::Operand;
 
-use crate::error::{Error, Result, site};
-use crate::expr::Expr;
-use crate::tensor::{DType, Shape};
+use crate::error::{Result, site};
+use crate::tensor::Shape;
+use op::OpFault;
 use std::panic::Location;
-
-/// A node's number; operands always have lower numbers.
-pub type NodeId = usize;
-
-/// One output of one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Value {
-    /// The node.
-    pub node: NodeId,
-    /// Which of its outputs.
-    pub output: usize,
-}
-
-impl From<NodeId> for Value {
-    fn from(node: NodeId) -> Value {
-        Value { node, output: 0 }
-    }
-}
-
-/// The shape and dtype of a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Type {
-    /// Its axes.
-    pub shape: Shape,
-    /// Its elements.
-    pub dtype: DType,
-}
-
-impl Type {
-    pub(crate) fn f32(shape: impl Into<Shape>) -> Type {
-        Type { shape: shape.into(), dtype: DType::F32 }
-    }
-}
 
 /// An operation with its operands, in static single assignment.
 #[derive(Debug, Clone)]
@@ -82,6 +54,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// `matmul in fc1`: the operation and its layer, for messages.
+    pub(crate) fn shown(&self) -> String {
+        if self.layer.is_empty() { self.op.name().to_string() } else { format!("{} in {}", self.op.name(), self.layer) }
+    }
+
     /// Layer and line, for messages.
     pub(crate) fn site(&self) -> String {
         site(&self.layer, self.place)
@@ -112,24 +89,33 @@ impl Graph {
     /// Adds an operation after checking its operands. The error names the op, every shape and the line.
     pub fn add(&mut self, op: Op, inputs: &[Value], layer: &str, at: &'static Location<'static>) -> Result<NodeId> {
         let types: Vec<&Type> = inputs.iter().map(|&v| self.ty(v)).collect();
-        let outputs = op.infer(&types).map_err(|fault| fault.into_error(&op, layer, at))?;
+        let outputs = op.rule().infer(&types).map_err(|fault| fault.into_error(op.name(), layer, at))?;
         // kernels divide by extents; what is merely too large is refused where memory is known
         if let Some(t) = outputs.iter().find(|t| t.shape.size() == 0 || t.shape.size() > MOST) {
             let problem = format!("its result would have the shape {}", t.shape);
-            return Err(OpFault::shape(problem, "a tensor has between 1 and 2^48 elements").into_error(&op, layer, at));
+            return Err(OpFault::shape(problem, "a tensor has between 1 and 2^48 elements").into_error(op.name(), layer, at));
         }
         self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs, layer: layer.to_string(), place: at });
         Ok(self.nodes.len() - 1)
     }
 
     /// Adds an operation on behalf of node `of`: same layer, same line.
-    fn derived(&mut self, of: NodeId, op: Op, inputs: &[Value]) -> Result<Value> {
+    pub(crate) fn derived(&mut self, of: NodeId, op: impl Into<Op>, inputs: &[Value]) -> Result<Value> {
         let (layer, at) = (self.nodes[of].layer.clone(), self.nodes[of].place);
-        Ok(self.add(op, inputs, &layer, at)?.into())
+        Ok(self.add(op.into(), inputs, &layer, at)?.into())
     }
 
-    fn derived_map(&mut self, of: NodeId, f: Expr, inputs: &[Value]) -> Result<Value> {
-        self.derived(of, Op::Map(f), inputs)
+    /// How the passes treat a node.
+    pub(crate) fn kind(&self, node: NodeId) -> Kind {
+        self.nodes[node].op.kind()
+    }
+
+    /// Follows reshapes to the value whose elements they show.
+    pub(crate) fn base(&self, mut v: Value) -> Value {
+        while self.kind(v.node) == Kind::Alias {
+            v = self.nodes[v.node].inputs[0];
+        }
+        v
     }
 
     /// Which nodes the given values need.
@@ -142,31 +128,5 @@ impl Graph {
             }
         }
         live
-    }
-}
-
-/// Why an operation cannot take its operands.
-pub(crate) struct OpFault {
-    problem: String,
-    help: String,
-    dtype: bool,
-}
-
-impl OpFault {
-    fn shape(problem: String, help: &str) -> Self {
-        OpFault { problem, help: help.into(), dtype: false }
-    }
-
-    fn dtype(problem: String, help: &str) -> Self {
-        OpFault { problem, help: help.into(), dtype: true }
-    }
-
-    fn into_error(self, op: &Op, layer: &str, at: &Location<'_>) -> Error {
-        let (op, at) = (op.name().to_string(), site(layer, at));
-        if self.dtype {
-            Error::DTypeMismatch { op, problem: self.problem, at, help: self.help }
-        } else {
-            Error::ShapeMismatch { op, problem: self.problem, at, help: self.help }
-        }
     }
 }

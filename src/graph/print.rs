@@ -1,4 +1,6 @@
-use super::{Graph, Op, Type, Value};
+//! Graphs for people: a listing, and a drawing for Graphviz.
+
+use super::{Graph, Leaf, Type, Value};
 use std::fmt;
 
 impl fmt::Display for Graph {
@@ -7,7 +9,7 @@ impl fmt::Display for Graph {
         for (id, n) in self.nodes.iter().enumerate() {
             let args: Vec<String> = n.inputs.iter().map(|v| name(*v)).collect();
             let outs: Vec<String> = n.outputs.iter().map(|t| format!("{} {}", t.dtype, t.shape)).collect();
-            write!(f, "%{id} = {}({}) -> {}", self.label(id), args.join(", "), outs.join(", "))?;
+            write!(f, "%{id} = {}({}) -> {}", n.op.rule().label(), args.join(", "), outs.join(", "))?;
             let flops = self.flops(id);
             if flops > 0 {
                 write!(f, "  {flops} FLOP")?;
@@ -26,33 +28,20 @@ impl Graph {
         n.op.flops(&types, &n.outputs)
     }
 
-    fn label(&self, id: usize) -> String {
-        match &self.nodes[id].op {
-            Op::Batch { field, .. } => format!("batch {}", field.name),
-            Op::Parameter { name, .. } => format!("parameter {name}"),
-            Op::Buffer { name, .. } => format!("buffer {name}"),
-            Op::Constant { value, .. } => format!("constant {value}"),
-            Op::Random(d) => format!("{} of {}", d.distribution.name(), d.stream),
-            Op::MatMul { ta, tb } => format!("matmul_{}{}", if *ta { 't' } else { 'n' }, if *tb { 't' } else { 'n' }),
-            Op::Reduce { axes, .. } => format!("{} {axes:?}", self.nodes[id].op.name()),
-            op => op.name().to_string(),
-        }
-    }
-
     /// The graph in Graphviz' language: `dot -Tsvg step.dot`. Edges carry shapes and bytes, nodes FLOPs.
     pub fn to_dot(&self) -> String {
         let mut out = String::from("digraph step {\n  rankdir=TB; node [shape=box, fontname=\"monospace\", fontsize=10];\n");
         for (id, n) in self.nodes.iter().enumerate() {
-            let color = match n.op {
-                Op::Parameter { .. } => "lightblue",
-                Op::Buffer { .. } => "lightgreen",
-                Op::Batch { .. } => "lightyellow",
-                _ => "white",
+            let color = match n.op.leaf() {
+                Some(Leaf::Parameter(_)) => "lightblue",
+                Some(Leaf::Buffer(_)) => "lightgreen",
+                Some(Leaf::Batch(_)) => "lightyellow",
+                Some(Leaf::State(_) | Leaf::Random(_)) | None => "white",
             };
             let flops = self.flops(id);
             let cost = if flops > 0 { format!("\\n{flops} FLOP") } else { String::new() };
             let layer = if n.layer.is_empty() { String::new() } else { format!("\\n{}", n.layer.replace('"', "'")) };
-            let label = self.label(id).replace('"', "'");
+            let label = n.op.rule().label().replace('"', "'");
             out += &format!("  n{id} [label=\"{label}{layer}{cost}\", style=filled, fillcolor={color}];\n");
             for v in &n.inputs {
                 let t = self.ty(*v);

@@ -1,3 +1,5 @@
+//! Random numbers in a graph: what they are drawn from, and by which stream.
+
 use crate::tensor::Shape;
 
 /// What random numbers are drawn from.

@@ -1,8 +1,8 @@
-use super::state::{multiple, times};
-use super::{Graph, Node, NodeId, Op, Value};
+//! The same graph with fewer nodes: each operation says what is simpler than itself, and equal nodes are merged.
+
+use super::op::Rewrite;
+use super::{Graph, Node, NodeId, Op, Value, op};
 use crate::error::Result;
-use crate::expr::Tape;
-use crate::tensor::Shape;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
@@ -28,109 +28,15 @@ pub fn simplify(old: &Graph, roots: &[Value]) -> Result<(Graph, Vec<Value>)> {
 
 /// The value that stands for the node's first output: an old one where nothing new is needed.
 fn place_node(g: &mut Merged, node: &Node, inputs: &[Value]) -> Result<Value> {
-    let shape = &node.outputs[0].shape;
-    let add = |g: &mut Merged, op: Op, inputs: &[Value]| g.reuse(op, inputs, node);
-    match &node.op {
-        Op::Detach => Ok(inputs[0]),
-        Op::Reshape(_) | Op::Broadcast(_) if g.shape(inputs[0]) == shape => Ok(inputs[0]),
-        Op::Reshape(to) => match &g.nodes[inputs[0].node] {
-            Node { op: Op::Reshape(_), inputs: inner, .. } => {
-                let inner = inner[0];
-                if g.shape(inner) == shape { Ok(inner) } else { add(g, Op::Reshape(to.clone()), &[inner]) }
-            }
-            Node { op: Op::Constant { value, .. }, .. } => {
-                let value = *value;
-                add(g, Op::Constant { value, shape: shape.clone() }, &[])
-            }
-            _ => add(g, node.op.clone(), inputs),
-        },
-        Op::Broadcast(_) => match &g.nodes[inputs[0].node] {
-            Node { op: Op::Constant { value, .. }, .. } => {
-                let value = *value;
-                add(g, Op::Constant { value, shape: shape.clone() }, &[])
-            }
-            _ => add(g, node.op.clone(), inputs),
-        },
-        Op::Map(f) => {
-            let mut tape = Tape::default();
-            let mut reads: Vec<Value> = Vec::new();
-            let mut args = Vec::new();
-            for &v in inputs {
-                let source = &g.nodes[v.node];
-                if let Op::Constant { value, .. } = source.op {
-                    args.push(tape.constant(value));
-                    continue;
-                }
-                let v = if let Op::Broadcast(_) = source.op { source.inputs[0] } else { v };
-                let (v, factor) = multiple(g, v).unwrap_or((v, 1.0));
-                let at = reads.iter().position(|r| *r == v).unwrap_or_else(|| {
-                    reads.push(v);
-                    reads.len() - 1
-                });
-                let x = tape.input(at);
-                args.push(times(&mut tape, x, factor));
-            }
-            let outputs = tape.inline(f, &args);
-            let (f, kept) = tape.finish(reads.len(), &outputs).prune();
-            let reads: Vec<Value> = kept.iter().map(|&i| reads[i]).collect();
-            if f.is_identity() && g.shape(reads[0]) == shape {
-                return Ok(reads[0]);
-            }
-            if f.arity() == 0 {
-                let value = f.eval::<f64>(&[], &[])[0];
-                return add(g, Op::Constant { value, shape: shape.clone() }, &[]);
-            }
-            // reading through a broadcast may have made the result smaller: repeat it at the end
-            let v = g.reuse(Op::Map(f), &reads, node)?;
-            if g.shape(v) == shape { Ok(v) } else { add(g, Op::Broadcast(shape.clone()), &[v]) }
+    let simpler = node.op.rule().simplified(inputs, &node.outputs[0].shape, g);
+    let Rewrite { mut on, ops } = simpler.unwrap_or_else(|| Rewrite { on: inputs.to_vec(), ops: vec![node.op.clone()] });
+    for op in ops {
+        let shaped = matches!(&op, Op::Reshape(op::Reshape(to)) | Op::Broadcast(op::Broadcast(to)) if g.shape(on[0]) == to);
+        if !shaped {
+            on = vec![g.reuse(op, &on, node)?];
         }
-        Op::Reduce { kind, axes, .. } => {
-            // kernels reduce neighbouring axes: others go one run after another, the last axes first
-            let mut v = inputs[0];
-            let mut axes = axes.clone();
-            axes.sort_unstable();
-            axes.dedup();
-            while !axes.is_empty() {
-                let mut run = axes.len() - 1;
-                while run > 0 && axes[run - 1] + 1 == axes[run] {
-                    run -= 1;
-                }
-                let op = Op::Reduce { kind: *kind, axes: axes.split_off(run), keep: true };
-                v = g.reuse(op, &[v], node)?;
-            }
-            to_shape(g, v, shape, node)
-        }
-        Op::Permute(axes) => {
-            let (mut axes, mut from) = (axes.clone(), inputs[0]);
-            if let Node { op: Op::Permute(first), inputs: inner, .. } = &g.nodes[from.node] {
-                axes.iter_mut().for_each(|a| *a = first[*a]);
-                from = inner[0];
-            }
-            // an order that moves no axis of more than one element keeps every element's place
-            let moved: Vec<usize> = axes.iter().copied().filter(|&a| g.shape(from)[a] != 1).collect();
-            if moved.is_sorted() { to_shape(g, from, shape, node) } else { add(g, Op::Permute(axes), &[from]) }
-        }
-        Op::Slice { .. } | Op::Pad { .. } if g.shape(inputs[0]) == shape => Ok(inputs[0]),
-        Op::Concat { .. } if inputs.len() == 1 => Ok(inputs[0]),
-        Op::MatMul { ta, tb } => {
-            let (a, ta) = untransposed(g, inputs[0], *ta);
-            let (b, tb) = untransposed(g, inputs[1], *tb);
-            add(g, Op::MatMul { ta, tb }, &[a, b])
-        }
-        op => add(g, op.clone(), inputs),
     }
-}
-
-/// A matrix that is a swap of the last two axes is read the other way round.
-fn untransposed(g: &Graph, v: Value, flag: bool) -> (Value, bool) {
-    let Node { op: Op::Permute(axes), inputs, .. } = &g.nodes[v.node] else { return (v, flag) };
-    let r = axes.len();
-    let swap = r >= 2 && axes[..r - 2].is_sorted() && axes[r - 2] == r - 1 && axes[r - 1] == r - 2;
-    if swap { (inputs[0], !flag) } else { (v, flag) }
-}
-
-fn to_shape(g: &mut Merged, v: Value, shape: &Shape, node: &Node) -> Result<Value> {
-    if g.shape(v) == shape { Ok(v) } else { g.reuse(Op::Reshape(shape.clone()), &[v], node) }
+    Ok(on[0])
 }
 
 /// A graph in which no two nodes are equal.
@@ -166,27 +72,12 @@ impl Merged {
     }
 }
 
-/// The same for what is equal. Of numbers that need not say: 0 and -0 are equal, and what is left out here is compared.
+/// The same number for equal operations on equal operands.
 fn hash(op: &Op, inputs: &[Value]) -> u64 {
     let mut h = DefaultHasher::new();
     discriminant(op).hash(&mut h);
     inputs.hash(&mut h);
-    match op {
-        Op::Batch { batch, field } => (batch, &field.name).hash(&mut h),
-        Op::Parameter { name, .. } | Op::Buffer { name, .. } => name.hash(&mut h),
-        Op::Constant { value, shape } => ((value + 0.0).to_bits(), shape).hash(&mut h),
-        Op::State(field) => field.hash(&mut h),
-        Op::Random(d) => d.stream.hash(&mut h),
-        Op::Map(f) => f.hash(&mut h),
-        Op::Broadcast(shape) | Op::Reshape(shape) | Op::Slice { shape, .. } | Op::Pad { shape, .. } => shape.hash(&mut h),
-        Op::Reduce { kind, axes, keep } => (kind, axes, keep).hash(&mut h),
-        Op::Permute(axes) => axes.hash(&mut h),
-        Op::Concat { axis } | Op::ArgMax { axis } => axis.hash(&mut h),
-        Op::ScatterAdd { rows, .. } => rows.hash(&mut h),
-        // told apart by their operands
-        Op::MatMul { .. } | Op::CumSum { .. } | Op::Softmax { .. } | Op::CrossEntropy { .. } | Op::Accuracy(_) | Op::Take { .. } => {}
-        Op::Custom(_) | Op::Detach | Op::ToF32 => {}
-    }
+    op.rule().hash(&mut h);
     h.finish()
 }
 

@@ -1,6 +1,7 @@
-//! Numbers of classes as values, 1 for the first: so they are the running sum of ones, and no number is stored. And one fixed number for each.
+//! Numbers of classes as values, the ordinals 1, 2, 3 ..: the running sum of ones, so that no number is stored. And tables of fixed numbers, one
+//! for each class.
 
-use super::{Builder, Graph, Op, Value, Var};
+use super::{Builder, Graph, Op, Value, Var, op};
 use crate::expr::{Expr, Scalar};
 
 impl Builder {
@@ -16,7 +17,7 @@ impl Builder {
         match values {
             [first, rest @ ..] if rest.iter().any(|v| v != first) => {
                 let f = Expr::of(1, |x| vec![choose(&x[0], 1, values)]);
-                self.ordinals(values.len()).op(Op::Map(f), &[])
+                self.ordinals(values.len()).op(op::Map(f), &[])
             }
             _ => self.constant(values.first().copied().unwrap_or(0.0), [values.len()]),
         }
@@ -36,7 +37,7 @@ fn choose(x: &Scalar, first: usize, values: &[f64]) -> Scalar {
 /// Whether a table is [`Builder::ordinals`]: what is taken from it are class labels.
 pub(crate) fn is_ordinals(g: &Graph, v: Value) -> bool {
     let node = &g.nodes[v.node];
-    matches!(node.op, Op::CumSum { .. }) && matches!(g.nodes[node.inputs[0].node].op, Op::Constant { .. })
+    matches!(node.op, Op::CumSum(_)) && matches!(g.nodes[node.inputs[0].node].op, Op::Constant(_))
 }
 
 impl Var {
@@ -52,6 +53,6 @@ impl Var {
     pub(crate) fn one_hot_rows(&self, classes: usize) -> Var {
         // 0 / 0 where it is no class
         let f = Expr::of(2, |x| vec![x[0].equal(&x[1]) / x[0].less(classes as f64 + 0.5)]);
-        self.reshape([self.shape().size(), 1]).op(Op::Map(f), &[&self.builder().ordinals(classes)])
+        self.reshape([self.shape().size(), 1]).op(op::Map(f), &[&self.builder().ordinals(classes)])
     }
 }

@@ -1,13 +1,12 @@
-//! What a model holds and makes on the way: gradients, and the outputs of its layers.
+//! Gradients of parameters, and the outputs of layers.
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::model::build::build;
 use crate::model::core::Core;
 use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::shared::Model;
-use crate::plan::{BufferId, DataId, Lane, Part, Program, Purpose, Request, Step, plan};
+use crate::plan::{BufferId, DataId, Lane, Part, Program, Purpose, Step};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::sync::Arc;
 
@@ -65,26 +64,26 @@ impl Model {
 
 impl Core {
     pub(crate) fn gradient(&mut self, name: &str) -> Result<HostTensor> {
-        let found = self.arena.find(name).cloned();
+        let found = self.engine.arena.find(name).cloned();
         let Some(e) = found.as_ref().filter(|e| !e.frozen) else {
             return Err(Error::NotFound {
                 what: "gradient of a parameter".into(),
                 name: name.into(),
                 at: if found.is_some() { "the model, where it is frozen".into() } else { "the model".into() },
-                known: self.arena.entries.iter().filter(|e| !e.frozen).map(|e| e.name.clone()).collect(),
+                known: self.engine.arena.entries.iter().filter(|e| !e.frozen).map(|e| e.name.clone()).collect(),
             });
         };
-        let words = self.healed(|m| {
-            if !m.has_gradients {
+        let words = self.with_recovery(|m| {
+            if !m.engine.has_gradients {
                 return Err(Error::Unsupported {
                     what: format!("reading the gradient of `{name}` before a training step"),
                     at: "the model, which has not trained in this process, or not since the device was lost".into(),
                     help: "run a step first: `model.trainer(&data, Fit::new())?.steps(1)?`".into(),
                 });
             }
-            m.session.read(BufferId::Gradients, e.offset, e.shape.size())
+            m.engine.session.read(BufferId::Gradients, e.offset, e.shape.size())
         })?;
-        let unscale = self.scaler.map_or(1.0, |s| 1.0 / s.last);
+        let unscale = self.progress.scaler.map_or(1.0, |s| 1.0 / s.last);
         HostTensor::f32(e.shape.clone(), words.into_iter().map(|w| f32::from_bits(w) * unscale).collect())
     }
 
@@ -127,7 +126,7 @@ impl Core {
         rows.check()?;
         self.check_data(rows, Purpose::Predict).map_err(in_call("activation"))?;
         let fields = self.fields_of(rows, Purpose::Predict);
-        let built = build(&*self.module, &self.settings, Purpose::Predict, rows.len(), &fields)?;
+        let built = self.description.build(Purpose::Predict, rows.len(), &fields)?;
         let mut known: Vec<(String, Option<Value>)> = built.layers.iter().map(|l| (l.name.clone(), l.value)).collect();
         if known.is_empty() {
             // as `summary` lists a model without layers
@@ -138,32 +137,22 @@ impl Core {
             return Err(Error::NotFound { what: "layer".into(), name: name.into(), at: "the model".into(), known });
         };
         let step = Step { outputs: vec![(name.into(), value)], ..built.step };
-        let (batch, rule, target) = (rows.len(), &self.rule, self.device.target());
-        let program = plan(&Request {
-            step: &step,
-            purpose: Purpose::Predict,
-            part: Part::Whole,
-            batch,
-            arena: &self.arena,
-            rule,
-            target,
-            coop: self.device.coop_for(&step),
-        })?;
+        let program = self.engine.plan(&step, Purpose::Predict, Part::Whole, rows.len())?;
         self.check_limits(rows, &program)?;
         let program = Arc::new(program);
-        self.healed(|m| m.run_once(&program, rows))
+        self.with_recovery(|m| m.run_once(&program, rows))
     }
 
-    /// Runs a program over these rows alone, and gives its one output. Nothing of it stays on the device.
+    /// Runs a program once over these rows, and gives its only output. Nothing of it stays on the device.
     fn run_once(&mut self, program: &Arc<Program>, rows: &Dataset) -> Result<HostTensor> {
         let names: Vec<String> = rows.fields().into_iter().map(|f| f.name).collect();
         let mut ids = Vec::new();
         for at in program.fields.iter().filter_map(|f| names.iter().position(|n| *n == f.name)) {
             let words = rows.words(at)?;
-            ids.push(self.session.add_data(&words)?);
+            ids.push(self.engine.session.add_data(&words)?);
         }
         let found = self.run_over(program, &ids, rows.len());
-        ids.into_iter().for_each(|id| self.session.drop_data(id));
+        ids.into_iter().for_each(|id| self.engine.session.drop_data(id));
         found
     }
 
@@ -174,12 +163,12 @@ impl Core {
             at: "the program".into(),
             known: vec![],
         })?;
-        let handle = self.session.prepare(program, ids)?;
-        self.set_look_state(rows)?;
-        self.session.submit(handle, 1, self.looked)?;
-        self.looked = self.looked.wrapping_add(1);
-        let words = self.session.read(out.buffer, out.offset, out.shape.size())?;
-        self.session.poll(Lane::Look, true)?;
+        let handle = self.engine.session.prepare(program, ids)?;
+        self.set_eval_state(rows)?;
+        self.engine.session.submit(handle, 1, self.progress.evaluated)?;
+        self.progress.evaluated = self.progress.evaluated.wrapping_add(1);
+        let words = self.engine.session.read(out.buffer, out.offset, out.shape.size())?;
+        self.engine.session.poll(Lane::Look, true)?;
         match out.dtype {
             DType::F32 => HostTensor::f32(out.shape.clone(), words.into_iter().map(f32::from_bits).collect()),
             _ => HostTensor::u32(out.shape.clone(), words),

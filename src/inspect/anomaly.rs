@@ -1,10 +1,9 @@
-//! Where a loss that is not finite comes from: the bad step again, on the reference, node by node.
+//! Where a loss that is not finite comes from: the reference runs the bad step again, node by node.
 
+use super::workbench::{Leaves, batch_of};
 use crate::data::Dataset;
 use crate::error::{Culprit, Error, OperandRange, Result, is_own, place};
-use crate::graph::{Graph, NodeId, Op, Value};
-use crate::inspect::workbench::{Leaves, batch_of};
-use crate::model::build::build;
+use crate::graph::{Graph, Leaf, NodeId, Op, Value};
 use crate::model::core::Core;
 use crate::model::inputs::in_call;
 use crate::model::shared::Model;
@@ -46,7 +45,7 @@ impl Core {
         self.check_data(rows, Purpose::Train).map_err(in_call("find_non_finite"))?;
         let words = (0..rows.fields().len()).map(|i| rows.words(i)).collect::<Result<Vec<_>>>()?;
         let all: Vec<u32> = (0..rows.len() as u32).collect();
-        self.trace(rows, &all, &words, self.batches as u32)
+        self.trace(rows, &all, &words, self.progress.batches as u32)
     }
 
     /// As [`Model::find_non_finite`], for these positions of an epoch's order, of the batch of this number.
@@ -57,7 +56,7 @@ impl Core {
         at: std::ops::Range<usize>,
         batch: u32,
     ) -> Result<Option<Culprit>> {
-        let order = shuffle.then(|| Permutation::new(data.len() as u32, self.settings.seed, self.epochs as u32));
+        let order = shuffle.then(|| Permutation::new(data.len() as u32, self.description.settings.seed, self.progress.epochs as u32));
         let first = data.rows().start as u32;
         let rows: Vec<u32> = at.map(|i| first + order.map_or(i as u32, |o| o.at(i as u32))).collect();
         let words = (0..data.fields().len()).map(|i| data.words_of(i, &rows)).collect::<Result<Vec<_>>>()?;
@@ -65,23 +64,23 @@ impl Core {
         self.trace(data, &own, &words, batch)
     }
 
-    /// Over these rows of the data set, of which `words` are. `number` is the batch counter, which keys what is drawn.
+    /// Runs the step over these rows of the data set, whose stored words are `words`. `number` is the counter of batches, by which random numbers are drawn.
     fn trace(&mut self, data: &Dataset, rows: &[u32], words: &[Vec<u32>], number: u32) -> Result<Option<Culprit>> {
         let batch = rows.len();
         let fields = self.fields_of(data, Purpose::Train);
-        let built = build(&*self.module, &self.settings, Purpose::Train, batch, &fields)?;
+        let built = self.description.build(Purpose::Train, batch, &fields)?;
         let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
         let parameters = self.read_parameters()?;
-        // in mixed precision what is stored as f16 may overflow: the graph that says so is the simplified one
+        // in mixed precision what is stored as f16 may overflow: only the simplified graph says what is
         let step = if built.step.precision.is_mixed() { built.step.simplified()? } else { built.step };
         let graph = &step.graph;
         let leaves = Leaves {
             fields: &fed,
-            arena: &self.arena,
+            arena: &self.engine.arena,
             words: &parameters,
-            seed: self.settings.seed,
+            seed: self.description.settings.seed,
             batch: number,
-            scale: self.scaler.map_or(1.0, |s| s.scale),
+            scale: self.progress.scaler.map_or(1.0, |s| s.scale),
         };
         let all = evaluate_all::<f32>(graph, &|op: &Op| leaves.of(op), &step.roots())?;
         let finite = |v: &Value| all[v.node].as_ref().and_then(|o| o.get(v.output)).is_none_or(|d| range(d, "").bad == 0);
@@ -107,16 +106,15 @@ fn culprit(g: &Graph, all: &[Option<Vec<Data<f32>>>], node: NodeId, rows: &[u32]
     let value = |v: &Value| all[v.node].as_ref().and_then(|o| o.get(v.output));
     let name = |v: &Value| {
         let from = &g.nodes[v.node];
-        match &from.op {
-            Op::Parameter { name, .. } => name.clone(),
-            Op::Batch { field, .. } => format!("the field `{}`", field.name),
-            op if from.layer.is_empty() => op.name().to_string(),
-            op => format!("{} in {}", op.name(), from.layer),
+        match from.op.leaf() {
+            Some(Leaf::Parameter(parameter)) => parameter.name.clone(),
+            Some(Leaf::Batch(batch)) => format!("the field `{}`", batch.field.name),
+            Some(Leaf::Buffer(_) | Leaf::State(_) | Leaf::Random(_)) | None => from.shown(),
         }
     };
     let own = (0..n.outputs.len()).map(|output| Value { node, output });
-    let element = match (&n.op, value(&node.into())) {
-        (Op::Batch { .. }, Some(d)) => d.to_f64().iter().position(|x| !x.is_finite()).and_then(|i| {
+    let element = match (n.op.leaf(), value(&node.into())) {
+        (Some(Leaf::Batch(_)), Some(d)) => d.to_f64().iter().position(|x| !x.is_finite()).and_then(|i| {
             let width = d.len() / rows.len().max(1);
             Some((*rows.get(i.checked_div(width)?)? as usize, i % width))
         }),
@@ -135,7 +133,7 @@ fn culprit(g: &Graph, all: &[Option<Vec<Data<f32>>>], node: NodeId, rows: &[u32]
     }
 }
 
-/// What the elements lie between, those that are not finite aside.
+/// The least and the largest finite element, and how many are not finite.
 fn range(d: &Data<f32>, name: &str) -> OperandRange {
     let mut r = OperandRange { name: name.into(), least: f64::INFINITY, largest: f64::NEG_INFINITY, bad: 0, size: d.len() };
     for x in d.to_f64() {
@@ -148,7 +146,7 @@ fn range(d: &Data<f32>, name: &str) -> OperandRange {
     r
 }
 
-/// The error of a halt, with its cause where the user asked for that.
+/// The error of a halt, with its cause where the reference has found one.
 pub(crate) fn with_cause(error: Error, found: Result<Option<Culprit>>) -> Error {
     match (error, found) {
         (Error::NonFiniteLoss { step, epoch, loss, parameter, scale, .. }, Ok(Some(c))) => {
@@ -157,7 +155,7 @@ pub(crate) fn with_cause(error: Error, found: Result<Option<Culprit>>) -> Error 
         (Error::NonFiniteGradient { step, epoch, norm, parameters, largest, scale, .. }, Ok(Some(c))) => {
             Error::NonFiniteGradient { step, epoch, norm, parameters, largest, scale, cause: Some(Box::new(c)) }
         }
-        // nothing to find: its elements are finite, and the message names the largest
+        // there is nothing to find: the elements of the gradient are finite, and the message names the largest
         (error @ Error::NonFiniteGradient { largest: Some(_), .. }, Ok(None)) => error,
         (error, Ok(_)) => {
             crate::terminal::warn!(

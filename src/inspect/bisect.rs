@@ -1,9 +1,9 @@
 //! Which kernel is wrong: the reference up to a cut, the device after it, and the cut moved by halves.
 
+use super::workbench::{Difference, Plant, Workbench};
 use crate::data::Dataset;
 use crate::error::{Error, Result, place};
 use crate::graph::NodeId;
-use crate::inspect::workbench::{Difference, Plant, Workbench};
 use crate::model::core::Core;
 use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::shared::Model;
@@ -204,7 +204,7 @@ impl Core {
 
     pub(crate) fn bisect_planted(&mut self, data: &Dataset, batch_size: usize, plant: &dyn Fn(Program) -> Program) -> Result<Bisection> {
         let batch = checked(data, batch_size)?;
-        let mut out = Bisection { device: self.device.name(), batch, trials: vec![], wrong: vec![] };
+        let mut out = Bisection { device: self.engine.device.name(), batch, trials: vec![], wrong: vec![] };
         for purpose in [Purpose::Train, Purpose::Evaluate] {
             let mut bench = Workbench::new(self, data, purpose, batch, plant)?;
             let wrong = search(&mut bench, purpose, &mut out.trials)?;

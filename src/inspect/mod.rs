@@ -1,4 +1,5 @@
-//! Looking at a model: where its time goes, which kernel is wrong, where a loss that is not finite comes from, what its layers give.
+//! Tools that look at a model: where the time of a step goes, which kernel computes wrong, where a loss that is not finite comes from, what the layers
+//! give.
 
 pub(crate) mod activations;
 pub(crate) mod anomaly;

@@ -6,7 +6,7 @@ use crate::kernels::Access;
 use crate::kernels::words::STATE_WORDS;
 use crate::model::accumulation::{Accumulation, Order};
 use crate::model::core::Core;
-use crate::model::feed::Feed;
+use crate::model::feed::RowFeed;
 use crate::model::inputs::in_call;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
@@ -15,11 +15,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Steps timed launch by launch: at most, and at least where they are slow.
+/// How many steps are timed launch by launch: at most, and at least where steps are slow.
 const STEPS: (usize, usize) = (30, 3);
-/// Time after which the least is enough.
+/// After this time the least number of steps is enough.
 const LONG: Duration = Duration::from_secs(2);
-/// Runs of steps timed as training runs them.
+/// How many runs of steps are timed as training runs them.
 const RUNS: usize = 3;
 
 /// One launch of a step and what it costs.
@@ -190,17 +190,17 @@ impl Core {
     }
 
     pub(crate) fn profile_by(&mut self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
-        self.healed(|m| m.unrecorded(|m| m.profile_once(data, batch_size, clock)))
+        self.with_recovery(|m| m.without_journal(|m| m.profile_once(data, batch_size, clock)))
     }
 
     fn profile_once(&mut self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
         let program = self.prepared(data, Purpose::Train, batch_size).map_err(in_call("profile"))?;
         let mut saved = Vec::new();
         for (id, words) in kept(&program) {
-            saved.push((id, self.session.read(id, 0, words)?));
+            saved.push((id, self.engine.session.read(id, 0, words)?));
         }
         let found = self.measure(data, &program, clock, &saved);
-        let restored = saved.iter().try_for_each(|(id, words)| self.session.write(*id, 0, words));
+        let restored = saved.iter().try_for_each(|(id, words)| self.engine.session.write(*id, 0, words));
         found.and_then(|p| restored.map(|()| p))
     }
 
@@ -214,11 +214,11 @@ impl Core {
         let batch = program.batch;
         let most = (data.len() / batch).clamp(1, crate::model::pace::STEPS);
         let (handle, most) = self.begun(data, batch, most)?;
-        let state = self.session.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
+        let state = self.engine.session.read(BufferId::State(Lane::Train), 0, STATE_WORDS)?;
         let again = |m: &mut Core| -> Result<()> {
             let own = saved.iter().filter(|(id, _)| !matches!(id, BufferId::State(_) | BufferId::Rates));
-            own.into_iter().try_for_each(|(id, words)| m.session.write(*id, 0, words))?;
-            m.session.write(BufferId::State(Lane::Train), 0, &state)
+            own.into_iter().try_for_each(|(id, words)| m.engine.session.write(*id, 0, words))?;
+            m.engine.session.write(BufferId::State(Lane::Train), 0, &state)
         };
         let mut runs = Vec::new();
         // the first warms the device up
@@ -227,7 +227,7 @@ impl Core {
             runs.push(self.timed_run(handle, most)?);
         }
         runs.remove(0);
-        // the fastest: what else the machine does is no part of it
+        // the fastest run: other work of the machine is no part of a step
         let least = |pick: fn(&(f64, f64)) -> f64| runs.iter().map(pick).fold(f64::INFINITY, f64::min) / most as f64;
         let (step_seconds, host) = (least(|r| r.0), least(|r| r.1));
 
@@ -236,8 +236,8 @@ impl Core {
         let mut used = clock.unwrap_or(Clock::Host);
         let (mut steps, since) = (0, Instant::now());
         while steps < STEPS.0 && (steps < STEPS.1 || since.elapsed() < LONG) {
-            self.session.write(BufferId::State(Lane::Train), 0, &state)?;
-            let t = self.session.profile(handle, clock)?;
+            self.engine.session.write(BufferId::State(Lane::Train), 0, &state)?;
+            let t = self.engine.session.profile(handle, clock)?;
             used = t.clock;
             seconds.iter_mut().zip(t.seconds).for_each(|(all, s)| all.push(s));
             steps += 1;
@@ -260,25 +260,25 @@ impl Core {
             clock: used,
             steps,
             batch,
-            device: self.device.name(),
+            device: self.engine.device.name(),
             step_seconds,
             submitted: most,
-            host_seconds: (self.device.kind() != "cpu").then_some(host),
+            host_seconds: (self.engine.device.kind() != "cpu").then_some(host),
         })
     }
 
-    /// The program of a full batch as a loop over the data would run it first, and how many such steps can follow each other.
+    /// Begins as a loop over the data would: gives the program of the first batch, and how many steps of it can go into one submit.
     fn begun(&mut self, data: &Dataset, batch: usize, most: usize) -> Result<(Handle, usize)> {
         self.check_trains()?;
-        while self.session.poll(Lane::Train, true)?.is_some() {}
+        while self.engine.session.poll(Lane::Train, true)?.is_some() {}
         let windows = Accumulation { rows: data.len(), batch, accumulate: 1 };
         let (part, rows) = windows.program(0);
         let program = self.program_part(data, Purpose::Train, part, rows)?;
         self.set_train_state(0, data.len(), true)?;
         let handles = self.loop_handles(data, &windows)?;
-        let order = Order { shuffle: true, epoch: self.epochs as u32, row: 0, epochs: 1 };
-        let steps = Feed::start(self, data, &program, rows, order)?.ready(self, 0, most)?;
-        let steps = self.upload_rates(self.updates, steps, Rate::default())?;
+        let order = Order { shuffle: true, epoch: self.progress.epochs as u32, row: 0, epochs: 1 };
+        let steps = RowFeed::start(self, data, &program, rows, order)?.ready(self, 0, most)?;
+        let steps = self.upload_rates(self.progress.updates, steps, Rate::default())?;
         let none = || Error::NotFound { what: "program".into(), name: "training".into(), at: "the profile".into(), known: vec![] };
         handles.first().map(|h| (h.1, steps)).ok_or_else(none)
     }
@@ -286,20 +286,20 @@ impl Core {
     /// Steps in one submit, as training runs them: seconds until all are done, and until the host had submitted them.
     fn timed_run(&mut self, handle: Handle, steps: usize) -> Result<(f64, f64)> {
         let since = Instant::now();
-        self.session.submit(handle, steps, self.batches as u32)?;
+        self.engine.session.submit(handle, steps, self.progress.batches as u32)?;
         let host = since.elapsed().as_secs_f64();
-        let lines = self.session.poll(Lane::Train, true)?.unwrap_or_default();
+        let lines = self.engine.session.poll(Lane::Train, true)?.unwrap_or_default();
         let all = since.elapsed().as_secs_f64();
         let bad = lines.iter().find(|l| l.halted);
         if bad.is_some() || lines.len() < steps {
-            let step = self.updates + lines.len().max(1) as u64;
-            return Err(self.halt_error(bad, step, self.epochs + 1));
+            let step = self.progress.updates + lines.len().max(1) as u64;
+            return Err(self.halt_error(bad, step, self.progress.epochs + 1));
         }
         Ok((all, host))
     }
 }
 
-/// What a program changes beside its slots, and the rates that it reads: with the words of each.
+/// The buffers that a program changes beside its slots, and the rates that it reads, each with its number of words.
 fn kept(program: &Program) -> Vec<(BufferId, usize)> {
     let mut out = vec![(BufferId::Rates, program.rates.words())];
     let buffers = program.needs().buffers();

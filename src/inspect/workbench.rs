@@ -1,16 +1,16 @@
-//! One step of a model on a device of its own beside the reference's values of the same graph: what bisection works with.
+//! What bisection works with: one step of a model in a session of its own, and beside it the values that the reference computes for the same graph.
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::expr::Real;
-use crate::graph::{Field, Graph, NodeId, Op, Value};
+use crate::graph::{Field, Graph, Leaf, NodeId, Op, StateField, Value};
 use crate::kernels::words::StateWords;
-use crate::model::build::{Built, build};
+use crate::model::build::Built;
 use crate::model::core::Core;
-use crate::model::half_copy::working_of;
+use crate::model::half_copy::half_copy_of;
 use crate::model::inputs::in_call;
-use crate::model::values::ParameterWords;
-use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Request, Session, Step, plan};
+use crate::model::parameter_words::ParameterWords;
+use crate::plan::{Arena, BufferId, DataId, Lane, Layout, Part, Program, Purpose, Session, Step};
 use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
 use crate::tensor::{DType, pack_f16, unpack_f16};
 use std::collections::HashMap;
@@ -43,43 +43,33 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What a program becomes before it is run: tests plant errors.
+/// Changes a program before it is run: tests plant errors with it.
 pub(crate) type Plant<'a> = &'a dyn Fn(Program) -> Program;
 
 pub(crate) struct Workbench {
     pub program: Program,
     pub graph: Graph,
-    /// Names of what the step is for: the loss, gradients, metrics.
+    /// Names of the results of the step: the loss, gradients, metrics.
     named: HashMap<Value, String>,
     exact: Vec<Option<Vec<Data<f64>>>>,
-    /// By node, for a run of the whole step.
+    /// The tolerances by node, for a run of the whole step.
     tolerance: HashMap<NodeId, Vec<Vec<f64>>>,
     session: Box<dyn Session>,
-    /// The program's fields.
+    /// The buffers of the fields that the program reads.
     data: Vec<DataId>,
     lane: Lane,
 }
 
 impl Workbench {
-    /// The step over the first `batch` rows, as they lie.
+    /// For the step over the first `batch` rows in the order in which they lie.
     pub fn new(model: &mut Core, data: &Dataset, purpose: Purpose, batch: usize, plant: Plant<'_>) -> Result<Self> {
         data.check()?;
         model.check_data(data, purpose).map_err(in_call("bisect"))?;
         let rows = data.clone().take(batch);
         let fields = model.fields_of(&rows, Purpose::Train);
-        let Built { step: written, .. } = build(&*model.module, &model.settings, purpose, batch, &fields)?;
+        let Built { step: written, .. } = model.description.build(purpose, batch, &fields)?;
         let step = written.simplified()?;
-        let (arena, rule, target) = (&model.arena, &model.rule, model.device.target());
-        let program = plant(plan(&Request {
-            step: &written,
-            purpose,
-            part: Part::Whole,
-            batch,
-            arena,
-            rule,
-            target,
-            coop: model.device.coop_for(&written),
-        })?);
+        let program = plant(model.engine.plan(&written, purpose, Part::Whole, batch)?);
 
         model.check_limits(&rows, &program)?;
 
@@ -88,11 +78,12 @@ impl Workbench {
         for (i, f) in fields.iter().enumerate() {
             fed.insert(f.name.clone(), batch_of(f, &rows.words(i)?));
         }
-        let scale = model.scaler.map_or(1.0, |s| s.scale);
-        let leaves = Leaves { fields: &fed, arena: &model.arena, words: &words, seed: model.settings.seed, batch: 0, scale };
+        let scale = model.progress.scaler.map_or(1.0, |s| s.scale);
+        let leaves =
+            Leaves { fields: &fed, arena: &model.engine.arena, words: &words, seed: model.description.settings.seed, batch: 0, scale };
         let feed = |op: &Op| leaves.of(op);
         let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
-        // the graph's rewriting is looked at before anything is rounded to f16
+        // the rewriting of the graph is checked before anything is rounded to f16
         let plain = written.rewritten()?;
         let unrounded = if step.precision.is_mixed() { Some(evaluate_all::<f64>(&plain.graph, &feed, &plain.roots())?) } else { None };
         simplified_well(
@@ -104,17 +95,17 @@ impl Workbench {
         let all: Vec<NodeId> = (0..step.graph.nodes.len()).collect();
         let tolerance = rounding::tolerances(&step.graph, &exact, &all)?;
 
-        let mut session = model.device.session(Layout::of(&model.arena, 0))?;
+        let mut session = model.engine.device.session(Layout::of(&model.engine.arena, 0))?;
         let lane = purpose.lane();
         let state = StateWords { rows: rows.len() as u32, loss_scale: scale.to_bits(), ..StateWords::default() };
-        session.write(BufferId::State(lane), 0, &state.seed(model.settings.seed).words())?;
-        for e in &model.arena.entries {
+        session.write(BufferId::State(lane), 0, &state.seed(model.description.settings.seed).words())?;
+        for e in &model.engine.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
-            if let Some(first) = working_of(&model.arena, e.buffer()) {
+            if let Some(first) = half_copy_of(&model.engine.arena, e.buffer()) {
                 session.write(BufferId::Working, (first + e.offset) / 2, &pack_f16(words.get(e)))?;
             }
         }
-        for e in &model.arena.buffers {
+        for e in &model.engine.arena.buffers {
             session.write(BufferId::Buffers, e.offset, words.buffer(e))?;
         }
         let mut ids = Vec::new();
@@ -131,7 +122,7 @@ impl Workbench {
         Ok(Workbench { program, graph: step.graph, named, exact, tolerance, session, data: ids, lane })
     }
 
-    /// Runs these units on the device, on the reference's values, and gives the worst of what they leave, measured by its tolerance.
+    /// Runs these units on the device from the values of the reference. Gives the largest difference, in tolerances, of what they leave.
     pub fn run(&mut self, units: Range<usize>) -> Result<Option<Difference>> {
         let tolerance = std::mem::take(&mut self.tolerance);
         let found = self.compare(units, &tolerance);
@@ -139,7 +130,7 @@ impl Workbench {
         found
     }
 
-    /// As [`Workbench::run`] for one unit, whose own roundings alone count.
+    /// As [`Workbench::run`] for one unit alone, with tolerances for its own roundings only.
     pub fn run_alone(&mut self, unit: usize) -> Result<Option<Difference>> {
         let mut nodes = self.program.units[unit].nodes.clone();
         // a copy has no node of its own, and may not change a bit
@@ -217,7 +208,7 @@ impl Workbench {
         let mut worst: Option<Difference> = None;
         for (element, ((found, expected), tol)) in found.zip(known.to_f64()).zip(tolerance).enumerate() {
             let same = found == expected || (found.is_nan() && expected.is_nan());
-            // what is exact is still held in f32
+            // an exact value is still rounded to f32
             let tolerance = tol + expected.abs() * f64::from(f32::EPSILON) + f64::from(f32::MIN_POSITIVE);
             let ratio = if same { 0.0 } else { (found - expected).abs() / tolerance };
             let ratio = if ratio.is_nan() { f64::INFINITY } else { ratio };
@@ -228,25 +219,24 @@ impl Workbench {
         worst.map(|w| Difference { value: self.name(v), ..w })
     }
 
-    /// A value for people.
+    /// How messages call a value.
     pub fn name(&self, v: Value) -> String {
         let own = if v.output == 0 { String::new() } else { format!(".{}", v.output) };
         self.named.get(&v).cloned().unwrap_or_else(|| format!("%{}{own} {}", v.node, self.node(v.node)))
     }
 
-    /// `matmul` of a layer.
+    /// How messages call a node: `matmul in fc1`.
     pub fn node(&self, id: NodeId) -> String {
-        let n = &self.graph.nodes[id];
-        if n.layer.is_empty() { n.op.name().into() } else { format!("{} in {}", n.op.name(), n.layer) }
+        self.graph.nodes[id].shown()
     }
 }
 
-/// What the leaves of a graph hold.
+/// The values of the leaves of a graph: fields, parameters, buffers, random numbers.
 pub(crate) struct Leaves<'a, T> {
     pub fields: &'a HashMap<String, Data<T>>,
     pub arena: &'a Arena,
     pub words: &'a ParameterWords,
-    /// What random numbers are drawn by.
+    /// The seed and the batch by which random numbers are drawn.
     pub seed: u64,
     pub batch: u32,
     /// The loss scale.
@@ -256,18 +246,17 @@ pub(crate) struct Leaves<'a, T> {
 impl<T: Real> Leaves<'_, T> {
     pub fn of(&self, op: &Op) -> Option<Data<T>> {
         let reals = |words: &[u32]| Data::Real(words.iter().map(|w| T::from_f64(f32::from_bits(*w).into())).collect());
-        match op {
-            Op::Batch { field, .. } => self.fields.get(&field.name).cloned(),
-            Op::Parameter { name, .. } => Some(reals(self.words.get(self.arena.find(name)?))),
-            Op::Buffer { name, .. } => Some(reals(self.words.buffer(self.arena.find_buffer(name)?))),
-            Op::State(_) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
-            Op::Random(d) => Some(draw(d, self.seed, self.batch)),
-            _ => None,
+        match op.leaf()? {
+            Leaf::Batch(batch) => self.fields.get(&batch.field.name).cloned(),
+            Leaf::Parameter(parameter) => Some(reals(self.words.get(self.arena.find(&parameter.name)?))),
+            Leaf::Buffer(buffer) => Some(reals(self.words.buffer(self.arena.find_buffer(&buffer.name)?))),
+            Leaf::State(StateField::LossScale) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
+            Leaf::Random(draws) => Some(draw(draws, self.seed, self.batch)),
         }
     }
 }
 
-/// What the gather should make of a field's stored rows.
+/// What the gather kernel should make of the stored rows of a field.
 pub(crate) fn batch_of(f: &Field, words: &[u32]) -> Data<f64> {
     let rows = words.chunks(f.words().max(1));
     let integers: Vec<u32> = match f.stored {
@@ -285,7 +274,7 @@ pub(crate) fn batch_of(f: &Field, words: &[u32]) -> Data<f64> {
     Data::Real(integers.into_iter().map(|w| value(w) * f64::from(f.scale) + f64::from(f.shift)).collect())
 }
 
-/// Whether the smaller graph means the same as the one that was written down.
+/// Fails unless the simplified graph has the values of the graph that was written down.
 fn simplified_well(written: &Step, step: &Step, exact: &[Option<Vec<Data<f64>>>], truth: &[Data<f64>]) -> Result<()> {
     for ((v, w), truth) in step.roots().iter().zip(written.roots()).zip(truth) {
         let found = exact[v.node].as_ref().and_then(|o| o.get(v.output)).map(Data::to_f64).unwrap_or_default();
@@ -294,7 +283,7 @@ fn simplified_well(written: &Step, step: &Step, exact: &[Option<Vec<Data<f64>>>]
         if found.iter().zip(truth.to_f64()).any(off) {
             let node = &written.graph.nodes[w.node];
             return Err(Error::DeviceFault {
-                what: format!("simplifying {} in the layer `{}`", node.op.name(), node.layer),
+                what: format!("simplifying {} in {}", node.op.name(), crate::error::layer(&node.layer)),
                 problem: "the simplified graph gives other values in the reference".into(),
                 device: "no device: the graph".into(),
             });

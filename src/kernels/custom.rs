@@ -5,7 +5,7 @@ use super::lib::limits::DIMS;
 use super::lib::source::Source;
 use super::lib::word::to_words;
 use crate::error::{Error, Result};
-use crate::graph::{self, CustomKernel, Type, custom::USER_DIMS};
+use crate::graph::{self, CustomKernel, Type, USER_DIMS};
 use crate::tensor::DType;
 
 /// Where the operands' offsets and lengths stand in the `dims` row.

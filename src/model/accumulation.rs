@@ -2,14 +2,14 @@
 
 use crate::plan::{Handle, Part};
 
-/// An epoch's batches, in windows that end with an update.
+/// How an epoch is cut into batches, and how many batches make an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accumulation {
     /// Rows of the data set.
     pub rows: usize,
     /// Rows of a batch; the last one may have fewer.
     pub batch: usize,
-    /// Batches of a window; the last one may have fewer.
+    /// Batches whose gradients make one update; the last update of an epoch may have fewer.
     pub accumulate: usize,
 }
 
@@ -39,12 +39,12 @@ impl Accumulation {
         batch / self.accumulate
     }
 
-    /// Whether a batch is the first of its update, or would be.
+    /// Whether a new update begins at this batch, or would at the end of the epoch.
     pub fn begins(&self, batch: usize) -> bool {
         self.first(self.update_of(batch)) == batch || batch >= self.batches()
     }
 
-    /// The batch behind the update that is open at this one; this one itself between two updates.
+    /// The first batch after the update that is open at this batch; the batch itself where none is open.
     pub fn end_of(&self, batch: usize) -> usize {
         if self.begins(batch) { batch } else { self.first(self.update_of(batch) + 1) }
     }
@@ -60,7 +60,7 @@ impl Accumulation {
         self.rows.saturating_sub(batch * self.batch).min(self.batch)
     }
 
-    /// Updates that so many batches from this one on belong to.
+    /// How many updates `count` batches from this one on belong to.
     pub fn touched(&self, batch: usize, count: usize) -> usize {
         self.update_of(batch + count.max(1) - 1) - self.update_of(batch) + 1
     }
@@ -77,7 +77,7 @@ impl Accumulation {
         (part, self.rows_of(batch))
     }
 
-    /// The programs of so many batches from this one on, each with the batches that it runs.
+    /// The programs of `count` batches from this one on, each with the number of batches in a row that it runs.
     pub fn runs(&self, batch: usize, count: usize) -> Vec<((Part, usize), usize)> {
         let mut out: Vec<((Part, usize), usize)> = Vec::new();
         for b in batch..(batch + count).min(self.batches()) {
@@ -89,7 +89,7 @@ impl Accumulation {
         out
     }
 
-    /// The same with these handles of the programs.
+    /// As [`Accumulation::runs`], with the handles of the programs.
     pub fn runs_of(&self, handles: &[((Part, usize), Handle)], batch: usize, count: usize) -> Vec<(Handle, usize)> {
         let handle = |p: (Part, usize)| handles.iter().find(|h| h.0 == p).map(|h| h.1);
         self.runs(batch, count).into_iter().filter_map(|(p, n)| Some((handle(p)?, n))).collect()

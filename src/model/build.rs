@@ -1,11 +1,11 @@
 //! From a description and its settings to the graph of one step.
 
+use super::compile::Compile;
+use super::describe::{Batch, Describe, Named, StepOut};
+use super::probe::{self, Probed};
+use super::signature::{Measure, Signature};
 use crate::error::{Error, Result, place};
 use crate::graph::{Builder, Field, Graph, Value, Var, gradients, scaled_gradients};
-use crate::model::compile::Compile;
-use crate::model::describe::{Batch, Describe, Named, StepOut};
-use crate::model::probe::{self, Probed};
-use crate::model::signature::{Measure, Signature};
 use crate::nn::{Finish, LayerRow, ParameterSpec, Penalized, Scope};
 use crate::plan::{Purpose, Step};
 use crate::tensor::{DType, Shape};
@@ -16,7 +16,7 @@ pub(crate) struct Built {
     pub step: Step,
     pub layers: Vec<LayerRow>,
     pub signature: Signature,
-    /// The layers that the step's last metrics tell of: they stand behind those of the signature.
+    /// The layers whose statistics are the last metrics of the step, after those of the signature.
     pub probed: Vec<Probed>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn build(module: &dyn Describe, settings: &Compile, purpose: Purpose,
     build_with(module, settings, purpose, batch, fields, false)
 }
 
-/// As [`build`], where `probe` says that the layers are looked at too.
+/// As [`build`]; `probe` adds statistics of the layers to a training step.
 pub(crate) fn build_with(
     module: &dyn Describe,
     settings: &Compile,
@@ -74,7 +74,7 @@ pub(crate) fn build_with(
     Ok(Built { step, layers, signature, probed })
 }
 
-/// Adds what the size of the parameters costs to the loss.
+/// Adds the penalties on the size of parameters to the loss.
 fn penalize(settings: &Compile, builder: &Builder, made: &[(ParameterSpec, Var)], out: &mut StepOut) {
     if settings.penalties.is_empty() {
         return;
@@ -85,7 +85,7 @@ fn penalize(settings: &Compile, builder: &Builder, made: &[(ParameterSpec, Var)]
     builder.enter(&before);
 }
 
-/// Adds the gradients of all that trains to a step, and what is to be known of these layers as further metrics.
+/// Adds the gradients of all parameters that train to a step, and the statistics of these layers as further metrics.
 fn differentiate(
     step: &mut Step,
     loss: Value,
@@ -129,7 +129,7 @@ struct Found {
     updates: Vec<(String, Value)>,
 }
 
-/// Looks at what a step gave.
+/// Checks what a step gave, and finds its values in the graph.
 struct Look<'a> {
     builder: &'a Builder,
     batch: &'a Batch,
@@ -155,7 +155,7 @@ impl Look<'_> {
         Ok(Found { outputs, loss, weight, metrics, measures, updates })
     }
 
-    /// The value in this graph. None if it came of a field that is not there.
+    /// The value in this graph. None if it was computed from a field that the batch does not have.
     fn value(&self, v: &Var) -> Result<Option<Value>> {
         let ours = v.builder().same(self.builder);
         let lost = v.value().is_none() && self.batch.missed.borrow().is_empty();
@@ -194,7 +194,7 @@ impl Look<'_> {
         self.scalar("loss".into(), "loss", v, None)
     }
 
-    /// A metric's columns: one where its mean is logged, else any number.
+    /// The columns of a metric in the log: one where its mean is logged, else any number.
     fn columns(&self, name: &str, v: &Var, at: &'static Location<'static>, finish: &Finish) -> Result<Option<Value>> {
         let wide = !matches!(finish, Finish::Mean | Finish::Share(_)) && v.dtype() == DType::F32;
         if wide { self.value(v) } else { self.scalar(format!("the metric `{name}`"), "metric", v, Some(at)) }

@@ -1,11 +1,10 @@
 //! The settings that a model is compiled with.
 
-use super::inputs::Input;
 use crate::device::Device;
-use crate::error::{Faults, Result};
-use crate::graph::Precision;
+use crate::error::{Error, Faults, Result};
+use crate::graph::{Field, Precision};
 use crate::nn::{Loss, Metric, Penalized, Penalty};
-use crate::optim::{LossScale, Optimizer};
+use crate::optim::{LossScale, Optimizer, Rule, Scaling};
 use crate::tensor::{DType, Shape};
 use serde::{Deserialize, Serialize};
 
@@ -133,7 +132,71 @@ impl Compile {
         self
     }
 
-    /// All faults; `more` is one of what is to be compiled with them.
+    /// Declares an input by its name: the field `batch[name]`, f32, with one row of this shape. `x` is [`Compile::input`].
+    pub fn input_named(self, name: impl Into<String>, shape: impl Into<Shape>) -> Self {
+        self.declare(name.into(), shape.into(), DType::F32)
+    }
+
+    /// As [`Compile::input_named`], for u32: indices into a table.
+    pub fn indices_named(self, name: impl Into<String>, shape: impl Into<Shape>) -> Self {
+        self.declare(name.into(), shape.into(), DType::U32)
+    }
+
+    fn declare(mut self, name: String, shape: Shape, dtype: DType) -> Self {
+        if name == "x" {
+            (self.input, self.input_dtype) = (shape, dtype);
+        } else {
+            self.inputs.push(Input { name, shape, dtype });
+        }
+        self
+    }
+
+    /// Scales all gradients down together where their L2 norm is above `max`: `torch.nn.utils.clip_grad_norm_`, whose `1e-6` stands in the
+    /// same place. The norm that is logged is the one before. No launch.
+    ///
+    /// A norm that is not finite stops training, clipped or not, as a loss does that is not: the parameters stay as they were, and the error
+    /// (`non-finite-gradient`) names whose gradient it is. With a [`Compile::loss_scale`] it skips the update.
+    pub fn clip_norm(mut self, max: f64) -> Self {
+        self.clip_norm = Some(max);
+        self
+    }
+
+    /// Brings each element of the gradients between `-max` and `max`: `torch.nn.utils.clip_grad_value_`. NaN stays NaN. No launch. The norm
+    /// that is logged is the one before.
+    pub fn clip_value(mut self, max: f64) -> Self {
+        self.clip_value = Some(max);
+        self
+    }
+
+    /// Keeps an exponential moving average of the weights: a copy of them after the first update, and after each other
+    /// `decay * average + (1 - decay) * weights`: Keras' `ema_momentum`, PyTorch's `AveragedModel` with `get_ema_multi_avg_fn`. 0.99 to 0.9999
+    /// are usual. Before the first update it is the initial weights.
+    /// [`Model::swap_ema`](crate::train::Model::swap_ema) puts it in the weights' place.
+    ///
+    /// No launch. Who sets a weight ([`Model::set_parameter`](crate::train::Model::set_parameter), [`Model::load_weights`](crate::train::Model::load_weights)) sets its average.
+    pub fn ema(mut self, decay: f64) -> Self {
+        self.ema = Some(decay);
+        self
+    }
+
+    /// Multiplies the loss before its gradients are made, and divides them before they are used: for gradients that would be lost in f16. None
+    /// by default in f32, and [`LossScale::dynamic`] in mixed precision. See [`LossScale`]; [`Model::loss_scale`](crate::train::Model::loss_scale) tells where it stands, [`StepReport`](crate::train::StepReport) and
+    /// [`History`](crate::train::History) what was skipped.
+    ///
+    /// No launch. In f32 the gradients have the bits that they have without
+    /// it, as long as nothing overflows or underflows. A parameter's [`gradient`](crate::train::Model::gradient), the norm that is logged and what
+    /// [`Fit::diagnostics`](crate::train::Fit::diagnostics) shows are those without the scale.
+    ///
+    /// A loss that is not finite skips its update as a gradient does, and is left out of the means over the epoch, with the metrics of its
+    /// batch. Where several batches make an update ([`Fit::accumulate`](crate::train::Fit::accumulate)) a bad one takes all of it along.
+    pub fn loss_scale(mut self, scale: impl Into<LossScale>) -> Self {
+        self.loss_scale = Some(scale.into());
+        self
+    }
+}
+
+impl Compile {
+    /// Fails with all faults of the settings. `more` is a fault that the module or the step has found: key, problem, help.
     pub(crate) fn check(&self, more: Option<(&str, &str, &str)>) -> Result<()> {
         let mut f = Faults::default();
         self.faults(&mut f, more);
@@ -156,9 +219,106 @@ impl Compile {
             f.check(free, "compile.metrics", format!("the name `{name}` is taken"), "give each metric a name of its own");
         }
     }
+
+    /// Name, row and dtype of every input, `x` first if there is one.
+    pub(crate) fn all_inputs(&self) -> Vec<(&str, &Shape, DType)> {
+        let x = (self.input.rank() > 0).then_some(("x", &self.input, self.input_dtype));
+        x.into_iter().chain(self.inputs.iter().map(|i| (i.name.as_str(), &i.shape, i.dtype))).collect()
+    }
+
+    pub(crate) fn check_inputs(&self, f: &mut Faults) {
+        let x = self.input.rank() > 0 || !self.inputs.is_empty();
+        f.check(x && self.input.size() > 0, "compile.input", &self.input, "give the shape of one row: `.input([784])`");
+        let known = |d: DType| matches!(d, DType::F32 | DType::U32);
+        f.check(known(self.input_dtype), "compile.input_dtype", self.input_dtype, "a model takes f32 numbers or u32 indices");
+        for (i, input) in self.inputs.iter().enumerate() {
+            let key = format!("compile.inputs.{}", input.name);
+            let taken = input.name == "x" || self.inputs[..i].iter().any(|o| o.name == input.name);
+            f.check(!input.name.is_empty(), "compile.inputs", "an input has no name", "name it as the data set does");
+            f.check(!taken, &key, "two inputs have this name", "declare each once");
+            f.check(input.shape.size() > 0, &key, &input.shape, "every size of a row must be at least 1");
+            f.check(known(input.dtype), &key, input.dtype, "a model takes f32 numbers or u32 indices");
+        }
+    }
+
+    pub(crate) fn check_update(&self, f: &mut Faults) {
+        let mut above = |key: &str, x: Option<f64>| {
+            let good = x.is_none_or(|x| (x as f32).is_finite() && x as f32 > 0.0);
+            f.check(good, &format!("compile.{key}"), x.unwrap_or_default(), "give a number above 0 that f32 holds, or leave it out");
+        };
+        above("clip_norm", self.clip_norm);
+        above("clip_value", self.clip_value);
+        let both = self.clip_norm.is_some() && self.clip_value.is_some();
+        f.check(!both, "compile.clip_value", "gradients are clipped by their norm, too", "choose one, as in Keras");
+        let decay = self.ema.unwrap_or(0.5);
+        f.check((0.0..1.0).contains(&decay), "compile.ema", decay, "give a number from 0 to below 1, as 0.999");
+    }
+
+    /// The optimizer together with clipping, loss scaling and the average of the weights.
+    pub(crate) fn rule(&self) -> Rule {
+        let mut rule = self.optimizer.rule();
+        if let Some(max) = self.clip_value {
+            rule = rule.clip_value(max);
+        }
+        if let Some(max) = self.clip_norm {
+            rule = rule.clip_norm(max as f32);
+        }
+        if let Some((scaling, _)) = self.scaling() {
+            rule = rule.scaled(scaling);
+        }
+        if let Some(decay) = self.ema {
+            rule = rule.average(decay);
+        }
+        rule
+    }
+
+    /// Fails on a device that cannot store f16, where the precision asks for it.
+    pub(crate) fn check_precision(&self, device: &Device) -> Result<()> {
+        if !self.precision.is_mixed() || device.has_f16() {
+            return Ok(());
+        }
+        let help =
+            "take `Precision::F32`, update the driver, or train on `cpu`, which has f16 everywhere (`--device list` shows who has it)";
+        Err(Error::NoF16 { device: device.name(), help: help.into() })
+    }
+
+    /// How the loss is scaled, if it is.
+    pub(crate) fn scaling(&self) -> Option<(Scaling, f32)> {
+        match self.loss_scale {
+            None if self.precision.is_mixed() => LossScale::from(LossScale::dynamic()).scaling(),
+            given => given.and_then(|s| s.scaling()),
+        }
+    }
+
+    /// Keeps fields integers that are stored as integers and that the model takes as integers: the data set need not say so.
+    pub(super) fn take_integers(&self, fields: &mut [Field]) {
+        for f in fields {
+            let taken = self.all_inputs().iter().any(|(n, _, dtype)| *n == f.name && *dtype == DType::U32);
+            f.keep_integer |= taken && f.stored != DType::F32 && as_stored(f);
+        }
+    }
 }
 
-/// What files of before mixed precision mean.
+/// An input besides `x`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Input {
+    /// The name of the field.
+    pub name: String,
+    /// The shape of one row.
+    pub shape: Shape,
+    /// f32, or u32 for indices; f32.
+    #[serde(default = "crate::model::compile::f32_input")]
+    pub dtype: DType,
+}
+
+/// Whether the model gets the values of a field as they are stored.
+fn as_stored(f: &Field) -> bool {
+    f.one_hot.is_none() && f.scale == 1.0 && f.shift == 0.0
+}
+
+/// Whether this is what files mean that were written before there was mixed precision.
 pub(crate) fn is_f32(p: &Precision) -> bool {
     *p == Precision::F32
 }

@@ -1,11 +1,8 @@
-//! The general step: named inputs, and whatever loss, outputs and metrics are made of them.
+//! What a model computes, as its user describes it: a module with a loss and metrics, or a whole step as a closure over named inputs.
 
-use crate::error::{Error, Result, place};
+use super::compile::Compile;
+use crate::error::{Error, place};
 use crate::graph::{Builder, Field, Var};
-use crate::model::compile::Compile;
-use crate::model::core::Core;
-use crate::model::shared::Model;
-use crate::model::shared::made;
 use crate::nn::{Finish, Layer, Loss, Metric, Module, Scope};
 use crate::plan::Purpose;
 use std::cell::RefCell;
@@ -119,7 +116,7 @@ impl StepOut {
         self
     }
 
-    /// Adds what `predict` returns, `[batch, ..]`; [`Model::predict`] gives the first, [`Model::predict_named`] all.
+    /// Adds what `predict` returns, `[batch, ..]`; [`Model::predict`](crate::train::Model::predict) gives the first, [`Model::predict_named`](crate::train::Model::predict_named) all.
     #[track_caller]
     pub fn output(mut self, name: impl Into<String>, value: &Var) -> Self {
         self.outputs.push((name.into(), value.clone(), Location::caller()));
@@ -236,13 +233,6 @@ where
     StepFn(f, Location::caller())
 }
 
-impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static> StepFn<F> {
-    /// Makes a model: checks it, draws its initial weights, and puts them on the device. The settings are those of [`Compile::step`].
-    pub fn compile(self, settings: Compile) -> Result<Model> {
-        made(Core::new(Arc::new(self), settings))
-    }
-}
-
 /// Where a model's step comes from.
 pub(crate) trait Describe: Send + Sync {
     /// The step for this batch.
@@ -251,7 +241,7 @@ pub(crate) trait Describe: Send + Sync {
     fn refuses(&self, settings: &Compile) -> Option<(&'static str, &'static str, &'static str)>;
     /// Its layers, if a file can hold them.
     fn config(&self) -> Option<Layer>;
-    /// For listings.
+    /// What listings call it.
     fn name(&self) -> &'static str;
     /// The user's line that made it, if it is known.
     fn line(&self) -> Option<&'static Location<'static>>;
@@ -284,7 +274,7 @@ impl Describe for Supervised {
     fn step(&self, settings: &Compile, s: &Scope, batch: &Batch) -> StepOut {
         let output = self.0.forward(s, &batch["x"]);
         let out = StepOut::default().output("output", &output);
-        // in this order: an accuracy finds the kernel of the cross-entropy
+        // the loss comes first: the kernel of a cross-entropy counts the hits of an accuracy, too
         let labels = match (&settings.loss, batch.purpose) {
             (Some(loss), Purpose::Train | Purpose::Evaluate) => Some((loss, &batch["y"])),
             _ => None,
@@ -296,7 +286,7 @@ impl Describe for Supervised {
         b.about(Some(format!("the loss `{}` {of}", loss.name())));
         b.take_weight(); // of a loss that the module has built for itself
         let loss_of = loss.build_weighted(&output, y, batch.get("weight"));
-        // a closure may add a loss with class weights to others without: the rows it is then
+        // a closure may add a loss with class weights to losses without: then the sum is taken for a mean over the rows
         let weight = b.take_weight().filter(|_| !matches!(loss, Loss::Custom(_)));
         let out = StepOut { loss: Some(loss_of), weight, ..out };
         let out = settings.metrics.iter().fold(out, |out, m| {

@@ -1,64 +1,9 @@
 //! The loss scale as the host knows it: it moves on the device, and log lines tell how.
 
-use crate::kernels::Scaling;
 use crate::kernels::words::StateWords;
-use crate::model::compile::Compile;
-use crate::model::core::Core;
-use crate::model::shared::Model;
-use crate::optim::LossScale;
+use crate::optim::Scaling;
 use crate::plan::LogLine;
 use serde::{Deserialize, Serialize};
-
-impl Compile {
-    /// Multiplies the loss before its gradients are made, and divides them before they are used: for gradients that would be lost in f16. None
-    /// by default in f32, and [`LossScale::dynamic`] in mixed precision. See [`LossScale`]; [`Model::loss_scale`] tells where it stands, [`StepReport`](crate::train::StepReport) and
-    /// [`History`](crate::train::History) what was skipped.
-    ///
-    /// No launch. In f32 the gradients have the bits that they have without
-    /// it, as long as nothing overflows or underflows. A parameter's [`gradient`](Model::gradient), the norm that is logged and what
-    /// [`Fit::diagnostics`](crate::train::Fit::diagnostics) shows are those without the scale.
-    ///
-    /// A loss that is not finite skips its update as a gradient does, and is left out of the means over the epoch, with the metrics of its
-    /// batch. Where several batches make an update ([`Fit::accumulate`](crate::train::Fit::accumulate)) a bad one takes all of it along.
-    pub fn loss_scale(mut self, scale: impl Into<LossScale>) -> Self {
-        self.loss_scale = Some(scale.into());
-        self
-    }
-
-    /// How the loss is scaled, if it is.
-    pub(crate) fn scaling(&self) -> Option<(Scaling, f32)> {
-        match self.loss_scale {
-            None if self.precision.is_mixed() => LossScale::from(LossScale::dynamic()).scaling(),
-            given => given.and_then(|s| s.scaling()),
-        }
-    }
-}
-
-impl Model {
-    /// The loss scale as it stands behind all steps that were reported; `None` where there is none ([`Compile::loss_scale`]).
-    pub fn loss_scale(&self) -> Option<LossScaleState> {
-        self.lock().loss_scale()
-    }
-}
-
-impl Core {
-    pub(crate) fn loss_scale(&self) -> Option<LossScaleState> {
-        self.scaler.map(|s| LossScaleState { scale: s.scale, growth_tracker: s.count, skipped: s.skipped })
-    }
-
-    /// Updates that were tried: those applied, and those skipped.
-    pub(crate) fn tried(&self) -> u64 {
-        self.updates + self.scaler.map_or(0, |s| s.skipped)
-    }
-
-    /// Takes note of an update that was queued, and counted as applied, once its line is there.
-    pub(crate) fn saw_update(&mut self, line: &LogLine) {
-        if let Some(s) = &mut self.scaler {
-            s.see(line);
-            self.updates -= u64::from(line.skipped);
-        }
-    }
-}
 
 /// Where the loss scale of a model stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,14 +17,14 @@ pub struct LossScaleState {
     pub skipped: u64,
 }
 
-/// The same, and how it moves.
+/// The loss scale, and the rule by which it moves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scaler {
     rule: Scaling,
     pub scale: f32,
     count: u32,
-    skipped: u64,
-    /// That of the last step.
+    pub skipped: u64,
+    /// The scale of the last step.
     pub last: f32,
 }
 
@@ -88,8 +33,8 @@ impl Scaler {
         Scaler { rule, scale, count: 0, skipped: 0, last: scale }
     }
 
-    /// The device's own words tell the scale that a step had, and whether it was skipped: the rest follows as it does there.
-    fn see(&mut self, line: &LogLine) {
+    /// Follows the device: a log line tells the scale that a step had and whether it was skipped, and the rule tells the rest.
+    pub fn see(&mut self, line: &LogLine) {
         self.last = line.scale.unwrap_or(self.scale);
         self.skipped += u64::from(line.skipped);
         if let Some((scale, count)) = self.rule.after(self.last, self.count, line.skipped) {
@@ -97,23 +42,29 @@ impl Scaler {
         }
     }
 
-    /// Its words in the state of training.
+    /// The state of training with the words of the loss scale in it.
     pub fn write(&self, state: StateWords) -> StateWords {
         StateWords { loss_scale: self.scale.to_bits(), growth: self.count, skipped: self.skipped as u32, ..state }
     }
 
-    /// As the state of training in a checkpoint has it.
+    /// Goes on from the state of training in a checkpoint.
     pub fn read(&mut self, state: &StateWords) {
         let scale = f32::from_bits(state.loss_scale);
         self.go_on(SavedScale { scale, growth_tracker: state.growth, skipped: state.skipped.into() });
     }
 
-    /// What goes into a model's file.
+    /// Where it stands, for the user.
+    pub fn state(&self) -> LossScaleState {
+        LossScaleState { scale: self.scale, growth_tracker: self.count, skipped: self.skipped }
+    }
+
+    /// Where it stands, for the file of a model.
     pub fn saved(&self) -> SavedScale {
         SavedScale { scale: self.scale, growth_tracker: self.count, skipped: self.skipped }
     }
 
-    /// From where a file has it. What is no scale is an older file's, or damage: the scale begins anew. A fixed one is what the settings say.
+    /// Goes on from where it stood in a file. A number that is no scale comes from an older file, or from damage: then the scale begins anew. A fixed
+    /// scale is what the settings say, whatever the file has.
     pub fn go_on(&mut self, from: SavedScale) {
         if !Scaling::takes(from.scale.into()) {
             return;

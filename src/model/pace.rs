@@ -1,22 +1,23 @@
-//! How many steps a submit carries, where the user leaves that to us: as many as last some milliseconds.
+//! How many steps go into one submit where the user does not say: as many as take some milliseconds.
 //!
-//! Fewer cost the host more than they need; more make progress, Ctrl-C and a halt wait, and a submit of seconds is taken for a hang by
-//! desktop drivers. The time is that of submits that have ended anyway: nothing waits for it. No bit of a result depends on the number.
+//! With fewer steps the host has more work than need be. With more steps the progress bar, Ctrl-C and a halt have to wait, and drivers of desktops
+//! take a submit of seconds for a hang. The clock is read when a submit has ended anyway: nothing waits for the clock. No bit of a result
+//! depends on the number.
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::time::Instant;
 
 /// Seconds that a submit should last.
 const TARGET: f64 = 0.008;
-/// A submit costs the host as much as dozens of launches: so many steps share that, where they end within so many seconds.
+/// A submit costs the host as much as dozens of launches: so many steps share the cost, if they take no longer than `LONGEST` together.
 const SHARED: f64 = 16.0;
 const LONGEST: f64 = 0.05;
-/// A submit has at most so many times the steps of the one before: the first is one step, which tells little of the others.
+/// A submit has at most so many times the steps of the one before. The first has one step, whose time tells little of the others.
 const GROWTH: usize = 4;
 /// Steps where there is no clock.
 pub(crate) const STEPS: usize = 32;
 
-/// Chooses it from submit to submit.
+/// Chooses the number of steps from submit to submit.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Steps of the next submit, once one has ended.
@@ -41,10 +42,10 @@ impl Pace {
         self.chosen.unwrap_or(if cfg!(target_arch = "wasm32") { STEPS } else { 1 })
     }
 
-    /// A submit took so long, by itself.
+    /// Notes how long a submit took.
     fn took(&mut self, steps: usize, seconds: f64) {
         let each = seconds / steps.max(1) as f64;
-        // of two the faster: a hiccup, or the first step's shaders, shall not count
+        // the faster of the last two: one hiccup does not count, nor do the shaders that the first step compiles
         let fair = each.min(self.last.replace(each).unwrap_or(each));
         let most = self.steps().saturating_mul(GROWTH);
         let fair = fair.max(1e-9);
@@ -60,12 +61,12 @@ impl Pace {
         Instant::now()
     }
 
-    /// So many steps were queued at that time.
+    /// Notes that so many steps were queued at that time.
     pub fn queued(&mut self, steps: usize, at: Instant) {
         self.clock.queued.push_back((steps, at));
     }
 
-    /// The oldest submit that was queued has ended.
+    /// Notes that the oldest submit in the queue has ended.
     pub fn ended(&mut self) {
         let now = Instant::now();
         let Some((steps, queued)) = self.clock.queued.pop_front() else { return };
@@ -74,7 +75,7 @@ impl Pace {
         self.took(steps, now.saturating_duration_since(began).as_secs_f64());
     }
 
-    /// What was queued will not be seen to end.
+    /// Forgets what was queued: the end of these submits will not be seen.
     pub fn forget(&mut self) {
         self.clock = Clock::default();
     }

@@ -1,26 +1,26 @@
-//! Launches that look at a network's layers while it trains: mean and variance of what each gives and of its gradient, as columns of the log.
+//! Statistics of the layers while a model trains: launches that compute the mean and the variance of each layer's output and of its gradient, as
+//! columns of the log.
 
 use crate::error::Result;
 use crate::expr::Expr;
-use crate::graph::{Graph, Op, ReduceKind, Value};
+use crate::graph::{Graph, ReduceKind, Value, op};
 use crate::nn::LayerRow;
 use crate::tensor::DType;
-use std::panic::Location;
 
-/// A layer that is looked at.
+/// A layer whose statistics are logged.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Probed {
     pub layer: String,
-    /// Elements of what it gives for a batch.
+    /// Elements of its output for a batch.
     pub size: usize,
     /// Whether the loss depends on it.
     pub gradient: bool,
 }
 
-/// Columns of a layer: mean and variance of its outputs, then of their gradient.
+/// Columns of the log for a layer: mean and variance of its output, then of the gradient of the output.
 pub(crate) const COLUMNS: usize = 4;
 
-/// The layers that can be looked at, and what they give.
+/// The layers that have an output in f32, with that output.
 pub(crate) fn values(g: &Graph, rows: &[LayerRow]) -> Vec<(String, Value)> {
     let mut seen: Vec<(String, Value)> = Vec::new();
     for row in rows {
@@ -33,7 +33,7 @@ pub(crate) fn values(g: &Graph, rows: &[LayerRow]) -> Vec<(String, Value)> {
     seen
 }
 
-/// Adds what is to be known of these values and of their gradients to a step's graph: `COLUMNS` values for each.
+/// Adds the statistics of these outputs and of their gradients to the graph of a step: `COLUMNS` values for each.
 pub(crate) fn probe(g: &mut Graph, seen: &[(String, Value)], grads: &[Option<Value>]) -> Result<(Vec<Probed>, Vec<Value>)> {
     let (mut probed, mut parts) = (Vec::new(), Vec::new());
     for ((name, v), grad) in seen.iter().zip(grads) {
@@ -41,7 +41,7 @@ pub(crate) fn probe(g: &mut Graph, seen: &[(String, Value)], grads: &[Option<Val
         match grad {
             Some(grad) => moments(g, *grad, &mut parts)?,
             None => {
-                let none = add(g, v.node, Op::Constant { value: 0.0, shape: [1].into() }, &[])?;
+                let none = g.derived(v.node, op::Constant { value: 0.0, shape: [1].into() }, &[])?;
                 parts.extend([none, none]);
             }
         }
@@ -50,18 +50,13 @@ pub(crate) fn probe(g: &mut Graph, seen: &[(String, Value)], grads: &[Option<Val
     Ok((probed, parts))
 }
 
-/// The mean and the mean square distance from it, of one element each.
+/// Adds the mean of a value and its mean square distance from that mean.
 fn moments(g: &mut Graph, v: Value, parts: &mut Vec<Value>) -> Result<()> {
     let rank = g.shape(v).rank();
-    let mean = Op::Reduce { kind: ReduceKind::Mean, axes: (0..rank).collect(), keep: true };
-    let centre = add(g, v.node, mean.clone(), &[v])?;
-    let off = add(g, v.node, Op::Map(Expr::of(2, |x| vec![(&x[0] - &x[1]) * (&x[0] - &x[1])])), &[v, centre])?;
-    let spread = add(g, v.node, mean, &[off])?;
+    let mean = op::Reduce { kind: ReduceKind::Mean, axes: (0..rank).collect(), keep: true };
+    let centre = g.derived(v.node, mean.clone(), &[v])?;
+    let off = g.derived(v.node, op::Map(Expr::of(2, |x| vec![(&x[0] - &x[1]) * (&x[0] - &x[1])])), &[v, centre])?;
+    let spread = g.derived(v.node, mean, &[off])?;
     parts.extend([centre, spread]);
     Ok(())
-}
-
-fn add(g: &mut Graph, of: usize, op: Op, inputs: &[Value]) -> Result<Value> {
-    let (layer, at): (String, &'static Location<'static>) = (g.nodes[of].layer.clone(), g.nodes[of].place);
-    Ok(g.add(op, inputs, &layer, at)?.into())
 }

@@ -1,15 +1,17 @@
+//! The learning rate of a run: that of the schedule, or what the run has made of it.
+
 use crate::optim::Schedule;
 use serde::{Deserialize, Serialize};
 
-/// What a run has made of the optimizer's schedule: nothing, a rate in its place, or a multiple of it.
+/// What a run has made of the schedule of the optimizer: nothing, a fixed rate in its place, or a multiple of it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rate {
-    /// In place of the schedule.
+    /// The rate that replaces the schedule.
     fixed: Option<f64>,
     /// Multiplies the schedule.
     factor: f64,
-    /// Below this the factor does not take it.
+    /// The factor does not take the rate below this.
     least: f64,
 }
 
@@ -26,11 +28,11 @@ impl Rate {
             return lr;
         }
         let lr = schedule.at(update);
-        // a warm-up may start below the least: the factor alone shall not go there
+        // a warm-up may begin below `least`: only the factor may not lead there
         if self.factor == 1.0 { lr } else { (lr * self.factor).max(lr.min(self.least)) }
     }
 
-    /// This rate from now on.
+    /// Sets the rate from now on.
     pub fn set(&mut self, lr: f64) {
         self.fixed = Some(lr);
     }
@@ -45,7 +47,7 @@ impl Rate {
         }
     }
 
-    /// Whether a file could have damaged it.
+    /// Whether its numbers can be right: a file may be damaged.
     pub fn sound(&self) -> bool {
         self.fixed.into_iter().chain([self.factor, self.least]).all(|x| x.is_finite() && x >= 0.0)
     }

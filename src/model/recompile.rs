@@ -1,9 +1,9 @@
 //! A model with another optimizer, and all else as it was.
 
+use super::core::Core;
+use super::parameter_words::ParameterWords;
+use super::shared::Model;
 use crate::error::Result;
-use crate::model::core::Core;
-use crate::model::shared::Model;
-use crate::model::values::ParameterWords;
 use crate::optim::Optimizer;
 
 impl Model {
@@ -44,23 +44,24 @@ impl Core {
     /// The same model with another optimizer.
     fn with_optimizer(&mut self, optimizer: Optimizer) -> Result<Core> {
         self.check_trains()?;
-        let mut settings = self.settings.clone();
+        let mut settings = self.description.settings.clone();
         settings.optimizer = optimizer;
-        settings.device = Some(self.device.clone());
-        let mut new = Core::new(self.module.clone(), settings)?;
+        settings.device = Some(self.engine.device.clone());
+        let mut new = Core::new(self.description.module.clone(), settings)?;
         let old = self.read_parameters()?;
-        let mut words = ParameterWords::zeros(&new.arena);
+        let mut words = ParameterWords::zeros(&new.engine.arena);
         let values = |w: &[u32]| w.iter().map(|w| f32::from_bits(*w)).collect::<Vec<_>>();
-        for (to, from) in new.arena.entries.iter().filter_map(|e| Some((e, self.arena.find(&e.name)?))) {
+        for (to, from) in new.engine.arena.entries.iter().filter_map(|e| Some((e, self.engine.arena.find(&e.name)?))) {
             words.set(to, values(old.get(from)));
         }
-        for (to, from) in new.arena.buffers.iter().filter_map(|e| Some((e, self.arena.find_buffer(&e.name)?))) {
+        for (to, from) in new.engine.arena.buffers.iter().filter_map(|e| Some((e, self.engine.arena.find_buffer(&e.name)?))) {
             words.set_buffer(to, values(old.buffer(from)));
         }
         new.write_parameters(&words)?;
-        // what the user said, not what it became: another machine may have another device
-        new.settings.device = self.settings.device.clone();
-        (new.batches, new.epochs, new.looked) = (self.batches, self.epochs, self.looked);
+        // the device that the user asked for, not the one that was chosen: a file may be read on another machine
+        new.description.settings.device = self.description.settings.device.clone();
+        (new.progress.batches, new.progress.epochs, new.progress.evaluated) =
+            (self.progress.batches, self.progress.epochs, self.progress.evaluated);
         Ok(new)
     }
 }

@@ -1,9 +1,9 @@
 //! The model as its user has it: what changes while it works lies behind a lock, so that many threads can ask one model.
 
+use super::compile::Compile;
+use super::core::Core;
 use crate::device::Device;
 use crate::error::Result;
-use crate::model::compile::Compile;
-use crate::model::core::Core;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,7 +30,7 @@ pub struct Model {
     fixed: Fixed,
 }
 
-/// What is handed out by reference. It changes with the whole model or never.
+/// What the user gets by reference, so that it cannot lie behind the lock. It changes with the whole model or never.
 struct Fixed {
     settings: Compile,
     parameters: Vec<String>,
@@ -40,9 +40,9 @@ struct Fixed {
 impl Fixed {
     fn of(core: &Core) -> Self {
         Fixed {
-            settings: core.settings.clone(),
-            parameters: core.arena.entries.iter().map(|e| e.name.clone()).collect(),
-            buffers: core.arena.buffers.iter().map(|e| e.name.clone()).collect(),
+            settings: core.description.settings.clone(),
+            parameters: core.engine.arena.entries.iter().map(|e| e.name.clone()).collect(),
+            buffers: core.engine.arena.buffers.iter().map(|e| e.name.clone()).collect(),
         }
     }
 }
@@ -52,18 +52,18 @@ impl Model {
         Model { fixed: Fixed::of(&core), core: Mutex::new(core) }
     }
 
-    /// For who has it alone.
+    /// The inside, for a caller that has the model alone.
     pub(crate) fn core(&mut self) -> &mut Core {
-        // a panic in there was told to its caller; what it left is as good as after any error
+        // a panic while it was locked has reached its caller; what it left is as good as after any error
         self.core.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For who shares it.
+    /// The inside, for a caller that shares the model. Never call this twice in one expression: the second call would wait for the first.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts another model's inside in the place of this one's.
+    /// Replaces the inside by that of another model.
     pub(crate) fn replace(&mut self, core: Core) {
         *self = Model::over(core);
     }
@@ -75,7 +75,7 @@ impl Model {
 
     /// The device it lives on: the one that came back, where it was lost.
     pub fn device(&self) -> Device {
-        self.lock().device.clone()
+        self.lock().engine.device.clone()
     }
 
     /// The parameters' names, in the order they were made.
@@ -102,7 +102,7 @@ fn threads_share_it(m: Model) -> impl Send + Sync {
     m
 }
 
-/// As it comes from a constructor.
+/// A model around the inside that a constructor has made.
 pub(crate) fn made(core: Result<Core>) -> Result<Model> {
     core.map(Model::over)
 }

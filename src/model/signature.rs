@@ -1,22 +1,22 @@
-//! What must be the same each time that a model's step is built, for whatever purpose and batch size.
+//! The signature of a model: what every build of its step must have in common, for whatever purpose and batch size.
 
 use crate::error::{Error, Result};
 use crate::nn::{BufferSpec, Finish, ParameterSpec};
 use crate::tensor::Shape;
 
-/// What must be the same each time that a model is built.
+/// Parameters, buffers, outputs and metrics of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Signature {
     pub parameters: Vec<ParameterSpec>,
     pub buffers: Vec<BufferSpec>,
-    /// Name and shape of what the model gives, without the batch axis.
+    /// Name and shape of each output, without the batch axis.
     pub outputs: Vec<(String, Shape)>,
     /// None where there is no loss.
     pub metrics: Option<Vec<Measure>>,
 }
 
 impl Signature {
-    /// Fails unless another build has the same signature; its metrics hold where there were none so far.
+    /// Fails unless another build has the same signature. Where this one has no metrics yet it takes those of the other.
     pub fn check_same(&mut self, now: Signature, at: impl Fn() -> String) -> Result<()> {
         let metrics = now.metrics.is_none() || self.metrics.is_none() || self.metrics == now.metrics;
         if self.parameters == now.parameters && self.buffers == now.buffers && self.outputs == now.outputs && metrics {
@@ -38,7 +38,7 @@ impl Signature {
     }
 }
 
-/// A metric as a log line has it: its columns, and what their sums over many batches say.
+/// A metric: how many columns of a log line it has, and what becomes of their sums over many batches.
 #[derive(Debug, Clone)]
 pub(crate) struct Measure {
     pub name: String,
@@ -46,7 +46,7 @@ pub(crate) struct Measure {
     pub finish: Finish,
 }
 
-/// Two programs log the same if names and widths agree.
+/// Two metrics are the same in a log if their names and widths agree.
 impl PartialEq for Measure {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.columns == other.columns

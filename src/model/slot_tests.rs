@@ -1,10 +1,10 @@
-//! Slots beside their lower bound, by planning alone.
+//! How close the memory of slots comes to its lower bound: tests that plan and need no device.
 
+use super::build::{build, input_fields};
+use super::compile::Compile;
+use super::describe::{Describe, Supervised};
 use crate::graph::Field;
 use crate::kernels::Target;
-use crate::model::build::{build, input_fields};
-use crate::model::compile::Compile;
-use crate::model::describe::{Describe, Supervised};
 use crate::nn::{Accuracy, BatchNorm1d, CrossEntropy, Dropout, Gelu, LayerNorm, Linear, Relu, Sequential, Softmax};
 use crate::optim::{Adam, Optimizer};
 use crate::plan::{Arena, Part, Program, Purpose, Request, plan};

@@ -1,55 +1,12 @@
 //! A model's parameters and buffers from and to the host, whichever arena they lie in.
 
+use super::core::Core;
+use super::journal::Arenas;
+use super::parameter_words::ParameterWords;
+use super::shared::Model;
 use crate::error::{Error, Result};
-use crate::model::core::Core;
-use crate::model::shared::Model;
-use crate::plan::{Arena, ArenaEntry, BufferEntry, BufferId};
+use crate::plan::{ArenaEntry, BufferEntry, BufferId};
 use crate::tensor::HostTensor;
-use std::collections::BTreeMap;
-
-/// The words of all arenas of values, on the host.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ParameterWords {
-    trainable: Vec<u32>,
-    frozen: Vec<u32>,
-    buffers: Vec<u32>,
-}
-
-impl ParameterWords {
-    pub fn zeros(arena: &Arena) -> Self {
-        ParameterWords { trainable: vec![0; arena.size], frozen: vec![0; arena.frozen], buffers: vec![0; arena.buffered] }
-    }
-
-    /// The words of a parameter.
-    pub fn get(&self, e: &ArenaEntry) -> &[u32] {
-        let all = if e.frozen { &self.frozen } else { &self.trainable };
-        &all[e.offset..e.offset + e.shape.size()]
-    }
-
-    /// Sets a parameter's values; as many as its shape has elements.
-    pub fn set(&mut self, e: &ArenaEntry, values: impl IntoIterator<Item = f32>) {
-        let all = if e.frozen { &mut self.frozen } else { &mut self.trainable };
-        all[e.offset..e.offset + e.shape.size()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
-    }
-
-    /// The words of a buffer.
-    pub fn buffer(&self, e: &BufferEntry) -> &[u32] {
-        &self.buffers[e.offset..e.offset + e.shape.size()]
-    }
-
-    /// Sets a buffer's values; as many as its shape has elements.
-    pub fn set_buffer(&mut self, e: &BufferEntry, values: impl IntoIterator<Item = f32>) {
-        self.buffers[e.offset..e.offset + e.shape.size()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
-    }
-}
-
-/// Words of the buffers that outlive a step.
-pub(crate) type Arenas = BTreeMap<BufferId, Vec<u32>>;
-
-/// Whether a buffer belongs to the model rather than to the optimizer: what `restore_best_weights` brings back.
-pub(crate) fn is_weight(id: BufferId) -> bool {
-    !matches!(id, BufferId::Moment(_) | BufferId::State(_))
-}
 
 impl Model {
     /// A parameter's values.
@@ -76,12 +33,12 @@ impl Model {
 impl Core {
     /// The parameters' names, in the order they were made.
     pub(crate) fn parameter_names(&self) -> impl Iterator<Item = &str> {
-        self.arena.entries.iter().map(|e| e.name.as_str())
+        self.engine.arena.entries.iter().map(|e| e.name.as_str())
     }
 
     /// The buffers' names, in the order they were made.
     pub(crate) fn buffer_names(&self) -> impl Iterator<Item = &str> {
-        self.arena.buffers.iter().map(|e| e.name.as_str())
+        self.engine.arena.buffers.iter().map(|e| e.name.as_str())
     }
 
     pub(crate) fn parameter(&mut self, name: &str) -> Result<HostTensor> {
@@ -95,7 +52,7 @@ impl Core {
         match values.as_f32() {
             Some(v) if *values.shape() == e.shape => {
                 let words: Vec<u32> = v.iter().map(|x| x.to_bits()).collect();
-                if let Some(average) = self.average().filter(|_| !e.frozen) {
+                if let Some(average) = self.engine.average().filter(|_| !e.frozen) {
                     self.write_words(average, e.offset, &words)?;
                 }
                 self.write_words(e.buffer(), e.offset, &words)
@@ -110,11 +67,11 @@ impl Core {
     }
 
     pub(crate) fn entry(&self, name: &str) -> Result<ArenaEntry> {
-        self.arena.find(name).cloned().ok_or_else(|| Error::NotFound {
+        self.engine.arena.find(name).cloned().ok_or_else(|| Error::NotFound {
             what: "parameter".into(),
             name: name.into(),
             at: "the model".into(),
-            known: self.arena.entries.iter().map(|e| e.name.clone()).collect(),
+            known: self.engine.arena.entries.iter().map(|e| e.name.clone()).collect(),
         })
     }
 
@@ -141,7 +98,7 @@ impl Core {
     }
 
     fn buffer_entry(&self, name: &str) -> Result<BufferEntry> {
-        self.arena.find_buffer(name).cloned().ok_or_else(|| Error::NotFound {
+        self.engine.arena.find_buffer(name).cloned().ok_or_else(|| Error::NotFound {
             what: "buffer".into(),
             name: name.into(),
             at: "the model".into(),
@@ -151,16 +108,17 @@ impl Core {
 
     /// All parameters and buffers as they are now.
     pub(crate) fn read_parameters(&mut self) -> Result<ParameterWords> {
-        let trainable = self.read_words(BufferId::Parameters, 0, self.arena.size)?;
-        let frozen = if self.arena.frozen > 0 { self.read_words(BufferId::Frozen, 0, self.arena.frozen)? } else { vec![] };
-        let buffers = if self.arena.buffered > 0 { self.read_words(BufferId::Buffers, 0, self.arena.buffered)? } else { vec![] };
+        let trainable = self.read_words(BufferId::Parameters, 0, self.engine.arena.size)?;
+        let frozen = if self.engine.arena.frozen > 0 { self.read_words(BufferId::Frozen, 0, self.engine.arena.frozen)? } else { vec![] };
+        let buffers =
+            if self.engine.arena.buffered > 0 { self.read_words(BufferId::Buffers, 0, self.engine.arena.buffered)? } else { vec![] };
         Ok(ParameterWords { trainable, frozen, buffers })
     }
 
     /// Sets all parameters and buffers, and the parameters' average where one is kept.
     pub(crate) fn write_parameters(&mut self, words: &ParameterWords) -> Result<()> {
         self.write_words(BufferId::Parameters, 0, &words.trainable)?;
-        if let Some(average) = self.average() {
+        if let Some(average) = self.engine.average() {
             self.write_words(average, 0, &words.trainable)?;
         }
         if !words.frozen.is_empty() {
@@ -169,9 +127,11 @@ impl Core {
         if words.buffers.is_empty() { Ok(()) } else { self.write_words(BufferId::Buffers, 0, &words.buffers) }
     }
 
-    /// Reads all that outlives a step, or some of it, back. Nothing may be under way.
+    /// Reads the buffers that outlive a step, those that `which` picks. Nothing may be under way.
     pub(crate) fn read_arenas(&mut self, which: impl Fn(BufferId) -> bool) -> Result<Arenas> {
-        self.healed(|m| m.lasting().into_iter().filter(|(id, _)| which(*id)).map(|(id, n)| Ok((id, m.session.read(id, 0, n)?))).collect())
+        self.with_recovery(|m| {
+            m.engine.lasting().into_iter().filter(|(id, _)| which(*id)).map(|(id, n)| Ok((id, m.engine.session.read(id, 0, n)?))).collect()
+        })
     }
 
     /// Writes what `read_arenas` read.

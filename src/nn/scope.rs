@@ -145,7 +145,7 @@ impl Scope {
         let at: String = self.path.chars().take(60).collect();
         self.shared.builder.fail(Error::Unsupported {
             what: format!("a model whose layers are nested more than {MOST_DEPTH} deep"),
-            at: format!("the layer `{at}..`"),
+            at: crate::error::layer(format!("{at}..")),
             help: "put layers one after another into one `Sequential`, and not each into the next".into(),
         });
         self.shared.builder.poisoned()

@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use crate::error::Result;
-use crate::graph::{Graph, Node, NodeId, Op, ReduceKind, Value};
+use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
 use crate::kernels::{DIMS, Map};
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::{DType, Shape};
@@ -17,8 +17,8 @@ pub enum Core {
     Gemm(NodeId),
     /// A reduction with maps before it.
     Reduce(NodeId),
-    /// Softmax, cross-entropy, accuracy, take, scatter_add, a custom op: alone, but for a map on the gradient of a cross-entropy.
-    Rows(NodeId),
+    /// An operation with a kernel of its own, and the one map that may ride on the gradient of a loss.
+    Alone(NodeId),
 }
 
 /// Nodes that become one kernel.
@@ -38,7 +38,7 @@ impl Group {
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         let core = match self.core {
             Core::Maps => None,
-            Core::Gemm(n) | Core::Reduce(n) | Core::Rows(n) => Some(n),
+            Core::Gemm(n) | Core::Reduce(n) | Core::Alone(n) => Some(n),
         };
         core.into_iter().chain(self.maps.iter().copied()).chain(self.row_sum)
     }
@@ -76,14 +76,6 @@ impl From<Value> for Operand {
     }
 }
 
-/// Follows reshapes to the value whose elements they show.
-pub fn base(g: &Graph, mut v: Value) -> Value {
-    while let Op::Reshape(_) = g.nodes[v.node].op {
-        v = g.nodes[v.node].inputs[0];
-    }
-    v
-}
-
 impl Groups {
     /// The values of a group that someone outside needs, in order.
     pub fn outputs(&self, group: &Group) -> Vec<Value> {
@@ -98,7 +90,7 @@ impl Groups {
         let inside: HashSet<NodeId> = group.nodes().collect();
         let mut out = Vec::new();
         for o in group.maps.iter().flat_map(|&m| self.operands(g, m)) {
-            if (!inside.contains(&base(g, o.value).node) || self.is_drawn(g, group, o)) && !out.contains(&o) {
+            if (!inside.contains(&g.base(o.value).node) || self.is_drawn(g, group, o)) && !out.contains(&o) {
                 out.push(o);
             }
         }
@@ -109,17 +101,17 @@ impl Groups {
 
     /// Whether a group's kernel draws an operand: it does so to leave the numbers for others, too.
     pub fn is_drawn(&self, g: &Graph, group: &Group, o: Operand) -> bool {
-        let node = base(g, o.value).node;
-        let random = o.through.is_none() && matches!(g.nodes[node].op, Op::Random(_));
+        let node = g.base(o.value).node;
+        let random = o.through.is_none() && g.kind(node) == Kind::Random;
         random && (self.drawn.contains(&node) || group.maps.contains(&node))
     }
 
     /// What a node of a group reads, in its order. Random numbers read themselves.
     pub fn operands(&self, g: &Graph, node: NodeId) -> Vec<Operand> {
-        if let Op::Random(_) = g.nodes[node].op {
+        if g.kind(node) == Kind::Random {
             return vec![Value::from(node).into()];
         }
-        let moves = g.nodes[node].op.is_movement();
+        let moves = g.kind(node) == Kind::Move;
         let seen = |(i, &v): (usize, &Value)| match (moves, self.views.contains(&v.node)) {
             (true, _) => Operand { value: v, through: Some((node, i)) },
             (false, true) => Operand { value: g.nodes[v.node].inputs[0], through: Some((v.node, 0)) },
@@ -130,15 +122,15 @@ impl Groups {
 
     /// The value whose elements are read, behind reshapes and views.
     fn source(&self, g: &Graph, v: Value) -> Value {
-        let v = base(g, v);
-        if self.views.contains(&v.node) { base(g, g.nodes[v.node].inputs[0]) } else { v }
+        let v = g.base(v);
+        if self.views.contains(&v.node) { g.base(g.nodes[v.node].inputs[0]) } else { v }
     }
 }
 
-/// The movements that only maps read: those read along strides.
+/// The movements of one operand that only maps read: those read along strides.
 fn views(g: &Graph, step: &Step) -> HashSet<NodeId> {
-    let moves = |n: &Node| matches!(n.op, Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. }) && n.outputs[0].dtype != DType::U32;
-    let mut free: HashSet<NodeId> = (0..g.nodes.len()).filter(|&i| moves(&g.nodes[i])).collect();
+    let moves = |&id: &NodeId| g.kind(id) == Kind::Move && g.nodes[id].inputs.len() == 1 && g.ty(id.into()).dtype != DType::U32;
+    let mut free: HashSet<NodeId> = (0..g.nodes.len()).filter(moves).collect();
     let others = g.nodes.iter().filter(|n| !matches!(n.op, Op::Map(_))).flat_map(|n| n.inputs.iter().copied());
     others.chain(step.roots()).for_each(|v| _ = free.remove(&v.node));
     free
@@ -146,68 +138,58 @@ fn views(g: &Graph, step: &Step) -> HashSet<NodeId> {
 
 /// The random numbers that only maps of their own size read, element for element.
 fn drawn(g: &Graph, step: &Step) -> HashSet<NodeId> {
-    let mut free: HashSet<NodeId> = (0..g.nodes.len()).filter(|&i| matches!(g.nodes[i].op, Op::Random(_))).collect();
-    for n in g.nodes.iter().filter(|n| !matches!(n.op, Op::Reshape(_))) {
+    let mut free: HashSet<NodeId> = (0..g.nodes.len()).filter(|&id| g.kind(id) == Kind::Random).collect();
+    for n in g.nodes.iter().filter(|n| n.op.kind() != Kind::Alias) {
         let alike = |v: &Value| matches!(n.op, Op::Map(_)) && g.shape(*v).size() == n.outputs[0].shape.size();
-        n.inputs.iter().filter(|v| !alike(v)).for_each(|v| _ = free.remove(&base(g, *v).node));
+        n.inputs.iter().filter(|v| !alike(v)).for_each(|v| _ = free.remove(&g.base(*v).node));
     }
-    step.roots().iter().for_each(|v| _ = free.remove(&base(g, *v).node));
+    step.roots().iter().for_each(|v| _ = free.remove(&g.base(*v).node));
     free
 }
 
 /// Groups the nodes of a step.
 pub fn fuse(step: &Step) -> Result<Groups> {
     let g = &step.graph;
-    let roots = step.roots().into_iter().map(|v| base(g, v)).collect();
+    let roots = step.roots().into_iter().map(|v| g.base(v)).collect();
     let (views, drawn) = (views(g, step), drawn(g, step));
     let mut f = Groups { groups: Vec::new(), owner: HashMap::new(), readers: HashMap::new(), roots, views, drawn };
-    for (id, n) in g.nodes.iter().enumerate().filter(|(id, n)| !matches!(n.op, Op::Reshape(_)) && !f.views.contains(id)) {
+    for (id, n) in g.nodes.iter().enumerate().filter(|(id, n)| n.op.kind() != Kind::Alias && !f.views.contains(id)) {
         for v in &n.inputs {
             let from = f.source(g, *v);
             f.readers.entry(from).or_default().push(id);
         }
     }
-    for (id, n) in g.nodes.iter().enumerate() {
-        let shape = |of: Value| g.shape(of).clone();
-        let new = |core, maps, shape| Group { core, maps, row_sum: None, shape };
-        let group = match n.op {
-            // a graph that is planned was simplified
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Reshape(_) | Op::Detach => continue,
-            _ if f.views.contains(&id) || f.drawn.contains(&id) => continue,
-            Op::Random(_) | Op::ToF32 => new(Core::Maps, vec![id], shape(id.into())),
-            Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => new(Core::Maps, vec![id], shape(id.into())),
-            Op::Map(_) | Op::Broadcast(_) | Op::Constant { .. } => match f.host_for_map(g, id) {
-                Some(host) => {
-                    f.groups[host].maps.push(id);
-                    f.owner.insert(id, host);
-                    continue;
-                }
-                None => new(Core::Maps, vec![id], shape(id.into())),
-            },
-            Op::Reduce { .. } => match f.host_for_reduce(g, id) {
-                Some(host) => {
-                    f.groups[host].core = Core::Reduce(id);
-                    f.owner.insert(id, host);
-                    continue;
-                }
-                None => new(Core::Reduce(id), vec![], shape(n.inputs[0])),
-            },
-            Op::MatMul { .. } => new(Core::Gemm(id), vec![], shape(id.into())),
-            Op::Softmax { .. }
-            | Op::CrossEntropy { .. }
-            | Op::Accuracy(_)
-            | Op::Take { .. }
-            | Op::ScatterAdd { .. }
-            | Op::ArgMax { .. }
-            | Op::CumSum { .. }
-            | Op::Custom(_) => new(Core::Rows(id), vec![], shape(n.inputs[0])),
-        };
-        f.owner.insert(id, f.groups.len());
-        f.groups.push(group);
+    for id in (0..g.nodes.len()).filter(|&id| !f.views.contains(&id) && !f.drawn.contains(&id)).collect::<Vec<_>>() {
+        f.take_in(g, id);
     }
     f.sums_into_gemms(g);
     f.order(g);
     Ok(f)
+}
+
+impl Groups {
+    /// Puts a node into a group of those before it, or begins one.
+    fn take_in(&mut self, g: &Graph, id: NodeId) {
+        let (own, operand) = (|| g.shape(id.into()).clone(), || g.shape(g.nodes[id].inputs[0]).clone());
+        let (host, core, shape) = match g.kind(id) {
+            // a graph that is planned was simplified: nothing is detached
+            Kind::Leaf | Kind::Alias | Kind::Detach => return,
+            Kind::Random | Kind::Cast | Kind::Move => (None, Core::Maps, own()),
+            Kind::Map | Kind::Constant => (self.host_for_map(g, id), Core::Maps, own()),
+            Kind::Reduce => (self.host_for_reduce(g, id), Core::Reduce(id), operand()),
+            Kind::Product => (None, Core::Gemm(id), own()),
+            Kind::Loss | Kind::Alone => (None, Core::Alone(id), operand()),
+        };
+        let at = host.unwrap_or(self.groups.len());
+        if host.is_none() {
+            self.groups.push(Group { core, maps: vec![], row_sum: None, shape });
+        }
+        match core {
+            Core::Maps => self.groups[at].maps.push(id),
+            Core::Gemm(_) | Core::Reduce(_) | Core::Alone(_) => self.groups[at].core = core,
+        }
+        self.owner.insert(id, at);
+    }
 }
 
 impl Groups {
@@ -244,7 +226,7 @@ impl Groups {
     fn fits(&self, g: &Graph, host: usize, map: NodeId) -> bool {
         let group = &self.groups[host];
         let (shape, own) = (&group.shape, g.shape(map.into()));
-        if let Core::Rows(core) = group.core {
+        if let Core::Alone(core) = group.core {
             return group.maps.is_empty() && self.rides_on_loss(g, core, map);
         }
         if matches!(group.core, Core::Reduce(_)) || shape.size() != own.size() {
@@ -277,21 +259,21 @@ impl Groups {
         (core == 0 || draws == 0) && core + stored + outputs <= STORAGE_BUFFERS && words <= DIMS
     }
 
-    /// Whether a map takes the gradient that a cross-entropy makes, of which nobody else reads, and beside it one number of the state.
+    /// Whether a map takes the gradient that a loss makes, of which nobody else reads, and beside it one number of the state.
     fn rides_on_loss(&self, g: &Graph, loss: NodeId, map: NodeId) -> bool {
         let slope = Value { node: loss, output: 1 };
         let inputs = &g.nodes[map].inputs;
         let number = |v: &Value| matches!(g.nodes[v.node].op, Op::State(_));
         let alone = self.readers.get(&slope).is_some_and(|r| r.iter().all(|n| *n == map)) && !self.roots.contains(&slope);
         let numbers = inputs.iter().filter(|v| number(v)).count();
-        let slopes = inputs.iter().filter(|v| base(g, **v) == slope).count();
-        let ops = matches!((&g.nodes[loss].op, &g.nodes[map].op), (Op::CrossEntropy { .. }, Op::Map(_)));
-        ops && alone && (numbers, slopes) == (1, 1) && inputs.len() == 2
+        let slopes = inputs.iter().filter(|v| g.base(**v) == slope).count();
+        let kinds = (g.kind(loss), g.kind(map)) == (Kind::Loss, Kind::Map);
+        kinds && alone && (numbers, slopes) == (1, 1) && inputs.len() == 2
     }
 
     /// The group of maps whose one result only this reduction reads.
     fn host_for_reduce(&self, g: &Graph, reduce: NodeId) -> Option<usize> {
-        let v = base(g, g.nodes[reduce].inputs[0]);
+        let v = g.base(g.nodes[reduce].inputs[0]);
         let host = *self.owner.get(&v.node)?;
         let group = &self.groups[host];
         let alone = !self.roots.contains(&v) && self.readers[&v] == [reduce] && self.outputs(group) == [v];
@@ -302,7 +284,7 @@ impl Groups {
         let plain =
             real && !drawn && inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
         // the launch that joins the pieces of a long mean reads the first term again, beside the sums
-        let shifted = matches!(g.nodes[reduce].op, Op::Reduce { kind: ReduceKind::MeanFromFirst, .. });
+        let shifted = matches!(g.nodes[reduce].op, Op::Reduce(op::Reduce { kind: ReduceKind::MeanFromFirst, .. }));
         let most = STORAGE_BUFFERS - usize::from(shifted);
         (group.core == Core::Maps && alone && plain && group.shape == *shape && inputs.len() < most).then_some(host)
     }
@@ -311,7 +293,7 @@ impl Groups {
     fn sums_into_gemms(&mut self, g: &Graph) {
         for r in 0..self.groups.len() {
             let Core::Reduce(node) = self.groups[r].core else { continue };
-            let Op::Reduce { kind: ReduceKind::Sum, axes, .. } = &g.nodes[node].op else { continue };
+            let Op::Reduce(op::Reduce { kind: ReduceKind::Sum, axes, .. }) = &g.nodes[node].op else { continue };
             let input = g.nodes[node].inputs[0];
             if !self.groups[r].maps.is_empty() || axes != &[0] || g.shape(input).rank() != 2 {
                 continue;
@@ -319,8 +301,8 @@ impl Groups {
             let gemm = (0..self.groups.len()).find(|&k| {
                 let Core::Gemm(m) = self.groups[k].core else { return false };
                 let a = g.nodes[m].inputs[0];
-                matches!(g.nodes[m].op, Op::MatMul { ta: true, .. })
-                    && base(g, a) == base(g, input)
+                matches!(g.nodes[m].op, Op::MatMul(op::MatMul { ta: true, .. }))
+                    && g.base(a) == g.base(input)
                     && g.shape(a) == g.shape(input)
                     && self.groups[k].row_sum.is_none()
                     && !self.depends(g, k, r)

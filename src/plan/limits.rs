@@ -1,7 +1,6 @@
 //! Indices and class labels that come straight from the data: the host can look at them before a step runs.
 
-use super::fuse::base;
-use crate::graph::{Field, Graph, Labels, Op, Value, is_ordinals};
+use crate::graph::{Field, Graph, Limit, Node, Op, Value, is_ordinals, op};
 
 /// Integers of a field that index a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +16,8 @@ pub struct IndexLimit {
 /// The limits that a step sets to its fields.
 pub(super) fn index_limits(g: &Graph) -> Vec<IndexLimit> {
     let mut out = Vec::new();
-    for n in &g.nodes {
-        let Op::Take { .. } = n.op else { continue };
-        if is_ordinals(g, n.inputs[0]) {
-            continue; // class labels
-        }
-        let Op::Batch { field, .. } = &g.nodes[origin(g, n.inputs[1]).node].op else { continue };
+    for n in g.nodes.iter().filter(|n| limit(g, n) == Some(Limit::Rows)) {
+        let Some(field) = field(g, n.inputs[1]) else { continue };
         let at = n.site();
         let limit = IndexLimit { field: field.name.clone(), rows: g.shape(n.inputs[0])[0], at };
         if !out.contains(&limit) {
@@ -45,19 +40,12 @@ pub struct LabelLimit {
 pub(super) fn label_limits(g: &Graph) -> Vec<LabelLimit> {
     let mut out: Vec<LabelLimit> = Vec::new();
     for n in &g.nodes {
-        let found = match &n.op {
-            Op::Batch { field: Field { one_hot: Some(classes), name, .. }, .. } => Some((name, *classes)),
-            Op::CrossEntropy { labels: Labels::Classes, .. } | Op::Accuracy(Labels::Classes) => {
-                match &g.nodes[origin(g, n.inputs[1]).node].op {
-                    Op::Batch { field, .. } => Some((&field.name, g.shape(n.inputs[0]).last())),
-                    _ => None,
-                }
-            }
-            Op::Take { .. } if is_ordinals(g, n.inputs[0]) => match &g.nodes[origin(g, n.inputs[1]).node].op {
-                Op::Batch { field, .. } => Some((&field.name, g.shape(n.inputs[0])[0])),
-                _ => None,
-            },
-            _ => None,
+        let found = if let Op::Batch(op::Batch { field: Field { one_hot: Some(classes), name, .. }, .. }) = &n.op {
+            Some((name, *classes))
+        } else if limit(g, n) == Some(Limit::Classes) {
+            field(g, n.inputs[1]).map(|field| (&field.name, classes(g, n)))
+        } else {
+            None
         };
         let limit = found.map(|(field, classes)| LabelLimit { field: field.clone(), classes });
         out.extend(limit.filter(|l| !out.contains(l)));
@@ -65,8 +53,25 @@ pub(super) fn label_limits(g: &Graph) -> Vec<LabelLimit> {
     out
 }
 
-/// Follows what moves every element to the value that it moves.
-fn origin(g: &Graph, v: Value) -> Value {
-    let v = base(g, v);
-    if let Op::Permute(_) = g.nodes[v.node].op { origin(g, g.nodes[v.node].inputs[0]) } else { v }
+/// What the integers that a node reads must be below. Those that pick from a table of ordinals are class labels.
+fn limit(g: &Graph, n: &Node) -> Option<Limit> {
+    match n.op.rule().limit()? {
+        Limit::Rows if is_ordinals(g, n.inputs[0]) => Some(Limit::Classes),
+        limit => Some(limit),
+    }
+}
+
+/// How many classes the labels that a node reads tell apart: a table of ordinals has one for each row.
+fn classes(g: &Graph, n: &Node) -> usize {
+    let shape = g.shape(n.inputs[0]);
+    if n.op.rule().limit() == Some(Limit::Rows) { shape[0] } else { shape.last() }
+}
+
+/// The field of the batch whose integers a value has, perhaps in another order.
+fn field(g: &Graph, v: Value) -> Option<&Field> {
+    let node = &g.nodes[g.base(v).node];
+    if let Op::Permute(_) = node.op {
+        return field(g, node.inputs[0]);
+    }
+    if let Op::Batch(op::Batch { field, .. }) = &node.op { Some(field) } else { None }
 }

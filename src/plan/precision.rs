@@ -1,12 +1,11 @@
 //! What is stored as f16: of the values that the precision's pass marks those that a kernel stores. What stays inside a kernel is never rounded.
 
-use super::fuse::{Core, Groups, base, fuse};
+use super::fuse::{Core, Groups, fuse};
 use super::human::human_bytes;
 use super::program::{Launch, Program, Stored, Unit};
 use super::step::Step;
 use crate::error::Result;
-use crate::graph::precision::{Wanted, assign, classes};
-use crate::graph::{Class, Graph, Op, Precision, Value};
+use crate::graph::{Class, Graph, Kind, Op, Precision, Value, Wanted, assign, classes};
 use crate::tensor::DType;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -38,10 +37,10 @@ impl Step {
         let stored = made(&self.graph, &groups);
         for id in 0..self.graph.nodes.len() {
             let node = &self.graph.nodes[id];
-            let seen = matches!(node.op, Op::Reshape(_)) || groups.views.contains(&id);
+            let seen = node.op.kind() == Kind::Alias || groups.views.contains(&id);
             let source = node.inputs.first().map(|v| self.graph.ty(*v).dtype).filter(|_| seen);
             for output in 0..node.outputs.len() {
-                let leaf = matches!(self.graph.nodes[id].op, Op::Parameter { .. });
+                let leaf = matches!(self.graph.nodes[id].op, Op::Parameter(_));
                 let ty = &mut self.graph.nodes[id].outputs[output];
                 match source {
                     Some(dtype) => ty.dtype = dtype,
@@ -56,12 +55,12 @@ impl Step {
 
 /// The values that kernels store.
 fn made(g: &Graph, groups: &Groups) -> HashSet<Value> {
-    let mut out: HashSet<Value> = (0..g.nodes.len()).filter(|&n| matches!(g.nodes[n].op, Op::Batch { .. })).map(Value::from).collect();
+    let mut out: HashSet<Value> = (0..g.nodes.len()).filter(|&n| matches!(g.nodes[n].op, Op::Batch(_))).map(Value::from).collect();
     for group in &groups.groups {
         match group.core {
             Core::Maps | Core::Gemm(_) => out.extend(groups.outputs(group)),
             Core::Reduce(n) => _ = out.insert(n.into()),
-            Core::Rows(n) => {
+            Core::Alone(n) => {
                 // what rides on a gradient takes its place
                 let riding = groups.outputs(group);
                 let own = (0..g.nodes[n].outputs.len()).filter(|&output| output != 1 || riding.is_empty());
@@ -83,7 +82,7 @@ pub(super) fn explain(step: &Step, units: &[Unit], launches: &[Launch]) -> Vec<S
     for u in units {
         let last = u.launches.end.saturating_sub(1).min(launches.len().saturating_sub(1));
         for m in &u.made {
-            let v = base(&step.graph, m.value);
+            let v = step.graph.base(m.value);
             if let Some(&class) = classes.get(&v) {
                 out.push(Stored { launch: last, dtype: step.graph.ty(v).dtype, class });
             }

@@ -4,7 +4,7 @@ use super::faults::{mismatch, no_value, wrong_kind};
 use super::{Data, ops};
 use crate::error::{Error, Result};
 use crate::expr::Real;
-use crate::graph::{Graph, Node, NodeId, Op, Type, Value};
+use crate::graph::{Graph, Leaf, Node, NodeId, Op, Type, Value};
 use crate::tensor::DType;
 
 /// Computes the wanted values. `feed` gives the elements of every `Op::Batch`, `Op::Parameter`, `Op::Buffer`, `Op::State` and `Op::Random` (see
@@ -24,12 +24,10 @@ pub fn evaluate_all<T: Real>(g: &Graph, feed: &dyn Fn(&Op) -> Option<Data<T>>, w
     let mut all: Vec<Option<Vec<Data<T>>>> = Vec::with_capacity(g.nodes.len());
     for (id, live) in g.live(wanted).into_iter().enumerate() {
         let node = &g.nodes[id];
-        let outputs = match &node.op {
+        let outputs = match node.op.leaf() {
             _ if !live => None,
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => {
-                Some(stored(node, vec![fed(node, feed)?]))
-            }
-            _ => {
+            Some(leaf) => Some(stored(node, vec![fed(node, leaf, feed)?])),
+            None => {
                 let operands: Vec<&Data<T>> = node.inputs.iter().filter_map(|v| all.get(v.node)?.as_ref()?.get(v.output)).collect();
                 Some(evaluate_node(g, id, &operands)?)
             }
@@ -46,7 +44,7 @@ pub fn evaluate_node<T: Real>(g: &Graph, id: NodeId, operands: &[&Data<T>]) -> R
 
 /// Outputs as they are stored: those of dtype f16 rounded to nearest. A parameter's second output is a copy of its first.
 pub(crate) fn stored<T: Real>(node: &Node, mut outputs: Vec<Data<T>>) -> Vec<Data<T>> {
-    if let (Op::Parameter { .. }, [one]) = (&node.op, outputs.as_slice()) {
+    if let (Op::Parameter(_), [one]) = (&node.op, outputs.as_slice()) {
         outputs = vec![one.clone(); node.outputs.len()];
     }
     for (ty, data) in node.outputs.iter().zip(&mut outputs) {
@@ -70,13 +68,13 @@ pub(crate) fn computed<T: Real>(g: &Graph, id: NodeId, operands: &[&Data<T>]) ->
     ops::run(g, node, operands)
 }
 
-fn fed<T: Real>(node: &Node, feed: &dyn Fn(&Op) -> Option<Data<T>>) -> Result<Data<T>> {
-    let name = match &node.op {
-        Op::Batch { field, .. } => &field.name,
-        Op::Parameter { name, .. } | Op::Buffer { name, .. } => name,
-        Op::Random(d) => &d.stream,
-        Op::State(field) => field.name(),
-        _ => "",
+fn fed<T: Real>(node: &Node, leaf: Leaf<'_>, feed: &dyn Fn(&Op) -> Option<Data<T>>) -> Result<Data<T>> {
+    let name = match leaf {
+        Leaf::Batch(batch) => &batch.field.name,
+        Leaf::Parameter(parameter) => &parameter.name,
+        Leaf::Buffer(buffer) => &buffer.name,
+        Leaf::Random(draws) => &draws.stream,
+        Leaf::State(field) => field.name(),
     };
     let data = feed(&node.op).ok_or_else(|| Error::NotFound {
         what: format!("value for the {}", node.op.name()),

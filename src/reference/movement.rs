@@ -1,52 +1,53 @@
-//! Operations that move elements: permute, slice, pad, concatenate.
+//! Operations that move elements, each by where an element of its result comes from.
 
 use super::Data;
 use super::index::index_of;
 use crate::expr::Real;
-use crate::graph::{Graph, Node, Op};
+use crate::graph::{Graph, Node};
+use crate::tensor::Shape;
 
-/// Every element of the result is looked up by its position.
-pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Data<T> {
+/// Every element of the result is looked up: `source` gives, for a position of the result, the operand and the position there. Where it gives
+/// none, `fill` stands.
+pub(super) fn moved<T: Real>(
+    g: &Graph,
+    node: &Node,
+    x: &[&Data<T>],
+    fill: f64,
+    source: impl Fn(&[usize]) -> Option<(usize, Vec<usize>)>,
+) -> Data<T> {
     let out = &node.outputs[0].shape;
-    let places: Vec<Option<(usize, usize)>> = (0..out.size()).map(|flat| source(g, node, &index_of(flat, out))).collect();
-    let value = if let Op::Pad { value, .. } = node.op { value } else { 0.0 };
+    let flat = |(k, at): (usize, Vec<usize>)| (k, at.iter().zip(g.shape(node.inputs[k]).dims()).fold(0, |f, (i, d)| f * d + i));
+    let places: Vec<Option<(usize, usize)>> = (0..out.size()).map(|e| source(&index_of(e, out)).map(flat)).collect();
     if x.iter().all(|d| d.as_integer().is_some()) {
-        let pick = |p: &Option<(usize, usize)>| p.and_then(|(k, e)| Some(x[k].as_integer()?[e])).unwrap_or(value as u32);
+        let pick = |p: &Option<(usize, usize)>| p.and_then(|(k, e)| Some(x[k].as_integer()?[e])).unwrap_or(fill as u32);
         return Data::Integer(places.iter().map(pick).collect());
     }
-    let pick = |p: &Option<(usize, usize)>| p.and_then(|(k, e)| Some(x[k].as_real()?[e])).unwrap_or(T::from_f64(value));
+    let pick = |p: &Option<(usize, usize)>| p.and_then(|(k, e)| Some(x[k].as_real()?[e])).unwrap_or(T::from_f64(fill));
     Data::Real(places.iter().map(pick).collect())
 }
 
-/// The operand and its element that stand at this position of the result; `None` in the padding.
-fn source(g: &Graph, node: &Node, at: &[usize]) -> Option<(usize, usize)> {
-    let shape = |k: usize| g.shape(node.inputs[k]);
-    let flat = |k: usize, at: &[usize]| (0..at.len()).fold(0, |f, i| f * shape(k)[i] + at[i]);
-    match &node.op {
-        Op::Permute(axes) => {
-            let mut from = vec![0; at.len()];
-            axes.iter().zip(at).for_each(|(&axis, &i)| from[axis] = i);
-            Some((0, flat(0, &from)))
+pub(super) fn permute(axes: &[usize], at: &[usize]) -> Option<(usize, Vec<usize>)> {
+    let mut from = vec![0; at.len()];
+    axes.iter().zip(at).for_each(|(&axis, &i)| from[axis] = i);
+    Some((0, from))
+}
+
+pub(super) fn slice(start: &[usize], at: &[usize]) -> Option<(usize, Vec<usize>)> {
+    Some((0, at.iter().zip(start).map(|(i, s)| i + s).collect()))
+}
+
+pub(super) fn pad(before: &[usize], own: &Shape, at: &[usize]) -> Option<(usize, Vec<usize>)> {
+    let from: Vec<usize> = at.iter().zip(before).map(|(&i, &b)| i.checked_sub(b)).collect::<Option<_>>()?;
+    from.iter().zip(own.dims()).all(|(i, d)| i < d).then_some((0, from))
+}
+
+pub(super) fn concat(axis: usize, sizes: &[usize], at: &[usize]) -> Option<(usize, Vec<usize>)> {
+    let mut from = at.to_vec();
+    for (k, &n) in sizes.iter().enumerate() {
+        if from[axis] < n {
+            return Some((k, from));
         }
-        Op::Slice { start, .. } => {
-            let from: Vec<usize> = at.iter().zip(start).map(|(i, s)| i + s).collect();
-            Some((0, flat(0, &from)))
-        }
-        Op::Pad { before, .. } => {
-            let from: Vec<usize> = at.iter().zip(before).map(|(&i, &b)| i.checked_sub(b)).collect::<Option<_>>()?;
-            from.iter().zip(shape(0).dims()).all(|(i, d)| i < d).then(|| (0, flat(0, &from)))
-        }
-        Op::Concat { axis } => {
-            let mut from = at.to_vec();
-            for k in 0..node.inputs.len() {
-                let n = shape(k)[*axis];
-                if from[*axis] < n {
-                    return Some((k, flat(k, &from)));
-                }
-                from[*axis] -= n;
-            }
-            None
-        }
-        _ => None,
+        from[axis] -= n;
     }
+    None
 }

@@ -2,12 +2,13 @@
 
 use super::faults::wrong_kind;
 use super::index::{broadcast_index, index_of};
+use super::movement::moved;
 use super::rows::{argmax, cumsum, softmax};
 use super::{Data, classify, movement, take};
 use crate::error::{Error, Result};
 use crate::expr::{self, Expr, Real};
 use crate::graph::custom::checked_reference;
-use crate::graph::{CustomOp, Graph, Node, Op, ReduceKind, Type};
+use crate::graph::{CustomOp, Graph, Node, Op, ReduceKind, Type, op};
 use crate::tensor::{DType, Shape};
 
 /// The node's outputs for operands that have its inputs' types.
@@ -15,36 +16,42 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
     let shape = |i: usize| g.shape(node.inputs[i]);
     let out = &node.outputs[0].shape;
     let one = match &node.op {
-        Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => {
+        Op::Batch(_) | Op::Parameter(_) | Op::Buffer(_) | Op::State(_) | Op::Random(_) => {
             return Err(Error::Unsupported {
                 what: format!("computing a {} from operands", node.op.name()),
                 at: node.site(),
                 help: "give its elements by the feed of `evaluate`".into(),
             });
         }
-        Op::Constant { value, shape } => vec![T::from_f64(*value); shape.size()],
-        Op::Map(f) => {
+        Op::Constant(op) => vec![T::from_f64(op.value); op.shape.size()],
+        Op::Map(op::Map(f)) => {
             plain_formula(node, f)?;
             let inputs = (0..x.len()).map(|i| Ok((real(node, x, i)?, shape(i)))).collect::<Result<Vec<_>>>()?;
             map(f, &inputs, out)
         }
-        Op::Broadcast(to) => {
+        Op::Broadcast(op::Broadcast(to)) => {
             let v = real(node, x, 0)?;
             (0..to.size()).map(|flat| v[broadcast_index(&index_of(flat, to), shape(0))]).collect()
         }
-        Op::Reduce { kind, axes, .. } => reduce(*kind, axes, real(node, x, 0)?, shape(0), out.size()),
-        Op::MatMul { ta, tb } => matmul((real(node, x, 0)?, *ta), (real(node, x, 1)?, *tb), shape(0), out),
-        Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => return Ok(vec![movement::run(g, node, x)]),
-        Op::ArgMax { axis } => return Ok(vec![argmax(real(node, x, 0)?, shape(0), *axis)]),
-        Op::Reshape(_) | Op::Detach => return Ok(vec![x[0].clone()]),
-        Op::ToF32 => integer(node, x, 0)?.iter().map(|&v| T::from_f64(v.into())).collect(),
-        Op::CumSum { reverse } => cumsum(real(node, x, 0)?, shape(0).last(), *reverse),
-        Op::Softmax { log } => softmax(real(node, x, 0)?, shape(0).last(), *log),
-        Op::CrossEntropy { smoothing, .. } => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0), *smoothing),
+        Op::Reduce(op) => reduce(op.kind, &op.axes, real(node, x, 0)?, shape(0), out.size()),
+        Op::MatMul(op) => matmul((real(node, x, 0)?, op.ta), (real(node, x, 1)?, op.tb), shape(0), out),
+        Op::Permute(op) => return Ok(vec![moved(g, node, x, 0.0, |at| movement::permute(&op.0, at))]),
+        Op::Slice(op) => return Ok(vec![moved(g, node, x, 0.0, |at| movement::slice(&op.start, at))]),
+        Op::Pad(op) => return Ok(vec![moved(g, node, x, op.value, |at| movement::pad(&op.before, shape(0), at))]),
+        Op::Concat(op) => {
+            let sizes: Vec<usize> = (0..x.len()).map(|k| shape(k)[op.axis]).collect();
+            return Ok(vec![moved(g, node, x, 0.0, |at| movement::concat(op.axis, &sizes, at))]);
+        }
+        Op::ArgMax(op) => return Ok(vec![argmax(real(node, x, 0)?, shape(0), op.axis)]),
+        Op::Reshape(_) | Op::Detach(_) => return Ok(vec![x[0].clone()]),
+        Op::ToF32(_) => integer(node, x, 0)?.iter().map(|&v| T::from_f64(v.into())).collect(),
+        Op::CumSum(op) => cumsum(real(node, x, 0)?, shape(0).last(), op.reverse),
+        Op::Softmax(op) => softmax(real(node, x, 0)?, shape(0).last(), op.log),
+        Op::CrossEntropy(op) => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0), op.smoothing),
         Op::Accuracy(_) => return classify::accuracy(node, real(node, x, 0)?, x[1], shape(0)),
         Op::Custom(c) => return custom(g, node, c.op(), x),
-        Op::Take { .. } => take::take(real(node, x, 0)?, shape(0)[0], integer(node, x, 1)?),
-        Op::ScatterAdd { rows, padding } => take::scatter_add(real(node, x, 0)?, *rows, *padding, integer(node, x, 1)?),
+        Op::Take(_) => take::take(real(node, x, 0)?, shape(0)[0], integer(node, x, 1)?),
+        Op::ScatterAdd(op) => take::scatter_add(real(node, x, 0)?, op.rows, op.padding, integer(node, x, 1)?),
     };
     Ok(vec![Data::Real(one)])
 }

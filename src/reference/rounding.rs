@@ -8,7 +8,7 @@ use super::Data;
 use super::evaluate::{computed, stored};
 use crate::error::Result;
 use crate::expr;
-use crate::graph::{Distribution, Graph, Node, NodeId, Op};
+use crate::graph::{Distribution, Graph, Kind, Leaf, Node, NodeId, Op, Type, op};
 use std::collections::{HashMap, HashSet};
 
 /// Absolute part of an element's tolerance, and of each term's share in a sum at scale 1.
@@ -64,10 +64,7 @@ fn run(g: &Graph, exact: &Values, nodes: &[NodeId], draw: u64, sign: f64) -> Res
             .iter()
             .filter_map(|v| moved.get(&v.node).or(exact[v.node].as_ref()).and_then(|outputs| outputs.get(v.output)))
             .collect();
-        let mut outputs = match &node.op {
-            Op::Batch { .. } | Op::Parameter { .. } | Op::Buffer { .. } | Op::State(_) | Op::Random(_) => own.clone(),
-            _ => computed(g, id, &operands)?,
-        };
+        let mut outputs = if node.op.leaf().is_some() { own.clone() } else { computed(g, id, &operands)? };
         if disturbed {
             for (output, values) in outputs.iter_mut().enumerate() {
                 let Data::Real(values) = values else { continue };
@@ -86,37 +83,51 @@ fn run(g: &Graph, exact: &Values, nodes: &[NodeId], draw: u64, sign: f64) -> Res
 
 /// What a device may be off by in an element of this node, its operands being exact.
 fn amplitude(g: &Graph, node: &Node, x: &[&Data<f64>], own: &[f64]) -> impl Fn(f64) -> f64 {
-    let largest = |v: &[f64]| v.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     let operand = |i: usize| x.get(i).map_or(0.0, |d| largest(&d.to_f64()));
-    let (absolute, relative) = match &node.op {
-        Op::Parameter { .. } | Op::Buffer { .. } | Op::Reshape(_) | Op::Broadcast(_) => (0.0, 0.0),
-        Op::Constant { .. } => (0.0, f64::from(f32::EPSILON)),
-        Op::Random(d) => {
-            if d.distribution == Distribution::Normal {
-                (ATOL, RTOL)
-            } else {
-                (0.0, 0.0)
-            }
+    let (absolute, relative) = match node.op.kind() {
+        Kind::Leaf | Kind::Random => of_leaf(node.op.leaf(), own),
+        Kind::Alias => (0.0, 0.0),
+        Kind::Constant => (0.0, f64::from(f32::EPSILON)),
+        Kind::Map => of_map(&node.op, own),
+        Kind::Product => {
+            let types: Vec<&Type> = node.inputs.iter().map(|v| g.ty(*v)).collect();
+            // a multiplication and an addition for each term
+            let terms = node.op.flops(&types, &node.outputs) / (2 * own.len().max(1) as u64);
+            (ATOL * (terms as f64).sqrt() * operand(0) * operand(1), RTOL)
         }
-        // only `v * scale + shift` rounds
-        Op::Batch { field, .. } => {
-            let plain = field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0);
-            if plain { (0.0, 0.0) } else { (ATOL, RTOL) }
-        }
-        // exp, tanh and their like are off by an absolute amount; products and sums of a few are not
-        Op::Map(f) if f.nodes().iter().any(|n| matches!(n, expr::Node::Unary(..))) => (ATOL, RTOL),
-        Op::Map(_) => (ATOL * largest(own).min(1.0), RTOL),
-        Op::MatMul { ta, .. } => {
-            let s = g.shape(node.inputs[0]);
-            let k = s[s.rank() - if *ta { 2 } else { 1 }];
-            (ATOL * (k as f64).sqrt() * operand(0) * operand(1), RTOL)
-        }
-        _ => {
+        Kind::Cast | Kind::Detach | Kind::Move | Kind::Reduce | Kind::Loss | Kind::Alone => {
             let terms = x.first().map_or(1, |d| d.len()).div_ceil(own.len().max(1));
             (ATOL * (terms as f64).sqrt() * operand(0).max(largest(own)), RTOL)
         }
     };
     move |y| absolute + if y.is_finite() { relative * y.abs() } else { 0.0 }
+}
+
+fn largest(v: &[f64]) -> f64 {
+    v.iter().fold(0.0f64, |m, v| m.max(v.abs()))
+}
+
+/// The absolute and the relative part for what a graph is given.
+fn of_leaf(leaf: Option<Leaf<'_>>, own: &[f64]) -> (f64, f64) {
+    match leaf {
+        Some(Leaf::Parameter(_) | Leaf::Buffer(_)) => (0.0, 0.0),
+        Some(Leaf::Random(d)) if d.distribution != Distribution::Normal => (0.0, 0.0),
+        Some(Leaf::Random(_)) => (ATOL, RTOL),
+        // only `v * scale + shift` rounds
+        Some(Leaf::Batch(op::Batch { field, .. })) => {
+            let plain = field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0);
+            if plain { (0.0, 0.0) } else { (ATOL, RTOL) }
+        }
+        Some(Leaf::State(_)) | None => (ATOL * largest(own), RTOL),
+    }
+}
+
+/// The absolute and the relative part for a formula; a repetition is exact.
+fn of_map(op: &Op, own: &[f64]) -> (f64, f64) {
+    let Op::Map(op::Map(f)) = op else { return (0.0, 0.0) };
+    // exp, tanh and their like are off by an absolute amount; products and sums of a few are not
+    let curved = f.nodes().iter().any(|n| matches!(n, expr::Node::Unary(..)));
+    if curved { (ATOL, RTOL) } else { (ATOL * largest(own).min(1.0), RTOL) }
 }
 
 /// 1 or -1, the same each time.

@@ -13,24 +13,24 @@ mod random;
 use super::{Data, evaluate, evaluate_all, evaluate_node};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, Scalar};
-use crate::graph::{Builder, Graph, Labels, NodeId, Op, ReduceKind};
+use crate::graph::{Builder, Graph, Labels, NodeId, Op, ReduceKind, op};
 use crate::tensor::{DType, Shape};
 use checker::field;
 use std::panic::Location;
 
 /// A graph of parameters and labels under one operation: its outputs in f64; f32 must agree.
-fn one(op: Op, inputs: &[(&[usize], Data<f64>)]) -> Result<Vec<Vec<f64>>> {
+fn one(op: impl Into<Op>, inputs: &[(&[usize], Data<f64>)]) -> Result<Vec<Vec<f64>>> {
     let mut g = Graph::default();
     let mut add = |op: Op, v: &[NodeId]| g.add(op, &v.iter().map(|&v| v.into()).collect::<Vec<_>>(), "", Location::caller());
     let mut leaves = Vec::new();
     for (i, (shape, data)) in inputs.iter().enumerate() {
         let leaf = match data {
-            Data::Real(_) => Op::Parameter { name: i.to_string(), shape: Shape::from(*shape) },
-            Data::Integer(v) => Op::Batch { batch: v.len(), field: field("labels", DType::U32, [].into(), None) },
+            Data::Real(_) => op::Parameter { name: i.to_string(), shape: Shape::from(*shape) }.into(),
+            Data::Integer(v) => op::Batch { batch: v.len(), field: field("labels", DType::U32, [].into(), None) }.into(),
         };
         leaves.push(add(leaf, &[])?);
     }
-    let id = add(op, &leaves)?;
+    let id = add(op.into(), &leaves)?;
     let wide: Vec<&Data<f64>> = inputs.iter().map(|(_, d)| d).collect();
     let narrow: Vec<Data<f32>> = wide.iter().map(|d| narrowed(d)).collect();
     let wide = evaluate_node(&g, id, &wide)?;
@@ -60,16 +60,16 @@ fn close(got: &[f64], want: &[f64]) {
 
 #[test]
 fn constant_reshape_broadcast() -> Result<()> {
-    close(&one(Op::Constant { value: 2.5, shape: [2, 2].into() }, &[])?[0], &[2.5; 4]);
-    close(&one(Op::Reshape([3, 2].into()), &[(&[2, 3], reals(&[1., 2., 3., 4., 5., 6.]))])?[0], &[1., 2., 3., 4., 5., 6.]);
-    close(&one(Op::Broadcast([2, 2, 3].into()), &[(&[2, 1], reals(&[1., 2.]))])?[0], &[1., 1., 1., 2., 2., 2., 1., 1., 1., 2., 2., 2.]);
-    close(&one(Op::Broadcast([3].into()), &[(&[], reals(&[7.]))])?[0], &[7.; 3]);
+    close(&one(op::Constant { value: 2.5, shape: [2, 2].into() }, &[])?[0], &[2.5; 4]);
+    close(&one(op::Reshape([3, 2].into()), &[(&[2, 3], reals(&[1., 2., 3., 4., 5., 6.]))])?[0], &[1., 2., 3., 4., 5., 6.]);
+    close(&one(op::Broadcast([2, 2, 3].into()), &[(&[2, 1], reals(&[1., 2.]))])?[0], &[1., 1., 1., 2., 2., 2., 1., 1., 1., 2., 2., 2.]);
+    close(&one(op::Broadcast([3].into()), &[(&[], reals(&[7.]))])?[0], &[7.; 3]);
     Ok(())
 }
 
 #[test]
 fn map_broadcasts() -> Result<()> {
-    let f = Op::Map(Expr::of(2, |x| vec![&x[0] * 10.0 - &x[1]]));
+    let f = op::Map(Expr::of(2, |x| vec![&x[0] * 10.0 - &x[1]]));
     let (a, b) = (reals(&[1., 2.]), reals(&[3., 4., 5.]));
     close(&one(f.clone(), &[(&[2, 1], a), (&[3], b.clone())])?[0], &[7., 6., 5., 17., 16., 15.]);
     close(&one(f, &[(&[], reals(&[1.])), (&[3, 1], b)])?[0], &[7., 6., 5.]);
@@ -78,14 +78,14 @@ fn map_broadcasts() -> Result<()> {
 
 #[test]
 fn map_reads_no_rates() {
-    let f = Op::Map(Expr::of(1, |x| vec![&x[0] * Scalar::rate(0)]));
+    let f = op::Map(Expr::of(1, |x| vec![&x[0] * Scalar::rate(0)]));
     assert!(matches!(one(f, &[(&[1], reals(&[1.]))]), Err(Error::Unsupported { .. })));
 }
 
 #[test]
 fn reduce_over_any_axes() -> Result<()> {
     let x: Vec<f64> = (0..12).map(f64::from).collect(); // [2, 2, 3]
-    let run = |kind, axes: &[usize], keep| one(Op::Reduce { kind, axes: axes.to_vec(), keep }, &[(&[2, 2, 3], reals(&x))]);
+    let run = |kind, axes: &[usize], keep| one(op::Reduce { kind, axes: axes.to_vec(), keep }, &[(&[2, 2, 3], reals(&x))]);
     for keep in [false, true] {
         close(&run(ReduceKind::Sum, &[], keep)?[0], &x);
         close(&run(ReduceKind::Sum, &[2], keep)?[0], &[3., 12., 21., 30.]);
@@ -105,9 +105,9 @@ fn matmul_of_every_layout() -> Result<()> {
     for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
         let x: (&[usize], _) = if ta { (&[3, 2], reals(&at)) } else { (&[2, 3], reals(&a)) };
         let y: (&[usize], _) = if tb { (&[2, 3], reals(&bt)) } else { (&[3, 2], reals(&b)) };
-        close(&one(Op::MatMul { ta, tb }, &[x, y])?[0], &[22., 28., 49., 64.]);
+        close(&one(op::MatMul { ta, tb }, &[x, y])?[0], &[22., 28., 49., 64.]);
     }
-    let two = one(Op::MatMul { ta: false, tb: false }, &[(&[2, 1, 2], reals(&[1., 2., 3., 4.])), (&[2, 2, 1], reals(&[5., 6., 7., 8.]))])?;
+    let two = one(op::MatMul { ta: false, tb: false }, &[(&[2, 1, 2], reals(&[1., 2., 3., 4.])), (&[2, 2, 1], reals(&[5., 6., 7., 8.]))])?;
     close(&two[0], &[17., 53.]);
     Ok(())
 }
@@ -115,7 +115,7 @@ fn matmul_of_every_layout() -> Result<()> {
 #[test]
 fn softmax_of_rows() -> Result<()> {
     let ln2 = 2f64.ln();
-    close(&one(Op::Softmax { log: false }, &[(&[2, 3], reals(&[0., ln2, 0., 1e4, 1e4, -1e4]))])?[0], &[0.25, 0.5, 0.25, 0.5, 0.5, 0.]);
+    close(&one(op::Softmax { log: false }, &[(&[2, 3], reals(&[0., ln2, 0., 1e4, 1e4, -1e4]))])?[0], &[0.25, 0.5, 0.25, 0.5, 0.5, 0.]);
     Ok(())
 }
 
@@ -123,15 +123,15 @@ fn softmax_of_rows() -> Result<()> {
 fn cross_entropy_of_classes() -> Result<()> {
     let x = reals(&[0., 2f64.ln(), 0., 5., 5., 5.]);
     let out =
-        one(Op::CrossEntropy { labels: Labels::Classes, smoothing: 0.0 }, &[(&[2, 3], x.clone()), (&[2], Data::Integer(vec![1, 2]))])?;
+        one(op::CrossEntropy { labels: Labels::Classes, smoothing: 0.0 }, &[(&[2, 3], x.clone()), (&[2], Data::Integer(vec![1, 2]))])?;
     close(&out[0], &[(2f64.ln() + 3f64.ln()) / 2.0]);
     close(&out[1], &[0.125, -0.25, 0.125, 1. / 6., 1. / 6., -1. / 3.]);
     close(&out[2], &[0.5]); // of three equal scores the first counts
     let labels = (&[2][..], Data::Integer(vec![1, 0]));
-    close(&one(Op::Accuracy(Labels::Classes), &[(&[2, 3], x), labels])?[0], &[1.0]);
+    close(&one(op::Accuracy(Labels::Classes), &[(&[2, 3], x), labels])?[0], &[1.0]);
     // no overflow, and a masked logit that is not the label's costs nothing
     let far = reals(&[1000., 0., f64::NEG_INFINITY]);
-    let out = one(Op::CrossEntropy { labels: Labels::Classes, smoothing: 0.0 }, &[(&[1, 3], far), (&[1], Data::Integer(vec![1]))])?;
+    let out = one(op::CrossEntropy { labels: Labels::Classes, smoothing: 0.0 }, &[(&[1, 3], far), (&[1], Data::Integer(vec![1]))])?;
     close(&out[0], &[1000.]);
     close(&out[1], &[1., -1., 0.]);
     Ok(())
@@ -143,11 +143,11 @@ fn cross_entropy_of_probabilities() -> Result<()> {
     let x = || (&[2, 3][..], reals(&[0., ln2, 0., 0., 0., ln2]));
     // the second row sums to 2: its gradient is 2 softmax - p
     let p = || (&[2, 3][..], reals(&[0.5, 0.5, 0., 1., 0., 1.]));
-    let out = one(Op::CrossEntropy { labels: Labels::Probabilities, smoothing: 0.0 }, &[x(), p()])?;
+    let out = one(op::CrossEntropy { labels: Labels::Probabilities, smoothing: 0.0 }, &[x(), p()])?;
     close(&out[0], &[(0.5 * ln4 + 0.5 * ln2 + ln4 + ln2) / 2.0]);
     close(&out[1], &[-0.125, 0., 0.125, -0.25, 0.25, 0.]);
     close(&out[2], &[0.]);
-    close(&one(Op::Accuracy(Labels::Probabilities), &[x(), (&[2, 3], reals(&[0., 1., 0., 0.6, 0.3, 0.1]))])?[0], &[0.5]);
+    close(&one(op::Accuracy(Labels::Probabilities), &[x(), (&[2, 3], reals(&[0., 1., 0., 0.6, 0.3, 0.1]))])?[0], &[0.5]);
     Ok(())
 }
 
@@ -158,7 +158,7 @@ fn cross_entropy_of_smoothed_labels() -> Result<()> {
     let (ln2, ln4) = (2f64.ln(), 4f64.ln());
     for (labels, y) in [(Labels::Classes, (&[1][..], Data::Integer(vec![0]))), (Labels::Probabilities, (&[1, 3][..], reals(&[1., 0., 0.])))]
     {
-        let out = one(Op::CrossEntropy { labels, smoothing: 0.3 }, &[x(), y])?;
+        let out = one(op::CrossEntropy { labels, smoothing: 0.3 }, &[x(), y])?;
         close(&out[0], &[0.8 * ln4 + 0.1 * ln2 + 0.1 * ln4]);
         close(&out[1], &[0.25 - 0.8, 0.5 - 0.1, 0.25 - 0.1]);
         close(&out[2], &[0.]);
@@ -169,14 +169,14 @@ fn cross_entropy_of_smoothed_labels() -> Result<()> {
 #[test]
 fn log_softmax_of_rows() -> Result<()> {
     let (ln2, ln4) = (2f64.ln(), 4f64.ln());
-    let out = one(Op::Softmax { log: true }, &[(&[2, 3], reals(&[0., ln2, 0., 1e4, 1e4, -1e4]))])?;
+    let out = one(op::Softmax { log: true }, &[(&[2, 3], reals(&[0., ln2, 0., 1e4, 1e4, -1e4]))])?;
     close(&out[0], &[-ln4, -ln2, -ln4, -ln2, -ln2, -2e4 - ln2]);
     Ok(())
 }
 
 #[test]
 fn labels_out_of_range() {
-    for op in [Op::CrossEntropy { labels: Labels::Classes, smoothing: 0.0 }, Op::Accuracy(Labels::Classes)] {
+    for op in [Op::from(op::CrossEntropy { labels: Labels::Classes, smoothing: 0.0 }), op::Accuracy(Labels::Classes).into()] {
         let e = one(op, &[(&[2, 3], reals(&[0.; 6])), (&[2], Data::Integer(vec![2, 3]))]).unwrap_err();
         assert!(matches!(e, Error::LabelOutOfRange { label: 3.0, row: 1, classes: 3, .. }), "{e}");
     }
@@ -184,7 +184,7 @@ fn labels_out_of_range() {
 
 #[test]
 fn empty_tensors_are_errors() {
-    let e = one(Op::Softmax { log: false }, &[(&[2, 0], reals(&[]))]).unwrap_err();
+    let e = one(op::Softmax { log: false }, &[(&[2, 0], reals(&[]))]).unwrap_err();
     assert!(matches!(e, Error::ShapeMismatch { .. }) && e.to_string().contains("[2, 0]"), "{e}");
 }
 
@@ -195,7 +195,7 @@ fn bad_feeds_are_errors() -> Result<()> {
     let unused = b.parameter("unused", [2].into()).square();
     let g = b.finish()?;
     let (used, unused) = (used.value().unwrap(), unused.value().unwrap());
-    let is_used = |op: &Op| matches!(op, Op::Parameter { name, .. } if name == "used");
+    let is_used = |op: &Op| matches!(op, Op::Parameter(op::Parameter { name, .. }) if name == "used");
     let run = |data: Option<Data<f32>>| evaluate(&g, &|op| data.clone().filter(|_| is_used(op)), &[used]);
     assert_eq!(run(Some(Data::Real(vec![1., 3.])))?, [Data::Real(vec![1., 9.])]);
     assert!(matches!(run(None), Err(Error::NotFound { name, .. }) if name == "used"));

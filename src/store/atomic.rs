@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Files that are written whole or not at all.
 
 use crate::disk;
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// Words of a tensor, as safetensors takes them without a copy.
+/// A tensor of words that safetensors can write without a copy.
 pub(crate) struct Words<'a> {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
@@ -38,9 +38,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     disk::replace(path, &[bytes], true).map_err(|e| Error::io("write", path, e))
 }
 
-/// As [`read`], the system's own error.
+/// As [`read`], with the error of the system.
 pub(crate) fn try_read(path: &Path) -> std::io::Result<Vec<u8>> {
-    /// As the crate `safetensors` has it.
+    /// The limit of the crate `safetensors`.
     const LONGEST_HEADER: u64 = 100_000_000;
     let (mut file, size) = disk::open(path)?;
     let mut bytes = disk::rest(&mut file, size.min(1024))?;
@@ -52,7 +52,7 @@ pub(crate) fn try_read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The bytes of a safetensors file; of one that is none no more than shows it.
+/// The bytes of a safetensors file; of another file only as many as show that it is none.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     try_read(path).map_err(|e| Error::io("read", path, e))
 }

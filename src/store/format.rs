@@ -5,9 +5,9 @@ use crate::plan::ArenaEntry;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::path::Path;
 
-/// Key of the metadata that holds a whole model's settings.
+/// The key under which the metadata hold the settings of a whole model.
 pub(crate) const META: &str = "gradus";
-/// What is written, and the newest that is read: 1 had models, 2 has runs too.
+/// The version that is written, and the newest that is read: 1 had models, 2 has runs too.
 pub(crate) const FORMAT: u32 = 2;
 
 /// Tensors of a file that are not the model's parameters.

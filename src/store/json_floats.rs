@@ -1,4 +1,4 @@
-//! Numbers in JSON that come back to the bit: finite ones as JSON's numbers, the others, which JSON has no word for, as texts.
+//! Numbers in JSON that come back to the bit: finite ones as numbers of JSON, the others, for which JSON has no word, as texts.
 
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -40,7 +40,7 @@ impl<'de> Deserialize<'de> for Exact {
     }
 }
 
-/// For `#[serde(with = "crate::store::json_floats::one")]`.
+/// For `#[serde(with = "json_floats::one")]`.
 pub(crate) mod one {
     use super::*;
 

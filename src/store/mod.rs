@@ -1,4 +1,4 @@
-//! Files: written whole or not at all, weights, whole models, checkpoints.
+//! Files: weights, whole models, checkpoints. Each is written whole or not at all, and holds a sum that tells damage.
 
 pub(crate) mod atomic;
 pub(crate) mod checkpoint;

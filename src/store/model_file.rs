@@ -17,7 +17,7 @@ use safetensors::tensor::SafeTensors;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What stands in the metadata.
+/// The metadata of the file.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Meta {
     format: u32,
@@ -30,7 +30,7 @@ struct Meta {
     /// Where the loss scale stands, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     loss_scale: Option<SavedScale>,
-    /// The average of the weights stands in their place.
+    /// Whether the weights and their average have changed places.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     swapped: bool,
 }
@@ -68,19 +68,19 @@ impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static> StepFn<F> {
 impl Core {
     pub(crate) fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let mut tensors = self.parameter_tensors()?;
-        for m in 0..self.rule.moments {
+        for m in 0..self.engine.rule.moments {
             tensors.extend(self.moment_tensors(m)?);
         }
         let meta = Meta {
             format: FORMAT,
             gradus: env!("CARGO_PKG_VERSION").into(),
-            model: self.module.config(),
-            compile: self.settings.clone(),
-            updates: self.updates,
-            batches: self.batches,
-            epochs: self.epochs,
-            loss_scale: self.scaler.map(|s| s.saved()),
-            swapped: self.swapped,
+            model: self.description.module.config(),
+            compile: self.description.settings.clone(),
+            updates: self.progress.updates,
+            batches: self.progress.batches,
+            epochs: self.progress.epochs,
+            loss_scale: self.progress.scaler.map(|s| s.saved()),
+            swapped: self.progress.swapped,
         };
         let meta = serde_json::to_string(&meta).map_err(|e| bad_file(path.as_ref(), &e.to_string(), "settings", "report this"))?;
         write_file(path.as_ref(), &tensors, Some(meta))
@@ -125,32 +125,32 @@ impl Core {
         let how = NOT_WEIGHTS.into_iter().fold(Load::new(), Load::ignore);
         let (words, _) = model.match_weights(path, &file, &how)?;
         model.write_parameters(&words)?;
-        for m in 0..model.rule.moments {
+        for m in 0..model.engine.rule.moments {
             let words = model.match_moment(path, &file, &model.moment_name(m))?;
             model.write_words(BufferId::Moment(m), 0, &words)?;
         }
-        (model.updates, model.batches, model.epochs) = (meta.updates, meta.batches, meta.epochs);
-        if let (Some(s), Some(saved)) = (&mut model.scaler, meta.loss_scale) {
+        (model.progress.updates, model.progress.batches, model.progress.epochs) = (meta.updates, meta.batches, meta.epochs);
+        if let (Some(s), Some(saved)) = (&mut model.progress.scaler, meta.loss_scale) {
             s.go_on(saved);
         }
-        model.swapped = meta.swapped && model.average().is_some();
+        model.progress.swapped = meta.swapped && model.engine.average().is_some();
         Ok(model)
     }
 
     /// A moment of every parameter that trains.
     fn moment_tensors(&mut self, moment: usize) -> Result<Vec<Tensor>> {
-        let words = self.read_words(BufferId::Moment(moment), 0, self.arena.size)?;
-        let trained = self.arena.entries.iter().filter(|e| !e.frozen);
+        let words = self.read_words(BufferId::Moment(moment), 0, self.engine.arena.size)?;
+        let trained = self.engine.arena.entries.iter().filter(|e| !e.frozen);
         Ok(trained
             .map(|e| tensor(&format!("{}{}", self.moment_name(moment), e.name), e, &words[e.offset..e.offset + e.shape.size()]))
             .collect())
     }
 
-    /// The moment whose tensors' names begin so.
+    /// The moment of the optimizer whose tensors have names that begin with `before`.
     fn match_moment(&self, path: &Path, file: &SafeTensors<'_>, before: &str) -> Result<Vec<u32>> {
-        let mut words = vec![0u32; self.arena.size];
+        let mut words = vec![0u32; self.engine.arena.size];
         for (name, tensor) in file.tensors() {
-            let Some(e) = name.strip_prefix(before).and_then(|n| self.arena.find(n)).filter(|e| !e.frozen) else { continue };
+            let Some(e) = name.strip_prefix(before).and_then(|n| self.engine.arena.find(n)).filter(|e| !e.frozen) else { continue };
             let values = to_f32(path, &name, &tensor)?;
             if values.len() != e.shape.size() {
                 return Err(bad_file(
@@ -185,7 +185,7 @@ fn check_shapes(path: &Path, file: &SafeTensors<'_>, module: &dyn Describe, sett
     Err(Error::WeightMismatch { path: path.into(), missing, unexpected: vec![], wrong_shape, help })
 }
 
-/// The name of a loss or metric of the user's among a file's settings.
+/// The name of a loss or metric that the user wrote, among the settings of a file.
 fn closure(meta: &serde_json::Value) -> Option<&str> {
     let metrics = meta.pointer("/compile/metrics").and_then(|m| m.as_array()).into_iter().flatten();
     meta.pointer("/compile/loss").into_iter().chain(metrics).find_map(|v| v.get("custom")?.as_str())

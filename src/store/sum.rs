@@ -1,4 +1,4 @@
-//! A sum over what a file of ours holds: whether it is as it was written.
+//! A sum over all that a file of gradus holds, which tells whether the file is as it was written.
 
 use super::format::{META, bad_file};
 use crate::error::Result;
@@ -6,7 +6,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Key of the metadata that holds the sum of a file without settings; with them it stands at their end.
+/// The key under which the metadata hold the sum, in a file without settings. Where there are settings the sum stands at their end.
 const ALONE: &str = "gradus.sum";
 const BEFORE: &str = ",\"sum\":\"";
 
@@ -47,7 +47,7 @@ impl Sum {
     }
 }
 
-/// A sum over words, for whatever else is to be compared.
+/// A sum over words.
 pub(crate) fn of_words(words: &[u32]) -> String {
     let mut sum = Sum::new();
     if cfg!(target_endian = "little") {
@@ -71,7 +71,7 @@ pub(crate) fn summed<V: View>(mut tensors: Vec<(String, V)>, meta: Option<String
     safetensors::serialize(tensors, Some(HashMap::from([(key.to_string(), value)])))
 }
 
-/// Fails on a file that has a sum and is not what it says. One without, of another program or of an older gradus, passes.
+/// Fails on a file whose content does not have the sum that it holds. A file without a sum, of another program or of an older gradus, passes.
 pub(crate) fn check(path: &Path, bytes: &[u8], file: &SafeTensors<'_>) -> Result<()> {
     let Ok((_, header)) = SafeTensors::read_metadata(bytes) else { return Ok(()) };
     let of = |key: &str| header.metadata().as_ref().and_then(|m| m.get(key)).map(String::as_str);

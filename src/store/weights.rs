@@ -5,8 +5,8 @@ use super::{atomic, sum};
 use crate::error::{Error, Result, WrongShape};
 use crate::glob::covers;
 use crate::model::core::Core;
+use crate::model::parameter_words::ParameterWords;
 use crate::model::shared::Model;
-use crate::model::values::ParameterWords;
 use crate::nn::BufferSpec;
 use crate::plan::BufferId;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
-/// What to do where weights are asked for and the file holds more.
+/// The help where weights are asked for and the file holds more.
 const WHOLE: &str = "this is a whole model or a checkpoint: take its weights alone with \
     `Load::new().ignore(\"optimizer.*\").ignore(\"gradus.*\")`, the model with `Model::load`, or go on from the run with `Fit::resume`";
 
@@ -108,7 +108,7 @@ impl Model {
     #[doc(alias = "state_dict")]
     #[doc(alias = "set_weights")]
     pub fn copy_weights(&mut self, from: &Model, how: Load) -> Result<LoadReport> {
-        // as a file would hold them, so that the rules are the same
+        // through the format of a file, so that the rules are those of `load_weights`
         let other = Path::new("the other model");
         let tensors = from.lock().parameter_tensors()?;
         let mut views = Vec::new();
@@ -142,17 +142,17 @@ impl Core {
     /// All parameters and buffers as little-endian bytes.
     pub(crate) fn parameter_tensors(&mut self) -> Result<Vec<Tensor>> {
         let words = self.read_parameters()?;
-        let parameters = self.arena.entries.iter().map(|e| tensor(&e.name, e, words.get(e)));
-        let buffers = self.signature.buffers.iter().zip(&self.arena.buffers).map(|(b, e)| buffer_tensor(b, words.buffer(e)));
+        let parameters = self.engine.arena.entries.iter().map(|e| tensor(&e.name, e, words.get(e)));
+        let buffers = self.signature.buffers.iter().zip(&self.engine.arena.buffers).map(|(b, e)| buffer_tensor(b, words.buffer(e)));
         Ok(parameters.chain(buffers).collect())
     }
 
     /// What stands before a parameter's name in a file.
     pub(crate) fn moment_name(&self, moment: usize) -> String {
-        if self.average() == Some(BufferId::Moment(moment)) { "optimizer.ema.".into() } else { format!("optimizer.moment{moment}.") }
+        if self.engine.average() == Some(BufferId::Moment(moment)) { "optimizer.ema.".into() } else { format!("optimizer.moment{moment}.") }
     }
 
-    /// The parameters with the file's tensors in place.
+    /// The words of all parameters with the tensors of the file put in their places.
     pub(crate) fn match_weights(&mut self, path: &Path, file: &SafeTensors<'_>, how: &Load) -> Result<(ParameterWords, LoadReport)> {
         let mut words = self.read_parameters()?;
         let mut report = LoadReport::default();
@@ -163,7 +163,7 @@ impl Core {
                 report.ignored.push(name);
                 continue;
             }
-            let (e, b) = (self.arena.find(&name), self.arena.find_buffer(&name));
+            let (e, b) = (self.engine.arena.find(&name), self.engine.arena.find_buffer(&name));
             let Some(shape) = e.map(|e| &e.shape).or(b.map(|b| &b.shape)) else {
                 unexpected.push(name);
                 continue;

@@ -1,18 +1,17 @@
-//! Data that the user makes, a batch at a time.
+//! Training, evaluation and prediction on a batch that the user has made.
 
-use super::evaluate::first;
+use super::evaluate::{BatchRun, first};
 use super::mean::Mean;
+use super::spikes::Start;
+use super::{Evaluation, StepReport};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::model::core::Core;
-use crate::model::feed::Place;
 use crate::model::inputs::in_call;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
-use crate::plan::{Handle, Lane, LogLine, Part, Purpose};
+use crate::plan::{Handle, Lane, LogLine, Purpose};
 use crate::tensor::HostTensor;
-use crate::train::spikes::Start;
-use crate::train::{Evaluation, StepReport};
 
 /// A batch that the user made: features and labels, named fields, or a small [`Dataset`] where they are to be scaled or one-hot.
 ///
@@ -126,44 +125,44 @@ impl Model {
 
 impl Core {
     #[track_caller]
-    pub(crate) fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
+    pub(super) fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
         self.check_trains()?;
         let data = batch.into().data()?;
         let n = data.len();
         self.program(&data, Purpose::Train, n).map_err(in_call("train_on_batch"))?;
-        self.healed(|m| {
-            while m.session.poll(Lane::Train, true)?.is_some() {}
+        self.with_recovery(|m| {
+            while m.engine.session.poll(Lane::Train, true)?.is_some() {}
             Ok(())
         })?;
-        self.turn += 1;
+        self.engine.data.owner += 1;
         self.set_train_state(0, n, false)?;
-        let line = self.healed(|m| {
-            let handle = m.by_hand(&data, Purpose::Train)?;
-            m.upload_rates(m.updates, 1, Rate::default())?;
-            m.session.submit(handle, 1, m.batches as u32)?;
-            Ok(m.session.poll(Lane::Train, true)?.unwrap_or_default().into_iter().next())
+        let line = self.with_recovery(|m| {
+            let handle = m.handle_by_hand(&data, Purpose::Train)?;
+            m.upload_rates(m.progress.updates, 1, Rate::default())?;
+            m.engine.session.submit(handle, 1, m.progress.batches as u32)?;
+            Ok(m.engine.session.poll(Lane::Train, true)?.unwrap_or_default().into_iter().next())
         })?;
         let line = match line {
             Some(line) if !line.halted => line,
             bad => {
                 self.set_train_state(0, n, false)?;
-                let (step, epoch) = (self.updates + 1, self.epochs + 1);
+                let (step, epoch) = (self.progress.updates + 1, self.progress.epochs + 1);
                 return Err(self.halt_error(bad.as_ref(), step, epoch));
             }
         };
-        let rate = self.settings.optimizer.schedule().at(self.updates);
+        let rate = self.description.settings.optimizer.schedule().at(self.progress.updates);
         self.remember_by_hand(data, !line.skipped)?;
-        self.has_gradients = true;
-        self.updates += 1;
-        self.saw_update(&line);
+        self.engine.has_gradients = true;
+        self.progress.updates += 1;
+        self.progress.saw_update(&line);
         if !line.skipped {
-            Start::default().see(self.updates, line.loss, line.grad_norm);
+            Start::default().see(self.progress.updates, line.loss, line.grad_norm);
         }
-        self.batches += 1;
+        self.progress.batches += 1;
         let metrics = self.one_line(&line, n);
         Ok(StepReport {
-            step: self.updates,
-            epoch: self.epochs as usize + 1,
+            step: self.progress.updates,
+            epoch: self.progress.epochs as usize + 1,
             loss: metrics["loss"] as f32,
             losses: vec![line.loss],
             grad_norm: line.grad_norm,
@@ -172,31 +171,31 @@ impl Core {
             rows: n,
             epoch_ended: false,
             spikes: vec![],
-            loss_scale: self.scaler.map(|s| s.scale),
+            loss_scale: self.progress.scaler.map(|s| s.scale),
             skipped: if line.skipped { vec![0] } else { vec![] },
             diagnostics: vec![],
         })
     }
 
     #[track_caller]
-    pub(crate) fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
+    pub(super) fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
         let data = batch.into().data()?;
-        let lines = self.healed(|m| {
-            let handle = m.look_by_hand(&data, Purpose::Evaluate)?;
-            m.session.submit(handle, 1, m.looked)?;
-            m.looked = m.looked.wrapping_add(1);
-            Ok(m.session.poll(Lane::Look, true)?.unwrap_or_default())
+        let lines = self.with_recovery(|m| {
+            let handle = m.begin_by_hand(&data, Purpose::Evaluate)?;
+            m.engine.session.submit(handle, 1, m.progress.evaluated)?;
+            m.progress.evaluated = m.progress.evaluated.wrapping_add(1);
+            Ok(m.engine.session.poll(Lane::Look, true)?.unwrap_or_default())
         });
         let lines = lines.map_err(in_call("test_on_batch"))?;
         Ok(lines.first().map(|l| self.one_line(l, data.len())).unwrap_or_default())
     }
 
     #[track_caller]
-    pub(crate) fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
+    pub(super) fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
         let data = batch.into().data()?;
-        let outputs = self.healed(|m| {
-            let handle = m.look_by_hand(&data, Purpose::Predict)?;
-            m.outputs(&data, &[(1, data.len(), handle)], None, 1)
+        let outputs = self.with_recovery(|m| {
+            let handle = m.begin_by_hand(&data, Purpose::Predict)?;
+            m.outputs(&data, &[BatchRun { batches: 1, rows: data.len(), handle }], None, 1)
         });
         first(outputs.map_err(in_call("predict_on_batch"))?)
     }
@@ -208,19 +207,9 @@ impl Core {
         mean.evaluation(&measures)
     }
 
-    fn look_by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
-        let handle = self.by_hand(data, purpose)?;
-        self.set_look_state(data.len())?;
-        Ok(handle)
-    }
-
-    /// The program over the buffers for batches by hand, and this batch in them.
-    pub(crate) fn by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
-        let (n, lane) = (data.len(), purpose.lane());
-        let handle = self.handle_in(data, purpose, Part::Whole, n, Place::ByHand(lane))?;
-        let program = self.program(data, purpose, n)?;
-        self.check_limits(data, &program)?;
-        self.bring(data, lane)?;
+    fn begin_by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
+        let handle = self.handle_by_hand(data, purpose)?;
+        self.set_eval_state(data.len())?;
         Ok(handle)
     }
 }

@@ -1,4 +1,4 @@
-//! A history as curves, behind the feature `plot`.
+//! The curves of a history, behind the feature `plot`.
 
 use super::history::History;
 use crate::error::Result;

@@ -4,14 +4,13 @@ use super::evaluation::Evaluation;
 use super::mean::Mean;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::words::StateWords;
 use crate::model::accumulation::Order;
 use crate::model::core::Core;
-use crate::model::feed::Feed;
+use crate::model::feed::RowFeed;
 use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::pace::Pace;
 use crate::model::shared::Model;
-use crate::plan::{BufferId, Handle, Lane, Output, Purpose};
+use crate::plan::{Handle, Lane, Output, Purpose};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::collections::BTreeMap;
 
@@ -33,78 +32,78 @@ impl Model {
 }
 
 impl Core {
-    pub(crate) fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
-        self.healed(|m| m.evaluate_once(data, batch_size)).map_err(in_call("evaluate"))
+    pub(super) fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+        self.with_recovery(|m| m.evaluate_once(data, batch_size)).map_err(in_call("evaluate"))
     }
 
     fn evaluate_once(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
         let mut mean = Mean::default();
-        let (parts, mut feed) = self.look(data, Purpose::Evaluate, batch_size)?;
+        let (runs, mut feed) = self.begin_pass(data, Purpose::Evaluate, batch_size)?;
         let measures = self.measures();
-        let mut pace = std::mem::take(&mut self.look_pace);
+        let mut pace = std::mem::take(&mut self.engine.eval_pace);
         pace.forget();
-        for (mut left, rows, handle) in parts {
+        for BatchRun { batches: mut left, rows, handle } in runs {
             let most = self.program(data, Purpose::Evaluate, rows)?.log().most_steps();
             while left > 0 {
                 let now = feed.ready(self, 0, left.min(pace.steps()).min(most))?;
                 let at = Pace::now();
-                self.session.submit(handle, now, self.looked)?;
+                self.engine.session.submit(handle, now, self.progress.evaluated)?;
                 pace.queued(now, at);
                 feed.used(now);
-                self.looked = self.looked.wrapping_add(now as u32);
+                self.progress.evaluated = self.progress.evaluated.wrapping_add(now as u32);
                 left -= now;
-                let lines = self.session.poll(Lane::Look, true)?.unwrap_or_default();
+                let lines = self.engine.session.poll(Lane::Look, true)?.unwrap_or_default();
                 pace.ended();
                 lines.iter().for_each(|l| mean.add(l, rows, &measures));
             }
         }
-        self.look_pace = pace;
+        self.engine.eval_pace = pace;
         Ok(mean.evaluation(&measures))
     }
 
-    pub(crate) fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
-        let outputs = self.healed(|m| {
-            let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
-            m.outputs(data, &parts, Some(feed), 1)
+    pub(super) fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
+        let outputs = self.with_recovery(|m| {
+            let (runs, feed) = m.begin_pass(data, Purpose::Predict, batch_size)?;
+            m.outputs(data, &runs, Some(feed), 1)
         });
         first(outputs.map_err(in_call("predict"))?)
     }
 
-    pub(crate) fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
-        let outputs = self.healed(|m| {
-            let (parts, feed) = m.look(data, Purpose::Predict, batch_size)?;
-            m.outputs(data, &parts, Some(feed), usize::MAX)
+    pub(super) fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
+        let outputs = self.with_recovery(|m| {
+            let (runs, feed) = m.begin_pass(data, Purpose::Predict, batch_size)?;
+            m.outputs(data, &runs, Some(feed), usize::MAX)
         });
         Ok(outputs.map_err(in_call("predict_named"))?.into_iter().collect())
     }
 
-    /// The first `most` outputs of these steps.
-    pub(crate) fn outputs(
+    /// Runs these batches, and gives the first `most` outputs over all of them.
+    pub(super) fn outputs(
         &mut self,
         data: &Dataset,
-        parts: &[Part],
-        mut feed: Option<Feed>,
+        runs: &[BatchRun],
+        mut feed: Option<RowFeed>,
         most: usize,
     ) -> Result<Vec<(String, HostTensor)>> {
         let mut all: Vec<(String, Shape, DType, Vec<u32>)> = Vec::new();
-        for &(steps, rows, handle) in parts {
+        for &BatchRun { batches, rows, handle } in runs {
             let program = self.program(data, Purpose::Predict, rows)?;
             let outputs = &program.outputs[..most.min(program.outputs.len())];
             if all.is_empty() {
                 let row = |o: &Output| o.shape.dims()[1..].into();
                 all = outputs.iter().map(|o| (o.name.clone(), row(o), o.dtype, Vec::new())).collect();
             }
-            for _ in 0..steps {
+            for _ in 0..batches {
                 if let Some(feed) = &mut feed {
                     feed.ready(self, 0, 1)?;
                     feed.used(1);
                 }
-                self.session.submit(handle, 1, self.looked)?;
-                self.looked = self.looked.wrapping_add(1);
+                self.engine.session.submit(handle, 1, self.progress.evaluated)?;
+                self.progress.evaluated = self.progress.evaluated.wrapping_add(1);
                 for (out, (.., words)) in outputs.iter().zip(&mut all) {
-                    words.extend(self.session.read(out.buffer, out.offset, out.shape.size())?);
+                    words.extend(self.engine.session.read(out.buffer, out.offset, out.shape.size())?);
                 }
-                self.session.poll(Lane::Look, true)?;
+                self.engine.session.poll(Lane::Look, true)?;
             }
         }
         let tensor = |(name, row, dtype, words): (String, Shape, DType, Vec<u32>)| {
@@ -120,35 +119,32 @@ impl Core {
         all.into_iter().map(tensor).collect()
     }
 
-    /// Makes a pass in order ready: the full batches and the ragged one, and what feeds them.
-    fn look(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<(Vec<Part>, Feed)> {
+    /// Makes a pass over the rows in order ready: the full batches and the ragged one, and the feed of rows.
+    fn begin_pass(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<(Vec<BatchRun>, RowFeed)> {
         check_batch_size(batch_size)?;
         let (n, batch) = (data.len(), batch_size.min(data.len()));
-        let mut parts = Vec::new();
-        for (steps, rows) in [(n / batch, batch), (usize::from(!n.is_multiple_of(batch)), n % batch)] {
-            if steps > 0 {
-                parts.push((steps, rows, self.handle(data, purpose, rows)?));
+        let mut runs = Vec::new();
+        for (batches, rows) in [(n / batch, batch), (usize::from(!n.is_multiple_of(batch)), n % batch)] {
+            if batches > 0 {
+                runs.push(BatchRun { batches, rows, handle: self.handle(data, purpose, rows)? });
             }
         }
         let program = self.program(data, purpose, batch)?;
-        self.set_look_state(n)?;
-        Ok((parts, Feed::start(self, data, &program, batch, Order { shuffle: false, epoch: 0, row: 0, epochs: 1 })?))
-    }
-
-    /// Sets the state for a pass in order over so many rows that are on the device.
-    pub(crate) fn set_look_state(&mut self, rows: usize) -> Result<()> {
-        // what an earlier pass left behind when it failed
-        while self.session.poll(Lane::Look, true)?.is_some() {}
-        let state = StateWords { batch: self.looked, rows: rows as u32, ..StateWords::default() };
-        self.session.write(BufferId::State(Lane::Look), 0, &state.words())
+        self.set_eval_state(n)?;
+        Ok((runs, RowFeed::start(self, data, &program, batch, Order { shuffle: false, epoch: 0, row: 0, epochs: 1 })?))
     }
 }
 
-/// Steps, the rows of each, and their program.
-pub(crate) type Part = (usize, usize, Handle);
+/// Batches of one size, and the program that runs them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BatchRun {
+    pub batches: usize,
+    pub rows: usize,
+    pub handle: Handle,
+}
 
-/// The first output.
-pub(crate) fn first(outputs: Vec<(String, HostTensor)>) -> Result<HostTensor> {
+/// The first output; an error where there is none.
+pub(super) fn first(outputs: Vec<(String, HostTensor)>) -> Result<HostTensor> {
     outputs.into_iter().next().map(|(_, v)| v).ok_or_else(|| Error::Unsupported {
         what: "a prediction without an output".into(),
         at: "what the step gave".into(),

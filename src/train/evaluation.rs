@@ -41,7 +41,7 @@ impl Index<&str> for Evaluation {
     }
 }
 
-/// The panic of an index by a name that is not there.
+/// Panics because there is no value of this name, and says which names there are.
 #[track_caller]
 pub(crate) fn no_value<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> ! {
     let known: Vec<&str> = known.collect();
@@ -49,7 +49,7 @@ pub(crate) fn no_value<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> 
     panic!("there is no value `{}`: there is {}; `get` asks without a panic", plain(name), plain(known))
 }
 
-/// A value for people: four decimals, and an exponent where these would show nothing or too much.
+/// A value for people: with four decimals, or with an exponent where those would show nothing or too much.
 pub(crate) fn number(v: f64) -> String {
     let plain = v == 0.0 || !v.is_finite() || (1e-3..1e6).contains(&v.abs());
     if plain { format!("{v:.4}") } else { format!("{v:.3e}") }

@@ -1,4 +1,4 @@
-//! `fit`: written with a [`Trainer`] and nothing else.
+//! `fit`: a [`Trainer`] with validation, callbacks, checkpoints and a line for each epoch.
 
 use super::callbacks::{Callbacks, Logs};
 use super::evaluation::Evaluation;
@@ -46,7 +46,7 @@ impl Model {
     /// # }
     /// ```
     pub fn fit(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
-        run(self, data, fit)
+        self::fit(self, data, fit)
     }
 
     /// A loop of one's own over the data.
@@ -61,7 +61,7 @@ impl Model {
     }
 }
 
-/// A loop over this data, from where its checkpoint says or from the start.
+/// A loop over this data, which goes on from its checkpoint or begins at the start.
 pub(super) fn begun<'a>(model: &'a mut Model, data: &Dataset, fit: &Fit) -> Result<Trainer<'a>> {
     fit.check()?;
     let mut trainer = Trainer::new(model, data, fit.for_loop())?;
@@ -70,11 +70,11 @@ pub(super) fn begun<'a>(model: &'a mut Model, data: &Dataset, fit: &Fit) -> Resu
     Ok(trainer)
 }
 
-fn run(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
+fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
     let _speaking = Speaking::new(fit.verbose > 0);
     let bar = Bar::new(&fit, data.name());
     fit.check()?;
-    // a run that goes on may be over and write nothing: it can be looked at where nothing can be written
+    // a run that goes on from a checkpoint may be over and write nothing: then it is no fault that nothing can be written
     let writable = match fit.try_files() {
         Err(e) if fit.resume == Resume::Never => return Err(e),
         other => other,
@@ -100,19 +100,19 @@ fn run(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
     Ok(std::mem::take(&mut all.trainer.record.history))
 }
 
-/// What may fail before the first step; a run that went on from a checkpoint is then taken back.
+/// Starts the callbacks, after all checks that may fail before the first step.
 fn start_callbacks(trainer: &mut Trainer<'_>, fit: &Fit, writable: Result<()>) -> Result<Callbacks> {
     if !trainer.is_over() {
         writable?;
     }
     if let Some(set) = &fit.validation {
-        // before an epoch was trained for nothing
+        // before an epoch is trained for nothing
         trainer.model.core().program(set, Purpose::Evaluate, validation_batch(fit, set)).map_err(of_validation)?;
     }
     Callbacks::start(fit, trainer)
 }
 
-/// The error of a data set that `fit` was given to validate on.
+/// Says of an error that it is about the validation set.
 fn of_validation(mut e: Error) -> Error {
     if let Error::ShapeMismatch { at, .. }
     | Error::DTypeMismatch { at, .. }
@@ -137,7 +137,7 @@ struct Fitting<'a> {
     fit: Fit,
     callbacks: Callbacks,
     bar: Bar,
-    /// The steps behind the checkpoint that was written last.
+    /// How many steps the checkpoint that was written last has behind it.
     written: Option<usize>,
     /// An error has ended the run, and a callback took it for a good end.
     failed: bool,
@@ -171,7 +171,7 @@ impl Fitting<'_> {
         self.failed || self.trainer.is_over() || self.trainer.record.interrupted()
     }
 
-    /// Steps until something is to be done.
+    /// Trains until something else is to be done.
     fn steps(&mut self) -> Result<Option<StepReport>> {
         let (done, steps) = (self.trainer.steps_done(), self.trainer.steps_per_epoch());
         let write = self.fit.checkpoint.iter().map(|c| c.every_steps).find(|n| *n > 0).map_or(usize::MAX, |n| n - done % n);
@@ -221,7 +221,7 @@ impl Fitting<'_> {
         if self.fit.checkpoint.as_ref().is_some_and(due) { self.write() } else { Ok(()) }
     }
 
-    /// Says that the run was ended before its last epoch, and from where it can go on.
+    /// Says that the run was interrupted before its last epoch, and from which file it can go on.
     fn tell_interrupt(&mut self) {
         if self.failed || self.trainer.is_over() || !self.trainer.record.interrupted() {
             return;
@@ -234,7 +234,7 @@ impl Fitting<'_> {
         say(format!("interrupted in epoch {}; {file}", self.trainer.epochs_done() + 1));
     }
 
-    /// Writes the checkpoint, unless it was written here.
+    /// Writes the checkpoint, unless the file is of this very step already.
     fn write(&mut self) -> Result<()> {
         let Some(c) = self.fit.checkpoint.as_ref().filter(|_| !self.failed) else { return Ok(()) };
         if self.written.replace(self.trainer.steps_done()) == Some(self.trainer.steps_done()) {

@@ -7,28 +7,28 @@ use crate::kernels::words::LOG_ROWS;
 use crate::plan::LogLine;
 use std::collections::VecDeque;
 
-/// Batches of one call, queued and seen.
+/// How far the batches of one call are: queued, and seen in the log.
 pub(super) struct Flight {
     pub want: usize,
-    /// The first of them: of the epoch, of all batches; and the update that it begins.
+    /// The number of the first batch in its epoch and among all batches, and the number of the update that begins with it.
     pub first: usize,
     pub first_update: u64,
     pub first_batch: u64,
     pub queued: usize,
     pub under_way: VecDeque<usize>,
-    /// Batches of whole updates that were seen.
+    /// Batches that were seen, as far as they make whole updates.
     pub seen: usize,
-    /// The lines of an update of which some batches were seen.
+    /// The log lines of the update of which only some batches were seen.
     pub open: Vec<LogLine>,
-    /// The loss of each update, and the last one's norm.
+    /// The loss of each update that was seen, and the norm of the last gradient.
     pub losses: Vec<f32>,
     pub grad_norm: f32,
-    /// Which updates were skipped.
+    /// Which of these updates were skipped.
     pub skipped: Vec<usize>,
     pub mean: Mean,
     pub rows: usize,
     pub diagnostics: Vec<LayerReport>,
-    /// What kept further steps from being queued.
+    /// The error that keeps further steps from being queued.
     pub failed: Option<Error>,
 }
 

@@ -1,6 +1,8 @@
+//! What `fit` saw, epoch by epoch.
+
+use super::callbacks::Mode;
 use super::evaluation::no_value;
 use crate::inspect::diagnose::LayerReport;
-use crate::train::callbacks::Mode;
 use serde::{Deserialize, Serialize};
 use std::ops::Index;
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
-/// Loops that listen, and what the first of them found.
+/// How many loops listen, and which handlers the first of them found.
 static LISTENING: Mutex<(usize, Option<system::Before>)> = Mutex::new((0, None));
 
 /// Whether there was a Ctrl-C or SIGTERM since the first of the loops that listen now began.
@@ -12,7 +12,7 @@ pub(crate) fn asked() -> bool {
     ASKED.load(SeqCst)
 }
 
-/// Listens until it is dropped. A handler of the program's own is left alone, and nothing is heard.
+/// Listens until it is dropped. Where the program has a handler of its own that stays, and nothing is heard.
 pub(crate) struct Interrupt;
 
 impl Interrupt {
@@ -46,7 +46,7 @@ mod system {
 
     const SIGNALS: [libc::c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 
-    /// What stood for each signal that has our handler now.
+    /// The earlier handler of each signal that has ours now.
     pub type Before = [Option<libc::sigaction>; SIGNALS.len()];
 
     extern "C" fn pressed(signal: libc::c_int) {
@@ -59,7 +59,7 @@ mod system {
         }
     }
 
-    /// The handler, for each signal that has none.
+    /// Sets our handler for each signal that has none.
     pub fn install() -> Option<Before> {
         let before = SIGNALS.map(install_for);
         before.iter().any(Option::is_some).then_some(before)

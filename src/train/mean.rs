@@ -15,7 +15,7 @@ pub(crate) struct Mean {
     rows: f64,
     #[serde(with = "json_floats::one")]
     loss: f64,
-    /// What each metric keeps, one after another.
+    /// The sums of each metric, one metric after another.
     #[serde(with = "json_floats::many")]
     metrics: Vec<f64>,
 }
@@ -40,7 +40,7 @@ impl Mean {
         let mut sums = &self.metrics[..];
         for m in measures {
             let Some((here, rest)) = sums.split_at_checked(m.finish.kept(m.columns)) else {
-                // its name is there all the same: columns of a history stay side by side
+                // the name is there all the same, so that the columns of a history have one length
                 if !m.finish.is_matrix() {
                     out.values.push((m.name.clone(), f64::NAN));
                 }

@@ -1,4 +1,5 @@
-//! Models, training loops, settings, devices, files.
+//! Training: loops over a model, their settings, what they report. What a user needs beside them is handed on from here: models, devices, files,
+//! tools that look at a model.
 
 mod by_hand;
 pub mod callbacks;
@@ -32,10 +33,10 @@ pub use crate::inspect::plot;
 pub use crate::inspect::profile::{LaunchTime, StepProfile};
 pub use crate::inspect::workbench::Difference;
 pub use crate::model::compile::Compile;
-pub use crate::model::core::ModuleExt;
+pub use crate::model::compile::Input;
 pub use crate::model::describe::{Batch, StepFn, StepOut, step};
-pub use crate::model::inputs::Input;
 pub use crate::model::loss_scale::LossScaleState;
+pub use crate::model::make::ModuleExt;
 pub use crate::model::shared::Model;
 pub use crate::store::checkpoint::{Checkpoint, Resume};
 pub use crate::store::weights::{Load, LoadReport};

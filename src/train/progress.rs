@@ -1,10 +1,10 @@
-//! The one thing that the library prints: what `fit` says on stderr.
+//! What `fit` says on stderr: the only text that the library prints.
 
 use super::evaluation::number;
+use super::{Evaluation, Fit};
 use crate::device::Device;
 use crate::plan::human_count;
 use crate::terminal::{self, columns_of, cut, plain};
-use crate::train::{Evaluation, Fit};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -16,14 +16,14 @@ const NARROW: usize = 5;
 /// Shortest time between two drawings of the bar.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// What was told in this process.
+/// What was said already in this process.
 static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 fn first(text: &str) -> bool {
     TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(text.into())
 }
 
-/// What the first `fit` tells: where it trains, and that gradus was built to be slow.
+/// What the first `fit` of a process says: on which device it trains, and whether gradus was built without optimisation.
 pub(crate) fn introduce(fit: &Fit, device: &Device) {
     let text = device_text(device);
     if fit.verbose > 0 && first(&text) {
@@ -78,7 +78,7 @@ impl Bar {
     pub fn new(fit: &Fit, data: &str) -> Self {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
         let without = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        // whoever trains on made-up data should see so in every line
+        // every line says so when the data is made up
         let source = if data == "synthetic" { "  (synthetic)" } else { "" };
         Bar {
             on: fit.verbose > 0,
@@ -101,7 +101,7 @@ impl Bar {
         format!("epoch {:>digits$}/{:<digits$} ", self.epoch, self.epochs)
     }
 
-    /// Of the open epoch: this share of it in so many seconds.
+    /// Draws the open epoch, of which this share took so many seconds.
     pub fn draw(&mut self, share: f64, values: impl FnOnce() -> String, rows: usize, seconds: f64) {
         if !self.on || !self.moves || self.drawn.elapsed() < REDRAW {
             return;

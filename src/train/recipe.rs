@@ -1,13 +1,15 @@
+//! A whole training run as one value that files can hold.
+
+use super::Fit;
 use crate::device::Device;
 use crate::error::{Error, Faults, Result};
 use crate::graph::Precision;
 use crate::model::compile::Compile;
-use crate::model::core::ModuleExt;
+use crate::model::make::ModuleExt;
 use crate::model::shared::Model;
 use crate::nn::{Layer, Loss, Metric, Penalized, Sequential};
 use crate::optim::{LossScale, Optimizer};
 use crate::tensor::{DType, Shape};
-use crate::train::Fit;
 use serde::{Deserialize, Serialize};
 
 /// The recipe format that this version writes, and the newest that it reads.

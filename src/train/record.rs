@@ -1,28 +1,28 @@
-//! What a loop knows beside where it stands.
+//! What a loop remembers of its run.
 
 use super::evaluation::Evaluation;
 use super::history::History;
 use super::interrupt;
 use super::mean::Mean;
 use super::state::CallbackState;
-use crate::model::loss_scale::Scaler;
+use crate::model::journal::Arenas;
+use crate::model::progress::Progress;
 use crate::model::signature::Measure;
-use crate::model::values::Arenas;
 use crate::store::checkpoint::Circumstances;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Goes into checkpoints, but for the flags.
+/// What a loop remembers of its run. All but the flags goes into checkpoints.
 #[derive(Debug, Default)]
 pub(super) struct RunRecord {
-    /// Over the open epoch, in the order of its steps: the same bits however it is cut.
+    /// Sums over the open epoch, added up in the order of its steps: the same bits wherever submits and runs are cut.
     pub sums: Mean,
     pub rows: usize,
     /// Updates of the open epoch that were skipped.
     pub skipped: usize,
     /// Seconds that the steps of the open epoch took.
     pub seconds: f64,
-    /// Of the epoch that ended last.
+    /// Values of the epoch that ended last.
     pub ended: Evaluation,
     pub ended_rows: usize,
     /// The loss scale at its end, where there is one, and its updates that were skipped.
@@ -84,11 +84,9 @@ impl RunRecord {
     }
 }
 
-/// What a model was before its run went on from a checkpoint.
+/// What the model was before its run went on from a checkpoint.
 #[derive(Debug)]
 pub(super) struct Before {
     pub arenas: Arenas,
-    /// Updates, batches, epochs, and batches looked at.
-    pub counters: (u64, u64, u64, u32),
-    pub scaler: Option<Scaler>,
+    pub progress: Progress,
 }

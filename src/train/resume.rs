@@ -1,4 +1,4 @@
-//! A run is written to a checkpoint and goes on from one.
+//! Writing a run to a checkpoint, and going on from one.
 
 use super::callbacks::check_states;
 use super::record::{Before, Due};
@@ -10,6 +10,7 @@ use crate::error::{Error, Faults, Result};
 use crate::kernels::words::StateWords;
 use crate::model::accumulation::Accumulation;
 use crate::model::core::Core;
+use crate::model::progress::Progress;
 use crate::plan::{BufferId, Lane};
 use crate::store::checkpoint::{self, Agreement, CheckpointFile, Circumstances, Contents};
 use std::path::Path;
@@ -98,7 +99,7 @@ impl Trainer<'_> {
             seconds: record.seconds,
             history: record.history.clone(),
             rate: self.learning_rate,
-            looked: model.looked,
+            evaluated: model.progress.evaluated,
             kept: record.kept.keys().cloned().collect(),
             callbacks: record.callbacks.clone(),
             agreement: Agreement::of(model, data, self.settings.agreement())?,
@@ -110,38 +111,37 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Puts the run where the checkpoint was written.
+    /// Takes the run to the step at which the checkpoint was written.
     pub(super) fn go_on(&mut self, found: Found) -> Result<()> {
         let Found { state, updates, batches, epochs, mut arenas, kept } = found;
         let held = StateWords::from_words(&arenas.remove(&BufferId::State(Lane::Train)).unwrap_or_default());
         let m = self.model.core();
-        // what comes before the first step may still fail, one's own callback among it
-        let counters = (m.updates, m.batches, m.epochs, m.looked);
-        self.record.before = Some(Before { arenas: m.read_arenas(|_| true)?, counters, scaler: m.scaler });
+        // what comes before the first step may still fail, as a callback of the user's may: then all of this is taken back
+        let progress = m.progress.clone();
+        self.record.before = Some(Before { arenas: m.read_arenas(|_| true)?, progress });
         m.write_arenas(&arenas)?;
-        (m.updates, m.batches, m.epochs, m.looked) = (updates, batches, epochs, state.looked);
+        (m.progress.updates, m.progress.batches, m.progress.epochs, m.progress.evaluated) = (updates, batches, epochs, state.evaluated);
         (self.epoch, self.done, self.learning_rate) = (state.epoch, state.step, state.rate);
         let record = &mut self.record;
         (record.sums, record.rows, record.seconds, record.history, record.kept) =
             (state.sums, state.rows, state.seconds, state.history, kept);
         (record.callbacks, record.resumed, record.skipped) = (state.callbacks, true, state.skipped);
         tracing::info!(epoch = self.epoch, step = self.done, updates, "going on from a checkpoint");
-        if let Some(s) = &mut self.model.core().scaler {
+        if let Some(s) = &mut self.model.core().progress.scaler {
             s.read(&held);
         }
         let row = self.accumulation.first(self.done) * self.settings.batch_size;
-        let now = self.model.core().train_state(row, self.rows, self.settings.shuffle);
+        let now = self.model.core().train_state(row, self.data.len(), self.settings.shuffle);
         // only the open update is the checkpoint's: where rows are streamed, its cursor counts within a block
         let state = StateWords { micro: held.micro, summed: held.summed, ..now };
         self.model.core().write_words(BufferId::State(Lane::Train), 0, &state.words())
     }
 
-    /// Gives the model back what it was before it went on, if that is known.
+    /// Takes the model back to what it was before the run went on from a checkpoint, if that is still known.
     pub(super) fn take_back_resume(&mut self) -> Result<()> {
         let Some(before) = self.record.before.take() else { return Ok(()) };
         let m = self.model.core();
-        (m.updates, m.batches, m.epochs, m.looked) = before.counters;
-        m.scaler = before.scaler;
+        m.progress = Progress { swapped: m.progress.swapped, ..before.progress };
         m.write_arenas(&before.arenas)
     }
 }

@@ -1,4 +1,4 @@
-//! How to train: the settings of `fit` and of loops of one's own.
+//! How to train: the settings of `fit` and of loops that the user writes.
 
 use super::callbacks::CallbackKind;
 use super::loop_settings::LoopSettings;
@@ -6,7 +6,7 @@ use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::inspect::diagnose::Diagnostics;
 use crate::model::inputs::fault_of_batch_size;
-use crate::model::recover::SNAPSHOT_EVERY;
+use crate::model::journal::SNAPSHOT_EVERY;
 use crate::store::atomic;
 use crate::store::checkpoint::{Checkpoint, Resume};
 use serde::{Deserialize, Serialize};
@@ -190,7 +190,7 @@ impl Fit {
         f.finish()
     }
 
-    /// Fails on what a loop of one's own would leave out.
+    /// Fails on settings that a [`Trainer`](super::Trainer) would not heed.
     pub(super) fn check_for_loop(&self) -> Result<()> {
         let mut f = Faults::default();
         let help = "`Trainer::evaluate` looks at a data set whenever the loop likes; `fit` does it by itself";
@@ -200,7 +200,7 @@ impl Fit {
         f.finish()
     }
 
-    /// What a loop needs of it.
+    /// The part of the settings that every loop heeds.
     pub(super) fn for_loop(&self) -> LoopSettings {
         LoopSettings {
             epochs: self.epochs,
@@ -216,7 +216,7 @@ impl Fit {
         }
     }
 
-    /// As a file's metadata can hold it: with paths that are text.
+    /// With paths that are text, as the metadata of a file can hold them.
     pub(super) fn readable(&self) -> Self {
         let mut fit = self.clone();
         fit.checkpoint.iter_mut().for_each(|c| c.path = c.path.to_string_lossy().into_owned().into());

@@ -1,18 +1,20 @@
+//! Warnings during training: of a loss that jumps, and of first steps that cannot be right.
+
 use crate::terminal::Speaking;
 
-/// What a new loss counts in the running mean.
+/// The weight of a new loss in the running mean.
 const WEIGHT: f64 = 0.02;
-/// Losses before which nothing is a spike: the mean is not known yet.
+/// So many losses make the first mean. None of them counts as a spike.
 const WARM_UP: u32 = 50;
 
-/// Notices losses far above the running mean of those before them.
+/// Finds losses far above the running mean of the losses before them.
 #[derive(Debug, Default)]
 pub(crate) struct Spikes {
     mean: f64,
     /// The mean of the first losses.
     start: f64,
     seen: u32,
-    /// The latest loss was one: a plateau of bad losses warns once.
+    /// Whether the latest loss was a spike: several in a row give one warning.
     within: bool,
 }
 
@@ -50,15 +52,15 @@ impl Spikes {
 /// Updates whose loss must be exactly 0 for a warning.
 const ZEROS: u64 = 3;
 
-/// Notices a training that cannot be right from its first updates on: by what the log tells anyway, so that it costs nothing. A rate of 0 is not
-/// among it: warm-ups begin there, and who sets one means it.
+/// Finds a training that cannot be right by its first updates. The log tells all it needs, so that it costs nothing. A learning rate of 0 gives no
+/// warning: warm-ups begin there, and whoever sets it means it.
 #[derive(Debug, Default)]
 pub(crate) struct Start {
     zeros: u64,
 }
 
 impl Start {
-    /// Takes note of an update, the first of a model being 1; warns, and gives the warning, where nothing can be learnt.
+    /// Notes an update; the first of a model has the number 1. Where nothing can be learnt it warns, and gives the warning.
     pub fn see(&mut self, step: u64, loss: f32, grad_norm: f32) -> Option<&'static str> {
         if step > ZEROS {
             return None;

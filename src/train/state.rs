@@ -1,15 +1,15 @@
-//! Where a run stands, as a checkpoint holds it.
+//! Where a run stands, as a checkpoint holds it. Plain data: the files read and write it with serde.
 
 use super::history::History;
 use super::mean::Mean;
+use crate::model::journal::Arenas;
 use crate::model::rate::Rate;
-use crate::model::values::Arenas;
 use crate::store::checkpoint::Agreement;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Where a run stands, beside what lies in the arenas and what the model counts.
+/// Where a run stands. What lies in the arenas and what the model counts stands beside it in a checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunState {
@@ -27,7 +27,8 @@ pub(super) struct RunState {
     pub history: History,
     pub rate: Rate,
     /// Batches of evaluation and inference begun.
-    pub looked: u32,
+    #[serde(rename = "looked")]
+    pub evaluated: u32,
     /// Names of the weights that callbacks keep.
     pub kept: Vec<String>,
     pub callbacks: Vec<CallbackState>,
@@ -48,7 +49,7 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// What a callback wants to know again.
+/// What a callback wants back when its run goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CallbackState {

@@ -7,15 +7,16 @@ use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::inspect::anomaly::with_cause;
 use crate::inspect::diagnose::{self, LayerReport};
+use crate::model::journal::Steps;
 use crate::model::pace::Pace;
-use crate::model::recover::{LOSSES, Steps};
+use crate::model::recover::LOSSES;
 use crate::plan::{Lane, LogLine, Part};
 use std::time::Instant;
 
-/// Submits that the device has before the host waits for the oldest.
+/// Most submits under way: with so many the host waits for the oldest.
 const IN_FLIGHT: usize = 2;
 
-/// What `fit` shows while steps are under way: of the epoch so far.
+/// The open epoch so far, as `fit` shows it while steps are under way.
 pub(super) struct EpochSoFar<'a> {
     pub done: usize,
     pub rows: usize,
@@ -29,7 +30,7 @@ impl Trainer<'_> {
         self.steps_telling(k, &mut |_| {})
     }
 
-    /// As `steps`, telling of each submit that has ended.
+    /// As [`Trainer::steps`]; `tell` is called after each submit that has ended.
     pub(super) fn steps_telling(&mut self, k: usize, tell: &mut dyn FnMut(EpochSoFar<'_>)) -> Result<Option<StepReport>> {
         if self.record.in_callback {
             let (what, at, help) =
@@ -45,7 +46,7 @@ impl Trainer<'_> {
         let first = self.accumulation.first(self.done);
         let want = self.accumulation.first(self.done + steps) - first;
         let m = self.model.core();
-        let mut f = Flight::new(want, first, m.updates, m.batches);
+        let mut f = Flight::new(want, first, m.progress.updates, m.progress.batches);
         let (mut losses, mut since) = (0, 0);
         let began = Instant::now();
         while f.seen < f.want {
@@ -70,7 +71,7 @@ impl Trainer<'_> {
                 tell(EpochSoFar { done: self.done + f.losses.len(), rows: self.record.rows, seconds, mean: &self.record.sums });
             }
             if self.record.interrupted() {
-                // what is under way is finished, to the end of its update
+                // steps under way are finished, to the end of the open update
                 f.want = f.want.min(self.accumulation.end_of(f.first + f.queued.max(1)) - f.first);
             }
         }
@@ -81,11 +82,11 @@ impl Trainer<'_> {
         self.record.skipped += skipped.len();
         let applied = losses.iter().enumerate().filter(|(i, _)| !skipped.contains(i)).map(|(_, l)| *l);
         let spikes = self.spikes.see(&applied.collect::<Vec<f32>>(), first_update, self.settings.loss_spike);
-        let loss_scale = self.model.core().scaler.map(|s| s.scale);
+        let loss_scale = self.model.core().progress.scaler.map(|s| s.scale);
         self.done += losses.len();
         let epoch_ended = self.done == self.steps_per_epoch();
         let metrics = mean.evaluation(&self.measures);
-        let updates = self.model.core().updates;
+        let updates = self.model.core().progress.updates;
         let report = StepReport {
             step: updates,
             epoch: self.epoch + 1,
@@ -105,13 +106,13 @@ impl Trainer<'_> {
         if epoch_ended {
             self.done = 0;
             self.epoch += 1;
-            self.model.core().epochs += 1;
+            self.model.core().progress.epochs += 1;
             self.record.end_epoch(&self.measures, loss_scale);
         }
         Ok(Some(report))
     }
 
-    /// How many of the batches from this one of the epoch on have their rows on the device; waits for the first.
+    /// How many of the next `most` batches have their rows on the device. Waits until at least one has.
     fn feed(&mut self, batch: usize, most: usize) -> Result<usize> {
         let row = batch * self.settings.batch_size;
         self.feed.as_mut().map_or(Ok(most), |f| f.ready(self.model.core(), row, most))
@@ -121,12 +122,12 @@ impl Trainer<'_> {
         self.learning_rate.at(self.model.settings().optimizer.schedule(), update)
     }
 
-    /// Queues what may be under way, and takes the log of the oldest.
+    /// Queues as many submits as may be under way, and takes the log of the oldest.
     fn advance(&mut self, f: &mut Flight) -> Result<()> {
-        if self.made != self.model.core().recoveries() {
+        if self.programs.recoveries != self.model.core().recoveries() {
             self.attach(f.first + f.queued)?;
         }
-        // a copy holds no sum of gradients: it is made between updates
+        // a copy of the model holds no sum of gradients, so it is made between two updates
         let due = self.settings.snapshot_every > 0.0 && self.model.core().copy_due(self.settings.snapshot_every);
         let whole = self.accumulation.begins(f.first + f.queued);
         if due && f.under_way.is_empty() && whole {
@@ -147,13 +148,13 @@ impl Trainer<'_> {
                 Err(e) => f.failed = Some(e),
             }
         }
-        // steps under way count, and may have gone wrong before
+        // steps under way come first: they count, and one of them may have gone wrong before this
         if f.under_way.is_empty()
             && let Some(e) = f.failed.take()
         {
             return Err(e);
         }
-        let new = self.model.core().session.poll(Lane::Train, true)?.unwrap_or_default();
+        let new = self.model.core().engine.session.poll(Lane::Train, true)?.unwrap_or_default();
         self.pace.ended();
         let expected = f.under_way.pop_front().unwrap_or(0);
         let bad = new.iter().find(|l| l.halted).cloned();
@@ -168,7 +169,7 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Takes note of a batch; of an update once all of its batches were seen.
+    /// Notes the log line of a batch, and an update once all of its batches were seen.
     fn see(&mut self, f: &mut Flight, line: LogLine) {
         let (loss, norm, skipped) = (line.loss, line.grad_norm, line.skipped);
         f.open.push(line);
@@ -177,13 +178,13 @@ impl Trainer<'_> {
             return;
         }
         let (mut sum, mut rows) = (0.0, 0);
-        f.open.last().into_iter().for_each(|l| self.model.core().saw_update(l));
-        if self.weighed && f.open.len() > 1 {
+        f.open.last().into_iter().for_each(|l| self.model.core().progress.saw_update(l));
+        if self.programs.weighed && f.open.len() > 1 {
             weigh(&mut f.open, |i| w.rows_of(first + i));
         }
         for (i, l) in f.open.iter().enumerate() {
             let n = w.rows_of(first + i);
-            // under a loss scale training goes on after a loss that is not finite: it would hide all others
+            // under a loss scale training goes on after a loss that is not finite, which would spoil the mean of all others
             if l.loss.is_finite() {
                 f.mean.add(l, n, &self.measures);
                 self.record.sums.add(l, n, &self.measures);
@@ -203,7 +204,7 @@ impl Trainer<'_> {
         f.open.clear();
     }
 
-    /// Notes the updates that were seen after these batches, for the case that the device is lost.
+    /// Notes the updates that were seen since `before` batches were seen, for the case that the device is lost.
     fn remember(&mut self, f: &Flight, before: usize, skipped: usize) {
         let (data, accumulation, steps) = (self.data.clone(), self.accumulation, f.seen - before);
         let updates = accumulation.ended(f.first + before, steps) - (f.skipped.len() - skipped);
@@ -212,44 +213,44 @@ impl Trainer<'_> {
         self.model.core().recovery.trained(Steps { data, accumulation, steps, updates, update, batch, rate: self.learning_rate, order });
     }
 
-    /// Batches of updates that were not seen whole are as if they had not been queued.
+    /// Takes the counters back to the updates that were seen whole: the batches after them count as not queued.
     fn take_back(&mut self, f: &mut Flight) {
-        self.model.core().updates = f.first_update + (self.accumulation.ended(f.first, f.seen) - f.skipped.len()) as u64;
-        self.model.core().batches = f.first_batch + f.seen as u64;
+        self.model.core().progress.updates = f.first_update + (self.accumulation.ended(f.first, f.seen) - f.skipped.len()) as u64;
+        self.model.core().progress.batches = f.first_batch + f.seen as u64;
         f.queued = f.seen;
         f.open.clear();
         f.under_way.clear();
         self.pace.forget();
     }
 
-    /// Queues batches from this one of the epoch on; gives how many.
+    /// Queues at most `most` batches from this one of the epoch on, and gives how many.
     fn submit(&mut self, batch: usize, most: usize) -> Result<usize> {
         let n = self.settings.accumulate;
         let chosen = match self.settings.steps_per_submit {
             0 => match self.pace.steps() {
-                // whole updates, where there is time for one
+                // whole updates, where a submit has time for one
                 steps if steps > n => steps - steps % n,
                 steps => steps,
             },
             steps => steps.saturating_mul(n),
         };
-        let mut batches = most.min(chosen).min(self.most_steps);
+        let mut batches = most.min(chosen).min(self.programs.most_steps);
         if n == 1 {
-            batches = batches.min((self.rows / self.settings.batch_size).saturating_sub(batch).max(1));
+            batches = batches.min((self.data.len() / self.settings.batch_size).saturating_sub(batch).max(1));
         }
-        // the programs of one submit write lines of one width: an update of one batch alone logs no weight
+        // all programs of a submit write log lines of one width, and an update of a single batch logs no weight
         let last = self.accumulation.batches() - 1;
-        if self.weighed && batch < last && self.accumulation.program(last).0 == Part::Whole {
+        if self.programs.weighed && batch < last && self.accumulation.program(last).0 == Part::Whole {
             batches = batches.min(last - batch);
         }
         let (look, queued) = self.until_look(batch, batches);
         batches = self.feed(batch, queued)?;
-        while self.made != self.model.core().recoveries() {
-            // the device was lost and opened again in there: programs and feed were those of the one before
+        while self.programs.recoveries != self.model.core().recoveries() {
+            // the device was lost meanwhile and opened again: programs and feed were those of the old one
             if !self.accumulation.begins(batch) {
-                // the sum of gradients went with it: back to the update's first batch
+                // the sum of gradients is lost: back to the first batch of the update
                 return Err(Error::DeviceLost {
-                    device: self.model.core().device.name(),
+                    device: self.model.core().engine.device.name(),
                     reason: "between two batches of an update".into(),
                 });
             }
@@ -257,50 +258,50 @@ impl Trainer<'_> {
             batches = self.feed(batch, queued)?;
         }
         let m = self.model.core();
-        let rated = m.upload_rates(m.updates, self.accumulation.touched(batch, batches), self.learning_rate)?;
-        // an update without a rate is the next call's error: those before it go first, wherever submits are cut
+        let rated = m.upload_rates(m.progress.updates, self.accumulation.touched(batch, batches), self.learning_rate)?;
+        // an update without a rate is an error of the next call: the updates before it go first, wherever submits are cut
         batches = batches.min(self.accumulation.first(self.accumulation.update_of(batch) + rated) - batch);
-        let runs = match &self.probe {
+        let runs = match &self.programs.probe {
             Some((handle, _)) if look => vec![(*handle, 1)],
-            _ => self.accumulation.runs_of(&self.handles, batch, batches),
+            _ => self.accumulation.runs_of(&self.programs.handles, batch, batches),
         };
         let now = Pace::now();
         let m = self.model.core();
-        m.session.submit_runs(&runs, m.batches as u32)?;
+        m.engine.session.submit_runs(&runs, m.progress.batches as u32)?;
         self.pace.queued(batches, now);
         self.feed.iter_mut().for_each(|f| f.used(batches));
-        self.model.core().has_gradients = true;
-        self.model.core().batches += batches as u64;
-        self.model.core().updates += self.accumulation.ended(batch, batches) as u64;
+        self.model.core().engine.has_gradients = true;
+        self.model.core().progress.batches += batches as u64;
+        self.model.core().progress.updates += self.accumulation.ended(batch, batches) as u64;
         Ok(batches)
     }
 
-    /// What this line says of the layers.
+    /// The statistics of the layers in this log line, if it has them.
     fn look(&self, line: &LogLine, step: u64) -> Option<LayerReport> {
-        let (_, probed) = self.probe.as_ref()?;
+        let (_, probed) = self.programs.probe.as_ref()?;
         let own: usize = self.measures.iter().map(|m| m.columns).sum();
-        let weight = usize::from(self.weighed);
+        let weight = usize::from(self.programs.weighed);
         (line.metrics.len() > own + weight).then(|| diagnose::read(probed, &line.metrics[own..], step))
     }
 
-    /// Whether the layers are looked at in the next batch, which then goes alone; else how many batches go before that.
+    /// Whether the next batch logs statistics of the layers, for which it is queued alone; else how many batches come before one that does.
     fn until_look(&mut self, batch: usize, most: usize) -> (bool, usize) {
         let (Some(d), w) = (&self.settings.diagnostics, self.accumulation) else { return (false, most) };
-        // by the updates tried: how many of those under way are skipped is not known yet
-        let since = (self.model.core().tried() % d.every as u64) as usize;
+        // counted by the updates that were tried: how many of those under way are skipped is not known yet
+        let since = (self.model.core().progress.tried() % d.every as u64) as usize;
         if since == 0 && w.begins(batch) && w.program(batch) == w.program(0) {
             return (true, most.min(1));
         }
         (false, most.min(w.first(w.update_of(batch) + d.every - since) - batch))
     }
 
-    /// The error of a halt at this batch of the epoch with its cause, if the user asked for that.
+    /// Adds the cause to the error of a halt at this batch of the epoch, if the user asked for it.
     fn explained(&mut self, error: Error, batch: usize, number: u32) -> Error {
         if !self.settings.detect_anomaly {
             return error;
         }
         let (shuffle, rows) = (self.settings.shuffle, self.settings.batch_size);
-        // a gradient is looked at when the last batch of its update is there, and may come of one before: the weights are still the same
+        // a gradient is checked at the last batch of its update, and an earlier batch may have spoilt it: all of them saw the same weights
         let begin = match &error {
             Error::NonFiniteGradient { .. } => self.accumulation.first(self.accumulation.update_of(batch)),
             _ => batch,
@@ -316,17 +317,17 @@ impl Trainer<'_> {
         with_cause(error, found)
     }
 
-    /// The device has stopped at a bad step: takes the counters back to it.
+    /// The device has stopped at a bad step: takes the counters back to that step, and gives its error.
     fn halted(&mut self, bad: Option<LogLine>, f: &mut Flight) -> Error {
         self.stopped = true;
-        while let Ok(Some(_)) = self.model.core().session.poll(Lane::Train, true) {}
+        while let Ok(Some(_)) = self.model.core().engine.session.poll(Lane::Train, true) {}
         self.take_back(f);
-        let (step, epoch) = (self.model.core().updates + 1, self.epoch as u64 + 1);
+        let (step, epoch) = (self.model.core().progress.updates + 1, self.epoch as u64 + 1);
         self.model.core().halt_error(bad.as_ref(), step, epoch)
     }
 }
 
-/// The losses of an update's batches, such that their mean over the rows is the mean over what they weigh: that of the large batch.
+/// Scales the losses of the batches of an update such that their mean over the rows is their mean by weight: the loss of one large batch.
 fn weigh(lines: &mut [LogLine], rows: impl Fn(usize) -> usize) {
     let weight = |l: &LogLine| l.metrics.last().copied().map_or(0.0, f64::from);
     let (total, all) = (lines.iter().map(weight).sum::<f64>(), (0..lines.len()).map(&rows).sum::<usize>() as f64);

@@ -9,13 +9,13 @@ use super::state::Found;
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
 use crate::model::accumulation::{Accumulation, Order};
-use crate::model::feed::Feed;
+use crate::model::feed::RowFeed;
+use crate::model::journal::is_weight;
 use crate::model::pace::Pace;
 use crate::model::probe::Probed;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
 use crate::model::signature::Measure;
-use crate::model::values::is_weight;
 use crate::optim::is_rate;
 use crate::plan::{Handle, Lane, Part, Purpose};
 use std::time::Instant;
@@ -37,44 +37,53 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Trainer<'a> {
     pub(super) model: &'a mut Model,
-    /// Whose handles it holds.
+    /// The number of the model whose programs it holds.
     pub(super) number: u64,
     pub(super) settings: LoopSettings,
     pub(super) data: Dataset,
-    pub(super) rows: usize,
+    /// How its rows become batches and updates.
     pub(super) accumulation: Accumulation,
-    pub(super) handles: Vec<((Part, usize), Handle)>,
-    /// The model's count of recoveries when the handles were made.
-    pub(super) made: usize,
-    pub(super) began: Instant,
-    pub(super) feed: Option<Feed>,
+    pub(super) programs: LoopPrograms,
+    pub(super) feed: Option<RowFeed>,
+    /// The metrics, in the order of the log.
     pub(super) measures: Vec<Measure>,
-    /// Most batches of a submit, by the width of a log line.
-    pub(super) most_steps: usize,
+    /// When `fit` or `trainer` was called.
+    pub(super) began: Instant,
     pub(super) pace: Pace,
+    /// Epochs ended in this run.
     pub(super) epoch: usize,
-    /// Steps of this epoch that were reported.
+    /// Steps of the open epoch that were reported.
     pub(super) done: usize,
     pub(super) learning_rate: Rate,
     pub(super) stopped: bool,
     pub(super) record: RunRecord,
     pub(super) spikes: Spikes,
     pub(super) start: Start,
-    /// The lines of an update of several batches end with what each loss is a mean over.
-    pub(super) weighed: bool,
-    /// The program of an update's first batch that looks at the layers too.
-    pub(super) probe: Option<(Handle, Vec<Probed>)>,
+}
+
+/// The programs of a loop, ready to run.
+#[derive(Debug, Default)]
+pub(super) struct LoopPrograms {
+    pub handles: Vec<((Part, usize), Handle)>,
+    /// The program of the first batch of an update that logs statistics of the layers, too.
+    pub probe: Option<(Handle, Vec<Probed>)>,
+    /// Most batches of a submit, by the width of a log line.
+    pub most_steps: usize,
+    /// Whether log lines end with the weight of the loss: so they do where several batches make an update and the loss has a weight.
+    pub weighed: bool,
+    /// How often the model had been made again when they were made ready. After another time they are void.
+    pub recoveries: usize,
 }
 
 impl<'a> Trainer<'a> {
-    /// A loop that has changed nothing yet: what the data and the model make impossible comes before anything does. [`Trainer::begin`] is next.
+    /// A loop that has changed nothing yet: here all fails that the data or the model make impossible. [`Trainer::begin`] comes next.
     pub(super) fn new(model: &'a mut Model, data: &Dataset, settings: LoopSettings) -> Result<Self> {
         let began = Instant::now();
         let core = model.core();
         core.check_trains()?;
         let keep = settings.snapshot_every > 0.0;
-        core.healed(|m| {
-            while m.session.poll(Lane::Train, true)?.is_some() {}
+        core.with_recovery(|m| {
+            while m.engine.session.poll(Lane::Train, true)?.is_some() {}
             m.keep_copies(keep)
         })?;
         let accumulation = Accumulation { rows: data.len(), batch: settings.batch_size, accumulate: settings.accumulate };
@@ -84,14 +93,11 @@ impl<'a> Trainer<'a> {
             number: core.number,
             model,
             data: data.clone(),
-            rows: data.len(),
             accumulation,
-            handles: vec![],
-            made: 0,
-            began,
+            programs: LoopPrograms::default(),
             feed: None,
             measures: vec![],
-            most_steps: 1,
+            began,
             pace: Pace::default(),
             epoch: 0,
             done: 0,
@@ -100,48 +106,48 @@ impl<'a> Trainer<'a> {
             record: RunRecord::default(),
             spikes: Spikes::default(),
             start: Start::default(),
-            weighed: false,
-            probe: None,
             settings,
         })
     }
 
-    /// Goes on from a checkpoint, or begins at the first row; and makes the programs ready.
+    /// Begins at the first row, or goes on from a checkpoint, and makes the programs ready.
     pub(super) fn begin(&mut self, from: Option<Found>) -> Result<()> {
         match from {
             Some(found) => self.go_on(found)?,
-            None => self.model.core().set_train_state(0, self.rows, self.settings.shuffle)?,
+            None => self.model.core().set_train_state(0, self.data.len(), self.settings.shuffle)?,
         }
         self.attach(self.accumulation.first(self.done))?;
         self.measures = self.model.core().measures();
         Ok(())
     }
 
-    /// Makes the programs of full batches and of the ragged one ready, and what feeds them from this batch of the epoch on.
+    /// Makes the programs of full batches and of the ragged one ready, and the feed of rows from this batch of the epoch on.
     pub(super) fn attach(&mut self, batch: usize) -> Result<()> {
         let (accumulation, order) = (self.accumulation, self.order(batch));
         let again = self.feed.take().is_some();
         let data = &self.data;
         let look = self.settings.diagnostics.is_some();
-        (self.handles, self.probe, self.most_steps, self.weighed, self.feed) = self.model.core().healed(|m| {
+        let (programs, mut feed) = self.model.core().with_recovery(|m| {
             let handles = m.loop_handles(data, &accumulation)?;
             let (part, rows) = accumulation.program(0);
             let probe = look.then(|| m.probe_handle(data, part, rows)).transpose()?;
             let program = m.program_part(data, Purpose::Train, part, rows)?;
-            Ok((handles, probe, program.log().most_steps(), program.weighed, Some(Feed::start(m, data, &program, rows, order)?)))
+            let feed = RowFeed::start(m, data, &program, rows, order)?;
+            let (most_steps, weighed, recoveries) = (program.log().most_steps(), program.weighed, m.recoveries());
+            Ok((LoopPrograms { handles, probe, most_steps, weighed, recoveries }, feed))
         })?;
         if again {
-            // the state on the device may be another loop's: it is written before the next step
-            self.feed.iter_mut().for_each(Feed::forget_turn);
+            // the state on the device may be that of another loop: it is written again before the next step
+            feed.forget_owner();
         }
-        self.made = self.model.core().recoveries();
+        (self.programs, self.feed) = (programs, Some(feed));
         Ok(())
     }
 
     /// The order of rows from this batch of the epoch on.
     pub(super) fn order(&mut self, batch: usize) -> Order {
         let (shuffle, epochs) = (self.settings.shuffle, (self.settings.epochs - self.epoch).max(1));
-        Order { shuffle, epoch: self.model.core().epochs as u32, row: batch * self.settings.batch_size, epochs }
+        Order { shuffle, epoch: self.model.core().progress.epochs as u32, row: batch * self.settings.batch_size, epochs }
     }
 
     /// Steps of an epoch: updates.
@@ -194,7 +200,7 @@ impl<'a> Trainer<'a> {
         self.stopped = true;
     }
 
-    /// An error ends the run: what was queued may be half done.
+    /// Ends the run after an error: what was queued may be half done.
     pub(super) fn fail(&mut self) {
         self.stopped = true;
         self.record.failed = true;
@@ -222,10 +228,10 @@ impl<'a> Trainer<'a> {
 
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
-        self.learning_rate.at(self.model.settings().optimizer.schedule(), self.model.lock().updates)
+        self.learning_rate.at(self.model.settings().optimizer.schedule(), self.model.lock().progress.updates)
     }
 
-    /// As `set_learning_rate`, of all digits.
+    /// As [`Trainer::set_learning_rate`], with all digits of an f64.
     pub(super) fn set_rate(&mut self, lr: f64) -> Result<()> {
         let mut f = Faults::default();
         f.check(is_rate(lr), "learning_rate", lr, "give a number that f32 holds, 0 or above");
@@ -241,7 +247,7 @@ impl<'a> Trainer<'a> {
         f.check(factor.is_finite() && factor > 0.0, "factor", factor, "give a finite number above 0");
         f.check(is_rate(min_lr), "min_lr", min_lr, "give a number that f32 holds, 0 or above");
         f.finish()?;
-        let updates = self.model.core().updates;
+        let updates = self.model.core().progress.updates;
         self.learning_rate.reduce(factor, min_lr, self.model.settings().optimizer.schedule(), updates);
         Ok(())
     }

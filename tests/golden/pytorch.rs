@@ -217,7 +217,7 @@ fn classifiers_are_pytorchs() {
         let mut g = b.finish().unwrap();
         let slope = gradients(&mut g, loss, &[x]).unwrap()[0].unwrap();
         let feed = |op: &Op| match op {
-            Op::Parameter { name, .. } => Some(Data::Real(floats(&golden[name]))),
+            Op::Parameter(p) => Some(Data::Real(floats(&golden[&p.name]))),
             _ => Some(y.clone()),
         };
         evaluate(&g, &feed, &[value, slope]).unwrap().iter().map(Data::to_f64).collect()

@@ -2,7 +2,7 @@
 
 use crate::check::Ready;
 use crate::make::{Built, Truth};
-use gradus::graph::Op;
+use gradus::graph::{Op, op};
 use gradus::plan::Program;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -37,11 +37,11 @@ pub fn facts(built: &Built) -> Facts {
         let n = &g.nodes[id];
         let ranks: Vec<usize> = n.inputs.iter().map(|v| g.shape(*v).rank()).collect();
         let attributes = match &n.op {
-            Op::Parameter { .. } | Op::Buffer { .. } | Op::Constant { .. } => return None,
-            Op::Batch { field, .. } => {
+            Op::Parameter(_) | Op::Buffer(_) | Op::Constant(_) => return None,
+            Op::Batch(op::Batch { field, .. }) => {
                 format!("{} {:?} {} {}", field.stored, field.one_hot.is_some(), field.keep_integer, field.shift != 0.0)
             }
-            Op::Map(f) => {
+            Op::Map(op::Map(f)) => {
                 let names: Vec<String> = (0..f.arity()).map(|i| format!("x{i}")).collect();
                 let same = n.inputs.iter().all(|v| g.shape(*v) == g.shape(id.into()));
                 format!("{} {same}", f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>()).statements)

@@ -5,7 +5,7 @@ use crate::check::{Found, Site, TARGETS, on};
 use crate::common::{Job, MACHINES};
 use crate::make::{Built, Case};
 use gradus::expr::Activation;
-use gradus::graph::{Op, Value, Var, gradients};
+use gradus::graph::{Op, Value, Var, gradients, op};
 use gradus::reference::{Data, evaluate};
 use std::cell::Cell;
 
@@ -67,7 +67,7 @@ fn case(name: &str, rank: usize, extra: usize, f: impl Fn(&[Var]) -> Var + 'stat
     };
     let mut built = Case::predict(name, body).build()?;
     let graph = &mut built.step.graph;
-    let leaf = |v: &String, op: &Op| matches!(op, Op::Parameter { name, .. } if name == v);
+    let leaf = |v: &String, op: &Op| matches!(op, Op::Parameter(op::Parameter { name, .. }) if name == v);
     let names: Vec<String> = (0..rank).map(|i| format!("p{i}")).collect();
     let wrt: Vec<Value> = names.iter().filter_map(|n| graph.nodes.iter().position(|node| leaf(n, &node.op))).map(Value::from).collect();
     let (_, loss) = built.step.outputs.pop().ok_or("no loss")?;
@@ -80,7 +80,7 @@ fn case(name: &str, rank: usize, extra: usize, f: impl Fn(&[Var]) -> Var + 'stat
 fn truth(built: &Built) -> Result<Found, String> {
     let wanted: Vec<Value> = built.step.outputs.iter().map(|o| o.1).collect();
     let feed = |op: &Op| {
-        let Op::Parameter { name, .. } = op else { return None };
+        let Op::Parameter(op::Parameter { name, .. }) = op else { return None };
         let leaf = built.leaves.iter().find(|l| l.name == *name)?;
         Some(Data::Real(leaf.values.iter().map(|&v| f64::from(v)).collect()))
     };

@@ -1,7 +1,7 @@
 //! A case: a small graph with its data, as a row of a table makes it.
 
 use gradus::expr::Expr;
-use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Precision, Var, gradients, scaled_gradients};
+use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Precision, Var, gradients, op, scaled_gradients};
 use gradus::kernels::Target;
 use gradus::plan::{Arena, Part, Program, Purpose, Request, Rule, Step, plan};
 use gradus::reference::{Data, draw, evaluate_all};
@@ -360,13 +360,13 @@ impl Built {
 
     fn feed(&self, op: &Op, batch: u32) -> Option<Data<f64>> {
         match op {
-            Op::Batch { field, .. } => self.fields.iter().find(|f| f.field.name == field.name).map(|f| f.gathered(&self.order)),
-            Op::Parameter { name, .. } | Op::Buffer { name, .. } => {
+            Op::Batch(b) => self.fields.iter().find(|f| f.field.name == b.field.name).map(|f| f.gathered(&self.order)),
+            Op::Parameter(op::Parameter { name, .. }) | Op::Buffer(op::Buffer { name, .. }) => {
                 let leaf = self.leaves.iter().chain(&self.buffers).find(|l| l.name == *name)?;
                 Some(Data::Real(leaf.values.iter().map(|&v| v.into()).collect()))
             }
             Op::State(_) => self.scale.map(|s| Data::Real(vec![s.into()])),
-            Op::Random(d) => Some(draw(d, self.order.seed, batch)),
+            Op::Random(r) => Some(draw(&r.0, self.order.seed, batch)),
             _ => None,
         }
     }

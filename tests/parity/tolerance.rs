@@ -4,7 +4,7 @@
 //! composite case adds up what it contains, and nothing has to be tuned.
 
 use gradus::expr::{Binary, Expr, Node as ExprNode, Unary};
-use gradus::graph::{CustomOp, Distribution, Graph, Node, Op, ReduceKind, Type, Value};
+use gradus::graph::{CustomOp, Distribution, Graph, Node, Op, ReduceKind, Type, Value, op};
 use gradus::reference::{Data, evaluate_node};
 use gradus::tensor::{DType, Shape};
 
@@ -71,9 +71,9 @@ fn stored(plain: Option<&Graph>, node: &Node, id: usize, all: &[Option<Vec<Data<
             *tol = [y - *tol, y + *tol].map(|v| (round(v) - stored).abs()).into_iter().fold(0.0, f64::max);
         }
         // a batch's values before they were rounded are not known here
-        if leaf && matches!(node.op, Op::Batch { .. }) && !ty.shape.dims().is_empty() {
+        if leaf && matches!(node.op, Op::Batch(_)) && !ty.shape.dims().is_empty() {
             let off = |v: f64| (half::f16::from_f64(v).to_f64().abs() * 2.0f64.powi(-10)).max(2.0f64.powi(-24));
-            let Op::Batch { field, .. } = &node.op else { continue };
+            let Op::Batch(op::Batch { field, .. }) = &node.op else { continue };
             if (field.scale, field.shift) != (1.0, 0.0) && field.one_hot.is_none() {
                 tols[i].iter_mut().zip(&values[i]).for_each(|(t, v)| *t = off(*v));
             }
@@ -106,39 +106,39 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>], mixed: bool) -> V
     let y0 = &y[0];
     let shape = &node.outputs[0].shape;
     vec![match &node.op {
-        Op::Parameter { .. } | Op::Buffer { .. } => vec![0.0; y0.len()],
+        Op::Parameter(_) | Op::Buffer(_) => vec![0.0; y0.len()],
         // only `v * scale + shift` rounds
-        Op::Batch { field, .. } if field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0) => {
+        Op::Batch(op::Batch { field: f, .. }) if f.keep_integer || f.one_hot.is_some() || (f.scale, f.shift) == (1.0, 0.0) => {
             vec![0.0; y0.len()]
         }
-        Op::Batch { .. } => y0.iter().map(|&y| elementwise(y)).collect(),
-        Op::Constant { value, .. } if f64::from(*value as f32) == *value => vec![0.0; y0.len()],
-        Op::Constant { value, .. } => vec![value.abs() * f64::from(f32::EPSILON); y0.len()],
+        Op::Batch(_) => y0.iter().map(|&y| elementwise(y)).collect(),
+        Op::Constant(c) if f64::from(c.value as f32) == c.value => vec![0.0; y0.len()],
+        Op::Constant(c) => vec![c.value.abs() * f64::from(f32::EPSILON); y0.len()],
         // bits make the others
         Op::State(_) => vec![0.0],
-        Op::Random(d) => y0.iter().map(|&y| if d.distribution == Distribution::Normal { elementwise(y) } else { 0.0 }).collect(),
-        Op::Map(f) => map(f, x, shape, y0),
+        Op::Random(op::Random(d)) => {
+            y0.iter().map(|&y| if d.distribution == Distribution::Normal { elementwise(y) } else { 0.0 }).collect()
+        }
+        Op::Map(op::Map(f)) => map(f, x, shape, y0),
         Op::Broadcast(_) => {
             let at = strides(&x[0].1.shape, shape);
             (0..y0.len()).map(|e| x[0].0.tol[index(e, shape, &at)]).collect()
         }
-        Op::Reshape(_) | Op::Detach => x[0].0.tol.clone(),
+        Op::Reshape(_) | Op::Detach(_) => x[0].0.tol.clone(),
         // exact up to 2^24
-        Op::ToF32 => y0.iter().map(|&y| if y > f64::from(1 << 24) { elementwise(y) } else { 0.0 }).collect(),
-        Op::Reduce { kind, axes, .. } => reduce(*kind, axes, x[0], y0, mixed),
-        Op::MatMul { ta, tb } => matmul((x[0], *ta), (x[1], *tb), shape, y0, mixed),
-        Op::Permute(_) | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => {
-            (0..y0.len()).map(|e| moved(&node.op, x, shape, e)).collect()
-        }
-        Op::ArgMax { axis } => argmax(x[0], *axis, y0.len()),
-        Op::CumSum { reverse } => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.running(y, *reverse)).collect(),
-        Op::Softmax { log: false } => rows(x[0]).flat_map(|r| r.softmax()).map(|(_, t)| t).collect(),
-        Op::Softmax { log: true } => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.log_softmax(y)).collect(),
-        Op::CrossEntropy { smoothing, .. } => return cross_entropy(x, y, *smoothing),
+        Op::ToF32(_) => y0.iter().map(|&y| if y > f64::from(1 << 24) { elementwise(y) } else { 0.0 }).collect(),
+        Op::Reduce(r) => reduce(r.kind, &r.axes, x[0], y0, mixed),
+        Op::MatMul(m) => matmul((x[0], m.ta), (x[1], m.tb), shape, y0, mixed),
+        Op::Permute(_) | Op::Slice(_) | Op::Pad(_) | Op::Concat(_) => (0..y0.len()).map(|e| moved(&node.op, x, shape, e)).collect(),
+        Op::ArgMax(a) => argmax(x[0], a.axis, y0.len()),
+        Op::CumSum(c) => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.running(y, c.reverse)).collect(),
+        Op::Softmax(op::Softmax { log: false }) => rows(x[0]).flat_map(|r| r.softmax()).map(|(_, t)| t).collect(),
+        Op::Softmax(op::Softmax { log: true }) => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.log_softmax(y)).collect(),
+        Op::CrossEntropy(c) => return cross_entropy(x, y, c.smoothing),
         Op::Accuracy(_) => vec![ambiguous(x[0], y0[0])],
         Op::Custom(c) => return custom(c.op(), x, y),
-        Op::Take { .. } => take(x[0], x[1].0, y0.len()),
-        Op::ScatterAdd { padding, .. } => scatter_add(x[0].0, x[1].0, *padding, y0),
+        Op::Take(_) => take(x[0], x[1].0, y0.len()),
+        Op::ScatterAdd(s) => scatter_add(x[0].0, x[1].0, s.padding, y0),
     }]
 }
 
@@ -247,19 +247,19 @@ fn moved(op: &Op, x: &[(&Known, &Type)], shape: &Shape, e: usize) -> f64 {
     }
     let mut operand = 0;
     match op {
-        Op::Permute(axes) => {
+        Op::Permute(op::Permute(axes)) => {
             let to = at.clone();
             axes.iter().zip(to).for_each(|(&a, i)| at[a] = i);
         }
-        Op::Slice { start, .. } => at.iter_mut().zip(start).for_each(|(i, s)| *i += s),
-        Op::Pad { before, .. } => {
+        Op::Slice(s) => at.iter_mut().zip(&s.start).for_each(|(i, s)| *i += s),
+        Op::Pad(op::Pad { before, .. }) => {
             let own = &x[0].1.shape;
             if (0..at.len()).any(|i| at[i] < before[i] || at[i] - before[i] >= own[i]) {
                 return 0.0;
             }
             at.iter_mut().zip(before).for_each(|(i, b)| *i -= b);
         }
-        Op::Concat { axis } => {
+        Op::Concat(op::Concat { axis }) => {
             while at[*axis] >= x[operand].1.shape[*axis] {
                 at[*axis] -= x[operand].1.shape[*axis];
                 operand += 1;

@@ -235,7 +235,7 @@ fn truth(values: &[(String, Vec<f64>)], x: &[f32]) -> (Vec<f64>, Vec<f64>) {
     let gradient = gradients(&mut g, loss, &[weight]).unwrap()[0].unwrap();
     let run = |values: &[(String, Vec<f64>)], wanted| {
         let feed = |op: &Op| match op {
-            Op::Parameter { name, .. } => values.iter().find(|(n, _)| n == name).map(|(_, v)| Data::Real(v.clone())),
+            Op::Parameter(p) => values.iter().find(|(n, _)| *n == p.name).map(|(_, v)| Data::Real(v.clone())),
             _ => Some(Data::Real(x.iter().map(|v| f64::from(*v)).collect())),
         };
         evaluate::<f64>(&g, &feed, &[wanted]).unwrap()[0].to_f64()

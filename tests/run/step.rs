@@ -161,9 +161,9 @@ fn truth(values: &[(String, Vec<f64>)], data: &Dataset) -> Vec<(Vec<f64>, Vec<f6
     let grads = gradients(&mut g, loss, &wrt).unwrap();
     let run = |values: &[(String, Vec<f64>)], wanted| {
         let feed = |op: &Op| match op {
-            Op::Parameter { name, .. } => values.iter().find(|(n, _)| n == name).map(|(_, v)| Data::Real(v.clone())),
-            Op::Batch { field, .. } if field.name == "kind" => Some(Data::Integer(data.values("kind")?.as_u32()?.to_vec())),
-            Op::Batch { field, .. } => Some(Data::Real(data.values(&field.name)?.to_f64())),
+            Op::Parameter(p) => values.iter().find(|(n, _)| *n == p.name).map(|(_, v)| Data::Real(v.clone())),
+            Op::Batch(b) if b.field.name == "kind" => Some(Data::Integer(data.values("kind")?.as_u32()?.to_vec())),
+            Op::Batch(b) => Some(Data::Real(data.values(&b.field.name)?.to_f64())),
             _ => None,
         };
         evaluate::<f64>(&g, &feed, &[wanted]).unwrap()[0].to_f64()

@@ -42,9 +42,9 @@ fn truth(model: &mut Model, graph: &Graph, data: &Dataset, wanted: Value) -> Vec
     let names: Vec<String> = model.parameter_names().map(String::from).collect();
     let weights: Vec<_> = names.iter().map(|n| model.parameter(n).unwrap().to_f64()).collect();
     let feed = |op: &Op| match op {
-        Op::Batch { field, .. } if field.name == "x" => Some(Data::Real(x.to_f64())),
-        Op::Batch { .. } => Some(Data::Integer(y.as_u8().unwrap().iter().map(|v| u32::from(*v)).collect())),
-        Op::Parameter { name, .. } => names.iter().position(|n| n == name).map(|i| Data::Real(weights[i].clone())),
+        Op::Batch(b) if b.field.name == "x" => Some(Data::Real(x.to_f64())),
+        Op::Batch(_) => Some(Data::Integer(y.as_u8().unwrap().iter().map(|v| u32::from(*v)).collect())),
+        Op::Parameter(p) => names.iter().position(|n| *n == p.name).map(|i| Data::Real(weights[i].clone())),
         _ => None,
     };
     evaluate::<f64>(graph, &feed, &[wanted]).unwrap()[0].to_f64()

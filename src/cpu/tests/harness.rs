@@ -182,8 +182,8 @@ impl Planned {
 /// What the reference is fed.
 pub fn leaf(op: &Op, parameters: &dyn Fn(&str) -> Option<Data<f64>>, feed: &dyn Fn(&Field) -> Data<f64>) -> Option<Data<f64>> {
     match op {
-        Op::Parameter { name, .. } => parameters(name),
-        Op::Batch { field, .. } => Some(feed(field)),
+        Op::Parameter(p) => parameters(&p.name),
+        Op::Batch(b) => Some(feed(&b.field)),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Operand, Var};
 use crate::expr::{Activation, Expr, Scalar};
-use crate::graph::Op;
+use crate::graph::op;
 use crate::tensor::DType;
 
 macro_rules! formulas {
@@ -204,7 +204,7 @@ impl Var {
     #[doc(alias = "stop_gradient")]
     #[track_caller]
     pub fn detach(&self) -> Var {
-        self.op(Op::Detach, &[])
+        self.op(op::Detach, &[])
     }
 
     /// Integers (u32: token ids, classes, what [`Var::argmax`] gives) as f32, to the nearest: exact up to 2^24. What is f32 stays as it is. No
@@ -231,7 +231,7 @@ impl Var {
     #[doc(alias = "float")]
     #[track_caller]
     pub fn to_f32(&self) -> Var {
-        if self.dtype() == DType::U32 { self.op(Op::ToF32, &[]) } else { self.clone() }
+        if self.dtype() == DType::U32 { self.op(op::ToF32, &[]) } else { self.clone() }
     }
 
     /// Classes (u32, of any shape) as rows of 0 and 1: `[..]` to `[.., classes]`, as PyTorch's `F.one_hot`. Integers that come straight from the

@@ -1,7 +1,7 @@
 //! Methods that move elements, and matrix products whose leading axes broadcast.
 
 use crate::error::{Error, place};
-use crate::graph::{Op, Var};
+use crate::graph::{Var, op};
 use crate::tensor::Shape;
 use std::ops::Range;
 use std::panic::Location;
@@ -15,7 +15,7 @@ impl Var {
     /// Costs no launch where formulas read the result, nor where a product reads a swap of the last two axes.
     #[track_caller]
     pub fn permute(&self, axes: &[usize]) -> Var {
-        self.op(Op::Permute(axes.to_vec()), &[])
+        self.op(op::Permute(axes.to_vec()), &[])
     }
 
     /// Two axes change places.
@@ -45,7 +45,7 @@ impl Var {
         }
         let mut start = vec![0; dims.len()];
         (start[axis], dims[axis]) = (range.start, range.end.saturating_sub(range.start));
-        self.op(Op::Slice { start, shape: dims.into() }, &[])
+        self.op(op::Slice { start, shape: dims.into() }, &[])
     }
 
     /// Pieces of these sizes along an axis. Their sum must be the axis' size.
@@ -75,7 +75,7 @@ impl Var {
             return self.fault("pad", problem, "give (before, after) for each axis");
         }
         let dims: Vec<usize> = padding.iter().zip(shape.dims()).map(|((a, b), d)| a.saturating_add(*b).saturating_add(*d)).collect();
-        self.op(Op::Pad { before: padding.iter().map(|p| p.0).collect(), shape: dims.into(), value }, &[])
+        self.op(op::Pad { before: padding.iter().map(|p| p.0).collect(), shape: dims.into(), value }, &[])
     }
 
     /// This tensor and others, one after another along an axis: PyTorch's `cat([x, y], axis)` is `x.concat(&[&y], axis)`.
@@ -83,7 +83,7 @@ impl Var {
     #[track_caller]
     pub fn concat(&self, others: &[&Var], axis: usize) -> Var {
         if others.len() < TOGETHER {
-            return self.op(Op::Concat { axis }, others);
+            return self.op(op::Concat { axis }, others);
         }
         // a tree: no part is copied more often than it is deep
         let all: Vec<&Var> = [&[self], others].concat();
@@ -148,7 +148,7 @@ impl Var {
     /// Nothing flows back through it.
     #[track_caller]
     pub fn argmax(&self, axis: usize) -> Var {
-        self.op(Op::ArgMax { axis }, &[])
+        self.op(op::ArgMax { axis }, &[])
     }
 
     /// Running sums along an axis: `y[i] = x[0] + .. + x[i]`.
@@ -156,12 +156,12 @@ impl Var {
     pub fn cumsum(&self, axis: usize) -> Var {
         let rank = self.shape().rank();
         if axis + 1 == rank {
-            return self.op(Op::CumSum { reverse: false }, &[]);
+            return self.op(op::CumSum { reverse: false }, &[]);
         }
         if axis >= rank {
             return self.no_axis("cumsum", axis);
         }
-        self.transpose(axis, rank - 1).op(Op::CumSum { reverse: false }, &[]).transpose(axis, rank - 1)
+        self.transpose(axis, rank - 1).op(op::CumSum { reverse: false }, &[]).transpose(axis, rank - 1)
     }
 
     /// `[.., m, k]` times `[.., k, n]` is `[.., m, n]`. The axes in front broadcast as in PyTorch; a vector on the left is a row, on the
@@ -188,7 +188,7 @@ impl Var {
     /// As [`Var::matmul`] on matrices, reading an operand as its transpose where its flag is set.
     #[track_caller]
     pub fn matmul_with(&self, other: &Var, transpose_self: bool, transpose_other: bool) -> Var {
-        let op = Op::MatMul { ta: transpose_self, tb: transpose_other };
+        let op = op::MatMul { ta: transpose_self, tb: transpose_other };
         let (sa, sb) = (self.shape(), other.shape());
         if sa.rank() < 2 || sb.rank() < 2 || (sa.rank() == 2 && sb.rank() == 2) {
             return self.op(op, &[other]);

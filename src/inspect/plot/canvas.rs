@@ -1,4 +1,6 @@
-use crate::inspect::plot::font;
+//! A back end of plotters that draws into pixels, for PNG.
+
+use super::font;
 use plotters_backend::text_anchor::{HPos, VPos};
 use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind};
 use std::convert::Infallible;

@@ -1,8 +1,8 @@
 //! A figure in a back end's primitives: both formats look alike.
 
+use super::axes::Axis;
+use super::{Figure, Line, Panel, failed, font};
 use crate::error::{Error, Result};
-use crate::inspect::plot::axes::Axis;
-use crate::inspect::plot::{Figure, Line, Panel, failed, font};
 use plotters_backend::text_anchor::{HPos, Pos, VPos};
 use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontFamily};
 

@@ -129,7 +129,8 @@ impl LayerKind for BatchNorm1d {
             _ => {
                 let n = shape.size() / channels.max(1);
                 if n == 1 {
-                    let problem = format!("a batch {shape} has one value per channel, and no variance, in the layer `{}`", s.path());
+                    let problem =
+                        format!("a batch {shape} has one value per channel, and no variance, in {}", crate::error::layer(s.path()));
                     let help = "choose a batch size that leaves no (last) batch of one row, or leave rows out by `data.take(n)`";
                     return refuse_setting(s, "BatchNorm1d", "batch_size", problem, help);
                 }

@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 /// Notes an input that a layer cannot take.
 pub(super) fn refuse(s: &Scope, layer: &str, problem: String, help: &str) -> Var {
-    let at = format!("the layer `{}`", s.path());
+    let at = crate::error::layer(s.path());
     s.builder().fail(Error::ShapeMismatch { op: layer.into(), problem, at, help: help.into() });
     s.builder().poisoned()
 }

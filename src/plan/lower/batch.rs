@@ -2,7 +2,7 @@
 
 use super::lowering::Lowering;
 use super::unplaced::Symbol;
-use crate::graph::Op;
+use crate::graph::{Op, op};
 use crate::kernels::{Gather, GatherField, Kernel};
 use crate::plan::memory::BufferId;
 
@@ -12,7 +12,7 @@ impl Lowering<'_> {
         let mut fields = Vec::new();
         let mut buffers = vec![Symbol::Fixed(BufferId::State(self.r.purpose.lane()))];
         for (id, n) in self.g.nodes.iter().enumerate() {
-            let Op::Batch { field, .. } = &n.op else { continue };
+            let Op::Batch(op::Batch { field, .. }) = &n.op else { continue };
             let (to, output) = self.assign(id.into());
             buffers.extend([Symbol::Fixed(BufferId::Data(fields.len())), to]);
             fields.push(GatherField { field: field.clone(), output, half: self.half(id.into()) });

@@ -2,9 +2,8 @@
 
 use super::lowering::Lowering;
 use super::unplaced::Symbol;
-use crate::graph::{Op, Value};
+use crate::graph::{Kind, Value};
 use crate::kernels::{Commit, Kernel, Part};
-use crate::plan::fuse::base;
 use crate::plan::memory::{ALIGN, BufferId};
 use crate::plan::step::Step;
 
@@ -32,14 +31,14 @@ impl Lowering<'_> {
         }
         let slot = self.temporary(end);
         out.slot = Some(slot);
-        let bases: Vec<Value> = step.roots().into_iter().map(|v| base(self.g, v)).collect();
+        let bases: Vec<Value> = step.roots().into_iter().map(|v| self.g.base(v)).collect();
         for (_, v, part) in &out.parts {
-            let b = base(self.g, *v);
+            let b = self.g.base(*v);
             // their kernels bind a buffer once, however many results lie in it
-            let alone = matches!(
-                self.g.nodes[b.node].op,
-                Op::Map(_) | Op::Broadcast(_) | Op::Constant { .. } | Op::Reduce { .. } | Op::MatMul { .. }
-            );
+            let alone = match self.g.kind(b.node) {
+                Kind::Map | Kind::Constant | Kind::Reduce | Kind::Product => true,
+                Kind::Leaf | Kind::Random | Kind::Cast | Kind::Alias | Kind::Detach | Kind::Move | Kind::Loss | Kind::Alone => false,
+            };
             let once = bases.iter().filter(|x| **x == b).count() == 1 && !self.groups.readers.contains_key(&b);
             if alone && once && self.groups.owner.contains_key(&b.node) {
                 self.direct.insert(b, (slot, part.from));

@@ -1,9 +1,9 @@
 //! The maps of a group as one formula.
 
 use super::lowering::Lowering;
-use crate::expr::{Binary, Expr, Tape, Unary};
-use crate::graph::{NodeId, Op, Value};
-use crate::plan::fuse::{Group, Operand, base};
+use crate::expr::{Expr, Tape, Unary};
+use crate::graph::{NodeId, Value};
+use crate::plan::fuse::{Group, Operand};
 use std::collections::HashMap;
 
 impl Lowering<'_> {
@@ -21,20 +21,14 @@ impl Lowering<'_> {
             let node = &self.g.nodes[m];
             let mut args = Vec::new();
             for o in self.groups.operands(self.g, m) {
-                let inside = made.get(&base(self.g, o.value)).copied().filter(|_| o.through.is_none());
+                let inside = made.get(&self.g.base(o.value)).copied().filter(|_| o.through.is_none());
                 let outside = inputs.iter().position(|i| *i == o);
                 args.push(match (inside, outside) {
                     (Some(id), _) => id,
                     (None, at) => tape.input(first + at.unwrap_or(0)),
                 });
             }
-            let id = match &node.op {
-                Op::Map(f) => tape.inline(f, &args)[0],
-                Op::Constant { value, .. } => tape.constant(*value),
-                // around its own window each part is -0: adding that changes nothing
-                Op::Concat { .. } => args[1..].iter().fold(args[0], |sum, &a| tape.binary(Binary::Add, sum, a)),
-                _ => args[0],
-            };
+            let id = node.op.rule().formula(&mut tape, &args);
             let id = self.as_stored(&mut tape, group, m.into(), id);
             made.insert(m.into(), id);
         }
@@ -44,7 +38,7 @@ impl Lowering<'_> {
 
     /// A value of a group's own: rounded where it is stored as f16 and the group reads it, so that all readers see the same.
     fn as_stored(&self, tape: &mut Tape, group: &Group, v: Value, id: usize) -> usize {
-        let reads = |&m: &NodeId| self.groups.operands(self.g, m).iter().any(|o| o.through.is_none() && base(self.g, o.value) == v);
+        let reads = |&m: &NodeId| self.groups.operands(self.g, m).iter().any(|o| o.through.is_none() && self.g.base(o.value) == v);
         if self.half(v) && group.maps.iter().any(reads) { tape.unary(Unary::Half, id) } else { id }
     }
 }

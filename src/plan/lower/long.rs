@@ -8,17 +8,23 @@ use crate::expr::{Expr, Scalar};
 use crate::graph::{Labels, ReduceKind};
 use crate::kernels::{Accuracy, ArgMax, CrossEntropy, CumSum, Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term};
 
+/// Rows of a value `[rows, width]`.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    /// How many.
+    pub rows: usize,
+    /// Elements of each.
+    pub width: usize,
+    /// Where the first begins.
+    pub at: Place,
+    /// Whether they are stored as f16.
+    pub half: bool,
+}
+
 impl Lowering<'_> {
-    /// A reduction of each row of `[rows, width]`, of the formula over its elements and numbers of the row.
-    fn of_rows(
-        &mut self,
-        (f, kind): (Expr, ReduceKind),
-        [rows, width]: [usize; 2],
-        (x, offset): Place,
-        half: bool,
-        numbers: &[Symbol],
-        label: &str,
-    ) -> Symbol {
+    /// A reduction of each row, of the formula over its elements and numbers of the row.
+    fn of_rows(&mut self, (f, kind): (Expr, ReduceKind), x: Rows, numbers: &[Symbol], label: &str) -> Symbol {
+        let Rows { rows, width, at: (x, offset), half } = x;
         let to = self.temporary(rows);
         let mut terms = vec![Term { offset, outer: width, along: 1, inner: 0 }];
         terms.extend(numbers.iter().map(|_| Term { offset: 0, outer: 1, along: 0, inner: 0 }));
@@ -29,41 +35,42 @@ impl Lowering<'_> {
     }
 
     /// Each row's largest, and the sum of exponentials of what is left without it.
-    fn tops_and_sums(&mut self, size: [usize; 2], x: Place, half: bool, label: &str) -> [Symbol; 2] {
-        let top = self.of_rows((Expr::identity(), ReduceKind::Max), size, x, half, &[], &format!("largest of {label}"));
+    fn tops_and_sums(&mut self, x: Rows, label: &str) -> [Symbol; 2] {
+        let top = self.of_rows((Expr::identity(), ReduceKind::Max), x, &[], &format!("largest of {label}"));
         let f = Expr::of(2, |x| vec![(&x[0] - &x[1]).exp()]);
-        let sum = self.of_rows((f, ReduceKind::Sum), size, x, half, &[top], &format!("exponentials of {label}"));
+        let sum = self.of_rows((f, ReduceKind::Sum), x, &[top], &format!("exponentials of {label}"));
         [top, sum]
     }
 
     /// Softmax of long rows: their largest, their sums, then every element.
-    pub(super) fn long_softmax(&mut self, log: bool, [rows, width]: [usize; 2], x: Place, half: bool, to: Place, label: &str) {
-        let [top, sum] = self.tops_and_sums([rows, width], x, half, label);
+    pub(super) fn long_softmax(&mut self, log: bool, x: Rows, to: Place, label: &str) {
+        let [top, sum] = self.tops_and_sums(x, label);
+        let Rows { rows, width, at: (x, offset), half } = x;
         let one = |x: &[Scalar]| {
             let d = &x[0] - &x[1];
             vec![if log { d - x[2].log() } else { d.exp() / &x[2] }]
         };
         let f = Expr::of(3, one);
         let number = || Strided::new(0, vec![1, 0]);
-        let reads = vec![Strided::new(x.1, vec![width, 1]), number(), number()];
+        let reads = vec![Strided::new(offset, vec![width, 1]), number(), number()];
         let map = Map::new(f, &[rows, width], reads, vec![to.1]).storing(Halves::new(vec![half], vec![]));
-        self.push(Kernel::Map(map), vec![x.0, top, sum, to.0], label.into());
+        self.push(Kernel::Map(map), vec![x, top, sum, to.0], label.into());
     }
 
     /// What a cross-entropy of long rows is told of each: its largest logit, its sum of exponentials, what its labels add up to.
-    pub(super) fn long_rows(&mut self, k: &CrossEntropy, x: Symbol, y: Symbol, label: &str) -> Vec<Symbol> {
-        let size = [k.rows, k.classes];
-        let mut told = self.tops_and_sums(size, (x, k.offsets[0]), k.half, label).to_vec();
+    pub(super) fn long_rows(&mut self, k: &CrossEntropy, x: Rows, y: Place, label: &str) -> Vec<Symbol> {
+        let mut told = self.tops_and_sums(x, label).to_vec();
         if k.needs_totals() {
-            let labels = (y, k.offsets[1]);
-            let total = self.of_rows((Expr::identity(), ReduceKind::Sum), size, labels, false, &[], &format!("labels of {label}"));
+            let labels = Rows { at: y, half: false, ..x };
+            let total = self.of_rows((Expr::identity(), ReduceKind::Sum), labels, &[], &format!("labels of {label}"));
             told.push(total);
         }
         told
     }
 
     /// Whether each row's largest score is the label's, one number a row.
-    pub(super) fn hits(&mut self, labels: Labels, [rows, width]: [usize; 2], x: Place, y: Place, half: bool, label: &str) -> Symbol {
+    pub(super) fn hits(&mut self, labels: Labels, x: Rows, y: Place, label: &str) -> Symbol {
+        let Rows { rows, width, at: x, half } = x;
         let long = width > Accuracy::LONG;
         let (mut x, mut y, mut labels, mut half) = (x, y, labels, half);
         if long {
@@ -109,7 +116,8 @@ impl Lowering<'_> {
     }
 
     /// Running sums over rows; those of long ones in pieces, each from what all before it come to.
-    pub(super) fn running(&mut self, reverse: bool, [rows, width]: [usize; 2], (x, offset): Place, to: Place, label: &str) {
+    pub(super) fn running(&mut self, reverse: bool, x: Rows, to: Place, label: &str) {
+        let Rows { rows, width, at: (x, offset), .. } = x;
         let whole = CumSum { reverse, rows, width, pieces: 1, started: false, offsets: [offset, to.1] };
         if width <= CumSum::LONG {
             return self.push(Kernel::CumSum(whole), vec![x, to.0], label.into());

@@ -2,10 +2,10 @@
 
 use super::unplaced::{Draft, DraftLaunch, Place, Symbol};
 use crate::expr::{Activation, Expr};
-use crate::graph::{Graph, NodeId, Op, StateField, Value};
+use crate::graph::{Graph, NodeId, Op, StateField, Value, op};
 use crate::kernels::words::STATE_LOSS_SCALE;
 use crate::kernels::{Halves, Kernel, Map, Strided};
-use crate::plan::fuse::{Groups, base};
+use crate::plan::fuse::Groups;
 use crate::plan::memory::BufferId;
 use crate::plan::program::Phase;
 use crate::plan::request::Request;
@@ -58,19 +58,19 @@ impl Lowering<'_> {
     }
 
     pub(super) fn place(&self, v: Value) -> Place {
-        let b = base(self.g, v);
-        if let Op::Parameter { name, .. } = &self.g.nodes[b.node].op {
+        let b = self.g.base(v);
+        if let Op::Parameter(op::Parameter { name, .. }) = &self.g.nodes[b.node].op {
             let entry = self.r.arena.find(name);
             if b.output == 1 {
                 return (Symbol::Fixed(BufferId::Working), entry.map_or(0, |e| self.r.arena.working_offset(e)));
             }
             return entry.map_or((Symbol::Fixed(BufferId::Parameters), 0), |e| (Symbol::Fixed(e.buffer()), e.offset));
         }
-        if let Op::Buffer { name, .. } = &self.g.nodes[b.node].op {
+        if let Op::Buffer(op::Buffer { name, .. }) = &self.g.nodes[b.node].op {
             let offset = self.r.arena.find_buffer(name).map_or(0, |e| e.offset);
             return (Symbol::Fixed(BufferId::Buffers), offset);
         }
-        if let Op::State(StateField::LossScale) = self.g.nodes[b.node].op {
+        if let Op::State(op::State(StateField::LossScale)) = self.g.nodes[b.node].op {
             return (Symbol::Fixed(BufferId::State(self.r.purpose.lane())), STATE_LOSS_SCALE);
         }
         self.places[&b]
@@ -98,7 +98,7 @@ impl Lowering<'_> {
 
     fn describe(&self, map: NodeId) -> String {
         let node = &self.g.nodes[map];
-        let Op::Map(f) = &node.op else { return node.op.name().into() };
+        let Op::Map(op::Map(f)) = &node.op else { return node.op.name().into() };
         let canonical = |e: Expr| e.prune().0;
         let is_slope = |a: &Activation| a.expr().gradient(0).is_some_and(|d| canonical(d) == *f);
         if let Some(a) = Activation::ALL.iter().find(|a| canonical(a.expr()) == *f) {

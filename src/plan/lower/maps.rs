@@ -3,9 +3,9 @@
 use super::lowering::Lowering;
 use super::movement::strided;
 use super::unplaced::{Place, Symbol, bind};
-use crate::graph::{NodeId, Op};
+use crate::graph::{NodeId, Op, op};
 use crate::kernels::{Draw, Halves, Kernel, Map};
-use crate::plan::fuse::{Group, Operand, base};
+use crate::plan::fuse::{Group, Operand};
 use crate::plan::memory::BufferId;
 use crate::tensor::DType;
 
@@ -41,7 +41,7 @@ impl Lowering<'_> {
     }
 
     fn draw(&self, o: Operand) -> Option<Draw> {
-        let Op::Random(d) = &self.g.nodes[base(self.g, o.value).node].op else { return None };
+        let Op::Random(op::Random(d)) = &self.g.nodes[self.g.base(o.value).node].op else { return None };
         Some(Draw { distribution: d.distribution, stream: d.key() })
     }
 

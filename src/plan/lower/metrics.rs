@@ -3,17 +3,16 @@
 use super::lowering::Lowering;
 use super::unplaced::{Place, Symbol};
 use crate::graph::Value;
-use crate::plan::fuse::base;
 use crate::plan::step::Step;
 
 impl Lowering<'_> {
     /// Metrics that their kernels write to the buffer of all of them: those that nothing else reads. A kernel binds no buffer twice to write,
     /// so of several results only the first.
     pub(super) fn direct_metrics(&mut self, step: &Step, to: Symbol) {
-        let roots: Vec<Value> = step.roots().into_iter().map(|v| base(self.g, v)).collect();
+        let roots: Vec<Value> = step.roots().into_iter().map(|v| self.g.base(v)).collect();
         let mut at = 0;
         for (_, v) in &step.metrics {
-            let b = base(self.g, *v);
+            let b = self.g.base(*v);
             let made = self.groups.owner.contains_key(&b.node) && b.output == 0;
             if made && roots.iter().filter(|r| **r == b).count() == 1 && !self.groups.readers.contains_key(&b) {
                 self.direct.insert(b, (to, at));
@@ -29,7 +28,7 @@ impl Lowering<'_> {
         };
         let mut at = 0;
         for (n, v) in &step.metrics {
-            if !self.direct.contains_key(&base(self.g, *v)) {
+            if !self.direct.contains_key(&self.g.base(*v)) {
                 self.copy(*v, (to, at), n);
             }
             at += self.size(*v);

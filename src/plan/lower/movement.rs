@@ -1,6 +1,6 @@
 //! How a map reads its operands: along strides, through movements, repeated to the map's shape.
 
-use crate::graph::{Graph, Op};
+use crate::graph::{Graph, Type, View};
 use crate::kernels::{Strided, Window};
 use crate::plan::fuse::Operand;
 use crate::tensor::{DType, Shape};
@@ -17,22 +17,16 @@ pub(super) fn strided(g: &Graph, o: Operand, offset: usize, shape: &Shape) -> St
         };
         return Strided::new(offset, strides);
     };
-    let steps = own.strides();
-    let seen = &g.nodes[node].outputs[0];
-    let inside = |before: Vec<usize>, fill| Some(Window { before, size: own.dims().to_vec(), fill });
-    let read = match &g.nodes[node].op {
-        Op::Permute(axes) => Strided::new(offset, axes.iter().map(|&a| steps[a]).collect()),
-        Op::Slice { start, .. } => Strided::new(offset + start.iter().zip(&steps).map(|(i, s)| i * s).sum::<usize>(), steps),
-        Op::Pad { before, value, .. } => {
-            let fill = if matches!(seen.dtype, DType::F32 | DType::F16) { (*value as f32).to_bits() } else { *value as u32 };
-            Strided { offset, strides: steps, window: inside(before.clone(), fill) }
-        }
-        Op::Concat { axis } => {
-            let mut before = vec![0; own.rank()];
-            before[*axis] = g.nodes[node].inputs[..operand].iter().map(|v| g.shape(*v)[*axis]).sum();
-            Strided { offset, strides: steps, window: inside(before, (-0.0f32).to_bits()) }
-        }
-        _ => Strided::new(offset, steps),
+    let moved = &g.nodes[node];
+    let types: Vec<&Type> = moved.inputs.iter().map(|v| g.ty(*v)).collect();
+    let View { order, start, within } = moved.op.rule().view(operand, &types);
+    let (steps, seen) = (own.strides(), &moved.outputs[0]);
+    let real = matches!(seen.dtype, DType::F32 | DType::F16);
+    let bits = |fill: f64| if real { (fill as f32).to_bits() } else { fill as u32 };
+    let read = Strided {
+        offset: offset + start.iter().zip(&steps).map(|(i, s)| i * s).sum::<usize>(),
+        strides: order.iter().map(|&axis| steps[axis]).collect(),
+        window: within.map(|(before, fill)| Window { before, size: own.dims().to_vec(), fill: bits(fill) }),
     };
     repeated(read, &seen.shape, shape)
 }

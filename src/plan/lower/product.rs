@@ -4,7 +4,7 @@ use super::lowering::Lowering;
 use super::reduce::Sum;
 use super::unplaced::{Place, Symbol, bind};
 use crate::expr::Expr;
-use crate::graph::{NodeId, Op, ReduceKind, Value};
+use crate::graph::{NodeId, Op, ReduceKind, Value, op};
 use crate::kernels::{Gemm, GemmCoop, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Strided, Term, Tile};
 use crate::plan::fuse::Group;
 
@@ -12,7 +12,7 @@ impl Lowering<'_> {
     /// A product with its epilogue.
     pub(super) fn gemm(&mut self, group: &Group, node: NodeId) {
         let n = &self.g.nodes[node];
-        let Op::MatMul { ta, tb } = n.op else { return };
+        let Op::MatMul(op::MatMul { ta, tb }) = n.op else { return };
         let (va, vb) = (n.inputs[0], n.inputs[1]);
         let out = self.g.shape(node.into()).clone();
         let (r, sa) = (out.rank(), self.g.shape(va).clone());

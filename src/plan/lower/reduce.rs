@@ -3,9 +3,9 @@
 use super::lowering::Lowering;
 use super::unplaced::{Place, Symbol};
 use crate::expr::{Binary, Expr, Tape};
-use crate::graph::{NodeId, Op, ReduceKind};
+use crate::graph::{NodeId, Op, ReduceKind, op};
 use crate::kernels::{Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term};
-use crate::plan::fuse::{Group, Operand, base};
+use crate::plan::fuse::{Group, Operand};
 use std::ops::Range;
 
 /// A sum, mean or largest over the middle of `[outer, length, inner]`.
@@ -32,7 +32,7 @@ impl Lowering<'_> {
     /// A reduction with the maps in front of it.
     pub(super) fn reduce(&mut self, group: &Group, node: NodeId) {
         let n = &self.g.nodes[node];
-        let Op::Reduce { kind, axes, .. } = &n.op else { return };
+        let Op::Reduce(op::Reduce { kind, axes, .. }) = &n.op else { return };
         let shape = self.g.shape(n.inputs[0]).clone();
         let lo = axes.iter().min().copied().unwrap_or(shape.rank());
         let hi = axes.iter().max().map_or(lo, |m| m + 1);
@@ -41,7 +41,7 @@ impl Lowering<'_> {
         let (f, inputs) = if group.maps.is_empty() {
             (Expr::identity(), vec![n.inputs[0].into()])
         } else {
-            self.formula(group, None, &[base(self.g, n.inputs[0])])
+            self.formula(group, None, &[self.g.base(n.inputs[0])])
         };
         let halves: Vec<bool> = inputs.iter().map(|o| self.half(o.value)).collect();
         let mut terms = Vec::new();

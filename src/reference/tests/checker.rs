@@ -2,7 +2,7 @@
 
 use super::super::{Data, evaluate};
 use crate::expr::Real;
-use crate::graph::{Builder, Field, Graph, Labels, NodeId, Op, Value, Var, gradients, simplify};
+use crate::graph::{Builder, Field, Graph, Labels, NodeId, Op, Value, Var, gradients, op, simplify};
 use crate::rng::Philox;
 use crate::tensor::{DType, Shape};
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ pub fn check_graph(name: &str, mut g: Graph, loss: Value, differentiate: Differe
     let err = |e: crate::Error| format!("{name}: {e}");
     let mut values = draw(name, &g);
     let forward = g.clone();
-    let parameters: Vec<NodeId> = (0..g.nodes.len()).filter(|&i| matches!(g.nodes[i].op, Op::Parameter { .. })).collect();
+    let parameters: Vec<NodeId> = (0..g.nodes.len()).filter(|&i| matches!(g.nodes[i].op, Op::Parameter(_))).collect();
     let wrt: Vec<Value> = parameters.iter().map(|&p| p.into()).collect();
     let grads = differentiate(&mut g, loss, &wrt).map_err(err)?;
 
@@ -110,7 +110,7 @@ fn check_simplified(name: &str, g: &Graph, values: &Feed, roots: &[Value], exact
 fn launches(g: &Graph, live: &[bool]) -> usize {
     let cost = |op: &Op| match op {
         Op::Reshape(_) | Op::Broadcast(_) => 0,
-        Op::Reduce { axes, .. } => axes.iter().filter(|&&a| !axes.contains(&(a + 1))).count(),
+        Op::Reduce(op::Reduce { axes, .. }) => axes.iter().filter(|&&a| !axes.contains(&(a + 1))).count(),
         _ => 1,
     };
     g.nodes.iter().zip(live).filter(|(_, live)| **live).map(|(n, _)| cost(&n.op)).sum()
@@ -125,13 +125,13 @@ fn run(g: &Graph, values: &Feed, wanted: &[Value]) -> crate::Result<Vec<Vec<f64>
 
 /// A leaf's values; random numbers are those of one batch, the same each time.
 fn feed<T: Real>(op: &Op, values: &HashMap<String, Data<T>>) -> Option<Data<T>> {
-    if let Op::Random(d) = op { Some(super::super::draw(d, 7, 3)) } else { values.get(leaf(op)?).cloned() }
+    if let Op::Random(op::Random(d)) = op { Some(super::super::draw(d, 7, 3)) } else { values.get(leaf(op)?).cloned() }
 }
 
 fn leaf(op: &Op) -> Option<&str> {
     match op {
-        Op::Parameter { name, .. } | Op::Buffer { name, .. } => Some(name),
-        Op::Batch { field, .. } => Some(&field.name),
+        Op::Parameter(op::Parameter { name, .. }) | Op::Buffer(op::Buffer { name, .. }) => Some(name),
+        Op::Batch(op::Batch { field, .. }) => Some(&field.name),
         _ => None,
     }
 }
@@ -162,18 +162,18 @@ fn draw(name: &str, g: &Graph) -> Feed {
         let mut rng = Philox::new(7, &format!("{name}/{leaf}"));
         let size = node.outputs[0].shape.size();
         let data = match &node.op {
-            Op::Batch { .. } if node.outputs[0].dtype == DType::U32 => {
+            Op::Batch(_) if node.outputs[0].dtype == DType::U32 => {
                 let classes = classes(g, id) as f64;
                 Data::Integer((0..size).map(|_| (rng.uniform() * classes) as u32).collect())
             }
-            Op::Batch { field, .. } if field.one_hot.is_some() => {
+            Op::Batch(op::Batch { field, .. }) if field.one_hot.is_some() => {
                 let p: Vec<f64> = (0..size).map(|_| 0.05 + rng.uniform()).collect();
                 let rows = p.chunks(node.outputs[0].shape.last());
                 Data::Real(rows.flat_map(|r| r.iter().map(|p| p / r.iter().sum::<f64>())).collect())
             }
             // among them variances
-            Op::Buffer { .. } => Data::Real((0..size).map(|_| 0.3 + rng.uniform()).collect()),
-            Op::Batch { .. } => Data::Real((0..size).map(|_| rng.normal()).collect()),
+            Op::Buffer(_) => Data::Real((0..size).map(|_| 0.3 + rng.uniform()).collect()),
+            Op::Batch(_) => Data::Real((0..size).map(|_| rng.normal()).collect()),
             _ => Data::Real((0..size).map(|_| (0.3 + rng.uniform()) * if rng.uniform() < 0.5 { -1.0 } else { 1.0 }).collect()),
         };
         values.insert(leaf.to_string(), data);
@@ -185,9 +185,11 @@ fn draw(name: &str, g: &Graph) -> Feed {
 fn classes(g: &Graph, labels: NodeId) -> usize {
     let read =
         |v: &Value| v.node == labels || matches!(&g.nodes[v.node], n if matches!(n.op, Op::Reshape(_)) && n.inputs[0].node == labels);
-    if let Some(take) = g.nodes.iter().find(|n| matches!(n.op, Op::Take { .. }) && read(&n.inputs[1])) {
+    if let Some(take) = g.nodes.iter().find(|n| matches!(n.op, Op::Take(_)) && read(&n.inputs[1])) {
         return g.shape(take.inputs[0])[0];
     }
-    let reads = |op: &Op| matches!(op, Op::CrossEntropy { labels: Labels::Classes, .. } | Op::Accuracy(Labels::Classes));
+    let reads = |op: &Op| {
+        matches!(op, Op::CrossEntropy(op::CrossEntropy { labels: Labels::Classes, .. }) | Op::Accuracy(op::Accuracy(Labels::Classes)))
+    };
     g.nodes.iter().find(|n| reads(&n.op) && n.inputs[1].node == labels).map_or(1, |n| g.shape(n.inputs[0]).last())
 }

@@ -3,24 +3,24 @@
 use super::checker::{check, field};
 use super::{close, one, reals};
 use crate::error::{Error, Result};
-use crate::graph::{Builder, Op, Var};
+use crate::graph::{Builder, Op, Var, op};
 use crate::reference::Data;
 use crate::tensor::DType;
 
 #[test]
 fn rows_by_index() -> Result<()> {
     let table = || (&[3, 2][..], reals(&[1., 2., 3., 4., 5., 6.]));
-    close(&one(Op::Take { padding: None }, &[table(), (&[3], Data::Integer(vec![2, 0, 2]))])?[0], &[5., 6., 1., 2., 5., 6.]);
-    close(&one(Op::Take { padding: None }, &[(&[2], reals(&[7., 8.])), (&[3], Data::Integer(vec![1, 1, 0]))])?[0], &[8., 8., 7.]);
+    close(&one(op::Take { padding: None }, &[table(), (&[3], Data::Integer(vec![2, 0, 2]))])?[0], &[5., 6., 1., 2., 5., 6.]);
+    close(&one(op::Take { padding: None }, &[(&[2], reals(&[7., 8.])), (&[3], Data::Integer(vec![1, 1, 0]))])?[0], &[8., 8., 7.]);
     let values = || (&[4, 2][..], reals(&[1., 2., 3., 4., 5., 6., 7., 8.]));
     close(
-        &one(Op::ScatterAdd { rows: 3, padding: None }, &[values(), (&[4], Data::Integer(vec![2, 0, 2, 2]))])?[0],
+        &one(op::ScatterAdd { rows: 3, padding: None }, &[values(), (&[4], Data::Integer(vec![2, 0, 2, 2]))])?[0],
         &[3., 4., 0., 0., 13., 16.],
     );
-    let padded = Op::ScatterAdd { rows: 3, padding: Some(2) };
+    let padded = op::ScatterAdd { rows: 3, padding: Some(2) };
     close(&one(padded, &[values(), (&[4], Data::Integer(vec![2, 0, 2, 1]))])?[0], &[3., 4., 7., 8., 0., 0.]);
     // beyond the table: left out
-    close(&one(Op::ScatterAdd { rows: 2, padding: None }, &[values(), (&[4], Data::Integer(vec![2, 0, 9, 0]))])?[0], &[10., 12., 0., 0.]);
+    close(&one(op::ScatterAdd { rows: 2, padding: None }, &[values(), (&[4], Data::Integer(vec![2, 0, 9, 0]))])?[0], &[10., 12., 0., 0.]);
     Ok(())
 }
 
@@ -29,7 +29,7 @@ fn an_index_beyond_the_table_gives_nan() {
     let b = Builder::new();
     let y = b.parameter("table", [2, 2].into()).take(&b.batch(2, field("ix", DType::U32, [].into(), None)));
     let g = b.finish().unwrap();
-    let feed = |op: &Op| Some(if let Op::Batch { .. } = op { Data::Integer(vec![1, 2]) } else { reals(&[1., 2., 3., 4.]) });
+    let feed = |op: &Op| Some(if let Op::Batch(_) = op { Data::Integer(vec![1, 2]) } else { reals(&[1., 2., 3., 4.]) });
     let out = super::evaluate(&g, &feed, &[y.value().unwrap()]).unwrap()[0].to_f64();
     assert_eq!(out[..2], [3., 4.]);
     assert!(out[2].is_nan() && out[3].is_nan());
@@ -38,13 +38,13 @@ fn an_index_beyond_the_table_gives_nan() {
 #[test]
 fn what_cannot_be_indexed() {
     let index = || (&[2][..], Data::Integer(vec![0, 1]));
-    let e = one(Op::Take { padding: None }, &[(&[2, 2], reals(&[1.; 4])), (&[2], reals(&[0., 1.]))]).unwrap_err();
+    let e = one(op::Take { padding: None }, &[(&[2, 2], reals(&[1.; 4])), (&[2], reals(&[0., 1.]))]).unwrap_err();
     assert!(matches!(e, Error::DTypeMismatch { .. }) && e.to_string().contains(".integers()"), "{e}");
-    assert!(matches!(one(Op::Take { padding: None }, &[(&[], reals(&[1.])), index()]), Err(Error::ShapeMismatch { .. })));
-    let e = one(Op::Take { padding: Some(2) }, &[(&[2, 2], reals(&[1.; 4])), index()]).unwrap_err();
+    assert!(matches!(one(op::Take { padding: None }, &[(&[], reals(&[1.])), index()]), Err(Error::ShapeMismatch { .. })));
+    let e = one(op::Take { padding: Some(2) }, &[(&[2, 2], reals(&[1.; 4])), index()]).unwrap_err();
     assert!(matches!(e, Error::ShapeMismatch { .. }) && e.to_string().contains("padding row 2"), "{e}");
     assert!(matches!(
-        one(Op::ScatterAdd { rows: 2, padding: None }, &[(&[3, 2], reals(&[1.; 6])), index()]),
+        one(op::ScatterAdd { rows: 2, padding: None }, &[(&[3, 2], reals(&[1.; 6])), index()]),
         Err(Error::ShapeMismatch { .. })
     ));
 }

@@ -2,7 +2,7 @@
 
 use super::checker::{built, check, check_graph, field};
 use crate::expr::{Expr, Tape};
-use crate::graph::{Builder, Graph, Op, ReduceKind, Value, Var, gradients};
+use crate::graph::{Builder, Graph, Op, ReduceKind, Value, Var, gradients, op};
 use crate::rng::Philox;
 use crate::tensor::{DType, Shape};
 use std::panic::Location;
@@ -67,11 +67,11 @@ fn accuracy_beside_the_loss() {
 fn gradients_of_gradients() {
     for (name, model) in [("regression", regression as fn(&Builder) -> Var), ("attention", attention)] {
         let (mut g, loss) = built(model).unwrap();
-        let wrt: Vec<Value> = (0..g.nodes.len()).filter(|&i| matches!(g.nodes[i].op, Op::Parameter { .. })).map(Value::from).collect();
+        let wrt: Vec<Value> = (0..g.nodes.len()).filter(|&i| matches!(g.nodes[i].op, Op::Parameter(_))).map(Value::from).collect();
         let grad = gradients(&mut g, loss, &wrt[..1]).unwrap()[0].unwrap();
         let mut add = |op: Op, v: Value| Value::from(g.add(op, &[v], "", Location::caller()).unwrap());
-        let square = add(Op::Map(Expr::of(1, |x| vec![&x[0] * &x[0]])), grad);
-        let norm = add(Op::Reduce { kind: ReduceKind::Sum, axes: vec![0, 1], keep: false }, square);
+        let square = add(op::Map(Expr::of(1, |x| vec![&x[0] * &x[0]])).into(), grad);
+        let norm = add(op::Reduce { kind: ReduceKind::Sum, axes: vec![0, 1], keep: false }.into(), square);
         check_graph(&format!("{name}, twice"), g, norm, &gradients).unwrap_or_else(|e| panic!("{e}"));
     }
 }
@@ -133,7 +133,7 @@ fn planted_faults_are_found() {
         let (g, loss) = built(model).unwrap();
         let forward = g.nodes.len();
         let mut whole = g.clone();
-        let wrt: Vec<Value> = (0..forward).filter(|&i| matches!(g.nodes[i].op, Op::Parameter { .. })).map(Value::from).collect();
+        let wrt: Vec<Value> = (0..forward).filter(|&i| matches!(g.nodes[i].op, Op::Parameter(_))).map(Value::from).collect();
         let roots: Vec<Value> = gradients(&mut whole, loss, &wrt).unwrap().into_iter().flatten().collect();
         let live = whole.live(&roots);
         for id in (forward..whole.nodes.len()).filter(|&id| live[id]) {
@@ -154,17 +154,17 @@ fn planted_faults_are_found() {
 fn fault(g: &Graph, id: usize) -> Option<Op> {
     let node = &g.nodes[id];
     match &node.op {
-        Op::Map(f) => {
+        Op::Map(op::Map(f)) => {
             let mut tape = Tape::default();
             let args: Vec<usize> = (0..f.arity()).map(|i| tape.input(i)).collect();
             let (out, factor) = (tape.inline(f, &args)[0], tape.constant(1.001));
             let wrong = tape.binary(crate::expr::Binary::Mul, out, factor);
-            Some(Op::Map(tape.finish(f.arity(), &[wrong])))
+            Some(op::Map(tape.finish(f.arity(), &[wrong])).into())
         }
-        Op::Reduce { kind: ReduceKind::Sum, axes, keep } => Some(Op::Reduce { kind: ReduceKind::Mean, axes: axes.clone(), keep: *keep }),
-        Op::MatMul { ta, tb } => {
+        Op::Reduce(sum) if sum.kind == ReduceKind::Sum => Some(op::Reduce { kind: ReduceKind::Mean, ..sum.clone() }.into()),
+        Op::MatMul(op::MatMul { ta, tb }) => {
             let s = g.shape(node.inputs[0]);
-            (s[s.rank() - 1] == s[s.rank() - 2]).then_some(Op::MatMul { ta: !ta, tb: *tb })
+            (s[s.rank() - 1] == s[s.rank() - 2]).then_some(op::MatMul { ta: !ta, tb: *tb }.into())
         }
         _ => None,
     }

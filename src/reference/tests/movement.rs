@@ -3,26 +3,26 @@
 use super::gradients::{parameter, pass};
 use super::{close, evaluate, one, reals};
 use crate::error::{Error, Result};
-use crate::graph::{Builder, Op, ReduceKind, Var};
+use crate::graph::{Builder, Op, ReduceKind, Var, op};
 
 const SIX: [f64; 6] = [1., 2., 3., 4., 5., 6.];
 
 #[test]
 fn by_hand() -> Result<()> {
     let x = || (&[2, 3][..], reals(&SIX));
-    close(&one(Op::Permute(vec![1, 0]), &[x()])?[0], &[1., 4., 2., 5., 3., 6.]);
-    close(&one(Op::Slice { start: vec![0, 1], shape: [2, 2].into() }, &[x()])?[0], &[2., 3., 5., 6.]);
-    let frame = Op::Pad { before: vec![1, 0], shape: [3, 4].into(), value: 9.0 };
+    close(&one(op::Permute(vec![1, 0]), &[x()])?[0], &[1., 4., 2., 5., 3., 6.]);
+    close(&one(op::Slice { start: vec![0, 1], shape: [2, 2].into() }, &[x()])?[0], &[2., 3., 5., 6.]);
+    let frame = op::Pad { before: vec![1, 0], shape: [3, 4].into(), value: 9.0 };
     close(&one(frame, &[x()])?[0], &[9., 9., 9., 9., 1., 2., 3., 9., 4., 5., 6., 9.]);
-    close(&one(Op::Concat { axis: 1 }, &[x(), (&[2, 1], reals(&[7., 8.]))])?[0], &[1., 2., 3., 7., 4., 5., 6., 8.]);
-    let max = |axes: &[usize]| Op::Reduce { kind: ReduceKind::Max, axes: axes.to_vec(), keep: false };
+    close(&one(op::Concat { axis: 1 }, &[x(), (&[2, 1], reals(&[7., 8.]))])?[0], &[1., 2., 3., 7., 4., 5., 6., 8.]);
+    let max = |axes: &[usize]| op::Reduce { kind: ReduceKind::Max, axes: axes.to_vec(), keep: false };
     close(&one(max(&[0]), &[x()])?[0], &[4., 5., 6.]);
     close(&one(max(&[0, 1]), &[(&[2, 2], reals(&[-3., -1., -2., -5.]))])?[0], &[-1.]);
     let b = Builder::new();
     let largest = b.parameter("x", [3].into()).max().value();
     let nan = evaluate(&b.finish()?, &|_| Some(reals(&[1., f64::NAN, 2.])), &largest.into_iter().collect::<Vec<_>>())?;
     assert!(nan[0].to_f64()[0].is_nan());
-    let place = |x: &[f64]| Ok::<_, Error>(one(Op::ArgMax { axis: 0 }, &[(&[x.len()], reals(x))])?[0].clone());
+    let place = |x: &[f64]| Ok::<_, Error>(one(op::ArgMax { axis: 0 }, &[(&[x.len()], reals(x))])?[0].clone());
     assert_eq!(place(&[1., 3., 3., 2.])?, [1.]);
     assert_eq!(place(&[1., 3., 5., 5.])?, [2.]);
     Ok(())
@@ -31,15 +31,16 @@ fn by_hand() -> Result<()> {
 #[test]
 fn what_cannot_move() {
     let x = || (&[2, 3][..], reals(&SIX));
-    for op in [
-        Op::Permute(vec![0, 0]),
-        Op::Permute(vec![0]),
-        Op::Slice { start: vec![0, 2], shape: [2, 2].into() },
-        Op::Slice { start: vec![0, 0], shape: [2, 0].into() },
-        Op::Pad { before: vec![0, 1], shape: [2, 3].into(), value: 0.0 },
-        Op::Concat { axis: 2 },
-        Op::ArgMax { axis: 2 },
-    ] {
+    let bad: [Op; 7] = [
+        op::Permute(vec![0, 0]).into(),
+        op::Permute(vec![0]).into(),
+        op::Slice { start: vec![0, 2], shape: [2, 2].into() }.into(),
+        op::Slice { start: vec![0, 0], shape: [2, 0].into() }.into(),
+        op::Pad { before: vec![0, 1], shape: [2, 3].into(), value: 0.0 }.into(),
+        op::Concat { axis: 2 }.into(),
+        op::ArgMax { axis: 2 }.into(),
+    ];
+    for op in bad {
         let name = op.name().to_string();
         assert!(matches!(one(op, &[x()]), Err(Error::ShapeMismatch { .. })), "{name}");
     }

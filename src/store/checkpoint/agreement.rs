@@ -1,9 +1,9 @@
-//! What two runs must share for one to go on where the other stopped.
+//! What two runs must have in common for one to go on where the other stopped.
 
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::graph::Field;
-use crate::model::build::{build, input_fields};
+use crate::model::build::input_fields;
 use crate::model::core::Core;
 use crate::plan::Purpose;
 use crate::store::sum::of_words;
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Settings by their keys, and what else must be as it was.
+/// What must be as it was: settings by their keys, parameters, and what the model computes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Agreement {
     settings: BTreeMap<String, Value>,
-    /// Shapes by name.
+    /// The shapes of the parameters by name.
     parameters: BTreeMap<String, String>,
-    /// The name of the model's kind, and a hash of its graph: two models of the same parameters may compute different things.
+    /// The kind of the model, and a hash of its graph: two models with the same parameters may compute different things.
     model: String,
     structure: String,
 }
@@ -27,14 +27,14 @@ pub(crate) struct Agreement {
 const AS_IT_WAS: &str = "give it as it was, or start anew with `Resume::Never`";
 
 impl Agreement {
-    /// Of a model that is trained on this data. `of_loop` are the settings of the loop that count.
+    /// That of a model which is trained on this data. `of_loop` are the settings of the loop that must be as they were.
     pub fn of(model: &Core, data: &Dataset, of_loop: impl IntoIterator<Item = (&'static str, Value)>) -> Result<Self> {
-        let c = &model.settings;
+        let c = &model.description.settings;
         let optimizer = serde_json::to_value(&c.optimizer).unwrap_or_default();
         let fields: Vec<String> = model.fields_of(data, Purpose::Train).iter().map(field).collect();
         let settings = [
             ("compile.optimizer", json!(optimizer.get("name"))),
-            ("compile.optimizer, moments it keeps", json!(model.rule.moments)),
+            ("compile.optimizer, moments it keeps", json!(model.engine.rule.moments)),
             ("compile.loss", serde_json::to_value(&c.loss).unwrap_or_default()),
             ("compile.metrics", serde_json::to_value(&c.metrics).unwrap_or_default()),
             ("compile.precision", if c.precision.is_mixed() { json!(c.precision) } else { Value::Null }),
@@ -46,13 +46,13 @@ impl Agreement {
         let shape = |e: &crate::plan::ArenaEntry| format!("{}{}", e.shape, if e.frozen { ", frozen" } else { "" });
         Ok(Agreement {
             settings: settings.into_iter().chain(of_loop).map(|(k, v)| (k.to_string(), v)).collect(),
-            parameters: model.arena.entries.iter().map(|e| (e.name.clone(), shape(e))).collect(),
-            model: model.module.name().into(),
+            parameters: model.engine.arena.entries.iter().map(|e| (e.name.clone(), shape(e))).collect(),
+            model: model.description.module.name().into(),
             structure: structure(model)?,
         })
     }
 
-    /// Fails unless the other, of the checkpoint, agrees; lists all that differs. The graph counts only where one version of gradus made both.
+    /// Fails with a list of all that differs from `theirs`, which is of the checkpoint. The graph counts only where one version of gradus made both.
     pub fn check_same(&self, theirs: &Agreement, path: &Path, same_version: bool) -> Result<()> {
         let (mut f, path) = (Faults::default(), path.display());
         for (key, ours) in &self.settings {
@@ -76,7 +76,7 @@ impl Agreement {
     }
 }
 
-/// What the bits of a run depend on and no setting tells. Another than it was is warned of, and no error: the run goes on, to other bits.
+/// What the bits of a run depend on beside its settings. Where this has changed a warning is given and the run goes on, to other bits.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Circumstances {
     /// The kind of machine; nothing where that is not known.
@@ -92,15 +92,15 @@ pub(crate) struct Circumstances {
 
 impl Circumstances {
     pub fn of(model: &Core, data: &Dataset) -> Self {
-        let mixed = model.settings.precision.is_mixed();
+        let mixed = model.description.settings.precision.is_mixed();
         Circumstances {
-            machine: model.device.machine(),
-            matrices: mixed.then(|| model.device.matrices()),
+            machine: model.engine.device.machine(),
+            matrices: mixed.then(|| model.engine.device.matrices()),
             data: data.first_rows().into_iter().map(|(name, words)| (name, of_words(&words))).collect(),
         }
     }
 
-    /// Warns of all that is not as it was.
+    /// Warns of everything that is not as it was.
     pub fn warn_of_changes(&self, before: &Circumstances, path: &Path) {
         let path = path.display();
         if !before.machine.is_empty() && self.machine != before.machine {
@@ -120,23 +120,20 @@ impl Circumstances {
     }
 }
 
-/// What is stored, and what is made of it.
+/// How a field is stored, and what the model makes of it.
 fn field(f: &Field) -> String {
     let one_hot = f.one_hot.map_or(String::new(), |n| format!(", one-hot {n}"));
     format!("{} {} {} * {} + {}{one_hot}", f.name, f.stored, f.row, f.scale, f.shift)
 }
 
-/// A hash of what the model computes. Without the lines of the user's source: a comment above it changes nothing.
+/// A hash of what the model computes. The lines of the source of the user are no part of it: a new comment changes nothing.
 fn structure(model: &Core) -> Result<String> {
-    let built = build(&*model.module, &model.settings, Purpose::Predict, 2, &input_fields(&model.settings))?;
+    let built = model.description.build(Purpose::Predict, 2, &input_fields(&model.description.settings))?;
     let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a
     let mut add = |text: String| text.bytes().for_each(|b| hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     for n in &built.step.graph.nodes {
-        // a user's operation is an address beyond its name
-        let op = match &n.op {
-            crate::graph::Op::Custom(c) => format!("custom {}", c.op().name()),
-            op => format!("{op:?}"),
-        };
+        // beyond its name an operation of the user's is only an address
+        let op = if let crate::graph::Op::Custom(c) = &n.op { format!("custom {}", c.op().name()) } else { format!("{:?}", n.op) };
         add(format!("{op} {:?} {:?}\n", n.inputs, n.outputs));
     }
     Ok(format!("{hash:016x}"))

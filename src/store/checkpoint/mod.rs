@@ -1,5 +1,5 @@
-//! Checkpoints: a whole run as one file, and going on from it at the very step. What a run is beside its model the loop says, as a value that
-//! serde can write; this room knows no loop.
+//! Checkpoints: a whole run as one file, from which it goes on at the very step. A loop hands over where it stands as a value that serde can write
+//! and read. This room knows no loop.
 
 mod agreement;
 mod read;

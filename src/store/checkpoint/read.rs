@@ -1,4 +1,4 @@
-//! Reading a checkpoint. Whether it fits a run is the loop's to say.
+//! Reading a checkpoint. The loop decides whether it fits a run.
 
 use super::agreement::Circumstances;
 use super::settings::{Checkpoint, Resume};
@@ -6,7 +6,7 @@ use super::tensors::{arenas, damaged};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::model::core::Core;
-use crate::model::values::{Arenas, is_weight};
+use crate::model::journal::{Arenas, is_weight};
 use crate::store::atomic::try_read;
 use crate::store::format::{FORMAT, META, bad_file, check_format, parse};
 use crate::store::sum;
@@ -16,10 +16,10 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Counters beyond this are damage; below it none runs over.
+/// Counters beyond this come from damage. Below this none overflows.
 const MOST: u64 = 1 << 52;
 
-/// The bytes of the file that a run with these settings goes on from, if it does.
+/// The bytes of the file from which a run with these settings goes on; none where it starts anew.
 pub(crate) fn bytes(checkpoint: &Checkpoint, resume: Resume) -> Result<Option<Vec<u8>>> {
     if resume == Resume::Never {
         return Ok(None);
@@ -32,25 +32,25 @@ pub(crate) fn bytes(checkpoint: &Checkpoint, resume: Resume) -> Result<Option<Ve
     }
 }
 
-/// The metadata, as much of it as going on needs: settings are not made anew from a file, they are compared.
+/// The part of the metadata that a run needs to go on. The settings are not made anew from the file: they are compared.
 #[derive(Deserialize)]
 pub(crate) struct Metadata<R> {
     gradus: String,
     pub updates: u64,
     pub batches: u64,
     pub epochs: u64,
-    /// Files of before have none.
+    /// Older files have none.
     #[serde(default)]
     pub circumstances: Circumstances,
     pub run: R,
 }
 
-/// A checkpoint that was read and is as it was written. `R` is where the run stood.
+/// A checkpoint that is as it was written. `R` tells where the run stood.
 pub(crate) struct CheckpointFile<'a, R> {
     path: &'a Path,
     file: SafeTensors<'a>,
     pub meta: Metadata<R>,
-    /// This version of gradus wrote it.
+    /// Whether this version of gradus wrote it.
     pub same_version: bool,
 }
 
@@ -77,17 +77,17 @@ impl<'a, R: DeserializeOwned> CheckpointFile<'a, R> {
         Ok(CheckpointFile { path, file, meta, same_version })
     }
 
-    /// Fails on counters that no run comes to: the model's, the number of epochs of the run, and those that the loop finds `sound` or not.
+    /// Fails on counters that no run comes to: those of the model, `epoch` of the run, or others that the loop has not found `sound`.
     pub fn check_counters(&self, sound: bool, epoch: u64) -> Result<()> {
         let counters = [self.meta.updates, self.meta.batches, self.meta.epochs, epoch].iter().all(|c| *c < MOST);
         if sound && counters { Ok(()) } else { Err(damaged(self.path, "counters that cannot be", "its metadata")) }
     }
 
-    /// What lay in the arenas, and the weights that were kept under these names.
+    /// The words of the arenas, and the weights that were kept under these names.
     pub fn arenas(&self, model: &Core, kept: &[String]) -> Result<(Arenas, BTreeMap<String, Arenas>)> {
-        let (parts, sizes, mut wrong) = (model.arena_tensors(), model.lasting(), Vec::new());
+        let (parts, sizes, mut wrong) = (model.arena_tensors(), model.engine.lasting(), Vec::new());
         let weights: Vec<_> = sizes.iter().copied().filter(|(id, _)| is_weight(*id)).collect();
-        // before memory is taken for what the file merely says
+        // before memory is taken for weights that the file merely speaks of
         let first = parts.iter().find(|p| is_weight(p.buffer));
         let missing = |name: &&String| first.is_some_and(|p| self.file.tensor(&format!("gradus.kept.{name}.{}", p.name)).is_err());
         wrong.extend(kept.iter().filter(missing).map(|n| format!("the weights `{n}` are missing")));

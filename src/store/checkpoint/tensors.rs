@@ -1,9 +1,9 @@
-//! What lies in the arenas, as named tensors and back.
+//! The words of arenas as named tensors of a file, and back.
 
 use crate::error::Error;
 use crate::kernels::words::STATE_SAVED;
 use crate::model::core::Core;
-use crate::model::values::Arenas;
+use crate::model::journal::Arenas;
 use crate::plan::{BufferEntry, BufferId};
 use crate::store::atomic::Words;
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -26,14 +26,14 @@ impl ArenaTensor {
 }
 
 impl Core {
-    /// The tensors of all that outlives a step. An arena that is laid out as the parameters are is named by them; of any other this knows no
-    /// more than its words.
+    /// The tensors of all buffers that outlive a step. Those that are laid out like the parameters are named after them; any other is one tensor
+    /// of words.
     pub(super) fn arena_tensors(&self) -> Vec<ArenaTensor> {
         let mut all = Vec::new();
-        for (buffer, len) in self.lasting() {
+        for (buffer, len) in self.engine.lasting() {
             if buffer == BufferId::Buffers {
                 let part = |e: &BufferEntry| (e.name.clone(), e.shape.dims().to_vec(), e.offset);
-                let named = self.arena.buffers.iter().map(part);
+                let named = self.engine.arena.buffers.iter().map(part);
                 all.extend(named.map(|(name, shape, offset)| ArenaTensor { buffer, name, dtype: Dtype::F32, shape, offset }));
                 continue;
             }
@@ -42,7 +42,7 @@ impl Core {
                 BufferId::Frozen => Some((String::new(), true)),
                 BufferId::Moment(m) => Some((self.moment_name(m), false)),
                 BufferId::State(_) => None,
-                other if len == self.arena.size => Some((format!("gradus.{}.", label(other)), false)),
+                other if len == self.engine.arena.size => Some((format!("gradus.{}.", label(other)), false)),
                 _ => None,
             };
             let Some((before, frozen)) = named else {
@@ -50,7 +50,7 @@ impl Core {
                 all.push(ArenaTensor { buffer, name: format!("gradus.{}", label(buffer)), dtype: Dtype::U32, shape: vec![len], offset: 0 });
                 continue;
             };
-            all.extend(self.arena.entries.iter().filter(|e| e.frozen == frozen).map(|e| ArenaTensor {
+            all.extend(self.engine.arena.entries.iter().filter(|e| e.frozen == frozen).map(|e| ArenaTensor {
                 buffer,
                 name: format!("{before}{}", e.name),
                 dtype: Dtype::F32,
@@ -62,7 +62,7 @@ impl Core {
     }
 }
 
-/// As in `Buffers`, `Moment(0)`: for the arenas that this knows no other name for.
+/// The name of a buffer that has no names of parameters.
 fn label(id: BufferId) -> String {
     match id {
         BufferId::State(_) => "state".into(),
@@ -70,7 +70,7 @@ fn label(id: BufferId) -> String {
     }
 }
 
-/// The tensors of these arenas, their names after `before`.
+/// The tensors of these arenas, with `before` in front of their names.
 pub(super) fn views<'a>(parts: &[ArenaTensor], arenas: &'a Arenas, before: &str) -> Vec<(String, Words<'a>)> {
     let part = |p: &ArenaTensor| {
         let words = arenas.get(&p.buffer)?.get(p.offset..p.offset + p.len())?;
@@ -79,7 +79,7 @@ pub(super) fn views<'a>(parts: &[ArenaTensor], arenas: &'a Arenas, before: &str)
     parts.iter().filter_map(part).collect()
 }
 
-/// The arenas from the file's tensors; `sizes` are theirs. What is missing or of another shape goes to `wrong`.
+/// The arenas from the tensors of a file. `sizes` are the words of each arena. Tensors that are missing or of another shape are noted in `wrong`.
 pub(super) fn arenas(
     file: &SafeTensors<'_>,
     parts: &[ArenaTensor],

@@ -5,8 +5,8 @@ use super::tensors::{damaged, views};
 use crate::error::{Error, Result};
 use crate::model::compile::Compile;
 use crate::model::core::Core;
+use crate::model::journal::Arenas;
 use crate::model::loss_scale::SavedScale;
-use crate::model::values::Arenas;
 use crate::nn::Layer;
 use crate::plan::BufferId;
 use crate::store::format::FORMAT;
@@ -26,7 +26,7 @@ pub(crate) struct Contents<'a, R> {
     pub kept: &'a BTreeMap<String, Arenas>,
 }
 
-/// The metadata's first part: that of a model's file, which [`Model::load`](crate::train::Model::load) reads.
+/// The first part of the metadata, as the file of a model has it: [`Model::load`](crate::train::Model::load) reads this.
 #[derive(Serialize)]
 struct OfModel<'a> {
     format: u32,
@@ -40,22 +40,22 @@ struct OfModel<'a> {
     loss_scale: Option<SavedScale>,
 }
 
-/// Its last part. The settings of the loop stand between the two, under `fit`.
+/// The last part of the metadata. The settings of the loop stand between the two, under `fit`.
 #[derive(Serialize)]
 struct OfRun<'a, R> {
     circumstances: &'a Circumstances,
     run: &'a R,
 }
 
-/// Reads what a checkpoint is to hold of the model. Nothing may be under way.
+/// Reads the arenas that a checkpoint holds. Nothing may be under way.
 ///
-/// Fails where a parameter that trains is not finite: going on from such a file would fail at once, and for ever, and the good one
-/// that it replaces would be gone. What is frozen or not trained may hold infinities, as masks do.
+/// Fails where a parameter that trains is not finite: a run that goes on from such a file would fail at once, each time, and the good file that it
+/// replaces would be gone. What is frozen or not trained may hold infinities, as masks do.
 pub(crate) fn arenas_to_write(model: &mut Core, path: &Path) -> Result<Arenas> {
     let arenas = model.read_arenas(|_| true)?;
     let words = arenas.get(&BufferId::Parameters).map_or(&[][..], |w| w);
     let bad = |w: &&u32| !f32::from_bits(**w).is_finite();
-    for (name, words) in model.trained_in(words) {
+    for (name, words) in model.engine.trained_in(words) {
         let found = words.iter().filter(bad).count();
         if found > 0 {
             return Err(Error::Unsupported {
@@ -80,17 +80,17 @@ pub(crate) fn write<R: Serialize>(model: &Core, path: &Path, arenas: &Arenas, co
     atomic::replace(path, &bytes)
 }
 
-/// One JSON object of all three parts.
+/// The metadata: one JSON object of all three parts.
 fn metadata<R: Serialize>(model: &Core, contents: &Contents<'_, R>) -> serde_json::Result<String> {
     let of_model = serde_json::to_string(&OfModel {
         format: FORMAT,
         gradus: env!("CARGO_PKG_VERSION"),
-        model: model.module.config(),
-        compile: &model.settings,
-        updates: model.updates,
-        batches: model.batches,
-        epochs: model.epochs,
-        loss_scale: model.scaler.map(|s| s.saved()),
+        model: model.description.module.config(),
+        compile: &model.description.settings,
+        updates: model.progress.updates,
+        batches: model.progress.batches,
+        epochs: model.progress.epochs,
+        loss_scale: model.progress.scaler.map(|s| s.saved()),
     })?;
     let of_run = serde_json::to_string(&OfRun { circumstances: contents.circumstances, run: contents.run })?;
     let inner = |object: &str| object.strip_prefix('{').and_then(|o| o.strip_suffix('}')).unwrap_or(object).to_string();

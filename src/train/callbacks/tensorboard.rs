@@ -138,7 +138,7 @@ fn split(logs: &Logs, before: &str) -> (Values, Values) {
 
 impl Callback for Running {
     fn on_train_begin(&mut self, run: &mut Trainer<'_>) -> Result<()> {
-        let (epoch, step) = (run.epochs_done() as i64 + 1, run.model().core().updates as i64 + 1);
+        let (epoch, step) = (run.epochs_done() as i64 + 1, run.model().core().progress.updates as i64 + 1);
         self.start = run.is_resumed().then_some((epoch, step));
         self.looks = run.history().diagnostics().len();
         Ok(())

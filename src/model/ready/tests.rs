@@ -43,13 +43,13 @@ fn programs_are_kept_within_bounds() {
         again(&mut m);
         // buffers to read back through come and go
         assert!(m.device_bytes() < grown + (64 << 10), "{device}: {} after {grown} and {held}", m.device_bytes());
-        assert!(m.core().handles.len() <= MOST_READY && m.core().programs.len() <= 2 * MOST_READY);
+        assert!(m.core().engine.ready.handles.len() <= MOST_READY && m.core().programs.planned.len() <= 2 * MOST_READY);
         // made again, they compute the same
         assert_eq!(model(device).test_on_batch(rows(1)).unwrap(), first);
         // a program that looks at the layers is one, however often it is run
         let look = || fit().diagnostics(Diagnostics::per_layer(2));
         (0..2).for_each(|_| drop(m.fit(&data, look()).unwrap()));
-        let probes = |m: &mut Model| m.core().handles.keys().filter(|(program, _)| program.starts_with("probe ")).count();
+        let probes = |m: &mut Model| m.core().engine.ready.handles.keys().filter(|(program, _)| program.probes).count();
         (0..5).for_each(|_| drop(m.fit(&data, look()).unwrap()));
         assert_eq!(probes(&mut m), 1);
     }

@@ -1,15 +1,15 @@
 //! Operations of the user's own.
 
-use super::op::Inferred;
-use super::{Builder, Graph, NodeId, Op, OpFault, Type, Value, Var};
+use super::custom_kernel::{CustomKernel, USER_DIMS};
+use super::fault::{Inferred, OpFault};
+use super::{Adjoint, Kind, OpRule};
 use crate::error::{Error, Result, panic_text};
+use crate::graph::builder::{Builder, Var};
+use crate::graph::{Graph, Type, Value};
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::{DType, Shape};
 use std::fmt;
 use std::sync::Arc;
-
-/// Words of the `dims` row that are the user's.
-pub(crate) const USER_DIMS: usize = 40;
 
 /// An operation of one's own: with a gradient, a kernel for GPUs and a loop for the CPU, and tested like one of gradus' own.
 ///
@@ -131,78 +131,6 @@ pub(crate) fn checked_reference<C: CustomOp + ?Sized>(op: &C, types: &[&Type], x
     Ok(announced.into_iter().zip(made).collect())
 }
 
-/// A kernel of the user's own: WGSL, how many workgroups, and numbers for it.
-///
-/// The text stands behind a generated header with, for operand `k` and result `k`:
-/// `fn in0(i: u32) -> f32` (`u32` for integers) reads element `i` of the first operand, 0 beyond its end; `fn out0(i: u32, value: f32)` writes element `i` of
-/// the first result, and nothing beyond its end; `fn dim(i: u32) -> u32` is number `i` of [`CustomKernel::dims`]. The entry point is called `main`. Texts that are equal
-/// share a pipeline: so put sizes into `dims`, not into the text.
-///
-/// A text that does not compile is an `Err` with the code `bad-shader`, the op's name and the compiler's message.
-///
-/// Let no invocation's loops turn more than 65,535 times, all loops together: lavapipe (software Vulkan, Mesa 22 to 25) leaves them then, and
-/// says nothing. gradus cannot count the turns of this text. Cut long work into more invocations.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-#[must_use]
-pub struct CustomKernel {
-    /// WGSL with the entry point `main`.
-    pub wgsl: String,
-    /// Workgroups along each axis, at most 65,535.
-    pub workgroups: [u32; 3],
-    /// What `dim(i)` gives: at most 40 numbers.
-    pub dims: Vec<u32>,
-    /// Elements of a kernel made by [`CustomKernel::each`].
-    pub(crate) count: u32,
-}
-
-impl CustomKernel {
-    /// A whole kernel.
-    ///
-    /// ```
-    /// use gradus::graph::CustomKernel;
-    /// // the sum of each row of `dim(1)` elements, a thread a row
-    /// let (rows, width) = (100, 7);
-    /// let k = CustomKernel::new(
-    ///     "@compute @workgroup_size(64)
-    ///      fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    ///          if (id.x >= dim(0u)) { return; }
-    ///          var sum = 0.0;
-    ///          for (var c = 0u; c < dim(1u); c++) { sum += in0(id.x * dim(1u) + c); }
-    ///          out0(id.x, sum);
-    ///      }",
-    ///     [100u32.div_ceil(64), 1, 1],
-    /// );
-    /// assert_eq!(k.dims([rows, width]).dims, [100, 7]);
-    /// ```
-    pub fn new(wgsl: impl Into<String>, workgroups: [u32; 3]) -> Self {
-        CustomKernel { wgsl: wgsl.into(), workgroups, dims: Vec::new(), count: 0 }
-    }
-
-    /// The statements `body` for each `i` (a `u32`) below `n`, in threads of their own.
-    pub fn each(n: usize, body: &str) -> Self {
-        let wgsl = format!(
-            "@compute @workgroup_size({WG})\n\
-             fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {{\n    \
-                 let i = id.y * groups.x * {WG}u + id.x;\n    if (i >= dim({USER_DIMS}u)) {{ return; }}\n    {body}\n}}\n"
-        );
-        let (groups, most) = (n.div_ceil(WG), 65_535);
-        let y = groups.div_ceil(most).max(1);
-        let axis = |n: usize| u32::try_from(n).unwrap_or(u32::MAX); // an error where it is launched
-        // a thread's number has 32 bits
-        let workgroups = if u32::try_from(n).is_ok() { [axis(groups.div_ceil(y)), axis(y), 1] } else { [u32::MAX, 1, 1] };
-        CustomKernel { wgsl, workgroups, dims: Vec::new(), count: u32::try_from(n).unwrap_or(u32::MAX) }
-    }
-
-    /// What `dim(i)` gives.
-    pub fn dims(mut self, dims: impl IntoIterator<Item = u32>) -> Self {
-        self.dims = dims.into_iter().collect();
-        self
-    }
-}
-
-const WG: usize = 64;
-
 impl<C: CustomOp + ?Sized> CustomOp for Arc<C> {
     fn name(&self) -> &str {
         (**self).name()
@@ -258,24 +186,26 @@ impl fmt::Debug for Custom {
     }
 }
 
-impl Var {
-    /// An operation of one's own on this value and others; its first result.
-    #[track_caller]
-    pub fn custom(&self, op: impl CustomOp, others: &[&Var]) -> Var {
-        self.op(Op::Custom(Custom::new(op)), others)
+impl OpRule for Custom {
+    fn name(&self) -> &str {
+        self.0.name()
     }
-
-    /// As [`Var::custom`], all results.
-    #[track_caller]
-    pub fn custom_all(&self, op: impl CustomOp, others: &[&Var]) -> Vec<Var> {
-        let n = op.outputs();
-        let first = self.op(Op::Custom(Custom::new(op)), others);
-        (0..n).map(|output| self.builder().var(first.value().map(|v| Value { node: v.node, output }))).collect()
+    fn kind(&self) -> Kind {
+        Kind::Alone
+    }
+    fn infer(&self, x: &[&Type]) -> Inferred {
+        infer(self.op(), x)
+    }
+    fn vjp(&self, at: &Adjoint<'_>, g: &mut Graph) -> Result<Vec<Option<Value>>> {
+        vjp(self.op(), at, g)
+    }
+    fn flops(&self, x: &[&Type], y: &[Type]) -> u64 {
+        self.0.flops(x, &y.iter().collect::<Vec<_>>())
     }
 }
 
 /// What the op says, and what no op may do.
-pub(super) fn infer(op: &dyn CustomOp, inputs: &[&Type]) -> Inferred {
+fn infer(op: &dyn CustomOp, inputs: &[&Type]) -> Inferred {
     let own = "this is what the custom op's `infer` says about its operands";
     let bad = |t: &&Type| t.shape.size() == 0 || !matches!(t.dtype, DType::F32 | DType::U32);
     if let Some(t) = inputs.iter().find(|t| bad(t)) {
@@ -301,14 +231,15 @@ pub(super) fn infer(op: &dyn CustomOp, inputs: &[&Type]) -> Inferred {
 }
 
 /// The gradients that the op states, as nodes of the graph.
-pub(super) fn vjp(g: &mut Graph, id: NodeId, op: &dyn CustomOp, grads: &[Option<Value>]) -> Result<Vec<(Value, Value)>> {
-    let node = g.nodes[id].clone();
+fn vjp(op: &dyn CustomOp, of: &Adjoint<'_>, g: &mut Graph) -> Result<Vec<Option<Value>>> {
+    let node = g.nodes[of.id].clone();
     let shapes: Vec<Shape> = node.inputs.iter().map(|v| g.shape(*v).clone()).collect();
     let at = node.site();
     let builder = Builder::over(std::mem::take(g), &node.layer);
     let inputs: Vec<Var> = node.inputs.iter().map(|v| builder.var(Some(*v))).collect();
-    let outputs: Vec<Var> = (0..node.outputs.len()).map(|output| builder.var(Some(Value { node: id, output }))).collect();
-    let grads: Vec<Var> = grads
+    let outputs: Vec<Var> = (0..node.outputs.len()).map(|output| builder.var(Some(Value { node: of.id, output }))).collect();
+    let grads: Vec<Var> = of
+        .grads
         .iter()
         .zip(&node.outputs)
         .map(|(v, t)| if v.is_some() { builder.var(*v) } else { builder.constant(0.0, t.shape.clone()) })
@@ -331,5 +262,5 @@ pub(super) fn vjp(g: &mut Graph, id: NodeId, op: &dyn CustomOp, grads: &[Option<
         let help = "give one gradient for each operand, of its shape, made from the Vars that `vjp` was given".into();
         return Err(Error::ShapeMismatch { op: op.name().into(), problem, at, help });
     }
-    Ok(node.inputs.iter().copied().zip(made).filter_map(|(input, v)| Some((input, v?.value()?))).collect())
+    Ok(made.into_iter().map(|v| v?.value()).collect())
 }

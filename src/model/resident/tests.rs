@@ -1,7 +1,7 @@
 use super::*;
 use crate::device::Device;
 use crate::model::compile::Compile;
-use crate::model::core::ModuleExt;
+use crate::model::make::ModuleExt;
 use crate::model::shared::Model;
 use crate::nn::{CrossEntropy, Linear, Sequential};
 use crate::optim::Sgd;
@@ -28,19 +28,20 @@ fn what_goes_where() {
     let mut m = model();
     let set = data(100);
     assert_eq!(row_bytes(&set), 12);
-    assert_eq!(m.core().place(&set, Lane::Train), Place::Whole);
-    assert_eq!(m.core().place(&set.clone().memory_budget(1200), Lane::Train), Place::Whole);
-    assert_eq!(m.core().place(&set.clone().memory_budget(1199), Lane::Look), Place::Blocks(Lane::Look));
+    assert_eq!(m.core().engine.place(&set, Lane::Train), Placement::Whole);
+    assert_eq!(m.core().engine.place(&set.clone().memory_budget(1200), Lane::Train), Placement::Whole);
+    assert_eq!(m.core().engine.place(&set.clone().memory_budget(1199), Lane::Look), Placement::Blocks(Lane::Look));
     // a part of a set is as large as its rows
-    assert_eq!(m.core().place(&set.clone().take(99).memory_budget(1199), Lane::Look), Place::Whole);
+    assert_eq!(m.core().engine.place(&set.clone().take(99).memory_budget(1199), Lane::Look), Placement::Whole);
     // 2 words a row of x: above what the device takes
-    m.core().data_limit = 199;
-    assert_eq!(m.core().place(&set, Lane::Train), Place::Blocks(Lane::Train));
+    m.core().engine.data.limit = 199;
+    assert_eq!(m.core().engine.place(&set, Lane::Train), Placement::Blocks(Lane::Train));
     // rows: a quarter of the budget, no more than the device takes, at least a batch, at most all
-    let room = |m: &Model, budget: u64, batch| m.lock().room(Place::Blocks(Lane::Train), &set.clone().memory_budget(budget), batch);
+    let room =
+        |m: &Model, budget: u64, batch| m.lock().engine.room(Placement::Blocks(Lane::Train), &set.clone().memory_budget(budget), batch);
     assert_eq!((room(&m, 4 * 36 * 10, 4), room(&m, 4 * 36 * 10, 16), room(&m, 1, 3)), (10, 16, 3));
     assert_eq!(room(&m, 1 << 30, 4), 99);
-    m.core().data_limit = usize::MAX;
+    m.core().engine.data.limit = usize::MAX;
     assert_eq!(room(&m, 1 << 30, 4), 100);
 }
 
@@ -51,10 +52,10 @@ fn above_the_device_s_limit() {
     let mut whole = model();
     whole.fit(&data(100), fit()).unwrap();
     let mut limited = model();
-    limited.core().data_limit = 100;
+    limited.core().engine.data.limit = 100;
     limited.fit(&data(100), fit()).unwrap();
-    assert_eq!(limited.core().resident[0].place, Place::Blocks(Lane::Train));
-    assert_eq!(limited.core().resident[0].rows, 50);
+    assert_eq!(limited.core().engine.data.sets[0].place, Placement::Blocks(Lane::Train));
+    assert_eq!(limited.core().engine.data.sets[0].rows, 50);
     assert_eq!(weights(&mut limited), weights(&mut whole));
     assert_eq!(limited.evaluate(&data(100), 16).unwrap(), whole.evaluate(&data(100), 16).unwrap());
 }
@@ -72,7 +73,7 @@ fn a_loop_keeps_its_data() {
                 run.evaluate(&data(10 + rows), 4).unwrap();
             }
         }
-        assert!(m.core().resident.len() <= RESIDENT);
+        assert!(m.core().engine.data.sets.len() <= RESIDENT);
         assert_eq!(weights(&mut m), weights(&mut alone), "{budget:?}");
     }
 }
@@ -85,6 +86,6 @@ fn room_for_batches_by_hand() {
         m.train_on_batch(data(rows)).unwrap();
         m.test_on_batch(data(rows)).unwrap();
     }
-    let held: Vec<(Place, usize)> = m.core().resident.iter().map(|r| (r.place, r.rows)).collect();
-    assert_eq!(held, [(Place::ByHand(Lane::Train), 8), (Place::ByHand(Lane::Look), 8)]);
+    let held: Vec<(Placement, usize)> = m.core().engine.data.sets.iter().map(|r| (r.place, r.rows)).collect();
+    assert_eq!(held, [(Placement::ByHand(Lane::Train), 8), (Placement::ByHand(Lane::Look), 8)]);
 }

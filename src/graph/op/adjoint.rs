@@ -1,0 +1,61 @@
+//! How the rules build the nodes of a gradient: on behalf of the node whose gradient it is, hence with its layer and its line.
+
+use super::{Adjoint, Broadcast, Map, Op, Reduce, ReduceKind, Reshape};
+use crate::error::{Error, Result};
+use crate::expr::{Expr, Scalar};
+use crate::graph::{Graph, Value};
+use crate::tensor::Shape;
+
+impl Adjoint<'_> {
+    /// The gradient for the only result.
+    pub fn grad(&self, g: &Graph) -> Result<Value> {
+        self.grads[0].ok_or_else(|| self.unsupported(g, "a gradient through the second output of this op"))
+    }
+
+    /// A node.
+    pub fn add(&self, g: &mut Graph, op: impl Into<Op>, x: &[Value]) -> Result<Value> {
+        g.derived(self.id, op, x)
+    }
+
+    /// A formula of these values.
+    pub fn map(&self, g: &mut Graph, x: &[Value], f: impl FnOnce(&[Scalar]) -> Scalar) -> Result<Value> {
+        self.add(g, Map(Expr::of(x.len(), |x| vec![f(x)])), x)
+    }
+
+    /// The sum over these axes, which stay as 1.
+    pub fn sum_keep(&self, g: &mut Graph, v: Value, axes: Vec<usize>) -> Result<Value> {
+        self.add(g, Reduce { kind: ReduceKind::Sum, axes, keep: true }, &[v])
+    }
+
+    /// The value under this shape.
+    pub fn reshape(&self, g: &mut Graph, v: Value, shape: &Shape) -> Result<Value> {
+        self.add(g, Reshape(shape.clone()), &[v])
+    }
+
+    /// The value repeated to this shape.
+    pub fn repeat(&self, g: &mut Graph, v: Value, shape: &Shape) -> Result<Value> {
+        self.add(g, Broadcast(shape.clone()), &[v])
+    }
+
+    /// The value summed over the axes along which one of shape `to` was repeated.
+    pub fn sum_to(&self, g: &mut Graph, v: Value, to: &Shape) -> Result<Value> {
+        let full = g.shape(v).clone();
+        if full == *to {
+            return Ok(v);
+        }
+        let skip = full.rank() - to.rank();
+        let axes: Vec<usize> = (0..full.rank()).filter(|&i| i < skip || (to[i - skip] == 1 && full[i] != 1)).collect();
+        let v = if axes.is_empty() { v } else { self.add(g, Reduce { kind: ReduceKind::Sum, axes, keep: false }, &[v])? };
+        if g.shape(v) == to { Ok(v) } else { self.reshape(g, v, to) }
+    }
+
+    /// That there is no such gradient.
+    pub fn unsupported(&self, g: &Graph, what: &str) -> Error {
+        let node = &g.nodes[self.id];
+        Error::Unsupported {
+            what: what.into(),
+            at: format!("{}, {}", node.op.name(), node.site()),
+            help: "take the loss from the op's first output, and labels from the data".into(),
+        }
+    }
+}

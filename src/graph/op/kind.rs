@@ -1,0 +1,87 @@
+//! The kinds of operations, by which the passes treat them, and what some operations are told.
+
+/// How the passes treat an operation. They ask for its kind and not for its name, so that an operation is added without a change to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Given to the step from outside, and there before its first kernel: a field of the batch, a parameter, a buffer, a number of the state.
+    Leaf,
+    /// Random numbers: drawn by the maps that read them, stored only where another operation reads them.
+    Random,
+    /// One number everywhere. It has no operand, and rides on other kernels as a map does.
+    Constant,
+    /// A formula, element by element. It rides on the kernel that makes or takes its values.
+    Map,
+    /// The same elements as another dtype: a map in a kernel of its own.
+    Cast,
+    /// The same elements under another shape: no kernel at all.
+    Alias,
+    /// The same value, cut off from its gradient. Simplification takes it away, so that no later pass meets one.
+    Detach,
+    /// Elements in other places. With one operand it costs no kernel where maps read it.
+    Move,
+    /// Sums of products: work for a gemm kernel, which may use cooperative matrices. Maps ride on it.
+    Product,
+    /// Combines the elements along some axes. Maps before it ride on it.
+    Reduce,
+    /// Compares rows with labels. A second result is the gradient for the rows; one map may ride on that.
+    Loss,
+    /// A kernel of its own, on which nothing rides.
+    Alone,
+}
+
+impl Kind {
+    /// Whether it only passes elements on, each of them changed by itself: what lies between products is stored as they are.
+    pub fn is_between(self) -> bool {
+        matches!(self, Kind::Map | Kind::Move)
+    }
+}
+
+/// How a reduction combines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReduceKind {
+    /// The sum.
+    Sum,
+    /// The arithmetic mean.
+    Mean,
+    /// The arithmetic mean, summed as differences from the first element, `x0 + mean(x - x0)`: exact where all are equal, and near to it
+    /// where they are far from 0 and close together. For statistics; a first element far from all others costs it digits.
+    MeanFromFirst,
+    /// The largest; NaN if one is.
+    Max,
+}
+
+/// What the labels of a classification are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Labels {
+    /// One u32 a row.
+    Classes,
+    /// A row of probabilities, as one-hot gives them.
+    Probabilities,
+}
+
+/// What the integers of an operation's second operand must be below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// The rows of the first operand: they are indices of a table.
+    Rows,
+    /// The last axis of the first operand: they are class labels.
+    Classes,
+}
+
+/// How a map reads an operand of a [`Kind::Move`] without the move's own kernel: along its axes in this order, from this element on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct View {
+    /// Axis `i` of the result steps along axis `order[i]` of the operand.
+    pub order: Vec<usize>,
+    /// The first element that is read, by its index along each axis.
+    pub start: Vec<usize>,
+    /// Where the operand begins within the result, with the number that stands around it.
+    pub within: Option<(Vec<usize>, f64)>,
+}
+
+impl View {
+    /// All of an operand of this rank, as it lies.
+    pub fn whole(rank: usize) -> Self {
+        View { order: (0..rank).collect(), start: vec![0; rank], within: None }
+    }
+}

@@ -1,0 +1,117 @@
+//! Data sets on their way to the device: whole, as room for blocks, or as room for batches by hand.
+
+use super::device_data::{DataOnDevice, Placement};
+use super::engine::Engine;
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::plan::{DataId, Lane};
+use std::sync::Arc;
+
+/// Data sets that stay on the device at a time.
+const RESIDENT: usize = 4;
+/// Blocks of one stream that exist at a time: one on the device, one on its way there, one that waits, one being read.
+const BLOCKS: u64 = 4;
+/// Most bytes of a block: larger blocks make nothing faster.
+const LARGEST: u64 = 16 << 20;
+/// Bytes that a row costs the thread that reads ahead, for each field and beside the values: the numbers of the row in the order and in the file.
+const NUMBERS: u64 = 12;
+/// The memory budget of a data set without one, that is streamed because no buffer of the device takes it whole.
+const BUDGET: u64 = 256 << 20;
+
+/// Bytes of a row on the device.
+fn row_bytes(data: &Dataset) -> u64 {
+    (0..data.fields().len()).map(|i| 4 * data.row_words(i) as u64).sum()
+}
+
+impl Engine {
+    /// Whether a data set goes to the device whole or in blocks.
+    pub(crate) fn place(&self, data: &Dataset, lane: Lane) -> Placement {
+        let over = data.budget().is_some_and(|b| row_bytes(data).saturating_mul(data.len() as u64) > b);
+        let wide = (0..data.fields().len()).any(|i| data.row_words(i).saturating_mul(data.len()) > self.data.limit);
+        if over || wide { Placement::Blocks(lane) } else { Placement::Whole }
+    }
+
+    /// For how many rows a data set gets buffers: at least for a batch.
+    fn room(&self, place: Placement, data: &Dataset, batch: usize) -> usize {
+        let n = data.len();
+        match place {
+            Placement::Whole => n,
+            Placement::ByHand(_) => batch,
+            Placement::Blocks(_) => {
+                let fields = data.fields().len();
+                let bytes = (data.budget().unwrap_or(BUDGET) / BLOCKS).min(LARGEST);
+                let rows = (bytes / (row_bytes(data) + NUMBERS * fields as u64)) as usize;
+                let fits = (0..fields).map(|i| self.data.limit / data.row_words(i).max(1)).min().unwrap_or(rows);
+                rows.min(fits).min(n).max(batch)
+            }
+        }
+    }
+
+    /// Finds the buffers of a data set, or makes them in place of those that were not used for longest; buffers that hold all rows are filled. Gives
+    /// the index of the data set among those on the device.
+    pub(crate) fn make_resident(&mut self, place: Placement, data: &Dataset, batch: usize) -> Result<usize> {
+        // two loops over one data set must not write to one block
+        let usable = |r: &DataOnDevice| r.same(place, data) && r.rows >= batch && (place == Placement::Whole || r.free());
+        if let Some(i) = self.data.sets.iter().position(usable) {
+            let r = self.data.sets.remove(i);
+            self.data.sets.push(r);
+            return Ok(self.data.sets.len() - 1);
+        }
+        let too_small = self.data.sets.iter().position(|r| r.same(place, data) && r.free());
+        let oldest = || self.data.sets.iter().position(DataOnDevice::free).filter(|_| self.data.sets.len() >= RESIDENT);
+        if let Some(i) = too_small.or_else(oldest) {
+            let old = self.data.sets.remove(i);
+            old.ids.iter().for_each(|id| self.session.drop_data(*id));
+            self.ready.handles.retain(|(_, key), _| *key != old.key);
+        }
+        let rows = self.room(place, data, batch);
+        match place {
+            Placement::Whole => tracing::debug!(data = data.name(), rows, "moving a data set to the device"),
+            Placement::ByHand(_) => tracing::debug!(rows, "room on the device for batches by hand"),
+            Placement::Blocks(_) => {
+                let bytes = row_bytes(data) * rows as u64;
+                tracing::info!(data = data.name(), rows = data.len(), block = rows, bytes, "streaming a data set in blocks of rows");
+            }
+        }
+        let mut ids = Vec::new();
+        for (field, f) in data.fields().iter().enumerate() {
+            if let Err(e) = self.fill(place, data, field, rows, &mut ids) {
+                ids.iter().for_each(|id| self.session.drop_data(*id));
+                let bytes = 4 * rows as u64 * f.words() as u64;
+                let name = || vec![format!("`{}` of the data set `{}`: {rows} rows, {bytes} bytes", f.name, data.name())];
+                return Err(e.with_biggest(name));
+            }
+        }
+        if place == Placement::Whole {
+            tracing::debug!(data = data.name(), "the data set is on the device");
+        }
+        let key = self.data.next;
+        self.data.next += 1;
+        self.data.sets.push(DataOnDevice { key, place, data: data.clone(), rows, ids, pin: Arc::new(()) });
+        Ok(self.data.sets.len() - 1)
+    }
+
+    /// Makes the buffer of one field, and fills it where it holds all rows.
+    fn fill(&mut self, place: Placement, data: &Dataset, field: usize, rows: usize, ids: &mut Vec<DataId>) -> Result<()> {
+        let words = data.row_words(field);
+        let id = self.session.new_data(rows * words)?;
+        ids.push(id);
+        if place != Placement::Whole {
+            return Ok(());
+        }
+        data.each_chunk(field, |first, chunk| self.session.write_data(id, first * words, chunk))
+    }
+
+    /// Writes a batch to the buffers that wait for it.
+    pub(crate) fn upload_batch(&mut self, data: &Dataset, lane: Lane) -> Result<()> {
+        let at = self.make_resident(Placement::ByHand(lane), data, data.len())?;
+        for (field, id) in self.data.sets[at].ids.clone().into_iter().enumerate() {
+            let words = data.row_words(field);
+            data.each_chunk(field, |first, chunk| self.session.write_data(id, first * words, chunk))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
