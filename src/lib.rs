@@ -25,6 +25,7 @@ mod named;
 pub mod nn;
 pub mod optim;
 pub mod plan;
+mod portable;
 pub mod reference;
 pub mod rng;
 mod store;

@@ -1,3 +1,5 @@
+//! The twin of `shaders/accumulate.wgsl`.
+
 use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
 use crate::error::Result;

@@ -1,3 +1,5 @@
+//! The twin of `shaders/commit.wgsl`.
+
 use super::lib::call::{Call, Twin};
 use crate::error::Result;
 use crate::kernels::Commit;

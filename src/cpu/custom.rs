@@ -1,3 +1,5 @@
+//! An operation of the user's own: a loop that the user gives.
+
 use super::lib::call::{Call, Twin};
 use super::lib::fork::{f32s, f32s_mut};
 use crate::error::{Error, Result, panic_text};

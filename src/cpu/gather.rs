@@ -1,4 +1,6 @@
-use super::fault;
+//! The twin of `shaders/gather.wgsl`.
+
+use super::fault::fault;
 use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork_halves, parts, wide};
 use super::lib::halves::put;

@@ -5,7 +5,7 @@ use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes};
 use super::lib::halves::{f16s, f16s_mut};
 use crate::error::Result;
-use crate::kernels::{Binding, GemmCoop};
+use crate::kernels::{Archetype, Binding, GemmCoop};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::mem::take;

@@ -1,6 +1,6 @@
 //! A launch made ready: its buffers found and checked once, its twin run in each step.
 
-use super::fault;
+use super::fault::fault;
 use super::lib::call::{Beside, Call, READS, Twin};
 use super::lib::fork::{WRITES, Writes, cost, parts};
 use super::lib::halves;

@@ -1,3 +1,5 @@
+//! The twin of `shaders/map.wgsl`.
+
 use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s_mut, fork_halves};
 use super::lib::halves::{Elements, put};

@@ -1,10 +1,10 @@
-//! Runs a [`Program`] on the CPU: the same phases and slots as a GPU, and one Rust twin per kernel archetype, named like its file in `kernels/`.
+//! Runs a [`Program`](crate::plan::Program) on the CPU: the same phases and slots as a GPU, and one Rust twin per kernel archetype, named like its file in `kernels/`.
 //!
 //! A twin reads the same spec and sizes as the WGSL does. Elementwise formulas go through [`Evaluator`](crate::expr::Evaluator), products
 //! through the crate `gemm-f32`, and long sums through fixed blocks that meet in f64. **The number of threads never changes a bit**: work is
 //! only cut between values that do not know each other.
 //!
-//! To add a kernel: its twin in a file of its own (`spans`: the words that each binding touches; `run`), and its two lines in `launch`.
+//! To add a kernel: its loop in a file of its own, `impl Twin for` it. The list of kernels ([`Kernel`](crate::kernels::Kernel)) asks for it.
 
 mod accumulate;
 mod accuracy;
@@ -15,6 +15,7 @@ mod cross_entropy;
 mod cumsum;
 mod custom;
 mod direction;
+mod fault;
 mod gather;
 mod gemm;
 mod gemm_coop;
@@ -23,11 +24,14 @@ mod lib;
 mod map;
 mod memory;
 mod optimizer;
+mod pool;
+mod prepared;
 mod profile;
 mod ratios;
 mod reduce;
 mod scatter_add;
 mod scatter_links;
+mod session;
 mod softmax;
 mod squares;
 mod table;
@@ -36,277 +40,5 @@ mod take;
 mod tests;
 mod tick;
 
-use crate::error::{Error, Result};
-use crate::kernels::words::{LOG_ROWS, STATE_BATCH, STATE_HALT};
-use crate::plan::{BufferId, Clock, DataId, Handle, Layout, LogLine, Program, Session, StateSet, Timing};
-use launch::Ready;
-use std::collections::VecDeque;
-use std::sync::Arc;
-use table::Table;
-
-/// A model's buffers in the host's memory, and its programs made ready: the CPU as a device.
-///
-/// ```
-/// use gradus::cpu::CpuSession;
-/// use gradus::plan::{BufferId, Layout, Session};
-/// let mut s = CpuSession::new(Layout { parameters: 128, frozen: 0, moments: 2, ..Layout::default() }, 2)?;
-/// s.write(BufferId::Parameters, 0, &[1.5f32.to_bits()])?;
-/// assert_eq!(f32::from_bits(s.read(BufferId::Parameters, 0, 1)?[0]), 1.5);
-/// # Ok::<(), gradus::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct CpuSession {
-    pool: Pool,
-    /// The process that has the pool's threads.
-    process: u32,
-    threads: usize,
-    table: Table,
-    /// A program is gone once its data is.
-    prepared: Vec<Option<Prepared>>,
-    /// The logs of submits that were not yet handed out, by the state that they moved.
-    logs: [VecDeque<Vec<LogLine>>; 2],
-    poisoned: bool,
-}
-
-/// Whose threads compute.
-#[derive(Debug)]
-enum Pool {
-    /// The caller's alone.
-    None,
-    Own(rayon::ThreadPool),
-    Shared(&'static rayon::ThreadPool),
-}
-
-impl Pool {
-    fn threads(&self) -> Option<&rayon::ThreadPool> {
-        match self {
-            Pool::None => None,
-            Pool::Own(pool) => Some(pool),
-            Pool::Shared(pool) => Some(pool),
-        }
-    }
-
-    /// Does this on its threads, of which so many can be of use.
-    fn run<T: Send>(&self, threads: usize, work: impl FnOnce() -> T + Send) -> T {
-        match self.threads() {
-            Some(pool) => awake::on(pool, threads, work),
-            None => work(),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Prepared {
-    program: Arc<Program>,
-    data: Vec<DataId>,
-    launches: Vec<Ready>,
-}
-
-impl Prepared {
-    /// Threads that its largest launch is worth.
-    fn worth(&self) -> usize {
-        self.launches.iter().map(Ready::worth).max().unwrap_or(1)
-    }
-}
-
-pub(crate) fn fault(what: &str, problem: impl Into<String>) -> Error {
-    Error::DeviceFault { what: what.into(), problem: problem.into(), device: "the CPU".into() }
-}
-
-/// Threads that a session gets where it asks for so many; 0 asks for the pool that sessions share.
-pub(crate) fn threads_of(asked: usize) -> usize {
-    match asked {
-        0 => awake::shared().map_or(1, |p| p.current_num_threads()),
-        n => n.min(awake::most()),
-    }
-}
-
-impl CpuSession {
-    /// Buffers of this layout. `threads`: 0 for as many as the machine runs at once (fewer, where `RAYON_NUM_THREADS` says so), which all such
-    /// sessions share; 1 for the caller's thread alone, else a pool of that many, 256 at most.
-    pub fn new(layout: Layout, threads: usize) -> Result<Self> {
-        let pool = match threads {
-            0 => awake::shared().map_or(Pool::None, Pool::Shared),
-            1 => Pool::None,
-            _ => Pool::Own(awake::pool(threads).map_err(|e| fault("a pool of threads", format!("{threads} threads: {e}")))?),
-        };
-        let threads = pool.threads().map_or(1, |p| p.current_num_threads());
-        Ok(CpuSession {
-            pool,
-            process: awake::process(),
-            threads,
-            table: Table::new(layout)?,
-            prepared: Vec::new(),
-            logs: Default::default(),
-            poisoned: false,
-        })
-    }
-
-    /// Fails in a child of `fork`: the threads are the parent's, and would be waited for for ever.
-    fn own_threads(&self) -> Result<()> {
-        if self.pool.threads().is_none() || self.process == awake::process() {
-            return Ok(());
-        }
-        Err(Error::Unsupported {
-            what: "a step in a process that was forked off behind the model's back".into(),
-            at: "the CPU device".into(),
-            help:
-                "make the model in the child: the threads that this one computes with are the parent's; `Device::cpu_threads(1)` needs none"
-                    .into(),
-        })
-    }
-
-    /// Threads that work is shared out to.
-    pub fn threads(&self) -> usize {
-        self.threads
-    }
-}
-
-/// Whether the state stands still.
-fn halted(table: &mut Table, set: StateSet) -> Result<bool> {
-    Ok(table.range(BufferId::State(set), STATE_HALT, 1)?[0] != 0)
-}
-
-/// Runs steps until they are done or the state halts, and adds the lines that they left; `all` is how many steps the submit has.
-fn run(
-    p: &mut Prepared,
-    table: &mut Table,
-    threads: usize,
-    steps: usize,
-    first_batch: u32,
-    all: usize,
-    lines: &mut Vec<LogLine>,
-) -> Result<()> {
-    let (set, log) = (p.program.purpose.state_set(), p.program.log());
-    for _ in 0..steps {
-        if halted(table, set)? {
-            break;
-        }
-        let batch = table.range(BufferId::State(set), STATE_BATCH, 1)?[0];
-        for (_, range) in &p.program.phases {
-            for (ready, launch) in p.launches[range.clone()].iter_mut().zip(&p.program.launches[range.clone()]) {
-                ready.run(&launch.kernel, table, threads)?;
-            }
-        }
-        // at once: the ring may come round within a submit. A line that an earlier run left here does not match.
-        let line = table.range(BufferId::Log(set), log.line(batch), log.width)?;
-        if line[0] == batch && (batch.wrapping_sub(first_batch) as usize) < all {
-            lines.push(LogLine::from_words(line, log.columns));
-        }
-    }
-    Ok(())
-}
-
-impl Session for CpuSession {
-    fn new_data(&mut self, words: usize) -> Result<DataId> {
-        self.table.new_data(words)
-    }
-
-    fn write_data(&mut self, id: DataId, offset: usize, words: &[u32]) -> Result<()> {
-        self.table.data_range(id, offset, words.len())?.copy_from_slice(words);
-        Ok(())
-    }
-
-    fn drop_data(&mut self, id: DataId) {
-        self.table.drop_data(id);
-        for p in &mut self.prepared {
-            if p.as_ref().is_some_and(|p| p.data.contains(&id)) {
-                *p = None;
-            }
-        }
-    }
-
-    fn prepare(&mut self, program: &Arc<Program>, data: &[DataId]) -> Result<Handle> {
-        let same = |p: &Option<Prepared>| p.as_ref().is_some_and(|p| Arc::ptr_eq(&p.program, program) && p.data == data);
-        if let Some(known) = self.prepared.iter().position(same) {
-            return Ok(Handle(known));
-        }
-        if let Some(gone) = data.iter().find(|d| !self.table.has_data(**d)) {
-            return Err(fault("a program", format!("it is to run over {gone:?}, which is not there")));
-        }
-        if program.phases.iter().any(|(_, r)| r.start > r.end || r.end > program.launches.len()) {
-            return Err(fault("a program", "a phase names launches that are not there"));
-        }
-        self.table.grow(&program.slots)?;
-        program.needs().buffers().iter().filter(|b| b.id.grows()).try_for_each(|b| self.table.hold(b))?;
-        program.countable()?;
-        let (table, threads) = (&mut self.table, self.threads);
-        let launches = program.launches.iter().map(|l| Ready::new(l, table, data, threads)).collect::<Result<Vec<_>>>()?;
-        let prepared = Some(Prepared { program: program.clone(), data: data.to_vec(), launches });
-        let free = self.prepared.iter().position(Option::is_none);
-        match free {
-            Some(i) => self.prepared[i] = prepared,
-            None => self.prepared.push(prepared),
-        }
-        Ok(Handle(free.unwrap_or(self.prepared.len() - 1)))
-    }
-
-    fn drop_program(&mut self, handle: Handle) {
-        if let Some(p) = self.prepared.get_mut(handle.0) {
-            *p = None;
-        }
-    }
-
-    fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
-        if let BufferId::Slot(_) = buffer {
-            return Err(fault("a write", format!("{buffer:?} belongs to the programs")));
-        }
-        self.table.range(buffer, offset, words.len())?.copy_from_slice(words);
-        Ok(())
-    }
-
-    fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
-        Ok(self.table.range(buffer, offset, len)?.to_vec())
-    }
-
-    /// Runs the steps at once, all of them on the pool's threads.
-    fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
-        self.own_threads()?;
-        let Self { pool, threads, table, prepared, logs, poisoned, .. } = self;
-        if *poisoned {
-            table.poison()?;
-        }
-        let gone = |h: &Handle| prepared.get(h.0).is_none_or(Option::is_none);
-        if let Some((handle, _)) = runs.iter().find(|(h, _)| gone(h)) {
-            return Err(fault("a submit", format!("{handle:?} is no program of this session, or its data was dropped")));
-        }
-        let all = runs.iter().map(|(_, steps)| steps).sum();
-        let mut set = StateSet::Train;
-        let useful = runs.iter().filter_map(|(h, _)| prepared[h.0].as_ref()).map(Prepared::worth).max().unwrap_or(1);
-        let lines = pool.run(useful, || {
-            let mut lines = Vec::with_capacity(std::cmp::min(all, LOG_ROWS));
-            for &(handle, steps) in runs {
-                let Some(p) = prepared[handle.0].as_mut() else { continue };
-                set = p.program.purpose.state_set();
-                run(p, table, *threads, steps, first_batch, all, &mut lines)?;
-            }
-            Ok(lines)
-        })?;
-        logs[set as usize].push_back(lines);
-        Ok(())
-    }
-
-    fn poll(&mut self, set: StateSet, _wait: bool) -> Result<Option<Vec<LogLine>>> {
-        Ok(self.logs[set as usize].pop_front())
-    }
-
-    fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
-        profile::check(clock)?;
-        self.own_threads()?;
-        let Self { pool, threads, table, prepared, .. } = self;
-        let Some(p) = prepared.get_mut(handle.0).and_then(Option::as_mut) else { return Err(profile::gone(handle)) };
-        pool.run(p.worth(), || profile::step(p, table, *threads))
-    }
-
-    fn poison(&mut self) {
-        self.poisoned = true;
-    }
-
-    fn in_flight(&self) -> usize {
-        self.logs.iter().map(VecDeque::len).sum()
-    }
-
-    fn bytes(&self) -> u64 {
-        self.table.bytes()
-    }
-}
+pub(crate) use pool::threads_of;
+pub use session::CpuSession;

@@ -1,4 +1,8 @@
-use super::{Prepared, Table, fault};
+//! The time of each launch.
+
+use super::fault::fault;
+use super::prepared::Prepared;
+use super::table::Table;
 use crate::error::Result;
 use crate::plan::{Clock, Handle, Timing};
 use std::time::Instant;

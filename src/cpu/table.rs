@@ -1,4 +1,6 @@
-use super::fault;
+//! A session's buffers, as words.
+
+use super::fault::fault;
 use super::memory::available;
 use crate::error::{Error, Result};
 use crate::kernels::words::STATE_MICRO;

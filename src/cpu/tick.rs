@@ -1,3 +1,5 @@
+//! The twin of `shaders/tick.wgsl`.
+
 use super::lib::call::{Call, Twin};
 use super::lib::fork::{f32s, total};
 use crate::error::Result;

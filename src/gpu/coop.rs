@@ -8,7 +8,7 @@ use super::adapter::AdapterSummary;
 use super::pipeline::Rewrite;
 use super::sync::lock;
 use crate::error::{Error, Result};
-use crate::kernels::{CoopCaps, CoopTile, GemmCoop};
+use crate::kernels::{Archetype, CoopCaps, CoopTile, GemmCoop};
 use std::fmt;
 use std::sync::Mutex;
 use wgpu::wgt::{CooperativeMatrixProperties, CooperativeScalarType as Scalar};

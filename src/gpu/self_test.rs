@@ -7,7 +7,7 @@ use super::pipeline::Rewrite;
 use super::sync::lock;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
-use crate::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
+use crate::kernels::{Archetype, CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
 use crate::rng::Philox;
 use crate::tensor::{f16_words, f16s};
 use half::f16;

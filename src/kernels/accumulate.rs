@@ -1,7 +1,9 @@
-use super::lib::binding::{Access, Binding, Element, V};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element, V};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::grid::fold;
-use super::lib::source::Source;
+use super::lib::source::{Source, shader};
 
 /// Adds a batch's gradient, times its rows or its weight, to the sum of the others of one update; after the last of them the mean over all rows
 /// stands in the gradient's place. Buffers: state, gradients, sums, the batch's weight if that is not its rows.
@@ -19,26 +21,18 @@ pub struct Accumulate {
 
 impl Accumulate {
     const WG: usize = 64;
+}
 
-    /// State, gradients, sums, the batch's weight.
-    pub fn bindings(&self) -> Vec<Binding> {
-        let all = || 0..self.size;
-        let arenas = match self.last {
-            true => [Binding::update("gradients", V, all()), Binding::read("sums", V, all())],
-            false => [Binding::read("gradients", V, all()), Binding::update("sums", V, all())],
-        };
-        let weight = self.weight.map(|at| Binding::read("weights", Element::F32, at..at + 1));
-        std::iter::once(Binding::state()).chain(arenas).chain(weight).collect()
+impl Archetype for Accumulate {
+    fn name(&self) -> String {
+        "accumulate".into()
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>", &self.dims());
-        s.number("WG", Self::WG).flag("LAST", self.last).state();
-        let (gradients, sums) = if self.last { (Access::Write, Access::Read) } else { (Access::Read, Access::Write) };
-        s.buffer("gradients", gradients, "V").buffer("sums", sums, "V");
+    fn source(&self) -> String {
+        let mut s = Source::new(V, self);
+        s.number("WG", Self::WG).flag("LAST", self.last);
         if self.weight.is_some() {
-            s.buffer("weights", Access::Read, "f32").line("fn weight() -> f32 { return weights[d.weights_offset]; }");
+            s.line("fn weight() -> f32 { return weights[d.weights_offset]; }");
         } else {
             s.line("fn weight() -> f32 { return d.rows; }");
         }
@@ -54,21 +48,21 @@ impl Accumulate {
         } else {
             s.line("fn put(i: u32, g: V) {\n    if (state_word(STATE_MICRO) == 0u) { sums[i] = g; } else { sums[i] = sums[i] + g; }\n}");
         }
-        s.finish(include_str!("../../shaders/accumulate.wgsl"))
+        s.finish(shader!("accumulate.wgsl"))
     }
 
-    /// State, gradients, sums, weight.
-    pub fn accesses(&self) -> Vec<Access> {
-        let mut all = match self.last {
-            true => vec![Access::Uniform, Access::Write, Access::Read],
-            false => vec![Access::Uniform, Access::Read, Access::Write],
+    /// State, gradients, sums, the batch's weight.
+    fn bindings(&self) -> Vec<Binding> {
+        let all = || 0..self.size;
+        let arenas = match self.last {
+            true => [Binding::update("gradients", V, all()), Binding::read("sums", V, all())],
+            false => [Binding::read("gradients", V, all()), Binding::update("sums", V, all())],
         };
-        all.extend(self.weight.map(|_| Access::Read));
-        all
+        let weight = self.weight.map(|at| Binding::read("weights", Element::F32, at..at + 1));
+        std::iter::once(Binding::state()).chain(arenas).chain(weight).collect()
     }
 
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let d = Dims::new().u32("vectors", self.size / 4).u32("across", Self::WG * self.grid()[0] as usize);
         match self.weight {
             Some(place) => d.u32("weights_offset", place),
@@ -77,7 +71,15 @@ impl Accumulate {
     }
 
     /// A thread for each vector.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         fold((self.size / 4).div_ceil(Self::WG))
+    }
+
+    fn turns(&self) -> usize {
+        0
+    }
+
+    fn flops(&self) -> u64 {
+        flops(self.size, 2)
     }
 }

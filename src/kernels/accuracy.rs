@@ -1,11 +1,12 @@
 //! Whether each row's largest score is the label's.
 
-use super::lib::binding::{Access, Binding, Element};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::grid::fold;
-use super::lib::halves::element;
 use super::lib::labels::{labels, labels_binding};
-use super::lib::source::Source;
+use super::lib::source::{Source, shader};
 use crate::graph::Labels;
 
 const WG: usize = 64;
@@ -31,18 +32,26 @@ impl Accuracy {
     /// Widest row that one lane goes along, up to twice.
     pub const LONG: usize = 16_384;
 
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        if self.known { 0 } else { 2 * self.classes }
-    }
-
     /// Words of the scores, or of where the largest stand.
     pub(crate) fn scores(&self) -> usize {
         if self.known { self.rows } else { self.rows * self.classes }
     }
+}
+
+impl Archetype for Accuracy {
+    fn name(&self) -> String {
+        "accuracy".into()
+    }
+
+    fn source(&self) -> String {
+        let mut s = Source::new(Element::F32, self);
+        s.number("WG", WG).flag("KNOWN", self.known);
+        labels(&mut s, self.labels);
+        s.finish(shader!("accuracy.wgsl"))
+    }
 
     /// Scores, labels, hits.
-    pub fn bindings(&self) -> Vec<Binding> {
+    fn bindings(&self) -> Vec<Binding> {
         let [scores, labels, hits] = self.offsets;
         let of = if self.known { Element::U32 } else { Element::float(self.half) };
         vec![
@@ -52,27 +61,22 @@ impl Accuracy {
         ]
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("f32", &self.dims());
-        let of = if self.known { "u32" } else { element(self.half, false) };
-        s.number("WG", WG).flag("KNOWN", self.known).buffer("logits", Access::Read, of);
-        labels(&mut s, self.labels);
-        s.buffer("hits", Access::Write, "f32");
-        s.finish(include_str!("../../shaders/accuracy.wgsl"))
-    }
-    /// Scores, labels, hits.
-    pub fn accesses(&self) -> Vec<Access> {
-        vec![Access::Read, Access::Read, Access::Write]
-    }
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let [logits, labels, hits] = self.offsets;
         let d = Dims::new().u32("rows", self.rows).u32("classes", self.classes);
         d.u32("logits_offset", logits).u32("labels_offset", labels).u32("hits_offset", hits)
     }
+
     /// A thread a row.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         fold(self.rows.div_ceil(WG))
+    }
+
+    fn turns(&self) -> usize {
+        if self.known { 0 } else { 2 * self.classes }
+    }
+
+    fn flops(&self) -> u64 {
+        flops(self.scores(), 1)
     }
 }

@@ -1,7 +1,8 @@
-use super::lib::binding::{Access, Binding, Element};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
 use super::lib::grid::fold;
-use super::lib::source::Source;
+use super::lib::source::{Source, shader};
 
 const WG: usize = 64;
 
@@ -32,37 +33,44 @@ impl Commit {
     pub fn size(&self) -> usize {
         self.parts.iter().map(|p| p.len).sum()
     }
+}
+
+impl Archetype for Commit {
+    fn name(&self) -> String {
+        "commit".into()
+    }
+
+    fn source(&self) -> String {
+        let mut s = Source::new(Element::F32, self);
+        s.number("WG", WG);
+        s.finish(shader!("commit.wgsl"))
+    }
 
     /// State, arena, new values.
-    pub fn bindings(&self) -> Vec<Binding> {
+    fn bindings(&self) -> Vec<Binding> {
         let end = |end: fn(&Part) -> usize| self.parts.iter().map(end).max().unwrap_or(0);
         let arena = Binding::write("buffers", Element::F32, 0..end(|p| p.to + p.len)).moving(self.size());
         let values = Binding::read("values", Element::F32, 0..end(|p| p.from + p.len)).moving(self.size());
         vec![Binding::state(), arena, values]
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("f32", &self.dims());
-        s.number("WG", WG).state();
-        s.buffer("buffers", Access::Write, "f32").buffer("values", Access::Read, "f32");
-        s.finish(include_str!("../../shaders/commit.wgsl"))
-    }
-
-    /// State, arena, new values.
-    pub fn accesses(&self) -> Vec<Access> {
-        vec![Access::Uniform, Access::Write, Access::Read]
-    }
-
     /// Its sizes. The lists have room for the most parts, so that all commits share a pipeline.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let list = |of: fn(&Part) -> usize| self.parts.iter().map(of);
         let d = Dims::new().u32("parts", self.parts.len()).list("lengths", Self::MOST / 4, list(|p| p.len));
         d.list("sources", Self::MOST / 4, list(|p| p.from)).list("targets", Self::MOST / 4, list(|p| p.to))
     }
 
     /// A thread for every element.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         fold(self.size().div_ceil(WG))
+    }
+
+    fn turns(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn flops(&self) -> u64 {
+        0
     }
 }

@@ -1,11 +1,13 @@
 //! Softmax cross-entropy: loss, hits and gradient in one launch.
 
-use super::lib::binding::{Access, Binding, Element};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::grid::fold;
-use super::lib::halves::{element, rounded};
+use super::lib::halves::rounded;
 use super::lib::labels::{labels, labels_binding};
-use super::lib::source::Source;
+use super::lib::source::{Source, shader};
 use super::lib::target::Target;
 use crate::expr::Expr;
 use crate::graph::Labels;
@@ -60,15 +62,6 @@ impl CrossEntropy {
         self.is_long() && self.gradient && self.labels == Labels::Probabilities
     }
 
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        let passes = 3 + usize::from(self.gradient) + if self.labels == Labels::Probabilities { 3 } else { 0 };
-        match (self.single, self.is_long()) {
-            (_, true) => Self::PIECE,
-            (true, _) => self.rows.div_ceil(self.group) * (1 + passes * self.classes),
-            _ => passes * self.classes,
-        }
-    }
     /// Whether a batch is small enough for one workgroup.
     pub fn is_single(target: Target, rows: usize, classes: usize) -> bool {
         rows * classes
@@ -81,9 +74,43 @@ impl CrossEntropy {
     fn lanes(&self) -> usize {
         if self.single { self.group } else { WG }
     }
+}
+
+impl Archetype for CrossEntropy {
+    fn name(&self) -> String {
+        "cross_entropy".into()
+    }
+
+    fn source(&self) -> String {
+        let mut s = Source::new(Element::F32, self);
+        s.number("WG", self.lanes()).group(if self.single { self.group } else { 1 });
+        let long = self.is_long();
+        s.flag("SINGLE", self.single).flag("LONG", long).flag("TOTALS", self.needs_totals());
+        s.flag("GRADIENT", self.gradient);
+        labels(&mut s, self.labels);
+        let mut store = String::new();
+        if self.gradient {
+            let mut made = "value".to_string();
+            if let Some((f, _)) = &self.epilogue {
+                s.math(f);
+                let printed = f.wgsl(&["value", "factor[d.factor_offset]"]);
+                store += &printed.statements;
+                made.clone_from(&printed.outputs[0]);
+            }
+            store += &format!("    gradients[d.gradients_offset + row * d.classes + c] = {};\n", rounded(self.half_gradient, false, made));
+        }
+        s.line(format!("fn store_gradient(row: u32, c: u32, value: f32) {{\n{store}}}"));
+        let hit = if long { "" } else { "    hits[d.hits_offset + row] = hit;\n" };
+        s.line(format!("fn store(row: u32, loss: f32, hit: f32) {{\n    losses[d.losses_offset + row] = loss;\n{hit}}}"));
+        for (name, told) in [("tops", long), ("sums", long), ("totals", self.needs_totals())] {
+            let value = if told { format!("{name}[row]") } else { "0.0".into() };
+            s.line(format!("fn {name}_of(row: u32) -> f32 {{ return {value}; }}"));
+        }
+        s.finish(shader!("cross_entropy.wgsl"))
+    }
 
     /// Logits, labels, loss, hits, gradient, the epilogue's number, what is told of long rows.
-    pub fn bindings(&self) -> Vec<Binding> {
+    fn bindings(&self) -> Vec<Binding> {
         let [logits, labels, loss, hits, gradient] = self.offsets;
         let (size, long) = (self.rows * self.classes, self.is_long());
         let each = if self.single { 1 } else { self.rows * self.pieces };
@@ -104,54 +131,7 @@ impl CrossEntropy {
         all
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("f32", &self.dims());
-        s.number("WG", self.lanes()).group(if self.single { self.group } else { 1 });
-        let long = self.is_long();
-        s.flag("SINGLE", self.single).flag("LONG", long).flag("TOTALS", self.needs_totals());
-        s.flag("GRADIENT", self.gradient);
-        s.buffer("logits", Access::Read, element(self.half, false));
-        labels(&mut s, self.labels);
-        s.buffer("losses", Access::Write, "f32");
-        if !long {
-            s.buffer("hits", Access::Write, "f32");
-        }
-        let mut store = String::new();
-        if self.gradient {
-            s.buffer("gradients", Access::Write, element(self.half_gradient, false));
-            let mut made = "value".to_string();
-            if let Some((f, _)) = &self.epilogue {
-                s.buffer("factor", Access::Read, "f32").math(f);
-                let printed = f.wgsl(&["value", "factor[d.factor_offset]"]);
-                store += &printed.statements;
-                made.clone_from(&printed.outputs[0]);
-            }
-            store += &format!("    gradients[d.gradients_offset + row * d.classes + c] = {};\n", rounded(self.half_gradient, false, made));
-        }
-        s.line(format!("fn store_gradient(row: u32, c: u32, value: f32) {{\n{store}}}"));
-        let hit = if long { "" } else { "    hits[d.hits_offset + row] = hit;\n" };
-        s.line(format!("fn store(row: u32, loss: f32, hit: f32) {{\n    losses[d.losses_offset + row] = loss;\n{hit}}}"));
-        for (name, told) in [("tops", long), ("sums", long), ("totals", self.needs_totals())] {
-            let value = if told { format!("{name}[row]") } else { "0.0".into() };
-            if told {
-                s.buffer(name, Access::Read, "f32");
-            }
-            s.line(format!("fn {name}_of(row: u32) -> f32 {{ return {value}; }}"));
-        }
-        s.finish(include_str!("../../shaders/cross_entropy.wgsl"))
-    }
-
-    /// Logits, labels, loss, hits, gradient, the epilogue's number, what is told of long rows.
-    pub fn accesses(&self) -> Vec<Access> {
-        let results = 2 - usize::from(self.is_long()) + usize::from(self.gradient);
-        let told = if self.is_long() { 2 + usize::from(self.needs_totals()) } else { 0 };
-        let read = told + usize::from(self.gradient && self.epilogue.is_some());
-        [vec![Access::Read; 2], vec![Access::Write; results], vec![Access::Read; read]].concat()
-    }
-
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let [logits, labels, losses, hits, gradients] = self.offsets;
         let d = Dims::new().u32("rows", self.rows).u32("classes", self.classes).u32("logits_offset", logits).u32("labels_offset", labels);
         let d = d.u32("losses_offset", losses).u32("hits_offset", hits).u32("gradients_offset", gradients);
@@ -160,7 +140,25 @@ impl CrossEntropy {
     }
 
     /// One workgroup, or a thread a row or piece.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         if self.single { [1, 1, 1] } else { fold((self.rows * self.pieces).div_ceil(WG)) }
+    }
+
+    fn turns(&self) -> usize {
+        let passes = 3 + usize::from(self.gradient) + if self.labels == Labels::Probabilities { 3 } else { 0 };
+        match (self.single, self.is_long()) {
+            (_, true) => Self::PIECE,
+            (true, _) => self.rows.div_ceil(self.group) * (1 + passes * self.classes),
+            _ => passes * self.classes,
+        }
+    }
+
+    fn flops(&self) -> u64 {
+        let epilogue = self.epilogue.as_ref().filter(|_| self.gradient).map_or(0, |e| e.0.flops());
+        flops(self.rows * self.classes, 5 + epilogue)
+    }
+
+    fn formula(&self) -> Option<(&Expr, usize)> {
+        self.epilogue.as_ref().map(|e| (&e.0, self.rows * self.classes))
     }
 }

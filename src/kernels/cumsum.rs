@@ -1,9 +1,11 @@
 //! Running sums over rows.
 
-use super::lib::binding::{Access, Binding, Element};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::grid::fold;
-use super::lib::source::Source;
+use super::lib::source::{Source, shader};
 
 const WG: usize = 64;
 
@@ -34,13 +36,23 @@ impl CumSum {
     pub fn piece(&self) -> usize {
         self.width.div_ceil(self.pieces)
     }
+}
 
-    /// Turns of the longest lane's loops.
-    pub(super) fn turns(&self) -> usize {
-        self.piece()
+impl Archetype for CumSum {
+    fn name(&self) -> String {
+        "cumsum".into()
     }
+
+    fn source(&self) -> String {
+        let mut s = Source::new(Element::F32, self);
+        s.number("WG", WG).flag("REVERSE", self.reverse).flag("STARTED", self.started);
+        let start = if self.started { "starts[item]" } else { "0.0" };
+        s.line(format!("fn start(item: u32) -> f32 {{ return {start}; }}"));
+        s.finish(shader!("cumsum.wgsl"))
+    }
+
     /// Input, sums of the pieces, output.
-    pub fn bindings(&self) -> Vec<Binding> {
+    fn bindings(&self) -> Vec<Binding> {
         let [from, to] = self.offsets.map(|o| o..o + self.rows * self.width);
         let mut all = vec![Binding::read("x", Element::F32, from)];
         all.extend(self.started.then(|| Binding::read("starts", Element::F32, 0..self.rows * self.pieces)));
@@ -48,32 +60,22 @@ impl CumSum {
         all
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("f32", &self.dims());
-        s.number("WG", WG).flag("REVERSE", self.reverse).flag("STARTED", self.started).buffer("x", Access::Read, "f32");
-        if self.started {
-            s.buffer("starts", Access::Read, "f32").line("fn start(item: u32) -> f32 { return starts[item]; }");
-        } else {
-            s.line("fn start(item: u32) -> f32 { return 0.0; }");
-        }
-        s.buffer("out", Access::Write, "f32");
-        s.finish(include_str!("../../shaders/cumsum.wgsl"))
-    }
-    /// Input, sums of the pieces, output.
-    pub fn accesses(&self) -> Vec<Access> {
-        let mut a = vec![Access::Read; 1 + usize::from(self.started)];
-        a.push(Access::Write);
-        a
-    }
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let [x, out] = self.offsets;
         let d = Dims::new().u32("rows", self.rows).u32("width", self.width).u32("x_offset", x).u32("out_offset", out);
         d.u32("pieces", self.pieces).u32("piece", self.piece())
     }
+
     /// A thread a piece.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         fold((self.rows * self.pieces).div_ceil(WG))
+    }
+
+    fn turns(&self) -> usize {
+        self.piece()
+    }
+
+    fn flops(&self) -> u64 {
+        flops(self.rows * self.width, 1)
     }
 }

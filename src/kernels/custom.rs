@@ -1,4 +1,5 @@
-use super::lib::binding::{Access, Binding, Element};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
 use super::lib::limits::DIMS;
 use super::lib::source::Source;
@@ -26,64 +27,6 @@ pub struct Custom {
 }
 
 impl Custom {
-    /// Operands, results.
-    pub fn bindings(&self) -> Vec<Binding> {
-        let element = |t: &Type| if t.dtype == DType::U32 { Element::U32 } else { Element::F32 };
-        let span = |(t, first): &(Type, usize)| *first..*first + t.shape.size();
-        let operands = self.inputs.iter().enumerate().map(|(i, x)| Binding::read(format!("in{i}_words"), element(&x.0), span(x)));
-        let results = self.outputs.iter().enumerate().map(|(o, y)| Binding::write(format!("out{o}_words"), element(&y.0), span(y)));
-        operands.chain(results).collect()
-    }
-
-    /// The whole WGSL text: a header through which the operands are read and written within their bounds, then the user's. Empty without a kernel.
-    pub fn source(&self) -> String {
-        let Some(kernel) = &self.kernel else { return String::new() };
-        let mut s = Source::new("f32", &self.dims());
-        let element = |t: &Type| if t.dtype == DType::U32 { "u32" } else { "f32" };
-        for (i, (t, _)) in self.inputs.iter().enumerate() {
-            s.buffer(&format!("in{i}_words"), Access::Read, element(t));
-        }
-        for (o, (t, _)) in self.outputs.iter().enumerate() {
-            s.buffer(&format!("out{o}_words"), Access::Write, element(t));
-        }
-        let mut at = OPERANDS;
-        for (i, (t, _)) in self.inputs.iter().enumerate() {
-            let (e, first, length) = (element(t), at, at + 1);
-            s.line(format!("fn in{i}(i: u32) -> {e} {{\n    if (i >= dim({length}u)) {{ return {e}(); }}\n    return in{i}_words[dim({first}u) + i];\n}}"));
-            at += 2;
-        }
-        for (o, (t, _)) in self.outputs.iter().enumerate() {
-            let (e, first, length) = (element(t), at, at + 1);
-            s.line(format!("fn out{o}(i: u32, value: {e}) {{ if (i < dim({length}u)) {{ out{o}_words[dim({first}u) + i] = value; }} }}"));
-            at += 2;
-        }
-        s.finish(&kernel.wgsl)
-    }
-
-    /// Operands, results.
-    pub fn accesses(&self) -> Vec<Access> {
-        let mut a = vec![Access::Read; self.inputs.len()];
-        a.resize(self.inputs.len() + self.outputs.len(), Access::Write);
-        a
-    }
-
-    /// The user's, which have no names; the count of `CustomKernel::each`; from 48 on offset and length of each operand and result.
-    pub(crate) fn dims(&self) -> Dims {
-        let mut d = vec![0; DIMS];
-        if let Some(k) = &self.kernel {
-            d.iter_mut().take(USER_DIMS).zip(&k.dims).for_each(|(d, v)| *d = *v);
-            d[USER_DIMS] = k.count;
-        }
-        let operands = self.inputs.iter().chain(&self.outputs).flat_map(|(t, offset)| to_words([*offset, t.shape.size()]));
-        d.iter_mut().skip(OPERANDS).zip(operands).for_each(|(d, v)| *d = v);
-        Dims::unnamed(d)
-    }
-
-    /// The user's.
-    pub fn grid(&self) -> [u32; 3] {
-        self.kernel.as_ref().map_or([0; 3], |k| k.workgroups)
-    }
-
     /// Fails without a kernel.
     pub fn runs_on_gpus(&self) -> Result<()> {
         match &self.kernel {
@@ -99,5 +42,66 @@ impl Custom {
     /// What the compiler said about its text.
     pub fn bad_shader(&self, problem: String) -> Error {
         Error::BadShader { op: self.op.op().name().into(), problem, at: self.at.clone() }
+    }
+}
+
+impl Archetype for Custom {
+    fn name(&self) -> String {
+        self.op.op().name().into()
+    }
+
+    /// The whole WGSL text: a header through which the operands are read and written within their bounds, then the user's. Empty without a kernel.
+    fn source(&self) -> String {
+        let Some(kernel) = &self.kernel else { return String::new() };
+        let mut s = Source::new(Element::F32, self);
+        let element = |t: &Type| if t.dtype == DType::U32 { "u32" } else { "f32" };
+        let mut at = OPERANDS;
+        for (i, (t, _)) in self.inputs.iter().enumerate() {
+            let (e, first, length) = (element(t), at, at + 1);
+            s.line(format!("fn in{i}(i: u32) -> {e} {{\n    if (i >= dim({length}u)) {{ return {e}(); }}\n    return in{i}_words[dim({first}u) + i];\n}}"));
+            at += 2;
+        }
+        for (o, (t, _)) in self.outputs.iter().enumerate() {
+            let (e, first, length) = (element(t), at, at + 1);
+            s.line(format!("fn out{o}(i: u32, value: {e}) {{ if (i < dim({length}u)) {{ out{o}_words[dim({first}u) + i] = value; }} }}"));
+            at += 2;
+        }
+        s.finish_with(&kernel.wgsl)
+    }
+
+    /// Operands, results.
+    fn bindings(&self) -> Vec<Binding> {
+        let element = |t: &Type| if t.dtype == DType::U32 { Element::U32 } else { Element::F32 };
+        let span = |(t, first): &(Type, usize)| *first..*first + t.shape.size();
+        let operands = self.inputs.iter().enumerate().map(|(i, x)| Binding::read(format!("in{i}_words"), element(&x.0), span(x)));
+        let results = self.outputs.iter().enumerate().map(|(o, y)| Binding::write(format!("out{o}_words"), element(&y.0), span(y)));
+        operands.chain(results).collect()
+    }
+
+    /// The user's, which have no names; the count of `CustomKernel::each`; from 48 on offset and length of each operand and result.
+    fn dims(&self) -> Dims {
+        let mut d = vec![0; DIMS];
+        if let Some(k) = &self.kernel {
+            d.iter_mut().take(USER_DIMS).zip(&k.dims).for_each(|(d, v)| *d = *v);
+            d[USER_DIMS] = k.count;
+        }
+        let operands = self.inputs.iter().chain(&self.outputs).flat_map(|(t, offset)| to_words([*offset, t.shape.size()]));
+        d.iter_mut().skip(OPERANDS).zip(operands).for_each(|(d, v)| *d = v);
+        Dims::unnamed(d)
+    }
+
+    /// The user's.
+    fn grid(&self) -> [u32; 3] {
+        self.kernel.as_ref().map_or([0; 3], |k| k.workgroups)
+    }
+
+    fn turns(&self) -> usize {
+        0
+    }
+
+    fn flops(&self) -> u64 {
+        let types = |all: &[(Type, usize)]| all.iter().map(|(t, _)| t.clone()).collect::<Vec<_>>();
+        let (inputs, outputs) = (types(&self.inputs), types(&self.outputs));
+        self.op.op().flops(&inputs.iter().collect::<Vec<_>>(), &outputs.iter().collect::<Vec<_>>())
     }
 }

@@ -1,10 +1,12 @@
-use super::lib::binding::{Access, Binding, V};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, V};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::gate::Gate;
 use super::lib::rates::RateTable;
-use super::lib::source::{FINITE, MATH, Source};
+use super::lib::source::{FINITE, MATH, Source, shader};
+use super::lib::still::among;
 use super::lib::words::{self, BLOCK};
-use super::optimizer::among;
 use crate::expr::Expr;
 use std::ops::Range;
 
@@ -57,32 +59,18 @@ impl Direction {
     pub fn words(&self) -> usize {
         self.size / BLOCK * Self::STRIDE
     }
+}
 
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        let blocks = (self.size / BLOCK).div_ceil(self.groups().max(1));
-        blocks * (1 + BLOCK / 4 / self.group) + words::PARTIALS / self.group
+impl Archetype for Direction {
+    fn name(&self) -> String {
+        "direction".into()
     }
 
-    /// State, rates, parameters, gradients, moments, direction, partial sums.
-    pub fn bindings(&self) -> Vec<Binding> {
-        let all = || 0..self.size;
-        let first = [self.rates.binding(), Binding::read("parameters", V, all()), Binding::read("gradients", V, all())];
-        let moments = (0..self.moments).map(|m| Binding::update(format!("moment{m}"), V, all()));
-        let last = [Binding::write("direction", V, 0..self.words()), self.gate.binding()];
-        std::iter::once(Binding::state()).chain(first).chain(moments).chain(last).collect()
-    }
-
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>", &self.dims());
-        s.number("WG", self.wg()).group(self.group).state();
+    fn source(&self) -> String {
+        let mut s = Source::new(V, self);
+        s.number("WG", self.wg()).group(self.group);
         self.rates.source(&mut s, &self.gate, false, &self.rule);
-        s.buffer("parameters", Access::Read, "V").buffer("gradients", Access::Read, "V");
-        for m in 0..self.moments {
-            s.buffer(&format!("moment{m}"), Access::Write, "V");
-        }
-        s.buffer("direction", Access::Write, "V").line(MATH).line(FINITE);
+        s.file(MATH).file(FINITE);
         self.gate.source(&mut s);
         // in this form the checks for barriers see that all lanes of a group have one place
         let place = if self.group == 1 { "group * WG + local" } else { "group" };
@@ -103,24 +91,37 @@ impl Direction {
             s.line(format!("        moment{m}[i] = normal_range({});", printed.outputs[1 + m]));
         }
         s.line(format!("    }}\n    return {};\n}}", printed.outputs[0]));
-        s.finish(include_str!("../../shaders/direction.wgsl"))
+        s.finish(shader!("direction.wgsl"))
     }
 
     /// State, rates, parameters, gradients, moments, direction, partial sums.
-    pub fn accesses(&self) -> Vec<Access> {
-        let mut a = vec![Access::Uniform, Access::Read, Access::Read, Access::Read];
-        a.resize(5 + self.moments, Access::Write);
-        a.push(Access::Read);
-        a
+    fn bindings(&self) -> Vec<Binding> {
+        let all = || 0..self.size;
+        let first = [self.rates.binding(), Binding::read("parameters", V, all()), Binding::read("gradients", V, all())];
+        let moments = (0..self.moments).map(|m| Binding::update(format!("moment{m}"), V, all()));
+        let last = [Binding::write("direction", V, 0..self.words()), self.gate.binding()];
+        std::iter::once(Binding::state()).chain(first).chain(moments).chain(last).collect()
     }
 
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         self.gate.dims(Dims::new().u32("blocks", self.size / BLOCK).u32("groups", self.groups()))
     }
 
     /// Enough groups, each taking several blocks of a large arena.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         [(self.threads() / self.wg()) as u32, 1, 1]
+    }
+
+    fn turns(&self) -> usize {
+        let blocks = (self.size / BLOCK).div_ceil(self.groups().max(1));
+        blocks * (1 + BLOCK / 4 / self.group) + words::PARTIALS / self.group
+    }
+
+    fn flops(&self) -> u64 {
+        flops(self.size, 2 + self.rule.flops())
+    }
+
+    fn formula(&self) -> Option<(&Expr, usize)> {
+        Some((&self.rule, self.size))
     }
 }

@@ -1,8 +1,9 @@
-use super::lib::binding::{Access, Binding, Element};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
-use super::lib::halves::{element, rounded};
+use super::lib::halves::rounded;
 use super::lib::limits::MAX_GROUPS;
-use super::lib::source::Source;
+use super::lib::source::{Source, shader};
 use super::lib::word::word;
 use crate::graph::Field;
 use crate::tensor::DType;
@@ -52,46 +53,16 @@ impl Gather {
     fn all_chunks(&self) -> usize {
         self.fields.iter().map(Self::chunks).sum()
     }
+}
 
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        let turns = |f: &GatherField| {
-            let elements = if f.field.stored == DType::U8 { 4 } else { 1 };
-            f.items().div_ceil(WG).min(ITEMS) * (1 + elements * (1 + f.field.one_hot.unwrap_or(0)))
-        };
-        // a few for the order; a workgroup takes one field at a time
-        64 + self.all_chunks().div_ceil(MAX_GROUPS) * (1 + self.fields.iter().map(turns).max().unwrap_or(0))
+impl Archetype for Gather {
+    fn name(&self) -> String {
+        "gather".into()
     }
 
-    /// State, then each field's data and batch. Which rows of the data are read only the state says.
-    pub fn bindings(&self) -> Vec<Binding> {
-        let field = |(i, f): (usize, &GatherField)| {
-            let four = f.vector();
-            let stored = Element::U32.by_fours(four && f.field.stored != DType::U8);
-            let made = if f.field.out_dtype() == DType::U32 { Element::U32 } else { Element::float(f.half) };
-            let size = self.batch * f.field.width() * f.field.one_hot.unwrap_or(1);
-            [
-                Binding::read(format!("data{i}"), stored, 0..0).moving(self.batch * f.field.words()),
-                Binding::write(format!("batch{i}"), made.by_fours(four), f.output..f.output + size),
-            ]
-        };
-        std::iter::once(Binding::state()).chain(self.fields.iter().enumerate().flat_map(field)).collect()
-    }
-
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("f32", &self.dims());
-        s.number("WG", WG).number("ITEMS", ITEMS).state();
-        for (i, f) in self.fields.iter().enumerate() {
-            let four = f.vector();
-            let out = match (f.field.out_dtype() == DType::U32, four) {
-                (true, true) => "vec4<u32>",
-                (true, false) => "u32",
-                (false, _) => element(f.half, four),
-            };
-            let stored = if four && f.field.stored != DType::U8 { "vec4<u32>" } else { "u32" };
-            s.buffer(&format!("data{i}"), Access::Read, stored).buffer(&format!("batch{i}"), Access::Write, out);
-        }
+    fn source(&self) -> String {
+        let mut s = Source::new(Element::F32, self);
+        s.number("WG", WG).number("ITEMS", ITEMS);
         s.order();
         for (i, f) in self.fields.iter().enumerate() {
             if f.vector() {
@@ -107,18 +78,26 @@ impl Gather {
             ));
         }
         s.line("}");
-        s.finish(include_str!("../../shaders/gather.wgsl"))
+        s.finish(shader!("gather.wgsl"))
     }
 
-    /// State, then each field's data and batch.
-    pub fn accesses(&self) -> Vec<Access> {
-        let mut a = vec![Access::Uniform];
-        self.fields.iter().for_each(|_| a.extend([Access::Read, Access::Write]));
-        a
+    /// State, then each field's data and batch. Which rows of the data are read only the state says.
+    fn bindings(&self) -> Vec<Binding> {
+        let field = |(i, f): (usize, &GatherField)| {
+            let four = f.vector();
+            let stored = Element::U32.by_fours(four && f.field.stored != DType::U8);
+            let made = if f.field.out_dtype() == DType::U32 { Element::U32 } else { Element::float(f.half) };
+            let size = self.batch * f.field.width() * f.field.one_hot.unwrap_or(1);
+            [
+                Binding::read(format!("data{i}"), stored, 0..0).moving(self.batch * f.field.words()),
+                Binding::write(format!("batch{i}"), made.by_fours(four), f.output..f.output + size),
+            ]
+        };
+        std::iter::once(Binding::state()).chain(self.fields.iter().enumerate().flat_map(field)).collect()
     }
 
     /// Its sizes. Of a field that is read in vectors the items of a row and the batch's offset count these.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let d = Dims::new().u32("rows", self.batch).u32("fold", FOLD);
         let mut d = d.u32("chunks", self.all_chunks()).u32("groups", self.all_chunks().min(MAX_GROUPS));
         let mut first = 0;
@@ -135,8 +114,21 @@ impl Gather {
     }
 
     /// Chunks by rows.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         [self.all_chunks().min(MAX_GROUPS), self.batch.min(FOLD), self.batch.div_ceil(FOLD)].map(word)
+    }
+
+    fn turns(&self) -> usize {
+        let turns = |f: &GatherField| {
+            let elements = if f.field.stored == DType::U8 { 4 } else { 1 };
+            f.items().div_ceil(WG).min(ITEMS) * (1 + elements * (1 + f.field.one_hot.unwrap_or(0)))
+        };
+        // a few for the order; a workgroup takes one field at a time
+        64 + self.all_chunks().div_ceil(MAX_GROUPS) * (1 + self.fields.iter().map(turns).max().unwrap_or(0))
+    }
+
+    fn flops(&self) -> u64 {
+        0
     }
 }
 

@@ -3,12 +3,14 @@
 pub(crate) mod direct;
 pub(crate) mod tile;
 
-use super::lib::binding::{Access, Binding, Element, owners};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::halves::Halves;
-use super::lib::halves::{element, rounded, widened};
+use super::lib::halves::{rounded, widened};
 use super::lib::limits::MAX_GROUPS;
-use super::lib::source::{BLOCK, Source};
+use super::lib::source::{BLOCK, Source, shader};
 use super::lib::word::word;
 use crate::expr::Expr;
 use tile::Tile;
@@ -112,96 +114,9 @@ impl Gemm {
         terms.div_ceil(Self::PIECE).min(Self::ROOM / size.max(1)).max(terms.div_ceil(Self::MOST))
     }
 
-    /// Turns of the longest lane's loops, at most, on a driver that unrolls none.
-    pub(super) fn turns(&self) -> usize {
-        match self.spec.tile {
-            Tile::Direct { rows, vectors, .. } => self.k / 4 + 4 * rows * (1 + 6 * vectors),
-            Tile::Staged { depth, each: [rows, columns], .. } => self.k.div_ceil(depth) * (64 + depth * (1 + rows * (1 + columns / 4))),
-            Tile::Split => self.k.div_ceil(64) * 24 + 256,
-        }
-    }
-    /// The archetype and its layout.
-    pub fn name(&self) -> String {
-        let t = |t| if t { 't' } else { 'n' };
-        format!("gemm_{}{}", t(self.spec.ta), t(self.spec.tb))
-    }
-
-    /// The epilogue, unless the product is stored as it is.
-    pub fn formula(&self) -> Option<(&Expr, usize)> {
-        let f = &self.spec.epilogue;
-        (!f.is_identity()).then_some((f, self.batch * self.m * self.n))
-    }
-
-    /// A, B, extras, outputs, row sums.
-    pub fn bindings(&self) -> Vec<Binding> {
-        let GemmSpec { ta, tb, va, vb, vc, row_sum, via, halves, .. } = &self.spec;
-        let (batch, m, n, k) = (self.batch, self.m, self.n, self.k);
-        let factor = |name: &'static str, i: usize, x: &Matrix, [rows, columns]: [usize; 2], four: bool| {
-            let empty = batch * rows * columns == 0;
-            let last = if empty { 0 } else { (batch - 1) * x.batch + (rows - 1) * x.pitch + columns };
-            // a single matrix serves for the whole batch
-            let moved = rows * columns * if x.batch == 0 { batch.min(1) } else { batch };
-            Binding::read(name, Element::float(halves.input(i)).by_fours(four), x.offset..x.offset + last).moving(moved)
-        };
-        let turned = |[x, y]: [usize; 2], turn: bool| if turn { [y, x] } else { [x, y] };
-        let mut all = vec![factor("a", 0, &self.a, turned([m, k], *ta), *va), factor("b", 1, &self.b, turned([k, n], *tb), *vb)];
-        for (i, e) in self.extras.iter().enumerate() {
-            let steps = [(batch, e.batch), (m, e.row), (n, e.column)];
-            let empty = batch * m * n == 0;
-            let last = if empty { 0 } else { steps.iter().map(|(d, step)| (d - 1) * step).sum::<usize>() + 1 };
-            let moved = if empty { 0 } else { steps.iter().filter(|s| s.1 > 0).map(|s| s.0).product() };
-            let of = Element::float(halves.input(2 + i)).by_fours(self.fours(e));
-            all.push(Binding::read(format!("extra{i}"), of, e.offset..e.offset + last).moving(moved));
-        }
-        // the row sums come after the outputs
-        let results = self.outputs.iter().map(|&at| at..at + batch * m * n).chain(row_sum.then(|| self.row_sum..self.row_sum + m));
-        let first = all.len();
-        for (o, span) in results.enumerate() {
-            let of = Element::float(halves.output(o)).by_fours(*vc && o < self.outputs.len());
-            all.push(Binding::write(format!("out{o}"), of, span).bound_through(first + o, first + via[o]));
-        }
-        all
-    }
-
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let GemmSpec { ta, tb, va, vb, tile, halves, .. } = &self.spec;
-        let mut s = Source::new(element(false, self.spec.vc), &self.dims());
-        self.begin(&mut s);
-        match tile {
-            Tile::Direct { rows, vectors, .. } => s.number("ROWS", *rows).number("NV", *vectors),
-            Tile::Staged { rows, columns, depth, each: [rm, rn] } => {
-                s.number("BM", *rows).number("BN", *columns).number("BK", *depth).number("RM", *rm).number("RN", *rn).line(BLOCK)
-            }
-            Tile::Split => s.line(BLOCK),
-        };
-        // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
-        load(&mut s, "a", (*va, halves.input(0)), if *ta { "d.m" } else { "d.k" });
-        load(&mut s, "b", (*vb, halves.input(1)), if *tb { "d.k" } else { "d.n" });
-        if let Tile::Direct { rows, vectors, shared } = *tile {
-            direct::sums(&mut s, rows, vectors, shared, *ta);
-        }
-        self.stores(&mut s);
-        store_four(&mut s, self.spec.vc);
-        self.tiles(&mut s, tile.rows(), tile.columns());
-        s.finish(match tile {
-            Tile::Direct { .. } => include_str!("../../shaders/gemm_direct.wgsl"),
-            Tile::Staged { .. } => include_str!("../../shaders/gemm_tile.wgsl"),
-            Tile::Split => include_str!("../../shaders/gemm_split.wgsl"),
-        })
-    }
-
-    /// Bindings, layout, and what the epilogue calls: of every kind of tile.
+    /// Layout, and what the epilogue calls: of every kind of tile.
     pub(super) fn begin(&self, s: &mut Source) {
-        let GemmSpec { ta, tb, va, vb, vc, epilogue, row_sum, via, halves, .. } = &self.spec;
-        s.buffer("a", Access::Read, element(halves.input(0), *va)).buffer("b", Access::Read, element(halves.input(1), *vb));
-        for (i, e) in self.extras.iter().enumerate() {
-            s.buffer(&format!("extra{i}"), Access::Read, element(halves.input(2 + i), self.fours(e)));
-        }
-        // the row sums come after the outputs
-        for o in (0..via.len()).filter(|&o| via[o] == o) {
-            s.buffer(&format!("out{o}"), Access::Write, element(halves.output(o), *vc && o < self.outputs.len()));
-        }
+        let GemmSpec { ta, tb, epilogue, row_sum, .. } = &self.spec;
         s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).math(epilogue);
     }
 
@@ -284,16 +199,73 @@ impl Gemm {
         self.spec.vc = self.in_fours();
         self
     }
+}
 
-    /// A, B, extras, outputs, row sums.
-    pub fn accesses(&self) -> Vec<Access> {
-        let mut a = vec![Access::Read; 2 + self.extras.len()];
-        a.resize(a.len() + owners(&self.spec.via), Access::Write);
-        a
+impl Archetype for Gemm {
+    fn name(&self) -> String {
+        let t = |t| if t { 't' } else { 'n' };
+        format!("gemm_{}{}", t(self.spec.ta), t(self.spec.tb))
     }
 
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn source(&self) -> String {
+        let GemmSpec { ta, tb, va, vb, tile, halves, .. } = &self.spec;
+        let mut s = Source::new(Element::F32.by_fours(self.spec.vc), self);
+        self.begin(&mut s);
+        match tile {
+            Tile::Direct { rows, vectors, .. } => s.number("ROWS", *rows).number("NV", *vectors),
+            Tile::Staged { rows, columns, depth, each: [rm, rn] } => {
+                s.number("BM", *rows).number("BN", *columns).number("BK", *depth).number("RM", *rm).number("RN", *rn).file(BLOCK)
+            }
+            Tile::Split => s.file(BLOCK),
+        };
+        // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
+        load(&mut s, "a", (*va, halves.input(0)), if *ta { "d.m" } else { "d.k" });
+        load(&mut s, "b", (*vb, halves.input(1)), if *tb { "d.k" } else { "d.n" });
+        if let Tile::Direct { rows, vectors, shared } = *tile {
+            direct::sums(&mut s, rows, vectors, shared, *ta);
+        }
+        self.stores(&mut s);
+        store_four(&mut s, self.spec.vc);
+        self.tiles(&mut s, tile.rows(), tile.columns());
+        s.finish(match tile {
+            Tile::Direct { .. } => shader!("gemm_direct.wgsl"),
+            Tile::Staged { .. } => shader!("gemm_tile.wgsl"),
+            Tile::Split => shader!("gemm_split.wgsl"),
+        })
+    }
+
+    /// A, B, extras, outputs, row sums.
+    fn bindings(&self) -> Vec<Binding> {
+        let GemmSpec { ta, tb, va, vb, vc, row_sum, via, halves, .. } = &self.spec;
+        let (batch, m, n, k) = (self.batch, self.m, self.n, self.k);
+        let factor = |name: &'static str, i: usize, x: &Matrix, [rows, columns]: [usize; 2], four: bool| {
+            let empty = batch * rows * columns == 0;
+            let last = if empty { 0 } else { (batch - 1) * x.batch + (rows - 1) * x.pitch + columns };
+            // a single matrix serves for the whole batch
+            let moved = rows * columns * if x.batch == 0 { batch.min(1) } else { batch };
+            Binding::read(name, Element::float(halves.input(i)).by_fours(four), x.offset..x.offset + last).moving(moved)
+        };
+        let turned = |[x, y]: [usize; 2], turn: bool| if turn { [y, x] } else { [x, y] };
+        let mut all = vec![factor("a", 0, &self.a, turned([m, k], *ta), *va), factor("b", 1, &self.b, turned([k, n], *tb), *vb)];
+        for (i, e) in self.extras.iter().enumerate() {
+            let steps = [(batch, e.batch), (m, e.row), (n, e.column)];
+            let empty = batch * m * n == 0;
+            let last = if empty { 0 } else { steps.iter().map(|(d, step)| (d - 1) * step).sum::<usize>() + 1 };
+            let moved = if empty { 0 } else { steps.iter().filter(|s| s.1 > 0).map(|s| s.0).product() };
+            let of = Element::float(halves.input(2 + i)).by_fours(self.fours(e));
+            all.push(Binding::read(format!("extra{i}"), of, e.offset..e.offset + last).moving(moved));
+        }
+        // the row sums come after the outputs
+        let results = self.outputs.iter().map(|&at| at..at + batch * m * n).chain(row_sum.then(|| self.row_sum..self.row_sum + m));
+        let first = all.len();
+        for (o, span) in results.enumerate() {
+            let of = Element::float(halves.output(o)).by_fours(*vc && o < self.outputs.len());
+            all.push(Binding::write(format!("out{o}"), of, span).bound_through(first + o, first + via[o]));
+        }
+        all
+    }
+
+    fn dims(&self) -> Dims {
         let mut d = Dims::new().u32("m", self.m).u32("n", self.n).u32("k", self.k);
         for (name, x) in [("a", &self.a), ("b", &self.b)] {
             d = d.u32(format!("{name}_offset"), x.offset).u32(format!("{name}_pitch"), x.pitch).u32(format!("{name}_batch"), x.batch);
@@ -307,8 +279,26 @@ impl Gemm {
     }
 
     /// A workgroup for every tile.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         self.grid_of(self.spec.tile.rows(), self.spec.tile.columns())
+    }
+
+    fn turns(&self) -> usize {
+        match self.spec.tile {
+            Tile::Direct { rows, vectors, .. } => self.k / 4 + 4 * rows * (1 + 6 * vectors),
+            Tile::Staged { depth, each: [rows, columns], .. } => self.k.div_ceil(depth) * (64 + depth * (1 + rows * (1 + columns / 4))),
+            Tile::Split => self.k.div_ceil(64) * 24 + 256,
+        }
+    }
+
+    fn flops(&self) -> u64 {
+        flops(self.batch * self.m * self.n, 2 * self.k + self.spec.epilogue.flops())
+    }
+
+    /// The epilogue, unless the product is stored as it is.
+    fn formula(&self) -> Option<(&Expr, usize)> {
+        let f = &self.spec.epilogue;
+        (!f.is_identity()).then_some((f, self.batch * self.m * self.n))
     }
 }
 
@@ -340,7 +330,7 @@ fn load(s: &mut Source, x: &str, (vector, half): (bool, bool), extent: &str) {
                 true,
                 format!(
                     "{}({x}[i + min(minor, last)], {x}[i + min(minor + 1u, last)], {x}[i + min(minor + 2u, last)], {x}[i + min(minor + 3u, last)])",
-                    element(half, true)
+                    Element::float(half).by_fours(true)
                 )
             )
         ));

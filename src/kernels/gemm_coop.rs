@@ -1,10 +1,12 @@
 //! `gemm` on cooperative matrices, which drivers give to tensor cores.
 
-use super::lib::binding::{Access, Binding};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
 use super::lib::halves::Halves;
-use super::lib::source::Source;
+use super::lib::source::{Source, shader};
 use super::{CoopCaps, CoopTile, Gemm, GemmSpec, Matrix};
+use crate::expr::Expr;
 use std::fmt::Write;
 
 /// `C = epilogue(A B)` with A and B in f16 and sums in f32. Buffers and sizes are those of the product.
@@ -46,16 +48,16 @@ impl GemmCoop {
         gemm.spec.halves = Halves::default();
         gemm
     }
+}
 
-    /// The archetype and its layout.
-    pub fn name(&self) -> String {
+impl Archetype for GemmCoop {
+    fn name(&self) -> String {
         self.gemm.name().replacen("gemm", "gemm_coop", 1)
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
+    fn source(&self) -> String {
         let (GemmSpec { ta, tb, va, vb, .. }, tile) = (&self.gemm.spec, &self.tile);
-        let mut s = Source::new("f32", &self.dims());
+        let mut s = Source::new(Element::F32, self);
         self.gemm.begin(&mut s);
         s.number("BM", tile.height()).number("BN", tile.width()).number("BK", tile.depth);
         s.number("SIDE", tile.side).number("LANES", tile.lanes).number("ACROSS", tile.across).number("THREADS", tile.threads());
@@ -73,27 +75,33 @@ impl GemmCoop {
         self.gemm.stores(&mut s);
         self.gemm.tiles(&mut s, tile.height(), tile.width());
         // directives stand before all else
-        format!("enable wgpu_cooperative_matrix;\n{}", s.finish(include_str!("../../shaders/gemm_coop.wgsl")))
+        format!("enable wgpu_cooperative_matrix;\n{}", s.finish(shader!("gemm_coop.wgsl")))
     }
 
     /// As [`Gemm::bindings`].
-    pub fn bindings(&self) -> Vec<Binding> {
+    fn bindings(&self) -> Vec<Binding> {
         self.gemm.bindings()
     }
 
-    /// As [`Gemm::accesses`].
-    pub fn accesses(&self) -> Vec<Access> {
-        self.gemm.accesses()
-    }
-
-    /// As [`Gemm::dims`].
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         self.gemm.dims()
     }
 
     /// A workgroup for every tile.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         self.gemm.grid_of(self.tile.height(), self.tile.width())
+    }
+
+    fn turns(&self) -> usize {
+        self.gemm.turns()
+    }
+
+    fn flops(&self) -> u64 {
+        self.gemm.flops()
+    }
+
+    fn formula(&self) -> Option<(&Expr, usize)> {
+        self.gemm.formula()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The list of kernels.
 
+use super::lib::archetype::Archetype;
 use super::lib::binding::{Access, Binding};
-use super::lib::halves::Halves;
 use super::lib::limits::MAX_GROUPS;
 use super::lib::word::count_in_32_bits;
 use super::{
@@ -68,148 +68,68 @@ macro_rules! kernels {
         pub enum Kernel {
             $($(#[$about])* $kernel($kernel),)*
         }
+
+        impl Kernel {
+            /// What its archetype tells of it.
+            pub fn archetype(&self) -> &dyn Archetype {
+                match self {
+                    $(Kernel::$kernel(k) => k,)*
+                }
+            }
+        }
     };
 }
 with_kernels!(kernels);
 
-macro_rules! each {
-    ($self:ident, $k:ident => $e:expr) => {
-        match $self {
-            Kernel::Map($k) => $e,
-            Kernel::Reduce($k) => $e,
-            Kernel::Gemm($k) => $e,
-            Kernel::GemmCoop($k) => $e,
-            Kernel::Softmax($k) => $e,
-            Kernel::CrossEntropy($k) => $e,
-            Kernel::Accuracy($k) => $e,
-            Kernel::CumSum($k) => $e,
-            Kernel::ArgMax($k) => $e,
-            Kernel::Gather($k) => $e,
-            Kernel::Take($k) => $e,
-            Kernel::ScatterLinks($k) => $e,
-            Kernel::ScatterAdd($k) => $e,
-            Kernel::Custom($k) => $e,
-            Kernel::Commit($k) => $e,
-            Kernel::Accumulate($k) => $e,
-            Kernel::Squares($k) => $e,
-            Kernel::Direction($k) => $e,
-            Kernel::Ratios($k) => $e,
-            Kernel::Optimizer($k) => $e,
-            Kernel::Tick($k) => $e,
-        }
-    };
-}
-
 impl Kernel {
     /// The archetype's name, with the layout where it has several.
     pub fn name(&self) -> String {
-        match self {
-            Kernel::Map(_) => "map".into(),
-            Kernel::Reduce(_) => "reduce".into(),
-            Kernel::Gemm(g) => g.name(),
-            Kernel::GemmCoop(g) => g.name(),
-            Kernel::Softmax(k) => if k.log { "log_softmax" } else { "softmax" }.into(),
-            Kernel::CrossEntropy(_) => "cross_entropy".into(),
-            Kernel::Accuracy(_) => "accuracy".into(),
-            Kernel::CumSum(_) => "cumsum".into(),
-            Kernel::ArgMax(_) => "argmax".into(),
-            Kernel::Gather(_) => "gather".into(),
-            Kernel::Take(_) => "take".into(),
-            Kernel::ScatterLinks(_) => "scatter_links".into(),
-            Kernel::ScatterAdd(_) => "scatter_add".into(),
-            Kernel::Custom(c) => c.op.op().name().into(),
-            Kernel::Commit(_) => "commit".into(),
-            Kernel::Accumulate(_) => "accumulate".into(),
-            Kernel::Squares(_) => "squares".into(),
-            Kernel::Direction(_) => "direction".into(),
-            Kernel::Ratios(_) => "ratios".into(),
-            Kernel::Optimizer(_) => "optimizer".into(),
-            Kernel::Tick(_) => "tick".into(),
-        }
+        self.archetype().name()
     }
 
     /// The whole WGSL text; two kernels with equal text share a pipeline.
     pub fn source(&self) -> String {
-        each!(self, k => k.source())
+        self.archetype().source()
     }
 
-    /// Its operands and results, in the order of their bindings behind the `dims` row.
+    /// Its operands and results, in the order of their bindings behind the sizes.
     pub fn bindings(&self) -> Vec<Binding> {
-        each!(self, k => k.bindings())
+        self.archetype().bindings()
     }
 
-    /// The formula that it evaluates, and for how many values.
-    pub fn formula(&self) -> Option<(&Expr, usize)> {
-        match self {
-            Kernel::Map(k) => Some((&k.spec.f, k.size())),
-            Kernel::Reduce(k) => Some((&k.spec.f, k.rows * k.length)),
-            Kernel::Gemm(k) => k.formula(),
-            Kernel::CrossEntropy(k) => k.epilogue.as_ref().map(|e| (&e.0, k.rows * k.classes)),
-            Kernel::GemmCoop(k) => k.gemm.formula(),
-            Kernel::Direction(k) => Some((&k.rule, k.size)),
-            Kernel::Optimizer(k) => Some((&k.rule, k.size)),
-            _ => None,
-        }
-    }
-
-    /// How each buffer is used, in binding order after the `dims` row.
+    /// How it uses each of its buffers, in the order of their bindings behind the sizes.
     pub fn accesses(&self) -> Vec<Access> {
-        each!(self, k => k.accesses())
-    }
-
-    /// Whether each of what it touches is f16, in the order of operands (the state among them), then results, each counted even where several
-    /// share a binding. Shorter than that where the rest is not.
-    pub fn halves(&self) -> Vec<bool> {
-        let of = |h: &Halves, skip: usize, operands: usize| {
-            let inputs = (0..operands).map(|i| h.input(i));
-            std::iter::repeat_n(false, skip).chain(inputs).chain(h.outputs.iter().copied()).collect()
-        };
-        match self {
-            Kernel::Map(k) => of(&k.spec.halves, usize::from(!k.draws.is_empty()), k.inputs.len()),
-            Kernel::Reduce(k) => of(&k.spec.halves, 0, k.inputs.len()),
-            Kernel::Gemm(k) => of(&k.spec.halves, 0, 2 + k.extras.len()),
-            Kernel::Softmax(k) => vec![k.half],
-            Kernel::CrossEntropy(k) if k.pieces > 1 => vec![k.half, false, false, k.half_gradient],
-            Kernel::CrossEntropy(k) => vec![k.half, false, false, false, k.half_gradient],
-            Kernel::Accuracy(k) => vec![k.half],
-            Kernel::ArgMax(k) => vec![k.half],
-            Kernel::Gather(k) => std::iter::once(false).chain(k.fields.iter().flat_map(|f| [false, f.half])).collect(),
-            _ => vec![],
-        }
-    }
-
-    /// Turns that the loops of its longest lane take together, at most, on a driver that unrolls none. A custom op's are its author's.
-    pub fn turns(&self) -> usize {
-        match self {
-            Kernel::Map(_) | Kernel::Take(_) | Kernel::Accumulate(_) | Kernel::Custom(_) => 0,
-            Kernel::Reduce(k) => k.turns(),
-            Kernel::Gemm(k) => k.turns(),
-            Kernel::GemmCoop(k) => k.gemm.turns(),
-            Kernel::Softmax(k) => k.turns(),
-            Kernel::CrossEntropy(k) => k.turns(),
-            Kernel::Accuracy(k) => k.turns(),
-            Kernel::CumSum(k) => k.turns(),
-            Kernel::ArgMax(k) => k.turns(),
-            Kernel::Gather(k) => k.turns(),
-            Kernel::ScatterLinks(k) => k.turns(),
-            Kernel::ScatterAdd(k) => k.turns(),
-            Kernel::Commit(k) => k.parts.len(),
-            Kernel::Squares(k) => k.turns(),
-            Kernel::Direction(k) => k.turns(),
-            Kernel::Ratios(k) => k.turns(),
-            Kernel::Optimizer(k) => k.turns(),
-            Kernel::Tick(k) => k.turns(),
-        }
+        self.bindings().iter().filter(|b| b.through.is_none()).map(|b| b.access).collect()
     }
 
     /// Its row of the `dims` buffer.
     pub fn dims(&self) -> Vec<u32> {
-        each!(self, k => k.dims().row())
+        self.archetype().dims().row()
     }
 
     /// Workgroups along each axis.
     pub fn grid(&self) -> [u32; 3] {
-        each!(self, k => k.grid())
+        self.archetype().grid()
+    }
+
+    /// Turns that the loops of its longest lane take together, at most, on a driver that unrolls none.
+    pub fn turns(&self) -> usize {
+        self.archetype().turns()
+    }
+
+    /// Floating-point operations, for listings.
+    pub fn flops(&self) -> u64 {
+        self.archetype().flops()
+    }
+
+    /// Bytes that it reads and writes.
+    pub fn bytes(&self) -> u64 {
+        self.bindings().iter().map(Binding::bytes).sum()
+    }
+
+    /// A formula that it evaluates, and for how many values.
+    pub fn formula(&self) -> Option<(&Expr, usize)> {
+        self.archetype().formula()
     }
 
     /// Whether shaders, which count in 32 bits, can tell its sizes, offsets, strides and threads, and a grid holds its workgroups.

@@ -1,9 +1,11 @@
-use super::lib::binding::{Access, Binding, Element, owners};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::halves::Halves;
-use super::lib::halves::{element, rounded, widened};
-use super::lib::source::Source;
+use super::lib::halves::{rounded, widened};
+use super::lib::source::{Source, shader};
 use crate::expr::Expr;
 use crate::graph::Distribution;
 
@@ -168,9 +170,68 @@ impl Map {
     fn lanes(&self) -> usize {
         if self.spec.vector { 4 } else { 1 }
     }
+}
+
+impl Archetype for Map {
+    fn name(&self) -> String {
+        "map".into()
+    }
+
+    fn source(&self) -> String {
+        let MapSpec { f, reads, draws, rank, vector, via, integer, integers, halves } = &self.spec;
+        let counts = |i: usize| integers.get(i).copied().unwrap_or(false);
+        // an element or four of an input, as f32
+        let load = |i: usize, four: bool, text: String| match counts(i) {
+            true => format!("{}({text})", Element::F32.by_fours(four)),
+            false => widened(halves.input(i), four, text),
+        };
+        let own = if *integer { Element::U32 } else { Element::F32 };
+        let mut s = Source::new(own.by_fours(*vector), self);
+        s.number("WG", WG);
+        if !integer {
+            s.math(f);
+        }
+        if !draws.is_empty() {
+            s.random();
+        }
+        s.line("fn element(e: u32) {");
+        if reads.iter().any(|r| matches!(r, Read::Strided | Read::Window)) {
+            s.line("    var rest = e;");
+            for axis in (0..*rank).rev() {
+                s.line(format!("    let c{axis} = rest % d.extent{axis}; rest = rest / d.extent{axis};"));
+            }
+        }
+        for (i, r) in reads.iter().enumerate() {
+            let place = match r {
+                Read::Flat => load(i, *vector, format!("in{i}[d.in{i}_offset + e]")),
+                Read::One => format!("V({})", load(i, false, format!("in{i}[d.in{i}_offset]"))),
+                Read::Window => String::new(),
+                Read::Strided => {
+                    let steps: Vec<String> = (0..*rank).map(|a| format!("c{a} * d.in{i}_stride{a}")).collect();
+                    load(i, false, format!("in{i}[d.in{i}_offset + {}]", steps.join(" + ")))
+                }
+            };
+            if *r == Read::Window {
+                window(&mut s, i, *rank, *integer, |text| load(i, false, text));
+                continue;
+            }
+            s.line(format!("    let x{i} = {place};"));
+        }
+        for (i, d) in draws.iter().enumerate() {
+            s.line(format!("    let x{} = {};", reads.len() + i, drawn(*d, i, *vector)));
+        }
+        let names: Vec<String> = (0..reads.len() + draws.len()).map(|i| format!("x{i}")).collect();
+        let printed = f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        s.line(printed.statements.trim_end());
+        for (o, name) in printed.outputs.iter().enumerate() {
+            s.line(format!("    out{}[d.out{o}_offset + e] = {};", via[o], rounded(halves.output(o), *vector, name.clone())));
+        }
+        s.line("}");
+        s.finish(shader!("map.wgsl"))
+    }
 
     /// The state if anything is drawn, inputs, outputs.
-    pub fn bindings(&self) -> Vec<Binding> {
+    fn bindings(&self) -> Vec<Binding> {
         let MapSpec { reads, vector, via, integer, integers, halves, .. } = &self.spec;
         let n = self.size();
         let own = if *integer { Element::U32 } else { Element::F32 };
@@ -198,94 +259,8 @@ impl Map {
         all
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let MapSpec { f, reads, draws, rank, vector, via, integer, integers, halves } = &self.spec;
-        let counts = |i: usize| integers.get(i).copied().unwrap_or(false);
-        // an element or four of an input, as f32
-        let load = |i: usize, four: bool, text: String| match counts(i) {
-            true => format!("{}({text})", element(false, four)),
-            false => widened(halves.input(i), four, text),
-        };
-        let v = match (vector, integer) {
-            (true, false) => "vec4<f32>",
-            (false, false) => "f32",
-            (true, true) => "vec4<u32>",
-            (false, true) => "u32",
-        };
-        let one = if *integer { "u32" } else { "f32" };
-        let mut s = Source::new(v, &self.dims());
-        s.number("WG", WG);
-        if !draws.is_empty() {
-            s.state();
-        }
-        for (i, r) in reads.iter().enumerate() {
-            let four = *vector && *r != Read::One;
-            let of = if halves.input(i) {
-                element(true, four)
-            } else if counts(i) {
-                if four { "vec4<u32>" } else { "u32" }
-            } else if four {
-                v
-            } else {
-                one
-            };
-            s.buffer(&format!("in{i}"), Access::Read, of);
-        }
-        for o in (0..via.len()).filter(|&o| via[o] == o) {
-            s.buffer(&format!("out{o}"), Access::Write, if halves.output(o) { element(true, *vector) } else { v });
-        }
-        if !integer {
-            s.math(f);
-        }
-        if !draws.is_empty() {
-            s.random();
-        }
-        s.line("fn element(e: u32) {");
-        if reads.iter().any(|r| matches!(r, Read::Strided | Read::Window)) {
-            s.line("    var rest = e;");
-            for axis in (0..*rank).rev() {
-                s.line(format!("    let c{axis} = rest % d.extent{axis}; rest = rest / d.extent{axis};"));
-            }
-        }
-        for (i, r) in reads.iter().enumerate() {
-            let place = match r {
-                Read::Flat => load(i, *vector, format!("in{i}[d.in{i}_offset + e]")),
-                Read::One => format!("V({})", load(i, false, format!("in{i}[d.in{i}_offset]"))),
-                Read::Window => String::new(),
-                Read::Strided => {
-                    let steps: Vec<String> = (0..*rank).map(|a| format!("c{a} * d.in{i}_stride{a}")).collect();
-                    load(i, false, format!("in{i}[d.in{i}_offset + {}]", steps.join(" + ")))
-                }
-            };
-            if *r == Read::Window {
-                window(&mut s, i, *rank, one, |text| load(i, false, text));
-                continue;
-            }
-            s.line(format!("    let x{i} = {place};"));
-        }
-        for (i, d) in draws.iter().enumerate() {
-            s.line(format!("    let x{} = {};", reads.len() + i, drawn(*d, i, *vector)));
-        }
-        let names: Vec<String> = (0..reads.len() + draws.len()).map(|i| format!("x{i}")).collect();
-        let printed = f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        s.line(printed.statements.trim_end());
-        for (o, name) in printed.outputs.iter().enumerate() {
-            s.line(format!("    out{}[d.out{o}_offset + e] = {};", via[o], rounded(halves.output(o), *vector, name.clone())));
-        }
-        s.line("}");
-        s.finish(include_str!("../../shaders/map.wgsl"))
-    }
-
-    /// The state if anything is drawn, inputs, outputs.
-    pub fn accesses(&self) -> Vec<Access> {
-        let state = (!self.draws.is_empty()).then_some(Access::Uniform);
-        let inputs = std::iter::repeat_n(Access::Read, self.inputs.len());
-        state.into_iter().chain(inputs).chain(std::iter::repeat_n(Access::Write, owners(&self.spec.via))).collect()
-    }
-
     /// Its sizes: where it takes four elements a thread size and offsets count in fours.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let q = self.lanes();
         let mut d = Dims::new().u32("size", self.size() / q).numbered("extent", &self.shape);
         for (i, (x, read)) in self.inputs.iter().zip(&self.spec.reads).enumerate() {
@@ -305,8 +280,20 @@ impl Map {
     }
 
     /// A thread for every element or four.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         fold((self.size() / self.lanes()).div_ceil(WG))
+    }
+
+    fn turns(&self) -> usize {
+        0
+    }
+
+    fn flops(&self) -> u64 {
+        flops(self.size(), self.spec.f.flops())
+    }
+
+    fn formula(&self) -> Option<(&Expr, usize)> {
+        Some((&self.spec.f, self.size()))
     }
 }
 
@@ -322,8 +309,8 @@ fn drawn(d: Distribution, i: usize, vector: bool) -> String {
 }
 
 /// The element of a windowed input: nothing is read outside of its window.
-fn window(s: &mut Source, i: usize, rank: usize, element: &str, load: impl Fn(String) -> String) {
-    let fill = if element == "u32" { format!("d.in{i}_fill") } else { format!("bitcast<f32>(d.in{i}_fill)") };
+fn window(s: &mut Source, i: usize, rank: usize, integer: bool, load: impl Fn(String) -> String) {
+    let fill = if integer { format!("d.in{i}_fill") } else { format!("bitcast<f32>(d.in{i}_fill)") };
     s.line(format!("    var x{i} = {fill};"));
     let inside: Vec<String> = (0..rank).map(|a| format!("c{a} - d.in{i}_before{a} < d.in{i}_size{a}")).collect();
     let steps: Vec<String> = (0..rank).map(|a| format!("(c{a} - d.in{i}_before{a}) * d.in{i}_stride{a}")).collect();

@@ -1,10 +1,14 @@
+use super::lib::archetype::Archetype;
 use super::lib::binding::{Access, Binding, Element, V};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::gate::Gate;
 use super::lib::rates::RateTable;
-use super::lib::source::{FINITE, MATH, Source};
+use super::lib::source::{FINITE, MATH, Source, shader};
+use super::lib::still::among;
 use super::lib::words::{self, BLOCK};
 use crate::expr::Expr;
+use crate::portable::STORAGE_BUFFERS;
 use std::ops::Range;
 
 /// An optimizer's rule over the whole parameter arena. Buffers: state, rates, parameters, gradients, moments, partial sums of the gradient's
@@ -33,12 +37,6 @@ pub struct Optimizer {
     pub still: Vec<Range<usize>>,
 }
 
-/// `true` in WGSL for a `block` among these; nothing where there are none.
-pub(super) fn among(still: &[Range<usize>]) -> Option<String> {
-    let parts = still.iter().map(|r| format!("(block >= {}u && block < {}u)", r.start, r.end));
-    (!still.is_empty()).then(|| parts.collect::<Vec<_>>().join(" || "))
-}
-
 impl Optimizer {
     const WG: usize = 64;
 
@@ -56,40 +54,29 @@ impl Optimizer {
         self.threads() / self.group
     }
 
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        (self.size / 4).div_ceil(self.threads().max(1)) + words::PARTIALS / self.group
+    /// Whether one launch may bind the f16 copies, too. Else they take a launch of their own.
+    pub(crate) fn has_room_for_copies(&self) -> bool {
+        let with = Optimizer { working: true, ..self.clone() };
+        with.bindings().iter().filter(|b| b.access != Access::Uniform).count() <= STORAGE_BUFFERS
     }
 
-    /// State, rates, parameters, gradients, moments, partial sums, ratios, f16 copies.
-    pub fn bindings(&self) -> Vec<Binding> {
-        let all = || 0..self.size;
-        // a block of directions is followed by its norms, which are not read
-        let gradients = Binding::read("gradients", V, 0..self.gradient_words()).moving(self.size);
-        let first = [Binding::state(), self.rates.binding(), Binding::update("parameters", V, all()), gradients];
-        let moments = (0..self.moments).map(|m| Binding::update(format!("moment{m}"), V, all()));
-        let ratios = self.applies.then(|| Binding::read("ratios", Element::F32, 0..self.rates.tensors));
-        let working = self.working.then(|| Binding::write("working", Element::F16.by_fours(true), all()));
-        first.into_iter().chain(moments).chain([self.gate.binding()]).chain(ratios).chain(working).collect()
+    /// Words of the gradients, or of the directions with their norms.
+    pub(crate) fn gradient_words(&self) -> usize {
+        if self.applies { self.size / BLOCK * super::Direction::STRIDE } else { self.size }
+    }
+}
+
+impl Archetype for Optimizer {
+    fn name(&self) -> String {
+        "optimizer".into()
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>", &self.dims());
-        s.number("WG", self.wg()).group(self.group).state();
+    fn source(&self) -> String {
+        let mut s = Source::new(V, self);
+        s.number("WG", self.wg()).group(self.group);
         self.rates.source(&mut s, &self.gate, self.applies, &self.rule);
-        s.buffer("parameters", Access::Write, "V").buffer("gradients", Access::Read, "V");
-        for m in 0..self.moments {
-            s.buffer(&format!("moment{m}"), Access::Write, "V");
-        }
-        s.line(MATH).line(FINITE);
+        s.file(MATH).file(FINITE);
         self.gate.source(&mut s);
-        if self.applies {
-            s.buffer("ratios", Access::Read, "f32");
-        }
-        if self.working {
-            s.buffer("working", Access::Write, "vec4<f16>");
-        }
         // a block of directions is followed by its norms
         let at = if self.applies { "i + i / (BLOCK / 4u)" } else { "i" };
         s.line(format!("fn gradient(i: u32) -> V {{ return gradients[{at}]; }}"));
@@ -120,31 +107,39 @@ impl Optimizer {
             s.line(format!("    moment{m}[i] = normal_range({});", printed.outputs[1 + m]));
         }
         s.line("}").line(format!("fn begin() {{ {begin} }}"));
-        s.finish(include_str!("../../shaders/optimizer.wgsl"))
+        s.finish(shader!("optimizer.wgsl"))
     }
 
     /// State, rates, parameters, gradients, moments, partial sums, ratios, f16 copies.
-    pub fn accesses(&self) -> Vec<Access> {
-        let mut a = vec![Access::Uniform, Access::Read, Access::Write, Access::Read];
-        a.resize(4 + self.moments, Access::Write);
-        a.push(Access::Read);
-        a.extend(self.applies.then_some(Access::Read));
-        a.extend(self.working.then_some(Access::Write));
-        a
+    fn bindings(&self) -> Vec<Binding> {
+        let all = || 0..self.size;
+        // a block of directions is followed by its norms, which are not read
+        let gradients = Binding::read("gradients", V, 0..self.gradient_words()).moving(self.size);
+        let first = [Binding::state(), self.rates.binding(), Binding::update("parameters", V, all()), gradients];
+        let moments = (0..self.moments).map(|m| Binding::update(format!("moment{m}"), V, all()));
+        let ratios = self.applies.then(|| Binding::read("ratios", Element::F32, 0..self.rates.tensors));
+        let working = self.working.then(|| Binding::write("working", Element::F16.by_fours(true), all()));
+        first.into_iter().chain(moments).chain([self.gate.binding()]).chain(ratios).chain(working).collect()
     }
 
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         self.gate.dims(Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()))
     }
 
     /// Enough threads, each taking several vectors of a large arena.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         [(self.threads() / self.wg()) as u32, 1, 1]
     }
 
-    /// Words of the gradients, or of the directions with their norms.
-    pub(crate) fn gradient_words(&self) -> usize {
-        if self.applies { self.size / BLOCK * super::Direction::STRIDE } else { self.size }
+    fn turns(&self) -> usize {
+        (self.size / 4).div_ceil(self.threads().max(1)) + words::PARTIALS / self.group
+    }
+
+    fn flops(&self) -> u64 {
+        flops(self.size, 2 + self.rule.flops())
+    }
+
+    fn formula(&self) -> Option<(&Expr, usize)> {
+        Some((&self.rule, self.size))
     }
 }

@@ -1,11 +1,12 @@
 //! The ratio of each tensor's norms, for rules that scale an update by it.
 
 use super::direction::Direction;
-use super::lib::binding::{Access, Binding, Element, V};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element, V};
 use super::lib::dims::Dims;
 use super::lib::grid::fold;
 use super::lib::rates::RateTable;
-use super::lib::source::Source;
+use super::lib::source::{Source, shader};
 use super::lib::words::BLOCK;
 
 /// The ratio of each tensor's norms, from what [`Direction`] left. Buffers: rates, direction, ratios.
@@ -24,11 +25,6 @@ pub struct Ratios {
 impl Ratios {
     const WG: usize = 64;
 
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        self.largest.div_ceil(BLOCK).div_ceil(8 * self.group)
-    }
-
     fn wg(&self) -> usize {
         self.group.max(Self::WG)
     }
@@ -36,9 +32,21 @@ impl Ratios {
     fn groups(&self) -> usize {
         (self.rates.tensors * self.group).div_ceil(self.wg())
     }
+}
+
+impl Archetype for Ratios {
+    fn name(&self) -> String {
+        "ratios".into()
+    }
+
+    fn source(&self) -> String {
+        let mut s = Source::new(V, self);
+        s.number("WG", self.wg()).number("VECTORS", BLOCK / 4).group(self.group);
+        s.finish(shader!("ratios.wgsl"))
+    }
 
     /// Rates, direction, ratios.
-    pub fn bindings(&self) -> Vec<Binding> {
+    fn bindings(&self) -> Vec<Binding> {
         let blocks = self.size / BLOCK;
         vec![
             Binding::read("rates", Element::U32, 0..self.rates.words()).moving(self.rates.tensors + 1),
@@ -48,27 +56,21 @@ impl Ratios {
         ]
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>", &self.dims());
-        s.number("WG", self.wg()).number("VECTORS", BLOCK / 4).group(self.group);
-        s.buffer("rates", Access::Read, "u32").buffer("direction", Access::Read, "V").buffer("ratios", Access::Write, "f32");
-        s.finish(include_str!("../../shaders/ratios.wgsl"))
-    }
-
-    /// Rates, direction, ratios.
-    pub fn accesses(&self) -> Vec<Access> {
-        vec![Access::Read, Access::Read, Access::Write]
-    }
-
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let d = Dims::new().u32("tensors", self.rates.tensors).u32("starts", self.rates.starts());
         d.u32("blocks", self.rates.blocks).u32("groups", self.grid()[0] as usize)
     }
 
     /// A group for each tensor.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         fold(self.groups().max(1))
+    }
+
+    fn turns(&self) -> usize {
+        self.largest.div_ceil(BLOCK).div_ceil(8 * self.group)
+    }
+
+    fn flops(&self) -> u64 {
+        0
     }
 }

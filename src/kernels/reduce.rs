@@ -1,9 +1,11 @@
-use super::lib::binding::{Access, Binding, Element};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::halves::Halves;
-use super::lib::halves::{element, widened};
-use super::lib::source::{MATH, Source};
+use super::lib::halves::widened;
+use super::lib::source::{MATH, Source, shader};
 use super::lib::target::Target;
 use crate::expr::Expr;
 
@@ -96,40 +98,21 @@ impl Reduce {
         self.spec.group.max(64)
     }
 
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        let lane = self.piece().div_ceil(self.spec.group);
-        lane / self.spec.parts + self.spec.parts
-    }
-
     /// Terms of a piece.
     pub fn piece(&self) -> usize {
         self.length.div_ceil(self.pieces)
     }
+}
 
-    /// Inputs, output.
-    pub fn bindings(&self) -> Vec<Binding> {
-        let outer = self.rows.checked_div(self.inner).unwrap_or(0);
-        let empty = self.rows * self.length == 0;
-        let input = |(i, t): (usize, &Term)| {
-            let steps = [(outer, t.outer), (self.length, t.along), (self.inner, t.inner)];
-            let last: usize = steps.iter().map(|(d, step)| d.saturating_sub(1) * step).sum();
-            let moved: usize = steps.iter().filter(|s| s.1 > 0).map(|s| s.0).product();
-            let span = t.offset..t.offset + if empty { 0 } else { last + 1 };
-            Binding::read(format!("in{i}"), Element::float(self.spec.halves.input(i)), span).moving(if empty { 0 } else { moved })
-        };
-        let out = Binding::write("out", Element::F32, self.output..self.output + self.rows * self.pieces);
-        self.inputs.iter().enumerate().map(input).chain([out]).collect()
+impl Archetype for Reduce {
+    fn name(&self) -> String {
+        "reduce".into()
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("f32", &self.dims());
+    fn source(&self) -> String {
+        let mut s = Source::new(Element::F32, self);
         s.number("WG", self.wg()).group(self.spec.group);
-        for i in 0..self.inputs.len() {
-            s.buffer(&format!("in{i}"), Access::Read, element(self.spec.halves.input(i), false));
-        }
-        s.buffer("out", Access::Write, "f32").line(MATH).flag("MAX", self.spec.max);
+        s.file(MATH).flag("MAX", self.spec.max);
         let join = if self.spec.max { "safe_max(a, b)" } else { "a + b" };
         s.line(format!("fn join(a: f32, b: f32) -> f32 {{ return {join}; }}"));
         s.line("fn term(row: u32, r: u32) -> f32 {\n    let o = row / d.inner;\n    let i = row % d.inner;");
@@ -144,18 +127,25 @@ impl Reduce {
         s.flag("FROM_FIRST", self.spec.from_first).line(format!("fn less(v: f32, shift: f32) -> f32 {{ return {less}; }}"));
         partial_sums(&mut s, self.spec.parts);
         s.line("fn store(item: u32, value: f32) { out[d.out_offset + item] = value; }");
-        s.finish(include_str!("../../shaders/reduce.wgsl"))
+        s.finish(shader!("reduce.wgsl"))
     }
 
     /// Inputs, output.
-    pub fn accesses(&self) -> Vec<Access> {
-        let mut a = vec![Access::Read; self.inputs.len()];
-        a.push(Access::Write);
-        a
+    fn bindings(&self) -> Vec<Binding> {
+        let outer = self.rows.checked_div(self.inner).unwrap_or(0);
+        let empty = self.rows * self.length == 0;
+        let input = |(i, t): (usize, &Term)| {
+            let steps = [(outer, t.outer), (self.length, t.along), (self.inner, t.inner)];
+            let last: usize = steps.iter().map(|(d, step)| d.saturating_sub(1) * step).sum();
+            let moved: usize = steps.iter().filter(|s| s.1 > 0).map(|s| s.0).product();
+            let span = t.offset..t.offset + if empty { 0 } else { last + 1 };
+            Binding::read(format!("in{i}"), Element::float(self.spec.halves.input(i)), span).moving(if empty { 0 } else { moved })
+        };
+        let out = Binding::write("out", Element::F32, self.output..self.output + self.rows * self.pieces);
+        self.inputs.iter().enumerate().map(input).chain([out]).collect()
     }
 
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let d = Dims::new().u32("rows", self.rows).u32("length", self.length).u32("pieces", self.pieces).u32("piece", self.piece());
         let d = d.f32("divisor", self.divisor as f32).u32("inner", self.inner).u32("out_offset", self.output);
         self.inputs.iter().enumerate().fold(d, |d, (i, t)| {
@@ -165,8 +155,21 @@ impl Reduce {
     }
 
     /// A group for every piece.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         fold((self.rows * self.pieces * self.spec.group).div_ceil(self.wg()))
+    }
+
+    fn turns(&self) -> usize {
+        let lane = self.piece().div_ceil(self.spec.group);
+        lane / self.spec.parts + self.spec.parts
+    }
+
+    fn flops(&self) -> u64 {
+        flops(self.rows * self.length, 1 + self.spec.f.flops())
+    }
+
+    fn formula(&self) -> Option<(&Expr, usize)> {
+        Some((&self.spec.f, self.rows * self.length))
     }
 }
 

@@ -1,10 +1,12 @@
 //! The second launch of a sum by index: it adds up the values along each chain.
 
-use super::lib::binding::{Access, Binding, Element};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::links::{links, turns};
-use super::lib::source::Source;
+use super::lib::source::{Source, shader};
 
 const WG: usize = 64;
 
@@ -22,14 +24,19 @@ pub struct ScatterAdd {
     pub offsets: [usize; 3],
 }
 
-impl ScatterAdd {
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        turns(self.count)
+impl Archetype for ScatterAdd {
+    fn name(&self) -> String {
+        "scatter_add".into()
+    }
+
+    fn source(&self) -> String {
+        let mut s = Source::new(Element::F32, self);
+        links(&mut s, WG, self.count);
+        s.finish(shader!("scatter_add.wgsl"))
     }
 
     /// Values, indices, links, output.
-    pub fn bindings(&self) -> Vec<Binding> {
+    fn bindings(&self) -> Vec<Binding> {
         let ([values, indices, out], size) = (self.offsets, self.count * self.width);
         vec![
             Binding::read("values", Element::F32, values..values + size),
@@ -39,26 +46,22 @@ impl ScatterAdd {
         ]
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("f32", &self.dims());
-        links(&mut s, WG, self.count);
-        s.buffer("values", Access::Read, "f32").buffer("indices", Access::Read, "u32");
-        s.buffer("links", Access::Read, "u32").buffer("out", Access::Write, "f32");
-        s.finish(include_str!("../../shaders/scatter_add.wgsl"))
-    }
-    /// Values, indices, links, output.
-    pub fn accesses(&self) -> Vec<Access> {
-        vec![Access::Read, Access::Read, Access::Read, Access::Write]
-    }
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let [values, indices, out] = self.offsets;
         let d = Dims::new().u32("size", self.count * self.width).u32("width", self.width);
         d.u32("values_offset", values).u32("indices_offset", indices).u32("out_offset", out)
     }
+
     /// A thread an element of the values.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         fold((self.count * self.width).div_ceil(WG))
+    }
+
+    fn turns(&self) -> usize {
+        turns(self.count)
+    }
+
+    fn flops(&self) -> u64 {
+        flops(self.count * self.width, 1)
     }
 }

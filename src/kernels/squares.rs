@@ -1,7 +1,9 @@
-use super::lib::binding::{Access, Binding, Element, V};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element, V};
 use super::lib::dims::Dims;
+use super::lib::flops::flops;
 use super::lib::gate::unscale;
-use super::lib::source::{FINITE, MATH, Source};
+use super::lib::source::{FINITE, MATH, Source, shader};
 use super::lib::words;
 
 /// Partial sums of the gradient's squares, before the first parameter is touched: infinite ones where the loss is not finite.
@@ -51,14 +53,23 @@ impl Squares {
     pub fn partials(&self) -> usize {
         self.threads() / self.group
     }
+}
 
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        (self.size / 4).div_ceil(self.threads().max(1))
+impl Archetype for Squares {
+    fn name(&self) -> String {
+        "squares".into()
+    }
+
+    fn source(&self) -> String {
+        let mut s = Source::new(V, self);
+        s.number("WG", self.wg()).group(self.group);
+        s.file(MATH).file(FINITE);
+        unscale(&mut s, self.scaled);
+        s.finish(shader!("squares.wgsl"))
     }
 
     /// The state, gradients, loss, partial sums.
-    pub fn bindings(&self) -> Vec<Binding> {
+    fn bindings(&self) -> Vec<Binding> {
         let mut all: Vec<Binding> = self.scaled.then(Binding::state).into_iter().collect();
         all.push(Binding::read("gradients", V, 0..self.size));
         all.push(Binding::read("loss", Element::F32, self.loss..self.loss + 1));
@@ -66,32 +77,20 @@ impl Squares {
         all
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("vec4<f32>", &self.dims());
-        s.number("WG", self.wg()).group(self.group);
-        if self.scaled {
-            s.state();
-        }
-        s.buffer("gradients", Access::Read, "V").buffer("loss", Access::Read, "f32").buffer("partials", Access::Write, "f32");
-        s.line(MATH).line(FINITE);
-        unscale(&mut s, self.scaled);
-        s.finish(include_str!("../../shaders/squares.wgsl"))
-    }
-
-    /// The state, gradients, loss, partial sums.
-    pub fn accesses(&self) -> Vec<Access> {
-        let state = self.scaled.then_some(Access::Uniform);
-        state.into_iter().chain([Access::Read, Access::Read, Access::Write]).collect()
-    }
-
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()).u32("loss_offset", self.loss)
     }
 
     /// Enough threads, each taking several vectors of a large arena.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         [(self.threads() / self.wg()) as u32, 1, 1]
+    }
+
+    fn turns(&self) -> usize {
+        (self.size / 4).div_ceil(self.threads().max(1))
+    }
+
+    fn flops(&self) -> u64 {
+        flops(self.size, 2)
     }
 }

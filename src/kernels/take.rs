@@ -1,9 +1,10 @@
 //! Rows of a table by number.
 
-use super::lib::binding::{Access, Binding, Element};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
 use super::lib::grid::fold;
-use super::lib::source::Source;
+use super::lib::source::{Source, shader};
 
 const WG: usize = 64;
 
@@ -20,9 +21,19 @@ pub struct Take {
     pub offsets: [usize; 3],
 }
 
-impl Take {
+impl Archetype for Take {
+    fn name(&self) -> String {
+        "take".into()
+    }
+
+    fn source(&self) -> String {
+        let mut s = Source::new(Element::F32, self);
+        s.number("WG", WG);
+        s.finish(shader!("take.wgsl"))
+    }
+
     /// Table, indices, output.
-    pub fn bindings(&self) -> Vec<Binding> {
+    fn bindings(&self) -> Vec<Binding> {
         let ([table, indices, out], size) = (self.offsets, self.count * self.width);
         vec![
             Binding::read("table", Element::F32, table..table + self.rows * self.width).moving(size),
@@ -31,25 +42,22 @@ impl Take {
         ]
     }
 
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("f32", &self.dims());
-        s.number("WG", WG);
-        s.buffer("table", Access::Read, "f32").buffer("indices", Access::Read, "u32").buffer("out", Access::Write, "f32");
-        s.finish(include_str!("../../shaders/take.wgsl"))
-    }
-    /// Table, indices, output.
-    pub fn accesses(&self) -> Vec<Access> {
-        vec![Access::Read, Access::Read, Access::Write]
-    }
-    /// Its sizes.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let [table, indices, out] = self.offsets;
         let d = Dims::new().u32("size", self.count * self.width).u32("width", self.width).u32("rows", self.rows);
         d.u32("table_offset", table).u32("indices_offset", indices).u32("out_offset", out).word("nan_bits", f32::NAN.to_bits())
     }
+
     /// A thread an element.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         fold((self.count * self.width).div_ceil(WG))
+    }
+
+    fn turns(&self) -> usize {
+        0
+    }
+
+    fn flops(&self) -> u64 {
+        0
     }
 }

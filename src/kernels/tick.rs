@@ -1,7 +1,8 @@
-use super::lib::binding::{Access, Binding, Element};
+use super::lib::archetype::Archetype;
+use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
 use super::lib::log::LogShape;
-use super::lib::source::{FINITE, Source};
+use super::lib::source::{FINITE, Source, shader};
 use super::lib::words;
 use crate::optim::Scaling;
 
@@ -32,37 +33,31 @@ pub struct Tick {
 }
 
 impl Tick {
-    /// Turns of the longest lane's loops, at most.
-    pub(super) fn turns(&self) -> usize {
-        let metrics: usize = self.metrics.iter().map(|m| m.1.div_ceil(self.group)).sum();
-        self.partials.div_ceil(self.group) + metrics
+    /// What the scale does.
+    fn scaling(&self, s: &mut Source) {
+        s.flag("SCALES", self.scaling.is_some()).flag("DYNAMIC", matches!(self.scaling, Some(Scaling::Dynamic { .. })));
+        s.number("LOG_HALTED", words::LOG_HALTED as usize).number("LOG_SKIPPED", words::LOG_SKIPPED as usize);
+        s.number("LOG_SCALE", words::LOG_SCALE as usize).number("PATIENCE", Scaling::PATIENCE as usize);
+        s.number("SKIP_NONE", words::SKIP_NONE as usize).number("SKIP_PENDING", words::SKIP_PENDING as usize);
+        s.number("SKIP_DONE", words::SKIP_DONE as usize);
+        let bound = |name: &str, x: f32| format!("fn {name}() -> f32 {{ return bitcast<f32>({}u); }}", x.to_bits());
+        s.line(bound("least", Scaling::LEAST)).line(bound("most", Scaling::MOST));
+    }
+}
+
+impl Archetype for Tick {
+    fn name(&self) -> String {
+        "tick".into()
     }
 
-    /// State, log, loss, metrics, partial sums.
-    pub fn bindings(&self) -> Vec<Binding> {
-        let state = Binding::update("state", Element::U32, 0..words::STATE_WORDS);
-        let mut all = vec![state, Binding::write("log_words", Element::U32, 0..self.log.words()).moving(self.log.width)];
-        if let Some(loss) = self.loss {
-            all.push(Binding::read("loss", Element::F32, loss..loss + 1));
-            let metric = |(i, &(at, n)): (usize, &(usize, usize))| Binding::read(format!("metric{i}"), Element::F32, at..at + n);
-            all.extend(self.metrics.iter().enumerate().map(metric));
-        }
-        all.extend(self.updates.then(|| Binding::read("partials", Element::F32, 0..self.partials)));
-        all
-    }
-
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        let mut s = Source::new("f32", &self.dims());
+    fn source(&self) -> String {
+        let mut s = Source::new(Element::F32, self);
         s.number("LOG_ROWS", self.log.rows).number("LOG_WIDTH", self.log.width).group(self.group).state_names();
         s.flag("TRAIN", self.train).flag("UPDATES", self.updates).flag("HAS_LOSS", self.loss.is_some());
         self.scaling(&mut s);
-        s.buffer("state", Access::Write, "u32").buffer("log_words", Access::Write, "u32");
         let (mut short, mut long, mut column) = (String::new(), String::new(), 0);
         if self.loss.is_some() {
-            s.buffer("loss", Access::Read, "f32");
             for (i, &(_, n)) in self.metrics.iter().enumerate() {
-                s.buffer(&format!("metric{i}"), Access::Read, "f32");
                 match n {
                     1 => short += &format!("    log_words[at + {column}u] = bitcast<u32>(metric{i}[d.metric{i}_offset]);\n"),
                     _ => {
@@ -81,43 +76,32 @@ impl Tick {
         s.line(format!("fn log_long(at: u32, lane: u32) {{\n{long}}}"));
         // the first lane moves the counters once the others have read them
         s.line(if self.group > 1 && !long.is_empty() { "fn meet() { storageBarrier(); }" } else { "fn meet() {}" });
-        if self.updates {
-            s.buffer("partials", Access::Read, "f32").line("fn partial(i: u32) -> f32 { return partials[i]; }");
-        } else {
-            s.line("fn partial(i: u32) -> f32 { return 0.0; }");
-        }
+        let partial = if self.updates { "partials[i]" } else { "0.0" };
+        s.line(format!("fn partial(i: u32) -> f32 {{ return {partial}; }}"));
         let summed = match self.weight {
             Some((i, at)) => format!("bitcast<u32>(bitcast<f32>(state[STATE_SUMMED]) + metric{i}[d.metric{i}_offset + {at}u])"),
             None => "state[STATE_SUMMED] + d.rows".into(),
         };
         s.line(format!("fn summed() -> u32 {{ return {summed}; }}"));
-        s.line(FINITE);
-        s.finish(include_str!("../../shaders/tick.wgsl"))
-    }
-
-    /// What the scale does.
-    fn scaling(&self, s: &mut Source) {
-        s.flag("SCALES", self.scaling.is_some()).flag("DYNAMIC", matches!(self.scaling, Some(Scaling::Dynamic { .. })));
-        s.number("LOG_HALTED", words::LOG_HALTED as usize).number("LOG_SKIPPED", words::LOG_SKIPPED as usize);
-        s.number("LOG_SCALE", words::LOG_SCALE as usize).number("PATIENCE", Scaling::PATIENCE as usize);
-        s.number("SKIP_NONE", words::SKIP_NONE as usize).number("SKIP_PENDING", words::SKIP_PENDING as usize);
-        s.number("SKIP_DONE", words::SKIP_DONE as usize);
-        let bound = |name: &str, x: f32| format!("fn {name}() -> f32 {{ return bitcast<f32>({}u); }}", x.to_bits());
-        s.line(bound("least", Scaling::LEAST)).line(bound("most", Scaling::MOST));
+        s.file(FINITE);
+        s.finish(shader!("tick.wgsl"))
     }
 
     /// State, log, loss, metrics, partial sums.
-    pub fn accesses(&self) -> Vec<Access> {
-        let mut a = vec![Access::Write, Access::Write];
-        if self.loss.is_some() {
-            a.resize(3 + self.metrics.len(), Access::Read);
+    fn bindings(&self) -> Vec<Binding> {
+        let state = Binding::update("state", Element::U32, 0..words::STATE_WORDS);
+        let mut all = vec![state, Binding::write("log_words", Element::U32, 0..self.log.words()).moving(self.log.width)];
+        if let Some(loss) = self.loss {
+            all.push(Binding::read("loss", Element::F32, loss..loss + 1));
+            let metric = |(i, &(at, n)): (usize, &(usize, usize))| Binding::read(format!("metric{i}"), Element::F32, at..at + n);
+            all.extend(self.metrics.iter().enumerate().map(metric));
         }
-        a.resize(a.len() + usize::from(self.updates), Access::Read);
-        a
+        all.extend(self.updates.then(|| Binding::read("partials", Element::F32, 0..self.partials)));
+        all
     }
 
     /// Its sizes; where no scale moves its numbers are 0.
-    pub(crate) fn dims(&self) -> Dims {
+    fn dims(&self) -> Dims {
         let d = Dims::new().u32("rows", self.batch).u32("partials", self.partials).u32("loss_offset", self.loss.unwrap_or(0));
         let d = self.metrics.iter().enumerate().fold(d, |d, (i, m)| d.u32(format!("metric{i}_offset"), m.0));
         let (growth, backoff, interval) = match self.scaling {
@@ -128,7 +112,16 @@ impl Tick {
     }
 
     /// One workgroup.
-    pub fn grid(&self) -> [u32; 3] {
+    fn grid(&self) -> [u32; 3] {
         [1, 1, 1]
+    }
+
+    fn turns(&self) -> usize {
+        let metrics: usize = self.metrics.iter().map(|m| m.1.div_ceil(self.group)).sum();
+        self.partials.div_ceil(self.group) + metrics
+    }
+
+    fn flops(&self) -> u64 {
+        0
     }
 }

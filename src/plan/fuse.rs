@@ -4,11 +4,9 @@ use super::step::Step;
 use crate::error::Result;
 use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
 use crate::kernels::{DIMS, Map};
+use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::{DType, Shape};
 use std::collections::{HashMap, HashSet};
-
-/// Storage buffers that a kernel may bind: what browsers promise.
-const MAX_BUFFERS: usize = 8;
 
 /// The kernel of a group, which its maps ride on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,7 +256,7 @@ impl Groups {
         let stored = inputs.len() - draws;
         let words = Map::words(shape.rank(), stored - windows, windows, draws, outputs);
         // only a map's own kernel draws
-        (core == 0 || draws == 0) && core + stored + outputs <= MAX_BUFFERS && words <= DIMS
+        (core == 0 || draws == 0) && core + stored + outputs <= STORAGE_BUFFERS && words <= DIMS
     }
 
     /// Whether a map reads the gradient that a loss makes, as its only reader, and beside it one number of the state.
@@ -287,7 +285,7 @@ impl Groups {
             real && !drawn && inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
         // the launch that joins the pieces of a long mean reads the first term again, beside the sums
         let shifted = matches!(g.nodes[reduce].op, Op::Reduce(op::Reduce { kind: ReduceKind::MeanFromFirst, .. }));
-        let most = MAX_BUFFERS - usize::from(shifted);
+        let most = STORAGE_BUFFERS - usize::from(shifted);
         (group.core == Core::Maps && alone && plain && group.shape == *shape && inputs.len() < most).then_some(host)
     }
 

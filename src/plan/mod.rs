@@ -15,6 +15,7 @@ mod program;
 mod purpose;
 mod request;
 mod session;
+mod sources;
 mod step;
 mod sub_program;
 mod timing;

@@ -13,7 +13,7 @@ mod product;
 use common::need::Suite;
 use gradus::cpu::CpuSession;
 use gradus::gpu::{Coop, Gpu, GpuSession};
-use gradus::kernels::{CoopCaps, CoopTile, Kernel};
+use gradus::kernels::{Archetype, CoopCaps, CoopTile, Kernel};
 use gradus::plan::Layout;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;

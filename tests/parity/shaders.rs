@@ -4,13 +4,13 @@
 use crate::common::{self, Job, Suite};
 use crate::make::{Case, no_rule};
 use crate::{cases, coop_product, corners, custom, draws, formulas, gather, indices, long, mixed, movement, scaled};
-use gradus::kernels::{Access, Commit, CoopTile, Kernel, Part as Piece, Scaling, Target};
+use gradus::kernels::{Access, Archetype, Commit, CoopTile, Kernel, Part as Piece, Scaling, Target};
 use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
 use gradus::plan::{Launch, Part};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::BTreeMap;
 
-static SUITE: Suite = Suite::new("shaders", 3, || 4, false);
+static SUITE: Suite = Suite::new("shaders", 4, || 5, false);
 
 const STORAGE_BUFFERS: usize = 8;
 const WORKGROUP_BYTES: u32 = 16_384;
@@ -313,4 +313,35 @@ fn constants() -> Result<(), String> {
 #[test]
 fn literals_are_floats_in_browsers() {
     SUITE.test(vec![Job::new("literals", literals), Job::new("constants", constants)]);
+}
+
+/// A program's kernels as files: each is whole, says what it is made of, and is written once.
+fn files() -> Result<(), String> {
+    let case = cases::classifiers().into_iter().next().ok_or("no case")?;
+    let program = case.build()?.part(Target::Gpu, &no_rule(), Part::Whole)?;
+    let folder = std::env::temp_dir().join(format!("gradus-sources-{}", std::process::id()));
+    let files = program.write_sources(&folder).map_err(|e| e.to_string())?;
+    let texts: Result<Vec<String>, String> = files.iter().map(|f| std::fs::read_to_string(f).map_err(|e| e.to_string())).collect();
+    std::fs::remove_dir_all(&folder).map_err(|e| e.to_string())?;
+    let mut without = Vec::new();
+    for text in texts? {
+        let (first, rest) = text.split_once('\n').unwrap_or_default();
+        validated(rest)?;
+        naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string(&text))?;
+        let from = first.split_once("made from ").map(|f| f.1).ok_or_else(|| format!("the first line is {first}"))?;
+        if let Some(gone) = from.split(", ").find(|f| !std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(f).is_file()) {
+            return Err(format!("{gone} is no file"));
+        }
+        without.push(rest.to_string());
+    }
+    without.sort();
+    if without != program.pipelines() {
+        return Err(format!("{files:?} are not the program's pipelines"));
+    }
+    Ok(())
+}
+
+#[test]
+fn sources_are_files() {
+    SUITE.test(vec![Job::new("sources as files", files)]);
 }

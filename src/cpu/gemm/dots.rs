@@ -1,3 +1,5 @@
+//! Dot products, for products with few columns.
+
 use super::{FEW, Factor, NARROW, Shared};
 use crate::kernels::Gemm;
 use pulp::Simd;

@@ -1,3 +1,5 @@
+//! Work shared out to threads, and small things that many loops need.
+
 use crate::expr::{Binary, Expr, Node, Unary};
 use std::mem::take;
 use std::ops::Range;

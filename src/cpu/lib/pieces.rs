@@ -1,6 +1,6 @@
 //! How a product that reads or stores f16 is cut: what is f32 beside it at a time.
 
-use crate::kernels::{Gemm, Halves};
+use crate::kernels::{Archetype, Gemm, Halves};
 use std::ops::Range;
 
 /// A part of a product that is computed at once: all that is f32 beside at a time. Cut by the shape alone, so that threads change no bit.

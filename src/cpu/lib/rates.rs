@@ -1,3 +1,5 @@
+//! What an update reads before the first parameter: rates, and whether it stands still.
+
 use super::fork::{f32s, total};
 use crate::expr::Evaluator;
 use crate::kernels::words::{

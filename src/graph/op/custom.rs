@@ -6,12 +6,10 @@ use super::{Adjoint, Kind, OpRule};
 use crate::error::{Error, Result, panic_text};
 use crate::graph::builder::{Builder, Var};
 use crate::graph::{Graph, Type, Value};
+use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::{DType, Shape};
 use std::fmt;
 use std::sync::Arc;
-
-/// Storage buffers that a kernel may bind: what browsers promise.
-const MAX_OPERANDS: usize = 8;
 
 /// An operation of the user's own, with a gradient, a kernel for GPUs and a loop for the CPU. It is tested like the operations of gradus.
 ///
@@ -221,7 +219,7 @@ fn infer(op: &dyn CustomOp, inputs: &[&Type]) -> Inferred {
         let problem = format!("`infer` gives {} results and `outputs` announces {}", outputs.len(), op.outputs());
         return Err(OpFault::shape(problem, "both must say the same, at least 1"));
     }
-    if inputs.len() + outputs.len() > MAX_OPERANDS {
+    if inputs.len() + outputs.len() > STORAGE_BUFFERS {
         let problem = format!("{} operands and {} results", inputs.len(), outputs.len());
         return Err(OpFault::shape(problem, "a kernel binds at most 8 buffers in all"));
     }

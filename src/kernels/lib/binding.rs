@@ -142,11 +142,6 @@ pub fn shared<T: PartialEq>(buffers: &[T]) -> Vec<usize> {
     buffers.iter().enumerate().map(|(i, b)| buffers.iter().position(|x| x == b).unwrap_or(i)).collect()
 }
 
-/// Results that have a binding of their own.
-pub(crate) fn owners(via: &[usize]) -> usize {
-    via.iter().enumerate().filter(|&(i, &v)| i == v).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::fmt::{Display, Write};
 
 /// The sizes of one launch, in order. The shader says `d.rows` for the size `rows`.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Dims {
+pub struct Dims {
     /// The members of the struct, as WGSL has them.
     members: String,
     row: Vec<u32>,

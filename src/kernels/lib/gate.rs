@@ -1,4 +1,4 @@
-use super::binding::{Access, Binding, Element};
+use super::binding::{Binding, Element};
 use super::dims::Dims;
 use super::scaling::INVERSE;
 use super::source::Source;
@@ -23,7 +23,7 @@ pub(crate) fn unscale(s: &mut Source, scaled: bool) {
 }
 
 impl Gate {
-    /// The partial sums' buffer, and `stopped(lane)`, to be called in uniform control flow.
+    /// `stopped(lane)`, to be called in uniform control flow.
     pub(crate) fn source(&self, s: &mut Source) {
         // as torch.nn.utils.clip_grad_norm_ has it, the small number too
         let scale = if self.clip.is_some() {
@@ -33,7 +33,7 @@ impl Gate {
         };
         let pending = format!(" || state_word(STATE_SKIP) == {}u", words::SKIP_PENDING);
         let pending = if self.scaled { &pending } else { "" };
-        s.buffer("norms", Access::Read, "f32").line(format!(
+        s.line(format!(
             "fn stopped(lane: u32) -> bool {{\n    var squares = 0.0;\n    for (var k = lane; k < d.partials; k += GROUP) {{ \
              squares += norms[k]; }}\n    squares = group_sum(squares, lane);\n{scale}    \
              return state_word(STATE_HALT) != 0u || !is_finite(squares){pending};\n}}"

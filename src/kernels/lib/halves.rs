@@ -1,6 +1,8 @@
 //! Which of a kernel's operands and results are stored as f16. Whatever they are, a kernel computes in f32: it widens what it loads, and
 //! rounds to nearest where it stores.
 
+use super::binding::Element;
+
 /// Operands and results by number, in binding order; what is not listed is f32.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Halves {
@@ -27,22 +29,12 @@ impl Halves {
     }
 }
 
-/// The element of a binding, one or four together.
-pub(crate) fn element(half: bool, four: bool) -> &'static str {
-    match (half, four) {
-        (false, false) => "f32",
-        (false, true) => "vec4<f32>",
-        (true, false) => "f16",
-        (true, true) => "vec4<f16>",
-    }
-}
-
 /// `text`, loaded as one or four f32.
 pub(crate) fn widened(half: bool, four: bool, text: String) -> String {
-    if half { format!("{}({text})", element(false, four)) } else { text }
+    if half { format!("{}({text})", Element::F32.by_fours(four)) } else { text }
 }
 
 /// `text`, one or four f32, as it is stored.
 pub(crate) fn rounded(half: bool, four: bool, text: String) -> String {
-    if half { format!("{}({text})", element(true, four)) } else { text }
+    if half { format!("{}({text})", Element::F16.by_fours(four)) } else { text }
 }

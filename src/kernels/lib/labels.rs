@@ -1,6 +1,6 @@
 //! What shaders know of a batch's labels, be they class numbers or probabilities.
 
-use super::binding::{Access, Binding, Element};
+use super::binding::{Binding, Element};
 use super::source::Source;
 use crate::graph::Labels;
 
@@ -13,18 +13,16 @@ pub(crate) fn labels_binding(kind: Labels, first: usize, rows: usize, classes: u
     Binding::read("labels", of, first..first + size)
 }
 
-/// The labels' binding and `target_p`, `target_total`, `target_class`, `target_is_class`. Classes behave to the bit as one-hot rows do.
+/// `target_p`, `target_total`, `target_class`, `target_is_class`. Classes behave to the bit as one-hot rows do.
 pub(crate) fn labels(s: &mut Source, kind: Labels) {
     match kind {
         Labels::Classes => {
-            s.buffer("labels", Access::Read, "u32");
             s.line("fn target_class(row: u32) -> u32 { return labels[d.labels_offset + row]; }");
             s.line("fn target_p(row: u32, c: u32) -> f32 { return select(0.0, 1.0, c == labels[d.labels_offset + row]); }");
             s.line("fn target_total(row: u32) -> f32 { return 1.0; }");
             s.line("fn target_is_class(row: u32) -> bool { return labels[d.labels_offset + row] < d.classes; }");
         }
         Labels::Probabilities => {
-            s.buffer("labels", Access::Read, "f32");
             s.line("fn target_p(row: u32, c: u32) -> f32 { return labels[d.labels_offset + row * d.classes + c]; }");
             s.line("fn target_is_class(row: u32) -> bool { return true; }");
             s.line(

@@ -1,7 +1,9 @@
 //! What several kernels share, as `shaders/lib` holds what several shaders share.
 
+pub(crate) mod archetype;
 pub(crate) mod binding;
 pub(crate) mod dims;
+pub(crate) mod flops;
 pub(crate) mod gate;
 pub(crate) mod grid;
 pub(crate) mod halves;
@@ -13,6 +15,7 @@ pub(crate) mod rates;
 pub(crate) mod scaling;
 pub(crate) mod source;
 pub(crate) mod state;
+pub(crate) mod still;
 pub(crate) mod target;
 pub(crate) mod word;
 pub mod words;

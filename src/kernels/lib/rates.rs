@@ -1,4 +1,4 @@
-use super::binding::{Access, Binding, Element};
+use super::binding::{Binding, Element};
 use super::gate::Gate;
 use super::gate::unscale;
 use super::source::Source;
@@ -49,11 +49,9 @@ impl RateTable {
         Binding::read("rates", Element::U32, 0..self.words()).moving(self.width() + self.blocks)
     }
 
-    /// The buffer, and `rate(i)` for the block that `turn_to(block)` was last called with: that reads what the rule wants of them, once. The
-    /// caller binds the state before.
+    /// `rate(i)` for the block that `turn_to(block)` was last called with: that reads what the rule wants of them, once.
     pub(crate) fn source(&self, s: &mut Source, gate: &Gate, ratios: bool, rule: &Expr) {
         s.number("RATE_ROWS", RATE_ROWS).number("RATE_WIDTH", RATE_WIDTH).number("GROUPS", self.groups).number("BLOCK", BLOCK);
-        s.buffer("rates", Access::Read, "u32");
         s.line("var<private> clip_scale: f32;\nvar<private> tensor: u32;\nvar<private> held: array<f32, RATE_WIDTH>;");
         let mut wanted: Vec<usize> = rule.nodes().iter().filter_map(|n| if let Node::Rate(i) = n { Some(*i) } else { None }).collect();
         wanted.sort();

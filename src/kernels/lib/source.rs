@@ -1,32 +1,79 @@
-use super::binding::Access;
-use super::dims::Dims;
+//! How a kernel's text is put together.
+
+use super::archetype::Archetype;
+use super::binding::{Access, Binding, Element};
 use super::words;
 use crate::expr::Expr;
-use std::fmt::Write;
 
-pub(crate) const MATH: &str = include_str!("../../../shaders/lib/math.wgsl");
-const HALF: &str = include_str!("../../../shaders/lib/half.wgsl");
-const PHILOX: &str = include_str!("../../../shaders/lib/philox.wgsl");
-const RANDOM: &str = include_str!("../../../shaders/lib/random.wgsl");
-pub(crate) const FINITE: &str = include_str!("../../../shaders/lib/finite.wgsl");
-const ORDER: &str = include_str!("../../../shaders/lib/order.wgsl");
-pub(crate) const BLOCK: &str = include_str!("../../../shaders/lib/block.wgsl");
-const TREE: &str = include_str!("../../../shaders/lib/tree.wgsl");
-const SERIAL: &str = include_str!("../../../shaders/lib/serial.wgsl");
+/// A file of `shaders/`.
+#[derive(Clone, Copy)]
+pub(crate) struct ShaderFile {
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+/// The file of this name.
+macro_rules! shader {
+    ($name:literal) => {
+        $crate::kernels::lib::source::ShaderFile {
+            name: concat!("shaders/", $name),
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name)),
+        }
+    };
+}
+pub(crate) use shader;
+
+/// Stands before the text of a file, in front of its name.
+const FROM: &str = "// from ";
+
+/// The files that a kernel's text is made of, the kernel's own first.
+pub(crate) fn files_of(text: &str) -> Vec<&str> {
+    let mut files: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix(FROM)).collect();
+    files.reverse();
+    files
+}
+
+pub(crate) const MATH: ShaderFile = shader!("lib/math.wgsl");
+const HALF: ShaderFile = shader!("lib/half.wgsl");
+const PHILOX: ShaderFile = shader!("lib/philox.wgsl");
+const RANDOM: ShaderFile = shader!("lib/random.wgsl");
+pub(crate) const FINITE: ShaderFile = shader!("lib/finite.wgsl");
+const ORDER: ShaderFile = shader!("lib/order.wgsl");
+pub(crate) const BLOCK: ShaderFile = shader!("lib/block.wgsl");
+const TREE: ShaderFile = shader!("lib/tree.wgsl");
+const SERIAL: ShaderFile = shader!("lib/serial.wgsl");
 
 /// Puts a kernel's text together: generated header and functions around a file of `shaders/`.
 pub(crate) struct Source {
     text: String,
-    bindings: usize,
-    /// A binding of f16 needs it to be enabled in front of all.
-    half: bool,
 }
 
 impl Source {
-    /// Starts with the sizes and the aliases `V` and `U`, its bits.
-    pub(crate) fn new(v: &str, dims: &Dims) -> Self {
-        let text = format!("alias V = {v};\nalias U = {};\n{}", v.replace("f32", "u32"), dims.header());
-        Source { text, bindings: 1, half: false }
+    /// Starts with the kernel's sizes and bindings, and the aliases `V` and `U`, its bits.
+    pub(crate) fn new(v: Element, kernel: &impl Archetype) -> Self {
+        let bits = Element::U32.by_fours(v.four);
+        let bindings = kernel.bindings();
+        let f16 = if bindings.iter().any(Binding::is_half) { "enable f16;\n" } else { "" };
+        let mut s = Source { text: format!("{f16}alias V = {v};\nalias U = {bits};\n{}", kernel.dims().header()) };
+        // results that lie in one buffer share its binding
+        bindings.iter().filter(|b| b.through.is_none()).zip(1..).for_each(|(b, number)| s.binding(b, number));
+        s
+    }
+
+    fn binding(&mut self, b: &Binding, number: usize) {
+        let Binding { name, element, .. } = b;
+        let at = format!("@group(0) @binding({number})");
+        match b.access {
+            Access::Read => _ = self.line(format!("{at} var<storage, read> {name}: array<{element}>;")),
+            Access::Write => _ = self.line(format!("{at} var<storage, read_write> {name}: array<{element}>;")),
+            Access::Uniform => self.state(&at, b),
+        }
+    }
+
+    /// The state, and the function that reads it.
+    fn state(&mut self, at: &str, Binding { name, element, span, .. }: &Binding) {
+        self.line(format!("{at} var<uniform> {name}: array<{element}, {}>;", span.len() / 4));
+        self.line(format!("fn state_word(i: u32) -> u32 {{ return {name}[i / 4u][i % 4u]; }}")).state_names();
     }
 
     pub(crate) fn line(&mut self, text: impl AsRef<str>) -> &mut Self {
@@ -35,20 +82,25 @@ impl Source {
         self
     }
 
+    /// The text of a file.
+    pub(crate) fn file(&mut self, file: ShaderFile) -> &mut Self {
+        self.line(format!("{FROM}{}", file.name)).line(file.text)
+    }
+
     /// The functions that a formula calls.
     pub(crate) fn math(&mut self, f: &Expr) -> &mut Self {
-        self.line(MATH);
-        if f.rounds() { self.line(HALF) } else { self }
+        self.file(MATH);
+        if f.rounds() { self.file(HALF) } else { self }
     }
 
     /// Random numbers of the state's batch.
     pub(crate) fn random(&mut self) -> &mut Self {
-        self.line(PHILOX).line(RANDOM)
+        self.file(PHILOX).file(RANDOM)
     }
 
     /// The order of an epoch.
     pub(crate) fn order(&mut self) -> &mut Self {
-        self.line(PHILOX).line(ORDER)
+        self.file(PHILOX).file(ORDER)
     }
 
     pub(crate) fn number(&mut self, name: &str, value: usize) -> &mut Self {
@@ -59,29 +111,7 @@ impl Source {
         self.line(format!("const {name} = {value};"))
     }
 
-    /// The next binding: a storage buffer of these elements.
-    pub(crate) fn buffer(&mut self, name: &str, access: Access, element: &str) -> &mut Self {
-        let mode = if access == Access::Write { "read_write" } else { "read" };
-        let _ = writeln!(self.text, "@group(0) @binding({}) var<storage, {mode}> {name}: array<{element}>;", self.bindings);
-        self.bindings += 1;
-        self.half |= element.contains("f16");
-        self
-    }
-
-    /// The next binding: the state, as a uniform.
-    pub(crate) fn state(&mut self) -> &mut Self {
-        let _ = writeln!(
-            self.text,
-            "@group(0) @binding({}) var<uniform> state_words: array<vec4<u32>, {}>;\n\
-             fn state_word(i: u32) -> u32 {{ return state_words[i / 4u][i % 4u]; }}",
-            self.bindings,
-            words::STATE_WORDS / 4
-        );
-        self.bindings += 1;
-        self.state_names()
-    }
-
-    /// The words' numbers, as `plan::state` has them.
+    /// The numbers of the state's words.
     pub(crate) fn state_names(&mut self) -> &mut Self {
         for (name, at) in words::STATE_NAMES {
             self.number(name, *at);
@@ -92,11 +122,19 @@ impl Source {
     /// `group_sum` for groups of this many lanes.
     pub(crate) fn group(&mut self, lanes: usize) -> &mut Self {
         self.number("GROUP", lanes);
-        self.line(if lanes > 1 { TREE } else { SERIAL })
+        self.file(if lanes > 1 { TREE } else { SERIAL })
     }
 
-    pub(crate) fn finish(mut self, body: &str) -> String {
+    /// The whole text, with the kernel's own file at its end.
+    pub(crate) fn finish(mut self, own: ShaderFile) -> String {
+        self.line(format!("{FROM}{}", own.name));
+        self.text.push_str(own.text);
+        self.text
+    }
+
+    /// The whole text, with what a user wrote at its end.
+    pub(crate) fn finish_with(mut self, body: &str) -> String {
         self.text.push_str(body);
-        if self.half { format!("enable f16;\n{}", self.text) } else { self.text }
+        self.text
     }
 }

@@ -1,5 +1,7 @@
 //! Where each number stands in the device's `State`, `Log` and rate table. One table for both machines.
 
+use crate::portable::STORAGE_BUFFERS;
+
 pub use super::state::*;
 
 /// A bit of a line's last head word: the step has halted.
@@ -13,8 +15,8 @@ pub const LOG_SCALE: u32 = 8;
 pub const LOG_ROWS: usize = 4096;
 /// Words of the narrowest line: batch, loss, gradient norm, what became of the step, then the metrics.
 pub const LOG_WIDTH: usize = 16;
-/// Metrics that the tick binds one by one: browsers promise 8 buffers. More lie in one buffer.
-pub const BOUND_METRICS: usize = 4;
+/// Metrics that the tick binds one by one, beside state, log, loss and partial sums. More lie in one buffer.
+pub const BOUND_METRICS: usize = STORAGE_BUFFERS - 4;
 
 /// Rows of the rate table, a ring over the updates.
 pub const RATE_ROWS: usize = 4096;

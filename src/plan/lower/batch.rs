@@ -11,12 +11,10 @@ impl Lowering<'_> {
     pub(super) fn gather(&mut self) {
         let mut fields = Vec::new();
         let mut buffers = vec![Symbol::Fixed(BufferId::State(self.r.purpose.state_set()))];
-        let mut elements = 0;
         for (id, n) in self.g.nodes.iter().enumerate() {
             let Op::Batch(op::Batch { field, .. }) = &n.op else { continue };
             let (to, output) = self.assign(id.into());
             buffers.extend([Symbol::Fixed(BufferId::Data(fields.len())), to]);
-            elements += self.words(id.into()) + self.r.batch * field.words();
             fields.push(GatherField { field: field.clone(), output, half: self.half(id.into()) });
         }
         self.draft.fields = fields.iter().map(|f| f.field.clone()).collect();
@@ -24,7 +22,7 @@ impl Lowering<'_> {
             let names: Vec<String> =
                 fields.iter().map(|f| format!("{} {}", f.field.name, f.field.out_row().batched(self.r.batch))).collect();
             let kernel = Kernel::Gather(Gather { batch: self.r.batch, fields });
-            self.push(kernel, buffers, names.join(", "), 0, elements);
+            self.push(kernel, buffers, names.join(", "));
         }
     }
 }

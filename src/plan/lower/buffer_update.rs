@@ -64,9 +64,9 @@ impl Lowering<'_> {
         for parts in updates.parts.chunks(Commit::MOST) {
             let parts: Vec<Part> = parts.iter().map(|(.., p)| *p).collect();
             let kernel = Commit { parts };
-            let (label, n) = (format!("{} buffers", kernel.parts.len()), kernel.size());
+            let label = format!("{} buffers", kernel.parts.len());
             let buffers = vec![state, Symbol::Fixed(BufferId::Buffers), slot];
-            self.push(Kernel::Commit(kernel), buffers, label, 0, 2 * n);
+            self.push(Kernel::Commit(kernel), buffers, label);
         }
     }
 }

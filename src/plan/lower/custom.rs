@@ -21,10 +21,8 @@ impl Lowering<'_> {
             buffers.push(to);
             outputs.push((ty.clone(), offset));
         }
-        let flops = self.g.flops(node);
-        let elements = inputs.iter().chain(&outputs).map(|(t, _)| t.shape.size()).sum();
         let label = self.label(node, &n.outputs[0].shape, &[]);
         let at = n.site();
-        self.push(Kernel::Custom(kernels::Custom { op: op.clone(), kernel, inputs, outputs, at }), buffers, label, flops, elements);
+        self.push(Kernel::Custom(kernels::Custom { op: op.clone(), kernel, inputs, outputs, at }), buffers, label);
     }
 }

@@ -17,7 +17,7 @@ impl Lowering<'_> {
         let to = self.assign(node.into());
         let label = self.label(node, format!("{} of {shape}", self.g.shape(node.into())), &[]);
         let kernel = Take { count, width, rows, offsets: [from, at, to.1] };
-        self.push(Kernel::Take(kernel), vec![table, indices, to.0], label, 0, count * (1 + 2 * width));
+        self.push(Kernel::Take(kernel), vec![table, indices, to.0], label);
     }
 
     /// Sums by index: zeros, the chains of equal indices, the sums.
@@ -26,19 +26,18 @@ impl Lowering<'_> {
         let ((values, from), (indices, at)) = (self.place(n.inputs[0]), self.place(n.inputs[1]));
         let count = self.size(n.inputs[1]);
         let width = self.size(n.inputs[0]) / count.max(1);
-        let flops = self.g.flops(node);
         let to = self.assign(node.into());
         let label = self.label(node, format!("{} to {}", self.g.shape(n.inputs[0]), self.g.shape(node.into())), &[]);
         self.zero(rows * width, to, &label);
         let links = self.temporary(count);
         let kernel = ScatterLinks { count, rows, padding, offset: at };
-        self.push(Kernel::ScatterLinks(kernel), vec![indices, links], format!("[{count}] for {label}"), 0, 2 * count);
+        self.push(Kernel::ScatterLinks(kernel), vec![indices, links], format!("[{count}] for {label}"));
         let kernel = ScatterAdd { count, width, rows, offsets: [from, at, to.1] };
-        self.push(Kernel::ScatterAdd(kernel), vec![values, indices, links, to.0], label, flops, 2 * count * (1 + width));
+        self.push(Kernel::ScatterAdd(kernel), vec![values, indices, links, to.0], label);
     }
 
     fn zero(&mut self, n: usize, to: Place, label: &str) {
         let map = Map::new(Expr::of(0, |_| vec![0.0.into()]), &[n], vec![], vec![to.1]);
-        self.push(Kernel::Map(map), vec![to.0], format!("zeros for {label}"), 0, n);
+        self.push(Kernel::Map(map), vec![to.0], format!("zeros for {label}"));
     }
 }

@@ -1,7 +1,7 @@
 //! Rows that are too long for one lane: they are cut into pieces by their shape, so that many lanes share a row and no lane's loops turn long
 //! (`kernels::MOST_TURNS`). Short rows go in one launch.
 
-use super::lowering::{Lowering, flops};
+use super::lowering::Lowering;
 use super::reduce::Sum;
 use super::unplaced::{Place, Symbol};
 use crate::expr::{Expr, Scalar};
@@ -53,9 +53,8 @@ impl Lowering<'_> {
         let f = Expr::of(3, one);
         let number = || Strided::new(0, vec![1, 0]);
         let reads = vec![Strided::new(offset, vec![width, 1]), number(), number()];
-        let flops = flops(rows * width, f.flops());
         let map = Map::new(f, &[rows, width], reads, vec![to.1]).storing(Halves::new(vec![half], vec![]));
-        self.push(Kernel::Map(map), vec![x, top, sum, to.0], label.into(), flops, 2 * rows * width);
+        self.push(Kernel::Map(map), vec![x, top, sum, to.0], label.into());
     }
 
     /// What a cross-entropy of long rows is told of each: its largest logit, its sum of exponentials, what its labels add up to.
@@ -72,7 +71,6 @@ impl Lowering<'_> {
     /// Whether each row's largest score is the label's, one number a row.
     pub(super) fn hits(&mut self, labels: Labels, x: Rows, y: Place, label: &str) -> Symbol {
         let Rows { rows, width, at: x, half } = x;
-        let elements = rows * width;
         let long = width > Accuracy::LONG;
         let (mut x, mut y, mut labels, mut half) = (x, y, labels, half);
         if long {
@@ -85,8 +83,7 @@ impl Lowering<'_> {
         }
         let hits = self.temporary(rows);
         let kernel = Accuracy { labels, rows, classes: width, offsets: [x.1, y.1, 0], half, known: long };
-        let (flops, elements) = if long { (rows as u64, 3 * rows) } else { (elements as u64, elements) };
-        self.push(Kernel::Accuracy(kernel), vec![x.0, y.0, hits], label.into(), flops, elements);
+        self.push(Kernel::Accuracy(kernel), vec![x.0, y.0, hits], label.into());
         hits
     }
 
@@ -107,27 +104,23 @@ impl Lowering<'_> {
         if pieces > 1 {
             let between = self.temporary(items * pieces);
             let first = ArgMax { pieces, ..whole };
-            let elements = items * (length + pieces);
-            self.push(Kernel::ArgMax(first), vec![x, between], format!("{label}, pieces"), (items * length) as u64, elements);
+            self.push(Kernel::ArgMax(first), vec![x, between], format!("{label}, pieces"));
             last.candidates = pieces;
             buffers.push(between);
         }
         let to = to.unwrap_or_else(|| (self.temporary(items), 0));
         last.offsets[1] = to.1;
         buffers.push(to.0);
-        let looked = items * if pieces > 1 { pieces } else { length };
-        self.push(Kernel::ArgMax(last), buffers, label.into(), looked as u64, looked + items);
+        self.push(Kernel::ArgMax(last), buffers, label.into());
         to
     }
 
     /// Running sums over rows; those of long ones in pieces, each from what all before it come to.
     pub(super) fn running(&mut self, reverse: bool, x: Rows, to: Place, label: &str) {
         let Rows { rows, width, at: (x, offset), .. } = x;
-        let elements = 2 * rows * width;
-        let flops = flops(rows * width, 1);
         let whole = CumSum { reverse, rows, width, pieces: 1, started: false, offsets: [offset, to.1] };
         if width <= CumSum::LONG {
-            return self.push(Kernel::CumSum(whole), vec![x, to.0], label.into(), flops, elements);
+            return self.push(Kernel::CumSum(whole), vec![x, to.0], label.into());
         }
         let pieces = width.div_ceil(CumSum::PIECE.max(width.div_ceil(CumSum::LONG)));
         let group = Reduce::group_for(self.r.target, width.div_ceil(pieces), 1);
@@ -136,11 +129,10 @@ impl Lowering<'_> {
         let terms = vec![Term { offset, outer: width, along: 1, inner: 0 }];
         let sums = Reduce { spec, rows, inner: 1, length: width, pieces, divisor: 1, inputs: terms, output: 0 };
         let (own, before) = (self.temporary(rows * pieces), self.temporary(rows * pieces));
-        self.push(Kernel::Reduce(sums), vec![x, own], format!("{label}, pieces"), flops, rows * width);
+        self.push(Kernel::Reduce(sums), vec![x, own], format!("{label}, pieces"));
         let starts = CumSum { width: pieces, offsets: [0, 0], ..whole.clone() };
-        let few = rows * pieces;
-        self.push(Kernel::CumSum(starts), vec![own, before], format!("{label}, over the pieces"), few as u64, 2 * few);
+        self.push(Kernel::CumSum(starts), vec![own, before], format!("{label}, over the pieces"));
         let last = CumSum { pieces, started: true, ..whole };
-        self.push(Kernel::CumSum(last), vec![x, before, to.0], label.into(), flops, elements);
+        self.push(Kernel::CumSum(last), vec![x, before, to.0], label.into());
     }
 }

@@ -22,19 +22,14 @@ pub(super) struct Lowering<'a> {
     pub(super) draft: Draft,
 }
 
-/// So many for each element. Beyond what any machine ends they are no longer told apart, so that sums of them are numbers.
-pub(super) fn flops(elements: usize, each: usize) -> u64 {
-    (elements as u64).saturating_mul(each as u64).min(1 << 56)
-}
-
 impl Lowering<'_> {
     pub(super) fn begin(&mut self, phase: Phase) {
         let at = self.draft.launches.len();
         self.draft.phases.push((phase, at..at));
     }
 
-    pub(super) fn push(&mut self, kernel: Kernel, buffers: Vec<Symbol>, label: String, flops: u64, elements: usize) {
-        self.draft.launches.push(DraftLaunch { kernel, buffers, label, flops, bytes: 4 * elements as u64 });
+    pub(super) fn push(&mut self, kernel: Kernel, buffers: Vec<Symbol>, label: String) {
+        self.draft.launches.push(DraftLaunch { kernel, buffers, label });
         let end = self.draft.launches.len();
         if let Some((_, range)) = self.draft.phases.last_mut() {
             range.end = end;
@@ -90,11 +85,6 @@ impl Lowering<'_> {
         self.g.ty(v).dtype == DType::F16
     }
 
-    /// The words that a value takes.
-    pub(super) fn words(&self, v: Value) -> usize {
-        (self.size(v) * self.g.ty(v).dtype.size()).div_ceil(4)
-    }
-
     /// `layer shape`, for listings.
     pub(super) fn label(&self, node: NodeId, shape: impl std::fmt::Display, maps: &[NodeId]) -> String {
         let n = &self.g.nodes[node];
@@ -126,7 +116,7 @@ impl Lowering<'_> {
         let n = self.size(v);
         let halves = Halves::new(vec![self.half(v)], vec![]);
         let map = Map::new(Expr::identity(), &[n], vec![Strided::new(offset, vec![1])], vec![to.1]).storing(halves);
-        self.push(Kernel::Map(map), vec![from, to.0], format!("copy {name} [{n}]"), 0, 2 * n);
+        self.push(Kernel::Map(map), vec![from, to.0], format!("copy {name} [{n}]"));
         self.draft.copied(v, to);
     }
 

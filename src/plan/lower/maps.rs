@@ -1,6 +1,6 @@
 //! Groups of maps alone: one launch over all elements of a shape.
 
-use super::lowering::{Lowering, flops};
+use super::lowering::Lowering;
 use super::movement::strided;
 use super::unplaced::{Place, Symbol, bind};
 use crate::graph::{NodeId, Op, op};
@@ -32,14 +32,12 @@ impl Lowering<'_> {
         }
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
         let via = bind(&mut buffers, places.iter().map(|p| p.0));
-        let elements = inputs.iter().map(|o| o.value).chain(outputs.iter().copied()).map(|v| self.words(v)).sum();
         let halves = Halves::new(inputs.iter().map(|o| self.half(o.value)).collect(), outputs.iter().map(|v| self.half(*v)).collect());
-        let flops = flops(shape.size(), f.flops());
         let label = self.label(group.maps[0], &shape, &group.maps);
         let mut map = Map::new(f, shape.dims(), reads, places.iter().map(|p| p.1).collect()).drawing(draws).storing(halves);
         map.spec.via = via;
         map = map.reading_integers(inputs.iter().map(|o| self.g.ty(o.value).dtype == DType::U32).collect());
-        self.push(Kernel::Map(map), buffers, label, flops, elements);
+        self.push(Kernel::Map(map), buffers, label);
     }
 
     fn draw(&self, o: Operand) -> Option<Draw> {
@@ -55,6 +53,6 @@ impl Lowering<'_> {
         let read = strided(self.g, Operand { value: n.inputs[0], through: Some((node, 0)) }, offset, &shape);
         let to = self.assign(node.into());
         let label = self.label(node, format!("{} {shape}", n.op.name()), &[]);
-        self.push(Kernel::Map(Map::of_integers(shape.dims(), read, to.1)), vec![from, to.0], label, 0, 2 * shape.size());
+        self.push(Kernel::Map(Map::of_integers(shape.dims(), read, to.1)), vec![from, to.0], label);
     }
 }

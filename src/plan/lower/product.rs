@@ -1,6 +1,6 @@
 //! Matrix products with what rides on them; those of long sums are cut into pieces.
 
-use super::lowering::{Lowering, flops};
+use super::lowering::Lowering;
 use super::reduce::Sum;
 use super::unplaced::{Place, Symbol, bind};
 use crate::expr::Expr;
@@ -43,8 +43,6 @@ impl Lowering<'_> {
         let read = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).map(|v| self.half(v));
         let halves = Halves::new(read.collect(), outputs.iter().map(|v| self.half(*v)).collect());
         let spec = GemmSpec { ta, tb, va: a.in_fours(), vb: b.in_fours(), vc: false, tile, epilogue, row_sum: sum.is_some(), via, halves };
-        let flops = flops(out.size(), 2 * k + spec.epilogue.flops());
-        let elements = [va, vb].into_iter().chain(inputs.iter().map(|o| o.value)).chain(outputs).map(|v| self.words(v)).sum();
         let mut label = self.label(node, &out, &group.maps);
         if sum.is_some() {
             label = format!("rowsum {label}");
@@ -65,15 +63,15 @@ impl Lowering<'_> {
         if pieces > 1 {
             return self.long_product(gemm, pieces, &buffers, &places, sum, &label);
         }
-        self.push_product(gemm, buffers, label, flops, elements);
+        self.push_product(gemm, buffers, label);
     }
 
-    fn push_product(&mut self, gemm: Gemm, buffers: Vec<Symbol>, label: String, flops: u64, elements: usize) {
+    fn push_product(&mut self, gemm: Gemm, buffers: Vec<Symbol>, label: String) {
         let kernel = match self.r.coop.and_then(|caps| GemmCoop::of(&gemm, &caps)) {
             Some(coop) => Kernel::GemmCoop(coop),
             None => Kernel::Gemm(gemm.by_vectors()),
         };
-        self.push(kernel, buffers, label, flops, elements);
+        self.push(kernel, buffers, label);
     }
 
     /// How an epilogue reads a value that broadcasts to the gemm's output.
@@ -118,9 +116,8 @@ impl Lowering<'_> {
             s.halves = Halves::new(vec![halves.input(0), halves.input(1)], vec![]);
             (s.va, s.vb, s.tile) = (own.a.in_fours(), own.b.in_fours(), Tile::choose(self.r.target, own.m, own.n, own.k));
             let terms = own.k * together;
-            let elements = terms * gemm.batch * (gemm.m + gemm.n) + together * size;
             let text = format!("{label}, terms {first} to {}", first + terms);
-            self.push_product(own, vec![buffers[0], buffers[1], parts], text, flops(size, 2 * terms), elements);
+            self.push_product(own, vec![buffers[0], buffers[1], parts], text);
             first += terms;
         }
         let plain = gemm.spec.epilogue.is_identity() && !halves.output(0);
@@ -150,11 +147,10 @@ impl Lowering<'_> {
             std::iter::once(false).chain((0..gemm.extras.len()).map(|i| halves.input(2 + i))).collect(),
             (0..places.len()).map(|o| halves.output(o)).collect(),
         );
-        let flops = flops(size, gemm.spec.epilogue.flops());
         let mut map = Map::new(gemm.spec.epilogue.clone(), &[gemm.batch, gemm.m, gemm.n], reads, places.iter().map(|p| p.1).collect());
         let mut bound: Vec<Symbol> = std::iter::once(whole.0).chain(buffers[2..2 + gemm.extras.len()].iter().copied()).collect();
         map = map.storing(stored);
         map.spec.via = bind(&mut bound, places.iter().map(|p| p.0));
-        self.push(Kernel::Map(map), bound, format!("ending of {label}"), flops, size * (1 + gemm.extras.len() + places.len()));
+        self.push(Kernel::Map(map), bound, format!("ending of {label}"));
     }
 }

@@ -1,6 +1,6 @@
 //! Sums, means and largest values over axes; long ones are cut into pieces.
 
-use super::lowering::{Lowering, flops};
+use super::lowering::Lowering;
 use super::unplaced::{Place, Symbol};
 use crate::expr::{Binary, Expr, Tape};
 use crate::graph::{NodeId, Op, ReduceKind, op};
@@ -67,8 +67,6 @@ impl Lowering<'_> {
         let rows = outer * inner;
         let max = s.kind == ReduceKind::Max;
         let pieces = Reduce::pieces_for(target, rows, length, inner, max);
-        let elements = rows * length * s.terms.len() + rows;
-        let flops = flops(rows * length, 1 + s.f.flops());
         let from_first = s.kind == ReduceKind::MeanFromFirst;
         let divisor = if matches!(s.kind, ReduceKind::Mean | ReduceKind::MeanFromFirst) { s.count } else { 1 };
         let spec = |f: Expr, terms: usize, halves: Vec<bool>, from_first: bool| {
@@ -87,10 +85,10 @@ impl Lowering<'_> {
         };
         let bound = |to: Symbol| s.from.iter().copied().chain([to]).collect::<Vec<_>>();
         if pieces == 1 {
-            return self.push(Kernel::Reduce(first(1, divisor, s.to.1)), bound(s.to.0), label.into(), flops, elements);
+            return self.push(Kernel::Reduce(first(1, divisor, s.to.1)), bound(s.to.0), label.into());
         }
         let between = self.temporary(rows * pieces);
-        self.push(Kernel::Reduce(first(pieces, 1, 0)), bound(between), format!("{label}, pieces"), flops, elements);
+        self.push(Kernel::Reduce(first(pieces, 1, 0)), bound(between), format!("{label}, pieces"));
         let to = if from_first { (self.temporary(rows), 0) } else { s.to };
         let last = Reduce {
             spec: spec(Expr::identity(), pieces, vec![], false),
@@ -102,7 +100,7 @@ impl Lowering<'_> {
             inputs: vec![Term { offset: 0, outer: pieces * inner, along: inner, inner: 1 }],
             output: to.1,
         };
-        self.push(Kernel::Reduce(last), vec![between, to.0], label.into(), (rows * pieces) as u64, rows * pieces);
+        self.push(Kernel::Reduce(last), vec![between, to.0], label.into());
         if !from_first {
             return;
         }
@@ -118,7 +116,7 @@ impl Lowering<'_> {
         let halves = s.halves.iter().copied().chain([false]).collect();
         let map = Map::new(f, &[outer, inner], reads, vec![s.to.1]).storing(Halves::new(halves, vec![]));
         let buffers = s.from.iter().copied().chain([to.0, s.to.0]).collect();
-        self.push(Kernel::Map(map), buffers, format!("{label}, from the first"), rows as u64, 3 * rows);
+        self.push(Kernel::Map(map), buffers, format!("{label}, from the first"));
     }
 
     /// The mean over rows of one value a row, or of the sum of several pieces.

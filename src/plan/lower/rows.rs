@@ -22,7 +22,7 @@ impl Lowering<'_> {
             return self.long_softmax(log, x, to, &label);
         }
         let kernel = Softmax { log, rows: x.rows, width: x.width, offsets: [x.at.1, to.1], half: x.half };
-        self.push(Kernel::Softmax(kernel), vec![x.at.0, to.0], label, self.g.flops(node), 2 * x.rows * x.width);
+        self.push(Kernel::Softmax(kernel), vec![x.at.0, to.0], label);
     }
 
     /// The loss of classes, with the gradient and the hits where they are read.
@@ -69,7 +69,7 @@ impl Lowering<'_> {
         if long {
             buffers.extend(self.long_rows(&kernel, x, y, &label));
         }
-        self.push(Kernel::CrossEntropy(kernel), buffers, label.clone(), self.g.flops(node), 2 * rows * width);
+        self.push(Kernel::CrossEntropy(kernel), buffers, label.clone());
         if !single {
             self.mean_of_rows(to_loss.0, rows, pieces, loss, "mean loss");
             if counted {

@@ -20,8 +20,6 @@ pub struct DraftLaunch {
     pub kernel: Kernel,
     pub buffers: Vec<Symbol>,
     pub label: String,
-    pub flops: u64,
-    pub bytes: u64,
 }
 
 /// A program over symbols.

@@ -51,7 +51,7 @@ impl Lowering<'_> {
             scaling: self.r.rule.scaling.filter(|_| train),
             weight: weight.map(|w| (last, w.2)),
         };
-        self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into(), 0, partials);
+        self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into());
     }
 
     /// Adds the batch's gradient to those before it.
@@ -61,7 +61,7 @@ impl Lowering<'_> {
         let ids = [BufferId::State(self.r.purpose.state_set()), BufferId::Gradients, BufferId::Sums].map(Symbol::Fixed);
         let label = if last { "mean over the update's batches" } else { "sum over the update's batches" };
         let buffers = ids.into_iter().chain(weight.map(|w| w.0)).collect();
-        self.push(Kernel::Accumulate(kernel), buffers, label.into(), 2 * n as u64, 3 * n);
+        self.push(Kernel::Accumulate(kernel), buffers, label.into());
     }
 
     /// What the update waits for: the norm of all gradients. One that is not finite under a finite loss would destroy the weights.
@@ -74,8 +74,7 @@ impl Lowering<'_> {
         let state = scaled.then_some(BufferId::State(self.r.purpose.state_set()));
         let mut buffers: Vec<Symbol> = state.into_iter().chain([BufferId::Gradients]).map(Symbol::Fixed).collect();
         buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
-        let n = self.r.arena.size;
-        self.push(Kernel::Squares(kernel), buffers, "norm of all gradients".into(), 2 * n as u64, n);
+        self.push(Kernel::Squares(kernel), buffers, "norm of all gradients".into());
         gate
     }
 
@@ -84,26 +83,20 @@ impl Lowering<'_> {
         let (rule, arena) = (self.r.rule, self.r.arena);
         let (n, set, group, rates) = (arena.size, self.r.purpose.state_set(), self.r.target.group(), rule.rates(arena));
         let label = format!("{} parameters", arena.trainable_count());
-        let flops = |f: &crate::expr::Expr| ((2 + f.flops()) * n) as u64;
         let fixed = |ids: &[BufferId]| ids.iter().copied().map(Symbol::Fixed).collect::<Vec<_>>();
         let moments = |range: std::ops::Range<usize>| range.map(|m| Symbol::Fixed(BufferId::Moment(m)));
         let still = self.still();
         let begin = [BufferId::State(set), BufferId::Rates, BufferId::Parameters];
         let partials = Symbol::Fixed(BufferId::Partials);
         let own = rule.own_moments();
-        // browsers promise 8 buffers: with four moments the copies take a launch of their own
-        let working = arena.half_copies > 0 && rule.moments <= 3;
-        let copies = working.then_some(Symbol::Fixed(BufferId::HalfCopy));
         let Some(apply) = &rule.apply else {
-            let kernel =
-                Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies: false, working, still };
+            let (applies, working) = (false, false);
+            let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies, working, still };
             let mut buffers = fixed(&begin);
             buffers.push(Symbol::Fixed(BufferId::Gradients));
             buffers.extend(moments(0..rule.moments));
             buffers.push(partials);
-            buffers.extend(copies);
-            self.push(Kernel::Optimizer(kernel), buffers, label, flops(&rule.f), n * (3 + 2 * rule.moments) + usize::from(working) * n / 2);
-            return self.refresh_half_copies(working);
+            return self.optimizer(kernel, buffers, label);
         };
         let kernel = Direction {
             rule: rule.f.clone(),
@@ -119,22 +112,29 @@ impl Lowering<'_> {
         buffers.push(Symbol::Fixed(BufferId::Gradients));
         buffers.extend(moments(0..own));
         buffers.extend([to, partials]);
-        self.push(Kernel::Direction(kernel), buffers, format!("direction, {label}"), flops(&rule.f), n * (3 + 2 * own));
+        self.push(Kernel::Direction(kernel), buffers, format!("direction, {label}"));
         let ratios = self.temporary(rates.tensors.max(1));
         let largest = arena.entries.iter().filter(|e| !e.frozen).map(|e| e.shape.size()).max().unwrap_or(0);
         let kernel = Ratios { rates, size: n, group, largest };
         let norms = vec![Symbol::Fixed(BufferId::Rates), to, ratios];
-        self.push(Kernel::Ratios(kernel), norms, format!("norms of {} tensors", rates.tensors), 0, n / 64);
+        self.push(Kernel::Ratios(kernel), norms, format!("norms of {} tensors", rates.tensors));
         let moved = rule.moments - own;
-        let kernel = Optimizer { rule: apply.clone(), moments: moved, size: n, group, rates, gate, applies: true, working, still };
+        let (applies, working) = (true, false);
+        let kernel = Optimizer { rule: apply.clone(), moments: moved, size: n, group, rates, gate, applies, working, still };
         let mut buffers = fixed(&begin);
         buffers.push(to);
         buffers.extend(moments(own..rule.moments));
         buffers.extend([partials, ratios]);
-        buffers.extend(copies);
-        let words = n * (3 + 2 * (rule.moments - own)) + usize::from(working) * n / 2;
-        self.push(Kernel::Optimizer(kernel), buffers, label, flops(apply), words);
-        self.refresh_half_copies(working);
+        self.optimizer(kernel, buffers, label);
+    }
+
+    /// The update's last launch. It leaves the f16 copies of the parameters, too, unless it binds too much already.
+    fn optimizer(&mut self, mut kernel: Optimizer, mut buffers: Vec<Symbol>, label: String) {
+        let copies = self.r.arena.half_copies > 0 && kernel.has_room_for_copies();
+        kernel.working = copies;
+        buffers.extend(copies.then_some(Symbol::Fixed(BufferId::HalfCopy)));
+        self.push(Kernel::Optimizer(kernel), buffers, label);
+        self.refresh_half_copies(copies);
     }
 
     /// The blocks of parameters that the loss does not depend on. They have no gradient, which is not one of 0: nothing decays them, as in
@@ -160,6 +160,6 @@ impl Lowering<'_> {
         let n = self.r.arena.size;
         let map = Map::new(Expr::identity(), &[n], vec![Strided::new(0, vec![1])], vec![0]).storing(Halves::new(vec![false], vec![true]));
         let buffers = [BufferId::Parameters, BufferId::HalfCopy].map(Symbol::Fixed).into();
-        self.push(Kernel::Map(map), buffers, format!("f16 copies [{n}]"), 0, n + n / 2);
+        self.push(Kernel::Map(map), buffers, format!("f16 copies [{n}]"));
     }
 }

@@ -47,10 +47,10 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
     let largest = by_size.iter().take(NAMED).map(|&v| (draft.launches[born[v]].label.clone(), bytes[v])).collect();
     let launches = draft.launches.into_iter().map(|l| Launch {
         buffers: l.buffers.iter().map(|&s| id(s)).collect(),
+        flops: l.kernel.flops(),
+        bytes: l.kernel.bytes(),
         kernel: l.kernel,
         label: l.label,
-        flops: l.flops,
-        bytes: l.bytes,
     });
     let outputs = draft.outputs.into_iter().map(|(name, (symbol, offset), ty)| Output {
         name,
