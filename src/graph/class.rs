@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 /// Why a value is stored as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Class {
     /// A product: f16.
     Product,

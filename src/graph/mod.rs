@@ -23,7 +23,10 @@ pub(crate) use class::{Wanted, assign, classes};
 pub use field::Field;
 pub use grad::{gradients, scaled_gradients};
 pub(crate) use op::custom;
-pub use op::{Custom, CustomKernel, CustomOp, Kind, Labels, Leaf, Op, ReduceKind};
+pub use op::{Custom, CustomKernel, CustomOp, Labels, ReduceKind};
+// exhaustive on purpose, so that tests ask for a new operation; hidden, so that one breaks no promise
+#[doc(hidden)]
+pub use op::{Kind, Leaf, Op};
 pub(crate) use op::{Limit, REAL_CLASSES, USER_DIMS, View};
 pub use precision::Precision;
 pub use random::{Distribution, Draws};

@@ -4,6 +4,7 @@ use crate::tensor::Shape;
 
 /// What random numbers are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Distribution {
     /// [0, 1), in steps of 2^-24: the top 24 bits of a word.
     Uniform,

@@ -2,6 +2,7 @@
 
 /// A number of the device's state that a graph can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum StateField {
     /// What the loss is multiplied by before its gradients are made: a power of two.
     LossScale,

@@ -20,24 +20,33 @@ mod step;
 mod sub_program;
 mod timing;
 
+#[doc(hidden)]
 pub use crate::optim::Rule;
 pub(crate) use human::{human_bytes, human_count};
+#[doc(hidden)]
 pub use limits::{IndexLimit, LabelLimit};
 #[cfg(feature = "gpu")]
 pub(crate) use memory::STAGED;
-pub use memory::{ALIGN, Arena, ArenaEntry, BufferEntry, BufferId, BufferSpec, Lasts, Layout, Usage};
+#[doc(hidden)]
+pub use memory::{ALIGN, BufferSpec, Lasts, Usage};
+pub use memory::{Arena, ArenaEntry, BufferEntry, BufferId, Layout};
 pub(crate) use memory::{Ledger, program_dims};
 pub use program::{Launch, LogMetric, Made, Output, Phase, Program, Stored, Unit};
 pub use purpose::{Part, Purpose, StateSet};
+#[doc(hidden)]
 pub use request::Request;
+#[doc(hidden)]
 pub use session::{DataId, Handle, LogLine, Session, Traffic};
+#[doc(hidden)]
 pub use step::Step;
+#[doc(hidden)]
 pub use sub_program::SubProgram;
 pub use timing::{Clock, Timing};
 
 use crate::error::{Error, Result};
 
 /// Plans a step.
+#[doc(hidden)]
 pub fn plan(r: &Request<'_>) -> Result<Program> {
     let weighed = r.step.weight.filter(|_| r.part != Part::Whole);
     let step = match weighed {

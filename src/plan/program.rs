@@ -10,6 +10,7 @@ use std::ops::Range;
 
 /// The parts of a step, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Phase {
     /// Rows of the data set become a batch.
     Batch,

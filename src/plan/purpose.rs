@@ -2,6 +2,7 @@
 
 /// What a program is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Purpose {
     /// Forward, backward, update.
     Train,
@@ -13,6 +14,7 @@ pub enum Purpose {
 
 /// Which of an update's batches a training program is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[non_exhaustive]
 pub enum Part {
     /// The only one.
     #[default]

@@ -38,6 +38,7 @@ impl Kind {
 
 /// How a reduction combines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ReduceKind {
     /// The sum.
     Sum,

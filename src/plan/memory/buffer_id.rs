@@ -4,6 +4,7 @@ use crate::plan::purpose::StateSet;
 
 /// A buffer of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum BufferId {
     /// A reusable buffer for values that live within a step; shared by all programs of a model.
     Slot(usize),
