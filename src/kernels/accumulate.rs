@@ -1,3 +1,5 @@
+//! Sums of the gradients of an update's batches.
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element, V};
 use super::lib::dims::Dims;

@@ -1,3 +1,5 @@
+//! New values of state that is not trained, from their slots to the arena of buffers.
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;

@@ -1,3 +1,5 @@
+//! An operation of the user's own: its WGSL between generated bindings.
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;

@@ -1,3 +1,5 @@
+//! The direction of a rule that needs norms of each tensor (LAMB), and those norms.
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, V};
 use super::lib::dims::Dims;

@@ -1,3 +1,5 @@
+//! Rows of the data set, in the order of the epoch, to the fields of a batch.
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;

@@ -1,3 +1,5 @@
+//! A formula at every element, over operands with offsets and strides.
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;

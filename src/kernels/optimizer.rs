@@ -1,3 +1,5 @@
+//! The optimizer's rule over the whole arena of parameters, in one launch.
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Access, Binding, Element, V};
 use super::lib::dims::Dims;

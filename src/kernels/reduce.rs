@@ -1,3 +1,5 @@
+//! Sums, means and maxima over an axis: a formula over the operands, then a tree of partial results in a fixed order.
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;

@@ -1,3 +1,5 @@
+//! Partial sums of the gradient's squares: the norm that every update waits for.
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element, V};
 use super::lib::dims::Dims;

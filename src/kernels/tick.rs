@@ -1,3 +1,5 @@
+//! The last launch of a step: the log's line, the counters, the cursor, the loss scale.
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;

@@ -26,7 +26,6 @@ fn none(wrong: &[String], what: &str) {
 
 /// Arrows run down; no files import each other in a circle but a file and its own parts.
 #[test]
-#[ignore = "red until the rooms stand"]
 fn imports_run_down() {
     none(&checked(&House::of(&files())), "imports that the house does not allow (the rules stand in tests/house/rules.rs)");
 }
@@ -89,7 +88,6 @@ fn the_core_does_not_wait() {
 
 /// A file is one idea.
 #[test]
-#[ignore = "red until the rooms stand"]
 fn files_are_short() {
     let long = files().into_iter().map(|(f, text)| (f, text.lines().count())).filter(|(_, lines)| *lines > 500);
     none(
@@ -100,7 +98,6 @@ fn files_are_short() {
 
 /// A function is seen at once.
 #[test]
-#[ignore = "red until the rooms stand"]
 fn functions_are_short() {
     let files = files();
     let long = files.iter().filter(|(f, _)| !f.contains("tests")).flat_map(|(f, text)| lengths::longer_than(80, f, text));
@@ -109,7 +106,6 @@ fn functions_are_short() {
 
 /// A file says at its beginning what it is for.
 #[test]
-#[ignore = "red until the rooms stand"]
 fn files_begin_with_a_line_about_themselves() {
     let silent = files().into_iter().filter(|(_, text)| !text.starts_with("//! ") && !text.starts_with("#![doc = include_str!"));
     let silent = silent.filter(|(f, _)| !f.ends_with("tests.rs") && !f.contains("tests/"));

@@ -25,7 +25,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// The ground that all rooms stand on: files that may import each other, and no room.
-pub const GROUND: &[&str] = &["cache", "disk", "error", "glob", "named", "rng", "terminal"];
+pub const GROUND: &[&str] = &["cache", "disk", "error", "glob", "named", "portable", "rng", "terminal"];
 
 /// What shows the whole house to its users. Nothing imports it.
 pub const FACES: &[&str] = &["lib", "guide"];

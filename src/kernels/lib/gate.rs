@@ -1,3 +1,5 @@
+//! What an update must know before it touches the first parameter, as generated WGSL.
+
 use super::binding::{Binding, Element};
 use super::dims::Dims;
 use super::scaling::INVERSE;

@@ -1,3 +1,5 @@
+//! The layout of the rates' buffer, and how a kernel reads it.
+
 use super::binding::{Binding, Element};
 use super::gate::Gate;
 use super::gate::unscale;
