@@ -166,7 +166,7 @@ impl House {
         loop {
             let module = self.0.get(&at)?;
             let Some((first, after)) = rest.split_first() else { return Some(&module.file) };
-            let inner = [at.as_slice(), &[first.clone()]].concat();
+            let inner = [at.as_slice(), std::slice::from_ref(first)].concat();
             if self.0.contains_key(&inner) {
                 (at, rest) = (inner, after);
                 continue;
