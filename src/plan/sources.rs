@@ -15,7 +15,7 @@ impl Program {
     ///
     /// ```
     /// use gradus::prelude::*;
-    /// let data = Dataset::from_arrays(&[0.0; 8], [4, 2], &[0.0; 4], [4, 1])?;
+    /// let data = Dataset::new(HostTensor::f32([4, 2], vec![0.0; 8])?, HostTensor::f32([4, 1], vec![0.0; 4])?)?;
     /// let net = Sequential::new().add(Linear::new(1));
     /// let model = net.compile(Compile::new(Sgd::default(), Mse::new()).input([2]).device(Device::cpu()))?;
     /// let folder = std::env::temp_dir().join("gradus-kernels");

@@ -11,7 +11,6 @@ mod beyond;
 mod cases;
 mod check;
 #[path = "../coop/product.rs"]
-#[allow(dead_code)] // only its kernels are translated here
 mod coop_product;
 mod corners;
 mod counts;
