@@ -4,69 +4,14 @@ use super::lib::archetype::Archetype;
 use super::lib::binding::{Access, Binding};
 use super::lib::limits::MAX_GROUPS;
 use super::lib::word::count_in_32_bits;
-use super::{
-    Accumulate, Accuracy, ArgMax, Commit, CrossEntropy, CumSum, Custom, Direction, Gather, Gemm, GemmCoop, Map, Optimizer, Ratios, Reduce,
-    ScatterAdd, ScatterLinks, Softmax, Squares, Take, Tick,
-};
 use crate::expr::Expr;
-
-/// Hands the one list of kernels to a macro: what there is of each kernel is made from here.
-macro_rules! with_kernels {
-    ($then:ident) => {
-        $then! {
-            /// A formula at every element.
-            Map,
-            /// Sums over an axis.
-            Reduce,
-            /// Matrix products.
-            Gemm,
-            /// Matrix products on cooperative matrices.
-            GemmCoop,
-            /// Softmax over rows.
-            Softmax,
-            /// Softmax cross-entropy with its gradient.
-            CrossEntropy,
-            /// Hits of the largest score.
-            Accuracy,
-            /// Running sums over rows.
-            CumSum,
-            /// Where the largest stands.
-            ArgMax,
-            /// Rows of the data set to a batch.
-            Gather,
-            /// Rows of a table by number.
-            Take,
-            /// Chains of equal indices.
-            ScatterLinks,
-            /// Sums by index, over those chains.
-            ScatterAdd,
-            /// An operation of the user's own.
-            Custom,
-            /// New values of state that is not trained.
-            Commit,
-            /// Sums of the gradients of several batches.
-            Accumulate,
-            /// Sums of squares of all gradients.
-            Squares,
-            /// Where an update goes that needs norms of each tensor.
-            Direction,
-            /// The ratios of those norms.
-            Ratios,
-            /// The update of all parameters.
-            Optimizer,
-            /// The end of a step.
-            Tick,
-        }
-    };
-}
-pub(crate) use with_kernels;
 
 macro_rules! kernels {
     ($($(#[$about:meta])* $kernel:ident,)*) => {
         /// A kernel with its sizes. The order of its buffers is stated at each archetype.
         #[derive(Debug, Clone)]
         pub enum Kernel {
-            $($(#[$about])* $kernel($kernel),)*
+            $($(#[$about])* $kernel(super::$kernel),)*
         }
 
         impl Kernel {
@@ -79,7 +24,7 @@ macro_rules! kernels {
         }
     };
 }
-with_kernels!(kernels);
+super::with_kernels!(kernels);
 
 impl Kernel {
     /// The archetype's name, with the layout where it has several.

@@ -4,45 +4,11 @@
 //! (extents, offsets, strides: one row of the `dims` buffer, so that training, ragged and evaluation launches share pipelines).
 //! Its twin in `cpu/` reads the same values.
 
-mod accumulate;
-mod accuracy;
-mod argmax;
-mod commit;
-mod cross_entropy;
-mod cumsum;
-mod custom;
-mod direction;
-mod gather;
-mod gemm;
-mod gemm_coop;
 mod kernel;
 mod lib;
-mod map;
-mod optimizer;
-mod ratios;
-mod reduce;
-mod scatter_add;
-mod scatter_links;
-mod softmax;
-mod squares;
-mod take;
-mod tick;
 
 pub use crate::optim::Scaling;
-pub use accumulate::Accumulate;
-pub use accuracy::Accuracy;
-pub use argmax::ArgMax;
-pub use commit::{Commit, Part};
-pub use cross_entropy::CrossEntropy;
-pub use cumsum::CumSum;
-pub use custom::Custom;
-pub use direction::Direction;
-pub use gather::{Gather, GatherField};
-pub use gemm::tile::{CoopCaps, CoopTile, Tile};
-pub use gemm::{Gemm, GemmSpec, Matrix, Plane};
-pub use gemm_coop::GemmCoop;
 pub use kernel::Kernel;
-pub(crate) use kernel::with_kernels;
 pub use lib::archetype::Archetype;
 pub use lib::binding::{Access, Binding, Element, shared};
 pub use lib::dims::Dims;
@@ -56,13 +22,97 @@ pub(crate) use lib::scaling::{inverse, scale_of_line};
 pub(crate) use lib::source::files_of;
 pub use lib::target::Target;
 pub use lib::words;
-pub use map::{Draw, Map, MapSpec, Read, Strided, Window};
-pub use optimizer::Optimizer;
-pub use ratios::Ratios;
-pub use reduce::{Reduce, ReduceSpec, Term};
-pub use scatter_add::ScatterAdd;
-pub use scatter_links::ScatterLinks;
-pub use softmax::Softmax;
-pub use squares::Squares;
-pub use take::Take;
+
+/// Hands the one list of kernels to a macro: what there is of each kernel is made from here.
+macro_rules! with_kernels {
+    ($then:ident) => {
+        $then! {
+            /// A formula at every element.
+            Map,
+            /// Sums over an axis.
+            Reduce,
+            /// Matrix products.
+            Gemm,
+            /// Matrix products on cooperative matrices.
+            GemmCoop,
+            /// Softmax over rows.
+            Softmax,
+            /// Softmax cross-entropy with its gradient.
+            CrossEntropy,
+            /// Hits of the largest score.
+            Accuracy,
+            /// Running sums over rows.
+            CumSum,
+            /// Where the largest stands.
+            ArgMax,
+            /// Rows of the data set to a batch.
+            Gather,
+            /// Rows of a table by number.
+            Take,
+            /// Chains of equal indices.
+            ScatterLinks,
+            /// Sums by index, over those chains.
+            ScatterAdd,
+            /// An operation of the user's own.
+            Custom,
+            /// New values of state that is not trained.
+            Commit,
+            /// Sums of the gradients of several batches.
+            Accumulate,
+            /// Sums of squares of all gradients.
+            Squares,
+            /// Where an update goes that needs norms of each tensor.
+            Direction,
+            /// The ratios of those norms.
+            Ratios,
+            /// The update of all parameters.
+            Optimizer,
+            /// The end of a step.
+            Tick,
+        } // a new kernel is a row above this line, and its file below the macro
+    };
+}
+mod tick;
 pub use tick::Tick;
+mod optimizer;
+pub use optimizer::Optimizer;
+mod ratios;
+pub use ratios::Ratios;
+mod direction;
+pub use direction::Direction;
+mod squares;
+pub use squares::Squares;
+mod accumulate;
+pub use accumulate::Accumulate;
+mod commit;
+pub use commit::{Commit, Part};
+mod custom;
+pub use custom::Custom;
+mod scatter_add;
+pub use scatter_add::ScatterAdd;
+mod scatter_links;
+pub use scatter_links::ScatterLinks;
+mod take;
+pub use take::Take;
+mod gather;
+pub use gather::{Gather, GatherField};
+mod argmax;
+pub use argmax::ArgMax;
+mod cumsum;
+pub use cumsum::CumSum;
+mod accuracy;
+pub use accuracy::Accuracy;
+mod cross_entropy;
+pub use cross_entropy::CrossEntropy;
+mod softmax;
+pub use softmax::Softmax;
+mod gemm_coop;
+pub use gemm_coop::GemmCoop;
+mod gemm;
+pub use gemm::tile::{CoopCaps, CoopTile, Tile};
+pub use gemm::{Gemm, GemmSpec, Matrix, Plane};
+mod reduce;
+pub use reduce::{Reduce, ReduceSpec, Term};
+mod map;
+pub use map::{Draw, Map, MapSpec, Read, Strided, Window};
+pub(crate) use with_kernels;

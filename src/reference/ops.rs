@@ -3,8 +3,7 @@
 use super::faults::wrong_kind;
 use super::index::{broadcast_index, index_of};
 use super::movement::moved;
-use super::rows::{argmax, cumsum, softmax};
-use super::{Data, classify, movement, take};
+use super::{Data, classify, movement, rows, take};
 use crate::error::{Error, Result};
 use crate::expr::{self, Expr, Real};
 use crate::graph::custom::checked_reference;
@@ -42,11 +41,11 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
             let sizes: Vec<usize> = (0..x.len()).map(|k| shape(k)[op.axis]).collect();
             return Ok(vec![moved(g, node, x, 0.0, |at| movement::concat(op.axis, &sizes, at))]);
         }
-        Op::ArgMax(op) => return Ok(vec![argmax(real(node, x, 0)?, shape(0), op.axis)]),
+        Op::ArgMax(op) => return Ok(vec![rows::argmax(real(node, x, 0)?, shape(0), op.axis)]),
         Op::Reshape(_) | Op::Detach(_) => return Ok(vec![x[0].clone()]),
         Op::ToF32(_) => integer(node, x, 0)?.iter().map(|&v| T::from_f64(v.into())).collect(),
-        Op::CumSum(op) => cumsum(real(node, x, 0)?, shape(0).last(), op.reverse),
-        Op::Softmax(op) => softmax(real(node, x, 0)?, shape(0).last(), op.log),
+        Op::CumSum(op) => rows::cumsum(real(node, x, 0)?, shape(0).last(), op.reverse),
+        Op::Softmax(op) => rows::softmax(real(node, x, 0)?, shape(0).last(), op.log),
         Op::CrossEntropy(op) => return classify::cross_entropy(node, real(node, x, 0)?, x[1], shape(0), op.smoothing),
         Op::Accuracy(_) => return classify::accuracy(node, real(node, x, 0)?, x[1], shape(0)),
         Op::Custom(c) => return custom(g, node, c.op(), x),
