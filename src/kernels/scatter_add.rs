@@ -10,7 +10,7 @@ use super::lib::source::{Source, shader};
 
 const WG: usize = 64;
 
-/// Adds up the values of each index in index order, over chains that [`ScatterLinks`] made, into a table that holds zeros where no index
+/// Adds up the values of each index in index order, over chains that [`ScatterLinks`](crate::kernels::ScatterLinks) made, into a table that holds zeros where no index
 /// points. Buffers: values, indices, links, output.
 #[derive(Debug, Clone)]
 pub struct ScatterAdd {

@@ -1,4 +1,4 @@
-//! The operations: a table of all there are, and what each must state about itself ([`OpRule`]).
+//! The operations: a table of all there are, and what each must state about itself (`OpRule`).
 //!
 //! The rule of an operation stands in the file of its family: `leaf`, `map`, `movement`, `product`, `reduce`, `rows`, `classify`, `index`,
 //! `custom`. The families build nodes of each other's operations, so the operations themselves are declared here, below all rules.

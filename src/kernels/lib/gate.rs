@@ -7,7 +7,7 @@ use super::source::Source;
 use super::words;
 
 /// What an update must know before the first parameter is touched: that the norm of all gradients is finite.
-/// [`Squares`](super::Squares) has left partial sums of it, infinite ones where the loss is not finite.
+/// [`Squares`](crate::kernels::Squares) has left partial sums of it, infinite ones where the loss is not finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gate {
     /// Partial sums to add.

@@ -11,7 +11,7 @@ pub const LOG_SKIPPED: u32 = 2;
 /// From this bit on stand eight of the loss scale's exponent; 0 where the loss is not scaled.
 pub const LOG_SCALE: u32 = 8;
 
-/// Most lines of the log, a ring over the batches: see [`LogShape`](super::LogShape) for wide lines.
+/// Most lines of the log, a ring over the batches: see [`LogShape`](crate::kernels::LogShape) for wide lines.
 pub const LOG_ROWS: usize = 4096;
 /// Words of the narrowest line: batch, loss, gradient norm, what became of the step, then the metrics.
 pub const LOG_WIDTH: usize = 16;
