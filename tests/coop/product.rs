@@ -1,4 +1,4 @@
-//! Products on cooperative matrices with their data, their truth in f64 and their tolerances: what `coop.rs` runs and `shaders.rs` translates.
+//! Products on cooperative matrices with their data, their truth in f64 and their tolerances: what this suite runs and `parity/shaders.rs` translates.
 #![allow(dead_code)]
 
 use gradus::expr::Expr;
