@@ -1,7 +1,7 @@
 // direction: where a rule goes that needs norms of each tensor, block by block of the arena: its vectors, then the block's part of the
 // norms, of the parameters and of the direction. GROUP lanes share a block. What stops keeps no moment. Generated: WG, GROUP, BLOCK,
 // V = vec4<f32>, place_of(group, local), stopped(lane), turn_to(block), way(i, p, g, keep). Sizes: blocks, groups of lanes, and the
-// gate's: partials (sums to add), clip.
+// update guard's: partials (sums to add), clip.
 const VECTORS = BLOCK / 4u;
 
 @compute @workgroup_size(WG)

@@ -12,9 +12,9 @@ use std::ops::Range;
 
 impl Twin for Direction {
     fn run(&self, Call { workers, reads, writes, .. }: Call<'_>) -> Result<()> {
-        let &[state, rates, parameters, gradients, gate] = reads else { return Ok(()) };
+        let &[state, rates, parameters, gradients, guard] = reads else { return Ok(()) };
         let (p, g) = (f32s(parameters), f32s(gradients));
-        let (stop, clip) = stopped(&self.gate, state, gate);
+        let (stop, clip) = stopped(&self.guard, state, guard);
         let view = View::new(self.rates, rates, state, clip, &[]);
         let blocks = self.size / BLOCK;
         let each = blocks.div_ceil(self.groups().max(1));

@@ -5,7 +5,7 @@ use super::lib::call::{Beside, Call, READS, Twin};
 use super::lib::fork::{WRITES, Writes, cost, parts};
 use super::lib::halves;
 use super::lib::pieces::Piece;
-use super::table::{Place, Table};
+use super::table::{Table, TableIndex};
 use crate::error::Result;
 use crate::expr::{Evaluator, Node};
 use crate::kernels::words::RATE_WIDTH;
@@ -18,7 +18,7 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(super) struct Ready {
     /// What it reads, in binding order.
-    reads: Vec<Place>,
+    reads: Vec<TableIndex>,
     /// What it writes, each buffer once.
     taken: Vec<usize>,
     /// Which part of what was taken belongs to which write, in the order in which they lie there.
@@ -85,7 +85,7 @@ impl Ready {
             let id = l.buffers[all[..at].iter().filter(|b| b.through.is_none()).count()];
             let place = match id {
                 BufferId::Data(i) => match data.get(i) {
-                    Some(d) => Place::Data(d.0),
+                    Some(d) => TableIndex::Data(d.0),
                     None => return refuse(l, format!("no data for field {i}")),
                 },
                 _ => table.place(id)?,
@@ -102,8 +102,8 @@ impl Ready {
                 return refuse(l, format!("it touches word {} of {id:?}, which has {held}", span.end - 1));
             }
             match (b.access, place) {
-                (Access::Write, Place::Own(i)) => self.write(i, span),
-                (Access::Write, Place::Data(_)) => return refuse(l, "it writes data".into()),
+                (Access::Write, TableIndex::Own(i)) => self.write(i, span),
+                (Access::Write, TableIndex::Data(_)) => return refuse(l, "it writes data".into()),
                 (Access::Read | Access::Uniform, _) => self.reads.push(place),
             }
         }
@@ -137,7 +137,7 @@ impl Ready {
         if self.reads.len() > READS || self.cuts.len() > WRITES {
             return refuse(l, format!("it reads {} buffers and writes {}: too many", self.reads.len(), self.cuts.len()));
         }
-        if self.reads.iter().any(|p| matches!(p, Place::Own(i) if self.taken.contains(i))) {
+        if self.reads.iter().any(|p| matches!(p, TableIndex::Own(i) if self.taken.contains(i))) {
             return refuse(l, "it reads a buffer that it writes".into());
         }
         self.cuts.sort_by_key(|c| (c.taken, c.range.start));

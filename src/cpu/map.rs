@@ -36,7 +36,7 @@ impl Twin for Map {
                             half => half.run(&mut row[..len], s.offset + first, 1),
                         },
                         Read::One => row.fill(from.one(s.offset)),
-                        Read::Strided | Read::Window => strided(&mut row[..len], &from, s, &self.shape, first),
+                        Read::Strided | Read::PadBox => strided(&mut row[..len], &from, s, &self.shape, first),
                     }
                     None
                 });
@@ -62,7 +62,7 @@ fn integers<'a>(row: &mut [f32], from: &[u32], s: &Strided, read: Read, shape: &
     match read {
         Read::Flat => row.iter_mut().zip(&from[s.offset + first..]).for_each(|(r, v)| *r = *v as f32),
         Read::One => row.fill(from[s.offset] as f32),
-        Read::Strided | Read::Window => {
+        Read::Strided | Read::PadBox => {
             strided(row, &Elements::new(from, false), s, shape, first);
             row.iter_mut().for_each(|v| *v = v.to_bits() as f32);
         }
@@ -100,7 +100,7 @@ fn strided(row: &mut [f32], from: &Elements<'_>, s: &Strided, shape: &[usize], f
         let run = (extent - inner).min(row.len() - done);
         let out = &mut row[done..done + run];
         done += run;
-        let Some(w) = &s.window else {
+        let Some(w) = &s.pad else {
             let mut at = s.offset + inner * s.strides[last];
             for (&d, &step) in outer.iter().zip(&s.strides).rev() {
                 at += rest % d * step;
@@ -117,7 +117,7 @@ fn strided(row: &mut [f32], from: &Elements<'_>, s: &Strided, shape: &[usize], f
             rest /= outer[axis];
         }
         let fill = f32::from_bits(w.fill);
-        // the part of the run that lies in the window
+        // the part of the run that lies in the box
         let lo = w.before[last].clamp(inner, inner + run) - inner;
         let hi = (w.before[last] + w.size[last]).clamp(inner, inner + run) - inner;
         if !inside || lo >= hi {

@@ -13,9 +13,9 @@ use std::ops::Range;
 
 impl Twin for Optimizer {
     fn run(&self, Call { workers, reads, writes, .. }: Call<'_>) -> Result<()> {
-        let [state, rates, gradients, gate, ratios @ ..] = reads else { return Ok(()) };
+        let [state, rates, gradients, guard, ratios @ ..] = reads else { return Ok(()) };
         let g = f32s(gradients);
-        let (stop, clip) = stopped(&self.gate, state, gate);
+        let (stop, clip) = stopped(&self.guard, state, guard);
         let view = View::new(self.rates, rates, state, clip, ratios.first().map_or(&[], |r| f32s(r)));
         if stop {
             return Ok(());
@@ -23,7 +23,7 @@ impl Twin for Optimizer {
         let each = self.size.div_ceil(self.pieces().max(1)).next_multiple_of(CHUNK);
         let used = self.size.div_ceil(each);
         let mut widths = [each; WRITES];
-        if self.working {
+        if self.half_copies {
             widths[1 + self.moments] = each / 2;
         }
         fork(workers, 0..used, 1, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
@@ -66,7 +66,7 @@ fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Ran
         for (o, out) in w.iter_mut().enumerate().take(1 + k.moments) {
             e.store(o, &mut f32s_mut(out)[at.clone()]);
         }
-        if k.working {
+        if k.half_copies {
             let to = &mut w[1 + k.moments];
             f16s_mut(to)[at.clone()].convert_from_f32_slice(&e.output(0)[..n]);
         }

@@ -8,7 +8,7 @@ use crate::plan::{BufferId, BufferSpec, DataId, Lasts, Layout, StateSet};
 
 /// A buffer's place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum TableIndex {
     /// One that programs may write.
     Own(usize),
     /// A field of a data set.
@@ -36,30 +36,30 @@ impl Table {
     }
 
     /// Where a buffer lies. A field of a data set only has a place within a program.
-    pub(super) fn place(&self, id: BufferId) -> Result<Place> {
+    pub(super) fn place(&self, id: BufferId) -> Result<TableIndex> {
         let index = match id {
             BufferId::Slot(i) => self.specs.len().checked_add(i),
             BufferId::Data(_) => None,
             id => self.specs.iter().position(|b| b.id == id),
         };
         match index {
-            Some(i) if i < self.own.len() => Ok(Place::Own(i)),
+            Some(i) if i < self.own.len() => Ok(TableIndex::Own(i)),
             _ => Err(fault("a buffer", format!("there is no {id:?} in this session"))),
         }
     }
 
     /// The words of a place; none for data that was dropped.
-    pub(super) fn words(&self, place: Place) -> &[u32] {
+    pub(super) fn words(&self, place: TableIndex) -> &[u32] {
         let words = match place {
-            Place::Own(i) => self.own.get(i),
-            Place::Data(i) => self.data.get(i).and_then(Option::as_ref),
+            TableIndex::Own(i) => self.own.get(i),
+            TableIndex::Data(i) => self.data.get(i).and_then(Option::as_ref),
         };
         words.map_or(&[], Vec::as_slice)
     }
 
     /// Words `offset..offset + len` of a buffer that is not data.
     pub(super) fn range(&mut self, id: BufferId, offset: usize, len: usize) -> Result<&mut [u32]> {
-        let Place::Own(i) = self.place(id)? else { return Err(fault("a buffer", format!("{id:?} is data"))) };
+        let TableIndex::Own(i) = self.place(id)? else { return Err(fault("a buffer", format!("{id:?} is data"))) };
         let held = self.own[i].len();
         let end = offset.checked_add(len).filter(|&end| end <= held);
         match end {
@@ -71,7 +71,7 @@ impl Table {
     /// Makes a buffer of the model at least as large as this.
     pub(super) fn hold(&mut self, spec: &BufferSpec) -> Result<()> {
         match self.place(spec.id)? {
-            Place::Own(i) if self.own[i].len() < spec.words => {
+            TableIndex::Own(i) if self.own[i].len() < spec.words => {
                 self.own[i] = zeros(spec.words)?;
                 if let BufferId::Log(_) = spec.id {
                     // no step has this number: a line that none has written matches none. Older lines were handed out

@@ -10,7 +10,7 @@ const WG: usize = 64;
 
 /// A piece of state on its way from a slot to the arena of buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct BufferCopy {
     /// First element in the slot.
     pub from: usize,
     /// First element in the arena.
@@ -24,7 +24,7 @@ pub struct Part {
 #[derive(Debug, Clone)]
 pub struct Commit {
     /// What is copied, at most [`Commit::MOST`].
-    pub parts: Vec<Part>,
+    pub parts: Vec<BufferCopy>,
 }
 
 impl Commit {
@@ -50,7 +50,7 @@ impl Archetype for Commit {
 
     /// State, arena, new values.
     fn bindings(&self) -> Vec<Binding> {
-        let end = |end: fn(&Part) -> usize| self.parts.iter().map(end).max().unwrap_or(0);
+        let end = |end: fn(&BufferCopy) -> usize| self.parts.iter().map(end).max().unwrap_or(0);
         let arena = Binding::write("buffers", Element::F32, 0..end(|p| p.to + p.len)).moving(self.size());
         let values = Binding::read("values", Element::F32, 0..end(|p| p.from + p.len)).moving(self.size());
         vec![Binding::state(), arena, values]
@@ -58,7 +58,7 @@ impl Archetype for Commit {
 
     /// Its sizes. The lists have room for the most parts, so that all commits share a pipeline.
     fn dims(&self) -> Dims {
-        let list = |of: fn(&Part) -> usize| self.parts.iter().map(of);
+        let list = |of: fn(&BufferCopy) -> usize| self.parts.iter().map(of);
         let d = Dims::new().u32("parts", self.parts.len()).list("lengths", Self::MOST / 4, list(|p| p.len));
         d.list("sources", Self::MOST / 4, list(|p| p.from)).list("targets", Self::MOST / 4, list(|p| p.to))
     }

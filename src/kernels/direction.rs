@@ -4,10 +4,10 @@ use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, V};
 use super::lib::dims::Dims;
 use super::lib::flops::flops;
-use super::lib::gate::Gate;
 use super::lib::rates::RateTable;
 use super::lib::source::{FINITE, MATH, Source, shader};
 use super::lib::still::among;
+use super::lib::update_guard::UpdateGuard;
 use super::lib::words::{self, BLOCK};
 use crate::expr::Expr;
 use std::ops::Range;
@@ -29,7 +29,7 @@ pub struct Direction {
     /// Where the rates are.
     pub rates: RateTable,
     /// What must be finite.
-    pub gate: Gate,
+    pub guard: UpdateGuard,
     /// Blocks whose moments stay as they are: the loss does not depend on them.
     pub still: Vec<Range<usize>>,
 }
@@ -71,9 +71,9 @@ impl Archetype for Direction {
     fn source(&self) -> String {
         let mut s = Source::new(V, self);
         s.number("WG", self.wg()).group(self.group);
-        self.rates.source(&mut s, &self.gate, false, &self.rule);
+        self.rates.source(&mut s, &self.guard, false, &self.rule);
         s.file(MATH).file(FINITE);
-        self.gate.source(&mut s);
+        self.guard.source(&mut s);
         // in this form the checks for barriers see that all lanes of a group have one place
         let place = if self.group == 1 { "group * WG + local" } else { "group" };
         s.line(format!("fn place_of(group: u32, local: u32) -> u32 {{ return {place}; }}"));
@@ -101,12 +101,12 @@ impl Archetype for Direction {
         let all = || 0..self.size;
         let first = [self.rates.binding(), Binding::read("parameters", V, all()), Binding::read("gradients", V, all())];
         let moments = (0..self.moments).map(|m| Binding::update(format!("moment{m}"), V, all()));
-        let last = [Binding::write("direction", V, 0..self.words()), self.gate.binding()];
+        let last = [Binding::write("direction", V, 0..self.words()), self.guard.binding()];
         std::iter::once(Binding::state()).chain(first).chain(moments).chain(last).collect()
     }
 
     fn dims(&self) -> Dims {
-        self.gate.dims(Dims::new().u32("blocks", self.size / BLOCK).u32("groups", self.groups()))
+        self.guard.dims(Dims::new().u32("blocks", self.size / BLOCK).u32("groups", self.groups()))
     }
 
     /// Enough groups, each taking several blocks of a large arena.

@@ -22,8 +22,8 @@ pub enum Read {
     One,
     /// Along strides.
     Strided,
-    /// Along strides, within a window of the output; a fill value around it.
-    Window,
+    /// Along strides, within a box of the output; a fill value around it (padding).
+    PadBox,
 }
 
 /// An operand that is read along strides, one for each axis of the output.
@@ -34,19 +34,19 @@ pub struct Strided {
     /// Elements to step along each axis; 0 repeats.
     pub strides: Vec<usize>,
     /// Where it lies in the output, if it does not fill it.
-    pub window: Option<Window>,
+    pub pad: Option<PadBox>,
 }
 
 impl Strided {
     /// An operand that fills the output.
     pub fn new(offset: usize, strides: Vec<usize>) -> Self {
-        Strided { offset, strides, window: None }
+        Strided { offset, strides, pad: None }
     }
 }
 
 /// A box of the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Window {
+pub struct PadBox {
     /// Its first index along each axis.
     pub before: Vec<usize>,
     /// Its extent along each axis.
@@ -106,13 +106,13 @@ impl Map {
     /// Reads inputs of these strides over `shape`; merges axes and picks the reads.
     pub fn new(f: Expr, shape: &[usize], inputs: Vec<Strided>, outputs: Vec<usize>) -> Self {
         let (shape, mut inputs) = merge_axes(shape, inputs);
-        inputs.iter_mut().for_each(|i| i.window = i.window.take().filter(|w| w.size != shape));
+        inputs.iter_mut().for_each(|i| i.pad = i.pad.take().filter(|w| w.size != shape));
         let n: usize = shape.iter().product();
         let rank = shape.len();
         let reads: Vec<Read> = inputs
             .iter()
             .map(|i| match i.strides.as_slice() {
-                _ if i.window.is_some() => Read::Window,
+                _ if i.pad.is_some() => Read::PadBox,
                 [1] | [] => Read::Flat,
                 s if s.iter().all(|&s| s == 0) => Read::One,
                 _ => Read::Strided,
@@ -121,7 +121,7 @@ impl Map {
         let aligned = inputs.iter().zip(&reads).all(|(i, r)| match r {
             Read::Flat => i.offset % 4 == 0,
             Read::One => true,
-            Read::Strided | Read::Window => false,
+            Read::Strided | Read::PadBox => false,
         });
         let vector = aligned && n.is_multiple_of(4) && outputs.iter().all(|o| o % 4 == 0);
         let via = (0..outputs.len()).collect();
@@ -160,8 +160,8 @@ impl Map {
     }
 
     /// Words of `dims` that it needs at most, before axes are merged.
-    pub(crate) fn words(rank: usize, plain: usize, windows: usize, draws: usize, outputs: usize) -> usize {
-        1 + rank + plain * (1 + rank) + windows * (2 + 3 * rank) + draws * 3 + outputs
+    pub(crate) fn words(rank: usize, plain: usize, padded: usize, draws: usize, outputs: usize) -> usize {
+        1 + rank + plain * (1 + rank) + padded * (2 + 3 * rank) + draws * 3 + outputs
     }
 
     /// Elements of the output.
@@ -197,7 +197,7 @@ impl Archetype for Map {
             s.random();
         }
         s.line("fn element(e: u32) {");
-        if reads.iter().any(|r| matches!(r, Read::Strided | Read::Window)) {
+        if reads.iter().any(|r| matches!(r, Read::Strided | Read::PadBox)) {
             s.line("    var rest = e;");
             for axis in (0..*rank).rev() {
                 s.line(format!("    let c{axis} = rest % d.extent{axis}; rest = rest / d.extent{axis};"));
@@ -207,14 +207,14 @@ impl Archetype for Map {
             let place = match r {
                 Read::Flat => load(i, *vector, format!("in{i}[d.in{i}_offset + e]")),
                 Read::One => format!("V({})", load(i, false, format!("in{i}[d.in{i}_offset]"))),
-                Read::Window => String::new(),
+                Read::PadBox => String::new(),
                 Read::Strided => {
                     let steps: Vec<String> = (0..*rank).map(|a| format!("c{a} * d.in{i}_stride{a}")).collect();
                     load(i, false, format!("in{i}[d.in{i}_offset + {}]", steps.join(" + ")))
                 }
             };
-            if *r == Read::Window {
-                window(&mut s, i, *rank, *integer, |text| load(i, false, text));
+            if *r == Read::PadBox {
+                in_box(&mut s, i, *rank, *integer, |text| load(i, false, text));
                 continue;
             }
             s.line(format!("    let x{i} = {place};"));
@@ -244,7 +244,7 @@ impl Archetype for Map {
                 (false, Some(true)) => Element::U32,
                 (false, _) => own,
             };
-            let extents = x.window.as_ref().map_or(&self.shape, |w| &w.size);
+            let extents = x.pad.as_ref().map_or(&self.shape, |w| &w.size);
             let steps = || extents.iter().zip(&x.strides);
             let last = steps().map(|(&d, &step)| d.saturating_sub(1) * step).sum::<usize>();
             let moved = steps().filter(|(_, step)| **step > 0).map(|(&d, _)| d).product::<usize>();
@@ -268,7 +268,7 @@ impl Archetype for Map {
         for (i, (x, read)) in self.inputs.iter().zip(&self.spec.reads).enumerate() {
             d = d.u32(format!("in{i}_offset"), if *read == Read::Flat { x.offset / q } else { x.offset });
             d = d.numbered(format!("in{i}_stride"), &x.strides);
-            if let Some(w) = &x.window {
+            if let Some(w) = &x.pad {
                 d = d.numbered(format!("in{i}_before"), &w.before).numbered(format!("in{i}_size"), &w.size);
                 d = d.word(format!("in{i}_fill"), w.fill);
             }
@@ -310,13 +310,13 @@ fn drawn(d: Distribution, i: usize, vector: bool) -> String {
     }
 }
 
-/// The element of a windowed input: nothing is read outside of its window.
-fn window(s: &mut Source, i: usize, rank: usize, integer: bool, load: impl Fn(String) -> String) {
+/// The element of a padded input: nothing is read outside of its box.
+fn in_box(s: &mut Source, i: usize, rank: usize, integer: bool, load: impl Fn(String) -> String) {
     let fill = if integer { format!("d.in{i}_fill") } else { format!("bitcast<f32>(d.in{i}_fill)") };
     s.line(format!("    var x{i} = {fill};"));
     let inside: Vec<String> = (0..rank).map(|a| format!("c{a} - d.in{i}_before{a} < d.in{i}_size{a}")).collect();
     let steps: Vec<String> = (0..rank).map(|a| format!("(c{a} - d.in{i}_before{a}) * d.in{i}_stride{a}")).collect();
-    // a coordinate before the window wraps round to a large one
+    // a coordinate before the box wraps round to a large one
     let value = load(format!("in{i}[d.in{i}_offset + {}]", steps.join(" + ")));
     s.line(format!("    if ({}) {{ x{i} = {value}; }}", inside.join(" && ")));
 }
@@ -327,16 +327,16 @@ fn merge_axes(shape: &[usize], inputs: Vec<Strided>) -> (Vec<usize>, Vec<Strided
     let mut merged: Vec<Strided> = inputs
         .iter()
         .map(|i| {
-            let window = i.window.as_ref().map(|w| Window { before: vec![], size: vec![], fill: w.fill });
-            Strided { offset: i.offset, strides: vec![], window }
+            let pad = i.pad.as_ref().map(|w| PadBox { before: vec![], size: vec![], fill: w.fill });
+            Strided { offset: i.offset, strides: vec![], pad }
         })
         .collect();
     for (axis, &size) in shape.iter().enumerate() {
         if size == 1 {
             continue;
         }
-        // a window must fill the inner axis, to be a window along both as one
-        let fills = |i: &Strided| i.window.as_ref().is_none_or(|w| w.size[axis] == size);
+        // a box must fill the inner axis, to be a box along both as one
+        let fills = |i: &Strided| i.pad.as_ref().is_none_or(|w| w.size[axis] == size);
         let follows = |(i, m): (&Strided, &Strided)| m.strides.last() == Some(&(i.strides[axis] * size)) && fills(i);
         let joins = !dims.is_empty() && inputs.iter().zip(&merged).all(follows);
         for (i, m) in inputs.iter().zip(&mut merged) {
@@ -345,7 +345,7 @@ fn merge_axes(shape: &[usize], inputs: Vec<Strided>) -> (Vec<usize>, Vec<Strided
                 (true, Some(last)) => *last = stride,
                 _ => m.strides.push(stride),
             }
-            let (Some(from), Some(to)) = (&i.window, &mut m.window) else { continue };
+            let (Some(from), Some(to)) = (&i.pad, &mut m.pad) else { continue };
             match (joins, to.before.last_mut(), to.size.last_mut()) {
                 (true, Some(before), Some(extent)) => (*before, *extent) = (*before * size, *extent * size),
                 _ => {

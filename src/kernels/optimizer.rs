@@ -4,10 +4,10 @@ use super::lib::archetype::Archetype;
 use super::lib::binding::{Access, Binding, Element, V};
 use super::lib::dims::Dims;
 use super::lib::flops::flops;
-use super::lib::gate::Gate;
 use super::lib::rates::RateTable;
 use super::lib::source::{FINITE, MATH, Source, shader};
 use super::lib::still::among;
+use super::lib::update_guard::UpdateGuard;
 use super::lib::words::{self, BLOCK};
 use crate::expr::Expr;
 use crate::portable::STORAGE_BUFFERS;
@@ -30,11 +30,11 @@ pub struct Optimizer {
     /// Where the rates are.
     pub rates: RateTable,
     /// What must be finite.
-    pub gate: Gate,
+    pub guard: UpdateGuard,
     /// In place of the gradient comes a direction as [`Direction`](super::Direction) leaves it, with a ratio for each tensor.
     pub applies: bool,
     /// It leaves the parameters as f16, too.
-    pub working: bool,
+    pub half_copies: bool,
     /// Blocks of [`BLOCK`] elements that stay as they are: the loss does not depend on them.
     pub still: Vec<Range<usize>>,
 }
@@ -58,7 +58,7 @@ impl Optimizer {
 
     /// Whether one launch may bind the f16 copies, too. Else they take a launch of their own.
     pub(crate) fn has_room_for_copies(&self) -> bool {
-        let with = Optimizer { working: true, ..self.clone() };
+        let with = Optimizer { half_copies: true, ..self.clone() };
         with.bindings().iter().filter(|b| b.access != Access::Uniform).count() <= STORAGE_BUFFERS
     }
 
@@ -76,9 +76,9 @@ impl Archetype for Optimizer {
     fn source(&self) -> String {
         let mut s = Source::new(V, self);
         s.number("WG", self.wg()).group(self.group);
-        self.rates.source(&mut s, &self.gate, self.applies, &self.rule);
+        self.rates.source(&mut s, &self.guard, self.applies, &self.rule);
         s.file(MATH).file(FINITE);
-        self.gate.source(&mut s);
+        self.guard.source(&mut s);
         // a block of directions is followed by its norms
         let at = if self.applies { "i + i / (BLOCK / 4u)" } else { "i" };
         s.line(format!("fn gradient(i: u32) -> V {{ return gradients[{at}]; }}"));
@@ -102,8 +102,8 @@ impl Archetype for Optimizer {
         let printed = self.rule.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
         s.line(printed.statements.trim_end());
         s.line(format!("    parameters[i] = {};", printed.outputs[0]));
-        if self.working {
-            s.line(format!("    working[i] = vec4<f16>({});", printed.outputs[0]));
+        if self.half_copies {
+            s.line(format!("    half_copies[i] = vec4<f16>({});", printed.outputs[0]));
         }
         for m in 0..self.moments {
             s.line(format!("    moment{m}[i] = normal_range({});", printed.outputs[1 + m]));
@@ -120,12 +120,12 @@ impl Archetype for Optimizer {
         let first = [Binding::state(), self.rates.binding(), Binding::update("parameters", V, all()), gradients];
         let moments = (0..self.moments).map(|m| Binding::update(format!("moment{m}"), V, all()));
         let ratios = self.applies.then(|| Binding::read("ratios", Element::F32, 0..self.rates.tensors));
-        let working = self.working.then(|| Binding::write("working", Element::F16.by_fours(true), all()));
-        first.into_iter().chain(moments).chain([self.gate.binding()]).chain(ratios).chain(working).collect()
+        let half_copies = self.half_copies.then(|| Binding::write("half_copies", Element::F16.by_fours(true), all()));
+        first.into_iter().chain(moments).chain([self.guard.binding()]).chain(ratios).chain(half_copies).collect()
     }
 
     fn dims(&self) -> Dims {
-        self.gate.dims(Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()))
+        self.guard.dims(Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()))
     }
 
     /// Enough threads, each taking several vectors of a large arena.

@@ -4,8 +4,8 @@ use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element, V};
 use super::lib::dims::Dims;
 use super::lib::flops::flops;
-use super::lib::gate::unscale;
 use super::lib::source::{FINITE, MATH, Source, shader};
+use super::lib::update_guard::unscale;
 use super::lib::words;
 
 /// Partial sums of the gradient's squares, before the first parameter is touched: infinite ones where the loss is not finite.

@@ -5,7 +5,7 @@ use crate::expr::Evaluator;
 use crate::kernels::words::{
     BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_UNSCALE, RATE_WIDTH, SKIP_PENDING, STATE_HALT, STATE_LOSS_SCALE, STATE_SKIP, STATE_UPDATE,
 };
-use crate::kernels::{Gate, RateTable, inverse};
+use crate::kernels::{RateTable, UpdateGuard, inverse};
 use std::ops::Range;
 
 /// The rates of one update, for whichever parameters: the twin of `turn_to` and `rate` in `kernels/lib/rates.rs`.
@@ -57,11 +57,11 @@ impl<'a> View<'a> {
     }
 }
 
-/// Whether the update stands still, and what clipping leaves of the gradient: the twin of `stopped` in `kernels/lib/gate.rs`.
-pub(crate) fn stopped(gate: &Gate, state: &[u32], words: &[u32]) -> (bool, f32) {
+/// Whether the update stands still, and what clipping leaves of the gradient: the twin of `stopped` in `kernels/lib/update_guard.rs`.
+pub(crate) fn stopped(guard: &UpdateGuard, state: &[u32], words: &[u32]) -> (bool, f32) {
     let halted = state[STATE_HALT] != 0;
-    let squares = total(&f32s(words)[gate.span()], |v| v) as f32;
-    let share = gate.clip.map_or(1.0, |max| max / (squares.sqrt() + 1e-6));
-    let stop = halted || !squares.is_finite() || (gate.scaled && state[STATE_SKIP] == SKIP_PENDING);
+    let squares = total(&f32s(words)[guard.span()], |v| v) as f32;
+    let share = guard.clip.map_or(1.0, |max| max / (squares.sqrt() + 1e-6));
+    let stop = halted || !squares.is_finite() || (guard.scaled && state[STATE_SKIP] == SKIP_PENDING);
     (stop, if share > 1.0 { 1.0 } else { share })
 }

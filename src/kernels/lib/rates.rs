@@ -1,9 +1,9 @@
 //! The layout of the rates' buffer, and how a kernel reads it.
 
 use super::binding::{Binding, Element};
-use super::gate::Gate;
-use super::gate::unscale;
 use super::source::Source;
+use super::update_guard::UpdateGuard;
+use super::update_guard::unscale;
 use super::words::{BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_UNSCALE, RATE_WIDTH};
 use crate::expr::{Expr, Node};
 
@@ -52,7 +52,7 @@ impl RateTable {
     }
 
     /// `rate(i)` for the block that `turn_to(block)` was last called with: that reads what the rule wants of them, once.
-    pub(crate) fn source(&self, s: &mut Source, gate: &Gate, ratios: bool, rule: &Expr) {
+    pub(crate) fn source(&self, s: &mut Source, guard: &UpdateGuard, ratios: bool, rule: &Expr) {
         s.number("RATE_ROWS", RATE_ROWS).number("RATE_WIDTH", RATE_WIDTH).number("GROUPS", self.groups).number("BLOCK", BLOCK);
         s.line("var<private> clip_scale: f32;\nvar<private> tensor: u32;\nvar<private> held: array<f32, RATE_WIDTH>;");
         let mut wanted: Vec<usize> = rule.nodes().iter().filter_map(|n| if let Node::Rate(i) = n { Some(*i) } else { None }).collect();
@@ -68,10 +68,10 @@ impl RateTable {
         s.line(format!(
             "fn turn_to(block: u32) {{\n    var rate_row = (state_word(STATE_UPDATE) % RATE_ROWS) * GROUPS * RATE_WIDTH;\n{owner}{hold}}}"
         ));
-        let clip = if gate.clip.is_some() { format!("    if (i == {RATE_CLIP}u) {{ return clip_scale; }}\n") } else { String::new() };
+        let clip = if guard.clip.is_some() { format!("    if (i == {RATE_CLIP}u) {{ return clip_scale; }}\n") } else { String::new() };
         let ratio = if ratios { format!("    if (i == {RATE_RATIO}u) {{ return ratios[tensor]; }}\n") } else { String::new() };
-        let scale = if gate.scaled { format!("    if (i == {RATE_UNSCALE}u) {{ return unscale(); }}\n") } else { String::new() };
-        unscale(s, gate.scaled);
+        let scale = if guard.scaled { format!("    if (i == {RATE_UNSCALE}u) {{ return unscale(); }}\n") } else { String::new() };
+        unscale(s, guard.scaled);
         s.line(format!("fn rate(i: u32) -> f32 {{\n{clip}{ratio}{scale}    return held[i];\n}}"));
     }
 }

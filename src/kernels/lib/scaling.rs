@@ -3,7 +3,7 @@
 
 use super::words::LOG_SCALE;
 
-/// One over a power of two, by its bits: exact where a GPU's division need not be. The twin of `unscale` in `kernels/lib/gate.rs`.
+/// One over a power of two, by its bits: exact where a GPU's division need not be. The twin of `unscale` in `kernels/lib/update_guard.rs`.
 pub(crate) fn inverse(scale: u32) -> f32 {
     f32::from_bits(INVERSE.wrapping_sub(scale))
 }

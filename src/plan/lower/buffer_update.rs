@@ -3,7 +3,7 @@
 use super::lowering::Lowering;
 use super::unplaced::Symbol;
 use crate::graph::{Kind, Value};
-use crate::kernels::{Commit, Kernel, Part};
+use crate::kernels::{BufferCopy, Commit, Kernel};
 use crate::plan::memory::{ALIGN, BufferId};
 use crate::plan::step::Step;
 
@@ -11,7 +11,7 @@ use crate::plan::step::Step;
 #[derive(Debug, Default)]
 pub(super) struct Updates {
     /// Each new value and its place in the slot.
-    parts: Vec<(String, Value, Part)>,
+    parts: Vec<(String, Value, BufferCopy)>,
     /// The slot, if there is anything in it.
     slot: Option<Symbol>,
 }
@@ -23,7 +23,7 @@ impl Lowering<'_> {
         let mut end = 0;
         for (name, v) in &step.updates {
             let Some(e) = self.r.arena.find_buffer(name) else { continue };
-            out.parts.push((name.clone(), *v, Part { from: end, to: e.offset, len: e.shape.size() }));
+            out.parts.push((name.clone(), *v, BufferCopy { from: end, to: e.offset, len: e.shape.size() }));
             end += e.shape.size().next_multiple_of(ALIGN);
         }
         if out.parts.is_empty() {
@@ -62,7 +62,7 @@ impl Lowering<'_> {
         let Some(slot) = updates.slot else { return };
         let state = Symbol::Fixed(BufferId::State(self.r.purpose.state_set()));
         for parts in updates.parts.chunks(Commit::MOST) {
-            let parts: Vec<Part> = parts.iter().map(|(.., p)| *p).collect();
+            let parts: Vec<BufferCopy> = parts.iter().map(|(.., p)| *p).collect();
             let kernel = Commit { parts };
             let label = format!("{} buffers", kernel.parts.len());
             let buffers = vec![state, Symbol::Fixed(BufferId::Buffers), slot];

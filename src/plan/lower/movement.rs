@@ -1,7 +1,7 @@
 //! How a map reads its operands: along strides, through movements, repeated to the map's shape.
 
 use crate::graph::{Graph, Type, View};
-use crate::kernels::{Strided, Window};
+use crate::kernels::{PadBox, Strided};
 use crate::plan::fuse::Operand;
 use crate::tensor::{DType, Shape};
 
@@ -26,7 +26,7 @@ pub(super) fn strided(g: &Graph, o: Operand, offset: usize, shape: &Shape) -> St
     let read = Strided {
         offset: offset + start.iter().zip(&steps).map(|(i, s)| i * s).sum::<usize>(),
         strides: order.iter().map(|&axis| steps[axis]).collect(),
-        window: within.map(|(before, fill)| Window { before, size: own.dims().to_vec(), fill: bits(fill) }),
+        pad: within.map(|(before, fill)| PadBox { before, size: own.dims().to_vec(), fill: bits(fill) }),
     };
     repeated(read, &seen.shape, shape)
 }
@@ -38,7 +38,7 @@ fn repeated(read: Strided, from: &Shape, to: &Shape) -> Strided {
     let each = |of: &dyn Fn(usize, usize) -> usize, other: &dyn Fn(usize) -> usize| -> Vec<usize> {
         (0..to.rank()).map(|i| kept(i).map_or_else(|| other(i), |k| of(i, k))).collect()
     };
-    let window =
-        read.window.map(|w| Window { before: each(&|_, k| w.before[k], &|_| 0), size: each(&|_, k| w.size[k], &|i| to[i]), fill: w.fill });
-    Strided { offset: read.offset, strides: each(&|_, k| read.strides[k], &|_| 0), window }
+    let pad =
+        read.pad.map(|w| PadBox { before: each(&|_, k| w.before[k], &|_| 0), size: each(&|_, k| w.size[k], &|i| to[i]), fill: w.fill });
+    Strided { offset: read.offset, strides: each(&|_, k| read.strides[k], &|_| 0), pad }
 }

@@ -3,7 +3,7 @@
 use super::lowering::Lowering;
 use super::unplaced::{Place, Symbol};
 use crate::expr::Expr;
-use crate::kernels::{Accumulate, Direction, Gate, Halves, Kernel, LogShape, Map, Optimizer, Ratios, Squares, Strided, Tick};
+use crate::kernels::{Accumulate, Direction, Halves, Kernel, LogShape, Map, Optimizer, Ratios, Squares, Strided, Tick, UpdateGuard};
 use crate::plan::memory::{ALIGN, BufferId};
 use crate::plan::program::Phase;
 use crate::plan::purpose::{Part, Purpose};
@@ -23,13 +23,13 @@ impl Lowering<'_> {
             self.accumulate(weight.map(|w| (w.0, w.1)));
         }
         let updates = train && self.r.part != Part::Inner;
-        let gate = match loss {
-            Some(loss) if updates => Some(self.gate(loss)),
+        let guard = match loss {
+            Some(loss) if updates => Some(self.guard(loss)),
             _ => None,
         };
         self.begin(Phase::Update);
-        gate.iter().for_each(|&gate| self.update(gate));
-        let partials = gate.map_or(0, |g| g.partials);
+        guard.iter().for_each(|&guard| self.update(guard));
+        let partials = guard.map_or(0, |g| g.partials);
         self.begin(Phase::Tick);
         let mut buffers = vec![Symbol::Fixed(BufferId::State(set)), Symbol::Fixed(BufferId::Log(set))];
         if let Some(l) = loss {
@@ -65,21 +65,21 @@ impl Lowering<'_> {
     }
 
     /// What the update waits for: the norm of all gradients. One that is not finite under a finite loss would destroy the weights.
-    fn gate(&mut self, loss: Place) -> Gate {
+    fn guard(&mut self, loss: Place) -> UpdateGuard {
         let rule = self.r.rule;
         let scaled = rule.scaling.is_some();
         let group = Squares::group_for(self.r.target.group(), rule.clip_norm.is_some());
         let kernel = Squares { size: self.r.arena.size, group, loss: loss.1, scaled };
-        let gate = Gate { partials: kernel.partials(), clip: rule.clip_norm, scaled };
+        let guard = UpdateGuard { partials: kernel.partials(), clip: rule.clip_norm, scaled };
         let state = scaled.then_some(BufferId::State(self.r.purpose.state_set()));
         let mut buffers: Vec<Symbol> = state.into_iter().chain([BufferId::Gradients]).map(Symbol::Fixed).collect();
         buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
         self.push(Kernel::Squares(kernel), buffers, "norm of all gradients".into());
-        gate
+        guard
     }
 
     /// The optimizer.
-    fn update(&mut self, gate: Gate) {
+    fn update(&mut self, guard: UpdateGuard) {
         let (rule, arena) = (self.r.rule, self.r.arena);
         let (n, set, group, rates) = (arena.size, self.r.purpose.state_set(), self.r.target.group(), rule.rates(arena));
         let label = format!("{} parameters", arena.trainable_count());
@@ -90,8 +90,9 @@ impl Lowering<'_> {
         let partials = Symbol::Fixed(BufferId::Partials);
         let own = rule.own_moments();
         let Some(apply) = &rule.apply else {
-            let (applies, working) = (false, false);
-            let kernel = Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, gate, applies, working, still };
+            let (applies, half_copies) = (false, false);
+            let kernel =
+                Optimizer { rule: rule.f.clone(), moments: rule.moments, size: n, group, rates, guard, applies, half_copies, still };
             let mut buffers = fixed(&begin);
             buffers.push(Symbol::Fixed(BufferId::Gradients));
             buffers.extend(moments(0..rule.moments));
@@ -104,7 +105,7 @@ impl Lowering<'_> {
             size: n,
             group: Direction::group_for(group),
             rates,
-            gate,
+            guard,
             still: still.clone(),
         };
         let to = self.temporary(kernel.words());
@@ -119,8 +120,8 @@ impl Lowering<'_> {
         let norms = vec![Symbol::Fixed(BufferId::Rates), to, ratios];
         self.push(Kernel::Ratios(kernel), norms, format!("norms of {} tensors", rates.tensors));
         let moved = rule.moments - own;
-        let (applies, working) = (true, false);
-        let kernel = Optimizer { rule: apply.clone(), moments: moved, size: n, group, rates, gate, applies, working, still };
+        let (applies, half_copies) = (true, false);
+        let kernel = Optimizer { rule: apply.clone(), moments: moved, size: n, group, rates, guard, applies, half_copies, still };
         let mut buffers = fixed(&begin);
         buffers.push(to);
         buffers.extend(moments(own..rule.moments));
@@ -131,7 +132,7 @@ impl Lowering<'_> {
     /// The update's last launch. It leaves the f16 copies of the parameters, too, unless it binds too much already.
     fn optimizer(&mut self, mut kernel: Optimizer, mut buffers: Vec<Symbol>, label: String) {
         let copies = self.r.arena.half_copies > 0 && kernel.has_room_for_copies();
-        kernel.working = copies;
+        kernel.half_copies = copies;
         buffers.extend(copies.then_some(Symbol::Fixed(BufferId::HalfCopy)));
         self.push(Kernel::Optimizer(kernel), buffers, label);
         self.refresh_half_copies(copies);

@@ -125,7 +125,7 @@ const LINES: &[Line] = &[
     (
         "optimizer",
         "a norm of nothing",
-        edit!(Optimizer, k => k.gate.partials = 0),
+        edit!(Optimizer, k => k.guard.partials = 0),
         &["a loss of NaN halts", "a norm that is infinite halts"],
     ),
     ("optimizer", "parameters all alike", edit!(Optimizer, k => k.rates.blocks = 0), &["adamw in groups [257] [300]"]),

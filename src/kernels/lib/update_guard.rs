@@ -9,7 +9,7 @@ use super::words;
 /// What an update must know before the first parameter is touched: that the norm of all gradients is finite.
 /// [`Squares`](crate::kernels::Squares) has left partial sums of it, infinite ones where the loss is not finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Gate {
+pub struct UpdateGuard {
     /// Partial sums to add.
     pub partials: usize,
     /// The largest norm; longer gradients are scaled down to it.
@@ -24,7 +24,7 @@ pub(crate) fn unscale(s: &mut Source, scaled: bool) {
     s.line(format!("fn unscale() -> f32 {{ return {value}; }}"));
 }
 
-impl Gate {
+impl UpdateGuard {
     /// `stopped(lane)`, to be called in uniform control flow.
     pub(crate) fn source(&self, s: &mut Source) {
         // as torch.nn.utils.clip_grad_norm_ has it, the small number too
