@@ -4,7 +4,7 @@
 use crate::common::{self, Job, Suite};
 use crate::make::{Case, no_rule};
 use crate::{cases, coop_product, corners, custom, draws, formulas, gather, indices, long, mixed, movement, scaled};
-use gradus::kernels::{Access, Archetype, Commit, CoopTile, Kernel, Part as Piece, Scaling, Target};
+use gradus::kernels::{Access, Archetype, BufferCopy, Commit, CoopTile, Kernel, Scaling, Target};
 use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
 use gradus::plan::{Launch, Part};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -86,7 +86,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         }
     }
     // stands in no table of cases: its rows make several steps
-    let commit = Kernel::Commit(Commit { parts: vec![Piece { from: 0, to: 0, len: 3 }] });
+    let commit = Kernel::Commit(Commit { parts: vec![BufferCopy { from: 0, to: 0, len: 3 }] });
     out.insert(commit.source(), commit);
     Ok(out)
 }
