@@ -9,7 +9,7 @@ use crate::gpu::{Gpu, GpuSession};
 #[cfg(feature = "gpu")]
 use crate::graph::{Kind, Node};
 use crate::kernels::{CoopCaps, Target};
-use crate::plan::{Layout, Session, Step};
+use crate::plan::{Caps, Layout, Session, Step};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 #[cfg(feature = "gpu")]
@@ -30,6 +30,8 @@ pub struct Device {
     limit: Option<MemoryLimit>,
     /// Tests set this, as if the device had no f16.
     no_f16: bool,
+    /// Tests set this, as if the device could bind no more bytes.
+    binding_limit: Option<usize>,
     /// Tests set this: memory that no step may read is filled with NaN.
     poisoned: bool,
 }
@@ -55,7 +57,7 @@ impl Device {
     }
 
     pub(super) fn of(choice: DeviceChoice, machine: Machine, note: String) -> Self {
-        Device { choice, machine, checked: false, coop: None, note, limit: None, no_f16: false, poisoned: false }
+        Device { choice, machine, checked: false, coop: None, note, limit: None, no_f16: false, binding_limit: None, poisoned: false }
     }
 
     /// The CPU, to which `choice` has led; `note` says why.
@@ -98,7 +100,7 @@ impl Device {
 
     /// The cooperative matrices that a program of this step shall use. Without a product of f16 nobody asks the device.
     #[cfg(feature = "gpu")]
-    pub(crate) fn coop_for(&self, step: &Step) -> Option<CoopCaps> {
+    fn coop_for(&self, step: &Step) -> Option<CoopCaps> {
         let gpu = self.gpu().filter(|g| self.coop.unwrap_or(g.summary.is_gpu()))?;
         let wanted = |n: &Node| step.precision.is_mixed() && n.op.kind() == Kind::Product;
         if step.graph.nodes.iter().any(wanted) { gpu.coop().caps() } else { None }
@@ -106,8 +108,23 @@ impl Device {
 
     /// None: there is no GPU.
     #[cfg(not(feature = "gpu"))]
-    pub(crate) fn coop_for(&self, _: &Step) -> Option<CoopCaps> {
+    fn coop_for(&self, _: &Step) -> Option<CoopCaps> {
         None
+    }
+
+    /// What a plan of this step may ask of it.
+    pub(crate) fn caps(&self, step: &Step) -> Caps {
+        Caps { coop: self.coop_for(step), ..self.limits() }
+    }
+
+    /// Its limits, cooperative matrices aside: of those only [`Device::caps`] asks, since that may run the self-test.
+    pub(crate) fn limits(&self) -> Caps {
+        let own = match &self.machine {
+            Machine::Cpu { .. } => Caps::default(),
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) => g.summary.caps(),
+        };
+        Caps { f16: self.has_f16(), binding_bytes: self.binding_limit.unwrap_or(usize::MAX).min(own.binding_bytes), ..own }
     }
 
     /// The choice that gave this device.
@@ -184,6 +201,14 @@ impl Device {
     #[must_use]
     pub fn without_f16(mut self) -> Self {
         self.no_f16 = true;
+        self
+    }
+
+    /// As if no buffer could have more than so many bytes: tests make shards of small arenas with it, on every kind of device.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_binding_limit(mut self, bytes: usize) -> Self {
+        self.binding_limit = Some(bytes);
         self
     }
 
@@ -311,6 +336,7 @@ impl PartialEq for Device {
     fn eq(&self, other: &Self) -> bool {
         self.choice == other.choice
             && self.checked == other.checked
+            && self.binding_limit == other.binding_limit
             && self.memory_limit() == other.memory_limit()
             && self.name() == other.name()
     }

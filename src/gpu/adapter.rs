@@ -1,5 +1,6 @@
 //! The adapters of this machine: what each is and what it can do.
 
+use crate::plan::Caps;
 use std::fmt;
 
 /// What kind of machine an adapter is.
@@ -63,6 +64,20 @@ impl AdapterSummary {
     /// Whether it is a real GPU.
     pub fn is_gpu(&self) -> bool {
         self.kind != AdapterKind::Software
+    }
+
+    /// What a plan may ask of it, cooperative matrices aside.
+    pub(crate) fn caps(&self) -> Caps {
+        let l = &self.limits;
+        Caps {
+            workgroup_bytes: l.max_compute_workgroup_storage_size as usize,
+            invocations: l.max_compute_invocations_per_workgroup as usize,
+            storage_buffers: l.max_storage_buffers_per_shader_stage as usize,
+            binding_bytes: usize::try_from(self.max_buffer.min(self.max_binding)).unwrap_or(usize::MAX),
+            subgroup: self.subgroups.then_some(self.subgroup_lanes.into()),
+            f16: self.f16,
+            coop: None,
+        }
     }
 
     /// The same adapter with no more than WebGPU promises everywhere (bindings of 128 MiB, 8 storage buffers, 16 KiB of workgroup memory, 256

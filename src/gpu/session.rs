@@ -112,7 +112,7 @@ impl GpuSession {
 
     /// Fails if one binding cannot hold so many bytes.
     fn fits(&self, label: &str, bytes: u64) -> Result<()> {
-        let limit = self.gpu.summary.max_buffer.min(self.gpu.summary.max_binding);
+        let limit = self.gpu.summary.caps().binding_bytes as u64;
         if bytes <= limit {
             return Ok(());
         }
@@ -215,7 +215,7 @@ impl Session for GpuSession {
     }
 
     fn data_limit(&self) -> usize {
-        (self.gpu.summary.max_buffer.min(self.gpu.summary.max_binding) / 4) as usize
+        self.gpu.summary.caps().binding_bytes / 4
     }
 
     fn drop_data(&mut self, id: DataId) {

@@ -45,7 +45,7 @@ impl Engine {
             arena: &self.arena,
             rule: &self.rule,
             target: self.device.target(),
-            coop: self.device.coop_for(step),
+            caps: self.device.caps(step),
         })
     }
 

@@ -7,7 +7,7 @@ use crate::graph::Field;
 use crate::kernels::Target;
 use crate::nn::{Accuracy, BatchNorm1d, CrossEntropy, Dropout, Gelu, LayerNorm, Linear, Relu, Sequential, Softmax};
 use crate::optim::{Adam, Optimizer};
-use crate::plan::{Arena, Part, Program, Purpose, Request, plan};
+use crate::plan::{Arena, Caps, Part, Program, Purpose, Request, plan};
 use crate::tensor::DType;
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batc
     let arena = Arena::with_frozen(built.signature.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), false)))
         .with_buffers(built.signature.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
     let rule = settings.rule();
-    plan(&Request { step: &built.step, purpose, part: Part::Whole, batch, arena: &arena, rule: &rule, target, coop: None }).unwrap()
+    plan(&Request { step: &built.step, purpose, part: Part::Whole, batch, arena: &arena, rule: &rule, target, caps: Caps::default() })
+        .unwrap()
 }
 
 /// What stands between two linear layers.

@@ -3,8 +3,10 @@
 //! [`plan`] fuses maps into the kernels around them (`fuse`), turns each group into launches (`lower`), and colours what they
 //! make into reusable slots (`memory`). The result is data: it can be printed, counted and tested without a device.
 
+mod caps;
 mod countable;
 mod explain;
+mod fits;
 mod fuse;
 mod human;
 mod limits;
@@ -22,6 +24,8 @@ mod timing;
 
 #[doc(hidden)]
 pub use crate::optim::Rule;
+#[doc(hidden)]
+pub use caps::Caps;
 pub(crate) use human::{human_bytes, human_count};
 #[doc(hidden)]
 pub use limits::{IndexLimit, LabelLimit};
@@ -73,6 +77,7 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
             help: "its tensors have too many axes for one launch: merge some of them (`reshape`)".into(),
         });
     }
+    program.fits(&r.caps)?;
     Ok(program)
 }
 

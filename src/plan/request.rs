@@ -1,9 +1,10 @@
 //! What a plan is asked for.
 
+use super::caps::Caps;
 use super::memory::Arena;
 use super::purpose::{Part, Purpose};
 use super::step::Step;
-use crate::kernels::{CoopCaps, Target};
+use crate::kernels::Target;
 use crate::optim::Rule;
 
 /// What to plan.
@@ -23,6 +24,6 @@ pub struct Request<'a> {
     pub rule: &'a Rule,
     /// The kind of machine.
     pub target: Target,
-    /// Its cooperative matrices, where products of f16 shall use them.
-    pub coop: Option<CoopCaps>,
+    /// What the device can do.
+    pub caps: Caps,
 }

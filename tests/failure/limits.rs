@@ -4,10 +4,11 @@ mod archetypes;
 
 use crate::common::{need::Suite, zoo};
 use gradus::kernels::Target;
+use gradus::plan::Caps;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 
-static SUITE: Suite = Suite::new("limits", 11);
+static SUITE: Suite = Suite::new("limits", 12);
 
 fn rows(n: usize) -> Dataset {
     let x = HostTensor::f32([n, 1], (0..n).map(|i| (i % 7) as f32 * 0.1).collect()).unwrap();
@@ -172,6 +173,24 @@ fn elements_that_32_bits_do_not_count() {
         "tick",
     ];
     assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), known, "an archetype without a case");
+    SUITE.ran(1);
+}
+
+/// What the device cannot bind is refused when the step is planned: a slot that is too large, more storage buffers than it has, f16.
+#[test]
+fn what_a_device_cannot_bind() {
+    let all = archetypes::all();
+    let planned = |name: &str, caps: Caps| all.iter().find(|c| c.name == name).unwrap().programs_for(1 << 12, Target::Gpu, caps);
+    let none = Caps::default();
+    planned("map", Caps { binding_bytes: 4 << 12, storage_buffers: 2, f16: false, ..none }).unwrap();
+    let sizes = out_of_memory(planned("map", Caps { binding_bytes: (4 << 12) - 1, ..none }), &["one buffer of the device: exp [4096]"]);
+    assert_eq!(sizes, (4 << 12, (4 << 12) - 1));
+    let refused = |name: &str, caps: Caps, why: &str| {
+        let e = planned(name, caps).expect_err(name);
+        assert!(e.code() == "unsupported" && e.to_string().contains(why), "{e}");
+    };
+    refused("map", Caps { storage_buffers: 1, ..none }, "it needs 2 storage buffers at once");
+    refused("gemm in f16", Caps { f16: false, ..none }, "it needs f16");
     SUITE.ran(1);
 }
 

@@ -6,7 +6,7 @@ use gradus::expr::Expr;
 use gradus::graph::{Builder, gradients};
 use gradus::kernels::Target;
 use gradus::nn::{Layer, Module, Scope};
-use gradus::plan::{Arena, BufferId, Layout, Part, Purpose, Request, Rule, Session, StateSet, Step, plan};
+use gradus::plan::{Arena, BufferId, Caps, Layout, Part, Purpose, Request, Rule, Session, StateSet, Step, plan};
 use gradus::prelude::*;
 use gradus::tensor::{HostTensor, Shape};
 use serde_json::Value;
@@ -85,8 +85,16 @@ fn layer_as_in_pytorch(device: &Device, case: &Value, training: bool) {
         .with_buffers(buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
     let rule = Rule::new(Expr::of(2, |x| vec![x[0].clone()]), 0);
     let (mut s, target) = session(device, Layout::of(&arena, 0));
-    let request =
-        Request { step: &step, purpose: Purpose::Train, part: Part::Whole, batch: 1, arena: &arena, rule: &rule, target, coop: None };
+    let request = Request {
+        step: &step,
+        purpose: Purpose::Train,
+        part: Part::Whole,
+        batch: 1,
+        arena: &arena,
+        rule: &rule,
+        target,
+        caps: Caps::default(),
+    };
     let program = Arc::new(plan(&request).unwrap());
     for e in &arena.entries {
         let from = if e.name == "x" || e.name == "g" { &case[&e.name] } else { &case["weights"][&e.name] };

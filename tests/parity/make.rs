@@ -3,7 +3,7 @@
 use gradus::expr::Expr;
 use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Precision, Var, gradients, op, scaled_gradients};
 use gradus::kernels::Target;
-use gradus::plan::{Arena, Part, Program, Purpose, Request, Rule, Step, plan};
+use gradus::plan::{Arena, Caps, Part, Program, Purpose, Request, Rule, Step, plan};
 use gradus::reference::{Data, draw, evaluate_all};
 use gradus::rng::Philox;
 use gradus::tensor::{DType, Shape};
@@ -355,7 +355,8 @@ impl Built {
     /// The training program for this part of an update.
     pub fn part(&self, target: Target, rule: &Rule, part: Part) -> Result<Program, String> {
         let (purpose, batch) = (self.purpose, self.order.batch);
-        plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, target, coop: None }).map_err(|e| e.to_string())
+        plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, target, caps: Caps::default() })
+            .map_err(|e| e.to_string())
     }
 
     fn feed(&self, op: &Op, batch: u32) -> Option<Data<f64>> {

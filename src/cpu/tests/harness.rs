@@ -6,7 +6,7 @@ use crate::expr::{Expr, Scalar};
 use crate::graph::{Builder, Field, Graph, Op, Value, Var, gradients};
 use crate::kernels::Target;
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_ROWS, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
-use crate::plan::{Arena, BufferId, DataId, Layout, Part, Program, Purpose, Request, Rule, Session, StateSet, Step, plan};
+use crate::plan::{Arena, BufferId, Caps, DataId, Layout, Part, Program, Purpose, Request, Rule, Session, StateSet, Step, plan};
 use crate::reference::{Data, evaluate};
 use crate::rng::Philox;
 use crate::tensor::DType;
@@ -108,7 +108,8 @@ impl Model {
             Purpose::Predict
         };
         step.graph = graph;
-        let program = plan(&Request { step: &step, purpose, part: Part::Whole, batch, arena: &arena, rule: &adam(), target, coop: None })?;
+        let program =
+            plan(&Request { step: &step, purpose, part: Part::Whole, batch, arena: &arena, rule: &adam(), target, caps: Caps::default() })?;
         Ok(Planned { step, program: Arc::new(program) })
     }
 }

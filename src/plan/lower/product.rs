@@ -67,7 +67,7 @@ impl Lowering<'_> {
     }
 
     fn push_product(&mut self, gemm: Gemm, buffers: Vec<Symbol>, label: String) {
-        let kernel = match self.r.coop.and_then(|caps| GemmCoop::of(&gemm, &caps)) {
+        let kernel = match self.r.caps.coop.and_then(|caps| GemmCoop::of(&gemm, &caps)) {
             Some(coop) => Kernel::GemmCoop(coop),
             None => Kernel::Gemm(gemm.by_vectors()),
         };

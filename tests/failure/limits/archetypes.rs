@@ -3,7 +3,7 @@
 use gradus::graph::{Builder, CustomKernel, CustomOp, Distribution, Draws, Field, Precision, Type, Var, gradients};
 use gradus::kernels::{CoopCaps, Kernel, Target};
 use gradus::optim::{Adam, Lamb, Optimizer, Sgd};
-use gradus::plan::{Arena, Part, Program, Purpose, Request, Rule, Step, plan};
+use gradus::plan::{Arena, Caps, Part, Program, Purpose, Request, Rule, Step, plan};
 use gradus::tensor::{DType, Shape};
 use std::cell::RefCell;
 
@@ -49,6 +49,11 @@ pub struct Case {
 /// A step of `case` at this size, for each rule and part.
 impl Case {
     pub fn programs(&self, n: usize, target: Target) -> gradus::Result<Vec<Program>> {
+        self.programs_for(n, target, Caps::default())
+    }
+
+    /// For a device that can do this.
+    pub fn programs_for(&self, n: usize, target: Target, caps: Caps) -> gradus::Result<Vec<Program>> {
         let m = Make {
             builder: Builder::new(),
             batch: (self.batch)(n),
@@ -75,6 +80,7 @@ impl Case {
         let loss = value.filter(|_| train);
         let step = Step { graph, loss, gradients: found, metrics: vec![], outputs, updates, weight: None, precision };
         let coop = self.precision.is_mixed().then_some(CoopCaps { side: 16, lanes: 32, workgroup_bytes: 48 << 10, threads: 1024 });
+        let caps = Caps { coop, ..caps };
         let purpose = if train { Purpose::Train } else { Purpose::Predict };
         let none = [Rule::new(gradus::expr::Expr::of(2, |x| vec![x[0].clone()]), 0)];
         let rules = if train { &self.rules[..] } else { &none[..] };
@@ -82,7 +88,7 @@ impl Case {
         for rule in rules {
             let parts: &[Part] = if train { &[Part::Whole, Part::Inner, Part::Last] } else { &[Part::Whole] };
             for &part in parts {
-                all.push(plan(&Request { step: &step, purpose, part, batch, arena: &arena, rule, target, coop })?);
+                all.push(plan(&Request { step: &step, purpose, part, batch, arena: &arena, rule, target, caps })?);
             }
         }
         Ok(all)
