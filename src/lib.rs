@@ -4,6 +4,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod cache;
+mod clock;
 #[doc(hidden)]
 pub mod cpu;
 pub mod data;

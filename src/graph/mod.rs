@@ -68,8 +68,8 @@ impl Node {
     }
 }
 
-/// More elements than any memory holds. Their bytes still fit into a `usize`.
-const MOST: usize = 1 << 48;
+/// `2^MOST` is more elements than any memory holds. Their bytes still fit into a `usize`, which has 32 bits in a browser.
+const MOST: u32 = if usize::BITS == 64 { 48 } else { 29 };
 
 /// A static graph of operations.
 #[derive(Debug, Clone, Default)]
@@ -94,9 +94,10 @@ impl Graph {
         let types: Vec<&Type> = inputs.iter().map(|&v| self.ty(v)).collect();
         let outputs = op.rule().infer(&types).map_err(|fault| fault.into_error(op.name(), layer, at))?;
         // kernels divide by extents; a tensor that is merely too large is refused later, where the memory is known
-        if let Some(t) = outputs.iter().find(|t| t.shape.size() == 0 || t.shape.size() > MOST) {
+        if let Some(t) = outputs.iter().find(|t| t.shape.size() == 0 || t.shape.size() > 1 << MOST) {
             let problem = format!("its result would have the shape {}", t.shape);
-            return Err(OpFault::shape(problem, "a tensor has between 1 and 2^48 elements").into_error(op.name(), layer, at));
+            let help = format!("a tensor has between 1 and 2^{MOST} elements");
+            return Err(OpFault::shape(problem, &help).into_error(op.name(), layer, at));
         }
         self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs, layer: layer.to_string(), place: at });
         Ok(self.nodes.len() - 1)

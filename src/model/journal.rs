@@ -6,7 +6,6 @@ use super::rate::Rate;
 use crate::data::Dataset;
 use crate::plan::BufferId;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 /// Seconds between two copies of the model, unless the user says otherwise.
 pub(crate) const SNAPSHOT_EVERY: f64 = 10.0;
@@ -29,9 +28,9 @@ pub(crate) struct Recovery {
     pub journal: Vec<Event>,
     /// Bytes of the batches by hand in the journal.
     pub by_hand: u64,
-    /// When the last copy was made, and how long that took.
-    pub taken: Option<Instant>,
-    pub cost: Duration,
+    /// When the last copy was made, in seconds on the clock, and how many that took.
+    pub taken: Option<f64>,
+    pub cost: f64,
     /// How many copies were made.
     pub copies: usize,
     /// How often the model was made again. Handles of programs do not outlive that.

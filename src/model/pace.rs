@@ -4,8 +4,8 @@
 //! desktops take a submit of seconds for a hang. The clock is read when a submit has ended anyway: nothing waits for the clock. No bit of a
 //! result depends on the number.
 
-#[cfg(not(target_arch = "wasm32"))]
-use std::time::Instant;
+use crate::clock;
+use std::collections::VecDeque;
 
 /// Seconds that a submit should last.
 const TARGET: f64 = 0.008;
@@ -24,22 +24,16 @@ pub(crate) struct Pace {
     chosen: Option<usize>,
     /// Seconds that a step took in the last submit.
     last: Option<f64>,
-    #[cfg(not(target_arch = "wasm32"))]
-    clock: Clock,
-}
-
-/// When submits were queued, and when the last one was seen to end.
-#[cfg(not(target_arch = "wasm32"))]
-#[derive(Debug, Default)]
-struct Clock {
-    queued: std::collections::VecDeque<(usize, Instant)>,
-    ended: Option<Instant>,
+    /// Steps of the submits under way, and when each was queued.
+    queued: VecDeque<(usize, Option<f64>)>,
+    /// When the last submit was seen to end.
+    ended: Option<f64>,
 }
 
 impl Pace {
     /// Steps of the next submit.
     pub fn steps(&self) -> usize {
-        self.chosen.unwrap_or(if cfg!(target_arch = "wasm32") { STEPS } else { 1 })
+        self.chosen.unwrap_or_else(|| clock::now().map_or(STEPS, |_| 1))
     }
 
     /// Notes how long a submit took.
@@ -52,41 +46,25 @@ impl Pace {
         let steps = (TARGET / fair).max(SHARED.min(LONGEST / fair));
         self.chosen = Some((steps as usize).clamp(1, most));
     }
-}
 
-#[cfg(not(target_arch = "wasm32"))]
-impl Pace {
-    /// The time at which a submit is queued.
-    pub fn now() -> Instant {
-        Instant::now()
-    }
-
-    /// Notes that so many steps were queued at that time.
-    pub fn queued(&mut self, steps: usize, at: Instant) {
-        self.clock.queued.push_back((steps, at));
+    /// Notes that so many steps were queued at that time, which [`clock::now`] gave.
+    pub fn queued(&mut self, steps: usize, at: Option<f64>) {
+        self.queued.push_back((steps, at));
     }
 
     /// Notes that the oldest submit in the queue has ended.
     pub fn ended(&mut self) {
-        let now = Instant::now();
-        let Some((steps, queued)) = self.clock.queued.pop_front() else { return };
+        let Some((steps, Some(queued))) = self.queued.pop_front() else { return };
+        let Some(now) = clock::now() else { return };
         // it began when it was queued, or when the one before it ended
-        let began = self.clock.ended.replace(now).map_or(queued, |before| before.max(queued));
-        self.took(steps, now.saturating_duration_since(began).as_secs_f64());
+        let began = self.ended.replace(now).map_or(queued, |before| before.max(queued));
+        self.took(steps, now - began);
     }
 
     /// Forgets what was queued: the end of these submits will not be seen.
     pub fn forget(&mut self) {
-        self.clock = Clock::default();
+        (self.queued, self.ended) = (VecDeque::new(), None);
     }
-}
-
-#[cfg(target_arch = "wasm32")]
-impl Pace {
-    pub fn now() {}
-    pub fn queued(&mut self, _: usize, _: ()) {}
-    pub fn ended(&mut self) {}
-    pub fn forget(&mut self) {}
 }
 
 #[cfg(test)]
@@ -132,11 +110,11 @@ mod tests {
     #[test]
     fn what_is_forgotten_is_not_timed() {
         let mut pace = Pace::default();
-        pace.queued(3, Pace::now());
+        pace.queued(3, clock::now());
         pace.forget();
         pace.ended();
         assert_eq!((pace.steps(), pace.last), (1, None));
-        pace.queued(3, Pace::now());
+        pace.queued(3, clock::now());
         pace.ended();
         assert!(pace.last.is_some_and(|s| s < 1.0));
     }

@@ -9,19 +9,19 @@ use super::journal::{Arenas, Event, Recovery, SNAPSHOT_EVERY, Steps};
 use super::pace::{self, Pace};
 use super::rate::Rate;
 use super::shared::Model;
+use crate::clock;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::plan::{BufferId, Layout, Purpose, StateSet};
-use std::time::{Duration, Instant};
 
 /// How often the device may be lost under one piece of work that makes no progress.
 pub(crate) const LOSSES: usize = 3;
-/// Pauses before each try to open the device again: the reset of a driver takes a while.
-const PAUSES: [Duration; 4] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+/// Seconds to wait before each try to open the device again: the reset of a driver takes a while.
+const PAUSES: [f64; 4] = [0.0, 0.5, 2.0, 5.0];
 /// Bytes of batches by hand that the journal may hold.
 const BY_HAND: u64 = 64 << 20;
 /// Copies may take the `1 / SHARE`th part of the time.
-const SHARE: u32 = 50;
+const SHARE: f64 = 50.0;
 
 impl Model {
     /// How often the device was lost and the model made again on a new one.
@@ -45,11 +45,12 @@ impl Core {
         self.recovery.copies
     }
 
-    /// Whether a copy is due: `every` seconds have passed since the last one, and copies take no more than their share of the time.
+    /// Whether a copy is due: `every` seconds have passed since the last one, and copies take no more than their share of the time. Without a
+    /// clock none is.
     pub(crate) fn copy_due(&self, every: f64) -> bool {
         let Recovery { kept, taken, cost, .. } = &self.recovery;
-        let due = |t: &Instant| t.elapsed() >= Duration::try_from_secs_f64(every).unwrap_or(Duration::MAX).max(*cost * SHARE);
-        kept.is_some() && taken.as_ref().is_none_or(due)
+        let due = |now: f64| taken.is_none_or(|t| now - t >= every.max(cost * SHARE));
+        kept.is_some() && clock::now().is_some_and(due)
     }
 
     /// Whether copies are kept from now on. Without them a lost device is an error. None are kept of a device that cannot be lost.
@@ -60,13 +61,13 @@ impl Core {
         } else if self.recovery.kept.is_none() {
             self.copy()?;
         }
-        self.recovery.taken.get_or_insert_with(Instant::now);
+        self.recovery.taken = self.recovery.taken.or_else(clock::now);
         Ok(())
     }
 
     /// Makes a copy of the model on the host. Nothing may be under way.
     pub(crate) fn copy(&mut self) -> Result<()> {
-        let began = Instant::now();
+        let began = clock::now();
         let mut kept = Arenas::new();
         for (id, len) in self.engine.lasting() {
             kept.insert(id, self.engine.session.read(id, 0, len)?);
@@ -76,8 +77,9 @@ impl Core {
         r.journal.clear();
         r.by_hand = 0;
         r.copies += 1;
-        (r.taken, r.cost) = (Some(Instant::now()), began.elapsed());
-        tracing::debug!(seconds = r.cost.as_secs_f64(), "read a copy of the model back");
+        r.taken = clock::now();
+        r.cost = r.taken.zip(began).map_or(0.0, |(ended, began)| ended - began);
+        tracing::debug!(seconds = r.cost, "read a copy of the model back");
         Ok(())
     }
 
@@ -87,7 +89,7 @@ impl Core {
         if r.kept.is_none() {
             return Ok(());
         }
-        r.taken.get_or_insert_with(Instant::now);
+        r.taken = r.taken.or_else(clock::now);
         let rows = data.len();
         r.by_hand += rows as u64 * (0..data.fields().len()).map(|i| 4 * data.row_words(i) as u64).sum::<u64>();
         let (accumulation, rate) = (Accumulation::single(rows), Rate::default());
@@ -135,7 +137,7 @@ impl Core {
         crate::terminal::warn!(device, reason, "the device was lost; the model is made again");
         let mut last = None;
         for pause in PAUSES {
-            std::thread::sleep(pause);
+            clock::pause(pause);
             // the old session frees what it has before the new device is opened
             self.engine.session = Box::new(Gone { device: device.clone(), reason: reason.clone() });
             match self.rebuild() {
@@ -201,7 +203,7 @@ impl Core {
             }
             let runs = w.runs_of(&handles, at, now);
             self.upload_rates(update, w.touched(at, now), s.rate)?;
-            let queued = Pace::now();
+            let queued = clock::now();
             self.engine.session.submit_runs(&runs, (s.batch + done as u64) as u32)?;
             pace.queued(now, queued);
             let lines = self.engine.session.poll(StateSet::Train, true)?.unwrap_or_default();

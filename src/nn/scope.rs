@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// The most elements that a parameter may have: no machine holds more.
-const MOST: usize = 1 << 40;
+const MOST: u64 = 1 << 40;
 
 /// How deep layers may be nested: a call takes some of the stack.
 pub(super) const MOST_DEPTH: usize = 500;
@@ -187,7 +187,7 @@ impl Scope {
         if let Some(first) = self.shared.names.borrow().get(&name).map(|(at, _)| at.clone()) {
             return Some(Error::DuplicateName { name, first, second: at });
         }
-        if shape.size() == 0 || shape.size() > MOST {
+        if shape.size() == 0 || shape.size() as u64 > MOST {
             let problem = format!("the {what} `{name}` would have the shape {shape}");
             let help = format!("every size of a layer must be at least 1, and no {what} has more than {MOST} elements");
             return Some(Error::ShapeMismatch { op: op.into(), problem, at, help });

@@ -2,13 +2,13 @@
 
 use super::evaluation::Evaluation;
 use super::mean::Mean;
+use crate::clock;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::model::accumulation::Order;
 use crate::model::core::Core;
 use crate::model::feed::RowFeed;
 use crate::model::inputs::{check_batch_size, in_call};
-use crate::model::pace::Pace;
 use crate::model::shared::Model;
 use crate::plan::{Handle, Output, Purpose, StateSet};
 use crate::tensor::{DType, HostTensor, Shape};
@@ -46,7 +46,7 @@ impl Core {
             let most = self.program(data, Purpose::Evaluate, rows)?.log().most_steps();
             while left > 0 {
                 let now = feed.ready(self, 0, left.min(pace.steps()).min(most))?;
-                let at = Pace::now();
+                let at = clock::now();
                 self.engine.session.submit(handle, now, self.progress.evaluated)?;
                 pace.queued(now, at);
                 feed.used(now);

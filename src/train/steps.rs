@@ -4,11 +4,11 @@ use super::flight::Flight;
 use super::mean::Mean;
 use super::report::StepReport;
 use super::trainer::Trainer;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::inspect::anomaly::with_cause;
 use crate::inspect::diagnose::{self, LayerReport};
 use crate::model::journal::Steps;
-use crate::model::pace::Pace;
 use crate::model::recover::LOSSES;
 use crate::plan::{LogLine, Part, StateSet};
 use std::time::Instant;
@@ -276,7 +276,7 @@ impl Trainer<'_> {
             Some((handle, _)) if look => vec![(*handle, 1)],
             _ => self.accumulation.runs_of(&self.programs.handles, batch, batches),
         };
-        let now = Pace::now();
+        let now = clock::now();
         let m = self.model.core();
         m.engine.session.submit_runs(&runs, m.progress.batches as u32)?;
         self.pace.queued(batches, now);

@@ -162,7 +162,7 @@ fn messages_name_the_line_and_the_reason() {
 
 #[test]
 fn loud_names_are_found() {
-    let loud = |text: &str| rules::loud(&house(&[("plan/mod.rs", text), ("train.rs", "use std::time::Instant;")])).len();
+    let loud = |text: &str| rules::loud(&house(&[("model/mod.rs", text), ("train.rs", "use std::time::Instant;")])).len();
     assert_eq!(loud("use std::collections::HashMap;"), 0);
     assert_eq!(loud("use std::time::{Duration, Instant};"), 1);
     assert_eq!(loud("fn f() { std::thread::sleep(d) }"), 1);
