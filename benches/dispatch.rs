@@ -12,7 +12,7 @@ use gradus::cpu::CpuSession;
 use gradus::expr::Expr;
 use gradus::gpu::{AdapterKind, Gpu, GpuSession, adapters};
 use gradus::kernels::{Kernel, Map};
-use gradus::plan::{BufferId, Handle, Launch, Layout, Phase, Program, Purpose, Session, StateSet};
+use gradus::plan::{Blocking, BufferId, Handle, Launch, Layout, Phase, Program, Purpose, Session, StateSet};
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use std::sync::Arc;
@@ -84,9 +84,9 @@ fn open(device: &str) -> Result<(Box<dyn Session>, String), String> {
 /// Host and whole time of one submit.
 fn once(s: &mut dyn Session, handle: Handle, steps: usize) -> gradus::Result<[f64; 2]> {
     let began = Instant::now();
-    s.submit(handle, steps, 0)?;
+    s.queue(handle, steps, 0)?;
     let host = began.elapsed().as_secs_f64();
-    while s.poll(StateSet::Eval, true)?.is_some() {}
+    while s.next_log(StateSet::Eval)?.is_some() {}
     Ok([host, began.elapsed().as_secs_f64()])
 }
 

@@ -15,7 +15,7 @@ use gradus::cpu::CpuSession;
 use gradus::expr::Expr;
 use gradus::gpu::{AdapterKind, Gpu, GpuSession, adapters};
 use gradus::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Target, Tile};
-use gradus::plan::{BufferId, DataId, Handle, Launch, Layout, Phase, Program, Purpose, Session};
+use gradus::plan::{Blocking, BufferId, DataId, Handle, Launch, Layout, Phase, Program, Purpose, Session};
 use gradus::prelude::*;
 use gradus::rng::Philox;
 use gradus::tensor::HostTensor;

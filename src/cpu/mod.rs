@@ -15,6 +15,7 @@ mod cross_entropy;
 mod cumsum;
 mod custom;
 mod direction;
+mod done;
 mod fault;
 mod gather;
 mod gemm;

@@ -1,6 +1,7 @@
 //! The CPU as a device.
 
 use super::awake;
+use super::done::Done;
 use super::fault::fault;
 use super::launch::Ready;
 use super::pool::Pool;
@@ -9,15 +10,14 @@ use super::profile;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::kernels::words::LOG_ROWS;
-use crate::plan::{BufferId, Clock, DataId, Handle, Layout, LogLine, Program, Session, StateSet, Timing};
-use std::collections::VecDeque;
+use crate::plan::{BufferId, Clock, DataId, Handle, Layout, LogLine, PendingRead, Program, Session, StateSet, Submit, Ticket, Timing};
 use std::sync::Arc;
 
 /// A model's buffers in the host's memory, and its programs made ready: the CPU as a device.
 ///
 /// ```
 /// use gradus::cpu::CpuSession;
-/// use gradus::plan::{BufferId, Layout, Session};
+/// use gradus::plan::{Blocking, BufferId, Layout, Session};
 /// let mut s = CpuSession::new(Layout { parameters: 128, frozen: 0, moments: 2, ..Layout::default() }, 2)?;
 /// s.write(BufferId::Parameters, 0, &[1.5f32.to_bits()])?;
 /// assert_eq!(f32::from_bits(s.read(BufferId::Parameters, 0, 1)?[0]), 1.5);
@@ -32,8 +32,8 @@ pub struct CpuSession {
     pub(super) table: Table,
     /// A program is gone once its data is.
     prepared: Vec<Option<Prepared>>,
-    /// The logs of submits that were not yet handed out, by set.
-    logs: [VecDeque<Vec<LogLine>>; 2],
+    /// What was asked for and not yet handed out.
+    done: Done,
     poisoned: bool,
 }
 
@@ -49,7 +49,7 @@ impl CpuSession {
             threads,
             table: Table::new(layout)?,
             prepared: Vec::new(),
-            logs: Default::default(),
+            done: Done::default(),
             poisoned: false,
         })
     }
@@ -132,39 +132,60 @@ impl Session for CpuSession {
         Ok(())
     }
 
-    fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
-        Ok(self.table.range(buffer, offset, len)?.to_vec())
+    fn start_read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<PendingRead> {
+        let words = self.table.range(buffer, offset, len)?.to_vec();
+        Ok(self.done.read(words))
+    }
+
+    fn take_read(&mut self, read: &PendingRead) -> Result<Option<Vec<u32>>> {
+        self.done.take_read(read).map(Some)
     }
 
     /// Runs the steps at once, all of them on the pool's threads.
-    fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
+    fn submit(&mut self, submit: Submit<'_>) -> Result<Ticket> {
         self.own_threads()?;
-        let Self { pool, threads, table, prepared, logs, poisoned, .. } = self;
+        let Self { pool, threads, table, prepared, done, poisoned, .. } = self;
         if *poisoned {
             table.poison()?;
         }
         let gone = |h: &Handle| prepared.get(h.0).is_none_or(Option::is_none);
-        if let Some((handle, _)) = runs.iter().find(|(h, _)| gone(h)) {
+        if let Some((handle, _)) = submit.runs.iter().find(|(h, _)| gone(h)) {
             return Err(fault("a submit", format!("{handle:?} is no program of this session, or its data was dropped")));
         }
-        let all = runs.iter().map(|(_, steps)| steps).sum();
+        let all = submit.runs.iter().map(|(_, steps)| steps).sum();
         let mut set = StateSet::Train;
-        let useful = runs.iter().filter_map(|(h, _)| prepared[h.0].as_ref()).map(Prepared::worth).max().unwrap_or(1);
+        let useful = submit.runs.iter().filter_map(|(h, _)| prepared[h.0].as_ref()).map(Prepared::worth).max().unwrap_or(1);
         let lines = pool.run(useful, || {
             let mut lines = Vec::with_capacity(std::cmp::min(all, LOG_ROWS));
-            for &(handle, steps) in runs {
+            for &(handle, steps) in submit.runs {
                 let Some(p) = prepared[handle.0].as_mut() else { continue };
                 set = p.program.purpose.state_set();
-                p.run(table, *threads, steps, first_batch, all, &mut lines)?;
+                p.run(table, *threads, steps, submit.first_batch, all, &mut lines)?;
             }
             Ok(lines)
         })?;
-        logs[set as usize].push_back(lines);
+        Ok(done.log(set, lines))
+    }
+
+    fn take_log(&mut self, ticket: Ticket) -> Result<Option<Vec<LogLine>>> {
+        self.done.take_log(ticket).map(Some)
+    }
+
+    fn oldest(&self, set: StateSet) -> Option<Ticket> {
+        self.done.oldest(set)
+    }
+
+    fn forget(&mut self, set: StateSet) {
+        self.done.forget(set);
+    }
+
+    /// All that was queued has ended.
+    fn progress(&mut self) -> Result<()> {
         Ok(())
     }
 
-    fn poll(&mut self, set: StateSet, _wait: bool) -> Result<Option<Vec<LogLine>>> {
-        Ok(self.logs[set as usize].pop_front())
+    fn wait(&mut self) -> Result<()> {
+        Ok(())
     }
 
     fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
@@ -180,7 +201,7 @@ impl Session for CpuSession {
     }
 
     fn in_flight(&self) -> usize {
-        self.logs.iter().map(VecDeque::len).sum()
+        self.done.logs()
     }
 
     fn bytes(&self) -> u64 {

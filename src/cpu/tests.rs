@@ -8,7 +8,7 @@ use super::CpuSession;
 use crate::error::{Error, Result};
 use crate::kernels::Target;
 use crate::kernels::words::STATE_CURSOR;
-use crate::plan::{BufferId, DataId, Handle, Layout, Session, StateSet};
+use crate::plan::{Blocking, BufferId, DataId, Handle, Layout, Session, StateSet};
 use crate::tensor::DType;
 use harness::{Model, Planned, field};
 use std::sync::Arc;
@@ -37,9 +37,9 @@ fn buffers_are_checked() -> Result<()> {
     faulty(s.read(BufferId::Parameters, 128, 1));
     faulty(s.read(BufferId::Parameters, usize::MAX, 2));
     faulty(s.write(BufferId::Gradients, 127, &[1, 2]));
-    faulty(s.submit(Handle(0), 1, 0));
+    faulty(s.queue(Handle(0), 1, 0));
     assert_eq!(s.read(BufferId::Log(StateSet::Eval), 0, 1)?, [u32::MAX]);
-    assert!(s.poll(StateSet::Train, true)?.is_none() && s.in_flight() == 0);
+    assert!(s.next_log(StateSet::Train)?.is_none() && s.in_flight() == 0);
     s.drop_data(DataId(9));
     Ok(())
 }
@@ -53,7 +53,7 @@ fn programs_are_checked() -> Result<()> {
     let d = s.add_data(&[0; 48])?;
     let h = s.prepare(&p.program, &[d])?;
     faulty(s.write(BufferId::Slot(0), 0, &[0]));
-    s.submit(h, 2, 0)?;
+    s.queue(h, 2, 0)?;
     // a layout of another model
     let mut other = CpuSession::new(Layout { parameters: 64, moments: 2, ..Layout::default() }, 1)?;
     let d2 = other.add_data(&[0; 48])?;
@@ -67,7 +67,7 @@ fn programs_are_checked() -> Result<()> {
     bad.launches[last].buffers[0] = *bad.launches[last].buffers.last().unwrap();
     faulty(s.prepare(&Arc::new(bad), &[d]));
     s.drop_data(d);
-    faulty(s.submit(h, 1, 2));
+    faulty(s.queue(h, 1, 2));
     Ok(())
 }
 
@@ -79,10 +79,10 @@ fn rows_are_checked() -> Result<()> {
     let (d, short) = (s.add_data(&[0; 48])?, s.add_data(&[0; 47])?);
     let (h, h2) = (s.prepare(&p.program, &[d])?, s.prepare(&p.program, &[short])?);
     s.write(BufferId::State(StateSet::Train), STATE_CURSOR, &[9])?;
-    faulty(s.submit(h, 1, 0));
+    faulty(s.queue(h, 1, 0));
     s.write(BufferId::State(StateSet::Train), STATE_CURSOR, &[8])?;
-    faulty(s.submit(h2, 1, 0));
-    s.submit(h, 1, 0)?;
-    assert_eq!(s.poll(StateSet::Train, true)?.unwrap().len(), 1);
+    faulty(s.queue(h2, 1, 0));
+    s.queue(h, 1, 0)?;
+    assert_eq!(s.next_log(StateSet::Train)?.unwrap().len(), 1);
     Ok(())
 }

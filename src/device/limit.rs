@@ -1,7 +1,10 @@
 //! A limit to the memory of a device: what does not fit is refused before it is taken, on every kind of device alike.
 
 use crate::error::{Error, Result};
-use crate::plan::{BufferId, Clock, DataId, Handle, Layout, Ledger, LogLine, Program, Session, StateSet, Timing, Traffic, program_dims};
+use crate::plan::{
+    BufferId, Clock, DataId, Handle, Layout, Ledger, LogLine, PendingRead, Program, Session, StateSet, Submit, Ticket, Timing, Traffic,
+    program_dims,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many bytes are allowed, and how many all sessions of a device hold.
@@ -126,14 +129,29 @@ impl Session for Limited {
     fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
         self.inner.write(buffer, offset, words)
     }
-    fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
-        self.inner.read(buffer, offset, len)
+    fn start_read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<PendingRead> {
+        self.inner.start_read(buffer, offset, len)
     }
-    fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
-        self.inner.submit_runs(runs, first_batch)
+    fn take_read(&mut self, read: &PendingRead) -> Result<Option<Vec<u32>>> {
+        self.inner.take_read(read)
     }
-    fn poll(&mut self, set: StateSet, wait: bool) -> Result<Option<Vec<LogLine>>> {
-        self.inner.poll(set, wait)
+    fn submit(&mut self, submit: Submit<'_>) -> Result<Ticket> {
+        self.inner.submit(submit)
+    }
+    fn take_log(&mut self, ticket: Ticket) -> Result<Option<Vec<LogLine>>> {
+        self.inner.take_log(ticket)
+    }
+    fn oldest(&self, set: StateSet) -> Option<Ticket> {
+        self.inner.oldest(set)
+    }
+    fn forget(&mut self, set: StateSet) {
+        self.inner.forget(set);
+    }
+    fn progress(&mut self) -> Result<()> {
+        self.inner.progress()
+    }
+    fn wait(&mut self) -> Result<()> {
+        self.inner.wait()
     }
     fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
         self.inner.profile(handle, clock)

@@ -13,8 +13,10 @@ mod profile;
 mod readback;
 mod self_test;
 mod session;
+mod submit;
 mod sync;
 mod trial;
+mod under_way;
 
 pub(crate) use adapter::LIMITS;
 // internals, public for tests and benchmarks

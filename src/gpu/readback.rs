@@ -53,10 +53,14 @@ impl Staging {
         }
     }
 
-    /// Takes an unmapped buffer back.
+    /// Takes a buffer back that is mapped, or about to be. One that is not kept is freed now: a browser would keep it until its
+    /// garbage is collected.
     pub(super) fn give_back(&mut self, staging: wgpu::Buffer) {
-        if staging.size() == self.bytes {
+        staging.unmap();
+        if staging.size() == self.bytes && self.idle.len() < STAGED {
             self.idle.push(staging);
+        } else {
+            staging.destroy();
         }
     }
 
@@ -87,7 +91,11 @@ impl Gpu {
             std::thread::yield_now();
             self.look()?;
         }
-        Ok(())
+        if lock(mapped).is_some() {
+            return Ok(());
+        }
+        let reason = "a submit has ended, and its words did not come back".into();
+        Err(Error::DeviceLost { device: self.summary.name.clone(), reason })
     }
 
     /// Runs callbacks that are due, without waiting.

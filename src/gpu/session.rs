@@ -2,15 +2,17 @@
 
 use super::device::Gpu;
 use super::pipeline::{Pipeline, Rewrite};
-use super::readback::{Mapped, Staging, map};
-use super::sync::lock;
+use super::readback::{Staging, map};
+use super::submit::staging_bytes;
+use super::under_way::{Content, UnderWay, lines};
 use crate::error::{Error, Result};
 use crate::kernels::words::STATE_MICRO;
 use crate::kernels::{DIMS, Kernel, LogShape};
 use crate::plan::{
-    BufferId, BufferSpec, Clock, DataId, Handle, Lasts, Layout, LogLine, Program, Session, StateSet, Timing, Traffic, Usage,
+    Blocking, BufferId, BufferSpec, Clock, DataId, Handle, Lasts, Layout, LogLine, PendingRead, Program, Session, StateSet, Submit, Ticket,
+    Timing, Traffic, Usage,
 };
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// One model's buffers on a GPU, and its programs made ready.
@@ -27,10 +29,10 @@ pub struct GpuSession {
     /// Counts up when slots are made anew, since bind groups must be made anew then.
     generation: u64,
     data: Vec<Option<wgpu::Buffer>>,
-    programs: Vec<Option<Prepared>>,
-    pending: VecDeque<Pending>,
+    pub(super) programs: Vec<Option<Prepared>>,
+    pub(super) under_way: UnderWay,
     pub(super) staging: Staging,
-    traffic: Traffic,
+    pub(super) traffic: Traffic,
 }
 
 pub(super) struct Prepared {
@@ -49,22 +51,6 @@ impl Prepared {
     }
 }
 
-/// A submit whose log lines nobody has taken yet.
-struct Pending {
-    set: StateSet,
-    first_batch: u32,
-    steps: usize,
-    log: LogShape,
-    staging: wgpu::Buffer,
-    index: wgpu::SubmissionIndex,
-    mapped: Mapped,
-}
-
-/// Bytes that the log of a submit of the most steps takes.
-fn staging_bytes(log: LogShape) -> u64 {
-    4 * (log.most_steps() * log.width) as u64
-}
-
 impl GpuSession {
     /// Allocates the arenas. `checked` keeps wgpu's checks in the shaders.
     pub fn new(gpu: Arc<Gpu>, layout: Layout, checked: bool) -> Result<Self> {
@@ -79,7 +65,7 @@ impl GpuSession {
             generation: 0,
             data: Vec::new(),
             programs: Vec::new(),
-            pending: VecDeque::new(),
+            under_way: UnderWay::default(),
             staging: Staging::default(),
             traffic: Traffic::default(),
         };
@@ -148,7 +134,7 @@ impl GpuSession {
         }
     }
 
-    fn find(&self, id: BufferId, data: &[DataId]) -> Result<&wgpu::Buffer> {
+    pub(super) fn find(&self, id: BufferId, data: &[DataId]) -> Result<&wgpu::Buffer> {
         let found = match id {
             BufferId::Slot(i) => self.slots.get(i),
             BufferId::Data(i) => data.get(i).and_then(|d| self.data.get(d.0)).and_then(Option::as_ref),
@@ -190,7 +176,6 @@ impl GpuSession {
         let mapped = map(&staging);
         self.gpu.wait_mapped(&index, &mapped)?;
         let out = self.gpu.mapped_words("reading back", &staging, words)?;
-        staging.unmap();
         self.staging.give_back(staging);
         Ok(out)
     }
@@ -289,55 +274,60 @@ impl Session for GpuSession {
         self.gpu.check("writing a buffer")
     }
 
-    fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
+    fn start_read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<PendingRead> {
+        self.under_way.sweep(&mut self.staging);
         self.traffic.reads += 1;
         let bytes = 4 * len as u64;
         let staging = self.staging.take(&self.gpu, bytes);
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(self.find(buffer, &[])?, 4 * offset as u64, &staging, 0, bytes);
-        self.read_through("reading back", encoder, staging, len)
+        let index = self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.check("reading back")?; // a submit that was refused never ends
+        let read = PendingRead::new(self.under_way.next());
+        self.under_way.push(read.number(), Content::Read(read.clone(), len), staging, index);
+        Ok(read)
     }
 
-    fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
-        for (handle, _) in runs {
+    fn take_read(&mut self, read: &PendingRead) -> Result<Option<Vec<u32>>> {
+        Ok(self.under_way.take(&self.gpu, &mut self.staging, read.number())?.map(|(_, words)| words))
+    }
+
+    fn submit(&mut self, submit: Submit<'_>) -> Result<Ticket> {
+        for (handle, _) in submit.runs {
             self.with(*handle, |_, _| Ok(()))?;
         }
         if self.poisoned {
             self.poison_now()?;
         }
-        self.encode(runs, first_batch)
+        self.encode(submit)
+    }
+
+    fn take_log(&mut self, ticket: Ticket) -> Result<Option<Vec<LogLine>>> {
+        let taken = self.under_way.take(&self.gpu, &mut self.staging, ticket.0)?;
+        Ok(taken.map(|(content, words)| match content {
+            Content::Log { first_batch, shape, .. } => lines(first_batch, shape, &words),
+            Content::Read(..) => vec![],
+        }))
+    }
+
+    fn oldest(&self, set: StateSet) -> Option<Ticket> {
+        self.under_way.oldest(set).map(Ticket)
+    }
+
+    fn forget(&mut self, set: StateSet) {
+        self.under_way.forget(&mut self.staging, set);
+    }
+
+    fn progress(&mut self) -> Result<()> {
+        self.gpu.look()
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        self.under_way.wait(&self.gpu)
     }
 
     fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
         self.with(handle, |s, p| s.timed_step(p, clock))
-    }
-
-    fn poll(&mut self, set: StateSet, wait: bool) -> Result<Option<Vec<LogLine>>> {
-        let Some(at) = self.pending.iter().position(|p| p.set == set) else { return Ok(None) };
-        if wait {
-            self.gpu.wait_mapped(&self.pending[at].index, &self.pending[at].mapped)?;
-        } else {
-            self.gpu.look()?;
-        }
-        let state = *lock(&self.pending[at].mapped);
-        match (state, self.pending.remove(at)) {
-            (Some(true), Some(p)) => {
-                let words = self.gpu.mapped_words("reading back", &p.staging, p.steps * p.log.width)?;
-                p.staging.unmap();
-                self.staging.give_back(p.staging);
-                let lines = words.chunks(p.log.width).map(|w| LogLine::from_words(w, p.log.columns)).enumerate();
-                let ours = lines.filter(|(i, l)| l.batch == p.first_batch.wrapping_add(*i as u32));
-                Ok(Some(ours.map(|(_, l)| l).collect()))
-            }
-            (None, Some(p)) if !wait => {
-                self.pending.insert(at, p);
-                Ok(None)
-            }
-            _ => {
-                self.gpu.check("the log")?;
-                Err(Error::DeviceLost { device: self.gpu.summary.name.clone(), reason: "the log could not be read back".into() })
-            }
-        }
     }
 
     fn poison(&mut self) {
@@ -349,12 +339,12 @@ impl Session for GpuSession {
     }
 
     fn in_flight(&self) -> usize {
-        self.pending.len()
+        self.under_way.logs()
     }
 
     fn bytes(&self) -> u64 {
         let all = self.fixed.values().chain(&self.slots).chain(self.data.iter().flatten());
-        let staging = self.staging.idle().iter().chain(self.pending.iter().map(|p| &p.staging));
+        let staging = self.staging.idle().iter().chain(self.under_way.staging());
         let dims = self.programs.iter().flatten().map(|p| p.dims.size());
         all.chain(staging).map(wgpu::Buffer::size).sum::<u64>() + dims.sum::<u64>()
     }
@@ -391,46 +381,5 @@ impl GpuSession {
             self.write(id, 0, &poisoned)?;
         }
         Ok(())
-    }
-
-    /// K steps in one pass and one submit; the log's new lines follow into a staging buffer. The programs' bind groups are fresh, and their
-    /// lines of one width.
-    fn encode(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()> {
-        let first = runs.iter().find_map(|(h, _)| self.programs.get(h.0)?.as_ref());
-        let log_shape = first.map_or(LogShape::of(0), |p| p.program.log());
-        let most = log_shape.most_steps();
-        let mut left = most;
-        let staging = self.staging.take(&self.gpu, staging_bytes(log_shape));
-        let mut set = StateSet::Train;
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for (handle, steps) in runs {
-                let Some(p) = self.programs.get(handle.0).and_then(Option::as_ref) else { continue };
-                set = p.program.purpose.state_set();
-                let steps = left.min(*steps);
-                left -= steps;
-                let grids: Vec<[u32; 3]> = p.program.launches.iter().map(|l| l.kernel.grid()).collect();
-                for _ in 0..steps {
-                    for ((pipeline, group), grid) in p.pipelines.iter().zip(&p.groups).zip(&grids) {
-                        pipeline.dispatch(&mut pass, group, *grid);
-                    }
-                }
-            }
-        }
-        let steps = most - left;
-        self.traffic.submits += 1;
-        self.traffic.steps += steps as u64;
-        let log = self.find(BufferId::Log(set), &[])?;
-        let (line, row) = (4 * log_shape.width as u64, first_batch as usize % log_shape.rows);
-        let head = steps.min(log_shape.rows - row);
-        encoder.copy_buffer_to_buffer(log, row as u64 * line, &staging, 0, head as u64 * line);
-        if head < steps {
-            encoder.copy_buffer_to_buffer(log, 0, &staging, head as u64 * line, (steps - head) as u64 * line);
-        }
-        let index = self.gpu.queue.submit([encoder.finish()]);
-        let mapped = map(&staging);
-        self.pending.push_back(Pending { set, first_batch, steps, log: log_shape, staging, index, mapped });
-        self.gpu.check("a submit")
     }
 }

@@ -6,7 +6,7 @@ use crate::graph::Value;
 use crate::model::core::Core;
 use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::shared::Model;
-use crate::plan::{BufferId, DataId, Part, Program, Purpose, StateSet, Step};
+use crate::plan::{Blocking, BufferId, DataId, Part, Program, Purpose, StateSet, Step};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::sync::Arc;
 
@@ -165,10 +165,10 @@ impl Core {
         })?;
         let handle = self.engine.session.prepare(program, ids)?;
         self.set_eval_state(rows)?;
-        self.engine.session.submit(handle, 1, self.progress.evaluated)?;
+        self.engine.session.queue(handle, 1, self.progress.evaluated)?;
         self.progress.evaluated = self.progress.evaluated.wrapping_add(1);
         let words = self.engine.session.read(out.buffer, out.offset, out.shape.size())?;
-        self.engine.session.poll(StateSet::Eval, true)?;
+        self.engine.session.next_log(StateSet::Eval)?;
         match out.dtype {
             DType::F32 => HostTensor::f32(out.shape.clone(), words.into_iter().map(f32::from_bits).collect()),
             _ => HostTensor::u32(out.shape.clone(), words),

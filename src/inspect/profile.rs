@@ -10,7 +10,7 @@ use crate::model::feed::RowFeed;
 use crate::model::inputs::in_call;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
-use crate::plan::{BufferId, Clock, Handle, Phase, Program, Purpose, StateSet, human_bytes, human_count};
+use crate::plan::{Blocking, BufferId, Clock, Handle, Phase, Program, Purpose, StateSet, human_bytes, human_count};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -270,7 +270,7 @@ impl Core {
     /// Begins as a loop over the data would: gives the program of the first batch, and how many steps of it can go into one submit.
     fn begun(&mut self, data: &Dataset, batch: usize, most: usize) -> Result<(Handle, usize)> {
         self.check_trains()?;
-        while self.engine.session.poll(StateSet::Train, true)?.is_some() {}
+        while self.engine.session.next_log(StateSet::Train)?.is_some() {}
         let windows = Accumulation { rows: data.len(), batch, accumulate: 1 };
         let (part, rows) = windows.program(0);
         let program = self.program_part(data, Purpose::Train, part, rows)?;
@@ -286,9 +286,9 @@ impl Core {
     /// Steps in one submit, as training runs them: seconds until all are done, and until the host had submitted them.
     fn timed_run(&mut self, handle: Handle, steps: usize) -> Result<(f64, f64)> {
         let since = Instant::now();
-        self.engine.session.submit(handle, steps, self.progress.batches as u32)?;
+        self.engine.session.queue(handle, steps, self.progress.batches as u32)?;
         let host = since.elapsed().as_secs_f64();
-        let lines = self.engine.session.poll(StateSet::Train, true)?.unwrap_or_default();
+        let lines = self.engine.session.next_log(StateSet::Train)?.unwrap_or_default();
         let all = since.elapsed().as_secs_f64();
         let bad = lines.iter().find(|l| l.halted);
         if bad.is_some() || lines.len() < steps {

@@ -11,7 +11,7 @@ use crate::model::core::Core;
 use crate::model::half_copy::half_copy_of;
 use crate::model::inputs::in_call;
 use crate::model::parameter_words::ParameterWords;
-use crate::plan::{Arena, BufferId, DataId, Layout, Part, Program, Purpose, Session, StateSet, Step};
+use crate::plan::{Arena, Blocking, BufferId, DataId, Layout, Part, Program, Purpose, Session, StateSet, Step};
 use crate::reference::{Data, draw, evaluate, evaluate_all, rounding};
 use crate::tensor::{DType, pack_f16, unpack_f16};
 use std::collections::HashMap;
@@ -180,8 +180,8 @@ impl Workbench {
 
     fn run_program(&mut self, program: &Arc<Program>, ids: &[DataId]) -> Result<()> {
         let handle = self.session.prepare(program, ids)?;
-        self.session.submit(handle, 1, 0)?;
-        self.session.poll(self.set, true).map(drop)
+        self.session.queue(handle, 1, 0)?;
+        self.session.next_log(self.set).map(drop)
     }
 
     fn known(&self, v: Value) -> Option<&Data<f64>> {

@@ -1,7 +1,7 @@
 //! What stands in the place of a session whose device is gone.
 
 use crate::error::{Error, Result};
-use crate::plan::{BufferId, Clock, DataId, Handle, LogLine, Program, Session, StateSet, Timing};
+use crate::plan::{BufferId, Clock, DataId, Handle, LogLine, PendingRead, Program, Session, StateSet, Submit, Ticket, Timing};
 use std::sync::Arc;
 
 /// In place of a session whose device is gone.
@@ -30,13 +30,26 @@ impl Session for Gone {
     fn write(&mut self, _: BufferId, _: usize, _: &[u32]) -> Result<()> {
         self.lost()
     }
-    fn read(&mut self, _: BufferId, _: usize, _: usize) -> Result<Vec<u32>> {
+    fn start_read(&mut self, _: BufferId, _: usize, _: usize) -> Result<PendingRead> {
         self.lost()
     }
-    fn submit_runs(&mut self, _: &[(Handle, usize)], _: u32) -> Result<()> {
+    fn take_read(&mut self, _: &PendingRead) -> Result<Option<Vec<u32>>> {
         self.lost()
     }
-    fn poll(&mut self, _: StateSet, _: bool) -> Result<Option<Vec<LogLine>>> {
+    fn submit(&mut self, _: Submit<'_>) -> Result<Ticket> {
+        self.lost()
+    }
+    fn take_log(&mut self, _: Ticket) -> Result<Option<Vec<LogLine>>> {
+        self.lost()
+    }
+    fn oldest(&self, _: StateSet) -> Option<Ticket> {
+        None
+    }
+    fn forget(&mut self, _: StateSet) {}
+    fn progress(&mut self) -> Result<()> {
+        self.lost()
+    }
+    fn wait(&mut self) -> Result<()> {
         self.lost()
     }
     fn profile(&mut self, _: Handle, _: Option<Clock>) -> Result<Timing> {

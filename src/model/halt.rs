@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use crate::error::Error;
-use crate::plan::{BufferId, LogLine};
+use crate::plan::{Blocking, BufferId, LogLine};
 
 impl Core {
     /// The error of a step that halted because its loss or a gradient is not finite. Where the loss is scaled no smaller scale has helped.

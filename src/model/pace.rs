@@ -14,6 +14,11 @@ const SHARED: f64 = 16.0;
 const LONGEST: f64 = 0.05;
 /// A submit has at most so many times the steps of the one before. The first has one step, whose time tells little of the others.
 const GROWTH: usize = 4;
+/// A step that takes more seconds than `LONG` is cut into pieces of about `PIECE`: drivers take work that lasts seconds for a hang.
+const LONG: f64 = 0.5;
+const PIECE: f64 = 0.25;
+/// Operations of a piece while it is not known how long a step takes: a quarter of a second on the slowest GPUs.
+const UNKNOWN: u64 = 25_000_000_000;
 /// Steps where there is no clock.
 pub(crate) const STEPS: usize = 32;
 
@@ -34,6 +39,15 @@ impl Pace {
     /// Steps of the next submit.
     pub fn steps(&self) -> usize {
         self.chosen.unwrap_or_else(|| clock::now().map_or(STEPS, |_| 1))
+    }
+
+    /// Into how many pieces each step of the next submit is cut, which has so many operations.
+    pub fn pieces(&self, operations: u64) -> usize {
+        match self.last {
+            Some(seconds) if seconds > LONG => (seconds / PIECE).ceil() as usize,
+            Some(_) => 1,
+            None => operations.div_ceil(UNKNOWN).max(1) as usize,
+        }
     }
 
     /// Notes how long a submit took.
@@ -94,6 +108,16 @@ mod tests {
         assert_eq!(steps(0.012, 0.012, 4), [1, 4, 4, 4]);
         // steps of next to nothing: the caller knows what its rings hold
         assert_eq!(steps(0.0, 0.0, 4), [1, 4, 16, 64]);
+    }
+
+    #[test]
+    fn a_long_step_is_cut() {
+        let mut pace = Pace::default();
+        assert_eq!([0, 1, UNKNOWN, UNKNOWN + 1].map(|work| pace.pieces(work)), [1, 1, 1, 2]);
+        pace.took(1, 0.4);
+        assert_eq!(pace.pieces(u64::MAX), 1);
+        pace.took(1, 1.1);
+        assert_eq!(pace.pieces(0), 5);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::shared::Model;
 use crate::clock;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::plan::{BufferId, Layout, Purpose, StateSet};
+use crate::plan::{Blocking, BufferId, Layout, Purpose, StateSet, Submit};
 
 /// How often the device may be lost under one piece of work that makes no progress.
 pub(crate) const LOSSES: usize = 3;
@@ -182,12 +182,13 @@ impl Core {
             Event::Steps(s) => s,
         };
         let w = s.accumulation;
+        let (part, rows) = w.program(0);
+        let work = self.program_part(&s.data, Purpose::Train, part, rows)?.work();
         let (handles, mut feed, mut at) = match s.order {
             None => (vec![(w.program(0), self.handle_by_hand(&s.data, Purpose::Train)?)], None, 0),
             Some(order) => {
                 // before the feed, which holds the buffers of the rows
                 let handles = self.loop_handles(&s.data, &w)?;
-                let (part, rows) = w.program(0);
                 let program = self.program_part(&s.data, Purpose::Train, part, rows)?;
                 let feed = RowFeed::start(self, &s.data, &program, rows, Order { epochs: usize::MAX, ..order })?;
                 (handles, Some(feed), order.row / w.batch)
@@ -204,9 +205,10 @@ impl Core {
             let runs = w.runs_of(&handles, at, now);
             self.upload_rates(update, w.touched(at, now), s.rate)?;
             let queued = clock::now();
-            self.engine.session.submit_runs(&runs, (s.batch + done as u64) as u32)?;
+            let (first_batch, pieces) = ((s.batch + done as u64) as u32, pace.pieces(work));
+            self.engine.session.submit(Submit { runs: &runs, first_batch, pieces })?;
             pace.queued(now, queued);
-            let lines = self.engine.session.poll(StateSet::Train, true)?.unwrap_or_default();
+            let lines = self.engine.session.next_log(StateSet::Train)?.unwrap_or_default();
             pace.ended();
             if lines.len() != now || lines.iter().any(|l| l.halted) {
                 return Err(Error::DeviceFault {

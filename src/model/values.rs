@@ -5,7 +5,7 @@ use super::journal::Arenas;
 use super::parameter_words::ParameterWords;
 use super::shared::Model;
 use crate::error::{Error, Result};
-use crate::plan::{ArenaEntry, BufferEntry, BufferId};
+use crate::plan::{ArenaEntry, Blocking, BufferEntry, BufferId};
 use crate::tensor::HostTensor;
 
 impl Model {

@@ -4,7 +4,7 @@
 use super::core::Core;
 use crate::error::Result;
 use crate::kernels::words::StateWords;
-use crate::plan::{BufferId, StateSet};
+use crate::plan::{Blocking, BufferId, StateSet};
 
 impl Core {
     /// Reads words of a buffer.
@@ -53,7 +53,7 @@ impl Core {
     /// Sets the state of evaluation for a pass in order over so many rows on the device.
     pub(crate) fn set_eval_state(&mut self, rows: usize) -> Result<()> {
         // log lines that an earlier pass has left when it failed
-        while self.engine.session.poll(StateSet::Eval, true)?.is_some() {}
+        while self.engine.session.next_log(StateSet::Eval)?.is_some() {}
         let state = StateWords { batch: self.progress.evaluated, rows: rows as u32, ..StateWords::default() };
         self.engine.session.write(BufferId::State(StateSet::Eval), 0, &state.words())
     }

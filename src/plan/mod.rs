@@ -3,6 +3,7 @@
 //! [`plan`] fuses maps into the kernels around them (`fuse`), turns each group into launches (`lower`), and colours what they
 //! make into reusable slots (`memory`). The result is data: it can be printed, counted and tested without a device.
 
+mod blocking;
 mod caps;
 mod countable;
 mod explain;
@@ -12,6 +13,7 @@ mod human;
 mod limits;
 mod lower;
 mod memory;
+mod pieces;
 mod precision;
 mod program;
 mod purpose;
@@ -24,6 +26,7 @@ mod timing;
 
 #[doc(hidden)]
 pub use crate::optim::Rule;
+pub use blocking::Blocking;
 #[doc(hidden)]
 pub use caps::Caps;
 pub(crate) use human::{human_bytes, human_count};
@@ -40,7 +43,7 @@ pub use purpose::{Part, Purpose, StateSet};
 #[doc(hidden)]
 pub use request::Request;
 #[doc(hidden)]
-pub use session::{DataId, Handle, LogLine, Session, Traffic};
+pub use session::{DataId, Handle, LogLine, PendingRead, Session, Submit, Ticket, Traffic};
 #[doc(hidden)]
 pub use step::Step;
 #[doc(hidden)]

@@ -49,7 +49,7 @@ impl LogLine {
 /// What went between host and device since the session was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
-    /// Submits of steps.
+    /// Submits of steps; one that is cut in pieces counts as so many.
     pub submits: u64,
     /// Steps in them.
     pub steps: u64,
@@ -59,10 +59,50 @@ pub struct Traffic {
     pub reads: u64,
 }
 
+/// Steps that were queued together: what [`Session::take_log`] gives their log lines for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// A read that was queued. Once all clones of it are gone the session forgets it.
+#[derive(Debug, Clone)]
+pub struct PendingRead {
+    number: u64,
+    held: Arc<()>,
+}
+
+impl PendingRead {
+    /// The read of this number.
+    pub fn new(number: u64) -> Self {
+        PendingRead { number, held: Arc::default() }
+    }
+
+    /// Tells the reads of a session apart.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether nobody but the session has it any more.
+    pub fn is_forgotten(&self) -> bool {
+        Arc::strong_count(&self.held) == 1
+    }
+}
+
+/// What is queued in one submit: runs of steps, each of one program, one after another. All programs move one state.
+#[derive(Debug, Clone, Copy)]
+pub struct Submit<'a> {
+    /// The programs with their numbers of steps.
+    pub runs: &'a [(Handle, usize)],
+    /// The state's batch counter when the first step starts.
+    pub first_batch: u32,
+    /// Into how many pieces each step is cut, at launches: drivers take a piece of work that lasts seconds for a hang. No bit depends on it.
+    pub pieces: usize,
+}
+
 /// A device that holds one model's buffers and runs its programs: the one face that training sees of `gpu/` and `cpu/`.
 ///
-/// Work is queued by [`Session::submit`] and its log lines come back in order from [`Session::poll`]; reads and writes of buffers
-/// wait their turn in the same queue.
+/// **It never waits**, but in [`Session::wait`] and [`Session::profile`]. Work is queued by [`Session::submit`] and by
+/// [`Session::start_read`], and runs in that order; writes of buffers wait their turn in the same queue. What it has come to is asked for by
+/// [`Session::take_log`] and [`Session::take_read`], which say `None` until it is there. [`Blocking`](super::Blocking) waits for both.
 pub trait Session: Send {
     /// Room for a field: this many words, all zero until they are written.
     fn new_data(&mut self, words: usize) -> Result<DataId>;
@@ -96,26 +136,36 @@ pub trait Session: Send {
     /// Writes words of a buffer (not of a slot).
     fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()>;
 
-    /// Reads words of a buffer, after all that was queued.
-    fn read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>>;
+    /// Queues a read of words of a buffer, after all that was queued before.
+    fn start_read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<PendingRead>;
 
-    /// Queues `steps` steps; `first_batch` is the state's batch counter when the first of them starts.
-    fn submit(&mut self, handle: Handle, steps: usize, first_batch: u32) -> Result<()> {
-        self.submit_runs(&[(handle, steps)], first_batch)
-    }
+    /// The words of a read, once they are there. They are handed out once.
+    fn take_read(&mut self, read: &PendingRead) -> Result<Option<Vec<u32>>>;
 
-    /// Queues runs of steps, each of one program, one after another in one submit. All programs move one state.
-    fn submit_runs(&mut self, runs: &[(Handle, usize)], first_batch: u32) -> Result<()>;
+    /// Queues steps.
+    fn submit(&mut self, submit: Submit<'_>) -> Result<Ticket>;
 
-    /// The log of the oldest submit that was not yet handed out, if it has ended; `wait` waits for that. `None` if nothing is under way.
-    /// Lines of steps that a halt swallowed are missing.
-    fn poll(&mut self, set: StateSet, wait: bool) -> Result<Option<Vec<LogLine>>>;
+    /// The log lines of a submit once it has ended, handed out once. Lines of steps that a halt swallowed are missing.
+    fn take_log(&mut self, ticket: Ticket) -> Result<Option<Vec<LogLine>>>;
+
+    /// The oldest submit of steps that move this state whose lines were not handed out.
+    fn oldest(&self, set: StateSet) -> Option<Ticket>;
+
+    /// Drops the log lines of all submits that move this state and were not handed out. The steps run all the same.
+    fn forget(&mut self, set: StateSet);
+
+    /// Lets the device tell what it has done. Never waits.
+    fn progress(&mut self) -> Result<()>;
+
+    /// Waits until the oldest submit or read that is still under way has ended; returns at once where there is none. A browser cannot wait: there
+    /// this is an `Err`.
+    fn wait(&mut self) -> Result<()>;
 
     /// Runs one step with every launch timed, by this clock or by the best that the device has, and waits for it. The step leaves
-    /// what a step leaves: parameters, state and log move; its log line is not handed out by [`Session::poll`].
+    /// what a step leaves: parameters, state and log move; its log line is not handed out.
     fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing>;
 
-    /// Submits that were not yet handed out.
+    /// Submits whose lines were not yet handed out.
     fn in_flight(&self) -> usize;
 
     /// Bytes of all buffers on the device.

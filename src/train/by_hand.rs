@@ -10,7 +10,7 @@ use crate::model::core::Core;
 use crate::model::inputs::in_call;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
-use crate::plan::{Handle, LogLine, Purpose, StateSet};
+use crate::plan::{Blocking, Handle, LogLine, Purpose, StateSet};
 use crate::tensor::HostTensor;
 
 /// A batch that the user made: features and labels, named fields, or a small [`Dataset`] where they are to be scaled or one-hot.
@@ -131,7 +131,7 @@ impl Core {
         let n = data.len();
         self.program(&data, Purpose::Train, n).map_err(in_call("train_on_batch"))?;
         self.with_recovery(|m| {
-            while m.engine.session.poll(StateSet::Train, true)?.is_some() {}
+            while m.engine.session.next_log(StateSet::Train)?.is_some() {}
             Ok(())
         })?;
         self.engine.data.owner += 1;
@@ -139,8 +139,8 @@ impl Core {
         let line = self.with_recovery(|m| {
             let handle = m.handle_by_hand(&data, Purpose::Train)?;
             m.upload_rates(m.progress.updates, 1, Rate::default())?;
-            m.engine.session.submit(handle, 1, m.progress.batches as u32)?;
-            Ok(m.engine.session.poll(StateSet::Train, true)?.unwrap_or_default().into_iter().next())
+            m.engine.session.queue(handle, 1, m.progress.batches as u32)?;
+            Ok(m.engine.session.next_log(StateSet::Train)?.unwrap_or_default().into_iter().next())
         })?;
         let line = match line {
             Some(line) if !line.halted => line,
@@ -182,9 +182,9 @@ impl Core {
         let data = batch.into().data()?;
         let lines = self.with_recovery(|m| {
             let handle = m.begin_by_hand(&data, Purpose::Evaluate)?;
-            m.engine.session.submit(handle, 1, m.progress.evaluated)?;
+            m.engine.session.queue(handle, 1, m.progress.evaluated)?;
             m.progress.evaluated = m.progress.evaluated.wrapping_add(1);
-            Ok(m.engine.session.poll(StateSet::Eval, true)?.unwrap_or_default())
+            Ok(m.engine.session.next_log(StateSet::Eval)?.unwrap_or_default())
         });
         let lines = lines.map_err(in_call("test_on_batch"))?;
         Ok(lines.first().map(|l| self.one_line(l, data.len())).unwrap_or_default())

@@ -9,8 +9,9 @@ use crate::model::accumulation::Order;
 use crate::model::core::Core;
 use crate::model::feed::RowFeed;
 use crate::model::inputs::{check_batch_size, in_call};
+use crate::model::pace::Pace;
 use crate::model::shared::Model;
-use crate::plan::{Handle, Output, Purpose, StateSet};
+use crate::plan::{Blocking, Handle, Output, Purpose, Submit};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::collections::BTreeMap;
 
@@ -43,16 +44,18 @@ impl Core {
         let mut pace = std::mem::take(&mut self.engine.eval_pace);
         pace.forget();
         for BatchRun { batches: mut left, rows, handle } in runs {
-            let most = self.program(data, Purpose::Evaluate, rows)?.log().most_steps();
+            let program = self.program(data, Purpose::Evaluate, rows)?;
+            let (most, work) = (program.log().most_steps(), program.work());
             while left > 0 {
                 let now = feed.ready(self, 0, left.min(pace.steps()).min(most))?;
                 let at = clock::now();
-                self.engine.session.submit(handle, now, self.progress.evaluated)?;
+                let (first_batch, pieces) = (self.progress.evaluated, pace.pieces(work));
+                let ticket = self.engine.session.submit(Submit { runs: &[(handle, now)], first_batch, pieces })?;
                 pace.queued(now, at);
                 feed.used(now);
                 self.progress.evaluated = self.progress.evaluated.wrapping_add(now as u32);
                 left -= now;
-                let lines = self.engine.session.poll(StateSet::Eval, true)?.unwrap_or_default();
+                let lines = self.engine.session.log(ticket)?;
                 pace.ended();
                 lines.iter().for_each(|l| mean.add(l, rows, &measures));
             }
@@ -88,7 +91,7 @@ impl Core {
         let mut all: Vec<(String, Shape, DType, Vec<u32>)> = Vec::new();
         for &BatchRun { batches, rows, handle } in runs {
             let program = self.program(data, Purpose::Predict, rows)?;
-            let outputs = &program.outputs[..most.min(program.outputs.len())];
+            let (outputs, pieces) = (&program.outputs[..most.min(program.outputs.len())], Pace::default().pieces(program.work()));
             if all.is_empty() {
                 let row = |o: &Output| o.shape.dims()[1..].into();
                 all = outputs.iter().map(|o| (o.name.clone(), row(o), o.dtype, Vec::new())).collect();
@@ -98,12 +101,13 @@ impl Core {
                     feed.ready(self, 0, 1)?;
                     feed.used(1);
                 }
-                self.engine.session.submit(handle, 1, self.progress.evaluated)?;
+                let submit = Submit { runs: &[(handle, 1)], first_batch: self.progress.evaluated, pieces };
+                let ticket = self.engine.session.submit(submit)?;
                 self.progress.evaluated = self.progress.evaluated.wrapping_add(1);
                 for (out, (.., words)) in outputs.iter().zip(&mut all) {
                     words.extend(self.engine.session.read(out.buffer, out.offset, out.shape.size())?);
                 }
-                self.engine.session.poll(StateSet::Eval, true)?;
+                self.engine.session.log(ticket)?;
             }
         }
         let tensor = |(name, row, dtype, words): (String, Shape, DType, Vec<u32>)| {

@@ -10,7 +10,7 @@ use crate::inspect::anomaly::with_cause;
 use crate::inspect::diagnose::{self, LayerReport};
 use crate::model::journal::Steps;
 use crate::model::recover::LOSSES;
-use crate::plan::{LogLine, Part, StateSet};
+use crate::plan::{Blocking, LogLine, Part, StateSet, Submit};
 use std::time::Instant;
 
 /// Most submits under way: with so many the host waits for the oldest.
@@ -165,7 +165,7 @@ impl Trainer<'_> {
         {
             return Err(e);
         }
-        let new = self.model.core().engine.session.poll(StateSet::Train, true)?.unwrap_or_default();
+        let new = self.model.core().engine.session.next_log(StateSet::Train)?.unwrap_or_default();
         self.pace.ended();
         let expected = f.under_way.pop_front().unwrap_or(0);
         let bad = new.iter().find(|l| l.halted).cloned();
@@ -276,9 +276,9 @@ impl Trainer<'_> {
             Some((handle, _)) if look => vec![(*handle, 1)],
             _ => self.accumulation.runs_of(&self.programs.handles, batch, batches),
         };
-        let now = clock::now();
+        let (now, pieces) = (clock::now(), self.pace.pieces(self.programs.work));
         let m = self.model.core();
-        m.engine.session.submit_runs(&runs, m.progress.batches as u32)?;
+        m.engine.session.submit(Submit { runs: &runs, first_batch: m.progress.batches as u32, pieces })?;
         self.pace.queued(batches, now);
         self.feed.iter_mut().for_each(|f| f.used(batches));
         self.model.core().engine.has_gradients = true;
@@ -331,7 +331,7 @@ impl Trainer<'_> {
     /// The device has stopped at a bad step: takes the counters back to that step, and gives its error.
     fn halted(&mut self, bad: Option<LogLine>, f: &mut Flight) -> Error {
         self.stopped = true;
-        while let Ok(Some(_)) = self.model.core().engine.session.poll(StateSet::Train, true) {}
+        while let Ok(Some(_)) = self.model.core().engine.session.next_log(StateSet::Train) {}
         self.take_back(f);
         let (step, epoch) = (self.model.core().progress.updates + 1, self.epoch as u64 + 1);
         self.model.core().halt_error(bad.as_ref(), step, epoch)

@@ -17,7 +17,7 @@ use crate::model::rate::Rate;
 use crate::model::shared::Model;
 use crate::model::signature::Measure;
 use crate::optim::is_rate;
-use crate::plan::{Handle, Part, Purpose, StateSet};
+use crate::plan::{Blocking, Handle, Part, Purpose, StateSet};
 use std::time::Instant;
 
 /// A training loop over one data set, in the user's hands. Borrows the model.
@@ -69,6 +69,8 @@ pub(super) struct LoopPrograms {
     pub probe: Option<(Handle, Vec<Probed>)>,
     /// Most batches of a submit, by the width of a log line.
     pub most_steps: usize,
+    /// Operations of the largest of them.
+    pub work: u64,
     /// Whether log lines end with the weight of the loss: so they do where several batches make an update and the loss has a weight.
     pub weighed: bool,
     /// How often the model had been made again when they were made ready. After another time they are void.
@@ -83,7 +85,7 @@ impl<'a> Trainer<'a> {
         core.check_trains()?;
         let keep = settings.snapshot_every > 0.0;
         core.with_recovery(|m| {
-            while m.engine.session.poll(StateSet::Train, true)?.is_some() {}
+            while m.engine.session.next_log(StateSet::Train)?.is_some() {}
             m.keep_copies(keep)
         })?;
         let accumulation = Accumulation { rows: data.len(), batch: settings.batch_size, accumulate: settings.accumulate };
@@ -133,8 +135,8 @@ impl<'a> Trainer<'a> {
             let probe = look.then(|| m.probe_handle(data, part, rows)).transpose()?;
             let program = m.program_part(data, Purpose::Train, part, rows)?;
             let feed = RowFeed::start(m, data, &program, rows, order)?;
-            let (most_steps, weighed, recoveries) = (program.log().most_steps(), program.weighed, m.recoveries());
-            Ok((LoopPrograms { handles, probe, most_steps, weighed, recoveries }, feed))
+            let (most_steps, weighed, work, recoveries) = (program.log().most_steps(), program.weighed, program.work(), m.recoveries());
+            Ok((LoopPrograms { handles, probe, most_steps, weighed, work, recoveries }, feed))
         })?;
         if again {
             // the state on the device may be that of another loop: it is written again before the next step

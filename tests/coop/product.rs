@@ -3,7 +3,7 @@
 
 use gradus::expr::Expr;
 use gradus::kernels::{CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
-use gradus::plan::{BufferId, DataId, Launch, Phase, Program, Purpose, Session};
+use gradus::plan::{Blocking, BufferId, DataId, Launch, Phase, Program, Purpose, Session};
 use gradus::prelude::*;
 use gradus::rng::Philox;
 use gradus::tensor::{DType, HostTensor};

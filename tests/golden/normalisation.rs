@@ -6,7 +6,7 @@ use gradus::expr::Expr;
 use gradus::graph::{Builder, gradients};
 use gradus::kernels::Target;
 use gradus::nn::{Layer, Module, Scope};
-use gradus::plan::{Arena, BufferId, Caps, Layout, Part, Purpose, Request, Rule, Session, StateSet, Step, plan};
+use gradus::plan::{Arena, Blocking, BufferId, Caps, Layout, Part, Purpose, Request, Rule, Session, StateSet, Step, plan};
 use gradus::prelude::*;
 use gradus::tensor::{HostTensor, Shape};
 use serde_json::Value;
@@ -105,8 +105,8 @@ fn layer_as_in_pytorch(device: &Device, case: &Value, training: bool) {
     }
     let handle = s.prepare(&program, &[]).unwrap();
     for i in 0..3 {
-        s.submit(handle, 1, i).unwrap();
-        s.poll(StateSet::Train, true).unwrap();
+        s.queue(handle, 1, i).unwrap();
+        s.next_log(StateSet::Train).unwrap();
         let want = if training { &case["steps"][i as usize] } else { &case["start"] };
         for e in &arena.buffers {
             let got = s.read(BufferId::Buffers, e.offset, e.shape.size()).unwrap();

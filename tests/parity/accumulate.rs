@@ -7,7 +7,7 @@ use crate::steps::{BATCH, Run, UPDATE, exact};
 use crate::tolerance::{Known, elementwise};
 use gradus::kernels::words::{RATE_WIDTH, STATE_BATCH, STATE_EPOCH, STATE_MICRO, STATE_UPDATE};
 use gradus::optim::{Optimizer, Sgd};
-use gradus::plan::{BufferId, Part, Rule};
+use gradus::plan::{Blocking, BufferId, Part, Rule, Submit};
 
 /// An epoch: 8 rows by 3, so that each update has batches of 3, 3 and 2 rows.
 const ROWS: usize = 8;
@@ -74,9 +74,9 @@ fn stepped(run: &mut Run, site: &Site<'_>, full: &Built, ragged: &Built, rule: &
     // an update cut in two submits, one within a submit, one of other programs
     let submits = [vec![(inner, 1)], vec![(inner, 1), (end, 1)], vec![(inner, 2), (end, 1)], vec![(inner, 1), (last, 1)]];
     for runs in submits {
-        run.session.submit_runs(&runs, run.batch)?;
+        run.session.submit(Submit { runs: &runs, first_batch: run.batch, pieces: 1 })?;
         run.batch += runs.iter().map(|r| r.1 as u32).sum::<u32>();
-        let lines = run.session.poll(run.set, true)?.unwrap_or_default();
+        let lines = run.session.next_log(run.set)?.unwrap_or_default();
         run.lines.extend(lines);
     }
     let (n, at) = (full.leaves[0].values.len(), full.arena.entries[0].offset);

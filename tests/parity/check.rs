@@ -7,7 +7,7 @@ use crate::planted::Planted;
 use crate::tolerance::Known;
 use gradus::kernels::Target;
 use gradus::kernels::words::StateWords;
-use gradus::plan::{BufferId, LogLine, Part, Program, Purpose, Rule, Session};
+use gradus::plan::{Blocking, BufferId, LogLine, Part, Program, Purpose, Rule, Session};
 use gradus::tensor::DType;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -166,8 +166,8 @@ fn run(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> Result<Fou
     let handle = load(s, built, program)?;
     let lane = program.purpose.state_set();
     let steps = if built.order.rows == built.order.batch && !built.order.shuffle { 2 } else { 1 };
-    s.submit(handle, steps, 0)?;
-    let lines = s.poll(lane, true)?.unwrap_or_default();
+    s.queue(handle, steps, 0)?;
+    let lines = s.next_log(lane)?.unwrap_or_default();
     let Some(line) = lines.last().filter(|_| lines.len() == steps) else {
         return Err(Fail::Wrong(format!("{} log lines for {steps} steps", lines.len())));
     };

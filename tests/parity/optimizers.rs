@@ -8,7 +8,7 @@ use crate::steps::{BATCH, Run, exact, linear, state_after};
 use crate::tolerance::{Known, elementwise};
 use gradus::kernels::Target;
 use gradus::optim::{Adam, AdamW, Optimizer, Sgd};
-use gradus::plan::BufferId;
+use gradus::plan::{Blocking, BufferId};
 use std::rc::Rc;
 
 const STEPS: usize = 5;

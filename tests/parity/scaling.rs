@@ -10,7 +10,7 @@ use crate::tolerance::{Known, elementwise};
 use gradus::expr::Expr;
 use gradus::kernels::Scaling;
 use gradus::kernels::words::{STATE_BATCH, STATE_GROWTH, STATE_HALT, STATE_LOSS_SCALE, STATE_SKIP, STATE_SKIPPED, STATE_UPDATE};
-use gradus::plan::{BufferId, Part, Rule};
+use gradus::plan::{Blocking, BufferId, Part, Rule, Submit};
 
 fn descent(scaling: Scaling) -> Rule {
     let f = Expr::of(3, |x| vec![&x[0] - 0.125 * &x[1], &x[2] + &x[1]]);
@@ -159,9 +159,9 @@ fn accumulated() -> Row {
                         .into_iter()
                         .enumerate()
                 {
-                    r.session.submit_runs(&runs, r.batch)?;
+                    r.session.submit(Submit { runs: &runs, first_batch: r.batch, pieces: 1 })?;
                     r.batch += runs.len() as u32;
-                    let lines = r.session.poll(r.set, true)?.unwrap_or_default();
+                    let lines = r.session.next_log(r.set)?.unwrap_or_default();
                     r.lines.extend(lines);
                     assert!(i < 4);
                     skip.push(f64::from(r.state()?[STATE_SKIP]));

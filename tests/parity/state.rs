@@ -7,7 +7,7 @@ use crate::steps::{Run, exact};
 use crate::tolerance::{Known, elementwise};
 use gradus::expr::Expr;
 use gradus::kernels::words::STATE_CURSOR;
-use gradus::plan::{BufferId, Rule, StateSet};
+use gradus::plan::{Blocking, BufferId, Rule, StateSet};
 
 const ROWS: usize = 4;
 const STEPS: usize = 6;

@@ -7,7 +7,7 @@ use crate::make::{Built, Case, Order};
 use crate::steps::{BATCH, Run, exact, state_after};
 use crate::tolerance::{Known, elementwise};
 use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
-use gradus::plan::{BufferId, Rule};
+use gradus::plan::{Blocking, BufferId, Rule};
 
 const STEPS: usize = 5;
 /// Rows of the data: the fourth step begins the second epoch.

@@ -110,6 +110,11 @@ fn the_plan_is_as_designed() {
             let readme = include_str!("../../README.md");
             assert!(readme.contains(program.explain().trim_end()), "the README shows another step than\n{}", program.explain());
         }
+        assert_eq!(program.cut(1), [0..13]);
+        let thirds = program.cut(3);
+        assert!(thirds.len() == 3 && thirds[0].start == 0 && thirds[2].end == 13, "{thirds:?}");
+        assert!(thirds.windows(2).all(|w| w[0].end == w[1].start), "{thirds:?}");
+        assert!((2..=13).contains(&program.cut(1000).len()), "{:?}", program.cut(1000));
         model.fit(&train, Fit::new().verbose(0)).unwrap(); // the ragged batch too
         model.evaluate(&train, 32).unwrap();
         model.predict(&train, 32).unwrap();

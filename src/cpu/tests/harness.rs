@@ -6,7 +6,7 @@ use crate::expr::{Expr, Scalar};
 use crate::graph::{Builder, Field, Graph, Op, Value, Var, gradients};
 use crate::kernels::Target;
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH, STATE_ROWS, STATE_SEED_LO, STATE_SHUFFLE, STATE_WORDS};
-use crate::plan::{Arena, BufferId, Caps, DataId, Layout, Part, Program, Purpose, Request, Rule, Session, StateSet, Step, plan};
+use crate::plan::{Arena, Blocking, BufferId, Caps, DataId, Layout, Part, Program, Purpose, Request, Rule, Session, StateSet, Step, plan};
 use crate::reference::{Data, evaluate};
 use crate::rng::Philox;
 use crate::tensor::DType;
@@ -165,8 +165,8 @@ impl Planned {
         for (i, bytes) in self.program.slots.iter().enumerate() {
             s.table.range(BufferId::Slot(i), 0, bytes / 4)?.fill(f32::NAN.to_bits());
         }
-        s.submit(h, 1, 0)?;
-        assert_eq!(s.poll(StateSet::Eval, true)?.unwrap().len(), 1);
+        s.queue(h, 1, 0)?;
+        assert_eq!(s.next_log(StateSet::Eval)?.unwrap().len(), 1);
         let parameters = self.parameters(&mut s)?;
         let wanted: Vec<Value> = self.step.outputs.iter().map(|o| o.1).collect();
         let truth = evaluate::<f64>(&self.step.graph, &|op| leaf(op, &parameters, feed), &wanted)?;

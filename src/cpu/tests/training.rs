@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::{Field, Value};
 use crate::kernels::Target;
 use crate::kernels::words::{LOG_ROWS, STATE_BATCH, STATE_CURSOR, STATE_EPOCH, STATE_HALT, STATE_SHUFFLE, STATE_UPDATE, STATE_WORDS};
-use crate::plan::{BufferId, DataId, LogLine, Session, StateSet};
+use crate::plan::{Blocking, BufferId, DataId, LogLine, Session, StateSet};
 use crate::reference::{Data, evaluate};
 use crate::rng::Permutation;
 use crate::tensor::DType;
@@ -76,8 +76,8 @@ fn follow(p: &Planned, soft: bool, width: usize, classes: usize) -> Result<()> {
         };
         let wanted: Vec<Value> = p.step.roots();
         let truth = evaluate::<f64>(&p.step.graph, &|op| leaf(op, &parameters, &feed), &wanted)?;
-        s.submit(h, 1, step as u32)?;
-        let lines = s.poll(StateSet::Train, true)?.unwrap();
+        s.queue(h, 1, step as u32)?;
+        let lines = s.next_log(StateSet::Train)?.unwrap();
         let [line] = &lines[..] else { panic!("{lines:?}") };
         let got = floats(&s.read(BufferId::Gradients, 0, n)?);
         let mut gradient = vec![0.0f64; n];
@@ -114,17 +114,17 @@ fn a_bad_loss_halts() -> Result<()> {
     x[3 * 32 * 6 + 11] = f32::NAN;
     let ids = [s.add_data(&bits(&x))?, s.add_data(&[1; ROWS])?];
     let h = s.prepare(&p.program, &ids)?;
-    s.submit(h, 3, 0)?;
+    s.queue(h, 3, 0)?;
     let before = everything(&mut s, &p);
-    s.submit(h, 4, 3)?;
-    s.submit(h, 4, 7)?;
+    s.queue(h, 4, 3)?;
+    s.queue(h, 4, 7)?;
     assert_eq!(s.in_flight(), 3);
-    assert_eq!(s.poll(StateSet::Train, true)?.unwrap().len(), 3);
-    let lines = s.poll(StateSet::Train, true)?.unwrap();
+    assert_eq!(s.next_log(StateSet::Train)?.unwrap().len(), 3);
+    let lines = s.next_log(StateSet::Train)?.unwrap();
     let [LogLine { batch: 3, halted: true, loss, .. }] = lines[..] else { panic!("{lines:?}") };
     assert!(loss.is_nan());
-    assert_eq!(s.poll(StateSet::Train, false)?.unwrap(), []);
-    assert_eq!(s.poll(StateSet::Train, false)?, None);
+    assert_eq!(s.next_log(StateSet::Train)?.unwrap(), []);
+    assert_eq!(s.next_log(StateSet::Train)?, None);
     let mut after = everything(&mut s, &p);
     let (n, halt) = (p.program.arena.size, after.len() - STATE_WORDS + STATE_HALT);
     assert_eq!(std::mem::take(&mut after[halt]), 1);
@@ -135,8 +135,8 @@ fn a_bad_loss_halts() -> Result<()> {
     let mut state = s.read(BufferId::State(StateSet::Train), 0, STATE_WORDS)?;
     (state[STATE_HALT], state[STATE_CURSOR]) = (0, 4 * 32);
     s.write(BufferId::State(StateSet::Train), 0, &state)?;
-    s.submit(h, 2, 3)?;
-    let lines = s.poll(StateSet::Train, true)?.unwrap();
+    s.queue(h, 2, 3)?;
+    let lines = s.next_log(StateSet::Train)?.unwrap();
     assert!(lines.len() == 2 && lines.iter().all(|l| !l.halted && l.loss.is_finite()), "{lines:?}");
     Ok(())
 }
@@ -151,9 +151,9 @@ fn threads_never_change_a_bit() -> Result<()> {
             let mut s = p.session(threads, ROWS)?;
             let (_, _, ids) = data(&mut s, widths[0])?;
             let h = s.prepare(&p.program, &ids)?;
-            (0..50).step_by(cut).try_for_each(|b| s.submit(h, cut, b as u32))?;
+            (0..50).step_by(cut).try_for_each(|b| s.queue(h, cut, b as u32).map(drop))?;
             let mut lines = Vec::new();
-            while let Some(more) = s.poll(StateSet::Train, true)? {
+            while let Some(more) = s.next_log(StateSet::Train)? {
                 lines.extend(more);
             }
             assert!(lines.len() == 50 && lines[49].loss < lines[0].loss, "{:?}", lines.last());
@@ -185,7 +185,7 @@ fn threads_never_change_a_bit_of_other_kernels() -> Result<()> {
     for threads in [1, 2, 5, 0] {
         let mut s = p.session(threads, 1)?;
         let h = s.prepare(&p.program, &[])?;
-        s.submit(h, 1, 0)?;
+        s.queue(h, 1, 0)?;
         let all: Vec<Vec<u32>> = p.program.outputs.iter().map(|o| s.read(o.buffer, o.offset, o.shape.size()).unwrap()).collect();
         assert!(*first.get_or_insert_with(|| all.clone()) == all, "{threads} threads");
     }
@@ -201,8 +201,8 @@ fn many_steps() -> Result<()> {
     let h = s.prepare(&p.program, &ids)?;
     let bytes = s.bytes();
     let steps = LOG_ROWS + 905;
-    s.submit(h, steps, 0)?;
-    let lines = s.poll(StateSet::Train, true)?.unwrap();
+    s.queue(h, steps, 0)?;
+    let lines = s.next_log(StateSet::Train)?.unwrap();
     assert!(lines.len() == steps && lines.iter().enumerate().all(|(i, l)| l.batch == i as u32));
     let state = s.read(BufferId::State(StateSet::Train), 0, STATE_WORDS)?;
     let want = [steps as u32, steps as u32, (steps % 10 * 64) as u32, (steps / 10) as u32];

@@ -5,7 +5,7 @@ use crate::expr::Activation;
 use crate::graph::{Field, Var};
 use crate::kernels::Target;
 use crate::kernels::words::{STATE_SHUFFLE, STATE_WORDS};
-use crate::plan::{BufferId, Session, StateSet};
+use crate::plan::{Blocking, BufferId, Session, StateSet};
 use crate::reference::Data;
 use crate::rng::Permutation;
 use crate::tensor::DType;
@@ -166,7 +166,7 @@ fn ties_and_masks() {
         s.write(BufferId::Parameters, 0, &bits(&scores)).unwrap();
         let ids = [s.add_data(&labels).unwrap()];
         let h = s.prepare(&p.program, &ids).unwrap();
-        s.submit(h, 1, 0).unwrap();
+        s.queue(h, 1, 0).unwrap();
         let mut get = |i: usize| f32::from_bits(s.read(p.program.outputs[i].buffer, p.program.outputs[i].offset, 1).unwrap()[0]);
         (get(0), get(1))
     };

@@ -1,0 +1,127 @@
+//! What a session has queued and nobody has taken yet: the log lines of submits, and reads of buffers.
+
+use super::device::Gpu;
+use super::readback::{Mapped, Staging, map};
+use super::sync::lock;
+use crate::error::{Error, Result};
+use crate::kernels::LogShape;
+use crate::plan::{LogLine, PendingRead, StateSet};
+use std::collections::VecDeque;
+
+/// What lies in a staging buffer once the device has come to it.
+pub(super) enum Content {
+    /// The log lines of so many steps.
+    Log { set: StateSet, first_batch: u32, steps: usize, shape: LogShape },
+    /// Words of a buffer.
+    Read(PendingRead, usize),
+}
+
+impl Content {
+    fn words(&self) -> usize {
+        match self {
+            Content::Log { steps, shape, .. } => steps * shape.width,
+            Content::Read(_, words) => *words,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Content::Log { .. } => "the log",
+            Content::Read(..) => "reading back",
+        }
+    }
+
+    fn moves(&self, set: StateSet) -> bool {
+        matches!(self, Content::Log { set: own, .. } if *own == set)
+    }
+}
+
+/// A copy to a staging buffer.
+struct Entry {
+    number: u64,
+    content: Content,
+    staging: wgpu::Buffer,
+    index: wgpu::SubmissionIndex,
+    mapped: Mapped,
+}
+
+/// All of them, in the order in which they were queued.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    queue: VecDeque<Entry>,
+    next: u64,
+}
+
+impl UnderWay {
+    /// The number of the next one.
+    pub fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Notes a copy to this staging buffer that was queued with this submit.
+    pub fn push(&mut self, number: u64, content: Content, staging: wgpu::Buffer, index: wgpu::SubmissionIndex) {
+        let mapped = map(&staging);
+        self.queue.push_back(Entry { number, content, staging, index, mapped });
+    }
+
+    /// Takes the words of one, if they are there. Fails where there is none of this number.
+    pub fn take(&mut self, gpu: &Gpu, idle: &mut Staging, number: u64) -> Result<Option<(Content, Vec<u32>)>> {
+        let lost = |reason: &str| Error::DeviceLost { device: gpu.summary.name.clone(), reason: reason.into() };
+        let at = self.queue.iter().position(|e| e.number == number);
+        let at = at.ok_or_else(|| lost("what was asked for was queued before it was lost, or was handed out"))?;
+        let mapped = *lock(&self.queue[at].mapped);
+        let Some(mapped) = mapped else { return Ok(None) };
+        let Some(Entry { content, staging, .. }) = self.queue.remove(at) else { return Ok(None) };
+        if !mapped {
+            gpu.check(content.name())?;
+            return Err(lost(&format!("{} could not be read back", content.name())));
+        }
+        let words = gpu.mapped_words(content.name(), &staging, content.words())?;
+        idle.give_back(staging);
+        Ok(Some((content, words)))
+    }
+
+    /// The oldest log of this set.
+    pub fn oldest(&self, set: StateSet) -> Option<u64> {
+        self.queue.iter().find(|e| e.content.moves(set)).map(|e| e.number)
+    }
+
+    /// How many logs there are.
+    pub fn logs(&self) -> usize {
+        self.queue.iter().filter(|e| matches!(e.content, Content::Log { .. })).count()
+    }
+
+    /// Drops the logs of a set.
+    pub fn forget(&mut self, idle: &mut Staging, set: StateSet) {
+        self.drop_those(idle, |content| content.moves(set));
+    }
+
+    /// Drops the reads that nobody can take any more.
+    pub fn sweep(&mut self, idle: &mut Staging) {
+        self.drop_those(idle, |content| matches!(content, Content::Read(read, _) if read.is_forgotten()));
+    }
+
+    fn drop_those(&mut self, idle: &mut Staging, which: impl Fn(&Content) -> bool) {
+        for e in std::mem::take(&mut self.queue) {
+            if which(&e.content) { idle.give_back(e.staging) } else { self.queue.push_back(e) }
+        }
+    }
+
+    /// Waits for the oldest that has not ended.
+    pub fn wait(&self, gpu: &Gpu) -> Result<()> {
+        let open = self.queue.iter().find(|e| lock(&e.mapped).is_none());
+        open.map_or(Ok(()), |e| gpu.wait_mapped(&e.index, &e.mapped))
+    }
+
+    /// The staging buffers.
+    pub fn staging(&self) -> impl Iterator<Item = &wgpu::Buffer> {
+        self.queue.iter().map(|e| &e.staging)
+    }
+}
+
+/// The lines of a log's words that belong to these steps. A line that a halt swallowed has another batch's number.
+pub(super) fn lines(first_batch: u32, shape: LogShape, words: &[u32]) -> Vec<LogLine> {
+    let lines = words.chunks(shape.width).map(|w| LogLine::from_words(w, shape.columns)).enumerate();
+    lines.filter(|(i, l)| l.batch == first_batch.wrapping_add(*i as u32)).map(|(_, l)| l).collect()
+}
