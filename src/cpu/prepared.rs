@@ -37,10 +37,8 @@ impl Prepared {
                 break;
             }
             let batch = table.range(BufferId::State(set), STATE_BATCH, 1)?[0];
-            for (_, range) in &self.program.phases {
-                for (ready, launch) in self.launches[range.clone()].iter_mut().zip(&self.program.launches[range.clone()]) {
-                    ready.run(&launch.kernel, table, threads)?;
-                }
+            for d in self.program.schedule() {
+                self.launches[d.launch].run(&self.program.launches[d.launch].kernel, table, threads)?;
             }
             // at once: the ring may come round within a submit. A line that an earlier run left here does not match.
             let line = table.range(BufferId::Log(set), log.line(batch), log.width)?;

@@ -3,11 +3,10 @@
 use super::adapter::TIMING;
 use super::session::{GpuSession, Prepared};
 use crate::error::{Error, Result};
-use crate::plan::{Clock, Timing};
-use std::ops::Range;
+use crate::plan::{Clock, Dispatch, Timing};
 use std::time::Instant;
 
-/// How many timestamps one query set holds; a launch takes two at most.
+/// How many timestamps one query set holds; a dispatch takes two at most.
 const QUERIES: usize = wgpu::QUERY_SET_MAX_QUERIES as usize;
 
 impl GpuSession {
@@ -24,16 +23,15 @@ impl GpuSession {
         }
         // submits that are still under way would be timed, too
         self.gpu.wait_for(None)?;
-        let all = 0..p.program.launches.len();
-        let mut seconds = Vec::with_capacity(all.len());
+        let mut seconds = vec![0.0; p.program.launches.len()];
         let most = if clock == Clock::InsidePass { QUERIES - 1 } else { QUERIES / 2 };
-        for start in all.clone().step_by(most) {
-            let range = start..all.end.min(start + most);
-            seconds.extend(match clock {
-                Clock::InsidePass => self.inside_pass(p, range)?,
-                Clock::PassPerLaunch => self.pass_per_launch(p, range)?,
-                Clock::Host => self.by_host(p, range)?,
-            });
+        for some in p.schedule.chunks(most) {
+            let times = match clock {
+                Clock::InsidePass => self.inside_pass(p, some)?,
+                Clock::PassPerLaunch => self.pass_per_launch(p, some)?,
+                Clock::Host => self.by_host(p, some)?,
+            };
+            some.iter().zip(times).for_each(|(d, s)| seconds[d.launch] += s);
         }
         Ok(Timing { clock, seconds })
     }
@@ -46,42 +44,42 @@ impl GpuSession {
         inside.into_iter().chain(passes).chain([Clock::Host]).collect()
     }
 
-    fn inside_pass(&mut self, p: &Prepared, range: Range<usize>) -> Result<Vec<f64>> {
-        let queries = self.queries(range.len() + 1);
+    fn inside_pass(&mut self, p: &Prepared, some: &[Dispatch]) -> Result<Vec<f64>> {
+        let queries = self.queries(some.len() + 1);
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.write_timestamp(&queries, 0);
-            for (at, i) in range.clone().enumerate() {
-                p.dispatch(&mut pass, i);
+            for (at, d) in some.iter().enumerate() {
+                p.dispatch(&mut pass, *d);
                 pass.write_timestamp(&queries, 1 + at as u32);
             }
         }
-        let ticks = self.resolve(encoder, &queries, range.len() + 1)?;
+        let ticks = self.resolve(encoder, &queries, some.len() + 1)?;
         Ok(ticks.windows(2).map(|t| self.between(t[0], t[1])).collect())
     }
 
-    fn pass_per_launch(&mut self, p: &Prepared, range: Range<usize>) -> Result<Vec<f64>> {
-        let queries = self.queries(2 * range.len());
+    fn pass_per_launch(&mut self, p: &Prepared, some: &[Dispatch]) -> Result<Vec<f64>> {
+        let queries = self.queries(2 * some.len());
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        for (at, i) in range.clone().enumerate() {
+        for (at, d) in some.iter().enumerate() {
             let writes = wgpu::ComputePassTimestampWrites {
                 query_set: &queries,
                 beginning_of_pass_write_index: Some(2 * at as u32),
                 end_of_pass_write_index: Some(2 * at as u32 + 1),
             };
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(writes) });
-            p.dispatch(&mut pass, i);
+            p.dispatch(&mut pass, *d);
         }
-        let ticks = self.resolve(encoder, &queries, 2 * range.len())?;
+        let ticks = self.resolve(encoder, &queries, 2 * some.len())?;
         Ok(ticks.chunks(2).map(|t| self.between(t[0], t[1])).collect())
     }
 
-    fn by_host(&mut self, p: &Prepared, range: Range<usize>) -> Result<Vec<f64>> {
-        let mut seconds = Vec::with_capacity(range.len());
-        for i in range {
+    fn by_host(&mut self, p: &Prepared, some: &[Dispatch]) -> Result<Vec<f64>> {
+        let mut seconds = Vec::with_capacity(some.len());
+        for d in some {
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            p.dispatch(&mut encoder.begin_compute_pass(&Default::default()), i);
+            p.dispatch(&mut encoder.begin_compute_pass(&Default::default()), *d);
             let commands = encoder.finish();
             let since = Instant::now();
             let index = self.gpu.queue.submit([commands]);

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::kernels::words::STATE_MICRO;
 use crate::kernels::{DIMS, Kernel, LogShape};
 use crate::plan::{
-    Blocking, BufferId, BufferSpec, Clock, DataId, Handle, Lasts, Layout, LogLine, PendingRead, Program, Session, StateSet, Submit, Ticket,
-    Timing, Traffic, Usage,
+    Blocking, BufferId, BufferSpec, Clock, DataId, Dispatch, Handle, Lasts, Layout, LogLine, PendingRead, Program, Session, StateSet,
+    Submit, Ticket, Timing, Traffic, Usage,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ pub struct GpuSession {
 
 pub(super) struct Prepared {
     pub(super) program: Arc<Program>,
+    pub(super) schedule: Vec<Dispatch>,
     data: Vec<DataId>,
     pub(super) pipelines: Vec<Arc<Pipeline>>,
     dims: wgpu::Buffer,
@@ -45,9 +46,9 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Encodes one of its launches.
-    pub(super) fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, launch: usize) {
-        self.pipelines[launch].dispatch(pass, &self.groups[launch], self.program.launches[launch].kernel.grid());
+    /// Encodes one of its dispatches.
+    pub(super) fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, d: Dispatch) {
+        self.pipelines[d.launch].dispatch(pass, &self.groups[d.row], self.program.launches[d.launch].kernel.grid());
     }
 }
 
@@ -144,10 +145,18 @@ impl GpuSession {
     }
 
     fn bind(&self, p: &Prepared) -> Result<Vec<wgpu::BindGroup>> {
-        let mut groups = Vec::with_capacity(p.program.launches.len());
-        for (i, launch) in p.program.launches.iter().enumerate() {
-            let row =
-                wgpu::BufferBinding { buffer: &p.dims, offset: 4 * (i * DIMS) as u64, size: std::num::NonZeroU64::new(4 * DIMS as u64) };
+        // one for each row of sizes, in order
+        let mut groups = Vec::with_capacity(p.program.rows());
+        for d in &p.schedule {
+            if d.row < groups.len() {
+                continue;
+            }
+            let launch = &p.program.launches[d.launch];
+            let row = wgpu::BufferBinding {
+                buffer: &p.dims,
+                offset: 4 * (d.row * DIMS) as u64,
+                size: std::num::NonZeroU64::new(4 * DIMS as u64),
+            };
             let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(row) }];
             for (j, id) in launch.buffers.iter().enumerate() {
                 let resource = self.find(*id, &p.data)?.as_entire_binding();
@@ -155,7 +164,7 @@ impl GpuSession {
             }
             groups.push(self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(&launch.label),
-                layout: &p.pipelines[i].layout,
+                layout: &p.pipelines[d.launch].layout,
                 entries: &entries,
             }));
         }
@@ -238,11 +247,7 @@ impl Session for GpuSession {
         };
         let wanted = program.launches.iter().map(|l| (&l.kernel, text(&l.kernel))).collect();
         let pipelines = self.gpu.pipelines(wanted, self.checked)?;
-        let mut words = vec![0u32; DIMS * program.launches.len()];
-        for (row, l) in words.chunks_mut(DIMS).zip(&program.launches) {
-            let d = l.kernel.dims();
-            row[..d.len()].copy_from_slice(&d);
-        }
+        let words = program.sizes();
         let dims = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("dims"),
             size: 4 * words.len() as u64,
@@ -250,8 +255,16 @@ impl Session for GpuSession {
             mapped_at_creation: false,
         });
         self.gpu.queue.write_buffer(&dims, 0, bytemuck::cast_slice(&words));
-        let mut prepared =
-            Prepared { program: program.clone(), data: data.to_vec(), pipelines, dims, groups: vec![], generation: self.generation };
+        let schedule = program.schedule().collect();
+        let mut prepared = Prepared {
+            program: program.clone(),
+            schedule,
+            data: data.to_vec(),
+            pipelines,
+            dims,
+            groups: vec![],
+            generation: self.generation,
+        };
         prepared.groups = self.bind(&prepared)?;
         let free = self.programs.iter().position(Option::is_none);
         match free {

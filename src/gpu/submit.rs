@@ -12,10 +12,10 @@ pub(super) fn staging_bytes(log: LogShape) -> u64 {
     4 * (log.most_steps() * log.width) as u64
 }
 
-/// Launches of one step, of a program at this place among those of the session.
+/// Dispatches of one step, of a program at this place among those of the session.
 struct Piece {
     program: usize,
-    launches: Range<usize>,
+    dispatches: Range<usize>,
 }
 
 impl GpuSession {
@@ -57,11 +57,11 @@ impl GpuSession {
             left -= steps;
             let pieces = p.program.cut(submit.pieces);
             for _ in 0..steps {
-                for (i, launches) in pieces.iter().cloned().enumerate() {
+                for (i, dispatches) in pieces.iter().cloned().enumerate() {
                     if i > 0 {
                         submits.push(vec![]);
                     }
-                    submits.last_mut().into_iter().for_each(|s| s.push(Piece { program: handle.0, launches: launches.clone() }));
+                    submits.last_mut().into_iter().for_each(|s| s.push(Piece { program: handle.0, dispatches: dispatches.clone() }));
                 }
             }
         }
@@ -74,7 +74,7 @@ impl GpuSession {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for piece in pieces {
             let Some(p) = self.programs.get(piece.program).and_then(Option::as_ref) else { continue };
-            piece.launches.clone().for_each(|i| p.dispatch(&mut pass, i));
+            p.schedule[piece.dispatches.clone()].iter().for_each(|d| p.dispatch(&mut pass, *d));
         }
         drop(pass);
         encoder

@@ -244,16 +244,16 @@ impl Core {
         }
         let medians: Vec<f64> = seconds.into_iter().map(median).collect();
         let total: f64 = medians.iter().sum();
-        let phase = |i: usize| program.phases.iter().find(|(_, r)| r.contains(&i)).map_or(Phase::Compute, |(p, _)| *p);
+        let trips = program.trips();
         let launch = |(i, (l, seconds)): (usize, (&crate::plan::Launch, f64))| LaunchTime {
             launch: i,
-            phase: phase(i),
+            phase: program.phase_of(i),
             kernel: l.kernel.name(),
             label: l.label.clone(),
             seconds,
             share: if total > 0.0 { seconds / total } else { 0.0 },
-            flops: l.flops,
-            bytes: l.bytes,
+            flops: l.flops * trips[i],
+            bytes: l.bytes * trips[i],
         };
         Ok(StepProfile {
             launches: program.launches.iter().zip(medians).enumerate().map(launch).collect(),

@@ -2,7 +2,7 @@
 
 use super::human::{human_bytes, human_count};
 use super::memory::Usage;
-use super::program::Program;
+use super::program::{Launch, Program};
 use super::purpose::Purpose;
 use std::fmt::Write;
 
@@ -15,18 +15,19 @@ impl Program {
             Purpose::Evaluate => "evaluation",
             Purpose::Predict => "inference",
         };
-        let _ = writeln!(out, "{purpose}, batch {}: {} launches, one pass", self.batch, self.launches.len());
+        let _ = writeln!(out, "{purpose}, batch {}: {} launches, one pass", self.batch, self.schedule().count());
+        let trips = self.trips();
         for (phase, range) in &self.phases {
             let name = phase.name();
-            for (i, l) in self.launches[range.clone()].iter().enumerate() {
-                let title = if i == 0 { name } else { "" };
-                let kernel = l.kernel.name();
-                let _ =
-                    writeln!(out, "  {title:8} {kernel:14} {:44} {:>11} FLOP {:>10}", l.label, human_count(l.flops), human_bytes(l.bytes));
+            for i in range.clone() {
+                let l = &self.launches[i];
+                let title = if i == range.start { name } else { "" };
+                let (kernel, flops, bytes) = (l.kernel.name(), human_count(l.flops * trips[i]), human_bytes(l.bytes * trips[i]));
+                let _ = writeln!(out, "  {title:8} {kernel:14} {:44} {flops:>11} FLOP {bytes:>10}", l.label);
             }
         }
-        let flops: u64 = self.launches.iter().map(|l| l.flops).sum();
-        let moved: u64 = self.launches.iter().map(|l| l.bytes).sum();
+        let of_step = |cost: fn(&Launch) -> u64| self.schedule().map(|d| cost(&self.launches[d.launch])).sum();
+        let (flops, moved): (u64, u64) = (of_step(|l| l.flops), of_step(|l| l.bytes));
         let _ = writeln!(
             out,
             "  a step    {} FLOP, {} moved, {} distinct pipelines",

@@ -18,6 +18,7 @@ mod precision;
 mod program;
 mod purpose;
 mod request;
+mod schedule;
 mod session;
 mod sources;
 mod step;
@@ -42,6 +43,7 @@ pub use program::{Launch, LogMetric, Made, Output, Phase, Program, Stored, Unit}
 pub use purpose::{Part, Purpose, StateSet};
 #[doc(hidden)]
 pub use request::Request;
+pub use schedule::Dispatch;
 #[doc(hidden)]
 pub use session::{DataId, Handle, LogLine, PendingRead, Session, Submit, Ticket, Traffic};
 #[doc(hidden)]

@@ -164,6 +164,11 @@ impl Program {
         &self.launches[range]
     }
 
+    /// The phase that a launch belongs to.
+    pub(crate) fn phase_of(&self, launch: usize) -> Phase {
+        self.phases.iter().find(|(_, r)| r.contains(&launch)).map_or(Phase::Compute, |(p, _)| *p)
+    }
+
     /// Where its log lines lie.
     pub fn log(&self) -> LogShape {
         LogShape::of(self.metrics.iter().map(|m| m.columns).sum())

@@ -53,9 +53,10 @@ impl Program {
         Ok(SubProgram { program, feeds, results })
     }
 
-    /// The launch that last wrote a buffer before launch `i`.
+    /// The launch that last wrote a buffer before launch `i` runs for the first time.
     fn writer(&self, id: BufferId, i: usize) -> Option<usize> {
-        (0..i).rev().find(|&w| writes(&self.launches[w], id))
+        let before: Vec<usize> = self.schedule().map(|d| d.launch).take_while(|&w| w != i).collect();
+        before.into_iter().rev().find(|&w| writes(&self.launches[w], id))
     }
 
     /// The value that a launch's unit leaves in a buffer, if it begins there.

@@ -34,6 +34,6 @@ impl fmt::Display for Clock {
 pub struct Timing {
     /// How they were taken.
     pub clock: Clock,
-    /// Seconds of each launch, in order.
+    /// Seconds of each launch, in order: of all its dispatches together.
     pub seconds: Vec<f64>,
 }

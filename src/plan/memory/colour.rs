@@ -6,6 +6,7 @@ use crate::plan::lower::unplaced::{Draft, Symbol};
 use crate::plan::program::{Launch, Output, Program};
 use crate::plan::purpose::{Part, Purpose};
 use crate::plan::request::Request;
+use crate::plan::schedule::{Dispatch, schedule};
 
 /// Values that are named where memory is short.
 const NAMED: usize = 4;
@@ -16,10 +17,12 @@ const GRAIN: usize = 256;
 /// Gives every virtual buffer a slot. The slots come with the largest first.
 pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
     let n = draft.virtuals.len();
-    let end = draft.launches.len();
+    // a moment for each dispatch: what a launch that runs several times touches lives from its first run to its last
+    let moments: Vec<Dispatch> = schedule(draft.launches.len()).collect();
+    let end = moments.len();
     let (mut born, mut dies) = (vec![end; n], vec![0; n]);
-    for (i, l) in draft.launches.iter().enumerate() {
-        for s in &l.buffers {
+    for (i, d) in moments.iter().enumerate() {
+        for s in &draft.launches[d.launch].buffers {
             if let Symbol::Virtual(v) = s {
                 born[*v] = born[*v].min(i);
                 dies[*v] = dies[*v].max(i);
@@ -44,7 +47,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
     };
     let mut by_size = used;
     by_size.sort_by_key(|&v| std::cmp::Reverse(bytes[v]));
-    let largest = by_size.iter().take(NAMED).map(|&v| (draft.launches[born[v]].label.clone(), bytes[v])).collect();
+    let largest = by_size.iter().take(NAMED).map(|&v| (draft.launches[moments[born[v]].launch].label.clone(), bytes[v])).collect();
     let launches = draft.launches.into_iter().map(|l| Launch {
         buffers: l.buffers.iter().map(|&s| id(s)).collect(),
         flops: l.kernel.flops(),

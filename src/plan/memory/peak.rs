@@ -32,7 +32,7 @@ pub(super) fn staging(layout: &Layout) -> u64 {
 
 /// Bytes of the sizes of a program's launches.
 pub(crate) fn dims(program: &Program) -> u64 {
-    4 * (DIMS * program.launches.len()) as u64
+    4 * (DIMS * program.rows()) as u64
 }
 
 /// Bytes of so many slots.
