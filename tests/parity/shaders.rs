@@ -142,6 +142,13 @@ fn portable(kernel: &Kernel, module: &naga::Module) -> Result<(), String> {
     Ok(())
 }
 
+/// Writes a text to a file of the folder that `GRADUS_SHADERS` names, if any: `tests/tint` shows them to a browser's compiler.
+fn keep(name: &str, n: usize, source: &str) -> Result<(), String> {
+    let Some(folder) = std::env::var_os("GRADUS_SHADERS") else { return Ok(()) };
+    let file = std::path::Path::new(&folder).join(format!("{name}-{n:04}.wgsl"));
+    std::fs::write(&file, source).map_err(|e| format!("{}: {e}", file.display()))
+}
+
 fn every_specialisation() -> Result<(), String> {
     let all = sources()?;
     let mut names = BTreeMap::new();
@@ -152,7 +159,9 @@ fn every_specialisation() -> Result<(), String> {
         literals += decimals(source).len();
         let (module, info) = validated(source).map_err(fault)?;
         translated(&module, &info).and_then(|()| portable(kernel, &module)).map_err(fault)?;
-        *names.entry(kernel.name()).or_insert(0) += 1;
+        let n = names.entry(kernel.name()).or_insert(0);
+        *n += 1;
+        keep(&kernel.name(), *n, source)?;
     }
     if literals < 10_000 {
         return Err(format!("only {literals} literals were found"));
@@ -198,6 +207,7 @@ fn cooperative() -> Result<(), String> {
                         )));
                     }
                     *seen.entry(tile.to_string()).or_insert(0) += 1;
+                    keep(&kernel.name(), seen.values().sum(), &source)?;
                 }
             }
         }
