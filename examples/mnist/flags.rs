@@ -254,9 +254,9 @@ impl Flags {
         set(&mut r.fit.epochs, self.epochs);
         set(&mut r.fit.batch_size, self.batch_size);
         r.fit.shuffle &= !self.no_shuffle;
-        r.seed = self.seed.unwrap_or(r.seed);
+        r.seeds.all = self.seed.unwrap_or(r.seeds.all);
         if let Some(Chosen(optimizer)) = &self.optimizer {
-            r.optimizer = optimizer.clone();
+            r.compile.optimizer = optimizer.clone();
         }
         self.set_rates(&mut r);
         if let Some(widths) = &self.hidden {
@@ -268,10 +268,10 @@ impl Flags {
         if let Some(p) = self.dropout {
             recipe::set_dropout(&mut r, p);
         }
-        r.clip_norm = self.clip_norm.or(r.clip_norm);
-        r.ema = self.ema.or(r.ema);
+        r.compile.clip_norm = self.clip_norm.or(r.compile.clip_norm);
+        r.compile.ema = self.ema.or(r.compile.ema);
         if let Some(precision) = &self.precision {
-            r.precision = precision.clone();
+            r.compile.precision = precision.clone();
         }
         set(&mut r.fit.accumulate, self.accumulate);
         self.set_callbacks(&mut r);
@@ -283,15 +283,15 @@ impl Flags {
 
     /// `--lr`, `--schedule`, `--warmup` and `--weight-decay`: each changes its part, whatever the others are.
     fn set_rates(&self, r: &mut Recipe) {
-        let now = r.optimizer.schedule().clone();
+        let now = r.compile.optimizer.schedule().clone();
         let rate = self.lr.unwrap_or(now.rate());
         let mut schedule = self.schedule.clone().unwrap_or(now).with_rate(rate);
         if let Some(updates) = self.warmup {
             schedule = schedule.warmup(updates);
         }
-        r.optimizer = r.optimizer.clone().with_schedule(schedule);
+        r.compile.optimizer = r.compile.optimizer.clone().with_schedule(schedule);
         if let Some(decay) = self.weight_decay {
-            r.optimizer = r.optimizer.clone().with_weight_decay(decay);
+            r.compile.optimizer = r.compile.optimizer.clone().with_weight_decay(decay);
         }
     }
 
@@ -402,7 +402,7 @@ mod tests {
         assert_eq!(flags("").recipe(article.clone()).unwrap(), article);
         let r = flags("--hidden 7 --activation tanh --optimizer sgd --lr 0.5 --batch-size 8 --no-shuffle").recipe(article.clone()).unwrap();
         assert_eq!(recipe::describe(&r), "784-7-10, tanh, softmax");
-        assert_eq!((r.optimizer.schedule().at(0), r.fit.batch_size, r.fit.epochs, r.fit.shuffle), (0.5, 8, 10, false));
+        assert_eq!((r.compile.optimizer.schedule().at(0), r.fit.batch_size, r.fit.epochs, r.fit.shuffle), (0.5, 8, 10, false));
     }
 
     /// Rate, schedule and warm-up each change their part; the file of a recipe holds them all.
@@ -411,7 +411,9 @@ mod tests {
         let article = crate::article().unwrap();
         let words = "--schedule cosine:900:1e-5 --warmup 100 --lr 0.01 --init kaiming_normal:relu --weight-decay 0.1 --hidden 5";
         let r = flags(words).recipe(article.clone()).unwrap();
-        assert!((r.optimizer.schedule().at(100) - 0.01).abs() < 1e-15 && (r.optimizer.schedule().at(2000) - 1e-5).abs() < 1e-15);
+        assert!(
+            (r.compile.optimizer.schedule().at(100) - 0.01).abs() < 1e-15 && (r.compile.optimizer.schedule().at(2000) - 1e-5).abs() < 1e-15
+        );
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("run.toml");
         let text = recipe::write(&r).unwrap();
@@ -420,7 +422,7 @@ mod tests {
         let from = format!("--recipe {}", file.display());
         assert_eq!(flags(&from).recipe(article.clone()).unwrap(), r);
         let other = flags(&format!("{from} --lr 0.5 --warmup 10")).recipe(article.clone()).unwrap();
-        assert_eq!((other.optimizer.schedule().at(10), other.optimizer.schedule().at(910)), (0.5, 1e-5));
+        assert_eq!((other.compile.optimizer.schedule().at(10), other.compile.optimizer.schedule().at(910)), (0.5, 1e-5));
         let keras = flags("--init keras").recipe(article.clone()).unwrap();
         assert_eq!(flags("--init pytorch").recipe(keras).unwrap(), article);
         let e = flags("--schedule cosine:0 --weight-decay -1").recipe(article).unwrap_err().to_string();
@@ -435,11 +437,11 @@ mod tests {
                      --checkpoint-every 50 --resume --optimizer lion --weight-decay 0.2";
         let r = flags(words).recipe(article.clone()).unwrap();
         assert_eq!(
-            (r.clip_norm, r.ema, r.fit.accumulate, r.fit.callbacks.len(), r.fit.resume),
+            (r.compile.clip_norm, r.compile.ema, r.fit.accumulate, r.fit.callbacks.len(), r.fit.resume),
             (Some(1.0), Some(0.99), 4, 2, Resume::IfPresent)
         );
         assert_eq!(r.fit.checkpoint, Some(Checkpoint::new("run.gradus").every_steps(50)));
-        assert_eq!(r.layers.iter().filter(|l| matches!(l, gradus::nn::Layer::Dropout(_))).count(), 2);
+        assert_eq!(r.model.layers().iter().filter(|l| matches!(l, gradus::nn::Layer::Dropout(_))).count(), 2);
         let text = recipe::write(&r).unwrap();
         for part in ["accumulate = 4", "early_stopping", "dropout", "run.gradus", "lion", "weight_decay = 0.2"] {
             assert!(text.to_lowercase().contains(part), "no `{part}` in:\n{text}");
@@ -499,7 +501,7 @@ mod tests {
         let from = format!("--recipe {}", file.display());
         assert_eq!(flags(&from).recipe(article.clone()).unwrap(), written);
         let r = flags(&format!("{from} --epochs 4 --hidden 6")).recipe(article).unwrap();
-        assert_eq!((r.seed, r.fit.epochs, recipe::describe(&r).as_str()), (5, 4, "784-6-10, gelu_tanh, softmax"));
+        assert_eq!((r.seeds.all, r.fit.epochs, recipe::describe(&r).as_str()), (5, 4, "784-6-10, gelu_tanh, softmax"));
     }
 
     #[test]

@@ -9,10 +9,10 @@ mod plot;
 mod recipe;
 mod report;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use flags::Flags;
 use gradus::prelude::*;
-use gradus::train::{DataSource, Recipe};
+use gradus::train::{DataSpec, HeldOut, Recipe, Registry};
 use log::Log;
 use report::Report;
 use std::process::ExitCode;
@@ -23,7 +23,8 @@ fn article() -> gradus::Result<Recipe> {
     let net = Sequential::new().add(Linear::new(64)).add(Relu).add(Linear::new(32)).add(Relu).add(Linear::new(10)).add(Softmax);
     let compile = Compile::new(Adam::new(1e-3), CrossEntropy::new()).input([784]).metric(Accuracy::new()).seed(0);
     let fit = Fit::new().epochs(10).batch_size(32);
-    Recipe::new(&net, &compile, &fit, DataSource::new("mnist"))
+    let data = DataSpec::new("mnist").flatten().scale(1.0 / 255.0).one_hot(10).validation(HeldOut::Test).test(HeldOut::Test);
+    Recipe::new(&net, &compile, &fit, data)
 }
 
 fn run(flags: &Flags, started: Instant) -> Result<()> {
@@ -34,11 +35,11 @@ fn run(flags: &Flags, started: Instant) -> Result<()> {
     flags.suit(&mut recipe, &data)?;
     report.data(&data);
 
-    // described here, done in the gather on the device
-    let (scale, classes) = (recipe.data.scale, recipe::outputs(&recipe));
-    let train = data.train.flatten().scale(scale).one_hot(classes);
-    let test = data.test.flatten().scale(scale).one_hot(classes);
-    let mut model = recipe.compile(device)?;
+    // described there, done in the gather on the device
+    let sets = recipe.data.apply(data.train, Some(data.test), &Registry::new())?;
+    let last = sets.test.clone().filter(|_| recipe.data.test != recipe.data.validation);
+    let (train, test) = (sets.train, sets.validation.or(sets.test).context("the recipe's `data` has neither `validation` nor `test`")?);
+    let mut model = recipe.compile(&Registry::new(), &device)?;
     if let Some(file) = &flags.weights {
         // of a model or a checkpoint the weights alone
         let weights = Load::new().ignore("optimizer.*").ignore("gradus.*");
@@ -52,7 +53,10 @@ fn run(flags: &Flags, started: Instant) -> Result<()> {
         None => Log::of_fit(Instant::now(), model.fit(&train, recipe.fit.clone().validation(&test))?),
         Some(most) => some_steps(&mut model, &train, &test, recipe.fit.clone(), most)?,
     };
-    if recipe.ema.is_some() {
+    if let Some(last) = last {
+        report::print(&format!("test set: {}\n", model.evaluate(&last, 256)?))?;
+    }
+    if recipe.compile.ema.is_some() {
         model.swap_ema()?;
         report::print(&format!("averaged weights: {}\n", model.evaluate(&test, 256)?))?;
     }

@@ -5,7 +5,7 @@ use gradus::Error;
 use gradus::expr::Activation;
 use gradus::nn::{InitScheme, Layer};
 use gradus::prelude::{Dataset, Dropout, Linear};
-use gradus::train::Recipe;
+use gradus::train::{DataOp, Recipe};
 use std::io::Read;
 use std::path::Path;
 
@@ -48,18 +48,18 @@ pub fn write(r: &Recipe) -> Result<String> {
     Ok(format!("# gradus {}: cargo run --release --example mnist -- --recipe FILE\n{text}", env!("CARGO_PKG_VERSION")))
 }
 
-fn last_linear(r: &Recipe) -> Option<usize> {
-    r.layers.iter().rposition(|l| matches!(l, Layer::Linear(_)))
+/// The layers, to be changed: none in a recipe that merely names its model.
+fn layers(r: &mut Recipe) -> impl Iterator<Item = &mut Layer> {
+    r.model.layers_mut().into_iter().flatten()
 }
 
-/// How many classes the network tells apart.
-pub fn outputs(r: &Recipe) -> usize {
-    last_linear(r).map_or(r.input.size(), |i| if let Layer::Linear(l) = &r.layers[i] { l.out_features } else { 0 })
+fn last_linear(r: &Recipe) -> Option<usize> {
+    r.model.layers().iter().rposition(|l| matches!(l, Layer::Linear(_)))
 }
 
 /// Replaces every activation.
 pub fn set_activation(r: &mut Recipe, to: Activation) {
-    for layer in &mut r.layers {
+    for layer in layers(r) {
         if let Layer::Activation { function } = layer {
             *function = to;
         }
@@ -68,7 +68,7 @@ pub fn set_activation(r: &mut Recipe, to: Activation) {
 
 /// Sets how every linear layer starts.
 pub fn set_init(r: &mut Recipe, scheme: InitScheme) {
-    for layer in &mut r.layers {
+    for layer in layers(r) {
         if let Layer::Linear(l) = layer {
             *l = l.init(scheme);
         }
@@ -77,37 +77,47 @@ pub fn set_init(r: &mut Recipe, scheme: InitScheme) {
 
 /// Drops a part of what each activation gives.
 pub fn set_dropout(r: &mut Recipe, p: f64) {
-    let kept = r.layers.drain(..).filter(|l| !matches!(l, Layer::Dropout(_)));
-    r.layers =
-        kept.flat_map(|l| if matches!(l, Layer::Activation { .. }) { vec![l, Layer::Dropout(Dropout::new(p))] } else { vec![l] }).collect();
+    let Some(layers) = r.model.layers_mut() else { return };
+    let kept = layers.drain(..).filter(|l| !matches!(l, Layer::Dropout(_))).collect::<Vec<_>>();
+    *layers = kept
+        .into_iter()
+        .flat_map(|l| if matches!(l, Layer::Activation { .. }) { vec![l, Layer::Dropout(Dropout::new(p))] } else { vec![l] })
+        .collect();
 }
 
 /// Replaces all before the last linear layer by such layers of these widths, each with the activation that there was.
 pub fn set_hidden(r: &mut Recipe, widths: &[usize]) {
     let function = activation(r).unwrap_or(Activation::Relu);
     let hidden = widths.iter().flat_map(|&w| [Layer::Linear(Linear::new(w)), Layer::Activation { function }]);
-    r.layers.splice(..last_linear(r).unwrap_or(0), hidden);
+    let last = last_linear(r).unwrap_or(0);
+    r.model.layers_mut().into_iter().for_each(|layers| drop(layers.splice(..last, hidden.clone())));
 }
 
 /// Fits the network's ends to the data: as many inputs as an image has pixels, and an output for every class, 10 at least.
 pub fn suit(r: &mut Recipe, data: &Dataset) {
-    r.input = data.input_shape().size().into();
+    r.compile.input = data.input_shape().size().into();
     let top = data.labels().and_then(|l| l.as_u8()).and_then(|l| l.iter().max()).copied().unwrap_or(0);
-    if let Some(i) = last_linear(r)
-        && let Layer::Linear(l) = &mut r.layers[i]
+    let outputs = (usize::from(top) + 1).max(10);
+    if let (Some(i), Some(layers)) = (last_linear(r), r.model.layers_mut())
+        && let Layer::Linear(l) = &mut layers[i]
     {
-        l.out_features = (usize::from(top) + 1).max(10);
+        l.out_features = outputs;
+    }
+    for op in &mut r.data.pipeline {
+        if let DataOp::OneHot { classes, .. } = op {
+            *classes = outputs;
+        }
     }
 }
 
 fn activation(r: &Recipe) -> Option<Activation> {
-    r.layers.iter().find_map(|l| if let Layer::Activation { function } = l { Some(*function) } else { None })
+    r.model.layers().iter().find_map(|l| if let Layer::Activation { function } = l { Some(*function) } else { None })
 }
 
 /// The network in a few words: `784-64-32-10, relu, softmax`.
 pub fn describe(r: &Recipe) -> String {
-    let (mut sizes, mut words) = (vec![r.input.size().to_string()], Vec::new());
-    for layer in &r.layers {
+    let (mut sizes, mut words) = (vec![r.compile.input.size().to_string()], Vec::new());
+    for layer in r.model.layers() {
         match layer {
             Layer::Linear(l) => sizes.push(l.out_features.to_string()),
             Layer::Activation { function } if !words.contains(&function.name()) => words.push(function.name()),
@@ -129,11 +139,20 @@ mod tests {
         assert_eq!(parse(&text, "x").unwrap(), article, "{text}");
     }
 
+    /// A file of version 1 is the run that it was, and is written as version 2.
+    #[test]
+    fn version_1_is_read() {
+        let article = crate::article().unwrap();
+        let old = include_str!("../../tests/files/recipes/version-1.toml");
+        assert_eq!(parse(old, "run.toml").unwrap(), article);
+        assert!(write(&article).unwrap().contains("version = 2"));
+    }
+
     #[test]
     fn unknown_keys_are_named_with_their_line() {
         let text = write(&crate::article().unwrap()).unwrap();
         let places = [("epochs = 10", "epochs = 10\nepoch = 3", "epoch"), ("name = \"adam\"", "name = \"adam\"\nbeta = 3", "beta")];
-        for (before, after, key) in places.into_iter().chain([("seed = 0", "seed = 0\nspeed = 1", "speed")]) {
+        for (before, after, key) in places.into_iter().chain([("all = 0", "all = 0\nspeed = 1", "speed")]) {
             assert!(text.contains(before), "{text}");
             let e = parse(&text.replacen(before, after, 1), "run.toml").unwrap_err();
             let says = e.to_string();

@@ -96,7 +96,7 @@ impl Report {
         let cold = log.warm.map(|t| t.duration_since(self.started).as_secs_f64());
         let mut all = json!({
             "device": model.device().kind(), "adapter": model.device().name(), "data": train.name(), "model": describe(r),
-            "seed": r.seed, "precision": r.precision.to_string(), "batch_size": r.fit.batch_size, "epochs": epochs, "steps": steps,
+            "seed": r.seeds.all, "precision": r.compile.precision.to_string(), "batch_size": r.fit.batch_size, "epochs": epochs, "steps": steps,
             "ms_per_step": ms, "cold_start_s": cold, "launches_per_step": step.launches.len(), "peak_device_bytes": model.device_bytes(),
             "train_loss": log.train_loss, "train_accuracy": log.train_accuracy,
             "test_loss": log.test_loss, "test_accuracy": log.test_accuracy,

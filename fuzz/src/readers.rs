@@ -3,7 +3,7 @@
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use gradus::train::callbacks::{CsvLogger, ModelCheckpoint, ReduceLROnPlateau, TensorBoard};
-use gradus::train::{DataSource, Recipe};
+use gradus::train::{DataSpec, Recipe};
 use std::io::Write;
 use std::path::Path;
 
@@ -111,7 +111,7 @@ fn recipe(rich: bool) -> Vec<u8> {
             .checkpoint(Checkpoint::new("run.gradus").every_steps(5))
             .resume(Resume::IfPresent);
     }
-    Recipe::new(&net, &compile, &fit, DataSource::new("mnist")).expect("a recipe").to_json().into_bytes()
+    Recipe::new(&net, &compile, &fit, DataSpec::new("mnist")).expect("a recipe").to_json().into_bytes()
 }
 
 fn written(mut save: impl FnMut(&Path) -> gradus::Result<()>) -> Vec<u8> {

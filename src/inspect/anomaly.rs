@@ -56,7 +56,8 @@ impl Core {
         at: std::ops::Range<usize>,
         batch: u32,
     ) -> Result<Option<Culprit>> {
-        let order = shuffle.then(|| Permutation::new(data.len() as u32, self.description.settings.seed, self.progress.epochs as u32));
+        let order =
+            shuffle.then(|| Permutation::new(data.len() as u32, self.description.settings.seed_of_order(), self.progress.epochs as u32));
         let first = data.rows().start as u32;
         let rows: Vec<u32> = at.map(|i| first + order.map_or(i as u32, |o| o.at(i as u32))).collect();
         let words = (0..data.fields().len()).map(|i| data.words_of(i, &rows)).collect::<Result<Vec<_>>>()?;
@@ -79,7 +80,7 @@ impl Core {
             fields: &fed,
             arena: &self.engine.arena,
             words: &parameters,
-            seed: self.description.settings.seed,
+            seed: self.description.settings.seed_of_order(),
             batch: number,
             scale: self.progress.scaler.map_or(1.0, |s| s.scale),
         };

@@ -80,8 +80,14 @@ impl Workbench {
             fed.insert(f.name.clone(), batch_of(f, &rows.words(i)?));
         }
         let scale = model.progress.scaler.map_or(1.0, |s| s.scale);
-        let leaves =
-            Leaves { fields: &fed, arena: &model.engine.arena, words: &words, seed: model.description.settings.seed, batch: 0, scale };
+        let leaves = Leaves {
+            fields: &fed,
+            arena: &model.engine.arena,
+            words: &words,
+            seed: model.description.settings.seed_of_order(),
+            batch: 0,
+            scale,
+        };
         let feed = |op: &Op| leaves.of(op);
         let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
         // the rewriting of the graph is checked before anything is rounded to f16
@@ -99,7 +105,7 @@ impl Workbench {
         let mut session = model.engine.device.session(Layout::of(&model.engine.arena, 0))?;
         let set = purpose.state_set();
         let state = StateWords { rows: rows.len() as u32, loss_scale: scale.to_bits(), ..StateWords::default() };
-        session.write(BufferId::State(set), 0, &state.seed(model.description.settings.seed).words())?;
+        session.write(BufferId::State(set), 0, &state.seed(model.description.settings.seed_of_order()).words())?;
         for e in &model.engine.arena.entries {
             session.write(e.buffer(), e.offset, words.get(e))?;
             if let Some(first) = half_copy_of(&model.engine.arena, e.buffer()) {

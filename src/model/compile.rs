@@ -55,11 +55,14 @@ pub struct Compile {
     #[serde(default, skip_serializing_if = "is_f32")]
     pub precision: Precision,
     /// Where to train; [`Device::best`] by default.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
-    /// Of initial weights and order; 0.
-    #[serde(default)]
+    /// Of initial weights, order and dropout; 0.
+    #[serde(default, skip_serializing_if = "is_0")]
     pub seed: u64,
+    /// Of order and dropout; `seed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_seed: Option<u64>,
 }
 
 impl Compile {
@@ -84,6 +87,7 @@ impl Compile {
             precision: Precision::F32,
             device: None,
             seed: 0,
+            order_seed: None,
         }
     }
     /// The shape of one row of `x`, without the batch.
@@ -126,9 +130,15 @@ impl Compile {
         self.device = Some(device);
         self
     }
-    /// Of initial weights and order.
+    /// Of initial weights, order and dropout.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+    /// Of the order of rows and of what dropout drops, apart from the initial weights: with one `seed` and several of these, runs differ in what they see
+    /// and not in where they begin.
+    pub fn order_seed(mut self, seed: u64) -> Self {
+        self.order_seed = Some(seed);
         self
     }
 
@@ -256,6 +266,11 @@ impl Compile {
         f.check((0.0..1.0).contains(&decay), "compile.ema", decay, "give a number from 0 to below 1, as 0.999");
     }
 
+    /// The seed of the order of rows, and of all that is drawn while training.
+    pub(crate) fn seed_of_order(&self) -> u64 {
+        self.order_seed.unwrap_or(self.seed)
+    }
+
     /// The optimizer together with clipping, loss scaling and the average of the weights.
     pub(crate) fn rule(&self) -> Rule {
         let mut rule = self.optimizer.rule();
@@ -311,7 +326,7 @@ pub struct Input {
     /// The shape of one row.
     pub shape: Shape,
     /// f32, or u32 for indices; f32.
-    #[serde(default = "crate::model::compile::f32_input")]
+    #[serde(default = "f32_input")]
     pub dtype: DType,
 }
 
@@ -321,10 +336,14 @@ fn as_stored(f: &Field) -> bool {
 }
 
 /// Whether this is what files mean that were written before there was mixed precision.
-pub(crate) fn is_f32(p: &Precision) -> bool {
+fn is_f32(p: &Precision) -> bool {
     *p == Precision::F32
 }
 
-pub(crate) fn f32_input() -> DType {
+fn is_0(seed: &u64) -> bool {
+    *seed == 0
+}
+
+fn f32_input() -> DType {
     DType::F32
 }

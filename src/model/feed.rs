@@ -49,7 +49,7 @@ impl RowFeed {
             let plan = Plan {
                 data: data.clone(),
                 rows: resident.rows / batch * batch,
-                shuffle: order.shuffle.then_some(model.description.settings.seed),
+                shuffle: order.shuffle.then_some(model.description.settings.seed_of_order()),
                 epoch: order.epoch,
                 row: order.row,
                 epochs: order.epochs,

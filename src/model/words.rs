@@ -46,7 +46,7 @@ impl Core {
             shuffle: u32::from(shuffle),
             ..StateWords::default()
         };
-        let state = state.seed(self.description.settings.seed);
+        let state = state.seed(self.description.settings.seed_of_order());
         self.progress.scaler.map_or(state, |s| s.write(state))
     }
 

@@ -43,7 +43,7 @@ pub use crate::store::weights::{Load, LoadReport};
 pub use by_hand::HostBatch;
 pub use evaluation::Evaluation;
 pub use history::History;
-pub use recipe::{DataSource, RECIPE_VERSION, Recipe};
+pub use recipe::{DataOp, DataSpec, HeldOut, ModelSpec, Outcome, RECIPE_VERSION, Recipe, Registry, Seeds, Sets};
 pub use report::StepReport;
 pub use settings::Fit;
 pub use trainer::Trainer;

@@ -1,147 +1,128 @@
 //! A whole training run as one value that files can hold.
 
-use super::Fit;
-use crate::device::Device;
+mod data_op;
+mod data_spec;
+mod model_spec;
+mod registry;
+mod run;
+mod seeds;
+mod unwritable;
+mod written;
+
+pub use data_op::DataOp;
+pub use data_spec::{DataSpec, HeldOut, Sets};
+pub use model_spec::ModelSpec;
+pub use registry::Registry;
+pub use run::Outcome;
+pub use seeds::Seeds;
+
+use super::settings::Fit;
 use crate::error::{Error, Faults, Result};
-use crate::graph::Precision;
 use crate::model::compile::Compile;
-use crate::model::make::ModuleExt;
-use crate::model::shared::Model;
-use crate::nn::{Layer, Loss, Metric, Penalized, Sequential};
-use crate::optim::{LossScale, Optimizer};
-use crate::tensor::{DType, Shape};
+use crate::nn::{Layer, Module, Sequential};
 use serde::{Deserialize, Serialize};
+use written::{Parts, Written};
 
 /// The recipe format that this version writes, and the newest that it reads.
-pub const RECIPE_VERSION: u32 = 1;
+pub const RECIPE_VERSION: u32 = 2;
 
 const SEE: &str = "`--print-recipe` shows every key with its default";
 
-/// Where a recipe's data comes from, and what is made of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct DataSource {
-    /// `mnist`, `synthetic`, or a folder in MNIST's format.
-    pub source: String,
-    /// Multiplies every feature.
-    pub scale: f32,
-}
-
-impl DataSource {
-    /// This source; bytes become 0 to 1.
-    pub fn new(source: &str) -> Self {
-        DataSource { source: source.into(), scale: 1.0 / 255.0 }
-    }
-}
-
 /// A whole training run as one value: what `--print-recipe` shows and `--recipe` reads.
+///
+#[doc = include_str!("../../docs/recipes.md")]
+///
+/// ## Versions
+///
+/// It holds the settings themselves, [`Compile`] and [`Fit`], and so every one of them, but for three that stand elsewhere: the device, on which a recipe is
+/// run and which is no part of it; the seeds ([`Recipe::seeds`]); the validation set ([`DataSpec::validation`]).
+///
+/// Files of version 1 are read and mean what the example `mnist` made of them: their data is flattened, scaled and made one-hot, and the test set is
+/// looked at after every epoch. They are written as version 2.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written")]
 #[non_exhaustive]
 pub struct Recipe {
     /// The format's version.
     pub version: u32,
-    /// Of initial weights and order.
-    pub seed: u64,
-    /// The shape of one row of input.
-    pub input: Shape,
-    /// What `x` is: f32, or u32 for indices; f32.
-    #[serde(default = "crate::model::compile::f32_input")]
-    pub input_dtype: DType,
+    /// Where its random numbers come from.
+    pub seeds: Seeds,
     /// The data.
-    pub data: DataSource,
-    /// The optimizer with its rates.
-    pub optimizer: Optimizer,
-    /// The loss.
-    pub loss: Loss,
-    /// The metrics.
-    #[serde(default)]
-    pub metrics: Vec<Metric>,
-    /// The largest norm of all gradients together; none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clip_norm: Option<f64>,
-    /// The largest size of a gradient's element; none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clip_value: Option<f64>,
-    /// The decay of an average of the weights; none is kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ema: Option<f64>,
-    /// What the loss is multiplied by before its gradients are made; nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss_scale: Option<LossScale>,
-    /// What the size of parameters adds to the loss.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub penalties: Vec<Penalized>,
-    /// In which precision it computes; f32.
-    #[serde(default, skip_serializing_if = "crate::model::compile::is_f32")]
-    pub precision: Precision,
-    /// Epochs, batch size, order.
+    pub data: DataSpec,
+    /// The model.
+    pub model: ModelSpec,
+    /// Optimizer, loss, input, metrics: all but the device and the seeds.
+    pub compile: Compile,
+    /// Epochs, batch size, callbacks: all but the validation set.
     pub fit: Fit,
-    /// The layers, in order.
-    pub layers: Vec<Layer>,
+}
+
+impl TryFrom<Written> for Recipe {
+    type Error = String;
+    fn try_from(text: Written) -> Result<Self, String> {
+        let Parts { version, seeds, data, model, compile, fit } = text.parts()?;
+        Ok(Recipe { version, seeds, data, model, compile, fit })
+    }
 }
 
 impl Recipe {
-    /// From its parts. Fails if the model has layers of one's own, which a recipe cannot hold.
-    pub fn new(model: &Sequential, compile: &Compile, fit: &Fit, data: DataSource) -> Result<Self> {
-        use crate::nn::Module;
+    /// From its parts. The seeds are those of `compile`; its device is left out.
+    ///
+    /// Fails on what no text holds, and names it: layers of one's own (a model that has some can be [named](Recipe::named)), closures as losses,
+    /// metrics, schedules or callbacks, a validation set (say where it comes from: [`DataSpec::validation`]), a path that is no text.
+    pub fn new(model: &Sequential, compile: &Compile, fit: &Fit, data: DataSpec) -> Result<Self> {
         let Some(Layer::Sequential { layers }) = model.config() else {
             return Err(Error::Unsupported {
                 what: "a recipe of a model with layers of one's own".into(),
                 at: format!("{model:?}"),
-                help: "use gradus' layers, or keep the settings without the model".into(),
+                help: "use gradus' layers, or put the model into a `Registry` and name it: `Recipe::named`".into(),
             });
         };
-        // field by field: one that `Compile` gains must be thought of here. The device is where it runs and no part of it.
-        let Compile {
-            optimizer,
-            loss,
-            input,
-            input_dtype,
-            inputs,
-            metrics,
-            clip_norm,
-            clip_value,
-            ema,
-            loss_scale,
-            penalties,
-            precision,
-            device: _,
-            seed,
-        } = compile.clone();
-        let Some(loss) = loss.filter(|_| inputs.is_empty()) else {
+        if compile.loss.is_none() || !compile.inputs.is_empty() {
             return Err(Error::Unsupported {
                 what: "a recipe of a general step".into(),
                 at: "Compile".into(),
-                help: "a recipe holds a `Sequential` of one input and a loss of gradus".into(),
-            });
-        };
-        if fit.readable() != *fit {
-            return Err(Error::Unsupported {
-                what: "a recipe with a path that is no text".into(),
-                at: "Fit".into(),
-                help: "a recipe is text: name its files in UTF-8".into(),
+                help: "a `Sequential` has one input and a loss of gradus; put a step into a `Registry` and name it: `Recipe::named`".into(),
             });
         }
-        Ok(Recipe {
-            version: RECIPE_VERSION,
-            seed,
-            input,
-            input_dtype,
-            data,
-            optimizer,
-            loss,
-            metrics,
-            clip_norm,
-            clip_value,
-            ema,
-            loss_scale,
-            penalties,
-            precision,
-            fit: fit.clone(),
-            layers,
-        })
+        Self::of(ModelSpec::Layers(layers), compile, fit, data)
+    }
+
+    /// As [`Recipe::new`], of a model that the program makes: its name in the registry, and the settings that its closure takes (`()` for none). Notes
+    /// the model's structure, so that a program in which the name means another model refuses the recipe.
+    pub fn named(
+        name: impl Into<String>,
+        config: impl Serialize,
+        registry: &Registry,
+        compile: &Compile,
+        fit: &Fit,
+        data: DataSpec,
+    ) -> Result<Self> {
+        let config = serde_json::to_value(config).map_err(|e| Error::Unsupported {
+            what: format!("a recipe of a model with such settings ({e})"),
+            at: "Recipe::named, config".into(),
+            help: "give settings that JSON can hold".into(),
+        })?;
+        let plain = ModelSpec::Named { name: name.into(), config, structure: None };
+        let mut recipe = Self::of(plain, compile, fit, data)?;
+        let found = registry.structure_of(&recipe.model, &recipe.settings())?;
+        if let ModelSpec::Named { structure, .. } = &mut recipe.model {
+            *structure = Some(found);
+        }
+        Ok(recipe)
+    }
+
+    fn of(model: ModelSpec, compile: &Compile, fit: &Fit, data: DataSpec) -> Result<Self> {
+        let seeds = Seeds { order: compile.order_seed, ..Seeds::new(compile.seed) };
+        let compile = Compile { device: None, seed: 0, order_seed: None, ..compile.clone() };
+        unwritable::check(&compile, fit)?;
+        Ok(Recipe { version: RECIPE_VERSION, seeds, data, model, compile, fit: fit.clone() })
+    }
+
+    /// The settings to compile with: those of the recipe with its seeds, and without a device.
+    pub fn settings(&self) -> Compile {
+        let (init, order) = (self.seeds.of_init(), self.seeds.of_order());
+        Compile { seed: init, order_seed: (order != init).then_some(order), ..self.compile.clone() }
     }
 
     /// Reads a recipe in JSON. Unknown keys are refused, as are newer versions, and one that would write outside of the folder that it runs
@@ -169,11 +150,11 @@ impl Recipe {
     /// shall not replace any file of the user's. Nothing in a recipe is executed; what it writes are checkpoints, tables and logs.
     ///
     /// ```
-    /// use gradus::train::{DataSource, Recipe};
+    /// use gradus::train::{DataSpec, Recipe};
     /// use gradus::prelude::*;
     /// let (net, settings) = (Sequential::new().add(Linear::new(1)), Compile::new(Sgd::new(0.1), Mse::new()).input([2]));
     /// let fit = Fit::new().checkpoint(Checkpoint::new("/home/me/run.gradus"));
-    /// let recipe = Recipe::new(&net, &settings, &fit, DataSource::new("mnist"))?;
+    /// let recipe = Recipe::new(&net, &settings, &fit, DataSpec::new("mnist"))?;
     /// let e = Recipe::from_json(&recipe.to_json()).unwrap_err();
     /// assert!(e.to_string().contains("fit.checkpoint.path"));
     /// assert_eq!(Recipe::from_json_anywhere(&recipe.to_json())?, recipe);
@@ -204,35 +185,13 @@ impl Recipe {
             });
         }
         let mut f = Faults::default();
-        self.compile_settings().faults(&mut f, None);
+        self.compile.faults(&mut f, None);
         self.fit.faults(&mut f);
-        f.check(self.data.scale.is_finite(), "data.scale", self.data.scale, "give a finite number");
+        self.data.check(&mut f);
+        let seeds = self.compile.seed == 0 && self.compile.order_seed.is_none();
+        f.check(seeds, "compile.seed", "a recipe has its seeds in a place of their own", "give them in `seeds`: `all`, `init`, `order`");
+        f.check(self.compile.device.is_none(), "compile.device", "a recipe has no device", "give it where the recipe is run");
         f.finish()?;
         Ok(self)
-    }
-
-    fn compile_settings(&self) -> Compile {
-        let r = self.clone();
-        Compile {
-            optimizer: r.optimizer,
-            loss: Some(r.loss),
-            input: r.input,
-            input_dtype: r.input_dtype,
-            inputs: vec![],
-            metrics: r.metrics,
-            clip_norm: r.clip_norm,
-            clip_value: r.clip_value,
-            ema: r.ema,
-            loss_scale: r.loss_scale,
-            penalties: r.penalties,
-            precision: r.precision,
-            device: None,
-            seed: r.seed,
-        }
-    }
-
-    /// The model, on this device.
-    pub fn compile(&self, device: Device) -> Result<Model> {
-        Sequential::from_layers(&self.layers).compile(self.compile_settings().device(device))
     }
 }

@@ -88,16 +88,16 @@ fn words_that_are_no_choice_list_the_choices() {
 
 #[test]
 fn recipes_refuse_unknown_keys_and_newer_versions() {
-    use gradus::train::{DataSource, Recipe};
+    use gradus::train::{DataSpec, Recipe};
     let net = Sequential::new().add(Linear::new(10)).add(Softmax);
     let recipe =
-        Recipe::new(&net, &Compile::new(Adam::default(), CrossEntropy::new()).input([784]), &Fit::new(), DataSource::new("mnist")).unwrap();
+        Recipe::new(&net, &Compile::new(Adam::default(), CrossEntropy::new()).input([784]), &Fit::new(), DataSpec::new("mnist")).unwrap();
     let text = recipe.to_json();
     assert_eq!(Recipe::from_json(&text).unwrap(), recipe);
     says(Recipe::from_json(&text.replace("\"epochs\"", "\"epoch\"")), "bad-recipe", &["epoch", "line"]);
     says(Recipe::from_json(&text.replace("\"layer\": \"softmax\"", "\"layer\": \"softmax\", \"axis\": 1")), "bad-recipe", &["axis"]);
     says(Recipe::from_json(&text.replace("\"lr\"", "\"learning\"")), "bad-recipe", &["learning"]);
-    says(Recipe::from_json(&text.replace("\"version\": 1", "\"version\": 99")), "bad-recipe", &["99", "newer"]);
+    says(Recipe::from_json(&text.replace("\"version\": 2", "\"version\": 99")), "bad-recipe", &["99", "newer"]);
     // settings of every kind are checked in one round
     let bad = text.replace("\"epochs\": 1", "\"epochs\": 0").replace("784", "0").replace("\"lr\": 0.001", "\"lr\": -1.0");
     says(Recipe::from_json(&bad), "invalid-config", &["3 settings", "fit.epochs", "compile.input", "optimizer.lr"]);

@@ -5,12 +5,13 @@ mod checkpoint;
 #[path = "../common/mod.rs"]
 mod common;
 mod elsewhere;
+mod recipe;
 mod seen;
 
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use gradus::train::callbacks::{self, CsvLogger, JsonLines, ModelCheckpoint, TensorBoard};
-use gradus::train::{DataSource, Recipe};
+use gradus::train::{DataSpec, Recipe};
 use seen::warnings;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -275,7 +276,7 @@ fn paths_that_are_no_text() {
     model(1).save(&path).unwrap();
     Model::load_on(&path, Device::cpu()).unwrap();
     let net = Sequential::new().add(Linear::new(1));
-    let e = Recipe::new(&net, &Compile::new(Adam::new(0.01), Mse::new()).input([3]), &with(1), DataSource::new("mnist")).unwrap_err();
+    let e = Recipe::new(&net, &Compile::new(Adam::new(0.01), Mse::new()).input([3]), &with(1), DataSpec::new("mnist")).unwrap_err();
     assert!(e.to_string().contains("no text"), "{e}");
 }
 

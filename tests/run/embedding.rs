@@ -191,13 +191,13 @@ fn integers_that_the_model_takes_need_no_second_word() {
 /// A recipe keeps what the input is.
 #[test]
 fn a_recipe_of_an_embedding_runs() {
-    use gradus::train::{DataSource, Recipe};
+    use gradus::train::{DataSpec, Recipe, Registry};
     let net = Sequential::new().add(Embedding::new(WORDS, 4)).add(Flatten).add(Linear::new(3));
     let settings = Compile::new(Adam::new(0.05), CrossEntropy::new()).input([LENGTH]).input_dtype(DType::U32);
-    let recipe = Recipe::new(&net, &settings, &Fit::new(), DataSource::new("sentences")).unwrap();
+    let recipe = Recipe::new(&net, &settings, &Fit::new(), DataSpec::new("sentences")).unwrap();
     let again = Recipe::from_json(&recipe.to_json()).unwrap();
     assert_eq!(again, recipe);
-    let mut model = again.compile(Device::cpu()).unwrap();
+    let mut model = again.compile(&Registry::new(), &Device::cpu()).unwrap();
     let history = model.fit(&sentences(200, 1), Fit::new().epochs(5).verbose(0)).unwrap();
     assert!(history.get("loss")[4] < history.get("loss")[0]);
     SUITE.ran(1);

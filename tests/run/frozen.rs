@@ -8,7 +8,7 @@ use gradus::prelude::*;
 use gradus::reference::{Data, evaluate};
 use gradus::rng::Philox;
 use gradus::tensor::{DType, HostTensor};
-use gradus::train::{DataSource, Recipe};
+use gradus::train::{DataSpec, Recipe, Registry};
 use std::sync::Arc;
 
 static SUITE: Suite = Suite::new("frozen", 22);
@@ -189,15 +189,15 @@ fn the_first_group_that_covers_a_name_holds() {
 #[test]
 fn groups_stand_in_recipes() {
     let settings = Compile::new(trunk(), CrossEntropy::new()).input([784]).seed(3);
-    let recipe = Recipe::new(&net(), &settings, &Fit::new(), DataSource::new("synthetic")).unwrap();
+    let recipe = Recipe::new(&net(), &settings, &Fit::new(), DataSpec::new("synthetic")).unwrap();
     let text = recipe.to_json();
     assert_eq!(Recipe::from_json(&text).unwrap(), recipe);
     assert!(text.contains("\"pattern\": \"0.*\""), "{text}");
-    assert_eq!(recipe.compile(Device::cpu()).unwrap().frozen_count(), 784 * 24 + 24 + 24 * 16 + 16);
+    assert_eq!(recipe.compile(&Registry::new(), &Device::cpu()).unwrap().frozen_count(), 784 * 24 + 24 + 24 * 16 + 16);
     fails(Recipe::from_json(&text.replace("\"frozen\"", "\"frosen\"")), "bad-recipe", &["frosen"]);
     // without groups the text is as it was before there were any
     let plain =
-        Recipe::new(&net(), &Compile::new(Adam::default(), CrossEntropy::new()).input([784]), &Fit::new(), DataSource::new("synthetic"));
+        Recipe::new(&net(), &Compile::new(Adam::default(), CrossEntropy::new()).input([784]), &Fit::new(), DataSpec::new("synthetic"));
     assert!(!plain.unwrap().to_json().contains("groups"));
     SUITE.ran(1);
 }

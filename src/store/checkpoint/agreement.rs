@@ -39,6 +39,7 @@ impl Agreement {
             ("compile.metrics", serde_json::to_value(&c.metrics).unwrap_or_default()),
             ("compile.precision", if c.precision.is_mixed() { json!(c.precision) } else { Value::Null }),
             ("compile.seed", json!(c.seed)),
+            ("compile.order_seed", json!(c.order_seed)),
             ("compile.loss_scale", json!(c.scaling().map(|s| s.0.name()))),
             ("data, rows", json!(data.len())),
             ("data, fields", json!(fields)),
