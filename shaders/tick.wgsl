@@ -1,6 +1,6 @@
 // tick: the end of a step. Writes the step's line of the log, moves the counters, the cursor and the loss scale. A loss (or norm) that is
 // not finite halts; where the loss is scaled it skips the update, and halts where no scale has cured it. One workgroup. Generated: GROUP,
-// HAS_LOSS, TRAIN, UPDATES, SCALES, DYNAMIC, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at) for metrics of one word,
+// JUDGES (by a loss or a norm), TRAIN, UPDATES, SCALES, DYNAMIC, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at) for metrics of one word,
 // log_long(at, lane) for the others, summed(), meet(), least(), most(). Sizes: rows of the batch, partials (sums to add), offsets of
 // loss and each metric; a dynamic scale's growth, backoff and interval, else 0.
 
@@ -43,7 +43,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     let at = (batch % LOG_ROWS) * LOG_WIDTH;
     var halt = false;
     var skip = false;
-    if (HAS_LOSS) {
+    if (JUDGES) {
         let loss = loss_value();
         halt = TRAIN && (!is_finite(loss) || !is_finite(squares));
         if (SCALES) {
@@ -79,7 +79,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         }
     }
     let cursor = state[STATE_CURSOR] + d.rows;
-    if (cursor >= state[STATE_ROWS]) {
+    if (d.rows > 0u && cursor >= state[STATE_ROWS]) {
         state[STATE_CURSOR] = 0u;
         state[STATE_EPOCH] = state[STATE_EPOCH] + 1u;
     } else {

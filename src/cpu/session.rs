@@ -10,7 +10,9 @@ use super::profile;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::kernels::words::LOG_ROWS;
-use crate::plan::{BufferId, Clock, DataId, Handle, Layout, LogLine, PendingRead, Program, Session, StateSet, Submit, Ticket, Timing};
+use crate::plan::{
+    BufferId, Clock, DataId, Handle, Layout, LogLine, PendingRead, Program, Purpose, Session, StateSet, Submit, Ticket, Timing,
+};
 use std::sync::Arc;
 
 /// A model's buffers in the host's memory, and its programs made ready: the CPU as a device.
@@ -146,7 +148,8 @@ impl Session for CpuSession {
         self.own_threads()?;
         let Self { pool, threads, table, prepared, done, poisoned, .. } = self;
         if *poisoned {
-            table.poison()?;
+            let of = |(h, _): &(Handle, usize)| prepared.get(h.0)?.as_ref();
+            table.poison(submit.runs.iter().filter_map(of).any(|p| p.program.purpose == Purpose::Update))?;
         }
         let gone = |h: &Handle| prepared.get(h.0).is_none_or(Option::is_none);
         if let Some((handle, _)) = submit.runs.iter().find(|(h, _)| gone(h)) {

@@ -11,9 +11,10 @@ use std::ops::Range;
 impl Twin for Squares {
     fn run(&self, Call { threads, reads, writes, .. }: Call<'_>) -> Result<()> {
         let (state, reads) = reads.split_at(usize::from(self.scaled));
-        let &[gradients, loss] = reads else { return Ok(()) };
+        let [gradients, loss @ ..] = reads else { return Ok(()) };
         let unscale = state.first().map_or(1.0, |s| inverse(s[STATE_LOSS_SCALE]));
-        let (g, good) = (f32s(gradients), f32s(loss)[self.loss].is_finite());
+        let bad = |(at, from): (usize, &&[u32])| !f32s(from)[at].is_finite();
+        let (g, good) = (f32s(gradients), !self.loss.zip(loss.first()).is_some_and(bad));
         let each = self.size.div_ceil(self.partials().max(1)).next_multiple_of(CHUNK);
         let used = self.size.div_ceil(each);
         let mut widths = [0; WRITES];

@@ -111,13 +111,14 @@ impl Table {
     }
 
     /// Fills with NaN what no step may read before it has written it. Of gradients and their sums only what is there: a parameter without a
-    /// gradient keeps its zeros.
-    pub(super) fn poison(&mut self) -> Result<()> {
+    /// gradient keeps its zeros, and gradients that are given are as the host wrote them.
+    pub(super) fn poison(&mut self, given: bool) -> Result<()> {
         let sums = self.range(BufferId::State(StateSet::Train), STATE_MICRO, 1)?[0] == 0;
         for (i, words) in self.own.iter_mut().enumerate() {
             match self.specs.get(i).map(|b| (b.lasts, b.id)) {
                 // a slot has no row
                 None | Some((Lasts::Step, _)) => words.fill(u32::MAX),
+                Some((Lasts::Update, BufferId::Gradients)) if given => {}
                 Some((Lasts::Update, id)) if sums || id == BufferId::Gradients => poison_values(words),
                 Some((Lasts::Update | Lasts::Model | Lasts::Derived, _)) => {}
             }

@@ -17,8 +17,8 @@ impl Twin for Tick {
         let (mut halt, mut skip) = (false, false);
         let scale = state[STATE_LOSS_SCALE];
         let mut scaled = None;
-        if let Some(at) = self.loss {
-            let loss = f32s(reads[0])[at];
+        if self.loss.is_some() || self.updates {
+            let loss = self.loss.map_or(0.0, |at| f32s(reads[0])[at]);
             let partials = reads.last().filter(|_| self.updates).map_or(&[][..], |p| &f32s(p)[..self.partials]);
             let squares = total(partials, |v| v) as f32;
             halt = self.train && (!loss.is_finite() || !squares.is_finite());
@@ -71,7 +71,7 @@ impl Twin for Tick {
             (state[STATE_LOSS_SCALE], state[STATE_GROWTH]) = (scale.to_bits(), count);
         }
         let cursor = state[STATE_CURSOR].wrapping_add(self.batch as u32);
-        if cursor >= state[STATE_ROWS] {
+        if self.batch > 0 && cursor >= state[STATE_ROWS] {
             state[STATE_CURSOR] = 0;
             state[STATE_EPOCH] = state[STATE_EPOCH].wrapping_add(1);
         } else {

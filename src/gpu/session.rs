@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::kernels::words::STATE_MICRO;
 use crate::kernels::{DIMS, Kernel, LogShape};
 use crate::plan::{
-    Blocking, BufferId, BufferSpec, Clock, DataId, Dispatch, Handle, Lasts, Layout, LogLine, PendingRead, Program, Session, StateSet,
-    Submit, Ticket, Timing, Traffic, Usage,
+    Blocking, BufferId, BufferSpec, Clock, DataId, Dispatch, Handle, Lasts, Layout, LogLine, PendingRead, Program, Purpose, Session,
+    StateSet, Submit, Ticket, Timing, Traffic, Usage,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -306,11 +306,12 @@ impl Session for GpuSession {
     }
 
     fn submit(&mut self, submit: Submit<'_>) -> Result<Ticket> {
+        let mut given = false;
         for (handle, _) in submit.runs {
-            self.with(*handle, |_, _| Ok(()))?;
+            given |= self.with(*handle, |_, p| Ok(p.program.purpose == Purpose::Update))?;
         }
         if self.poisoned {
-            self.poison_now()?;
+            self.poison_now(given)?;
         }
         self.encode(submit)
     }
@@ -375,8 +376,8 @@ impl GpuSession {
         done
     }
 
-    /// Fills with NaN what [`Session::poison`] names.
-    fn poison_now(&mut self) -> Result<()> {
+    /// Fills with NaN what [`Session::poison`] names, but for gradients that are given.
+    fn poison_now(&mut self, given: bool) -> Result<()> {
         let between = self.read(BufferId::State(StateSet::Train), STATE_MICRO, 1)?[0] == 0;
         let words = |b: &wgpu::Buffer| (b.size() / 4) as usize;
         let slots = self.slots.iter().enumerate().map(|(i, b)| (BufferId::Slot(i), words(b)));
@@ -388,7 +389,8 @@ impl GpuSession {
         for (id, n) in all {
             self.write(id, 0, &vec![u32::MAX; n])?;
         }
-        for (id, n) in updates.into_iter().filter(|(id, _)| between || *id == BufferId::Gradients) {
+        let gradients = |id: &BufferId| *id == BufferId::Gradients;
+        for (id, n) in updates.into_iter().filter(|(id, _)| if gradients(id) { !given } else { between }) {
             // a parameter without a gradient keeps its zeros
             let poisoned: Vec<u32> = self.read(id, 0, n)?.into_iter().map(|w| if w == 0 { 0 } else { u32::MAX }).collect();
             self.write(id, 0, &poisoned)?;

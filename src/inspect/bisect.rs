@@ -93,6 +93,7 @@ fn name(purpose: Purpose) -> &'static str {
         Purpose::Train => "training",
         Purpose::Evaluate => "evaluation",
         Purpose::Predict => "inference",
+        Purpose::Update => "an update",
     }
 }
 

@@ -9,15 +9,15 @@ use super::lib::update_guard::unscale;
 use super::lib::words;
 
 /// Partial sums of the gradient's squares, before the first parameter is touched: infinite ones where the loss is not finite.
-/// Buffers: the state where the loss was scaled, gradients, loss, partial sums.
+/// Buffers: the state where the loss was scaled, gradients, the loss if there is one, partial sums.
 #[derive(Debug, Clone)]
 pub struct Squares {
     /// Elements of the arena, a multiple of 4.
     pub size: usize,
     /// Lanes that share a partial sum.
     pub group: usize,
-    /// First element of the loss.
-    pub loss: usize,
+    /// First element of the loss; `None` where there is none, and the gradients alone are looked at.
+    pub loss: Option<usize>,
     /// Whether the loss was scaled: the norm is that without the scale.
     pub scaled: bool,
 }
@@ -67,6 +67,8 @@ impl Archetype for Squares {
         s.number("WG", self.wg()).group(self.group);
         s.file(MATH).file(FINITE);
         unscale(&mut s, self.scaled);
+        let good = if self.loss.is_some() { "is_finite(loss[d.loss_offset])" } else { "true" };
+        s.line(format!("fn good() -> bool {{ return {good}; }}"));
         s.finish(shader!("squares.wgsl"))
     }
 
@@ -74,13 +76,13 @@ impl Archetype for Squares {
     fn bindings(&self) -> Vec<Binding> {
         let mut all: Vec<Binding> = self.scaled.then(Binding::state).into_iter().collect();
         all.push(Binding::read("gradients", V, 0..self.size));
-        all.push(Binding::read("loss", Element::F32, self.loss..self.loss + 1));
+        all.extend(self.loss.map(|at| Binding::read("loss", Element::F32, at..at + 1)));
         all.push(Binding::write("partials", Element::F32, 0..self.partials()));
         all
     }
 
     fn dims(&self) -> Dims {
-        Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()).u32("loss_offset", self.loss)
+        Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()).u32("loss_offset", self.loss.unwrap_or(0))
     }
 
     /// Enough threads, each taking several vectors of a large arena.

@@ -18,7 +18,7 @@ pub struct Tick {
     pub updates: bool,
     /// Lanes of the one workgroup.
     pub group: usize,
-    /// Rows of the batch.
+    /// Rows of the batch; 0 for an update alone, which stays where it is in the epoch.
     pub batch: usize,
     /// Partial sums to add.
     pub partials: usize,
@@ -55,7 +55,7 @@ impl Archetype for Tick {
     fn source(&self) -> String {
         let mut s = Source::new(Element::F32, self);
         s.number("LOG_ROWS", self.log.rows).number("LOG_WIDTH", self.log.width).group(self.group).state_names();
-        s.flag("TRAIN", self.train).flag("UPDATES", self.updates).flag("HAS_LOSS", self.loss.is_some());
+        s.flag("TRAIN", self.train).flag("UPDATES", self.updates).flag("JUDGES", self.loss.is_some() || self.updates);
         self.scaling(&mut s);
         let (mut short, mut long, mut column) = (String::new(), String::new(), 0);
         if self.loss.is_some() {

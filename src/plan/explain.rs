@@ -3,7 +3,7 @@
 use super::human::{human_bytes, human_count};
 use super::memory::Usage;
 use super::program::{Launch, Program};
-use super::purpose::Purpose;
+use super::purpose::{Part, Purpose};
 use std::fmt::Write;
 
 impl Program {
@@ -11,11 +11,14 @@ impl Program {
     pub fn explain(&self) -> String {
         let mut out = String::new();
         let purpose = match self.purpose {
+            Purpose::Train if self.part == Part::Leave => "training that leaves its gradients",
             Purpose::Train => "training",
             Purpose::Evaluate => "evaluation",
             Purpose::Predict => "inference",
+            Purpose::Update => "an update alone",
         };
-        let _ = writeln!(out, "{purpose}, batch {}: {} launches, one pass", self.batch, self.schedule().count());
+        let batch = if self.batch > 0 { format!(", batch {}", self.batch) } else { String::new() };
+        let _ = writeln!(out, "{purpose}{batch}: {} launches, one pass", self.schedule().count());
         let trips = self.trips();
         for (phase, range) in &self.phases {
             let name = phase.name();
@@ -45,7 +48,7 @@ impl Program {
             slots as f64 / self.live_bytes.max(1) as f64
         );
         let arena = 4 * self.arena.size as u64;
-        let arenas = if self.purpose == Purpose::Train { 2 + self.moments as u64 } else { 1 };
+        let arenas = if self.purpose.trains() { 2 + self.moments as u64 } else { 1 };
         let _ = writeln!(
             out,
             "  arenas    {arenas} of {} ({} parameters: values{})",
@@ -72,7 +75,7 @@ impl Program {
         }
         self.explain_precision(&mut out);
         let _ = writeln!(out, "  peak      {} without the data set", human_bytes(self.peak_bytes()));
-        if self.purpose == Purpose::Train {
+        if self.purpose.trains() {
             let lasting = self.layout().lasting();
             let kept: usize = lasting.iter().filter(|b| b.usage == Usage::Storage).map(|b| 4 * b.words).sum();
             let _ = writeln!(out, "  host      {} of RAM, on a GPU, for the copy that `snapshot_every` keeps", human_bytes(kept as u64));

@@ -45,7 +45,7 @@ impl Group {
 }
 
 /// The groups in launch order, and the readers of each value.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Groups {
     /// In launch order.
     pub groups: Vec<Group>,

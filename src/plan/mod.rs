@@ -24,6 +24,7 @@ mod sources;
 mod step;
 mod sub_program;
 mod timing;
+mod update;
 
 #[doc(hidden)]
 pub use crate::optim::Rule;
@@ -51,6 +52,8 @@ pub use step::Step;
 #[doc(hidden)]
 pub use sub_program::SubProgram;
 pub use timing::{Clock, Timing};
+#[doc(hidden)]
+pub use update::update_program;
 
 use crate::error::{Error, Result};
 
@@ -75,14 +78,19 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
     program.elements = largest(&step);
     program.index_limits = limits::index_limits(&step.graph);
     program.label_limits = limits::label_limits(&step.graph);
+    launchable(program, r.caps)
+}
+
+/// Fails where a launch has more sizes than a row of `dims` holds, or binds what the device cannot.
+fn launchable(program: Program, caps: Caps) -> Result<Program> {
     if let Some(l) = program.launches.iter().find(|l| l.kernel.dims().len() > crate::kernels::DIMS) {
         return Err(Error::Unsupported {
             what: format!("the launch {} {}", l.kernel.name(), l.label),
-            at: format!("a batch of {}", r.batch),
+            at: format!("a batch of {}", program.batch),
             help: "its tensors have too many axes for one launch: merge some of them (`reshape`)".into(),
         });
     }
-    program.fits(&r.caps)?;
+    program.fits(&caps)?;
     Ok(program)
 }
 

@@ -83,7 +83,7 @@ pub struct Program {
     pub purpose: Purpose,
     /// Which of an update's batches it is for.
     pub part: Part,
-    /// Rows of a batch.
+    /// Rows of a batch; 0 for an update alone.
     pub batch: usize,
     /// All launches, in order.
     pub launches: Vec<Launch>,
@@ -103,7 +103,7 @@ pub struct Program {
     pub elements: usize,
     /// The parameters.
     pub arena: Arena,
-    /// Moments that the optimizer keeps, an average of the weights among them.
+    /// Moments that the optimizer keeps, an average of the weights among them; none where no update is applied.
     pub moments: usize,
     /// What the rates' buffer holds.
     pub rates: RateTable,
@@ -113,7 +113,7 @@ pub struct Program {
     pub label_limits: Vec<LabelLimit>,
     /// The metrics of a log line, in order.
     pub metrics: Vec<LogMetric>,
-    /// The last of them is what the batch's loss is a mean over.
+    /// The last of them is what the batch's loss is a mean over; else it is one over the batch's rows.
     pub weighed: bool,
     /// What `predict` reads.
     pub outputs: Vec<Output>,
@@ -176,7 +176,7 @@ impl Program {
 
     /// Whether it sums gradients of several batches: a session makes room for them when it is prepared.
     pub fn accumulates(&self) -> bool {
-        self.part != Part::Whole
+        self.part.sums()
     }
 
     /// The buffers of a session that is made for it.

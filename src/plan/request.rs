@@ -12,7 +12,7 @@ use crate::optim::Rule;
 pub struct Request<'a> {
     /// The step.
     pub step: &'a Step,
-    /// What it is for.
+    /// What it is for. [`Purpose::Update`] has no step: [`update_program`](super::update_program) plans it.
     pub purpose: Purpose,
     /// Which of an update's batches, in training.
     pub part: Part,

@@ -22,7 +22,7 @@ pub struct DataId(pub usize);
 pub struct LogLine {
     /// The batch's number since the state was set.
     pub batch: u32,
-    /// The loss.
+    /// The loss; 0 of an update alone.
     pub loss: f32,
     /// The L2 norm of all gradients.
     pub grad_norm: f32,
@@ -172,7 +172,7 @@ pub trait Session: Send {
     fn bytes(&self) -> u64;
 
     /// From now on each submit finds NaN where no step may read before it has written: in slots, partial sums and the log, in the gradients that
-    /// an earlier step left, in sums of gradients between updates. Tests compare the bits.
+    /// an earlier step left (but not before an update alone, which reads what the host has written), in sums of gradients between updates. Tests compare the bits.
     #[doc(hidden)]
     fn poison(&mut self) {}
 

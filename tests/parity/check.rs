@@ -40,7 +40,16 @@ impl Site<'_> {
 
     /// As [`Site::program`], for this part of an update.
     pub fn part(&self, built: &Built, rule: &Rule, part: Part) -> Result<Arc<Program>, Fail> {
-        let mut program = built.part(self.target, rule, part).map_err(Fail::Refused)?;
+        self.planted(built.part(self.target, rule, part))
+    }
+
+    /// As [`Site::program`], for the update alone.
+    pub fn update(&self, built: &Built, rule: &Rule) -> Result<Arc<Program>, Fail> {
+        self.planted(built.update(self.target, rule))
+    }
+
+    fn planted(&self, planned: Result<Program, String>) -> Result<Arc<Program>, Fail> {
+        let mut program = planned.map_err(Fail::Refused)?;
         if let Some(p) = self.planted {
             program.launches.iter_mut().for_each(|l| p.edit(&mut l.kernel));
         }

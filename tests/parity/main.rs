@@ -36,6 +36,7 @@ mod steps;
 mod tolerance;
 mod turns;
 mod updates;
+mod worker;
 
 use check::Row;
 use common::{Job, Machine, Suite};
@@ -125,6 +126,7 @@ tests! {
     updates = rows(updates::all());
     mixed_updates = rows(updates::copied());
     steps = rows(steps::all());
+    workers = rows(worker::all());
     state = rows(state::all());
     scaled_gradients = rows(scaled::cases());
     scaled_updates = rows(scaling::all());

@@ -3,7 +3,7 @@
 use gradus::expr::Expr;
 use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Precision, Var, gradients, op, scaled_gradients};
 use gradus::kernels::Target;
-use gradus::plan::{Arena, Caps, Part, Program, Purpose, Request, Rule, Step, plan};
+use gradus::plan::{Arena, Caps, Part, Program, Purpose, Request, Rule, Step, plan, update_program};
 use gradus::reference::{Data, draw, evaluate_all};
 use gradus::rng::Philox;
 use gradus::tensor::{DType, Shape};
@@ -357,6 +357,12 @@ impl Built {
         let (purpose, batch) = (self.purpose, self.order.batch);
         plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, target, caps: Caps::default() })
             .map_err(|e| e.to_string())
+    }
+
+    /// The update alone.
+    pub fn update(&self, target: Target, rule: &Rule) -> Result<Program, String> {
+        let has_gradient = |name: &str| self.step.gradients.iter().any(|(n, _)| n == name);
+        update_program(&self.arena, rule, has_gradient, target, Caps::default()).map_err(|e| e.to_string())
     }
 
     fn feed(&self, op: &Op, batch: u32) -> Option<Data<f64>> {

@@ -42,10 +42,12 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         mixed::cases,
     ];
     let mut out = BTreeMap::new();
-    let mut add = |case: &Case, rule: &gradus::plan::Rule, part: Part| -> Result<(), String> {
+    // without a part: the update alone
+    let mut add = |case: &Case, rule: &gradus::plan::Rule, part: Option<Part>| -> Result<(), String> {
         let built = case.build()?;
         for target in [Target::Software, Target::Lanes8, Target::Gpu] {
-            for l in built.part(target, rule, part)?.launches {
+            let program = part.map_or_else(|| built.update(target, rule), |p| built.part(target, rule, p))?;
+            for l in program.launches {
                 bound_once(&case.name, &l)?;
                 out.entry(l.kernel.source()).or_insert(l.kernel);
             }
@@ -54,7 +56,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
     };
     let all: Vec<Case> = tables.iter().flat_map(|t| t()).collect();
     for case in &all {
-        add(case, &no_rule(), Part::Whole)?;
+        add(case, &no_rule(), Some(Part::Whole))?;
     }
     let group = || Group::new().weight_decay(0.5);
     let rules: [Optimizer; 10] = [
@@ -72,16 +74,17 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
     for rule in rules {
         for rule in [rule.rule(), rule.rule().clip_value(1.0)] {
             for rule in [rule.clone(), rule.clip_norm(1.0)] {
-                add(&all[0], &rule, Part::Inner)?;
-                add(&all[0], &rule, Part::Last)?;
-                add(&all[0], &rule, Part::Whole)?;
+                for part in [Some(Part::Inner), Some(Part::Last), Some(Part::Whole), Some(Part::Leave), None] {
+                    add(&all[0], &rule, part)?;
+                }
                 for scaling in [Scaling::Fixed, Scaling::Dynamic { growth: 2.0, backoff: 0.5, interval: 2000 }] {
                     let rule = rule.clone().scaled(scaling);
-                    add(&all[0], &rule, Part::Inner)?;
-                    add(&all[0], &rule, Part::Last)?;
-                    add(&all[0], &rule.average(0.9), Part::Whole)?;
+                    for part in [Some(Part::Inner), Some(Part::Last), Some(Part::Leave), None] {
+                        add(&all[0], &rule, part)?;
+                    }
+                    add(&all[0], &rule.average(0.9), Some(Part::Whole))?;
                 }
-                add(&all[0], &rule.average(0.9), Part::Whole)?;
+                add(&all[0], &rule.average(0.9), Some(Part::Whole))?;
             }
         }
     }

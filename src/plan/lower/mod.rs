@@ -67,6 +67,14 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     Ok(l.draft)
 }
 
+/// The update of a rule alone, over gradients that are there: a step of no nodes.
+pub fn update_alone(r: &Request<'_>) -> Draft {
+    let (groups, places, direct) = (Groups::default(), HashMap::new(), HashMap::new());
+    let mut l = Lowering { r, g: &r.step.graph, groups: &groups, places, direct, draft: Draft::default() };
+    l.finish(None, &[]);
+    l.draft
+}
+
 /// The columns of a log line. Fails where there are more than a line holds.
 fn logged(step: &Step) -> Result<Vec<LogMetric>> {
     let metric = |(n, v): &(String, Value)| LogMetric { name: n.clone(), columns: step.graph.shape(*v).size() };

@@ -10,25 +10,24 @@ use crate::plan::purpose::{Part, Purpose};
 use std::ops::Range;
 
 impl Lowering<'_> {
-    /// The update where there is a loss to train on, and the tick.
+    /// The update where there is a loss to train on or gradients are given, and the tick.
     pub(super) fn finish(&mut self, loss: Option<Place>, metrics: &[(Place, usize)]) {
         let set = self.r.purpose.state_set();
-        let (train, group) = (self.r.purpose == Purpose::Train, self.r.target.group());
+        let (train, group) = (self.r.purpose.trains(), self.r.target.group());
         self.begin(Phase::Finish);
         // what weighs the batch is the last of the metrics' words
-        let weighed = self.r.step.weight.is_some() && train && self.r.part != Part::Whole;
+        let sums = train && self.r.part.sums();
+        let weighed = self.r.step.weight.is_some() && sums;
         let last = metrics.len().saturating_sub(1);
         let weight = metrics.last().filter(|_| weighed).map(|&((from, at), n)| (from, at + n - 1, n - 1));
-        if train && self.r.part != Part::Whole {
+        if sums {
             self.accumulate(weight.map(|w| (w.0, w.1)));
         }
         let updates = train && self.r.part != Part::Inner;
-        let guard = match loss {
-            Some(loss) if updates => Some(self.guard(loss)),
-            _ => None,
-        };
+        let judged = loss.is_some() || self.r.purpose == Purpose::Update;
+        let guard = (updates && judged).then(|| self.guard(loss));
         self.begin(Phase::Update);
-        guard.iter().for_each(|&guard| self.update(guard));
+        guard.iter().filter(|_| self.r.part != Part::Leave).for_each(|&guard| self.update(guard));
         let partials = guard.map_or(0, |g| g.partials);
         self.begin(Phase::Tick);
         let mut buffers = vec![Symbol::Fixed(BufferId::State(set)), Symbol::Fixed(BufferId::Log(set))];
@@ -48,7 +47,8 @@ impl Lowering<'_> {
             loss: loss.map(|l| l.1),
             metrics: metrics.iter().map(|&((_, at), n)| (at, n)).collect(),
             log: LogShape::of(metrics.iter().map(|m| m.1).sum()),
-            scaling: self.r.rule.scaling.filter(|_| train),
+            // an update alone finds the scale in its state, as the host has set it
+            scaling: self.r.rule.scaling.filter(|_| self.r.purpose == Purpose::Train),
             weight: weight.map(|w| (last, w.2)),
         };
         self.push(Kernel::Tick(kernel), buffers, "counters, cursor, log".into());
@@ -65,15 +65,15 @@ impl Lowering<'_> {
     }
 
     /// What the update waits for: the norm of all gradients. One that is not finite under a finite loss would destroy the weights.
-    fn guard(&mut self, loss: Place) -> UpdateGuard {
+    fn guard(&mut self, loss: Option<Place>) -> UpdateGuard {
         let rule = self.r.rule;
         let scaled = rule.scaling.is_some();
         let group = Squares::group_for(self.r.target.group(), rule.clip_norm.is_some());
-        let kernel = Squares { size: self.r.arena.size, group, loss: loss.1, scaled };
+        let kernel = Squares { size: self.r.arena.size, group, loss: loss.map(|l| l.1), scaled };
         let guard = UpdateGuard { partials: kernel.partials(), clip: rule.clip_norm, scaled };
         let state = scaled.then_some(BufferId::State(self.r.purpose.state_set()));
         let mut buffers: Vec<Symbol> = state.into_iter().chain([BufferId::Gradients]).map(Symbol::Fixed).collect();
-        buffers.extend([loss.0, Symbol::Fixed(BufferId::Partials)]);
+        buffers.extend(loss.map(|l| l.0).into_iter().chain([Symbol::Fixed(BufferId::Partials)]));
         self.push(Kernel::Squares(kernel), buffers, "norm of all gradients".into());
         guard
     }

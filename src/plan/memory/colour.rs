@@ -62,9 +62,10 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         shape: ty.shape,
         dtype: ty.dtype,
     });
+    let part = if r.purpose == Purpose::Train { r.part } else { Part::Whole };
     Program {
         purpose: r.purpose,
-        part: if r.purpose == Purpose::Train { r.part } else { Part::Whole },
+        part,
         batch: r.batch,
         launches: launches.collect(),
         phases: draft.phases,
@@ -75,7 +76,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         largest,
         elements: 0,
         arena: r.arena.clone(),
-        moments: r.rule.moments,
+        moments: if part == Part::Leave { 0 } else { r.rule.moments },
         rates: r.rule.rates(r.arena),
         fields: draft.fields,
         label_limits: Vec::new(),

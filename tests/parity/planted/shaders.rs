@@ -488,6 +488,12 @@ const SQUARES: &[Line] = &[
         &[("is_finite(loss[d.loss_offset])", "true")],
         &["a loss of NaN with good gradients halts where norms are clipped"],
     ),
+    (
+        "a loss where there is none",
+        S,
+        &[("fn good() -> bool { return true; }", "fn good() -> bool { return false; }")],
+        &["a worker by hand, momentum"],
+    ),
     ("the scale left in the norm", S, &[(" * V(unscale())", "")], &["a scale that moves", "a scale that moves, clipped"]),
     ("a partial sum of another group", G, &[("partials[id.x / GROUP]", "partials[id.x / GROUP / 2u]")], &["sgd, clipped [5000] [129]"]),
 ];
@@ -532,6 +538,8 @@ const RATIOS: &[Line] = &[
 
 const TICK: &[Line] = &[
     ("a norm that halts nothing", S, &[(" || !is_finite(squares)", "")], &["a norm that is infinite halts"]),
+    ("an update alone that moves in the epoch", S, &[("d.rows > 0u && ", "")], &["a worker by hand, momentum"]),
+    ("an update alone that judges nothing", S, &[("if (JUDGES) {", "if (false) {")], &["an update alone halts at a gradient of NaN"]),
     (
         "an update counted for each batch of it",
         S,
