@@ -88,7 +88,8 @@ impl Kept {
 
     /// Whether a layer is one of these layers, or lies within one.
     fn holds(&self, layer: &str) -> bool {
-        self.0.iter().any(|l| layer == l || layer.strip_prefix(l.as_str()).is_some_and(|r| r.starts_with('.')))
+        let ends = layer.match_indices('.').map(|(i, _)| i).chain([layer.len()]);
+        !self.0.is_empty() && ends.into_iter().any(|end| self.0.contains(&layer[..end]))
     }
 }
 

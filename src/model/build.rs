@@ -9,6 +9,7 @@ use crate::graph::{Builder, Field, Graph, Value, Var, gradients, scaled_gradient
 use crate::nn::{Finish, LayerRow, ParameterSpec, Penalized, Scope};
 use crate::plan::{Purpose, Step};
 use crate::tensor::{DType, Shape};
+use std::collections::HashMap;
 use std::panic::Location;
 
 /// A step's graph, and what the description made on the way.
@@ -216,8 +217,10 @@ impl Look<'_> {
 }
 
 fn unique(what: &str, list: &[Named], taken: Option<&str>) -> Result<()> {
-    for (i, (name, _, at)) in list.iter().enumerate() {
-        let before = list[..i].iter().find(|(n, ..)| n == name).map(|(_, _, at)| place(at));
+    let mut first: HashMap<&str, &'static Location<'static>> = HashMap::new();
+    for (name, _, at) in list {
+        let before = first.get(name.as_str()).map(|at| place(at));
+        first.entry(name).or_insert(at);
         let before = before.or_else(|| (taken == Some(name)).then(|| "the loss itself".to_string()));
         if let Some(first) = before {
             return Err(Error::DuplicateName { name: name.clone(), first, second: format!("as {what}, {}", place(at)) });

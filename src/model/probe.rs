@@ -6,6 +6,7 @@ use crate::expr::Expr;
 use crate::graph::{Graph, ReduceKind, Value, op};
 use crate::nn::LayerRow;
 use crate::tensor::DType;
+use std::collections::HashMap;
 
 /// A layer whose statistics are logged.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,11 +24,15 @@ pub(crate) const COLUMNS: usize = 4;
 /// The layers that have an output in f32, with that output.
 pub(crate) fn values(g: &Graph, rows: &[LayerRow]) -> Vec<(String, Value)> {
     let mut seen: Vec<(String, Value)> = Vec::new();
+    let mut at: HashMap<Value, usize> = HashMap::new();
     for row in rows {
         let Some(v) = row.value.filter(|v| g.ty(*v).dtype == DType::F32) else { continue };
-        match seen.iter_mut().find(|(_, known)| *known == v) {
-            Some(outer) => outer.0.clone_from(&row.name), // a container gives what its last layer gives
-            None => seen.push((row.name.clone(), v)),
+        match at.get(&v) {
+            Some(&outer) => seen[outer].0.clone_from(&row.name), // a container gives what its last layer gives
+            None => {
+                at.insert(v, seen.len());
+                seen.push((row.name.clone(), v));
+            }
         }
     }
     seen

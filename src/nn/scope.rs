@@ -74,6 +74,8 @@ struct Shared {
     buffers: RefCell<Vec<(BufferSpec, Var, String)>>,
     /// New values of buffers: the buffer's name, its value, the user's line.
     updates: RefCell<Vec<(String, Var, String)>>,
+    /// The number of each buffer, by its value, with that of its update.
+    buffer_of: RefCell<HashMap<Value, (usize, Option<usize>)>>,
     /// How many layers are being called now, one within another.
     depth: Cell<usize>,
     /// The names of parameters and buffers: the line, and a parameter's number.
@@ -107,6 +109,7 @@ impl Scope {
             layers: RefCell::default(),
             buffers: RefCell::default(),
             updates: RefCell::default(),
+            buffer_of: RefCell::default(),
             depth: Cell::default(),
             names: RefCell::default(),
             frozen: Frozen(Box::new(frozen)),
@@ -244,7 +247,9 @@ impl Scope {
         }
         let var = self.shared.builder.buffer(&name, shape.clone());
         self.shared.names.borrow_mut().insert(name.clone(), (at.clone(), None));
-        self.shared.buffers.borrow_mut().push((BufferSpec { name, shape, init, values, counter: false }, var.clone(), at));
+        let mut buffers = self.shared.buffers.borrow_mut();
+        var.value().map(|v| self.shared.buffer_of.borrow_mut().insert(v, (buffers.len(), None)));
+        buffers.push((BufferSpec { name, shape, init, values, counter: false }, var.clone(), at));
         var
     }
 
@@ -256,11 +261,13 @@ impl Scope {
         let at = self.line(Location::caller());
         let (Some(_), Some(of)) = (value.value(), buffer.value()) else { return };
         let buffers = self.shared.buffers.borrow();
-        let Some((spec, ..)) = buffers.iter().find(|(_, v, _)| v.value() == Some(of)) else {
+        let mut known = self.shared.buffer_of.borrow_mut();
+        let Some((number, updated)) = known.get_mut(&of) else {
             let what = "an update of what is no buffer".into();
             self.shared.builder.fail(Error::Unsupported { what, at, help: "give a Var that `s.buffer(..)` made".into() });
             return;
         };
+        let spec = &buffers[*number].0;
         let name = spec.name.clone();
         if value.shape() != spec.shape {
             let problem = format!("the buffer `{name}` is {} and its new value {}", spec.shape, value.shape());
@@ -269,7 +276,7 @@ impl Scope {
             return;
         }
         let mut updates = self.shared.updates.borrow_mut();
-        if let Some((_, _, first)) = updates.iter().find(|(n, ..)| *n == name) {
+        if let Some((_, _, first)) = updated.and_then(|i| updates.get(i)) {
             self.shared.builder.fail(Error::Unsupported {
                 what: format!("a second update of the buffer `{name}`"),
                 at: format!("first {first}, again {at}"),
@@ -278,6 +285,7 @@ impl Scope {
             return;
         }
         if self.training() {
+            *updated = Some(updates.len());
             updates.push((name, value.clone(), at));
         }
     }

@@ -1,10 +1,12 @@
 //! Which nodes share a kernel: maps ride on the gemm, map or reduction that makes or takes their values.
 
+mod fuser;
+mod needs;
+
+use self::fuser::Fuser;
 use super::step::Step;
 use crate::error::Result;
-use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
-use crate::kernels::{DIMS, Map};
-use crate::portable::STORAGE_BUFFERS;
+use crate::graph::{Graph, Kind, NodeId, Op, Value};
 use crate::tensor::{DType, Shape};
 use std::collections::{HashMap, HashSet};
 
@@ -103,7 +105,8 @@ impl Groups {
     pub fn is_drawn(&self, g: &Graph, group: &Group, o: Operand) -> bool {
         let node = g.base(o.value).node;
         let random = o.through.is_none() && g.kind(node) == Kind::Random;
-        random && (self.drawn.contains(&node) || group.maps.contains(&node))
+        // random numbers ride on nothing, so that those of a group come first in it
+        random && (self.drawn.contains(&node) || group.maps.first() == Some(&node))
     }
 
     /// What a node of a group reads, in its order. Random numbers read themselves.
@@ -159,174 +162,55 @@ pub fn fuse(step: &Step) -> Result<Groups> {
             f.readers.entry(from).or_default().push(id);
         }
     }
-    for id in (0..g.nodes.len()).filter(|&id| !f.views.contains(&id) && !f.drawn.contains(&id)).collect::<Vec<_>>() {
-        f.take_in(g, id);
-    }
-    f.sums_into_gemms(g);
-    f.order(g);
-    Ok(f)
+    let mut fuser = Fuser::new(g, f);
+    (0..g.nodes.len()).for_each(|id| fuser.take_in(id));
+    fuser.sums_into_gemms();
+    Ok(fuser.ordered())
 }
 
-impl Groups {
-    /// Puts a node into a group of those before it, or begins one.
-    fn take_in(&mut self, g: &Graph, id: NodeId) {
-        let (own, operand) = (|| g.shape(id.into()).clone(), || g.shape(g.nodes[id].inputs[0]).clone());
-        let (host, core, shape) = match g.kind(id) {
-            // a graph that is planned was simplified: nothing is detached
-            Kind::Leaf | Kind::Alias | Kind::Detach => return,
-            Kind::Random | Kind::Cast | Kind::Move => (None, Core::Maps, own()),
-            Kind::Map | Kind::Constant => (self.host_for_map(g, id), Core::Maps, own()),
-            Kind::Reduce => (self.host_for_reduce(g, id), Core::Reduce(id), operand()),
-            Kind::Product => (None, Core::Gemm(id), own()),
-            Kind::Loss | Kind::Alone => (None, Core::Alone(id), operand()),
-        };
-        let at = host.unwrap_or(self.groups.len());
-        if host.is_none() {
-            self.groups.push(Group { core, maps: vec![], row_sum: None, shape });
-        }
-        match core {
-            Core::Maps => self.groups[at].maps.push(id),
-            Core::Gemm(_) | Core::Reduce(_) | Core::Alone(_) => self.groups[at].core = core,
-        }
-        self.owner.insert(id, at);
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Builder, Field, Precision, Var, gradients};
+    use crate::nn::{BatchNorm1d, Linear, Scope};
 
-impl Groups {
-    /// The groups whose values a group reads.
-    fn sources(&self, g: &Graph, group: usize) -> HashSet<usize> {
-        let inputs = self.groups[group].nodes().flat_map(|n| &g.nodes[n].inputs);
-        inputs.filter_map(|v| self.owner.get(&self.source(g, *v).node)).copied().filter(|&o| o != group).collect()
+    /// A training step of as many blocks, one behind the other.
+    fn deep(blocks: usize, block: impl Fn(&Scope, &Var) -> Var) -> Step {
+        let b = Builder::new();
+        let (dtype, shift) = (DType::F32, 0.0);
+        let field = Field { name: "x".into(), stored: dtype, row: [4].into(), scale: 1.0, shift, keep_integer: false, one_hot: None };
+        let scope = Scope::root(&b, true);
+        let x = b.batch(4, field);
+        let loss = (0..blocks).fold(x, |x, i| block(&scope.at(i), &x)).square().mean().value().unwrap();
+        let made = scope.parameters();
+        let wrt: Vec<Value> = made.iter().filter_map(|(_, v)| v.value()).collect();
+        let mut graph = b.finish().unwrap();
+        let found = gradients(&mut graph, loss, &wrt).unwrap();
+        let gradients = made.iter().zip(found).filter_map(|((p, _), g)| Some((p.name.clone(), g?))).collect();
+        let (metrics, outputs, updates, precision) = (vec![], vec![], vec![], Precision::F32);
+        let step = Step { graph, loss: Some(loss), gradients, weight: None, metrics, outputs, updates, precision };
+        step.rewritten().unwrap()
     }
 
-    /// Whether group `a` needs what group `b` makes, however indirectly.
-    fn depends(&self, g: &Graph, a: usize, b: usize) -> bool {
-        let (mut todo, mut seen) = (vec![a], HashSet::new());
-        while let Some(x) = todo.pop() {
-            if x == b {
-                return true;
-            }
-            if seen.insert(x) {
-                todo.extend(self.sources(g, x));
-            }
+    /// What it costs to ask which group needs which grows with the nodes and no faster. Counted, not timed.
+    #[test]
+    fn deep_models_are_fused_in_linear_time() {
+        type Block = fn(&Scope, &Var) -> Var;
+        let blocks: [(&str, Block); 4] = [
+            ("layers", |s, x| s.at("fc").call(&Linear::new(4), x).tanh()),
+            ("residuals", |s, x| x + s.at("fc").call(&Linear::new(4), x).relu() * 0.1),
+            ("norms", |s, x| x + s.at("norm").call(&BatchNorm1d::new(), &s.at("fc").call(&Linear::new(4), x)).relu()),
+            ("gates", |s, x| {
+                let gate = s.at("gate").call(&Linear::new(4), x).sigmoid();
+                &gate * x + (1.0 - &gate) * s.at("fc").call(&Linear::new(4), x).softmax()
+            }),
+        ];
+        for (name, block) in blocks {
+            let step = deep(1000, block);
+            needs::STEPS.set(0);
+            let groups = fuse(&step).unwrap().groups.len();
+            let steps = needs::STEPS.get();
+            assert!(groups > 2500 && steps < 3 * step.graph.nodes.len(), "{name}: {steps} steps for {} nodes", step.graph.nodes.len());
         }
-        false
-    }
-
-    /// The latest group that this map can ride on.
-    fn host_for_map(&self, g: &Graph, map: NodeId) -> Option<usize> {
-        let sources: HashSet<usize> =
-            g.nodes[map].inputs.iter().filter_map(|v| self.owner.get(&self.source(g, *v).node)).copied().collect();
-        let mut hosts: Vec<usize> = sources.iter().copied().filter(|&h| self.fits(g, h, map)).collect();
-        hosts.retain(|&h| sources.iter().all(|&s| s == h || !self.depends(g, s, h)));
-        hosts.into_iter().max()
-    }
-
-    /// Whether a map can be appended to a group, looking at shapes and buffers alone.
-    fn fits(&self, g: &Graph, host: usize, map: NodeId) -> bool {
-        let group = &self.groups[host];
-        let (shape, own) = (&group.shape, g.shape(map.into()));
-        if let Core::Alone(core) = group.core {
-            return group.maps.is_empty() && self.rides_on_loss(g, core, map);
-        }
-        if matches!(group.core, Core::Reduce(_)) || shape.size() != own.size() {
-            return false;
-        }
-        for v in &g.nodes[map].inputs {
-            let inside = self.owner.get(&self.source(g, *v).node) == Some(&host);
-            // a view steps through a whole buffer, along the axes of this very shape
-            if self.views.contains(&v.node) && (inside || shape != own || group.core != Core::Maps) {
-                return false;
-            }
-            let flat = g.shape(*v).size() == own.size();
-            // a kernel has its own results at hand element for element only; operands of another shape but equal size are read so, too
-            let one = g.shape(*v).size() == 1;
-            // a gemm's epilogue steps along one batch axis only
-            let deep = matches!(group.core, Core::Gemm(_)) && own.rank() > 3;
-            if (inside && !flat) || ((shape != own || deep) && !flat && !one) {
-                return false;
-            }
-        }
-        let mut trial = group.clone();
-        trial.maps.push(map);
-        let core = if let Core::Gemm(_) = group.core { 3 } else { 0 };
-        let (inputs, outputs) = (self.map_inputs(g, &trial), self.outputs(&trial).len());
-        let windows = inputs.iter().filter(|o| o.through.is_some()).count();
-        let draws = inputs.iter().filter(|o| self.is_drawn(g, &trial, **o)).count();
-        let stored = inputs.len() - draws;
-        let words = Map::words(shape.rank(), stored - windows, windows, draws, outputs);
-        // only a map's own kernel draws
-        (core == 0 || draws == 0) && core + stored + outputs <= STORAGE_BUFFERS && words <= DIMS
-    }
-
-    /// Whether a map reads the gradient that a loss makes, as its only reader, and beside it one number of the state.
-    fn rides_on_loss(&self, g: &Graph, loss: NodeId, map: NodeId) -> bool {
-        let slope = Value { node: loss, output: 1 };
-        let inputs = &g.nodes[map].inputs;
-        let number = |v: &Value| matches!(g.nodes[v.node].op, Op::State(_));
-        let alone = self.readers.get(&slope).is_some_and(|r| r.iter().all(|n| *n == map)) && !self.roots.contains(&slope);
-        let numbers = inputs.iter().filter(|v| number(v)).count();
-        let slopes = inputs.iter().filter(|v| g.base(**v) == slope).count();
-        let kinds = (g.kind(loss), g.kind(map)) == (Kind::Loss, Kind::Map);
-        kinds && alone && (numbers, slopes) == (1, 1) && inputs.len() == 2
-    }
-
-    /// The group of maps whose one result only this reduction reads.
-    fn host_for_reduce(&self, g: &Graph, reduce: NodeId) -> Option<usize> {
-        let v = g.base(g.nodes[reduce].inputs[0]);
-        let host = *self.owner.get(&v.node)?;
-        let group = &self.groups[host];
-        let alone = !self.roots.contains(&v) && self.readers[&v] == [reduce] && self.outputs(group) == [v];
-        let shape = g.shape(g.nodes[reduce].inputs[0]);
-        let inputs = self.map_inputs(g, group);
-        let drawn = inputs.iter().any(|i| self.is_drawn(g, group, *i));
-        let real = inputs.iter().all(|i| g.ty(i.value).dtype != DType::U32);
-        let plain =
-            real && !drawn && inputs.iter().all(|i| i.through.is_none() && (g.shape(i.value) == shape || g.shape(i.value).size() == 1));
-        // the launch that joins the pieces of a long mean reads the first term again, beside the sums
-        let shifted = matches!(g.nodes[reduce].op, Op::Reduce(op::Reduce { kind: ReduceKind::MeanFromFirst, .. }));
-        let most = STORAGE_BUFFERS - usize::from(shifted);
-        (group.core == Core::Maps && alone && plain && group.shape == *shape && inputs.len() < most).then_some(host)
-    }
-
-    /// A bias' gradient sums what the weight's gradient multiplies: the gemm makes both.
-    fn sums_into_gemms(&mut self, g: &Graph) {
-        for r in 0..self.groups.len() {
-            let Core::Reduce(node) = self.groups[r].core else { continue };
-            let Op::Reduce(op::Reduce { kind: ReduceKind::Sum, axes, .. }) = &g.nodes[node].op else { continue };
-            let input = g.nodes[node].inputs[0];
-            if !self.groups[r].maps.is_empty() || axes != &[0] || g.shape(input).rank() != 2 {
-                continue;
-            }
-            let gemm = (0..self.groups.len()).find(|&k| {
-                let Core::Gemm(m) = self.groups[k].core else { return false };
-                let a = g.nodes[m].inputs[0];
-                matches!(g.nodes[m].op, Op::MatMul(op::MatMul { ta: true, .. }))
-                    && g.base(a) == g.base(input)
-                    && g.shape(a) == g.shape(input)
-                    && self.groups[k].row_sum.is_none()
-                    && !self.depends(g, k, r)
-            });
-            if let Some(k) = gemm {
-                self.groups[k].row_sum = Some(node);
-                self.owner.insert(node, k);
-                self.groups[r].maps.clear();
-                self.groups[r].core = Core::Maps; // empty: dropped by `order`
-            }
-        }
-    }
-
-    /// Launch order: every group after those it reads from, otherwise as the nodes came.
-    fn order(&mut self, g: &Graph) {
-        let first = |k: &Group| k.nodes().min();
-        let mut left: Vec<usize> = (0..self.groups.len()).filter(|&k| first(&self.groups[k]).is_some()).collect();
-        left.sort_by_key(|&k| self.groups[k].nodes().max());
-        let mut done: Vec<usize> = Vec::new();
-        while !left.is_empty() {
-            let next = left.iter().position(|&k| self.sources(g, k).iter().all(|s| done.contains(s))).unwrap_or(0);
-            done.push(left.remove(next));
-        }
-        self.groups = done.iter().map(|&k| self.groups[k].clone()).collect();
-        self.owner = self.groups.iter().enumerate().flat_map(|(i, k)| k.nodes().map(move |n| (n, i))).collect();
     }
 }

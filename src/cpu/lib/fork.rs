@@ -22,14 +22,25 @@ pub(crate) fn parts(nanoseconds: f64, threads: usize) -> usize {
 
 /// A guess at the nanoseconds that a formula takes for one value.
 pub(crate) fn cost(f: &Expr) -> f64 {
-    let node = |n: &Node| match n {
+    let unary = |u: Unary| match u {
+        Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid => 5.0,
+        Unary::Softplus => 10.0,
+        Unary::Erf => 1.0,
+        Unary::Sqrt => 0.25,
+        Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Relu | Unary::Positive | Unary::Half => 0.08,
+    };
+    let binary = |b: Binary| match b {
+        Binary::Pow => 10.0,
+        Binary::Div => 0.25,
+        Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => 0.08,
+        Binary::Less | Binary::LessEqual | Binary::Equal => 0.08,
+    };
+    let node = |n: &Node| match *n {
         Node::Input(_) => 0.05,
         Node::Rate(_) | Node::Const(_) => 0.0,
-        Node::Unary(Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid, _) => 5.0,
-        Node::Unary(Unary::Softplus, _) | Node::Binary(Binary::Pow, ..) => 10.0,
-        Node::Unary(Unary::Erf, _) => 1.0,
-        Node::Unary(Unary::Sqrt, _) | Node::Binary(Binary::Div, ..) => 0.25,
-        Node::Unary(..) | Node::Binary(..) | Node::Select(..) => 0.08,
+        Node::Unary(u, _) => unary(u),
+        Node::Binary(b, ..) => binary(b),
+        Node::Select(..) => 0.08,
     };
     f.nodes().iter().map(node).sum::<f64>() + 0.05 * f.outputs().len() as f64
 }

@@ -5,15 +5,19 @@ use crate::expr::{Binary, Expr, Node as Term, Tape, Unary};
 use crate::graph::{Graph, Node, Value};
 
 /// The number of the state that a value of one element is a constant multiple of, with that constant.
-pub(super) fn multiple(g: &Graph, v: Value) -> Option<(Value, f64)> {
-    match &g.nodes[v.node] {
-        Node { op: Op::State(_), .. } => Some((v, 1.0)),
-        Node { op: Op::Reshape(_) | Op::Broadcast(_), inputs, .. } => multiple(g, inputs[0]),
-        Node { op: Op::Map(Map(f)), inputs, .. } if inputs.len() == 1 => {
-            let (state, factor) = multiple(g, inputs[0])?;
-            linear(f, factor).map(|c| (state, c))
+///
+/// A formula in a simplified graph reads the number itself: what stood between the two went into the formula. So no chain of formulas is walked.
+pub(super) fn multiple(g: &Graph, mut v: Value) -> Option<(Value, f64)> {
+    loop {
+        let is_state = |v: &Value| matches!(g.nodes[v.node].op, Op::State(_));
+        match &g.nodes[v.node] {
+            Node { op: Op::State(_), .. } => return Some((v, 1.0)),
+            Node { op: Op::Reshape(_) | Op::Broadcast(_), inputs, .. } => v = inputs[0],
+            Node { op: Op::Map(Map(f)), inputs, .. } if inputs.len() == 1 && is_state(&inputs[0]) => {
+                return linear(f, 1.0).map(|c| (inputs[0], c));
+            }
+            _ => return None,
         }
-        _ => None,
     }
 }
 

@@ -31,7 +31,6 @@ impl Lowering<'_> {
         }
         let slot = self.temporary(end);
         out.slot = Some(slot);
-        let bases: Vec<Value> = step.roots().into_iter().map(|v| self.g.base(v)).collect();
         for (_, v, part) in &out.parts {
             let b = self.g.base(*v);
             // their kernels bind a buffer once, however many results lie in it
@@ -39,8 +38,7 @@ impl Lowering<'_> {
                 Kind::Map | Kind::Constant | Kind::Reduce | Kind::Product => true,
                 Kind::Leaf | Kind::Random | Kind::Cast | Kind::Alias | Kind::Detach | Kind::Move | Kind::Loss | Kind::Alone => false,
             };
-            let once = bases.iter().filter(|x| **x == b).count() == 1 && !self.groups.readers.contains_key(&b);
-            if alone && once && self.groups.owner.contains_key(&b.node) {
+            if alone && self.is_wanted_alone(b) && self.groups.owner.contains_key(&b.node) {
                 self.direct.insert(b, (slot, part.from));
             }
         }

@@ -11,6 +11,7 @@ use crate::plan::program::Phase;
 use crate::plan::request::Request;
 use crate::tensor::DType;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 pub(super) struct Lowering<'a> {
     pub(super) r: &'a Request<'a>,
@@ -19,10 +20,17 @@ pub(super) struct Lowering<'a> {
     pub(super) places: HashMap<Value, Place>,
     /// Gradients, new values of buffers and metrics that are written to their place at once.
     pub(super) direct: HashMap<Value, Place>,
+    /// How often each value is wanted of the step.
+    pub(super) wanted: HashMap<Value, usize>,
     pub(super) draft: Draft,
 }
 
 impl Lowering<'_> {
+    /// Whether a value is wanted once, and nothing of the step reads it.
+    pub(super) fn is_wanted_alone(&self, v: Value) -> bool {
+        self.wanted.get(&v) == Some(&1) && !self.groups.readers.contains_key(&v)
+    }
+
     pub(super) fn begin(&mut self, phase: Phase) {
         let at = self.draft.launches.len();
         self.draft.phases.push((phase, at..at));
@@ -99,15 +107,7 @@ impl Lowering<'_> {
     fn describe(&self, map: NodeId) -> String {
         let node = &self.g.nodes[map];
         let Op::Map(op::Map(f)) = &node.op else { return node.op.name().into() };
-        let canonical = |e: Expr| e.prune().0;
-        let is_slope = |a: &Activation| a.expr().gradient(0).is_some_and(|d| canonical(d) == *f);
-        if let Some(a) = Activation::ALL.iter().find(|a| canonical(a.expr()) == *f) {
-            a.name().into()
-        } else if let Some(a) = Activation::ALL.iter().find(|a| is_slope(a)) {
-            format!("{}'", a.name())
-        } else {
-            node.op.name().into()
-        }
+        known_formulas().get(f).map_or_else(|| node.op.name().into(), String::clone)
     }
 
     /// Copies a value.
@@ -133,4 +133,23 @@ impl Lowering<'_> {
         }
         place
     }
+}
+
+/// Activations and their slopes, by their formulas.
+fn known_formulas() -> &'static HashMap<Expr, String> {
+    static KNOWN: OnceLock<HashMap<Expr, String>> = OnceLock::new();
+    KNOWN.get_or_init(|| {
+        let canonical = |e: Expr| e.prune().0;
+        let mut known = HashMap::new();
+        // an activation's name goes before that of a slope, and the first of equals before the others
+        for a in Activation::ALL {
+            known.entry(canonical(a.expr())).or_insert_with(|| a.name().to_string());
+        }
+        for a in Activation::ALL {
+            if let Some(slope) = a.expr().gradient(0) {
+                known.entry(canonical(slope)).or_insert_with(|| format!("{}'", a.name()));
+            }
+        }
+        known
+    })
 }

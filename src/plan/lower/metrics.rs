@@ -2,19 +2,17 @@
 
 use super::lowering::Lowering;
 use super::unplaced::{Place, Symbol};
-use crate::graph::Value;
 use crate::plan::step::Step;
 
 impl Lowering<'_> {
     /// Metrics that their kernels write to the buffer of all of them: those that nothing else reads. A kernel binds no buffer twice to write,
     /// so of several results only the first.
     pub(super) fn direct_metrics(&mut self, step: &Step, to: Symbol) {
-        let roots: Vec<Value> = step.roots().into_iter().map(|v| self.g.base(v)).collect();
         let mut at = 0;
         for (_, v) in &step.metrics {
             let b = self.g.base(*v);
             let made = self.groups.owner.contains_key(&b.node) && b.output == 0;
-            if made && roots.iter().filter(|r| **r == b).count() == 1 && !self.groups.readers.contains_key(&b) {
+            if made && self.is_wanted_alone(b) {
                 self.direct.insert(b, (to, at));
             }
             at += self.size(*v);

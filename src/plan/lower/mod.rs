@@ -17,7 +17,7 @@ pub(super) mod unplaced;
 mod update;
 
 use self::lowering::Lowering;
-use self::unplaced::{Draft, Place, Symbol};
+use self::unplaced::{Draft, Symbol};
 use super::fuse::{Core, Group, Groups};
 use super::memory::BufferId;
 use super::program::{LogMetric, Phase};
@@ -33,8 +33,11 @@ use std::collections::HashMap;
 pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     let logged = logged(step)?;
     let columns = logged.iter().map(|m| m.columns).sum::<usize>();
-    let mut l = Lowering { r, g: &step.graph, groups, places: HashMap::new(), direct: HashMap::new(), draft: Draft::default() };
-    l.direct = direct_gradients(r, step, groups);
+    let g = &step.graph;
+    let mut wanted: HashMap<Value, usize> = HashMap::new();
+    step.roots().into_iter().for_each(|v| *wanted.entry(g.base(v)).or_default() += 1);
+    let mut l = Lowering { r, g, groups, places: HashMap::new(), direct: HashMap::new(), wanted, draft: Draft::default() };
+    l.direct_gradients(step);
     let updates = l.place_updates(step);
     let together = (logged.len() > BOUND_METRICS).then(|| l.temporary(columns));
     together.iter().for_each(|&to| l.direct_metrics(step, to));
@@ -45,7 +48,7 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     l.begin(Phase::Compute);
     for group in &groups.groups {
         let first = l.draft.launches.len();
-        l.group(group);
+        l.group(group)?;
         l.draft.unit(first, l.g, group.nodes(), &l.places);
     }
     for (name, v) in &step.gradients {
@@ -70,7 +73,7 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
 /// The update of a rule alone, over gradients that are there: a step of no nodes.
 pub fn update_alone(r: &Request<'_>) -> Draft {
     let (groups, places, direct) = (Groups::default(), HashMap::new(), HashMap::new());
-    let mut l = Lowering { r, g: &r.step.graph, groups: &groups, places, direct, draft: Draft::default() };
+    let mut l = Lowering { r, g: &r.step.graph, groups: &groups, places, direct, wanted: HashMap::new(), draft: Draft::default() };
     l.finish(None, &[]);
     l.draft
 }
@@ -95,20 +98,33 @@ fn logged(step: &Step) -> Result<Vec<LogMetric>> {
 }
 
 impl Lowering<'_> {
-    /// The launches of a group: the one place that says which file lowers an operation.
-    fn group(&mut self, group: &Group) {
+    /// The launches of a group.
+    fn group(&mut self, group: &Group) -> Result<()> {
         match group.core {
             Core::Maps => self.maps(group),
-            Core::Gemm(n) => self.gemm(group, n),
-            Core::Reduce(n) => self.reduce(group, n),
-            Core::Alone(n) => self.alone(n, group),
+            Core::Gemm(n) | Core::Reduce(n) | Core::Alone(n) => self.core(n, group)?,
+        }
+        Ok(())
+    }
+
+    /// Values that are one parameter's gradient and nothing else are made where the gradients lie.
+    fn direct_gradients(&mut self, step: &Step) {
+        for (name, v) in &step.gradients {
+            let b = self.g.base(*v);
+            // results of one operation have a binding each, and no buffer may be bound twice to write: only the first goes to the arena at once
+            let made = self.groups.owner.contains_key(&b.node) && (b.output == 0 || self.g.kind(b.node) == Kind::Loss);
+            if let (true, true, Some(e)) = (made, self.is_wanted_alone(b), self.r.arena.find(name)) {
+                self.direct.insert(b, (Symbol::Fixed(BufferId::Gradients), e.offset));
+            }
         }
     }
 
-    /// A group whose core is an operation with a kernel of its own.
-    fn alone(&mut self, node: NodeId, group: &Group) {
+    /// A group around an operation with a kernel of its own: the one place that says which file lowers an operation.
+    fn core(&mut self, node: NodeId, group: &Group) -> Result<()> {
         let g = self.g;
         match &g.nodes[node].op {
+            Op::MatMul(op) => self.gemm(node, group, op),
+            Op::Reduce(op) => self.reduce(node, group, op),
             Op::Softmax(op) => self.softmax(node, op.log),
             Op::CrossEntropy(op) => self.cross_entropy(node, group, op),
             Op::Accuracy(op) => self.accuracy(node, op),
@@ -117,27 +133,23 @@ impl Lowering<'_> {
             Op::Take(_) => self.take(node),
             Op::ScatterAdd(op) => self.scatter_add(node, op.rows, op.padding),
             Op::Custom(op) => self.custom(node, op),
-            // the cores of other groups, and what has no kernel
-            Op::Map(_) | Op::Broadcast(_) | Op::Constant(_) | Op::Random(_) | Op::ToF32(_) => {}
-            Op::Permute(_) | Op::Slice(_) | Op::Pad(_) | Op::Concat(_) | Op::MatMul(_) | Op::Reduce(_) => {}
-            Op::Batch(_) | Op::Parameter(_) | Op::Buffer(_) | Op::State(_) | Op::Reshape(_) | Op::Detach(_) => {}
+            // what has no kernel of its own: maps, movements, and what is there before the first launch
+            Op::Map(_) | Op::Broadcast(_) | Op::Constant(_) | Op::Random(_) | Op::ToF32(_) => return Err(self.no_kernel(node)),
+            Op::Permute(_) | Op::Slice(_) | Op::Pad(_) | Op::Concat(_) => return Err(self.no_kernel(node)),
+            Op::Batch(_) | Op::Parameter(_) | Op::Buffer(_) | Op::State(_) | Op::Reshape(_) | Op::Detach(_) => {
+                return Err(self.no_kernel(node));
+            }
         }
+        Ok(())
     }
-}
 
-/// Values that are one parameter's gradient and nothing else.
-fn direct_gradients(r: &Request<'_>, step: &Step, groups: &Groups) -> HashMap<Value, Place> {
-    let g = &step.graph;
-    let bases: Vec<Value> = step.roots().into_iter().map(|v| g.base(v)).collect();
-    let mut out = HashMap::new();
-    for (name, v) in &step.gradients {
-        let b = g.base(*v);
-        // results of one operation have a binding each, and no buffer may be bound twice to write: only the first goes to the arena at once
-        let made = groups.owner.contains_key(&b.node) && (b.output == 0 || g.kind(b.node) == Kind::Loss);
-        let once = bases.iter().filter(|x| **x == b).count() == 1 && !groups.readers.contains_key(&b);
-        if let (true, true, Some(e)) = (made, once, r.arena.find(name)) {
-            out.insert(b, (Symbol::Fixed(BufferId::Gradients), e.offset));
+    /// The kind of an operation promises a kernel of its own, and there is none.
+    fn no_kernel(&self, node: NodeId) -> Error {
+        let n = &self.g.nodes[node];
+        Error::Unsupported {
+            what: format!("a kernel of its own for `{}`, which is of the kind {:?}", n.op.name(), n.op.kind()),
+            at: n.site(),
+            help: "this is an error in gradus itself: its kind and `plan/lower/mod.rs` must say the same".into(),
         }
     }
-    out
 }

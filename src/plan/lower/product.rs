@@ -4,15 +4,15 @@ use super::lowering::Lowering;
 use super::reduce::Sum;
 use super::unplaced::{Place, Symbol, bind};
 use crate::expr::Expr;
-use crate::graph::{NodeId, Op, ReduceKind, Value, op};
+use crate::graph::{NodeId, ReduceKind, Value, op};
 use crate::kernels::{Gemm, GemmCoop, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Strided, Term, Tile};
 use crate::plan::fuse::Group;
 
 impl Lowering<'_> {
     /// A product with its epilogue.
-    pub(super) fn gemm(&mut self, group: &Group, node: NodeId) {
+    pub(super) fn gemm(&mut self, node: NodeId, group: &Group, op: &op::MatMul) {
         let n = &self.g.nodes[node];
-        let Op::MatMul(op::MatMul { ta, tb }) = n.op else { return };
+        let op::MatMul { ta, tb } = *op;
         let (va, vb) = (n.inputs[0], n.inputs[1]);
         let out = self.g.shape(node.into()).clone();
         let (r, sa) = (out.rank(), self.g.shape(va).clone());

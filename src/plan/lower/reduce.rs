@@ -3,7 +3,7 @@
 use super::lowering::Lowering;
 use super::unplaced::{Place, Symbol};
 use crate::expr::{Binary, Expr, Tape};
-use crate::graph::{NodeId, Op, ReduceKind, op};
+use crate::graph::{NodeId, ReduceKind, op};
 use crate::kernels::{Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term};
 use crate::plan::fuse::{Group, Operand};
 use std::ops::Range;
@@ -30,9 +30,9 @@ pub(super) struct Sum {
 
 impl Lowering<'_> {
     /// A reduction with the maps in front of it.
-    pub(super) fn reduce(&mut self, group: &Group, node: NodeId) {
+    pub(super) fn reduce(&mut self, node: NodeId, group: &Group, op: &op::Reduce) {
         let n = &self.g.nodes[node];
-        let Op::Reduce(op::Reduce { kind, axes, .. }) = &n.op else { return };
+        let op::Reduce { kind, axes, .. } = op;
         let shape = self.g.shape(n.inputs[0]).clone();
         let lo = axes.iter().min().copied().unwrap_or(shape.rank());
         let hi = axes.iter().max().map_or(lo, |m| m + 1);

@@ -7,6 +7,7 @@ use crate::kernels::{Accumulate, Direction, Halves, Kernel, LogShape, Map, Optim
 use crate::plan::memory::{ALIGN, BufferId};
 use crate::plan::program::Phase;
 use crate::plan::purpose::{Part, Purpose};
+use std::collections::HashSet;
 use std::ops::Range;
 
 impl Lowering<'_> {
@@ -141,7 +142,8 @@ impl Lowering<'_> {
     /// The blocks of parameters that the loss does not depend on. They have no gradient, which is not one of 0: nothing decays them, as in
     /// PyTorch. Neighbours are one range.
     fn still(&self) -> Vec<Range<usize>> {
-        let depends = |name: &str| self.r.step.gradients.iter().any(|(n, _)| n == name);
+        let found: HashSet<&str> = self.r.step.gradients.iter().map(|(n, _)| n.as_str()).collect();
+        let depends = |name: &str| found.contains(name);
         let mut still: Vec<Range<usize>> = Vec::new();
         for e in self.r.arena.entries.iter().filter(|e| !e.frozen && !depends(&e.name)) {
             let (first, blocks) = (e.offset / ALIGN, e.shape.size().div_ceil(ALIGN));

@@ -3,6 +3,7 @@
 use super::buffer_id::BufferId;
 use crate::plan::human::human_bytes;
 use crate::tensor::Shape;
+use std::collections::HashMap;
 
 /// Tensors of an arena start at multiples of this many elements: 256 bytes even for an f16 copy.
 pub const ALIGN: usize = 128;
@@ -54,6 +55,10 @@ pub struct Arena {
     pub buffered: usize,
     /// Elements of the f16 copies of all parameters, gaps included; 0 where there are none.
     pub half_copies: usize,
+    /// The numbers of `entries` by name.
+    index: HashMap<String, usize>,
+    /// The numbers of `buffers` by name.
+    buffer_index: HashMap<String, usize>,
 }
 
 impl Arena {
@@ -69,6 +74,7 @@ impl Arena {
             let end = if frozen { &mut arena.frozen } else { &mut arena.size };
             let offset = *end;
             *end += shape.size().next_multiple_of(ALIGN);
+            arena.index.entry(name.clone()).or_insert(arena.entries.len());
             arena.entries.push(ArenaEntry { name, shape, offset, frozen });
         }
         arena.size = arena.size.max(ALIGN);
@@ -81,6 +87,7 @@ impl Arena {
         for (name, shape) in buffers {
             let offset = self.buffered;
             self.buffered += shape.size().next_multiple_of(ALIGN);
+            self.buffer_index.entry(name.clone()).or_insert(self.buffers.len());
             self.buffers.push(BufferEntry { name, shape, offset });
         }
         self
@@ -100,7 +107,7 @@ impl Arena {
 
     /// The buffer of this name.
     pub fn find_buffer(&self, name: &str) -> Option<&BufferEntry> {
-        self.buffers.iter().find(|e| e.name == name)
+        self.buffers.get(*self.buffer_index.get(name)?)
     }
 
     /// Elements of all state that is not trained, without gaps.
@@ -110,7 +117,7 @@ impl Arena {
 
     /// The parameter of this name.
     pub fn find(&self, name: &str) -> Option<&ArenaEntry> {
-        self.entries.iter().find(|e| e.name == name)
+        self.entries.get(*self.index.get(name)?)
     }
 
     /// Elements of all parameters, without gaps.

@@ -4,6 +4,7 @@ mod arena;
 mod buffer_id;
 mod buffers;
 mod colour;
+mod gaps;
 mod ledger;
 mod peak;
 mod rates;

@@ -1,6 +1,8 @@
 //! Which values share a slot. A slot is a whole buffer, as large as the largest of its values, of which no two live at the same time.
 
+use super::gaps::Gaps;
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// From the launch that makes a value to the last that reads it, both included, and its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,18 +61,22 @@ fn in_time(lives: &[Life]) -> Slots {
     let mut order: Vec<usize> = (0..lives.len()).collect();
     order.sort_by_key(|&v| lives[v].born);
     let mut out = Slots { bytes: vec![], of: vec![0; lives.len()] };
-    let mut until: Vec<usize> = vec![];
+    // the slots in use by when they become free, and the free ones by their bytes, of equals the oldest first
+    let (mut held, mut free) = (BinaryHeap::new(), BTreeSet::new());
     for v in order {
         let l = lives[v];
-        let free = || (0..until.len()).filter(|&s| until[s] <= l.born);
-        let fits = free().filter(|&s| out.bytes[s] >= l.bytes).min_by_key(|&s| out.bytes[s]);
-        let slot = fits.or_else(|| free().max_by_key(|&s| out.bytes[s])).unwrap_or(until.len());
-        if slot == until.len() {
-            until.push(0);
-            out.bytes.push(0);
+        while let Some(&Reverse((_, slot))) = held.peek().filter(|Reverse((until, _))| *until <= l.born) {
+            held.pop();
+            free.insert((out.bytes[slot], slot));
+        }
+        let found = free.range((l.bytes, 0)..).next().or_else(|| free.last()).copied();
+        let slot = found.map_or(out.bytes.len(), |(_, slot)| slot);
+        match found {
+            Some(found) => _ = free.remove(&found),
+            None => out.bytes.push(0),
         }
         out.bytes[slot] = out.bytes[slot].max(l.bytes);
-        until[slot] = l.dies + 1;
+        held.push(Reverse((l.dies + 1, slot)));
         out.of[v] = slot;
     }
     out
@@ -82,24 +88,82 @@ fn largest_first(lives: &[Life]) -> Slots {
     let mut order: Vec<usize> = (0..lives.len()).collect();
     order.sort_by_key(|&v| (Reverse(lives[v].bytes), lives[v].born));
     let mut out = Slots { bytes: vec![], of: vec![0; lives.len()] };
-    let mut held: Vec<Vec<Life>> = vec![];
+    let mut idle = Idle::new(lives.iter().map(|l| l.dies + 1).max().unwrap_or(0));
     for v in order {
         let l = lives[v];
-        let free = |s: &usize| held[*s].iter().all(|h| h.dies < l.born || l.dies < h.born);
-        let gap = |s: usize| {
-            let before = held[s].iter().filter(|h| h.dies < l.born).map(|h| l.born - h.dies).min();
-            let after = held[s].iter().filter(|h| h.born > l.dies).map(|h| h.born - l.dies).min();
-            before.unwrap_or(l.born) + after.unwrap_or(0)
-        };
-        let slot = (0..held.len()).filter(free).min_by_key(|&s| (out.bytes[s], gap(s))).unwrap_or(held.len());
-        if slot == held.len() {
-            held.push(vec![]);
+        let slot = idle.best(l).unwrap_or(out.bytes.len());
+        if slot == out.bytes.len() {
             out.bytes.push(l.bytes);
         }
-        held[slot].push(l);
+        idle.hold(slot, out.bytes[slot], l);
         out.of[v] = slot;
     }
     out
+}
+
+/// When slots are idle.
+struct Idle {
+    /// What each slot holds: the ends of lives, by their beginnings.
+    held: Vec<BTreeMap<usize, usize>>,
+    /// The idle times at both ends of slots, by the slots' bytes.
+    outer: BTreeMap<usize, Outer>,
+    /// Those in between.
+    inner: Gaps,
+}
+
+/// Slots of one size.
+#[derive(Default)]
+struct Outer {
+    /// When each slot's first value is born.
+    first: BTreeSet<(usize, usize)>,
+    /// When each slot's last value dies; the oldest slot last.
+    last: BTreeSet<(usize, Reverse<usize>)>,
+}
+
+impl Idle {
+    fn new(end: usize) -> Self {
+        Idle { held: vec![], outer: BTreeMap::new(), inner: Gaps::new(end) }
+    }
+
+    /// The slot of the fewest bytes that is idle for a whole life, of those the one with the least time unused around it, of those the oldest.
+    fn best(&self, l: Life) -> Option<usize> {
+        // what is unused before the first value of a slot, and behind its last, counts nothing
+        let at_ends = |(&bytes, o): (&usize, &Outer)| {
+            let before = o.first.range((l.dies + 1, 0)..).next().map(|&(born, slot)| (bytes, l.born + born - l.dies, slot));
+            let behind = o.last.range(..(l.born, Reverse(usize::MAX))).next_back();
+            before.into_iter().chain(behind.map(|&(died, Reverse(slot))| (bytes, l.born - died, slot))).min()
+        };
+        let outer = self.outer.iter().find_map(at_ends);
+        let inner = self.inner.best(l.born, l.dies).map(|(bytes, length, slot)| (bytes, length - (l.dies - l.born), slot));
+        outer.into_iter().chain(inner).min().map(|(.., slot)| slot)
+    }
+
+    /// The slot, which has so many bytes, is in use for this life.
+    fn hold(&mut self, slot: usize, bytes: usize, l: Life) {
+        if slot == self.held.len() {
+            self.held.push(BTreeMap::new());
+        }
+        let held = &mut self.held[slot];
+        let before = held.range(..l.born).next_back().map(|(_, &died)| died);
+        let after = held.range(l.born..).next().map(|(&born, _)| born);
+        held.insert(l.born, l.dies);
+        let outer = self.outer.entry(bytes).or_default();
+        match before {
+            Some(died) => match after {
+                Some(born) => self.inner.remove(died, (born, bytes, slot)),
+                None => _ = outer.last.remove(&(died, Reverse(slot))),
+            },
+            None => _ = after.map(|born| outer.first.remove(&(born, slot))),
+        }
+        match before {
+            Some(died) => self.inner.insert(died, (l.born, bytes, slot)),
+            None => _ = outer.first.insert((l.born, slot)),
+        }
+        match after {
+            Some(born) => self.inner.insert(l.dies, (born, bytes, slot)),
+            None => _ = outer.last.insert((l.dies, Reverse(slot))),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +209,62 @@ mod tests {
         for round in 0..100 {
             let lives: Vec<Life> = random(round).into_iter().map(|l| Life { bytes: 512, ..l }).collect();
             assert_eq!(colour(&lives).total(), bound(&lives));
+        }
+    }
+
+    /// [`in_time`], which looks at each slot.
+    fn plainly_in_time(lives: &[Life]) -> Slots {
+        let mut order: Vec<usize> = (0..lives.len()).collect();
+        order.sort_by_key(|&v| lives[v].born);
+        let mut out = Slots { bytes: vec![], of: vec![0; lives.len()] };
+        let mut until: Vec<usize> = vec![];
+        for v in order {
+            let l = lives[v];
+            let free = || (0..until.len()).filter(|&s| until[s] <= l.born);
+            let fits = free().filter(|&s| out.bytes[s] >= l.bytes).min_by_key(|&s| out.bytes[s]);
+            let slot = fits.or_else(|| free().max_by_key(|&s| out.bytes[s])).unwrap_or(until.len());
+            if slot == until.len() {
+                until.push(0);
+                out.bytes.push(0);
+            }
+            out.bytes[slot] = out.bytes[slot].max(l.bytes);
+            until[slot] = l.dies + 1;
+            out.of[v] = slot;
+        }
+        out
+    }
+
+    /// [`largest_first`], which looks at each slot.
+    fn plainly_largest_first(lives: &[Life]) -> Slots {
+        let mut order: Vec<usize> = (0..lives.len()).collect();
+        order.sort_by_key(|&v| (Reverse(lives[v].bytes), lives[v].born));
+        let mut out = Slots { bytes: vec![], of: vec![0; lives.len()] };
+        let mut held: Vec<Vec<Life>> = vec![];
+        for v in order {
+            let l = lives[v];
+            let free = |s: &usize| held[*s].iter().all(|h| h.dies < l.born || l.dies < h.born);
+            let gap = |s: usize| {
+                let before = held[s].iter().filter(|h| h.dies < l.born).map(|h| l.born - h.dies).min();
+                let after = held[s].iter().filter(|h| h.born > l.dies).map(|h| h.born - l.dies).min();
+                before.unwrap_or(l.born) + after.unwrap_or(0)
+            };
+            let slot = (0..held.len()).filter(free).min_by_key(|&s| (out.bytes[s], gap(s))).unwrap_or(held.len());
+            if slot == held.len() {
+                held.push(vec![]);
+                out.bytes.push(l.bytes);
+            }
+            held[slot].push(l);
+            out.of[v] = slot;
+        }
+        out
+    }
+
+    #[test]
+    fn the_same_slots_as_by_asking_each() {
+        for round in 0..2000 {
+            let lives = random(round);
+            assert_eq!(in_time(&lives), plainly_in_time(&lives), "{round}");
+            assert_eq!(largest_first(&lives), plainly_largest_first(&lives), "{round}");
         }
     }
 }

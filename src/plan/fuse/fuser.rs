@@ -1,0 +1,243 @@
+//! How groups grow: each node in turn joins a group of those before it, or begins one.
+
+use super::needs::Needs;
+use super::{Core, Group, Groups, Operand};
+use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
+use crate::kernels::{DIMS, Map};
+use crate::portable::STORAGE_BUFFERS;
+use crate::tensor::DType;
+use std::collections::HashMap;
+
+/// Groups while they grow. What a group is asked for with each node is kept beside it, so that no question walks through all of its maps.
+pub(super) struct Fuser<'a> {
+    g: &'a Graph,
+    f: Groups,
+    needs: Needs,
+    held: Vec<Held>,
+    /// How many readers of a value lie outside of its group; of products and maps.
+    outside: HashMap<Value, usize>,
+}
+
+/// What a group reads and makes so far.
+#[derive(Default)]
+struct Held {
+    /// The operands that its maps read from outside or draw, each once.
+    inputs: Vec<Operand>,
+    /// How many values someone outside needs.
+    outputs: usize,
+}
+
+impl<'a> Fuser<'a> {
+    pub(super) fn new(g: &'a Graph, f: Groups) -> Self {
+        Fuser { g, f, needs: Needs::default(), held: Vec::new(), outside: HashMap::new() }
+    }
+
+    /// Puts a node into a group of those before it, or begins one.
+    pub(super) fn take_in(&mut self, id: NodeId) {
+        let g = self.g;
+        if self.f.views.contains(&id) || self.f.drawn.contains(&id) {
+            return;
+        }
+        let (own, operand) = (|| g.shape(id.into()).clone(), || g.shape(g.nodes[id].inputs[0]).clone());
+        let sources = self.sources(id);
+        let (host, core, shape) = match g.kind(id) {
+            // a graph that is planned was simplified: nothing is detached
+            Kind::Leaf | Kind::Alias | Kind::Detach => return,
+            Kind::Random | Kind::Cast | Kind::Move => (None, Core::Maps, own()),
+            Kind::Map | Kind::Constant => (self.host_for_map(id, &sources), Core::Maps, own()),
+            Kind::Reduce => (self.host_for_reduce(id), Core::Reduce(id), operand()),
+            Kind::Product => (None, Core::Gemm(id), own()),
+            Kind::Loss | Kind::Alone => (None, Core::Alone(id), operand()),
+        };
+        let at = host.unwrap_or(self.f.groups.len());
+        match host {
+            None => {
+                self.f.groups.push(Group { core, maps: vec![], row_sum: None, shape });
+                self.held.push(Held::default());
+                self.needs.add(&sources);
+            }
+            Some(host) => self.needs.read(host, &sources),
+        }
+        match core {
+            Core::Maps => self.f.groups[at].maps.push(id),
+            Core::Gemm(_) | Core::Reduce(_) | Core::Alone(_) => self.f.groups[at].core = core,
+        }
+        self.f.owner.insert(id, at);
+        self.count(id, at, core);
+    }
+
+    /// Notes what a node that has joined a group reads and makes.
+    fn count(&mut self, id: NodeId, at: usize, core: Core) {
+        for v in &self.g.nodes[id].inputs {
+            let v = self.f.source(self.g, *v);
+            let inside = self.f.owner.get(&v.node) == Some(&at);
+            if let Some(left) = self.outside.get_mut(&v).filter(|_| inside) {
+                *left -= 1;
+                self.held[at].outputs -= usize::from(*left == 0 && !self.f.roots.contains(&v));
+            }
+        }
+        if let Core::Maps | Core::Gemm(_) = core {
+            let readers = self.f.readers.get(&Value::from(id)).map_or(0, Vec::len);
+            self.outside.insert(id.into(), readers);
+            self.held[at].outputs += usize::from(self.is_needed(id));
+        }
+        if core == Core::Maps {
+            let new = self.new_inputs(at, id);
+            self.held[at].inputs.extend(new);
+        }
+    }
+
+    /// Whether anyone needs the value of a node that stands in no group yet.
+    fn is_needed(&self, id: NodeId) -> bool {
+        let v = Value::from(id);
+        self.f.roots.contains(&v) || self.f.readers.contains_key(&v)
+    }
+
+    /// What a group would read from outside or draw, beside what it does, with this map.
+    fn new_inputs(&self, host: usize, map: NodeId) -> Vec<Operand> {
+        let (g, group, known) = (self.g, &self.f.groups[host], &self.held[host].inputs);
+        let mut new: Vec<Operand> = Vec::new();
+        for o in self.f.operands(g, map) {
+            let inside = self.f.owner.get(&g.base(o.value).node) == Some(&host);
+            if (!inside || self.f.is_drawn(g, group, o)) && !known.contains(&o) && !new.contains(&o) {
+                new.push(o);
+            }
+        }
+        new
+    }
+
+    /// How many values of a group someone outside would need, with this map.
+    fn outputs_with(&self, host: usize, map: NodeId) -> usize {
+        let mut read: Vec<Value> = self.g.nodes[map].inputs.iter().map(|v| self.f.source(self.g, *v)).collect();
+        read.retain(|v| self.f.owner.get(&v.node) == Some(&host) && !self.f.roots.contains(v));
+        read.sort_unstable_by_key(|v| (v.node, v.output));
+        let ended = read.chunk_by(|a, b| a == b).filter(|same| self.outside.get(&same[0]) == Some(&same.len())).count();
+        self.held[host].outputs + usize::from(self.is_needed(map)) - ended
+    }
+
+    /// The groups whose values a node reads, each once.
+    fn sources(&self, id: NodeId) -> Vec<usize> {
+        let mut all: Vec<usize> =
+            self.g.nodes[id].inputs.iter().filter_map(|v| self.f.owner.get(&self.f.source(self.g, *v).node)).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The latest group that this map can ride on, of those that it reads.
+    fn host_for_map(&mut self, map: NodeId, sources: &[usize]) -> Option<usize> {
+        sources.iter().rev().copied().find(|&h| self.fits(h, map) && sources.iter().all(|&s| s == h || !self.needs.depends(s, h)))
+    }
+
+    /// Whether a map can be appended to a group, looking at shapes and buffers alone.
+    fn fits(&self, host: usize, map: NodeId) -> bool {
+        let (g, f, group) = (self.g, &self.f, &self.f.groups[host]);
+        let (shape, own) = (&group.shape, g.shape(map.into()));
+        if let Core::Alone(core) = group.core {
+            return group.maps.is_empty() && self.rides_on_loss(core, map);
+        }
+        if matches!(group.core, Core::Reduce(_)) || shape.size() != own.size() {
+            return false;
+        }
+        for v in &g.nodes[map].inputs {
+            let inside = f.owner.get(&f.source(g, *v).node) == Some(&host);
+            // a view steps through a whole buffer, along the axes of this very shape
+            if f.views.contains(&v.node) && (inside || shape != own || group.core != Core::Maps) {
+                return false;
+            }
+            let flat = g.shape(*v).size() == own.size();
+            // a kernel has its own results at hand element for element only; operands of another shape but equal size are read so, too
+            let one = g.shape(*v).size() == 1;
+            // a gemm's epilogue steps along one batch axis only
+            let deep = matches!(group.core, Core::Gemm(_)) && own.rank() > 3;
+            if (inside && !flat) || ((shape != own || deep) && !flat && !one) {
+                return false;
+            }
+        }
+        let core = if let Core::Gemm(_) = group.core { 3 } else { 0 };
+        let (new, outputs) = (self.new_inputs(host, map), self.outputs_with(host, map));
+        let inputs = || self.held[host].inputs.iter().chain(&new);
+        let windows = inputs().filter(|o| o.through.is_some()).count();
+        let draws = inputs().filter(|o| f.is_drawn(g, group, **o)).count();
+        let stored = inputs().count() - draws;
+        let words = Map::words(shape.rank(), stored - windows, windows, draws, outputs);
+        // only a map's own kernel draws
+        (core == 0 || draws == 0) && core + stored + outputs <= STORAGE_BUFFERS && words <= DIMS
+    }
+
+    /// Whether a map reads the gradient that a loss makes, as its only reader, and beside it one number of the state.
+    fn rides_on_loss(&self, loss: NodeId, map: NodeId) -> bool {
+        let g = self.g;
+        let slope = Value { node: loss, output: 1 };
+        let inputs = &g.nodes[map].inputs;
+        let number = |v: &Value| matches!(g.nodes[v.node].op, Op::State(_));
+        let alone = self.f.readers.get(&slope).is_some_and(|r| r.iter().all(|n| *n == map)) && !self.f.roots.contains(&slope);
+        let numbers = inputs.iter().filter(|v| number(v)).count();
+        let slopes = inputs.iter().filter(|v| g.base(**v) == slope).count();
+        let kinds = (g.kind(loss), g.kind(map)) == (Kind::Loss, Kind::Map);
+        kinds && alone && (numbers, slopes) == (1, 1) && inputs.len() == 2
+    }
+
+    /// The group of maps whose one result only this reduction reads.
+    fn host_for_reduce(&self, reduce: NodeId) -> Option<usize> {
+        let (g, f) = (self.g, &self.f);
+        let v = g.base(g.nodes[reduce].inputs[0]);
+        let host = *f.owner.get(&v.node)?;
+        let (group, held) = (&f.groups[host], &self.held[host]);
+        // its reader lies outside, so that the one result is this value
+        let alone = !f.roots.contains(&v) && f.readers[&v] == [reduce] && held.outputs == 1;
+        let shape = g.shape(g.nodes[reduce].inputs[0]);
+        let plain = |o: &Operand| {
+            let real = g.ty(o.value).dtype != DType::U32 && !f.is_drawn(g, group, *o);
+            real && o.through.is_none() && (g.shape(o.value) == shape || g.shape(o.value).size() == 1)
+        };
+        // the launch that joins the pieces of a long mean reads the first term again, beside the sums
+        let shifted = matches!(g.nodes[reduce].op, Op::Reduce(op::Reduce { kind: ReduceKind::MeanFromFirst, .. }));
+        let most = STORAGE_BUFFERS - usize::from(shifted);
+        let fits = group.core == Core::Maps && alone && group.shape == *shape && held.inputs.len() < most;
+        (fits && held.inputs.iter().all(plain)).then_some(host)
+    }
+
+    /// A bias' gradient sums what the weight's gradient multiplies: the gemm makes both.
+    pub(super) fn sums_into_gemms(&mut self) {
+        let g = self.g;
+        // the products that read each value by columns, in their order
+        let mut products: HashMap<Value, Vec<usize>> = HashMap::new();
+        for (k, group) in self.f.groups.iter().enumerate() {
+            if let Core::Gemm(m) = group.core
+                && matches!(g.nodes[m].op, Op::MatMul(op::MatMul { ta: true, .. }))
+            {
+                products.entry(g.base(g.nodes[m].inputs[0])).or_default().push(k);
+            }
+        }
+        for r in 0..self.f.groups.len() {
+            let Core::Reduce(node) = self.f.groups[r].core else { continue };
+            let Op::Reduce(op::Reduce { kind: ReduceKind::Sum, axes, .. }) = &g.nodes[node].op else { continue };
+            let input = g.nodes[node].inputs[0];
+            if !self.f.groups[r].maps.is_empty() || axes != &[0] || g.shape(input).rank() != 2 {
+                continue;
+            }
+            let alike = products.get(&g.base(input)).map_or(&[][..], Vec::as_slice);
+            let gemm = alike.iter().copied().find(|&k| {
+                let Core::Gemm(m) = self.f.groups[k].core else { return false };
+                g.shape(g.nodes[m].inputs[0]) == g.shape(input) && self.f.groups[k].row_sum.is_none() && !self.needs.depends(k, r)
+            });
+            if let Some(k) = gemm {
+                self.f.groups[k].row_sum = Some(node);
+                self.f.owner.insert(node, k);
+                self.needs.merge(k, r);
+                self.f.groups[r].core = Core::Maps; // empty: it is no group any more
+            }
+        }
+    }
+
+    /// The groups in launch order: each behind those it reads from, otherwise as the nodes came.
+    pub(super) fn ordered(self) -> Groups {
+        let mut f = self.f;
+        let mut left: Vec<usize> = (0..f.groups.len()).filter(|&k| f.groups[k].nodes().next().is_some()).collect();
+        left.sort_by_cached_key(|&k| f.groups[k].nodes().max());
+        f.groups = self.needs.in_order(&left).iter().map(|&k| f.groups[k].clone()).collect();
+        f.owner = f.groups.iter().enumerate().flat_map(|(i, k)| k.nodes().map(move |n| (n, i))).collect();
+        f
+    }
+}
