@@ -1,5 +1,6 @@
 // squares: partial sums of the squares of all gradients, which the update adds. A loss that is not finite makes them infinite, so that the
-// update need not look at it. Generated: WG, GROUP, V = vec4<f32>, unscale(), good() (whether the loss is finite). Sizes: vectors of the arena, threads, loss' offset.
+// update need not look at it. Generated: WG, GROUP, V = vec4<f32>, unscale(), good() (whether the
+// loss is finite). Sizes: vectors of the arena, threads, loss' offset.
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     var squares = 0.0;

@@ -1,8 +1,8 @@
 // tick: the end of a step. Writes the step's line of the log, moves the counters, the cursor and the loss scale. A loss (or norm) that is
 // not finite halts; where the loss is scaled it skips the update, and halts where no scale has cured it. One workgroup. Generated: GROUP,
-// JUDGES (by a loss or a norm), TRAIN, UPDATES, SCALES, DYNAMIC, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at) for metrics of one word,
-// log_long(at, lane) for the others, summed(), meet(), least(), most(). Sizes: rows of the batch, partials (sums to add), offsets of
-// loss and each metric; a dynamic scale's growth, backoff and interval, else 0.
+// JUDGES (by a loss or a norm), TRAIN, UPDATES, SCALES, DYNAMIC, LONG, LOG_ROWS, LOG_WIDTH, loss_value(), log_metrics(at)
+// for metrics of one word, log_long(at, lane) for the others, summed(), meet(), least(), most(). Sizes: rows of the batch (0: the cursor
+// stays), partials (sums to add), offsets of loss and each metric; a dynamic scale's growth, backoff and interval, else 0.
 
 // Whether another skipped update is one too many: the scale has fallen as far as it goes, or a fixed one has skipped many in a row.
 fn hopeless() -> bool {

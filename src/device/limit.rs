@@ -100,7 +100,8 @@ impl Session for Limited {
     }
     fn prepare(&mut self, program: &Arc<Program>, data: &[DataId]) -> Result<Handle> {
         let with = self.ledger.with(program);
-        let what = format!("{} with a batch of {}", program.purpose.verb(), program.batch);
+        let verb = program.purpose.verb();
+        let what = if program.batch > 0 { format!("{verb} with a batch of {}", program.batch) } else { verb.to_string() };
         self.take(with.bytes() + program_dims(program), &what)?;
         let made = self.inner.prepare(program, data);
         if let Ok(handle) = made {

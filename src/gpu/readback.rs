@@ -3,6 +3,7 @@
 use super::device::Gpu;
 use super::sync::lock;
 use crate::error::{Error, Result};
+use crate::kernels::LogShape;
 use crate::plan::STAGED;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,6 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long to wait for a callback after its submit has ended.
 const CALLBACK: Duration = Duration::from_secs(10);
+
+/// Bytes that the log of a submit of the most steps takes.
+pub(super) fn staging_bytes(log: LogShape) -> u64 {
+    4 * (log.most_steps() * log.width) as u64
+}
 
 /// Whether a staging buffer was mapped, once that is known.
 pub(super) type Mapped = Arc<Mutex<Option<bool>>>;

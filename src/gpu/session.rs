@@ -2,8 +2,7 @@
 
 use super::device::Gpu;
 use super::pipeline::{Pipeline, Rewrite};
-use super::readback::{Staging, map};
-use super::submit::staging_bytes;
+use super::readback::{Staging, map, staging_bytes};
 use super::under_way::{Content, UnderWay, lines};
 use crate::error::{Error, Result};
 use crate::kernels::words::STATE_MICRO;

@@ -1,16 +1,12 @@
 //! Steps on their way to the GPU: K steps in one pass and one submit, or one long step in several.
 
+use super::readback::staging_bytes;
 use super::session::GpuSession;
 use super::under_way::Content;
 use crate::error::Result;
 use crate::kernels::LogShape;
 use crate::plan::{BufferId, StateSet, Submit, Ticket};
 use std::ops::Range;
-
-/// Bytes that the log of a submit of the most steps takes.
-pub(super) fn staging_bytes(log: LogShape) -> u64 {
-    4 * (log.most_steps() * log.width) as u64
-}
 
 /// Dispatches of one step, of a program at this place among those of the session.
 struct Piece {

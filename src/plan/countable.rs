@@ -40,7 +40,7 @@ impl Program {
     fn too_large(&self, what: String, most: &str) -> Error {
         Error::Unsupported {
             what,
-            at: format!("a batch of {}", self.batch),
+            at: self.whose(),
             help: format!("a tensor has at most {most}: take a smaller batch or a narrower layer"),
         }
     }
@@ -53,7 +53,7 @@ impl Program {
         let Some((l, turns)) = self.launches.iter().map(|l| (l, l.kernel.turns())).find(|(_, turns)| *turns > most) else { return Ok(()) };
         Err(Error::Unsupported {
             what: format!("the launch {} {} on a software GPU: a lane of it would turn {turns} times, and {most} are safe there", l.kernel.name(), l.label),
-            at: format!("a batch of {}", self.batch),
+            at: self.whose(),
             help: "run it on the CPU (`--device cpu`, `Device::cpu()`), which is faster than a GPU in software anyway, or take a smaller batch or a \
                    narrower layer"
                 .into(),

@@ -28,7 +28,7 @@ impl Program {
             let why = if half { "f16".into() } else { format!("{storage} storage buffers at once") };
             return Err(Error::Unsupported {
                 what: format!("the launch {} {} on this device: it needs {why}", l.kernel.name(), l.label),
-                at: format!("a batch of {}", self.batch),
+                at: self.whose(),
                 help: "choose another device (`--device list`), or `cpu`".into(),
             });
         }

@@ -86,7 +86,7 @@ fn launchable(program: Program, caps: Caps) -> Result<Program> {
     if let Some(l) = program.launches.iter().find(|l| l.kernel.dims().len() > crate::kernels::DIMS) {
         return Err(Error::Unsupported {
             what: format!("the launch {} {}", l.kernel.name(), l.label),
-            at: format!("a batch of {}", program.batch),
+            at: program.whose(),
             help: "its tensors have too many axes for one launch: merge some of them (`reshape`)".into(),
         });
     }

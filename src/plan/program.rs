@@ -169,6 +169,11 @@ impl Program {
         self.phases.iter().find(|(_, r)| r.contains(&launch)).map_or(Phase::Compute, |(p, _)| *p)
     }
 
+    /// What it is about, for messages.
+    pub(crate) fn whose(&self) -> String {
+        if self.batch > 0 { format!("a batch of {}", self.batch) } else { "an update alone".into() }
+    }
+
     /// Where its log lines lie.
     pub fn log(&self) -> LogShape {
         LogShape::of(self.metrics.iter().map(|m| m.columns).sum())

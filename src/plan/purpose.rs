@@ -58,7 +58,7 @@ impl Purpose {
             Purpose::Train => "training",
             Purpose::Evaluate => "evaluation",
             Purpose::Predict => "prediction",
-            Purpose::Update => "an update",
+            Purpose::Update => "an update alone",
         }
     }
 

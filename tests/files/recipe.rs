@@ -43,7 +43,7 @@ fn fields(of: &impl Debug) -> BTreeMap<String, String> {
 fn change_every_field(default: &impl Debug, changed: &[&impl Debug], elsewhere: &[&str]) {
     let default = fields(default);
     assert!(default.len() > 10, "{default:?}");
-    let changed: Vec<_> = changed.iter().map(|c| fields(c)).collect();
+    let changed: Vec<_> = changed.iter().map(fields).collect();
     for (name, value) in default.iter().filter(|(n, _)| !elsewhere.contains(&n.as_str())) {
         assert!(changed.iter().any(|c| c[name] != *value), "the field `{name}` is new: give it a value here that is not its default");
     }
