@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use gradus::expr::Activation;
 use gradus::nn::InitScheme;
+use gradus::optim::schedule::Span;
 use gradus::optim::{Optimizer, Schedule};
 use gradus::prelude::{Checkpoint, Dataset, Device, EarlyStopping, Model, Precision, Resume};
 use gradus::train::callbacks::TensorBoard;
@@ -71,14 +72,14 @@ pub struct Flags {
     lr: Option<f64>,
 
     /// The learning rate over the updates, from --lr: constant, step:SIZE:GAMMA, multi_step:UPDATE,..:GAMMA, exponential:GAMMA,
-    /// polynomial:TOTAL:POWER, cosine:TOTAL:END, cosine_restarts:FIRST:TIMES:END, one_cycle:TOTAL. An epoch of MNIST in batches of
-    /// 32 has 1875 updates [default: constant]
+    /// polynomial:TOTAL:POWER, cosine:TOTAL:END, cosine_restarts:FIRST:TIMES:END, one_cycle:TOTAL. Lengths are updates (an epoch of
+    /// MNIST in batches of 32 has 1875), 2.5epochs, or 95% of the run [default: constant]
     #[arg(long, value_name = "SCHEDULE", help_heading = "The run", verbatim_doc_comment)]
     schedule: Option<Schedule>,
 
-    /// Updates before the schedule, in which the rate rises to where that begins [default: 0]
-    #[arg(long, value_name = "UPDATES", help_heading = "The run")]
-    warmup: Option<u64>,
+    /// Updates before the schedule, in which the rate rises to where that begins; also 0.5epochs, or 5% of the run [default: 0]
+    #[arg(long, value_name = "LENGTH", help_heading = "The run")]
+    warmup: Option<Span>,
 
     /// Weight decay, in the optimizer's own way: L2 in sgd, momentum and adam, decoupled in
     /// adamw, lion and lamb [default: 0; adamw 0.01]

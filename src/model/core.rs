@@ -14,7 +14,7 @@ use crate::device::Device;
 use crate::error::{Faults, Result};
 use crate::graph::Field;
 use crate::nn::{LayerRow, ParameterSpec, Penalized};
-use crate::optim::Group;
+use crate::optim::{Group, Schedule};
 use crate::plan::{Arena, Purpose};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +29,8 @@ pub(crate) struct Core {
     pub engine: Engine,
     pub recovery: Recovery,
     pub progress: Progress,
+    /// The schedule with its lengths in updates, where they are relative to a run: that of the run which began last.
+    pub schedule: Option<Schedule>,
 }
 
 /// What the user has said of a model.
@@ -94,6 +96,7 @@ impl Core {
             engine,
             recovery,
             progress,
+            schedule: None,
         };
         let drawn = model.drawn();
         model.write_rate_table()?;

@@ -4,7 +4,8 @@ use super::core::Core;
 use super::rate::Rate;
 use crate::error::{Error, Faults, Result};
 use crate::kernels::words::{RATE_ROWS, RATE_WIDTH};
-use crate::optim::is_rate;
+use crate::optim::schedule::RunLength;
+use crate::optim::{Schedule, is_rate};
 use crate::plan::BufferId;
 
 impl Core {
@@ -27,6 +28,21 @@ impl Core {
         (0..self.engine.rule.own_moments()).try_for_each(|m| self.write_words(BufferId::Moment(m), 0, &words))
     }
 
+    /// The learning rate over the updates.
+    pub(crate) fn schedule(&self) -> &Schedule {
+        self.schedule.as_ref().unwrap_or(self.description.settings.optimizer.schedule())
+    }
+
+    /// Makes updates of the schedule's lengths that are relative to a run. Fails where this run does not tell them.
+    pub(crate) fn begin_schedule(&mut self, run: RunLength) -> Result<()> {
+        let schedule = self.description.settings.optimizer.schedule();
+        self.schedule = schedule.is_relative().then(|| schedule.clone().within(run));
+        match &self.schedule {
+            Some(s) if s.is_relative() => Err(unknown_length("this run ends by time alone")),
+            _ => Ok(()),
+        }
+    }
+
     /// The words of the rates of one update, for all groups.
     pub(crate) fn rate_words(&self, update: u64, lr: f64) -> impl Iterator<Item = u32> {
         self.description.settings.optimizer.group_rates(update, lr).flat_map(|r| r.map(f32::to_bits))
@@ -40,10 +56,13 @@ impl Core {
         let width = self.engine.rule.groups * RATE_WIDTH;
         let mut words = Vec::with_capacity(steps * width);
         for u in first..first + steps as u64 {
-            let (lr, at) = (rate.at(self.description.settings.optimizer.schedule(), u), words.len());
+            let (lr, at) = (rate.at(self.schedule(), u), words.len());
             words.extend(self.rate_words(u, lr));
             if !is_rate(lr) || words[at..].iter().any(|w| !f32::from_bits(*w).is_finite()) {
                 words.truncate(at);
+                if at == 0 && lr.is_nan() && self.schedule().is_relative() {
+                    return Err(unknown_length("there is no run: only `fit` and `trainer` have a length"));
+                }
                 if at == 0 {
                     return Err(bad_rate(u, lr));
                 }
@@ -60,6 +79,14 @@ impl Core {
         }
         Ok(steps)
     }
+}
+
+/// The error of a schedule that is relative to a length which nobody knows.
+fn unknown_length(why: &str) -> Error {
+    let mut f = Faults::default();
+    let help = "give its lengths in updates, or the run a length in epochs, updates or rows";
+    f.check(false, "optimizer.lr", format!("a length is relative to the run's, and {why}"), help);
+    f.finish().err().unwrap_or(Error::InvalidConfig { faults: vec![] })
 }
 
 /// The error of an update that has no rate; the updates before it were applied.

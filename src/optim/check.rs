@@ -31,8 +31,3 @@ pub(super) fn check_rate(f: &mut Faults, key: &str, rate: f64) {
 pub(super) fn check_gamma(f: &mut Faults, gamma: f64) {
     f.check(gamma.is_finite() && gamma >= 0.0, "optimizer.lr.gamma", gamma, "give a finite factor, 0 or above, as 0.1");
 }
-
-/// A schedule's length.
-pub(super) fn check_updates(f: &mut Faults, key: &str, updates: u64) {
-    f.check(updates > 0, &format!("optimizer.lr.{key}"), updates, "give at least 1 update");
-}

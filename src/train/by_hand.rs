@@ -150,7 +150,7 @@ impl Core {
                 return Err(self.halt_error(bad.as_ref(), step, epoch));
             }
         };
-        let rate = self.description.settings.optimizer.schedule().at(self.progress.updates);
+        let rate = self.schedule().at(self.progress.updates);
         self.remember_by_hand(data, !line.skipped)?;
         self.engine.has_gradients = true;
         self.progress.updates += 1;

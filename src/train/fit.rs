@@ -66,15 +66,17 @@ impl Model {
 /// A loop over this data, which goes on from its checkpoint or begins at the start.
 pub(super) fn begun<'a>(model: &'a mut Model, data: &Dataset, fit: &Fit) -> Result<Trainer<'a>> {
     fit.check()?;
-    let mut trainer = Trainer::new(model, data, fit.for_loop())?;
+    let mut trainer = Trainer::new(model, data, fit.for_loop(data.len()))?;
     let found = resume::find(trainer.model.core(), data, fit)?;
+    trainer.begin_schedule()?; // fails before a checkpoint is taken over
     trainer.begin(found)?;
+    trainer.begin_schedule()?;
     Ok(trainer)
 }
 
 fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
     let _speaking = Speaking::new(fit.verbose > 0);
-    let bar = Bar::new(&fit, data.name());
+    let bar = Bar::new(&fit, data.name(), fit.limit(data.len()).epochs);
     fit.check()?;
     // a run that goes on from a checkpoint may be over and write nothing: then it is no fault that nothing can be written
     let writable = match fit.try_files() {
@@ -97,6 +99,7 @@ fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
     all.callbacks.train_begin(&mut all.trainer)?;
     while all.epoch()? {}
     all.write()?;
+    all.close()?;
     all.tell_interrupt();
     all.callbacks.train_end(&mut all.trainer)?;
     Ok(std::mem::take(&mut all.trainer.record.history))
@@ -192,8 +195,32 @@ impl Fitting<'_> {
     }
 
     fn epoch_end(&mut self, epoch: usize, report: &StepReport, seconds: f64) -> Result<()> {
+        let record = &self.trainer.record;
+        let mut logs = logs(epoch, report, &record.ended, record.ended_scale);
+        self.epoch_line(&mut logs, report.learning_rate, seconds)?;
+        self.callbacks.epoch_end(&mut self.trainer, &logs)
+    }
+
+    /// Ends the part of an epoch that the budget has left: its values so far, and the validation. The checkpoint is written by then. There the epoch is
+    /// open, so that a run of a larger budget goes on in it.
+    fn close(&mut self) -> Result<()> {
         let run = &mut self.trainer;
-        let mut logs = logs(epoch, report, &run.record.ended, run.record.ended_scale);
+        if self.failed || run.stopped || run.done == 0 || !run.is_spent(0.0) {
+            return Ok(());
+        }
+        let (measures, seconds) = (run.measures().to_vec(), run.record.seconds);
+        let scale = run.model.core().progress.scaler.map(|s| s.scale);
+        run.record.took(0.0, true);
+        run.record.end_epoch(&measures, scale);
+        let mut logs = Logs::new(run.epochs_done() + 1, run.record.ended.iter());
+        let last = run.model.lock().progress.updates.saturating_sub(1);
+        let rate = run.learning_rate.at(run.model.lock().schedule(), last);
+        self.epoch_line(&mut logs, rate, seconds)
+    }
+
+    /// Validates, and tells of an epoch whose sums are closed: in the history, in what callbacks will read, and on stderr.
+    fn epoch_line(&mut self, logs: &mut Logs, learning_rate: f64, seconds: f64) -> Result<()> {
+        let run = &mut self.trainer;
         let mut text = run.record.ended.to_string();
         if let Some(data) = &self.fit.validation {
             let seen = run.evaluate(data, validation_batch(&self.fit, data)).map_err(of_validation)?;
@@ -208,11 +235,11 @@ impl Fitting<'_> {
             text += &format!("  skipped {skipped}");
         }
         if self.callbacks.rate {
-            run.record.history.push("learning_rate", report.learning_rate);
-            logs.push("learning_rate", report.learning_rate);
+            run.record.history.push("learning_rate", learning_rate);
+            logs.push("learning_rate", learning_rate);
         }
         self.bar.end(&text, run.record.ended_rows, seconds);
-        self.callbacks.epoch_end(run, &logs)
+        Ok(())
     }
 
     fn write_if_due(&mut self) -> Result<()> {

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(super) struct LoopSettings {
     pub epochs: usize,
+    /// Updates and seconds within steps, after which the run is over: [`Fit::budget`](super::Fit::budget).
+    pub updates: usize,
+    pub seconds: f64,
     pub batch_size: usize,
     pub accumulate: usize,
     pub shuffle: bool,

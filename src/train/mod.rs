@@ -1,6 +1,7 @@
 //! Training: loops over a model, their settings, what they report. What a user needs beside them is handed on from here: models, devices, files,
 //! tools that look at a model.
 
+mod budget;
 mod by_hand;
 pub mod callbacks;
 #[cfg(feature = "plot")]
@@ -40,6 +41,7 @@ pub use crate::model::make::ModuleExt;
 pub use crate::model::shared::Model;
 pub use crate::store::checkpoint::{Checkpoint, Resume};
 pub use crate::store::weights::{Load, LoadReport};
+pub use budget::Budget;
 pub use by_hand::HostBatch;
 pub use evaluation::Evaluation;
 pub use history::History;

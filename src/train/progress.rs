@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 /// Columns of a bar, and those that it keeps where the terminal is narrow.
 const WIDTH: usize = 20;
 const NARROW: usize = 5;
+/// A run of more epochs has no end in sight: its time ends it.
+const MOST_EPOCHS: usize = 1_000_000_000;
 /// Shortest time between two drawings of the bar.
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -76,20 +78,13 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    pub fn new(fit: &Fit, data: &str) -> Self {
+    /// For a run over a set of this name, of so many epochs.
+    pub fn new(fit: &Fit, data: &str, epochs: usize) -> Self {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
         let without = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         // every line says so when the data is made up
         let source = if data == "synthetic" { "  (synthetic)" } else { "" };
-        Bar {
-            on: fit.verbose > 0,
-            moves: terminal,
-            color: terminal && !without,
-            epochs: fit.epochs,
-            epoch: 0,
-            source,
-            drawn: Instant::now(),
-        }
+        Bar { on: fit.verbose > 0, moves: terminal, color: terminal && !without, epochs, epoch: 0, source, drawn: Instant::now() }
     }
 
     pub fn begin(&mut self, epoch: usize) {
@@ -98,6 +93,9 @@ impl Bar {
     }
 
     fn head(&self) -> String {
+        if self.epochs > MOST_EPOCHS {
+            return format!("epoch {:>2} ", self.epoch);
+        }
         let digits = self.epochs.to_string().len().max(2);
         format!("epoch {:>digits$}/{:<digits$} ", self.epoch, self.epochs)
     }

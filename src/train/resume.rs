@@ -25,17 +25,20 @@ pub(super) fn find(model: &Core, data: &Dataset, fit: &Fit) -> Result<Option<Fou
 fn read(model: &Core, data: &Dataset, fit: &Fit, path: &Path, bytes: &[u8]) -> Result<Found> {
     let file = CheckpointFile::<RunState>::read(path, bytes)?;
     let state = &file.meta.run;
-    Agreement::of(model, data, fit.for_loop().agreement())?.check_same(&state.agreement, path, file.same_version)?;
+    Agreement::of(model, data, fit.for_loop(data.len()).agreement())?.check_same(&state.agreement, path, file.same_version)?;
     check_states(fit, &state.callbacks, path)?;
 
     let steps = Accumulation { rows: data.len(), batch: fit.batch_size, accumulate: fit.accumulate }.updates();
     let sound = state.step < steps && state.rows <= data.len() && state.rate.sound() && state.seconds.is_finite();
     file.check_counters(sound, state.epoch as u64)?;
     let mut f = Faults::default();
-    let over = state.epoch > fit.epochs || (state.epoch == fit.epochs && state.step > 0);
+    let limit = fit.limit(data.len());
+    let behind = state.epoch.saturating_mul(steps).saturating_add(state.step);
     let more = format!("give at least {}, or start anew with `Resume::Never`", state.epoch + usize::from(state.step > 0));
     let problem = format!("{}, and the checkpoint {} has {} behind it", fit.epochs, path.display(), state.epoch);
-    f.check(!over, "fit.epochs", problem, &more);
+    f.check(behind <= limit.updates || !fit.budget.is_empty(), "fit.epochs", problem, &more);
+    let problem = format!("it ends after {} updates, and the checkpoint {} has {behind} behind it", limit.updates, path.display());
+    f.check(behind <= limit.updates || fit.budget.is_empty(), "fit.budget", problem, "give more, or start anew with `Resume::Never`");
     f.finish()?;
 
     let (arenas, kept) = file.arenas(model, &state.kept)?;

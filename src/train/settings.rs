@@ -1,10 +1,12 @@
 //! How to train: the settings of `fit` and of loops that the user writes.
 
+use super::budget::{Budget, Limit};
 use super::callbacks::CallbackKind;
 use super::loop_settings::LoopSettings;
 use crate::data::Dataset;
 use crate::error::{Faults, Result};
 use crate::inspect::diagnose::Diagnostics;
+use crate::model::accumulation::Accumulation;
 use crate::model::inputs::fault_of_batch_size;
 use crate::model::journal::SNAPSHOT_EVERY;
 use crate::store::atomic;
@@ -30,6 +32,9 @@ fn is_true(b: &bool) -> bool {
 pub struct Fit {
     /// Passes over the data; 1.
     pub epochs: usize,
+    /// In the place of `epochs`: how long the run may be in epochs, updates, rows or seconds; nothing. See [`Fit::budget`].
+    #[serde(skip_serializing_if = "Budget::is_empty")]
+    pub budget: Budget,
     /// Rows of a batch; 32. The last batch of an epoch may be smaller and is trained too.
     pub batch_size: usize,
     /// Batches whose gradients make one update; 1. See [`Fit::accumulate`].
@@ -69,6 +74,7 @@ impl Default for Fit {
     fn default() -> Self {
         Fit {
             epochs: 1,
+            budget: Budget::default(),
             batch_size: 32,
             accumulate: 1,
             shuffle: true,
@@ -95,6 +101,13 @@ impl Fit {
     /// Passes over the data.
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
+        self
+    }
+    /// How long the run may be, in the place of [`Fit::epochs`]: `Budget::updates(5000)`, or `Budget::epochs(10).or(Budget::seconds(60))`. It may end in
+    /// mid-epoch. Then `fit` validates once more and gives the history a row for the part that was trained; callbacks are told of whole epochs alone,
+    /// and in a checkpoint that epoch is open: with a larger budget the run goes on in it.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
         self
     }
     /// Rows of a batch.
@@ -202,10 +215,13 @@ impl Fit {
         f.finish()
     }
 
-    /// The part of the settings that every loop heeds.
-    pub(super) fn for_loop(&self) -> LoopSettings {
+    /// The part of the settings that every loop heeds, over so many rows.
+    pub(super) fn for_loop(&self, rows: usize) -> LoopSettings {
+        let Limit { epochs, updates, seconds } = self.limit(rows);
         LoopSettings {
-            epochs: self.epochs,
+            epochs,
+            updates,
+            seconds,
             batch_size: self.batch_size,
             accumulate: self.accumulate,
             shuffle: self.shuffle,
@@ -216,6 +232,11 @@ impl Fit {
             loss_spike: self.loss_spike,
             json: serde_json::to_string(&self.readable()).unwrap_or_else(|_| "null".into()),
         }
+    }
+
+    /// The bounds of a run over so many rows.
+    pub(super) fn limit(&self, rows: usize) -> Limit {
+        self.budget.limit(self.epochs, Accumulation { rows, batch: self.batch_size, accumulate: self.accumulate })
     }
 
     /// With paths that are text, as the metadata of a file can hold them.
@@ -252,6 +273,7 @@ impl Fit {
         self.checkpoint.iter().for_each(|c| c.check(f));
         self.callbacks.iter().enumerate().for_each(|(i, c)| c.check(f, &format!("fit.callbacks[{i}]")));
         f.check(self.epochs > 0, "fit.epochs", self.epochs, "give at least 1");
+        self.budget.check(f);
         f.check(self.accumulate > 0, "fit.accumulate", self.accumulate, "give at least 1: an update after each batch");
         fault_of_batch_size(f, self.batch_size);
         let seconds = self.snapshot_every;

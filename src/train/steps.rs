@@ -25,7 +25,7 @@ pub(super) struct EpochSoFar<'a> {
 }
 
 impl Trainer<'_> {
-    /// At most `k` steps, fewer at an epoch's end; `None` when all epochs are over or the run was stopped.
+    /// At most `k` steps, fewer at the end of an epoch or of the budget; `None` when all epochs are over, the budget is spent or the run was stopped.
     pub fn steps(&mut self, k: usize) -> Result<Option<StepReport>> {
         self.steps_telling(k, &mut |_| {})
     }
@@ -37,12 +37,12 @@ impl Trainer<'_> {
                 ("steps within a callback", "Trainer::steps", "`fit` makes them: a loop of one's own needs no callbacks");
             return Err(Error::Unsupported { what: what.into(), at: at.into(), help: help.into() });
         }
-        if self.stopped || self.epoch >= self.settings.epochs || k == 0 {
+        if self.is_over() || k == 0 {
             return Ok(None);
         }
         self.same_model()?;
         self.model.core().check_trains()?;
-        let steps = k.min(self.steps_per_epoch() - self.done);
+        let steps = k.min(self.last_of_epoch() - self.done);
         let first = self.accumulation.first(self.done);
         let want = self.accumulation.first(self.done + steps) - first;
         let m = self.model.core();
@@ -76,7 +76,7 @@ impl Trainer<'_> {
                 let seconds = self.record.seconds + began.elapsed().as_secs_f64();
                 tell(EpochSoFar { done: self.done + f.losses.len(), rows: self.record.rows, seconds, mean: &self.record.sums });
             }
-            if self.record.interrupted() {
+            if self.record.interrupted() || (f.seen > seen && self.is_spent(began.elapsed().as_secs_f64())) {
                 // steps under way are finished, to the end of the open update
                 f.want = f.want.min(self.accumulation.end_of(f.first + f.queued.max(1)) - f.first);
             }
@@ -130,7 +130,7 @@ impl Trainer<'_> {
     }
 
     fn rate(&self, update: u64) -> f64 {
-        self.learning_rate.at(self.model.settings().optimizer.schedule(), update)
+        self.learning_rate.at(self.model.lock().schedule(), update)
     }
 
     /// Queues as many submits as may be under way, and takes the log of the oldest.

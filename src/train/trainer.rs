@@ -17,6 +17,7 @@ use crate::model::rate::Rate;
 use crate::model::shared::Model;
 use crate::model::signature::Measure;
 use crate::optim::is_rate;
+use crate::optim::schedule::RunLength;
 use crate::plan::{Blocking, Handle, Part, Purpose, StateSet};
 use std::time::Instant;
 
@@ -110,6 +111,15 @@ impl<'a> Trainer<'a> {
             start: Start::default(),
             settings,
         })
+    }
+
+    /// Makes updates of the lengths of a schedule that are relative to this run: to its updates and those of earlier calls of `fit`.
+    pub(super) fn begin_schedule(&mut self) -> Result<()> {
+        let (done, per_epoch, updates) = (self.steps_done() as u64, self.steps_per_epoch() as u64, self.settings.updates);
+        let core = self.model.core();
+        let before = core.progress.tried().saturating_sub(done);
+        let updates = (updates < usize::MAX).then_some(before.saturating_add(updates as u64));
+        core.begin_schedule(RunLength { updates, per_epoch })
     }
 
     /// Begins at the first row, or goes on from a checkpoint, and makes the programs ready.
@@ -208,9 +218,21 @@ impl<'a> Trainer<'a> {
         self.record.failed = true;
     }
 
-    /// Whether there is nothing more to do: all epochs are over, or the run was stopped.
+    /// Whether there is nothing more to do: all epochs are over, the budget is spent, or the run was stopped.
     pub fn is_over(&self) -> bool {
-        self.stopped || self.epoch >= self.settings.epochs
+        self.stopped || self.epoch >= self.settings.epochs || self.is_spent(0.0)
+    }
+
+    /// Whether the run has had all its updates or its seconds; `more` are seconds that it does not count yet.
+    pub(super) fn is_spent(&self, more: f64) -> bool {
+        let seconds = self.record.history.seconds().iter().sum::<f64>() + self.record.seconds + more;
+        self.steps_done() >= self.settings.updates || seconds >= self.settings.seconds
+    }
+
+    /// The number of steps of the open epoch: fewer than those of an epoch where the run ends within it.
+    pub(super) fn last_of_epoch(&self) -> usize {
+        let left = self.settings.updates.saturating_sub(self.epoch.saturating_mul(self.steps_per_epoch()));
+        self.steps_per_epoch().min(left)
     }
 
     /// Steps done in this run, those before a resume too.
@@ -230,7 +252,8 @@ impl<'a> Trainer<'a> {
 
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
-        self.learning_rate.at(self.model.settings().optimizer.schedule(), self.model.lock().progress.updates)
+        let core = self.model.lock();
+        self.learning_rate.at(core.schedule(), core.progress.updates)
     }
 
     /// As [`Trainer::set_learning_rate`], with all digits of an f64.
@@ -249,8 +272,8 @@ impl<'a> Trainer<'a> {
         f.check(factor.is_finite() && factor > 0.0, "factor", factor, "give a finite number above 0");
         f.check(is_rate(min_lr), "min_lr", min_lr, "give a number that f32 holds, 0 or above");
         f.finish()?;
-        let updates = self.model.core().progress.updates;
-        self.learning_rate.reduce(factor, min_lr, self.model.settings().optimizer.schedule(), updates);
+        let core = self.model.core();
+        self.learning_rate.reduce(factor, min_lr, core.schedule(), core.progress.updates);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use gradus::optim::LossScale;
 use gradus::prelude::*;
 use gradus::tensor::DType;
 use gradus::train::callbacks::{EarlyStopping, on_epoch_end};
-use gradus::train::{DataOp, DataSpec, Diagnostics, HeldOut, ModelSpec, Recipe, Registry, Seeds};
+use gradus::train::{Budget, DataOp, DataSpec, Diagnostics, HeldOut, ModelSpec, Recipe, Registry, Seeds};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -66,7 +66,8 @@ fn every_setting_is_in_a_recipe() {
         if by_norm { c.clip_norm(1.0) } else { c.clip_value(0.5) }
     };
     let named = Compile::step(Sgd::new(0.1)).input([3]).input_named("mask", [3]);
-    let all = Fit::new().epochs(3).batch_size(7).accumulate(2).shuffle(false).verbose(0).ctrl_c(false).steps_per_submit(5);
+    let budget = Budget::epochs(2.5).or(Budget::updates(7)).or(Budget::rows(70)).or(Budget::seconds(60));
+    let all = Fit::new().epochs(3).budget(budget).batch_size(7).accumulate(2).shuffle(false).verbose(0).ctrl_c(false).steps_per_submit(5);
     let all = all.snapshot_every(3.0).detect_anomaly(true).diagnostics(Diagnostics::per_layer(10)).loss_spike(4.0);
     let all = all.callback(EarlyStopping::new("loss").patience(2)).checkpoint(Checkpoint::new("run.gradus")).resume(Resume::IfPresent);
     change_every_field(&plain(), &[&compile(true), &compile(false), &named], &[]);
@@ -93,6 +94,34 @@ fn every_setting_is_in_a_recipe() {
     let recipe = Recipe::named("masked", (), &registry, &named, &all, data).unwrap();
     assert_eq!(recipe.settings(), named);
     in_toml_and_json(&recipe);
+}
+
+/// Lengths of schedules that are relative to the run are maps; plain numbers stay updates.
+#[test]
+fn relative_lengths() {
+    use gradus::optim::schedule::Span;
+    let with = |rate: Schedule| Recipe::new(&net(), &Compile::new(Adam::new(rate), Mse::new()).input([3]), &fit(1), digits()).unwrap();
+    let rate = Schedule::cosine(1e-3, Span::Epochs(2.5)).warmup(Span::Share(0.1));
+    let recipe = with(rate.clone());
+    in_toml_and_json(&recipe);
+    let text = recipe.to_json().split_whitespace().collect::<String>();
+    assert!(text.contains(r#""updates":{"share":0.1}"#) && text.contains(r#""t_max":{"epochs":2.5}"#), "{text}");
+    assert_eq!(format!("cosine:{}", "2.5epochs").parse::<Schedule>().unwrap().warmup("10%".parse::<Span>().unwrap()), rate);
+    for rate in [
+        Schedule::step(0.1, Span::Share(0.25), 0.5),
+        gradus::optim::schedule::MultiStep::new(0.1, []).milestones([Span::Share(0.5), Span::Epochs(3.0), Span::Updates(7)]).into(),
+        Schedule::polynomial(0.1, Span::Share(1.0), 2.0),
+        Schedule::cosine_restarts(0.1, Span::Epochs(1.0), 2),
+        Schedule::one_cycle(0.1, Span::Share(1.0)),
+    ] {
+        assert!(rate.is_relative() && rate.at(3).is_nan());
+        in_toml_and_json(&with(rate));
+    }
+    let bad = recipe.to_json().replace("2.5", "-1.0").replace("0.1\n", "1.5\n");
+    let e = Recipe::from_json(&bad).unwrap_err().to_string();
+    assert!(e.contains("optimizer.lr.t_max") && e.contains("-1 epochs"), "{e}");
+    let e = Recipe::from_json(&recipe.to_json().replace("epochs\": 2.5", "weeks\": 2.5")).unwrap_err().to_string();
+    assert!(e.contains("weeks"), "{e}");
 }
 
 /// What a text cannot hold is named.

@@ -2,6 +2,7 @@
 
 mod api;
 mod bits;
+mod budget;
 mod buffers;
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,9 +1,10 @@
 //! Schedules along half a cosine.
 
 use super::kind::ScheduleKind;
+use super::span::Span;
 use super::words::{RATE, Words};
 use crate::error::Faults;
-use crate::optim::check::{check_rate, check_updates};
+use crate::optim::check::check_rate;
 use serde::{Deserialize, Serialize};
 
 /// Down along half a cosine: `eta_min + (lr - eta_min) * (1 + cos(pi * t / t_max)) / 2`, and `eta_min` from update `t_max` on
@@ -18,7 +19,7 @@ pub struct Cosine {
     /// The rate of update 0.
     pub lr: f64,
     /// Updates until the end.
-    pub t_max: u64,
+    pub t_max: Span,
     /// The rate at the end; 0.
     #[serde(default)]
     pub eta_min: f64,
@@ -26,8 +27,8 @@ pub struct Cosine {
 
 impl Cosine {
     /// To 0 in so many updates.
-    pub fn new(lr: f64, t_max: u64) -> Self {
-        Cosine { lr, t_max, eta_min: 0.0 }
+    pub fn new(lr: f64, t_max: impl Into<Span>) -> Self {
+        Cosine { lr, t_max: t_max.into(), eta_min: 0.0 }
     }
     /// Sets the rate at the end.
     pub fn eta_min(mut self, eta_min: f64) -> Self {
@@ -36,14 +37,17 @@ impl Cosine {
     }
     /// From the numbers behind its name, at the base rate of words.
     pub(super) fn read(n: &mut Words<'_>) -> Option<Self> {
-        Some(Cosine::new(RATE, n.number()?).eta_min(n.number_or(0.0)?))
+        Some(Cosine::new(RATE, n.number::<Span>()?).eta_min(n.number_or(0.0)?))
     }
 }
 
 impl ScheduleKind for Cosine {
     fn at(&self, t: u64) -> f64 {
-        let t_max = self.t_max.max(1);
+        let Some(t_max) = self.t_max.updates().map(|n| n.max(1)) else { return f64::NAN };
         half(self.lr, self.eta_min, t.min(t_max) as f64 / t_max as f64)
+    }
+    fn each_span(&mut self, change: &mut dyn FnMut(&mut Span)) {
+        change(&mut self.t_max);
     }
     fn rate(&self) -> f64 {
         self.lr
@@ -53,7 +57,7 @@ impl ScheduleKind for Cosine {
     }
     fn check(&self, f: &mut Faults) {
         check_rate(f, "lr", self.lr);
-        check_updates(f, "t_max", self.t_max);
+        self.t_max.check(f, "t_max");
         check_rate(f, "eta_min", self.eta_min);
     }
 }
@@ -69,7 +73,7 @@ pub struct CosineRestarts {
     /// The rate where each cosine begins.
     pub lr: f64,
     /// Updates of the first.
-    pub t_0: u64,
+    pub t_0: Span,
     /// How many times as long the next is; 1.
     #[serde(default = "same")]
     pub t_mult: u64,
@@ -84,8 +88,8 @@ fn same() -> u64 {
 
 impl CosineRestarts {
     /// Each of so many updates, towards 0.
-    pub fn new(lr: f64, t_0: u64) -> Self {
-        CosineRestarts { lr, t_0, t_mult: 1, eta_min: 0.0 }
+    pub fn new(lr: f64, t_0: impl Into<Span>) -> Self {
+        CosineRestarts { lr, t_0: t_0.into(), t_mult: 1, eta_min: 0.0 }
     }
     /// How many times as long the next is.
     pub fn t_mult(mut self, t_mult: u64) -> Self {
@@ -99,13 +103,14 @@ impl CosineRestarts {
     }
     /// From the numbers behind its name, at the base rate of words.
     pub(super) fn read(n: &mut Words<'_>) -> Option<Self> {
-        Some(CosineRestarts::new(RATE, n.number()?).t_mult(n.number_or(1)?).eta_min(n.number_or(0.0)?))
+        Some(CosineRestarts::new(RATE, n.number::<Span>()?).t_mult(n.number_or(1)?).eta_min(n.number_or(0.0)?))
     }
 }
 
 impl ScheduleKind for CosineRestarts {
     fn at(&self, t: u64) -> f64 {
-        let (mut since, mut length) = (t, self.t_0.max(1));
+        let Some(t_0) = self.t_0.updates() else { return f64::NAN };
+        let (mut since, mut length) = (t, t_0.max(1));
         if self.t_mult <= 1 {
             since %= length;
         }
@@ -116,6 +121,9 @@ impl ScheduleKind for CosineRestarts {
         }
         half(self.lr, self.eta_min, since as f64 / length as f64)
     }
+    fn each_span(&mut self, change: &mut dyn FnMut(&mut Span)) {
+        change(&mut self.t_0);
+    }
     fn rate(&self) -> f64 {
         self.lr
     }
@@ -124,7 +132,7 @@ impl ScheduleKind for CosineRestarts {
     }
     fn check(&self, f: &mut Faults) {
         check_rate(f, "lr", self.lr);
-        check_updates(f, "t_0", self.t_0);
+        self.t_0.check(f, "t_0");
         f.check(self.t_mult > 0, "optimizer.lr.t_mult", self.t_mult, "give at least 1");
         check_rate(f, "eta_min", self.eta_min);
     }

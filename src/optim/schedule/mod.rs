@@ -3,12 +3,16 @@
 //! A schedule counts *updates* of the parameters, from 0; with gradient accumulation an update comes once in several batches. The rate
 //! of update `t` is what PyTorch's optimizer holds after `t` calls of `scheduler.step()`, where that is called after every
 //! `optimizer.step()`. A PyTorch program that calls it once an epoch means the same schedule with its lengths times the updates of an
-//! epoch. The host computes rates in f64 and sends them in the table of each submit, so no schedule costs a launch or a compilation.
+//! epoch, or in [`Span::Epochs`]. The host computes rates in f64 and sends them in the table of each submit, so no schedule costs a launch or a compilation.
 
 mod file;
 mod kind;
 mod parse;
+mod span;
 mod words;
+
+pub(crate) use span::RunLength;
+pub use span::Span;
 
 use crate::error::Faults;
 use kind::ScheduleKind;
@@ -149,7 +153,7 @@ pub use decay::{Exponential, MultiStep, Polynomial, Step};
 
 impl Schedule {
     /// [`Step`]: times `gamma` every `step_size` updates.
-    pub fn step(lr: f64, step_size: u64, gamma: f64) -> Self {
+    pub fn step(lr: f64, step_size: impl Into<Span>, gamma: f64) -> Self {
         Step::new(lr, step_size).gamma(gamma).into()
     }
     /// [`MultiStep`]: times `gamma` at each of these updates.
@@ -161,19 +165,19 @@ impl Schedule {
         Exponential::new(lr, gamma).into()
     }
     /// [`Polynomial`]: to 0 in `total` updates, as this power of what is left; 1 is a straight line.
-    pub fn polynomial(lr: f64, total: u64, power: f64) -> Self {
+    pub fn polynomial(lr: f64, total: impl Into<Span>, power: f64) -> Self {
         Polynomial::new(lr, total).power(power).into()
     }
     /// [`Cosine`]: to 0 in `t_max` updates, along half a cosine. Another end: [`Cosine::eta_min`].
-    pub fn cosine(lr: f64, t_max: u64) -> Self {
+    pub fn cosine(lr: f64, t_max: impl Into<Span>) -> Self {
         Cosine::new(lr, t_max).into()
     }
     /// [`CosineRestarts`]: half cosines of `t_0` updates, each `t_mult` times as long as the one before.
-    pub fn cosine_restarts(lr: f64, t_0: u64, t_mult: u64) -> Self {
+    pub fn cosine_restarts(lr: f64, t_0: impl Into<Span>, t_mult: u64) -> Self {
         CosineRestarts::new(lr, t_0).t_mult(t_mult).into()
     }
     /// [`OneCycle`]: up to `max_lr` and far down in `total` updates.
-    pub fn one_cycle(max_lr: f64, total: u64) -> Self {
+    pub fn one_cycle(max_lr: f64, total: impl Into<Span>) -> Self {
         OneCycle::new(max_lr, total).into()
     }
     /// The rate of update `update` (from 0) as a closure gives it, in place of any schedule here. Files hold the name alone: reading one is an
@@ -191,15 +195,30 @@ impl Schedule {
     /// [`Warmup`]: `updates` more updates before this schedule, linearly up to where it begins. On a schedule that has a warm-up it takes that
     /// one's place; 0 takes it away.
     #[must_use]
-    pub fn warmup(self, updates: u64) -> Self {
+    pub fn warmup(self, updates: impl Into<Span>) -> Self {
+        let updates = updates.into();
         match self {
             Schedule::Warmup(w) => w.then.warmup(updates),
-            s if updates == 0 => s,
+            s if updates == Span::Updates(0) => s,
             s => Warmup::new(updates, s).into(),
         }
     }
 
-    /// The rate of update `update`, counted from 0. Defined for every update: a schedule with an end stays there.
+    /// Whether a length is relative to a run: in epochs, or a share of it. A run that begins makes updates of them.
+    pub fn is_relative(&self) -> bool {
+        let mut relative = false;
+        self.clone().kind_mut().each_span(&mut |span| relative |= span.updates().is_none());
+        relative
+    }
+
+    /// The same with lengths in updates, as far as this run tells them.
+    pub(crate) fn within(mut self, run: RunLength) -> Self {
+        self.kind_mut().each_span(&mut |span| *span = span.within(run));
+        self
+    }
+
+    /// The rate of update `update`, counted from 0. Defined for every update: a schedule with an end stays there. NaN where a length is relative to a
+    /// run ([`Schedule::is_relative`]).
     pub fn at(&self, update: u64) -> f64 {
         self.kind().at(update)
     }

@@ -2,9 +2,10 @@
 
 use super::cosine::half;
 use super::kind::ScheduleKind;
+use super::span::Span;
 use super::words::{RATE, Words};
 use crate::error::{Error, Faults, Result};
-use crate::optim::check::{check_rate, check_updates};
+use crate::optim::check::check_rate;
 use serde::{Deserialize, Serialize};
 
 /// Up to `max_lr` and far down in one run (Smith & Topin 2018): PyTorch's `OneCycleLR`, with its names, defaults and formula.
@@ -26,7 +27,7 @@ pub struct OneCycle {
     /// The highest rate.
     pub max_lr: f64,
     /// Updates of the whole (PyTorch's `total_steps`).
-    pub total: u64,
+    pub total: Span,
     /// The part of them in which the rate rises; 0.3.
     #[serde(default = "three_tenths")]
     pub pct_start: f64,
@@ -79,10 +80,10 @@ impl std::str::FromStr for Anneal {
 
 impl OneCycle {
     /// Up to this rate, in so many updates.
-    pub fn new(max_lr: f64, total: u64) -> Self {
+    pub fn new(max_lr: f64, total: impl Into<Span>) -> Self {
         OneCycle {
             max_lr,
-            total,
+            total: total.into(),
             pct_start: 0.3,
             anneal_strategy: Anneal::Cos,
             div_factor: 25.0,
@@ -117,13 +118,14 @@ impl OneCycle {
     }
     /// From the numbers behind its name, at the base rate of words.
     pub(super) fn read(n: &mut Words<'_>) -> Option<Self> {
-        Some(OneCycle::new(RATE, n.number()?))
+        Some(OneCycle::new(RATE, n.number::<Span>()?))
     }
 }
 
 impl ScheduleKind for OneCycle {
     fn at(&self, t: u64) -> f64 {
-        let last = self.total.max(1) - 1;
+        let Some(total) = self.total.updates() else { return f64::NAN };
+        let last = total.max(1) - 1;
         let (t, last) = (t.min(last) as f64, last as f64);
         let (rise, initial) = (self.pct_start * (last + 1.0) - 1.0, self.max_lr / self.div_factor);
         let end = initial / self.final_div_factor;
@@ -145,6 +147,9 @@ impl ScheduleKind for OneCycle {
             along(initial, end, 2.0 * rise, last)
         }
     }
+    fn each_span(&mut self, change: &mut dyn FnMut(&mut Span)) {
+        change(&mut self.total);
+    }
     fn rate(&self) -> f64 {
         self.max_lr
     }
@@ -153,7 +158,7 @@ impl ScheduleKind for OneCycle {
     }
     fn check(&self, f: &mut Faults) {
         check_rate(f, "max_lr", self.max_lr);
-        check_updates(f, "total", self.total);
+        self.total.check(f, "total");
         f.check((0.0..=1.0).contains(&self.pct_start), "optimizer.lr.pct_start", self.pct_start, "give a part from 0 to 1");
         for (key, x) in [("div_factor", self.div_factor), ("final_div_factor", self.final_div_factor)] {
             f.check(x.is_finite() && x > 0.0, &format!("optimizer.lr.{key}"), x, "give a finite number above 0");

@@ -5,7 +5,7 @@ use super::words::Words;
 use crate::error::{Error, Result};
 use std::str::FromStr;
 
-/// A schedule in words, for flags: its name, and its numbers after colons, lengths in updates.
+/// A schedule in words, for flags: its name, and its numbers after colons. Lengths are updates, `2.5epochs`, or `10%` of the run.
 ///
 /// `constant`, `step:SIZE:GAMMA`, `multi_step:UPDATE,UPDATE,..:GAMMA`, `exponential:GAMMA`, `polynomial:TOTAL:POWER`, `cosine:TOTAL:END`,
 /// `cosine_restarts:FIRST:TIMES:END`, `one_cycle:TOTAL`. What follows the first number may be left out and is then the schedule's default;

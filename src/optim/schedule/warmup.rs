@@ -2,8 +2,8 @@
 
 use super::Schedule;
 use super::kind::ScheduleKind;
+use super::span::Span;
 use crate::error::Faults;
-use crate::optim::check::check_updates;
 use serde::{Deserialize, Serialize};
 
 /// Linearly up to where another schedule begins, which then runs from its own update 0 (Goyal et al. 2017).
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 #[must_use]
 pub struct Warmup {
     /// Updates on the way up.
-    pub updates: u64,
+    pub updates: Span,
     /// The part that update 0 takes; `1 / (updates + 1)` where it is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_factor: Option<f64>,
@@ -29,8 +29,8 @@ pub struct Warmup {
 
 impl Warmup {
     /// So many updates before this schedule.
-    pub fn new(updates: u64, then: impl Into<Schedule>) -> Self {
-        Warmup { updates, start_factor: None, then: Box::new(then.into()) }
+    pub fn new(updates: impl Into<Span>, then: impl Into<Schedule>) -> Self {
+        Warmup { updates: updates.into(), start_factor: None, then: Box::new(then.into()) }
     }
     /// The part of the rate that update 0 takes.
     pub fn start_factor(mut self, start_factor: f64) -> Self {
@@ -41,15 +41,20 @@ impl Warmup {
 
 impl ScheduleKind for Warmup {
     fn at(&self, t: u64) -> f64 {
-        if t >= self.updates {
-            return self.then.at(t - self.updates);
+        let Some(updates) = self.updates.updates() else { return f64::NAN };
+        if t >= updates {
+            return self.then.at(t - updates);
         }
-        let (t, n) = (t as f64, self.updates as f64);
+        let (t, n) = (t as f64, updates as f64);
         let part = match self.start_factor {
             None => (t + 1.0) / (n + 1.0),
             Some(s) => s + (1.0 - s) * (t / n),
         };
         self.then.at(0) * part
+    }
+    fn each_span(&mut self, change: &mut dyn FnMut(&mut Span)) {
+        change(&mut self.updates);
+        self.then.kind_mut().each_span(change);
     }
     fn rate(&self) -> f64 {
         self.then.rate()
@@ -58,7 +63,7 @@ impl ScheduleKind for Warmup {
         self.then.kind_mut().set_rate(rate);
     }
     fn check(&self, f: &mut Faults) {
-        check_updates(f, "updates", self.updates);
+        self.updates.check(f, "updates");
         if let Some(s) = self.start_factor {
             f.check((0.0..=1.0).contains(&s), "optimizer.lr.start_factor", s, "give a part from 0 to 1");
         }

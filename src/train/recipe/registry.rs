@@ -96,7 +96,10 @@ impl Registry {
             ModelSpec::Named { name, config, structure } => (name, config, structure),
         };
         let Some(make) = self.models.get(name) else {
-            let known = self.models().map(|n| format!("`{n}`")).collect();
+            let mut known: Vec<String> = self.models().map(|n| format!("`{n}`")).collect();
+            if known.is_empty() {
+                known.push("none: this program registers no model".into());
+            }
             return Err(Error::NotFound { what: "model".into(), name: name.clone(), at: "the registry, for model.named".into(), known });
         };
         let model = make(config)?;
