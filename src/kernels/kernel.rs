@@ -15,6 +15,16 @@ macro_rules! kernels {
         }
 
         impl Kernel {
+            /// The names of all kinds.
+            pub const KINDS: &'static [&'static str] = &[$(stringify!($kernel)),*];
+
+            /// The name of its kind, one of [`Kernel::KINDS`].
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Kernel::$kernel(_) => stringify!($kernel),)*
+                }
+            }
+
             /// What its archetype tells of it.
             pub fn archetype(&self) -> &dyn Archetype {
                 match self {

@@ -5,7 +5,7 @@ use crate::common::{self, Job, Suite};
 use crate::make::{Case, no_rule};
 use crate::{cases, coop_product, corners, custom, draws, formulas, gather, indices, long, mixed, movement, scaled};
 use gradus::kernels::{Access, Archetype, BufferCopy, Commit, CoopTile, Kernel, Scaling, Target};
-use gradus::optim::{Adagrad, Adam, AdamW, Group, Lamb, Lion, Optimizer, RmsProp, Sgd};
+use gradus::optim::{Adam, AdamW, Group, Lamb, Optimizer, RmsProp, Sgd};
 use gradus::plan::{Launch, Part};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::BTreeMap;
@@ -58,20 +58,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
     for case in &all {
         add(case, &no_rule(), Some(Part::Whole))?;
     }
-    let group = || Group::new().weight_decay(0.5);
-    let rules: [Optimizer; 10] = [
-        Sgd::new(0.1).into(),
-        Sgd::new(0.1).momentum(0.9).nesterov(true).l1(0.1).into(),
-        Adam::default().into(),
-        Adam::default().amsgrad(true).into(),
-        AdamW::default().group("*", group()).into(),
-        RmsProp::default().centered(true).momentum(0.9).into(),
-        Adagrad::default().into(),
-        Lion::default().into(),
-        Lamb::default().into(),
-        Lamb::default().group("*", group()).into(),
-    ];
-    for rule in rules {
+    for rule in optimizers()? {
         for rule in [rule.rule(), rule.rule().clip_value(1.0)] {
             for rule in [rule.clone(), rule.clip_norm(1.0)] {
                 for part in [Some(Part::Inner), Some(Part::Last), Some(Part::Whole), Some(Part::Leave), None] {
@@ -92,6 +79,22 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
     let commit = Kernel::Commit(Commit { parts: vec![BufferCopy { from: 0, to: 0, len: 3 }] });
     out.insert(commit.source(), commit);
     Ok(out)
+}
+
+/// Every optimizer by its name, and with settings that change its formulas.
+fn optimizers() -> Result<Vec<Optimizer>, String> {
+    let group = || Group::new().weight_decay(0.5);
+    let mut all: Vec<Optimizer> = vec![
+        Sgd::default().momentum(0.9).nesterov(true).l1(0.1).into(),
+        Adam::default().amsgrad(true).into(),
+        AdamW::default().group("*", group()).into(),
+        RmsProp::default().centered(true).momentum(0.9).into(),
+        Lamb::default().group("*", group()).into(),
+    ];
+    for name in Optimizer::NAMES {
+        all.push(name.parse().map_err(|e| format!("{name}: {e}"))?);
+    }
+    Ok(all)
 }
 
 /// WebGPU forbids a buffer that one dispatch binds twice where one of the two may be written.

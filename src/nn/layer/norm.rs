@@ -22,6 +22,31 @@ fn good_eps(eps: f64) -> bool {
 
 const EPS: &str = "give an eps of 0 or above";
 
+/// The setters of layers that normalise the last axes: `row_setters!(LayerNorm, "What eps is added to.", "What the affine part is.")`.
+macro_rules! row_setters {
+    ($layer:ident, $eps:literal, $affine:literal) => {
+        impl $layer {
+            /// How many of the last axes are normalised together.
+            pub fn axes(mut self, axes: usize) -> Self {
+                self.axes = axes;
+                self
+            }
+
+            #[doc = $eps]
+            pub fn eps(mut self, eps: f64) -> Self {
+                self.eps = eps;
+                self
+            }
+
+            #[doc = $affine]
+            pub fn elementwise_affine(mut self, affine: bool) -> Self {
+                self.elementwise_affine = affine;
+                self
+            }
+        }
+    };
+}
+
 /// Layer normalisation (Ba et al. 2016; PyTorch's `LayerNorm`): each row of the last axes less its mean, over the root of its (biased)
 /// variance plus `eps`, times `weight`, plus `bias`, both of the shape of those axes. The same in training and evaluation.
 ///
@@ -63,30 +88,14 @@ impl LayerNorm {
         LayerNorm { axes: 1, eps: 1e-5, elementwise_affine: true, bias: true }
     }
 
-    /// How many of the last axes are normalised together.
-    pub fn axes(mut self, axes: usize) -> Self {
-        self.axes = axes;
-        self
-    }
-
-    /// Added to the variance.
-    pub fn eps(mut self, eps: f64) -> Self {
-        self.eps = eps;
-        self
-    }
-
-    /// With or without `weight` and `bias`.
-    pub fn elementwise_affine(mut self, affine: bool) -> Self {
-        self.elementwise_affine = affine;
-        self
-    }
-
     /// With or without a `bias` beside the weight.
     pub fn bias(mut self, bias: bool) -> Self {
         self.bias = bias;
         self
     }
 }
+
+row_setters!(LayerNorm, "Added to the variance.", "With or without `weight` and `bias`.");
 
 /// The last axes of an input. An `Err` is a poisoned value: the layer cannot have these axes, and the mistake is noted.
 fn last_axes(s: &Scope, layer: &str, x: &Var, axes: usize, eps: f64) -> Result<Vec<usize>, Var> {
@@ -165,25 +174,9 @@ impl RMSNorm {
     pub fn new() -> Self {
         RMSNorm { axes: 1, eps: f64::from(f32::EPSILON), elementwise_affine: true }
     }
-
-    /// How many of the last axes are normalised together.
-    pub fn axes(mut self, axes: usize) -> Self {
-        self.axes = axes;
-        self
-    }
-
-    /// Added to the mean square.
-    pub fn eps(mut self, eps: f64) -> Self {
-        self.eps = eps;
-        self
-    }
-
-    /// With or without a `weight`.
-    pub fn elementwise_affine(mut self, affine: bool) -> Self {
-        self.elementwise_affine = affine;
-        self
-    }
 }
+
+row_setters!(RMSNorm, "Added to the mean square.", "With or without a `weight`.");
 
 impl LayerKind for RMSNorm {
     fn forward(&self, s: &Scope, x: &Var) -> Var {

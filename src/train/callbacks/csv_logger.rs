@@ -2,13 +2,13 @@
 
 use super::callback::Callback;
 use super::kind::{CallbackSettings, parsed};
-use super::log_file::{self, LogFile};
+use super::log_file::{LogFile, one_log_file};
 use super::logs::Logs;
 use crate::error::{Faults, Result};
 use crate::train::Trainer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A table with a line for each epoch: Keras' `CSVLogger`. The columns are `epoch` (from 1) and the names of the logs, in alphabetical order.
 ///
@@ -70,17 +70,7 @@ impl CallbackSettings for CsvLogger {
         parsed::<u64>("csv_logger", state).map(drop)
     }
 
-    fn path(&self) -> Option<(&'static str, &Path)> {
-        Some(("path", &self.path))
-    }
-
-    fn path_mut(&mut self) -> Option<&mut PathBuf> {
-        Some(&mut self.path)
-    }
-
-    fn try_files(&self) -> Result<()> {
-        log_file::try_open(&self.path)
-    }
+    one_log_file!();
 }
 
 pub(super) struct Running {

@@ -2,14 +2,14 @@
 
 use super::callback::Callback;
 use super::kind::{CallbackSettings, parsed};
-use super::log_file::{self, LogFile};
+use super::log_file::{LogFile, one_log_file};
 use super::logs::Logs;
 use crate::error::{Faults, Result};
 use crate::store::json_floats::Exact;
 use crate::train::Trainer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A JSON object a line: `{"epoch":1,"step":120,"learning_rate":0.001,"loss":0.25,..}` after each epoch, and the same with `"so_far":true` in
 /// mid-epoch where that is asked for. What JSON has no number for stands as a text: `"inf"`, `"nan:.."`.
@@ -65,17 +65,7 @@ impl CallbackSettings for JsonLines {
         parsed::<u64>("json_lines", state).map(drop)
     }
 
-    fn path(&self) -> Option<(&'static str, &Path)> {
-        Some(("path", &self.path))
-    }
-
-    fn path_mut(&mut self) -> Option<&mut PathBuf> {
-        Some(&mut self.path)
-    }
-
-    fn try_files(&self) -> Result<()> {
-        log_file::try_open(&self.path)
-    }
+    one_log_file!();
 }
 
 pub(super) struct Running {

@@ -22,6 +22,24 @@ pub(super) fn try_open(path: &Path) -> Result<()> {
     disk::make_folder(path).and_then(|()| disk::try_append(path)).map_err(|e| Error::io("write", path, e))
 }
 
+/// What the settings of a callback with one log file say of it, from their field `path`.
+macro_rules! one_log_file {
+    () => {
+        fn path(&self) -> Option<(&'static str, &std::path::Path)> {
+            Some(("path", &self.path))
+        }
+
+        fn path_mut(&mut self) -> Option<&mut PathBuf> {
+            Some(&mut self.path)
+        }
+
+        fn try_files(&self) -> Result<()> {
+            super::log_file::try_open(&self.path)
+        }
+    };
+}
+pub(super) use one_log_file;
+
 impl LogFile {
     /// New, or at its end if it is to be kept. Its folder is made where it is not there.
     pub fn open(path: &Path, keep: bool) -> Result<Self> {

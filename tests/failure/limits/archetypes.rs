@@ -1,7 +1,7 @@
 //! Every archetype of kernel at sizes that 32 bits do not hold: planned, never run.
 
 use gradus::graph::{Builder, CustomKernel, CustomOp, Distribution, Draws, Field, Precision, Type, Var, gradients};
-use gradus::kernels::{CoopCaps, Kernel, Target};
+use gradus::kernels::{CoopCaps, Target};
 use gradus::optim::{Adam, Lamb, Optimizer, Sgd};
 use gradus::plan::{Arena, Caps, Part, Program, Purpose, Request, Rule, Step, plan};
 use gradus::tensor::{DType, Shape};
@@ -196,12 +196,7 @@ pub fn all() -> Vec<Case> {
     ]
 }
 
-/// The archetypes that these cases plan.
-pub fn archetypes(programs: &[Program]) -> impl Iterator<Item = String> {
-    programs.iter().flat_map(|p| &p.launches).map(|l| match &l.kernel {
-        Kernel::Gemm(_) => "gemm".into(),
-        Kernel::GemmCoop(_) => "gemm_coop".into(),
-        Kernel::Custom(_) => "custom".into(),
-        k => k.name().trim_start_matches("log_").into(),
-    })
+/// The kinds of kernels that these programs launch.
+pub fn kinds(programs: &[Program]) -> impl Iterator<Item = &'static str> {
+    programs.iter().flat_map(|p| &p.launches).map(|l| l.kernel.kind())
 }
