@@ -1,6 +1,7 @@
 //! In which order a program's launches run: the one place that knows.
 
 use super::program::Program;
+#[cfg(feature = "gpu")]
 use crate::kernels::DIMS;
 
 /// A launch as a step runs it once.
