@@ -17,6 +17,7 @@ mod counts;
 mod custom;
 mod draws;
 mod edges;
+mod folded;
 mod formulas;
 mod gather;
 mod indices;
@@ -114,6 +115,7 @@ tests! {
     row_kernels = rows(movement::row_kernels());
     batched = rows(movement::batched());
     long = rows(long::cases());
+    folded = rows(folded::cases().into_iter().map(|c| with_lanes(c, false)).collect());
     long_and_known = turns::rows().into_iter().flat_map(|r| rows(vec![r])).collect();
     too_long = turns::jobs();
     mixed = rows(mixed::cases());

@@ -6,6 +6,7 @@ mod budget;
 mod buffers;
 #[path = "../common/mod.rs"]
 mod common;
+mod deep;
 mod dropout;
 mod embedding;
 mod frozen;
