@@ -5,7 +5,9 @@
 
 use std::cell::Cell;
 use std::fmt::{self, Display, Write as _};
+use std::future::{Future, poll_fn};
 use std::io::Write;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
@@ -19,20 +21,35 @@ static OPEN: AtomicBool = AtomicBool::new(false);
 /// Removes that line.
 const CLEAR: &str = "\r\x1b[2K";
 
+/// Work that prints progress and warnings if it `speaks`, on whatever thread it is polled.
+pub(crate) async fn speaking<T>(speaks: bool, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        let mut speaking = Speaking::new(speaks);
+        let polled = work.as_mut().poll(cx);
+        speaking.goes_on = polled.is_pending();
+        polled
+    })
+    .await
+}
+
 /// Until it is dropped: whether this thread prints progress and warnings.
-pub(crate) struct Speaking(bool);
+pub(crate) struct Speaking {
+    before: bool,
+    goes_on: bool,
+}
 
 impl Speaking {
     pub fn new(speaks: bool) -> Self {
-        Speaking(SPEAKS.replace(speaks))
+        Speaking { before: SPEAKS.replace(speaks), goes_on: false }
     }
 }
 
 impl Drop for Speaking {
     fn drop(&mut self) {
-        let spoke = SPEAKS.replace(self.0);
+        let spoke = SPEAKS.replace(self.before);
         // an error ended the `fit` in the middle of a line: the program's next output begins on a new one
-        if spoke && !self.0 && OPEN.swap(false, Ordering::Relaxed) {
+        if spoke && !self.before && !self.goes_on && OPEN.swap(false, Ordering::Relaxed) {
             write("\n");
         }
     }

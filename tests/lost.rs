@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use std::sync::Mutex;
 use std::time::Duration;
 
-static SUITE: Suite = Suite::new("lost", 12);
+static SUITE: Suite = Suite::new("lost", 14);
 
 /// One at a time: they end the device that all of them share.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -118,6 +118,71 @@ fn at_any_moment_of_a_fit() {
         recoveries += model.recoveries();
     }
     assert!(recoveries >= 6, "only {recoveries} of 9 came in time");
+    SUITE.ran(1);
+}
+
+/// A loop by turns, with steps under way when the device goes.
+#[test]
+fn between_two_turns() {
+    use gradus::train::Turn;
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let (train, _) = digits();
+    let fit = || Fit::new().epochs(3).batch_size(32).steps_per_submit(2);
+    let mut whole = compiled(&device);
+    whole.fit(&train, fit().verbose(0)).unwrap();
+    let file = bytes(&mut whole);
+    for at in [&[0][..], &[1], &[4], &[2, 3, 9]] {
+        let mut model = compiled(&device);
+        let mut lost = 0;
+        let mut gpu = model.device().gpu().cloned();
+        let mut run = model.trainer(&train, fit()).unwrap();
+        for turn in 0.. {
+            if at.contains(&turn) {
+                gpu.take().iter().for_each(|g| g.destroy());
+                lost += 1;
+            }
+            match run.turn().unwrap() {
+                Turn::Done(_) => break,
+                Turn::Pending => std::thread::yield_now(),
+                _ => gpu = gpu.or_else(|| run.model().device().gpu().cloned()),
+            }
+        }
+        assert!(lost == at.len() && model.recoveries() > 0, "lost at {at:?}");
+        assert_eq!(bytes(&mut model), file, "lost at {at:?}");
+    }
+    SUITE.ran(1);
+}
+
+/// A fit that was dropped with steps under way, and then the device: what counts as done is what the weights have.
+#[test]
+fn after_a_fit_that_was_dropped() {
+    use std::task::{Context, Waker};
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let (train, _) = digits();
+    let fit = || Fit::new().epochs(60).batch_size(32).steps_per_submit(2).verbose(0);
+    let one = train.clone().take(32);
+    for polls in [2, 9, 30, 70] {
+        let mut model = compiled(&device);
+        {
+            let mut work = std::pin::pin!(model.fit_async(&train, fit()));
+            for _ in 0..polls {
+                assert!(work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+        }
+        lose(&model);
+        let steps = model.train_on_batch(&one).unwrap().step as usize - 1;
+        assert_eq!(model.recoveries(), 1, "{polls} turns");
+        let mut other = compiled(&model.device());
+        let mut run = other.trainer(&train, fit()).unwrap();
+        let mut left = steps;
+        while left > 0 {
+            left -= run.steps(left).unwrap().unwrap().losses.len();
+        }
+        other.train_on_batch(&one).unwrap();
+        assert_eq!(model.parameter("0.weight").unwrap(), other.parameter("0.weight").unwrap(), "{polls} turns, {steps} steps");
+    }
     SUITE.ran(1);
 }
 

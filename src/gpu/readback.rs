@@ -14,11 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long to wait for a callback after its submit has ended.
 const CALLBACK: Duration = Duration::from_secs(10);
 
-/// Bytes that the log of a submit of the most steps takes.
-pub(super) fn staging_bytes(log: LogShape) -> u64 {
-    4 * (log.most_steps() * log.width) as u64
-}
-
 /// Whether a staging buffer was mapped, once that is known.
 pub(super) type Mapped = Arc<Mutex<Option<bool>>>;
 
@@ -28,6 +23,11 @@ pub(super) fn map(staging: &wgpu::Buffer) -> Mapped {
     let note = mapped.clone();
     staging.map_async(wgpu::MapMode::Read, .., move |r| *lock(&note) = Some(r.is_ok()));
     mapped
+}
+
+/// Bytes that the log of a submit of the most steps takes.
+pub(super) fn staging_bytes(log: LogShape) -> u64 {
+    4 * (log.most_steps() * log.width) as u64
 }
 
 /// The staging buffers of a session. Buffers of a log's size are kept for the next read; a larger one is made for a single read.

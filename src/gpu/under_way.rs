@@ -77,7 +77,11 @@ impl UnderWay {
             gpu.check(content.name())?;
             return Err(lost(&format!("{} could not be read back", content.name())));
         }
-        let words = gpu.mapped_words(content.name(), &staging, content.words())?;
+        let words = gpu.mapped_words(content.name(), &staging, content.words());
+        if words.is_err() {
+            gpu.look()?; // a buffer of a device that was lost meanwhile: that is what to tell
+        }
+        let words = words?;
         idle.give_back(staging);
         Ok(Some((content, words)))
     }

@@ -4,8 +4,9 @@
 use super::accumulation::{Accumulation, Order};
 use super::rate::Rate;
 use crate::data::Dataset;
-use crate::plan::BufferId;
-use std::collections::BTreeMap;
+use crate::plan::{BufferId, PendingRead, Ticket};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Weak;
 
 /// Seconds between two copies of the model, unless the user says otherwise.
 pub(crate) const SNAPSHOT_EVERY: f64 = 10.0;
@@ -26,6 +27,10 @@ pub(crate) struct Recovery {
     pub kept: Option<Arenas>,
     /// What was done since the copy was made, in order.
     pub journal: Vec<Event>,
+    /// Submits of steps whose log lines nobody has seen yet, the oldest first.
+    pub queued: VecDeque<Queued>,
+    /// A copy on its way.
+    pub copying: Option<Copying>,
     /// Bytes of the batches by hand in the journal.
     pub by_hand: u64,
     /// When the last copy was made, in seconds on the clock, and how many that took.
@@ -62,6 +67,33 @@ pub(crate) struct Steps {
     pub rate: Rate,
     /// Where the first batch stands in the order of the rows; none for a batch by hand.
     pub order: Option<Order>,
+}
+
+/// Batches of one submit.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub ticket: Ticket,
+    /// How batches become updates, the first of them in its epoch, and how many there are.
+    pub accumulation: Accumulation,
+    pub first: usize,
+    pub batches: usize,
+    /// The loop that will see them, as long as it lives.
+    pub owner: Weak<()>,
+}
+
+/// A copy on its way to the host.
+#[derive(Debug)]
+pub(crate) struct Copying {
+    pub reads: Vec<(BufferId, PendingRead)>,
+    pub arenas: Arenas,
+    pub began: Option<f64>,
+}
+
+impl Queued {
+    /// Updates that end with its batches.
+    pub fn updates(&self) -> usize {
+        self.accumulation.ended(self.first, self.batches)
+    }
 }
 
 impl Recovery {

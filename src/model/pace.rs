@@ -27,8 +27,9 @@ pub(crate) const STEPS: usize = 32;
 pub(crate) struct Pace {
     /// Steps of the next submit, once one has ended.
     chosen: Option<usize>,
-    /// Seconds that a step took in the last submit.
+    /// Seconds that a step took in the last submit, and in the faster of the last two.
     last: Option<f64>,
+    fair: Option<f64>,
     /// Steps of the submits under way, and when each was queued.
     queued: VecDeque<(usize, Option<f64>)>,
     /// When the last submit was seen to end.
@@ -43,7 +44,7 @@ impl Pace {
 
     /// Into how many pieces each step of the next submit is cut, which has so many operations.
     pub fn pieces(&self, operations: u64) -> usize {
-        match self.last {
+        match self.fair {
             Some(seconds) if seconds > LONG => (seconds / PIECE).ceil() as usize,
             Some(_) => 1,
             None => operations.div_ceil(UNKNOWN).max(1) as usize,
@@ -54,7 +55,9 @@ impl Pace {
     fn took(&mut self, steps: usize, seconds: f64) {
         let each = seconds / steps.max(1) as f64;
         // the faster of the last two: one hiccup does not count, nor do the shaders that the first step compiles
-        let fair = each.min(self.last.replace(each).unwrap_or(each));
+        let before = self.last.replace(each);
+        self.fair = before.map(|before| before.min(each));
+        let fair = self.fair.unwrap_or(each);
         let most = self.steps().saturating_mul(GROWTH);
         let fair = fair.max(1e-9);
         let steps = (TARGET / fair).max(SHARED.min(LONGEST / fair));
@@ -114,10 +117,13 @@ mod tests {
     fn a_long_step_is_cut() {
         let mut pace = Pace::default();
         assert_eq!([0, 1, UNKNOWN, UNKNOWN + 1].map(|work| pace.pieces(work)), [1, 1, 1, 2]);
-        pace.took(1, 0.4);
-        assert_eq!(pace.pieces(u64::MAX), 1);
+        // the first step has compiled shaders, too
+        pace.took(1, 10.0);
+        assert_eq!(pace.pieces(1), 1);
         pace.took(1, 1.1);
         assert_eq!(pace.pieces(0), 5);
+        pace.took(1, 0.4);
+        assert_eq!(pace.pieces(u64::MAX), 1);
     }
 
     #[test]

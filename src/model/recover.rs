@@ -5,7 +5,7 @@ use super::accumulation::{Accumulation, Order};
 use super::core::Core;
 use super::feed::RowFeed;
 use super::gone::Gone;
-use super::journal::{Arenas, Event, Recovery, SNAPSHOT_EVERY, Steps};
+use super::journal::{Event, SNAPSHOT_EVERY, Steps};
 use super::pace::{self, Pace};
 use super::rate::Rate;
 use super::shared::Model;
@@ -20,67 +20,17 @@ pub(crate) const LOSSES: usize = 3;
 const PAUSES: [f64; 4] = [0.0, 0.5, 2.0, 5.0];
 /// Bytes of batches by hand that the journal may hold.
 const BY_HAND: u64 = 64 << 20;
-/// Copies may take the `1 / SHARE`th part of the time.
-const SHARE: f64 = 50.0;
 
 impl Model {
     /// How often the device was lost and the model made again on a new one.
     pub fn recoveries(&self) -> usize {
         self.lock().recoveries()
     }
-
-    /// Copies of the model that were read back, to train on from when the device is lost.
-    #[doc(hidden)]
-    pub fn snapshots(&self) -> usize {
-        self.lock().snapshots()
-    }
 }
 
 impl Core {
     pub(crate) fn recoveries(&self) -> usize {
         self.recovery.rebuilt
-    }
-
-    pub(crate) fn snapshots(&self) -> usize {
-        self.recovery.copies
-    }
-
-    /// Whether a copy is due: `every` seconds have passed since the last one, and copies take no more than their share of the time. Without a
-    /// clock none is.
-    pub(crate) fn copy_due(&self, every: f64) -> bool {
-        let Recovery { kept, taken, cost, .. } = &self.recovery;
-        let due = |now: f64| taken.is_none_or(|t| now - t >= every.max(cost * SHARE));
-        kept.is_some() && clock::now().is_some_and(due)
-    }
-
-    /// Whether copies are kept from now on. Without them a lost device is an error. None are kept of a device that cannot be lost.
-    pub(crate) fn keep_copies(&mut self, keep: bool) -> Result<()> {
-        let keep = keep && self.engine.device.kind() != "cpu";
-        if !keep {
-            (self.recovery.kept, self.recovery.journal) = (None, Vec::new());
-        } else if self.recovery.kept.is_none() {
-            self.copy()?;
-        }
-        self.recovery.taken = self.recovery.taken.or_else(clock::now);
-        Ok(())
-    }
-
-    /// Makes a copy of the model on the host. Nothing may be under way.
-    pub(crate) fn copy(&mut self) -> Result<()> {
-        let began = clock::now();
-        let mut kept = Arenas::new();
-        for (id, len) in self.engine.lasting() {
-            kept.insert(id, self.engine.session.read(id, 0, len)?);
-        }
-        let r = &mut self.recovery;
-        r.kept = Some(kept);
-        r.journal.clear();
-        r.by_hand = 0;
-        r.copies += 1;
-        r.taken = clock::now();
-        r.cost = r.taken.zip(began).map_or(0.0, |(ended, began)| ended - began);
-        tracing::debug!(seconds = r.cost, "read a copy of the model back");
-        Ok(())
     }
 
     /// Notes the batch of the next update, which only the user has; makes a copy of the model where the journal holds many.
@@ -112,13 +62,25 @@ impl Core {
 
     /// Does work that can be done again from its start. When the device is lost meanwhile, the model is made again and the work is done again.
     pub(crate) fn with_recovery<T>(&mut self, mut work: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
-        let mut left = LOSSES;
+        let mut losses = 0;
         loop {
-            match work(self) {
-                Err(lost @ Error::DeviceLost { .. }) if left > 0 => self.recover(lost)?,
-                other => return other,
+            let done = work(self);
+            if let Some(done) = self.survived(&mut losses, done)? {
+                return Ok(done);
             }
-            left -= 1;
+        }
+    }
+
+    /// What a piece of work has come to that can be done again from its start; `None` where the device was lost meanwhile and the model was
+    /// made again: then it must be.
+    pub(crate) fn survived<T>(&mut self, losses: &mut usize, done: Result<T>) -> Result<Option<T>> {
+        match done {
+            Err(lost @ Error::DeviceLost { .. }) if *losses < LOSSES => {
+                *losses += 1;
+                self.recover(lost)?;
+                Ok(None)
+            }
+            other => other.map(Some),
         }
     }
 
@@ -133,6 +95,8 @@ impl Core {
     /// Makes the model again on a new device of the same adapter: its arenas, its state, and the steps since the last copy. Programs, data
     /// sets and pipelines follow when they are used. `lost` is the error of the loss; it is returned where there is no copy or no device.
     pub(crate) fn recover(&mut self, lost: Error) -> Result<()> {
+        self.take_back_queued();
+        self.recovery.copying = None;
         let (Error::DeviceLost { device, reason }, true) = (&lost, self.recovery.kept.is_some()) else { return Err(lost) };
         crate::terminal::warn!(device, reason, "the device was lost; the model is made again");
         let mut last = None;

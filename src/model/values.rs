@@ -1,11 +1,12 @@
 //! A model's parameters and buffers from and to the host, whichever arena they lie in.
 
 use super::core::Core;
+use super::face::wait_for;
 use super::journal::Arenas;
 use super::parameter_words::ParameterWords;
 use super::shared::Model;
 use crate::error::{Error, Result};
-use crate::plan::{ArenaEntry, Blocking, BufferEntry, BufferId};
+use crate::plan::{ArenaEntry, BufferEntry, BufferId};
 use crate::tensor::HostTensor;
 
 impl Model {
@@ -129,9 +130,19 @@ impl Core {
 
     /// Reads the buffers that outlive a step, those that `which` picks. Nothing may be under way.
     pub(crate) fn read_arenas(&mut self, which: impl Fn(BufferId) -> bool) -> Result<Arenas> {
-        self.with_recovery(|m| {
-            m.engine.lasting().into_iter().filter(|(id, _)| which(*id)).map(|(id, n)| Ok((id, m.engine.session.read(id, 0, n)?))).collect()
-        })
+        wait_for(self.read_arenas_async(which))
+    }
+
+    /// As [`Core::read_arenas`].
+    pub(crate) async fn read_arenas_async(&mut self, which: impl Fn(BufferId) -> bool) -> Result<Arenas> {
+        let wanted: Vec<(BufferId, usize)> = self.engine.lasting().into_iter().filter(|(id, _)| which(*id)).collect();
+        let mut losses = 0;
+        loop {
+            let read = self.engine.read_all(&wanted).await;
+            if let Some(arenas) = self.survived(&mut losses, read)? {
+                return Ok(arenas);
+            }
+        }
     }
 
     /// Writes what `read_arenas` read.

@@ -2,14 +2,26 @@
 //! pass over data begins.
 
 use super::core::Core;
+use super::face::wait_for;
 use crate::error::Result;
 use crate::kernels::words::StateWords;
-use crate::plan::{Blocking, BufferId, StateSet};
+use crate::plan::{BufferId, StateSet};
 
 impl Core {
     /// Reads words of a buffer.
     pub(crate) fn read_words(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
-        self.with_recovery(|m| m.engine.session.read(buffer, offset, len))
+        wait_for(self.read_words_async(buffer, offset, len))
+    }
+
+    /// As [`Core::read_words`].
+    pub(crate) async fn read_words_async(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u32>> {
+        let mut losses = 0;
+        loop {
+            let read = self.engine.read(buffer, offset, len).await;
+            if let Some(words) = self.survived(&mut losses, read)? {
+                return Ok(words);
+            }
+        }
     }
 
     /// Writes words of an arena or of the state of training, to the device and to what the model remembers.
@@ -52,8 +64,8 @@ impl Core {
 
     /// Sets the state of evaluation for a pass in order over so many rows on the device.
     pub(crate) fn set_eval_state(&mut self, rows: usize) -> Result<()> {
-        // log lines that an earlier pass has left when it failed
-        while self.engine.session.next_log(StateSet::Eval)?.is_some() {}
+        // log lines that an earlier pass has left when it failed, or was dropped
+        self.engine.session.forget(StateSet::Eval);
         let state = StateWords { batch: self.progress.evaluated, rows: rows as u32, ..StateWords::default() };
         self.engine.session.write(BufferId::State(StateSet::Eval), 0, &state.words())
     }

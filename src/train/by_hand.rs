@@ -7,10 +7,11 @@ use super::{Evaluation, StepReport};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::model::core::Core;
+use crate::model::face::wait_for;
 use crate::model::inputs::in_call;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
-use crate::plan::{Blocking, Handle, LogLine, Purpose, StateSet};
+use crate::plan::{Handle, LogLine, Purpose, StateSet, Submit, Ticket};
 use crate::tensor::HostTensor;
 
 /// A batch that the user made: features and labels, named fields, or a small [`Dataset`] where they are to be scaled or one-hot.
@@ -107,41 +108,56 @@ impl Model {
     /// ```
     #[track_caller]
     pub fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
-        self.core().train_on_batch(batch)
+        let data = batch.into().data();
+        wait_for(self.core().train_on_batch(data))
+    }
+
+    /// As [`Model::train_on_batch`], without waiting.
+    #[track_caller]
+    pub fn train_on_batch_async(&mut self, batch: impl Into<HostBatch>) -> impl Future<Output = Result<StepReport>> {
+        let data = batch.into().data();
+        self.core().train_on_batch(data)
     }
 
     /// The loss and the metrics of a batch that the user made, with the weights as they are.
     #[track_caller]
     pub fn test_on_batch(&self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
-        self.lock().test_on_batch(batch)
+        let data = batch.into().data();
+        wait_for(self.lock().test_on_batch(data))
     }
 
     /// What the model gives for a batch that the user made, `[rows, ..]`; of a general step the first output.
     #[track_caller]
     pub fn predict_on_batch(&self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
-        self.lock().predict_on_batch(batch)
+        let data = batch.into().data();
+        wait_for(self.lock().predict_on_batch(data))
+    }
+
+    /// As [`Model::predict_on_batch`], without waiting.
+    #[track_caller]
+    pub fn predict_on_batch_async(&mut self, batch: impl Into<HostBatch>) -> impl Future<Output = Result<HostTensor>> {
+        let data = batch.into().data();
+        self.core().predict_on_batch(data)
     }
 }
 
 impl Core {
-    #[track_caller]
-    pub(super) fn train_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<StepReport> {
+    async fn train_on_batch(&mut self, data: Result<Dataset>) -> Result<StepReport> {
         self.check_trains()?;
-        let data = batch.into().data()?;
+        let data = data?;
         let n = data.len();
         self.program(&data, Purpose::Train, n).map_err(in_call("train_on_batch"))?;
-        self.with_recovery(|m| {
-            while m.engine.session.next_log(StateSet::Train)?.is_some() {}
-            Ok(())
-        })?;
+        self.settle().await?;
+        self.engine.session.forget(StateSet::Train);
         self.engine.data.owner += 1;
         self.set_train_state(0, n, false)?;
-        let line = self.with_recovery(|m| {
-            let handle = m.handle_by_hand(&data, Purpose::Train)?;
-            m.upload_rates(m.progress.updates, 1, Rate::default())?;
-            m.engine.session.queue(handle, 1, m.progress.batches as u32)?;
-            Ok(m.engine.session.next_log(StateSet::Train)?.unwrap_or_default().into_iter().next())
-        })?;
+        let mut losses = 0;
+        let line = loop {
+            let line = self.one_update(&data).await;
+            if let Some(line) = self.survived(&mut losses, line)? {
+                break line;
+            }
+        };
         let line = match line {
             Some(line) if !line.halted => line,
             bad => {
@@ -177,27 +193,48 @@ impl Core {
         })
     }
 
-    #[track_caller]
-    pub(super) fn test_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<Evaluation> {
-        let data = batch.into().data()?;
-        let lines = self.with_recovery(|m| {
-            let handle = m.begin_by_hand(&data, Purpose::Evaluate)?;
-            m.engine.session.queue(handle, 1, m.progress.evaluated)?;
-            m.progress.evaluated = m.progress.evaluated.wrapping_add(1);
-            Ok(m.engine.session.next_log(StateSet::Eval)?.unwrap_or_default())
-        });
-        let lines = lines.map_err(in_call("test_on_batch"))?;
-        Ok(lines.first().map(|l| self.one_line(l, data.len())).unwrap_or_default())
+    /// Trains on a batch, and gives its log line.
+    async fn one_update(&mut self, data: &Dataset) -> Result<Option<LogLine>> {
+        let handle = self.handle_by_hand(data, Purpose::Train)?;
+        self.upload_rates(self.progress.updates, 1, Rate::default())?;
+        let ticket = self.submit_one(handle, self.progress.batches as u32)?;
+        Ok(self.engine.log(ticket).await?.into_iter().next())
     }
 
-    #[track_caller]
-    pub(super) fn predict_on_batch(&mut self, batch: impl Into<HostBatch>) -> Result<HostTensor> {
-        let data = batch.into().data()?;
-        let outputs = self.with_recovery(|m| {
-            let handle = m.begin_by_hand(&data, Purpose::Predict)?;
-            m.outputs(&data, &[BatchRun { batches: 1, rows: data.len(), handle }], None, 1)
-        });
-        first(outputs.map_err(in_call("predict_on_batch"))?)
+    fn submit_one(&mut self, handle: Handle, first_batch: u32) -> Result<Ticket> {
+        self.engine.session.submit(Submit { runs: &[(handle, 1)], first_batch, pieces: 1 })
+    }
+
+    async fn test_on_batch(&mut self, data: Result<Dataset>) -> Result<Evaluation> {
+        let data = data?;
+        let mut losses = 0;
+        loop {
+            let lines = self.one_look(&data).await;
+            if let Some(lines) = self.survived(&mut losses, lines).map_err(in_call("test_on_batch"))? {
+                return Ok(lines.first().map(|l| self.one_line(l, data.len())).unwrap_or_default());
+            }
+        }
+    }
+
+    async fn one_look(&mut self, data: &Dataset) -> Result<Vec<LogLine>> {
+        let handle = self.begin_by_hand(data, Purpose::Evaluate)?;
+        let ticket = self.submit_one(handle, self.progress.evaluated)?;
+        self.progress.evaluated = self.progress.evaluated.wrapping_add(1);
+        self.engine.log(ticket).await
+    }
+
+    async fn predict_on_batch(&mut self, data: Result<Dataset>) -> Result<HostTensor> {
+        let data = data?;
+        let mut losses = 0;
+        loop {
+            let outputs = match self.begin_by_hand(&data, Purpose::Predict) {
+                Ok(handle) => self.outputs(&data, &[BatchRun { batches: 1, rows: data.len(), handle }], None, 1).await,
+                Err(e) => Err(e),
+            };
+            if let Some(outputs) = self.survived(&mut losses, outputs).map_err(in_call("predict_on_batch"))? {
+                return first(outputs);
+            }
+        }
     }
 
     fn one_line(&self, line: &LogLine, rows: usize) -> Evaluation {

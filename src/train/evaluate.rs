@@ -7,37 +7,59 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::model::accumulation::Order;
 use crate::model::core::Core;
+use crate::model::face::{breathe, wait_for};
 use crate::model::feed::RowFeed;
 use crate::model::inputs::{check_batch_size, in_call};
 use crate::model::pace::Pace;
 use crate::model::shared::Model;
-use crate::plan::{Blocking, Handle, Output, Purpose, Submit};
+use crate::plan::{Handle, Output, Purpose, Submit};
 use crate::tensor::{DType, HostTensor, Shape};
 use std::collections::BTreeMap;
 
 impl Model {
     /// The loss and the metrics over a data set, in batches of `batch_size` rows; the last may be smaller.
     pub fn evaluate(&self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
-        self.lock().evaluate(data, batch_size)
+        wait_for(self.lock().evaluate(data, batch_size))
+    }
+
+    /// As [`Model::evaluate`], without waiting.
+    pub async fn evaluate_async(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+        self.core().evaluate(data, batch_size).await
     }
 
     /// What the model gives for every row, `[rows, ..]`; of a general step the first output.
     pub fn predict(&self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
-        self.lock().predict(data, batch_size)
+        wait_for(self.lock().predict(data, batch_size))
+    }
+
+    /// As [`Model::predict`], without waiting.
+    pub async fn predict_async(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
+        self.core().predict(data, batch_size).await
     }
 
     /// All outputs of a general step by name, in one pass; each `[rows, ..]`. The output of a module is called `output`.
     pub fn predict_named(&self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
-        self.lock().predict_named(data, batch_size)
+        wait_for(self.lock().predict_named(data, batch_size))
+    }
+
+    /// As [`Model::predict_named`], without waiting.
+    pub async fn predict_named_async(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
+        self.core().predict_named(data, batch_size).await
     }
 }
 
 impl Core {
-    pub(super) fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
-        self.with_recovery(|m| m.evaluate_once(data, batch_size)).map_err(in_call("evaluate"))
+    pub(super) async fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+        let mut losses = 0;
+        loop {
+            let seen = self.evaluate_once(data, batch_size).await;
+            if let Some(seen) = self.survived(&mut losses, seen).map_err(in_call("evaluate"))? {
+                return Ok(seen);
+            }
+        }
     }
 
-    fn evaluate_once(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+    async fn evaluate_once(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
         let mut mean = Mean::default();
         let (runs, mut feed) = self.begin_pass(data, Purpose::Evaluate, batch_size)?;
         let measures = self.measures();
@@ -55,7 +77,8 @@ impl Core {
                 feed.used(now);
                 self.progress.evaluated = self.progress.evaluated.wrapping_add(now as u32);
                 left -= now;
-                let lines = self.engine.session.log(ticket)?;
+                let lines = self.engine.log(ticket).await?;
+                breathe().await;
                 pace.ended();
                 lines.iter().for_each(|l| mean.add(l, rows, &measures));
             }
@@ -64,24 +87,31 @@ impl Core {
         Ok(mean.evaluation(&measures))
     }
 
-    pub(super) fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
-        let outputs = self.with_recovery(|m| {
-            let (runs, feed) = m.begin_pass(data, Purpose::Predict, batch_size)?;
-            m.outputs(data, &runs, Some(feed), 1)
-        });
-        first(outputs.map_err(in_call("predict"))?)
+    pub(super) async fn predict(&mut self, data: &Dataset, batch_size: usize) -> Result<HostTensor> {
+        first(self.predicted(data, batch_size, 1).await.map_err(in_call("predict"))?)
     }
 
-    pub(super) fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
-        let outputs = self.with_recovery(|m| {
-            let (runs, feed) = m.begin_pass(data, Purpose::Predict, batch_size)?;
-            m.outputs(data, &runs, Some(feed), usize::MAX)
-        });
+    pub(super) async fn predict_named(&mut self, data: &Dataset, batch_size: usize) -> Result<BTreeMap<String, HostTensor>> {
+        let outputs = self.predicted(data, batch_size, usize::MAX).await;
         Ok(outputs.map_err(in_call("predict_named"))?.into_iter().collect())
     }
 
+    /// The first `most` outputs over all rows.
+    async fn predicted(&mut self, data: &Dataset, batch_size: usize, most: usize) -> Result<Vec<(String, HostTensor)>> {
+        let mut losses = 0;
+        loop {
+            let outputs = match self.begin_pass(data, Purpose::Predict, batch_size) {
+                Ok((runs, feed)) => self.outputs(data, &runs, Some(feed), most).await,
+                Err(e) => Err(e),
+            };
+            if let Some(outputs) = self.survived(&mut losses, outputs)? {
+                return Ok(outputs);
+            }
+        }
+    }
+
     /// Runs these batches, and gives the first `most` outputs over all of them.
-    pub(super) fn outputs(
+    pub(super) async fn outputs(
         &mut self,
         data: &Dataset,
         runs: &[BatchRun],
@@ -105,9 +135,10 @@ impl Core {
                 let ticket = self.engine.session.submit(submit)?;
                 self.progress.evaluated = self.progress.evaluated.wrapping_add(1);
                 for (out, (.., words)) in outputs.iter().zip(&mut all) {
-                    words.extend(self.engine.session.read(out.buffer, out.offset, out.shape.size())?);
+                    words.extend(self.engine.read(out.buffer, out.offset, out.shape.size()).await?);
                 }
-                self.engine.session.log(ticket)?;
+                self.engine.log(ticket).await?;
+                breathe().await;
             }
         }
         let tensor = |(name, row, dtype, words): (String, Shape, DType, Vec<u32>)| {

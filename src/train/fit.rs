@@ -12,11 +12,12 @@ use super::steps::EpochSoFar;
 use super::trainer::Trainer;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::model::face::wait_for;
 use crate::model::inputs::in_call;
 use crate::model::shared::Model;
 use crate::plan::Purpose;
 use crate::store::checkpoint::{Checkpoint, Resume};
-use crate::terminal::{Speaking, say};
+use crate::terminal::{say, speaking};
 
 impl Model {
     /// Trains; one line an epoch on stderr unless `verbose(0)`.
@@ -47,7 +48,32 @@ impl Model {
     /// # }
     /// ```
     pub fn fit(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
-        self::fit(self, data, fit)
+        wait_for(self.fit_async(data, fit))
+    }
+
+    /// As [`Model::fit`], without waiting: the device works while the executor does other things. The same bits.
+    ///
+    /// It may be dropped at any time: the model is as after the steps that were queued, and usable at once. While the device is at work the future
+    /// asks for another turn each time it is polled. On the CPU a turn takes as long as a submit of steps. Rows that are read from
+    /// files, checkpoints and callbacks of one's own run within a turn, too, and so does the recovery from a lost device.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// # use std::{pin::pin, task::{Context, Poll, Waker}};
+    /// # fn block_on<T>(f: impl Future<Output = T>) -> T {
+    /// #     let (mut f, mut cx) = (pin!(f), Context::from_waker(Waker::noop()));
+    /// #     loop { if let Poll::Ready(v) = f.as_mut().poll(&mut cx) { return v } }
+    /// # }
+    /// # let data = Dataset::new(HostTensor::f32([8, 2], vec![0.5; 16])?, HostTensor::f32([8, 1], vec![1.0; 8])?)?;
+    /// let net = Sequential::new().add(Linear::new(1));
+    /// let mut model = net.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([2]).device(Device::cpu()))?;
+    /// let history = block_on(async { model.fit_async(&data, Fit::new().epochs(3).verbose(0)).await })?;
+    /// assert_eq!(history.epochs(), 3);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub async fn fit_async(&mut self, data: &Dataset, fit: Fit) -> Result<History> {
+        let speaks = fit.verbose > 0;
+        speaking(speaks, self::fit(self, data, fit)).await
     }
 
     /// A loop of one's own over the data.
@@ -56,26 +82,30 @@ impl Model {
     /// [`StepReport`](crate::train::StepReport)s are for that, and a [`Fit::checkpoint`] says where to go on from; [`Trainer::checkpoint`]
     /// writes it.
     pub fn trainer(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
+        wait_for(self.trainer_async(data, fit))
+    }
+
+    /// As [`Model::trainer`], without waiting.
+    pub async fn trainer_async(&mut self, data: &Dataset, fit: Fit) -> Result<Trainer<'_>> {
         fit.check_for_loop().map_err(in_call("trainer"))?;
-        let mut trainer = begun(self, data, &fit).map_err(in_call("trainer"))?;
+        let mut trainer = begun(self, data, &fit).await.map_err(in_call("trainer"))?;
         trainer.record.before = None; // nothing is left that could fail before the first step
         Ok(trainer)
     }
 }
 
 /// A loop over this data, which goes on from its checkpoint or begins at the start.
-pub(super) fn begun<'a>(model: &'a mut Model, data: &Dataset, fit: &Fit) -> Result<Trainer<'a>> {
+pub(super) async fn begun<'a>(model: &'a mut Model, data: &Dataset, fit: &Fit) -> Result<Trainer<'a>> {
     fit.check()?;
-    let mut trainer = Trainer::new(model, data, fit.for_loop(data.len()))?;
+    let mut trainer = Trainer::new(model, data, fit.for_loop(data.len())).await?;
     let found = resume::find(trainer.model.core(), data, fit)?;
     trainer.begin_schedule()?; // fails before a checkpoint is taken over
-    trainer.begin(found)?;
+    trainer.begin(found).await?;
     trainer.begin_schedule()?;
     Ok(trainer)
 }
 
-fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
-    let _speaking = Speaking::new(fit.verbose > 0);
+async fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
     let bar = Bar::new(&fit, data.name(), fit.limit(data.len()).epochs);
     fit.check()?;
     // a run that goes on from a checkpoint may be over and write nothing: then it is no fault that nothing can be written
@@ -83,7 +113,7 @@ fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
         Err(e) if fit.resume == Resume::Never => return Err(e),
         other => other,
     };
-    let mut trainer = begun(model, data, &fit)?;
+    let mut trainer = begun(model, data, &fit).await?;
     let callbacks = match start_callbacks(&mut trainer, &fit, writable) {
         Ok(callbacks) => callbacks,
         Err(e) => {
@@ -96,12 +126,12 @@ fn fit(model: &mut Model, data: &Dataset, fit: Fit) -> Result<History> {
     trainer.record.interruptible = fit.ctrl_c;
     let written = trainer.record.resumed.then(|| trainer.steps_done());
     let mut all = Fitting { trainer, fit, callbacks, bar, written, failed: false };
-    all.callbacks.train_begin(&mut all.trainer)?;
-    while all.epoch()? {}
-    all.write()?;
-    all.close()?;
+    all.callbacks.train_begin(&mut all.trainer).await?;
+    while all.epoch().await? {}
+    all.write().await?;
+    all.close().await?;
     all.tell_interrupt();
-    all.callbacks.train_end(&mut all.trainer)?;
+    all.callbacks.train_end(&mut all.trainer).await?;
     Ok(std::mem::take(&mut all.trainer.record.history))
 }
 
@@ -150,24 +180,24 @@ struct Fitting<'a> {
 
 impl Fitting<'_> {
     /// An epoch, or what is left of it; `false` when the run is over or was interrupted.
-    fn epoch(&mut self) -> Result<bool> {
+    async fn epoch(&mut self) -> Result<bool> {
         let epoch = self.trainer.epochs_done() + 1;
         if !self.over() && self.trainer.done == 0 {
-            self.callbacks.epoch_begin(&mut self.trainer, epoch)?;
+            self.callbacks.epoch_begin(&mut self.trainer, epoch).await?;
         }
         self.bar.begin(epoch);
         while !self.over() {
-            let Some(report) = self.steps()? else { break };
+            let Some(report) = self.steps().await? else { break };
             if report.epoch_ended {
                 let seconds = self.trainer.record.history.seconds().last().copied().unwrap_or_default();
-                self.callbacks.steps_end(&mut self.trainer, |run| logs(epoch, &report, &run.record.ended, run.record.ended_scale))?;
-                self.epoch_end(epoch, &report, seconds)?;
-                self.write_if_due()?;
+                self.callbacks.steps_end(&mut self.trainer, |run| logs(epoch, &report, &run.record.ended, run.record.ended_scale)).await?;
+                self.epoch_end(epoch, &report, seconds).await?;
+                self.write_if_due().await?;
                 return Ok(!self.over());
             }
             let scale = report.loss_scale.map(|s| (s, self.trainer.record.skipped));
-            self.callbacks.steps_end(&mut self.trainer, |run| logs(epoch, &report, &run.so_far(), scale))?;
-            self.write_if_due()?;
+            self.callbacks.steps_end(&mut self.trainer, |run| logs(epoch, &report, &run.so_far(), scale)).await?;
+            self.write_if_due().await?;
         }
         Ok(false)
     }
@@ -177,7 +207,7 @@ impl Fitting<'_> {
     }
 
     /// Trains until something else is to be done.
-    fn steps(&mut self) -> Result<Option<StepReport>> {
+    async fn steps(&mut self) -> Result<Option<StepReport>> {
         let (done, steps) = (self.trainer.steps_done(), self.trainer.steps_per_epoch());
         let write = self.fit.checkpoint.iter().map(|c| c.every_steps).find(|n| *n > 0).map_or(usize::MAX, |n| n - done % n);
         let most = self.callbacks.next(done).min(write);
@@ -185,25 +215,26 @@ impl Fitting<'_> {
         let mut show = |p: EpochSoFar<'_>| {
             self.bar.draw(p.done as f64 / steps as f64, || p.mean.evaluation(&measures).to_string(), p.rows, p.seconds);
         };
-        match self.trainer.steps_telling(most, &mut show) {
-            Err(e) if self.callbacks.error(&mut self.trainer, &e)? => {
-                self.failed = true;
-                Ok(None)
-            }
-            other => other,
+        let done = self.trainer.steps_telling(most, &mut show).await;
+        if let Err(e) = &done
+            && self.callbacks.error(&mut self.trainer, e).await?
+        {
+            self.failed = true;
+            return Ok(None);
         }
+        done
     }
 
-    fn epoch_end(&mut self, epoch: usize, report: &StepReport, seconds: f64) -> Result<()> {
+    async fn epoch_end(&mut self, epoch: usize, report: &StepReport, seconds: f64) -> Result<()> {
         let record = &self.trainer.record;
         let mut logs = logs(epoch, report, &record.ended, record.ended_scale);
-        self.epoch_line(&mut logs, report.learning_rate, seconds)?;
-        self.callbacks.epoch_end(&mut self.trainer, &logs)
+        self.epoch_line(&mut logs, report.learning_rate, seconds).await?;
+        self.callbacks.epoch_end(&mut self.trainer, &logs).await
     }
 
     /// Ends the part of an epoch that the budget has left: its values so far, and the validation. The checkpoint is written by then. There the epoch is
     /// open, so that a run of a larger budget goes on in it.
-    fn close(&mut self) -> Result<()> {
+    async fn close(&mut self) -> Result<()> {
         let run = &mut self.trainer;
         if self.failed || run.stopped || run.done == 0 || !run.is_spent(0.0) {
             return Ok(());
@@ -215,15 +246,15 @@ impl Fitting<'_> {
         let mut logs = Logs::new(run.epochs_done() + 1, run.record.ended.iter());
         let last = run.model.lock().progress.updates.saturating_sub(1);
         let rate = run.learning_rate.at(run.model.lock().schedule(), last);
-        self.epoch_line(&mut logs, rate, seconds)
+        self.epoch_line(&mut logs, rate, seconds).await
     }
 
     /// Validates, and tells of an epoch whose sums are closed: in the history, in what callbacks will read, and on stderr.
-    fn epoch_line(&mut self, logs: &mut Logs, learning_rate: f64, seconds: f64) -> Result<()> {
+    async fn epoch_line(&mut self, logs: &mut Logs, learning_rate: f64, seconds: f64) -> Result<()> {
         let run = &mut self.trainer;
         let mut text = run.record.ended.to_string();
         if let Some(data) = &self.fit.validation {
-            let seen = run.evaluate(data, validation_batch(&self.fit, data)).map_err(of_validation)?;
+            let seen = run.evaluate_async(data, validation_batch(&self.fit, data)).await.map_err(of_validation)?;
             for (n, v) in seen.iter() {
                 let name = format!("val_{n}");
                 run.record.history.push(&name, v);
@@ -242,12 +273,12 @@ impl Fitting<'_> {
         Ok(())
     }
 
-    fn write_if_due(&mut self) -> Result<()> {
+    async fn write_if_due(&mut self) -> Result<()> {
         let at = |done: usize, every: usize| every > 0 && done.is_multiple_of(every);
         let due = |c: &Checkpoint| {
             at(self.trainer.steps_done(), c.every_steps) || (self.trainer.done == 0 && at(self.trainer.epochs_done(), c.every_epochs))
         };
-        if self.fit.checkpoint.as_ref().is_some_and(due) { self.write() } else { Ok(()) }
+        if self.fit.checkpoint.as_ref().is_some_and(due) { self.write().await } else { Ok(()) }
     }
 
     /// Says that the run was interrupted before its last epoch, and from which file it can go on.
@@ -264,13 +295,13 @@ impl Fitting<'_> {
     }
 
     /// Writes the checkpoint, unless the file is of this very step already.
-    fn write(&mut self) -> Result<()> {
+    async fn write(&mut self) -> Result<()> {
         let Some(c) = self.fit.checkpoint.as_ref().filter(|_| !self.failed) else { return Ok(()) };
         if self.written.replace(self.trainer.steps_done()) == Some(self.trainer.steps_done()) {
             return Ok(());
         }
         self.callbacks.note(&mut self.trainer);
-        self.trainer.write_checkpoint(&c.path)
+        self.trainer.write_checkpoint(&c.path).await
     }
 }
 

@@ -1,13 +1,14 @@
-//! The batches of one call of `steps`, while they are under way.
+//! The batches of a loop that are under way, and what those that were seen have come to.
 
 use super::mean::Mean;
+use crate::clock;
 use crate::error::Error;
 use crate::inspect::diagnose::LayerReport;
-use crate::kernels::words::LOG_ROWS;
-use crate::plan::LogLine;
+use crate::plan::{LogLine, Ticket};
 use std::collections::VecDeque;
 
 /// How far the batches of one call are: queued, and seen in the log.
+#[derive(Debug)]
 pub(super) struct Flight {
     pub want: usize,
     /// The number of the first batch in its epoch and among all batches, and the number of the update that begins with it.
@@ -15,12 +16,31 @@ pub(super) struct Flight {
     pub first_update: u64,
     pub first_batch: u64,
     pub queued: usize,
-    pub under_way: VecDeque<usize>,
-    /// Batches that were seen, as far as they make whole updates.
+    /// Submits whose log was not seen, with their batches.
+    pub under_way: VecDeque<(Ticket, usize)>,
+    /// Batches that were seen, as far as they make whole updates; how many updates that is, and how many of these were skipped.
     pub seen: usize,
+    pub updates: usize,
+    pub skipped: usize,
     /// The log lines of the update of which only some batches were seen.
     pub open: Vec<LogLine>,
-    /// The loss of each update that was seen, and the norm of the last gradient.
+    /// What was seen since the last report.
+    pub report: Seen,
+    /// The error that keeps further steps from being queued.
+    pub failed: Option<Error>,
+    /// How often the device was lost since the batch `since` was the last one seen.
+    pub losses: usize,
+    pub since: usize,
+}
+
+/// What updates have come to that no report has told of.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Since when they were awaited, on the clock.
+    pub began: Option<f64>,
+    /// The number of the first update.
+    pub first_update: u64,
+    /// The loss of each, and the norm of the last gradient.
     pub losses: Vec<f32>,
     pub grad_norm: f32,
     /// Which of these updates were skipped.
@@ -28,8 +48,6 @@ pub(super) struct Flight {
     pub mean: Mean,
     pub rows: usize,
     pub diagnostics: Vec<LayerReport>,
-    /// The error that keeps further steps from being queued.
-    pub failed: Option<Error>,
 }
 
 impl Flight {
@@ -42,14 +60,25 @@ impl Flight {
             queued: 0,
             under_way: VecDeque::new(),
             seen: 0,
+            updates: 0,
+            skipped: 0,
             open: Vec::new(),
-            losses: Vec::with_capacity(want.min(LOG_ROWS)),
-            grad_norm: 0.0,
-            skipped: vec![],
-            mean: Mean::default(),
-            rows: 0,
-            diagnostics: vec![],
+            report: Seen::from(first_update),
             failed: None,
+            losses: 0,
+            since: 0,
         }
+    }
+
+    /// The number of the next update that will be seen.
+    pub fn next_update(&self) -> u64 {
+        self.first_update + (self.updates - self.skipped) as u64
+    }
+}
+
+impl Seen {
+    /// Nothing yet; the next update has this number.
+    pub fn from(first_update: u64) -> Self {
+        Seen { first_update, began: clock::now(), ..Seen::default() }
     }
 }

@@ -24,6 +24,7 @@ mod spikes;
 mod state;
 mod steps;
 mod trainer;
+mod turn;
 
 pub use crate::device::{Device, DeviceChoice};
 pub use crate::inspect::bisect::{Bisection, CutPoint, Trial, WrongLaunch};
@@ -49,3 +50,4 @@ pub use recipe::{DataOp, DataSpec, HeldOut, ModelSpec, Outcome, RECIPE_VERSION, 
 pub use report::StepReport;
 pub use settings::Fit;
 pub use trainer::Trainer;
+pub use turn::Turn;

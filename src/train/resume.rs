@@ -10,6 +10,7 @@ use crate::error::{Error, Faults, Result};
 use crate::kernels::words::StateWords;
 use crate::model::accumulation::Accumulation;
 use crate::model::core::Core;
+use crate::model::face::wait_for;
 use crate::model::progress::Progress;
 use crate::plan::{BufferId, StateSet};
 use crate::store::checkpoint::{self, Agreement, CheckpointFile, Circumstances, Contents};
@@ -79,10 +80,11 @@ impl Trainer<'_> {
             self.record.due.push(Due::Write(path.into()));
             return Ok(());
         }
-        self.write_checkpoint(path)
+        wait_for(self.write_checkpoint(path))
     }
 
-    pub(super) fn write_checkpoint(&mut self, path: &Path) -> Result<()> {
+    pub(super) async fn write_checkpoint(&mut self, path: &Path) -> Result<()> {
+        self.settle().await;
         if self.record.failed {
             return Err(Error::Unsupported {
                 what: "a checkpoint of a run that has failed".into(),
@@ -93,7 +95,7 @@ impl Trainer<'_> {
         self.same_model()?;
         let (model, data, record) = (self.model.core(), &self.data, &mut self.record);
         let circumstances = record.circumstances.get_or_insert_with(|| Circumstances::of(model, data)).clone();
-        let arenas = checkpoint::arenas_to_write(model, path)?;
+        let arenas = checkpoint::arenas_to_write(model, path).await?;
         let state = RunState {
             epoch: self.epoch,
             step: self.done,
@@ -116,13 +118,13 @@ impl Trainer<'_> {
     }
 
     /// Takes the run to the step at which the checkpoint was written.
-    pub(super) fn go_on(&mut self, found: Found) -> Result<()> {
+    pub(super) async fn go_on(&mut self, found: Found) -> Result<()> {
         let Found { state, updates, batches, epochs, mut arenas, kept } = found;
         let held = StateWords::from_words(&arenas.remove(&BufferId::State(StateSet::Train)).unwrap_or_default());
         let m = self.model.core();
         // what comes before the first step may still fail, as a callback of the user's may: then all of this is taken back
         let progress = m.progress.clone();
-        self.record.before = Some(Before { arenas: m.read_arenas(|_| true)?, progress });
+        self.record.before = Some(Before { arenas: m.read_arenas_async(|_| true).await?, progress });
         m.write_arenas(&arenas)?;
         (m.progress.updates, m.progress.batches, m.progress.epochs, m.progress.evaluated) = (updates, batches, epochs, state.evaluated);
         (self.epoch, self.done, self.learning_rate) = (state.epoch, state.step, state.rate);

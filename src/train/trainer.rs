@@ -1,14 +1,18 @@
 //! A training loop in the user's hands: where it stands, what it can be asked, what it can be told. `steps.rs` beside it trains.
 
 use super::evaluation::Evaluation;
+use super::flight::Flight;
 use super::history::History;
 use super::loop_settings::LoopSettings;
 use super::record::RunRecord;
+use super::report::StepReport;
 use super::spikes::{Spikes, Start};
 use super::state::Found;
+use crate::clock;
 use crate::data::Dataset;
 use crate::error::{Error, Faults, Result};
 use crate::model::accumulation::{Accumulation, Order};
+use crate::model::face::wait_for;
 use crate::model::feed::RowFeed;
 use crate::model::journal::is_weight;
 use crate::model::pace::Pace;
@@ -18,8 +22,9 @@ use crate::model::shared::Model;
 use crate::model::signature::Measure;
 use crate::optim::is_rate;
 use crate::optim::schedule::RunLength;
-use crate::plan::{Blocking, Handle, Part, Purpose, StateSet};
-use std::time::Instant;
+use crate::plan::{Handle, Part, Purpose, StateSet};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A training loop over one data set, in the user's hands. Borrows the model.
 ///
@@ -45,11 +50,17 @@ pub struct Trainer<'a> {
     /// How its rows become batches and updates.
     pub(super) accumulation: Accumulation,
     pub(super) programs: LoopPrograms,
+    /// The steps under way.
+    pub(super) flight: Option<Flight>,
+    /// Lives as long as the loop: what it leaves under way is nobody's after that.
+    pub(super) owner: Arc<()>,
+    /// What steps came to that had to end before something else was done.
+    pub(super) settled: VecDeque<Result<StepReport>>,
     pub(super) feed: Option<RowFeed>,
     /// The metrics, in the order of the log.
     pub(super) measures: Vec<Measure>,
-    /// When `fit` or `trainer` was called.
-    pub(super) began: Instant,
+    /// When `fit` or `trainer` was called, on the clock.
+    pub(super) began: Option<f64>,
     pub(super) pace: Pace,
     /// Epochs ended in this run.
     pub(super) epoch: usize,
@@ -80,15 +91,19 @@ pub(super) struct LoopPrograms {
 
 impl<'a> Trainer<'a> {
     /// A loop that has changed nothing yet: here all fails that the data or the model make impossible. [`Trainer::begin`] comes next.
-    pub(super) fn new(model: &'a mut Model, data: &Dataset, settings: LoopSettings) -> Result<Self> {
-        let began = Instant::now();
+    pub(super) async fn new(model: &'a mut Model, data: &Dataset, settings: LoopSettings) -> Result<Self> {
+        let began = clock::now();
         let core = model.core();
         core.check_trains()?;
-        let keep = settings.snapshot_every > 0.0;
-        core.with_recovery(|m| {
-            while m.engine.session.next_log(StateSet::Train)?.is_some() {}
-            m.keep_copies(keep)
-        })?;
+        core.settle().await?;
+        core.engine.session.forget(StateSet::Train);
+        let (keep, mut losses) = (settings.snapshot_every > 0.0, 0);
+        loop {
+            let kept = core.keep_copies(keep).await;
+            if core.survived(&mut losses, kept)?.is_some() {
+                break;
+            }
+        }
         let accumulation = Accumulation { rows: data.len(), batch: settings.batch_size, accumulate: settings.accumulate };
         let (part, rows) = accumulation.program(0);
         core.program_part(data, Purpose::Train, part, rows)?;
@@ -98,6 +113,9 @@ impl<'a> Trainer<'a> {
             data: data.clone(),
             accumulation,
             programs: LoopPrograms::default(),
+            flight: None,
+            owner: Arc::default(),
+            settled: VecDeque::new(),
             feed: None,
             measures: vec![],
             began,
@@ -123,9 +141,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Begins at the first row, or goes on from a checkpoint, and makes the programs ready.
-    pub(super) fn begin(&mut self, from: Option<Found>) -> Result<()> {
+    pub(super) async fn begin(&mut self, from: Option<Found>) -> Result<()> {
         match from {
-            Some(found) => self.go_on(found)?,
+            Some(found) => self.go_on(found).await?,
             None => self.model.core().set_train_state(0, self.data.len(), self.settings.shuffle)?,
         }
         self.attach(self.accumulation.first(self.done))?;
@@ -189,11 +207,17 @@ impl<'a> Trainer<'a> {
 
     /// The loss and the metrics over another data set, with the weights as they are now.
     pub fn evaluate(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
-        self.model.evaluate(data, batch_size)
+        wait_for(self.evaluate_async(data, batch_size))
     }
 
-    /// The model in training.
+    /// As [`Trainer::evaluate`], without waiting.
+    pub async fn evaluate_async(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+        self.model.evaluate_async(data, batch_size).await
+    }
+
+    /// The model in training. Waits for the steps that turns have left under way.
     pub fn model(&mut self) -> &mut Model {
+        wait_for(self.settle());
         self.model
     }
 

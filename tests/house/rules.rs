@@ -122,7 +122,7 @@ pub fn knots(house: &House, imports: &[Import]) -> Vec<String> {
 
 /// What the core may not name, so that it runs in a browser, too: it neither waits nor looks at a clock, starts no thread and opens no file.
 /// Files by how their paths begin. `clock.rs` is the clock, which is missing in a browser.
-pub const QUIET: &[&str] = &["plan/", "gpu/session.rs", "model/"];
+pub const QUIET: &[&str] = &["plan/", "gpu/session.rs", "gpu/submit.rs", "gpu/under_way.rs", "model/"];
 const LOUD: &[&str] = &["pollster", "Instant", "SystemTime", "sleep", "thread", "fs", "File"];
 
 /// Names in the core that it may not have.

@@ -9,6 +9,7 @@ mod common;
 mod deep;
 mod dropout;
 mod embedding;
+mod faces;
 mod frozen;
 mod loss_scale;
 mod metrics;

@@ -51,8 +51,8 @@ struct OfRun<'a, R> {
 ///
 /// Fails where a parameter that trains is not finite: a run that goes on from such a file would fail at once, each time, and the good file
 /// that it replaces would be gone. What is frozen or not trained may hold infinities, as masks do.
-pub(crate) fn arenas_to_write(model: &mut Core, path: &Path) -> Result<Arenas> {
-    let arenas = model.read_arenas(|_| true)?;
+pub(crate) async fn arenas_to_write(model: &mut Core, path: &Path) -> Result<Arenas> {
+    let arenas = model.read_arenas_async(|_| true).await?;
     let words = arenas.get(&BufferId::Parameters).map_or(&[][..], |w| w);
     let bad = |w: &&u32| !f32::from_bits(**w).is_finite();
     for (name, words) in model.engine.trained_in(words) {

@@ -68,7 +68,7 @@ impl Callbacks {
     }
 
     /// Calls each callback in turn, then writes and removes the files that they asked for.
-    fn turn(&mut self, run: &mut Trainer<'_>, mut f: impl FnMut(&mut dyn Callback, &mut Trainer<'_>) -> Result<()>) -> Result<()> {
+    async fn turn(&mut self, run: &mut Trainer<'_>, mut f: impl FnMut(&mut dyn Callback, &mut Trainer<'_>) -> Result<()>) -> Result<()> {
         run.record.in_callback = true;
         let own = |e: Error, who: &str| match e {
             Error::Callback { name, problem, at } if name.is_empty() => {
@@ -85,7 +85,7 @@ impl Callbacks {
         self.note(run);
         for due in std::mem::take(&mut run.record.due) {
             match due {
-                Due::Write(path) => run.write_checkpoint(&path)?,
+                Due::Write(path) => run.write_checkpoint(&path).await?,
                 // it may be gone already
                 Due::Remove(path) => drop(std::fs::remove_file(path)),
             }
@@ -99,15 +99,17 @@ impl Callbacks {
     }
 
     /// Before the first step. Callbacks that the checkpoint knows get their state back, by their names and their order.
-    pub fn train_begin(&mut self, run: &mut Trainer<'_>) -> Result<()> {
+    pub async fn train_begin(&mut self, run: &mut Trainer<'_>) -> Result<()> {
         let saved = std::mem::take(&mut run.record.callbacks);
         let (states, left) = matched(self.list.iter().map(|(name, _)| name.as_str()), saved);
         left.iter().for_each(|s| crate::terminal::warn!(callback = s.name, "a callback of the checkpoint is not there any more"));
         let mut states = states.into_iter();
-        let begun = self.turn(run, |c, run| {
-            c.on_train_begin(run)?;
-            states.next().flatten().map_or(Ok(()), |s| c.restore(run, &s))
-        });
+        let begun = self
+            .turn(run, |c, run| {
+                c.on_train_begin(run)?;
+                states.next().flatten().map_or(Ok(()), |s| c.restore(run, &s))
+            })
+            .await;
         if begun.is_err() {
             run.take_back_resume()?;
         }
@@ -115,36 +117,37 @@ impl Callbacks {
         begun
     }
 
-    pub fn epoch_begin(&mut self, run: &mut Trainer<'_>, epoch: usize) -> Result<()> {
-        self.turn(run, |c, run| c.on_epoch_begin(run, epoch))
+    pub async fn epoch_begin(&mut self, run: &mut Trainer<'_>, epoch: usize) -> Result<()> {
+        self.turn(run, |c, run| c.on_epoch_begin(run, epoch)).await
     }
 
     /// Those whose turn it is after so many steps of the run.
-    pub fn steps_end(&mut self, run: &mut Trainer<'_>, logs: impl Fn(&Trainer<'_>) -> Logs) -> Result<()> {
+    pub async fn steps_end(&mut self, run: &mut Trainer<'_>, logs: impl Fn(&Trainer<'_>) -> Logs) -> Result<()> {
         let done = run.steps_done();
         let due = |c: &dyn Callback| c.every_steps() > 0 && done.is_multiple_of(c.every_steps());
         if !self.list.iter().any(|(_, c)| due(&**c)) {
             return Ok(());
         }
         let logs = logs(run);
-        self.turn(run, |c, run| if due(c) { c.on_steps_end(run, &logs) } else { Ok(()) })
+        self.turn(run, |c, run| if due(c) { c.on_steps_end(run, &logs) } else { Ok(()) }).await
     }
 
-    pub fn epoch_end(&mut self, run: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
-        self.turn(run, |c, run| c.on_epoch_end(run, logs))
+    pub async fn epoch_end(&mut self, run: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
+        self.turn(run, |c, run| c.on_epoch_end(run, logs)).await
     }
 
-    pub fn train_end(&mut self, run: &mut Trainer<'_>) -> Result<()> {
-        self.turn(run, |c, run| c.on_train_end(run))
+    pub async fn train_end(&mut self, run: &mut Trainer<'_>) -> Result<()> {
+        self.turn(run, |c, run| c.on_train_end(run)).await
     }
 
     /// Whether one of them takes the error for a good end.
-    pub fn error(&mut self, run: &mut Trainer<'_>, error: &Error) -> Result<bool> {
+    pub async fn error(&mut self, run: &mut Trainer<'_>, error: &Error) -> Result<bool> {
         let mut taken = false;
         self.turn(run, |c, run| {
             taken |= c.on_error(run, error)?;
             Ok(())
-        })?;
+        })
+        .await?;
         Ok(taken)
     }
 

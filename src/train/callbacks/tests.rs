@@ -1,5 +1,6 @@
 //! Keras' documented behaviour, on scripted values.
 
+use crate::model::face::wait_for;
 use crate::prelude::*;
 use crate::tensor::HostTensor;
 use crate::train::callbacks::kind::parsed;
@@ -27,21 +28,21 @@ fn weight(m: &mut Model) -> f32 {
 fn scripted(callback: impl Into<CallbackKind>, monitor: &str, values: &[f64]) -> (usize, Vec<f64>, f32) {
     let fit = Fit::new().epochs(99).batch_size(4).validation(&data()).callback(callback);
     let mut model = model(1.0);
-    let mut run = crate::train::fit::begun(&mut model, &data(), &fit).unwrap();
+    let mut run = wait_for(crate::train::fit::begun(&mut model, &data(), &fit)).unwrap();
     let mut list = Callbacks::start(&fit, &run).unwrap();
-    list.train_begin(&mut run).unwrap();
+    wait_for(list.train_begin(&mut run)).unwrap();
     let (mut stopped, mut rates) = (0, vec![]);
     for (i, v) in values.iter().enumerate() {
         assert_eq!(stopped, 0, "stopped at {stopped} of {values:?}");
         run.model().set_parameter("0.weight", &HostTensor::f32([1, 2], vec![i as f32 + 1.0; 2]).unwrap()).unwrap();
-        list.epoch_begin(&mut run, i + 1).unwrap();
-        list.epoch_end(&mut run, &Logs::new(i + 1, [(monitor, *v)])).unwrap();
+        wait_for(list.epoch_begin(&mut run, i + 1)).unwrap();
+        wait_for(list.epoch_end(&mut run, &Logs::new(i + 1, [(monitor, *v)]))).unwrap();
         rates.push(run.learning_rate());
         if run.is_over() {
             stopped = i + 1;
         }
     }
-    list.train_end(&mut run).unwrap();
+    wait_for(list.train_end(&mut run)).unwrap();
     let w = weight(run.model());
     (stopped, rates, w)
 }
