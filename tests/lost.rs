@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use std::sync::Mutex;
 use std::time::Duration;
 
-static SUITE: Suite = Suite::new("lost", 14);
+static SUITE: Suite = Suite::new("lost", 15);
 
 /// One at a time: they end the device that all of them share.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -478,6 +478,42 @@ fn skipped_updates() {
         for (every, at) in [(10.0, &[5][..]), (10.0, &[10, 26]), (1e-9, &[13, 15, 31])] {
             assert!(work(accumulate, every, at) == whole, "{accumulate} batches an update, lost at {at:?}, a copy every {every} s");
         }
+    }
+    SUITE.ran(1);
+}
+
+/// Arenas in several buffers come back in several.
+#[test]
+fn with_shards() {
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let train = digits().0;
+    let net = || Sequential::new().add(Linear::new(48)).add(Relu).add(Linear::new(10));
+    let settings = |device: &Device| Compile::new(Adam::default(), CrossEntropy::new()).input([784]).seed(5).device(device.clone());
+    let trained = |device: &Device, every: f64, lose_before: &[usize]| {
+        let mut model = net().compile(settings(device)).unwrap();
+        let shards = model.prepare(&train, 32).unwrap().explain().contains("cut into 2 shards");
+        let mut run = model.trainer(&train, Fit::new().epochs(2).batch_size(32).snapshot_every(every)).unwrap();
+        let mut seen = Vec::new();
+        loop {
+            if lose_before.contains(&seen.len()) {
+                lose(run.model());
+            }
+            let Some(r) = run.steps(3).unwrap() else { break };
+            seen.push(format!("{r:?}"));
+        }
+        (shards, seen, bytes(&mut model), model.recoveries())
+    };
+    // the larger weight has 37,632 of all 38,300 elements
+    let small = device.clone().with_binding_limit(4 * 37_760);
+    let (shards, seen, file, recoveries) = trained(&device, 10.0, &[]);
+    assert!(!shards && recoveries == 0);
+    for every in [10.0, 1e-9] {
+        let (shards, got, got_file, recoveries) = trained(&small, every, &[1, 6]);
+        assert!(shards);
+        assert_eq!(got, seen, "a copy every {every} s");
+        assert_eq!(got_file, file, "a copy every {every} s");
+        assert_eq!(recoveries, 2);
     }
     SUITE.ran(1);
 }

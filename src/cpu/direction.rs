@@ -15,7 +15,7 @@ impl Twin for Direction {
         let &[state, rates, parameters, gradients, guard] = reads else { return Ok(()) };
         let (p, g) = (f32s(parameters), f32s(gradients));
         let (stop, clip) = stopped(&self.guard, state, guard);
-        let view = View::new(self.rates, rates, state, clip, &[]);
+        let view = View::new(self.rates, rates, state, clip, &[]).of(self.shard);
         let blocks = self.size / BLOCK;
         let each = blocks.div_ceil(self.groups().max(1));
         let used = blocks.div_ceil(each.max(1));

@@ -16,7 +16,7 @@ impl Twin for Optimizer {
         let [state, rates, gradients, guard, ratios @ ..] = reads else { return Ok(()) };
         let g = f32s(gradients);
         let (stop, clip) = stopped(&self.guard, state, guard);
-        let view = View::new(self.rates, rates, state, clip, ratios.first().map_or(&[], |r| f32s(r)));
+        let view = View::new(self.rates, rates, state, clip, ratios.first().map_or(&[], |r| f32s(r))).of(self.shard);
         if stop {
             return Ok(());
         }

@@ -130,12 +130,20 @@ impl Session for CpuSession {
         if let BufferId::Slot(_) = buffer {
             return Err(fault("a write", format!("{buffer:?} belongs to the programs")));
         }
-        self.table.range(buffer, offset, words.len())?.copy_from_slice(words);
+        let mut rest = words;
+        for p in self.table.cuts.pieces(buffer, offset, words.len()) {
+            let (own, after) = rest.split_at(p.len);
+            self.table.range(p.buffer, p.offset, p.len)?.copy_from_slice(own);
+            rest = after;
+        }
         Ok(())
     }
 
     fn start_read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<PendingRead> {
-        let words = self.table.range(buffer, offset, len)?.to_vec();
+        let mut words = Vec::new();
+        for p in self.table.cuts.pieces(buffer, offset, len) {
+            words.extend_from_slice(self.table.range(p.buffer, p.offset, p.len)?);
+        }
         Ok(self.done.read(words))
     }
 

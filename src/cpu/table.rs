@@ -4,7 +4,7 @@ use super::fault::fault;
 use super::memory::available;
 use crate::error::{Error, Result};
 use crate::kernels::words::STATE_MICRO;
-use crate::plan::{BufferId, BufferSpec, DataId, Lasts, Layout, StateSet};
+use crate::plan::{BufferId, BufferSpec, Cuts, DataId, Lasts, Layout, StateSet};
 
 /// A buffer's place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(super) struct Table {
     pub(super) own: Vec<Vec<u32>>,
     /// The model's buffers, as they were asked for when the session was made.
     specs: Vec<BufferSpec>,
+    /// Where arenas lie in several of them.
+    pub(super) cuts: Cuts,
     data: Vec<Option<Vec<u32>>>,
     /// f16 values as f32, while a launch is at work on them: one for each of its operands and results.
     pub(super) wide: Vec<Vec<u32>>,
@@ -29,7 +31,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(layout: Layout) -> Result<Self> {
-        let mut table = Table { own: Vec::new(), specs: layout.buffers(), data: Vec::new(), wide: Vec::new() };
+        let mut table = Table { own: Vec::new(), specs: layout.buffers(), cuts: layout.cuts.clone(), data: Vec::new(), wide: Vec::new() };
         table.own = table.specs.iter().map(|_| Vec::new()).collect();
         layout.buffers().iter().try_for_each(|spec| table.hold(spec))?;
         Ok(table)
@@ -118,8 +120,8 @@ impl Table {
             match self.specs.get(i).map(|b| (b.lasts, b.id)) {
                 // a slot has no row
                 None | Some((Lasts::Step, _)) => words.fill(u32::MAX),
-                Some((Lasts::Update, BufferId::Gradients)) if given => {}
-                Some((Lasts::Update, id)) if sums || id == BufferId::Gradients => poison_values(words),
+                Some((Lasts::Update, id)) if given && id.whole() == BufferId::Gradients => {}
+                Some((Lasts::Update, id)) if sums || id.whole() == BufferId::Gradients => poison_values(words),
                 Some((Lasts::Update | Lasts::Model | Lasts::Derived, _)) => {}
             }
         }

@@ -279,7 +279,7 @@ impl Device {
 
     pub(crate) fn session(&self, layout: Layout) -> Result<Box<dyn Session>> {
         match &self.limit {
-            Some(limit) => limit.session(layout, || self.open(layout)),
+            Some(limit) => limit.session(layout.clone(), || self.open(layout)),
             None => self.open(layout),
         }
     }

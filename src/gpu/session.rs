@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::kernels::words::STATE_MICRO;
 use crate::kernels::{DIMS, Kernel, LogShape};
 use crate::plan::{
-    Blocking, BufferId, BufferSpec, Clock, DataId, Dispatch, Handle, Lasts, Layout, LogLine, PendingRead, Program, Purpose, Session,
+    Blocking, BufferId, BufferSpec, Clock, Cuts, DataId, Dispatch, Handle, Lasts, Layout, LogLine, PendingRead, Program, Purpose, Session,
     StateSet, Submit, Ticket, Timing, Traffic, Usage,
 };
 use std::collections::HashMap;
@@ -23,6 +23,8 @@ pub struct GpuSession {
     pub(super) poisoned: bool,
     /// The model's buffers, as they were asked for when the session was made.
     specs: Vec<BufferSpec>,
+    /// Where arenas lie in several of them.
+    cuts: Cuts,
     fixed: HashMap<BufferId, wgpu::Buffer>,
     slots: Vec<wgpu::Buffer>,
     /// Counts up when slots are made anew, since bind groups must be made anew then.
@@ -60,6 +62,7 @@ impl GpuSession {
             planted: None,
             poisoned: false,
             specs: layout.buffers(),
+            cuts: layout.cuts.clone(),
             fixed: HashMap::new(),
             slots: Vec::new(),
             generation: 0,
@@ -281,22 +284,34 @@ impl Session for GpuSession {
 
     fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
         self.traffic.written += 4 * words.len() as u64;
-        let target = self.find(buffer, &[])?;
-        self.gpu.queue.write_buffer(target, 4 * offset as u64, bytemuck::cast_slice(words));
+        let mut rest = words;
+        for p in self.cuts.pieces(buffer, offset, words.len()) {
+            let (own, after) = rest.split_at(p.len);
+            let target = self.find(p.buffer, &[])?;
+            self.gpu.queue.write_buffer(target, 4 * p.offset as u64, bytemuck::cast_slice(own));
+            rest = after;
+        }
         self.gpu.check("writing a buffer")
     }
 
     fn start_read(&mut self, buffer: BufferId, offset: usize, len: usize) -> Result<PendingRead> {
         self.under_way.sweep(&mut self.staging);
         self.traffic.reads += 1;
-        let bytes = 4 * len as u64;
-        let staging = self.staging.take(&self.gpu, bytes);
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(self.find(buffer, &[])?, 4 * offset as u64, &staging, 0, bytes);
+        let mut parts = Vec::new();
+        for p in self.cuts.pieces(buffer, offset, len) {
+            let bytes = 4 * p.len as u64;
+            let staging = self.staging.take(&self.gpu, bytes);
+            encoder.copy_buffer_to_buffer(self.find(p.buffer, &[])?, 4 * p.offset as u64, &staging, 0, bytes);
+            parts.push((p.len, staging));
+        }
         let index = self.gpu.queue.submit([encoder.finish()]);
         self.gpu.check("reading back")?; // a submit that was refused never ends
         let read = PendingRead::new(self.under_way.next());
-        self.under_way.push(read.number(), Content::Read(read.clone(), len), staging, index);
+        for (i, (len, staging)) in parts.into_iter().enumerate() {
+            let content = if i == 0 { Content::Read(read.clone(), len) } else { Content::More(len) };
+            self.under_way.push(read.number(), content, staging, index.clone());
+        }
         Ok(read)
     }
 
@@ -319,7 +334,7 @@ impl Session for GpuSession {
         let taken = self.under_way.take(&self.gpu, &mut self.staging, ticket.0)?;
         Ok(taken.map(|(content, words)| match content {
             Content::Log { first_batch, shape, .. } => lines(first_batch, shape, &words),
-            Content::Read(..) => vec![],
+            Content::Read(..) | Content::More(_) => vec![],
         }))
     }
 
@@ -388,7 +403,7 @@ impl GpuSession {
         for (id, n) in all {
             self.write(id, 0, &vec![u32::MAX; n])?;
         }
-        let gradients = |id: &BufferId| *id == BufferId::Gradients;
+        let gradients = |id: &BufferId| id.whole() == BufferId::Gradients;
         for (id, n) in updates.into_iter().filter(|(id, _)| if gradients(id) { !given } else { between }) {
             // a parameter without a gradient keeps its zeros
             let poisoned: Vec<u32> = self.read(id, 0, n)?.into_iter().map(|w| if w == 0 { 0 } else { u32::MAX }).collect();

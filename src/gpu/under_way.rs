@@ -14,20 +14,22 @@ pub(super) enum Content {
     Log { set: StateSet, first_batch: u32, steps: usize, shape: LogShape },
     /// Words of a buffer.
     Read(PendingRead, usize),
+    /// Words of a further buffer, behind those of the same read.
+    More(usize),
 }
 
 impl Content {
     fn words(&self) -> usize {
         match self {
             Content::Log { steps, shape, .. } => steps * shape.width,
-            Content::Read(_, words) => *words,
+            Content::Read(_, words) | Content::More(words) => *words,
         }
     }
 
     fn name(&self) -> &'static str {
         match self {
             Content::Log { .. } => "the log",
-            Content::Read(..) => "reading back",
+            Content::Read(..) | Content::More(_) => "reading back",
         }
     }
 
@@ -59,31 +61,37 @@ impl UnderWay {
         self.next
     }
 
-    /// Notes a copy to this staging buffer that was queued with this submit.
+    /// Notes a copy to this staging buffer that was queued with this submit. Several of one number are the parts of one read, in order.
     pub fn push(&mut self, number: u64, content: Content, staging: wgpu::Buffer, index: wgpu::SubmissionIndex) {
         let mapped = map(&staging);
         self.queue.push_back(Entry { number, content, staging, index, mapped });
     }
 
-    /// Takes the words of one, if they are there. Fails where there is none of this number.
+    /// Takes the words of one, if they are there: of a read from several buffers those of all. Fails where there is none of this number.
     pub fn take(&mut self, gpu: &Gpu, idle: &mut Staging, number: u64) -> Result<Option<(Content, Vec<u32>)>> {
         let lost = |reason: &str| Error::DeviceLost { device: gpu.summary.name.clone(), reason: reason.into() };
-        let at = self.queue.iter().position(|e| e.number == number);
-        let at = at.ok_or_else(|| lost("what was asked for was queued before it was lost, or was handed out"))?;
-        let mapped = *lock(&self.queue[at].mapped);
-        let Some(mapped) = mapped else { return Ok(None) };
-        let Some(Entry { content, staging, .. }) = self.queue.remove(at) else { return Ok(None) };
-        if !mapped {
-            gpu.check(content.name())?;
-            return Err(lost(&format!("{} could not be read back", content.name())));
+        if self.queue.iter().filter(|e| e.number == number).any(|e| lock(&e.mapped).is_none()) {
+            return Ok(None);
         }
-        let words = gpu.mapped_words(content.name(), &staging, content.words());
-        if words.is_err() {
-            gpu.look()?; // a buffer of a device that was lost meanwhile: that is what to tell
+        let mut all: Option<(Content, Vec<u32>)> = None;
+        while let Some(at) = self.queue.iter().position(|e| e.number == number) {
+            let Some(Entry { content, staging, mapped, .. }) = self.queue.remove(at) else { break };
+            if *lock(&mapped) != Some(true) {
+                gpu.check(content.name())?;
+                return Err(lost(&format!("{} could not be read back", content.name())));
+            }
+            let words = gpu.mapped_words(content.name(), &staging, content.words());
+            if words.is_err() {
+                gpu.look()?; // a buffer of a device that was lost meanwhile: that is what to tell
+            }
+            let words = words?;
+            idle.give_back(staging);
+            match &mut all {
+                Some((_, before)) => before.extend(words),
+                None => all = Some((content, words)),
+            }
         }
-        let words = words?;
-        idle.give_back(staging);
-        Ok(Some((content, words)))
+        all.map(Some).ok_or_else(|| lost("what was asked for was queued before it was lost, or was handed out"))
     }
 
     /// The oldest log of this set.
@@ -98,17 +106,19 @@ impl UnderWay {
 
     /// Drops the logs of a set.
     pub fn forget(&mut self, idle: &mut Staging, set: StateSet) {
-        self.drop_those(idle, |content| content.moves(set));
+        self.drop_those(idle, |e| e.content.moves(set));
     }
 
     /// Drops the reads that nobody can take any more.
     pub fn sweep(&mut self, idle: &mut Staging) {
-        self.drop_those(idle, |content| matches!(content, Content::Read(read, _) if read.is_forgotten()));
+        let forgotten = |e: &&Entry| matches!(&e.content, Content::Read(read, _) if read.is_forgotten());
+        let numbers: Vec<u64> = self.queue.iter().filter(forgotten).map(|e| e.number).collect();
+        self.drop_those(idle, |e| numbers.contains(&e.number));
     }
 
-    fn drop_those(&mut self, idle: &mut Staging, which: impl Fn(&Content) -> bool) {
+    fn drop_those(&mut self, idle: &mut Staging, which: impl Fn(&Entry) -> bool) {
         for e in std::mem::take(&mut self.queue) {
-            if which(&e.content) { idle.give_back(e.staging) } else { self.queue.push_back(e) }
+            if which(&e) { idle.give_back(e.staging) } else { self.queue.push_back(e) }
         }
     }
 

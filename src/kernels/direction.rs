@@ -5,6 +5,7 @@ use super::lib::binding::{Binding, V};
 use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::rates::RateTable;
+use super::lib::shard::Shard;
 use super::lib::source::{FINITE, MATH, Source, shader};
 use super::lib::still::among;
 use super::lib::update_guard::UpdateGuard;
@@ -22,15 +23,17 @@ pub struct Direction {
     pub rule: Expr,
     /// Moments that it keeps.
     pub moments: usize,
-    /// Elements of the arena, a multiple of [`BLOCK`].
+    /// Elements of the arena, or of the shard, a multiple of [`BLOCK`].
     pub size: usize,
+    /// Which shard it is.
+    pub shard: Option<Shard>,
     /// Lanes that share a block: at most as many as it has vectors.
     pub group: usize,
     /// Where the rates are.
     pub rates: RateTable,
     /// What must be finite.
     pub guard: UpdateGuard,
-    /// Blocks whose moments stay as they are: the loss does not depend on them.
+    /// Blocks whose moments stay as they are, counted from its first: the loss does not depend on them.
     pub still: Vec<Range<usize>>,
 }
 
@@ -71,7 +74,7 @@ impl Archetype for Direction {
     fn source(&self) -> String {
         let mut s = Source::new(V, self);
         s.number("WG", self.wg()).group(self.group);
-        self.rates.source(&mut s, &self.guard, false, &self.rule);
+        self.rates.source(&mut s, &self.guard, (false, self.shard), &self.rule);
         s.file(MATH).file(FINITE);
         self.guard.source(&mut s);
         // in this form the checks for barriers see that all lanes of a group have one place
@@ -106,7 +109,8 @@ impl Archetype for Direction {
     }
 
     fn dims(&self) -> Dims {
-        self.guard.dims(Dims::new().u32("blocks", self.size / BLOCK).u32("groups", self.groups()))
+        let d = self.guard.dims(Dims::new().u32("blocks", self.size / BLOCK).u32("groups", self.groups()));
+        Shard::dims(self.shard, d)
     }
 
     /// Enough groups, each taking several blocks of a large arena.

@@ -18,6 +18,7 @@ pub(crate) use lib::links::{FIRST, LAST};
 pub use lib::log::{LOG_HEAD, LogShape, MAX_COLUMNS};
 pub use lib::rates::RateTable;
 pub(crate) use lib::scaling::{inverse, scale_of_line};
+pub use lib::shard::Shard;
 pub(crate) use lib::source::files_of;
 pub use lib::target::Target;
 pub use lib::update_guard::UpdateGuard;

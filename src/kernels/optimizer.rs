@@ -5,6 +5,7 @@ use super::lib::binding::{Access, Binding, Element, V};
 use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::rates::RateTable;
+use super::lib::shard::Shard;
 use super::lib::source::{FINITE, MATH, Source, shader};
 use super::lib::still::among;
 use super::lib::update_guard::UpdateGuard;
@@ -23,8 +24,10 @@ pub struct Optimizer {
     pub rule: Expr,
     /// Arenas that it keeps beside the parameters.
     pub moments: usize,
-    /// Elements of the arena, a multiple of 4.
+    /// Elements of the arena, or of the shard, a multiple of 4.
     pub size: usize,
+    /// Which shard it is.
+    pub shard: Option<Shard>,
     /// Lanes that share a partial sum.
     pub group: usize,
     /// Where the rates are.
@@ -35,7 +38,7 @@ pub struct Optimizer {
     pub applies: bool,
     /// It leaves the parameters as f16, too.
     pub half_copies: bool,
-    /// Blocks of [`BLOCK`] elements that stay as they are: the loss does not depend on them.
+    /// Blocks of [`BLOCK`] elements that stay as they are, counted from its first: the loss does not depend on them.
     pub still: Vec<Range<usize>>,
 }
 
@@ -76,7 +79,7 @@ impl Archetype for Optimizer {
     fn source(&self) -> String {
         let mut s = Source::new(V, self);
         s.number("WG", self.wg()).group(self.group);
-        self.rates.source(&mut s, &self.guard, self.applies, &self.rule);
+        self.rates.source(&mut s, &self.guard, (self.applies, self.shard), &self.rule);
         s.file(MATH).file(FINITE);
         self.guard.source(&mut s);
         // a block of directions is followed by its norms
@@ -125,7 +128,8 @@ impl Archetype for Optimizer {
     }
 
     fn dims(&self) -> Dims {
-        self.guard.dims(Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()))
+        let d = self.guard.dims(Dims::new().u32("vectors", self.size / 4).u32("threads", self.threads()));
+        Shard::dims(self.shard, d)
     }
 
     /// Enough threads, each taking several vectors of a large arena.

@@ -84,6 +84,7 @@ impl Core {
         let arena = Arena::with_frozen(signature.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))))
             .with_buffers(signature.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
         let arena = if settings.precision.is_mixed() { arena.with_half_copies() } else { arena };
+        let arena = arena.in_shards(&settings.rule(), device.limits().binding_bytes)?;
         let recovery = Recovery::new(device.kind() != "cpu");
         let engine = Engine::open(device, arena, settings.rule())?;
         let progress = Progress { scaler: settings.scaling().map(Scaler::new), ..Progress::default() };

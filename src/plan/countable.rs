@@ -21,11 +21,11 @@ impl Program {
 
     /// Fails where a shader could not tell a size, an offset, an element of an arena or a thread's number, whatever the memory. The CPU counts on.
     pub fn addressable(&self) -> Result<()> {
-        let (a, most) = (&self.arena, u32::MAX as usize);
-        if let Some(n) = [a.size, a.frozen, a.buffered, a.half_copies].into_iter().find(|&n| n > most) {
+        let n = self.arena.largest_shard();
+        if n > u32::MAX as usize {
             return Err(self.too_large(
-                format!("a model whose parameters or buffers have {n} elements"),
-                "2^32 - 1 elements, and so has a model on a GPU",
+                format!("a model whose parameters or buffers have {n} elements in one buffer"),
+                "2^32 - 1 elements, and so has a buffer of a model on a GPU",
             ));
         }
         let beyond = self.launches.iter().find(|l| !l.kernel.counts());

@@ -1,7 +1,7 @@
 //! What a program does, for people.
 
 use super::human::{human_bytes, human_count};
-use super::memory::Usage;
+use super::memory::{BufferId, Usage};
 use super::program::{Launch, Program};
 use super::purpose::{Part, Purpose};
 use std::fmt::Write;
@@ -47,32 +47,7 @@ impl Program {
             human_bytes(self.live_bytes as u64),
             slots as f64 / self.live_bytes.max(1) as f64
         );
-        let arena = 4 * self.arena.size as u64;
-        let arenas = if self.purpose.trains() { 2 + self.moments as u64 } else { 1 };
-        let _ = writeln!(
-            out,
-            "  arenas    {arenas} of {} ({} parameters: values{})",
-            human_bytes(arena),
-            human_count(self.arena.trainable_count() as u64),
-            if arenas > 1 { format!(", gradients, {} moments", self.moments) } else { String::new() }
-        );
-        let frozen = 4 * self.arena.frozen as u64;
-        if frozen > 0 {
-            let _ = writeln!(out, "  frozen    {} ({} parameters)", human_bytes(frozen), human_count(self.arena.frozen_count() as u64));
-        }
-        let buffers = 4 * self.arena.buffered as u64;
-        if buffers > 0 {
-            let _ = writeln!(
-                out,
-                "  buffers   {} ({} values that are not trained)",
-                human_bytes(buffers),
-                human_count(self.arena.buffer_count() as u64)
-            );
-        }
-        if self.arena.half_copies > 0 {
-            let _ =
-                writeln!(out, "  f16       {}", human_bytes(2 * self.arena.half_copies as u64) + " of working copies of the parameters");
-        }
+        self.explain_arenas(&mut out);
         self.explain_precision(&mut out);
         let _ = writeln!(out, "  peak      {} without the data set", human_bytes(self.peak_bytes()));
         if self.purpose.trains() {
@@ -81,5 +56,51 @@ impl Program {
             let _ = writeln!(out, "  host      {} of RAM, on a GPU, for the copy that `snapshot_every` keeps", human_bytes(kept as u64));
         }
         out
+    }
+
+    /// What lasts from step to step.
+    fn explain_arenas(&self, out: &mut String) {
+        let arena = 4 * self.arena.size as u64;
+        let arenas = if self.purpose.trains() { 2 + self.moments as u64 } else { 1 };
+        let _ = writeln!(
+            out,
+            "  arenas    {arenas} of {} ({} parameters: values{}){}",
+            human_bytes(arena),
+            human_count(self.arena.trainable_count() as u64),
+            if arenas > 1 { format!(", gradients, {} moments", self.moments) } else { String::new() },
+            self.shards(BufferId::Parameters)
+        );
+        let frozen = 4 * self.arena.frozen as u64;
+        if frozen > 0 {
+            let _ = writeln!(
+                out,
+                "  frozen    {} ({} parameters){}",
+                human_bytes(frozen),
+                human_count(self.arena.frozen_count() as u64),
+                self.shards(BufferId::Frozen)
+            );
+        }
+        let buffers = 4 * self.arena.buffered as u64;
+        if buffers > 0 {
+            let _ = writeln!(
+                out,
+                "  buffers   {} ({} values that are not trained){}",
+                human_bytes(buffers),
+                human_count(self.arena.buffer_count() as u64),
+                self.shards(BufferId::Buffers)
+            );
+        }
+        if self.arena.half_copies > 0 {
+            let _ =
+                writeln!(out, "  f16       {}", human_bytes(2 * self.arena.half_copies as u64) + " of working copies of the parameters");
+        }
+    }
+
+    /// In how many buffers an arena lies, where one does not hold it.
+    fn shards(&self, id: BufferId) -> String {
+        match self.arena.shard_count(id) {
+            1 => String::new(),
+            n => format!(", cut into {n} shards"),
+        }
     }
 }

@@ -38,7 +38,7 @@ pub use limits::{IndexLimit, LabelLimit};
 pub(crate) use memory::STAGED;
 #[doc(hidden)]
 pub use memory::{ALIGN, BufferSpec, Lasts, Usage};
-pub use memory::{Arena, ArenaEntry, BufferEntry, BufferId, Layout};
+pub use memory::{Arena, ArenaEntry, ArenaId, BufferEntry, BufferId, Cuts, Layout, Piece};
 pub(crate) use memory::{Ledger, program_dims};
 pub use program::{Launch, LogMetric, Made, Output, Phase, Program, Stored, Unit};
 pub use purpose::{Part, Purpose, StateSet};

@@ -67,7 +67,9 @@ fn a_model_too_large() {
             net.compile(Compile::new(Adam::default(), Mse::new()).input([3]).device(device.clone()))
         };
         let (needed, available) = out_of_memory(make(1 << 38), &["1.weight [274877906944, 2]", "0.bias"]);
-        assert!(needed >= 3 << 40 && available > 0, "{needed} {available}");
+        // all of the model; on a GPU what fits in no buffer, the tensor alone
+        let all = if device.kind() == "cpu" { 3 << 40 } else { 2 << 40 };
+        assert!(needed >= all && available > 0, "{needed} {available}");
         // and what no number of bytes can tell
         for width in [1 << 61, 1 << 62, usize::MAX / 2, usize::MAX] {
             let e = make(width).unwrap_err();

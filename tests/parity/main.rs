@@ -127,6 +127,7 @@ tests! {
     accumulated = rows(accumulate::all());
     updates = rows(updates::all());
     mixed_updates = rows(updates::copied());
+    sharded_updates = rows(updates::sharded());
     steps = rows(steps::all());
     workers = rows(worker::all());
     state = rows(state::all());

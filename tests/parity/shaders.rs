@@ -76,6 +76,19 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
             }
         }
     }
+    // what runs over all parameters has another text where they lie in several buffers
+    let group = Group::new().weight_decay(0.5);
+    let sharded: [Optimizer; 3] = [Sgd::new(0.1).into(), Adam::default().amsgrad(true).group("p1", group).into(), Lamb::default().into()];
+    for rule in sharded.map(|o| o.rule().clip_norm(1.0).scaled(Scaling::Fixed)) {
+        let mut built = crate::updates::linear([257, 300], false).build()?;
+        built.arena = built.arena.with_half_copies().in_shards(&rule, 1792).map_err(|e| e.to_string())?;
+        for target in [Target::Software, Target::Lanes8, Target::Gpu] {
+            for l in built.part(target, &rule, Part::Whole)?.launches {
+                bound_once("in shards", &l)?;
+                out.entry(l.kernel.source()).or_insert(l.kernel);
+            }
+        }
+    }
     // stands in no table of cases: its rows make several steps
     let commit = Kernel::Commit(Commit { parts: vec![BufferCopy { from: 0, to: 0, len: 3 }] });
     out.insert(commit.source(), commit);

@@ -43,6 +43,8 @@ struct Entry {
     zeros: bool,
     /// f16 copies are kept.
     copies: bool,
+    /// Each tensor lies in a buffer of its own.
+    shards: bool,
     formula: Formula,
 }
 
@@ -128,6 +130,7 @@ fn table() -> Vec<Entry> {
         ema: None,
         zeros: false,
         copies: false,
+        shards: false,
         formula,
     };
     let group = || Group::new().lr_multiplier(0.25).weight_decay(0.05);
@@ -180,7 +183,7 @@ impl Entry {
 }
 
 /// The loss is linear: the gradients of a step are its rows of the data.
-fn linear(sizes: [usize; 2], zeros: bool) -> Case {
+pub fn linear(sizes: [usize; 2], zeros: bool) -> Case {
     let body = move |m: &crate::make::Make| {
         let term = |n: usize| {
             let p = if zeros { m.drawn([n], |_| 0.0) } else { m.p([n]) };
@@ -193,11 +196,21 @@ fn linear(sizes: [usize; 2], zeros: bool) -> Case {
 }
 
 fn row(entry: Entry, sizes: [usize; 2]) -> Row {
-    Row::new(format!("{}{} [{}] [{}]", if entry.copies { "f16 copies, " } else { "" }, entry.name, sizes[0], sizes[1]), move || {
+    let shards = if entry.shards { "in shards, " } else { "" };
+    let copies = if entry.copies { "f16 copies, " } else { "" };
+    Row::new(format!("{shards}{copies}{} [{}] [{}]", entry.name, sizes[0], sizes[1]), move || {
         let entry = entry.clone();
         let mut built = linear(sizes, entry.zeros).build()?;
         if entry.copies {
             built.arena = built.arena.with_half_copies();
+        }
+        if entry.shards {
+            // LAMB's norms take 4 elements behind each 128, and a slot whole 256 bytes
+            let largest = (sizes[0].max(sizes[1]).div_ceil(128) * 132 * 4).next_multiple_of(256);
+            built.arena = built.arena.in_shards(&entry.rule(), largest).map_err(|e| e.to_string())?;
+            if built.arena.shard_count(BufferId::Moment(0)) != 2 {
+                return Err("it is one buffer".into());
+            }
         }
         let mut p: Vec<Vec<f64>> = built.leaves.iter().map(|l| l.values.iter().map(|v| f64::from(*v)).collect()).collect();
         let mut m: Vec<Vec<Vec<f64>>> = sizes.iter().map(|n| vec![vec![entry.begin; *n]; entry.moments]).collect();
@@ -288,6 +301,14 @@ pub fn copied() -> Vec<Row> {
     let names = ["sgd with both penalties", "sgd, clipped", "amsgrad", "amsgrad with an average", "adamw with all", "lamb with all"];
     let ours = table().into_iter().filter(|e| names.contains(&e.name));
     ours.map(|e| row(Entry { copies: true, ..e }, [257, 300])).collect()
+}
+
+/// Rows whose two tensors lie in a buffer each: by block and by tensor, clipped, with f16 copies.
+pub fn sharded() -> Vec<Row> {
+    let names = ["sgd, clipped", "adamw with all", "lamb with all"];
+    let ours = || table().into_iter().filter(|e| names.contains(&e.name));
+    let plain = ours().flat_map(|e| [[257, 300], [5000, 129]].map(|n| row(Entry { shards: true, ..e.clone() }, n)));
+    plain.chain(ours().map(|e| row(Entry { shards: true, copies: true, ..e }, [257, 300]))).collect()
 }
 
 /// Tensors that end in the arena's padding and one that ends with it; of several blocks, which no group of lanes takes at once.

@@ -148,7 +148,7 @@ pub(crate) fn f32s_mut(words: &mut [u32]) -> &mut [f32] {
 #[inline(always)]
 pub(crate) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     let mut sums = [0.0f64; LANES];
-    for block in x.chunks(256) {
+    for block in x.chunks(SUMMED) {
         let mut lanes = [0.0f32; LANES];
         let (whole, rest) = block.as_chunks::<LANES>();
         for part in whole {
@@ -160,4 +160,7 @@ pub(crate) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     sums.iter().sum()
 }
 
-const LANES: usize = 32;
+/// Lanes of a sum.
+pub(crate) const LANES: usize = 32;
+/// Numbers that are summed in f32 before they go to the sum in f64.
+pub(crate) const SUMMED: usize = 256;

@@ -7,3 +7,4 @@ pub(crate) mod halves;
 pub(crate) mod labels;
 pub(crate) mod pieces;
 pub(crate) mod rates;
+pub(crate) mod total;

@@ -5,13 +5,15 @@ use crate::expr::Evaluator;
 use crate::kernels::words::{
     BLOCK, RATE_CLIP, RATE_RATIO, RATE_ROWS, RATE_UNSCALE, RATE_WIDTH, SKIP_PENDING, STATE_HALT, STATE_LOSS_SCALE, STATE_SKIP, STATE_UPDATE,
 };
-use crate::kernels::{RateTable, UpdateGuard, inverse};
+use crate::kernels::{RateTable, Shard, UpdateGuard, inverse};
 use std::ops::Range;
 
 /// The rates of one update, for whichever parameters: the twin of `turn_to` and `rate` in `kernels/lib/rates.rs`.
 pub(crate) struct View<'a> {
     table: RateTable,
     words: &'a [u32],
+    /// The first block of the shard that the kernel works on.
+    first_block: usize,
     row: usize,
     clip: f32,
     unscale: f32,
@@ -21,12 +23,17 @@ pub(crate) struct View<'a> {
 impl<'a> View<'a> {
     pub fn new(table: RateTable, words: &'a [u32], state: &[u32], clip: f32, ratios: &'a [f32]) -> Self {
         let row = (state[STATE_UPDATE] as usize % RATE_ROWS) * table.width();
-        View { table, words, row, clip, unscale: inverse(state[STATE_LOSS_SCALE]), ratios }
+        View { table, words, first_block: 0, row, clip, unscale: inverse(state[STATE_LOSS_SCALE]), ratios }
+    }
+
+    /// For a kernel that counts the elements of a shard, if it is one.
+    pub fn of(self, shard: Option<Shard>) -> Self {
+        View { first_block: shard.map_or(0, Shard::first_block), ..self }
     }
 
     /// Group and tensor of the block that this element lies in.
     fn owner(&self, element: usize) -> u32 {
-        if self.table.blocks == 0 { 0 } else { self.words[self.table.table() + element / BLOCK] }
+        if self.table.blocks == 0 { 0 } else { self.words[self.table.table() + self.first_block + element / BLOCK] }
     }
 
     /// Where a chunk of at most `most` elements from this one on ends: all of them have one owner. Both are multiples of a block, or the end

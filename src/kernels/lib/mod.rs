@@ -12,6 +12,7 @@ pub(crate) mod links;
 pub(crate) mod log;
 pub(crate) mod rates;
 pub(crate) mod scaling;
+pub(crate) mod shard;
 pub(crate) mod source;
 pub(crate) mod state;
 pub(crate) mod still;

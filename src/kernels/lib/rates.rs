@@ -1,6 +1,7 @@
 //! The layout of the rates' buffer, and how a kernel reads it.
 
 use super::binding::{Binding, Element};
+use super::shard::Shard;
 use super::source::Source;
 use super::update_guard::UpdateGuard;
 use super::update_guard::unscale;
@@ -51,19 +52,23 @@ impl RateTable {
         Binding::read("rates", Element::U32, 0..self.words()).moving(self.width() + self.blocks)
     }
 
-    /// `rate(i)` for the block that `turn_to(block)` was last called with: that reads what the rule wants of them, once.
-    pub(crate) fn source(&self, s: &mut Source, guard: &UpdateGuard, ratios: bool, rule: &Expr) {
+    /// `rate(i)` for the block that `turn_to(block)` was last called with: that reads what the rule wants of them, once. The blocks of a shard
+    /// are counted from its own first.
+    pub(crate) fn source(&self, s: &mut Source, guard: &UpdateGuard, (ratios, shard): (bool, Option<Shard>), rule: &Expr) {
         s.number("RATE_ROWS", RATE_ROWS).number("RATE_WIDTH", RATE_WIDTH).number("GROUPS", self.groups).number("BLOCK", BLOCK);
         s.line("var<private> clip_scale: f32;\nvar<private> tensor: u32;\nvar<private> held: array<f32, RATE_WIDTH>;");
         let mut wanted: Vec<usize> = rule.nodes().iter().filter_map(|n| if let Node::Rate(i) = n { Some(*i) } else { None }).collect();
         wanted.sort();
         wanted.dedup();
         let hold: String = wanted.iter().map(|i| format!("    held[{i}] = bitcast<f32>(rates[rate_row + {i}u]);\n")).collect();
+        let place = if shard.is_some() { "d.first_block + block" } else { "block" };
         let owner = if self.blocks > 0 {
-            "    let owner = rates[RATE_ROWS * GROUPS * RATE_WIDTH + block];\n    rate_row += (owner >> 24u) * RATE_WIDTH;\n    \
-             tensor = owner & 0xffffffu;\n"
+            format!(
+                "    let owner = rates[RATE_ROWS * GROUPS * RATE_WIDTH + {place}];\n    rate_row += (owner >> 24u) * RATE_WIDTH;\n    \
+                 tensor = owner & 0xffffffu;\n"
+            )
         } else {
-            ""
+            String::new()
         };
         s.line(format!(
             "fn turn_to(block: u32) {{\n    var rate_row = (state_word(STATE_UPDATE) % RATE_ROWS) * GROUPS * RATE_WIDTH;\n{owner}{hold}}}"

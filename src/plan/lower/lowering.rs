@@ -70,18 +70,24 @@ impl Lowering<'_> {
         if let Op::Parameter(op::Parameter { name, .. }) = &self.g.nodes[b.node].op {
             let entry = self.r.arena.find(name);
             if b.output == 1 {
-                return (Symbol::Fixed(BufferId::HalfCopy), entry.map_or(0, |e| self.r.arena.half_copy_offset(e)));
+                return self.in_arena(BufferId::HalfCopy, entry.map_or(0, |e| self.r.arena.half_copy_offset(e)));
             }
-            return entry.map_or((Symbol::Fixed(BufferId::Parameters), 0), |e| (Symbol::Fixed(e.buffer()), e.offset));
+            return entry.map_or((Symbol::Fixed(BufferId::Parameters), 0), |e| self.in_arena(e.buffer(), e.offset));
         }
         if let Op::Buffer(op::Buffer { name, .. }) = &self.g.nodes[b.node].op {
             let offset = self.r.arena.find_buffer(name).map_or(0, |e| e.offset);
-            return (Symbol::Fixed(BufferId::Buffers), offset);
+            return self.in_arena(BufferId::Buffers, offset);
         }
         if let Op::State(op::State(StateField::LossScale)) = self.g.nodes[b.node].op {
             return (Symbol::Fixed(BufferId::State(self.r.purpose.state_set())), STATE_LOSS_SCALE);
         }
         self.places[&b]
+    }
+
+    /// The place of an element of an arena.
+    pub(super) fn in_arena(&self, id: BufferId, element: usize) -> Place {
+        let (buffer, offset) = self.r.arena.place(id, element);
+        (Symbol::Fixed(buffer), offset)
     }
 
     pub(super) fn size(&self, v: Value) -> usize {

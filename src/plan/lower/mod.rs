@@ -13,11 +13,12 @@ mod movement;
 mod product;
 mod reduce;
 mod rows;
+mod shards;
 pub(super) mod unplaced;
 mod update;
 
 use self::lowering::Lowering;
-use self::unplaced::{Draft, Symbol};
+use self::unplaced::Draft;
 use super::fuse::{Core, Group, Groups};
 use super::memory::BufferId;
 use super::program::{LogMetric, Phase};
@@ -53,7 +54,7 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     }
     for (name, v) in &step.gradients {
         if !l.direct.contains_key(&l.g.base(*v)) {
-            let to = (Symbol::Fixed(BufferId::Gradients), r.arena.find(name).map_or(0, |e| e.offset));
+            let to = l.in_arena(BufferId::Gradients, r.arena.find(name).map_or(0, |e| e.offset));
             l.copy(*v, to, name);
         }
     }
@@ -114,7 +115,7 @@ impl Lowering<'_> {
             // results of one operation have a binding each, and no buffer may be bound twice to write: only the first goes to the arena at once
             let made = self.groups.owner.contains_key(&b.node) && (b.output == 0 || self.g.kind(b.node) == Kind::Loss);
             if let (true, true, Some(e)) = (made, self.is_wanted_alone(b), self.r.arena.find(name)) {
-                self.direct.insert(b, (Symbol::Fixed(BufferId::Gradients), e.offset));
+                self.direct.insert(b, self.in_arena(BufferId::Gradients, e.offset));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Where each parameter lies: flat buffers over all parameters of a model.
 
 use super::buffer_id::BufferId;
+use super::cuts::Cuts;
 use crate::plan::human::human_bytes;
 use crate::tensor::Shape;
 use std::collections::HashMap;
@@ -55,6 +56,8 @@ pub struct Arena {
     pub buffered: usize,
     /// Elements of the f16 copies of all parameters, gaps included; 0 where there are none.
     pub half_copies: usize,
+    /// Where it is cut into shards, if it is.
+    pub cuts: Cuts,
     /// The numbers of `entries` by name.
     index: HashMap<String, usize>,
     /// The numbers of `buffers` by name.

@@ -2,7 +2,29 @@
 
 use crate::plan::purpose::StateSet;
 
+/// An arena: one flat row of numbers to the host, in one buffer of the device or in several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ArenaId {
+    /// As [`BufferId::Parameters`].
+    Parameters,
+    /// As [`BufferId::Frozen`].
+    Frozen,
+    /// As [`BufferId::Buffers`].
+    Buffers,
+    /// As [`BufferId::HalfCopy`].
+    HalfCopy,
+    /// As [`BufferId::Gradients`].
+    Gradients,
+    /// As [`BufferId::Moment`].
+    Moment(usize),
+    /// As [`BufferId::Sums`].
+    Sums,
+}
+
 /// A buffer of the device.
+///
+/// The name of an arena means the whole of it to reads and writes, wherever it lies. Launches bind it by that name where it is one buffer, and
+/// by the names of its shards where it is several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum BufferId {
@@ -33,4 +55,37 @@ pub enum BufferId {
     Partials,
     /// A field of the data set that the program runs over.
     Data(usize),
+    /// One of the buffers of an arena that is larger than the device binds.
+    Shard(ArenaId, usize),
+}
+
+impl BufferId {
+    /// The arena of this name.
+    pub(super) fn as_arena(self) -> Option<ArenaId> {
+        Some(match self {
+            BufferId::Parameters => ArenaId::Parameters,
+            BufferId::Frozen => ArenaId::Frozen,
+            BufferId::Buffers => ArenaId::Buffers,
+            BufferId::HalfCopy => ArenaId::HalfCopy,
+            BufferId::Gradients => ArenaId::Gradients,
+            BufferId::Moment(m) => ArenaId::Moment(m),
+            BufferId::Sums => ArenaId::Sums,
+            BufferId::Slot(_) | BufferId::State(_) | BufferId::Log(_) | BufferId::Rates => return None,
+            BufferId::Partials | BufferId::Data(_) | BufferId::Shard(..) => return None,
+        })
+    }
+
+    /// The name of the whole arena for one of its shards; any other as it is.
+    pub(crate) fn whole(self) -> BufferId {
+        let BufferId::Shard(arena, _) = self else { return self };
+        match arena {
+            ArenaId::Parameters => BufferId::Parameters,
+            ArenaId::Frozen => BufferId::Frozen,
+            ArenaId::Buffers => BufferId::Buffers,
+            ArenaId::HalfCopy => BufferId::HalfCopy,
+            ArenaId::Gradients => BufferId::Gradients,
+            ArenaId::Moment(m) => BufferId::Moment(m),
+            ArenaId::Sums => BufferId::Sums,
+        }
+    }
 }

@@ -3,13 +3,14 @@
 
 use super::arena::Arena;
 use super::buffer_id::BufferId;
+use super::cuts::Cuts;
 use crate::kernels::words::{PARTIALS, STATE_WORDS};
 use crate::kernels::{LogShape, RateTable};
 use crate::optim::Rule;
 use crate::plan::purpose::StateSet;
 
 /// The sizes of a session's buffers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layout {
     /// Elements of the trainable arena, of its gradients and of each moment.
     pub parameters: usize,
@@ -27,6 +28,8 @@ pub struct Layout {
     pub sums: usize,
     /// Words of each set's log, for programs with lines that are wider than the least.
     pub logs: [usize; 2],
+    /// Where arenas are cut into shards.
+    pub cuts: Cuts,
 }
 
 /// A buffer of a model.
@@ -73,6 +76,7 @@ impl Layout {
             moments,
             buffers: arena.buffered,
             half_copies: arena.half_copies,
+            cuts: arena.cuts.clone(),
             ..Layout::default()
         }
     }
@@ -94,11 +98,21 @@ impl Layout {
             half_copies: self.half_copies.max(other.half_copies),
             sums: self.sums.max(other.sums),
             logs: [0, 1].map(|set| self.logs[set].max(other.logs[set])),
+            cuts: if self.cuts == Cuts::default() { other.cuts } else { self.cuts },
         }
     }
 
-    /// Every buffer but slots and data, in the order that they are made in.
+    /// Every buffer but slots and data, in the order that they are made in: of an arena that is cut each shard.
     pub fn buffers(&self) -> Vec<BufferSpec> {
+        let shards = |b: BufferSpec| {
+            let all = self.cuts.shards(b.id, b.words).into_iter();
+            all.map(move |(id, range)| BufferSpec { id, words: range.len(), ..b })
+        };
+        self.whole().into_iter().flat_map(shards).collect()
+    }
+
+    /// As [`Layout::buffers`], each arena as a whole.
+    fn whole(&self) -> Vec<BufferSpec> {
         use BufferId::*;
         let row = |id, words, usage, lasts| BufferSpec { id, words, usage, lasts };
         let storage = |id, words, lasts| row(id, words, Usage::Storage, lasts);
@@ -122,14 +136,15 @@ impl Layout {
         all
     }
 
-    /// The buffers that outlive a step and cannot be made again, with their words: those that a checkpoint holds.
+    /// The buffers that outlive a step and cannot be made again, with their words: those that a checkpoint holds. Each arena is one of them,
+    /// wherever it lies.
     pub fn lasting(&self) -> Vec<BufferSpec> {
-        self.buffers().into_iter().filter(|b| b.lasts == Lasts::Model && b.words > 0).collect()
+        self.whole().into_iter().filter(|b| b.lasts == Lasts::Model && b.words > 0).collect()
     }
 
     /// Bytes of all of them. What no memory holds is not miscounted.
     pub fn bytes(&self) -> u64 {
-        self.buffers().iter().fold(0, |sum: u64, b| sum.saturating_add((b.words as u64).saturating_mul(4)))
+        self.whole().iter().fold(0, |sum: u64, b| sum.saturating_add((b.words as u64).saturating_mul(4)))
     }
 
     /// Words of a set's log.
@@ -141,6 +156,6 @@ impl Layout {
 impl BufferId {
     /// Whether a session makes it, or makes it larger, for a program that it is given later.
     pub(crate) fn grows(self) -> bool {
-        matches!(self, BufferId::Sums | BufferId::Log(_))
+        matches!(self.whole(), BufferId::Sums | BufferId::Log(_))
     }
 }

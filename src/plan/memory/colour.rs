@@ -1,7 +1,7 @@
 //! Slots: values that do not live at the same time share a buffer.
 
 use super::buffer_id::BufferId;
-use super::slots::{self, Life};
+use super::slots::{self, GRAIN, Life};
 use crate::plan::lower::unplaced::{Draft, Symbol};
 use crate::plan::program::{Launch, Output, Program};
 use crate::plan::purpose::{Part, Purpose};
@@ -10,9 +10,6 @@ use crate::plan::schedule::{Dispatch, schedule};
 
 /// Values that are named where memory is short.
 const NAMED: usize = 4;
-
-/// Slots start and end at this many bytes.
-const GRAIN: usize = 256;
 
 /// Gives every virtual buffer a slot. The slots come with the largest first.
 pub fn colour(r: &Request<'_>, draft: Draft) -> Program {

@@ -21,13 +21,13 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Of a new session.
     pub fn new(layout: &Layout) -> Self {
-        Ledger { layout: *layout, ..Ledger::default() }
+        Ledger { layout: layout.clone(), ..Ledger::default() }
     }
 
     /// With a program made ready: its launches are counted once it has a handle.
     pub fn with(&self, program: &Program) -> Self {
         let mut new = self.clone();
-        new.layout = self.layout.join(program.needs());
+        new.layout = self.layout.clone().join(program.needs());
         new.slots.resize(new.slots.len().max(program.slots.len()), 0);
         new.slots.iter_mut().zip(&program.slots).for_each(|(s, p)| *s = (*s).max(*p));
         new

@@ -4,6 +4,9 @@ use super::gaps::Gaps;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+/// Slots start and end at this many bytes.
+pub const GRAIN: usize = 256;
+
 /// From the launch that makes a value to the last that reads it, both included, and its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Life {

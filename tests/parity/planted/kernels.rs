@@ -2,7 +2,7 @@
 
 use super::{Edit, Spec};
 use gradus::expr::{Expr, Scalar};
-use gradus::kernels::{Halves, Kernel, Scaling};
+use gradus::kernels::{Halves, Kernel, Scaling, Shard};
 
 type Line = (&'static str, &'static str, Edit, &'static [&'static str]);
 
@@ -140,7 +140,25 @@ const LINES: &[Line] = &[
     ),
     ("direction", "a short arena", edit!(Direction, k => k.size -= 128), &["lamb [257] [300]"]),
     ("direction", "a wrong rule", edit!(Direction, k => k.rule = Expr::of(4, |x| x[1..].to_vec())), &["lamb [257] [300]"]),
-    ("ratios", "a tensor too few", edit!(Ratios, k => k.rates.tensors -= 1), &["lamb [257] [300]"]),
+    ("ratios", "a tensor too few", edit!(Ratios, k => k.tensors.end -= 1), &["lamb [257] [300]"]),
+    (
+        "ratios",
+        "another shard",
+        |k| if let Kernel::Ratios(k) = k { moved(&mut k.shard) } else { false },
+        &["in shards, lamb with all [257] [300]"],
+    ),
+    (
+        "direction",
+        "another shard",
+        |k| if let Kernel::Direction(k) = k { moved(&mut k.shard) } else { false },
+        &["in shards, lamb with all [257] [300]"],
+    ),
+    (
+        "optimizer",
+        "another shard",
+        |k| if let Kernel::Optimizer(k) = k { moved(&mut k.shard) } else { false },
+        &["in shards, adamw with all [257] [300]"],
+    ),
     ("tick", "a bad update that halts", edit!(Tick, k => k.scaling = None), &["a scale that moves"]),
     ("tick", "a scale that stays", edit!(Tick, k => k.scaling = k.scaling.map(|_| Scaling::Fixed)), &["a scale that moves"]),
     ("tick", "a batch of another size", edit!(Tick, k => k.batch += 1), &["3 epochs of 7 rows by 3, shuffled"]),
@@ -149,6 +167,12 @@ const LINES: &[Line] = &[
     ("tick", "an update that is not counted", edit!(Tick, k => k.updates = false), &["sgd [128]"]),
     ("tick", "an evaluation for a training step", edit!(Tick, k => k.train = false), &["a loss of NaN halts"]),
 ];
+
+/// The place of the first shard in the place of the second's; false where it is no other.
+fn moved(shard: &mut Option<Shard>) -> bool {
+    let first = shard.as_mut().filter(|s| s.first > 0).map(|s| s.first = 0);
+    first.is_some()
+}
 
 /// Two results of one buffer at one place; false where no two share a buffer.
 fn second(via: &[usize], outputs: &mut [usize]) -> bool {

@@ -446,6 +446,7 @@ const GEMM_SPLIT: &[Line] = &[
 ];
 
 const OPTIMIZER: &[Line] = &[
+    ("rates of another shard", S, &[("d.first_block + block", "block")], &["in shards, adamw with all [257] [300]"]),
     ("a stale tail", S, &[("i < end", "i + 1u < end")], &["adam [128]"]),
     ("one pass alone", S, &[("i += step", "i = end")], &["sgd [5000]"]),
     ("one pass alone", G, &[("i += step", "i = end")], &["sgd [1058432]"]),
@@ -495,7 +496,8 @@ const SQUARES: &[Line] = &[
         &["a worker by hand, momentum"],
     ),
     ("the scale left in the norm", S, &[(" * V(unscale())", "")], &["a scale that moves", "a scale that moves, clipped"]),
-    ("a partial sum of another group", G, &[("partials[id.x / GROUP]", "partials[id.x / GROUP / 2u]")], &["sgd, clipped [5000] [129]"]),
+    ("a partial sum of another group", G, &[("partials[thread / GROUP]", "partials[thread / GROUP / 2u]")], &["sgd, clipped [5000] [129]"]),
+    ("a shard that begins anew", S, &[("return underway[thread];", "return 0.0;")], &["in shards, sgd, clipped [257] [300]"]),
 ];
 
 const ACCUMULATE: &[Line] = &[
@@ -522,18 +524,21 @@ const DIRECTION: &[Line] = &[
         &["a loss of NaN halts where tensors have norms"],
     ),
     ("rates of the first block", S, &[("turn_to(block);", "turn_to(0u);")], &["lamb in groups [257] [300]"]),
+    ("rates of another shard", S, &[("d.first_block + block", "block")], &["in shards, lamb with all [257] [300]"]),
 ];
 
 const RATIOS: &[Line] = &[
-    ("the first block alone", S, &[("min(rates[d.starts + tensor + 1u], d.blocks)", "first + 1u")], &["lamb [257] [300]"]),
+    ("the first block alone", S, &[("min(rates[place + 1u] - first_block(), d.blocks)", "first + 1u")], &["lamb [257] [300]"]),
     ("a second block dropped", S, &[(" + norms(block + GROUP, end)", "")], &["lamb [257] [300]"]),
     ("the first block left out", S, &[("var block = first + lane;", "var block = first + lane + 1u;")], &["lamb [257] [300]"]),
-    ("every tensor from the first block on", S, &[("first = rates[d.starts + tensor];", "first = 0u;")], &["lamb [257] [300]"]),
+    ("every tensor from the first block on", S, &[("first = rates[place] - first_block();", "first = 0u;")], &["lamb [257] [300]"]),
     ("the ratio of squares", S, &[("sqrt(p) / sqrt(u)", "p / u")], &["lamb [257] [300]"]),
     ("a ratio of 0", S, &[("p > 0.0 && u > 0.0", "u > 0.0")], &["lamb from zeros [257] [300]"]),
     ("the norm of one lane alone", G, &[("p = group_sum(p, lane);", "")], &["lamb [257] [300]"]),
     ("the norm of one lane alone", G, &[("u = group_sum(u, lane);", "")], &["lamb [257] [300]"]),
     ("a tensor too few", S, &[("lane == 0u && tensor < d.tensors", "lane == 0u && tensor + 1u < d.tensors")], &["lamb [257] [300]"]),
+    ("blocks of another shard", S, &[("return d.first_block;", "return 0u;")], &["in shards, lamb with all [257] [300]"]),
+    ("tensors of another shard", S, &[("return d.first_tensor;", "return 0u;")], &["in shards, lamb with all [257] [300]"]),
 ];
 
 const TICK: &[Line] = &[
