@@ -23,33 +23,37 @@ const CLEAR: &str = "\r\x1b[2K";
 
 /// Work that prints progress and warnings if it `speaks`, on whatever thread it is polled.
 pub(crate) async fn speaking<T>(speaks: bool, work: impl Future<Output = T>) -> T {
+    let _ends = EndsLine(speaks && !SPEAKS.get());
     let mut work = pin!(work);
     poll_fn(|cx| {
-        let mut speaking = Speaking::new(speaks);
-        let polled = work.as_mut().poll(cx);
-        speaking.goes_on = polled.is_pending();
-        polled
+        let _speaking = Speaking::new(speaks);
+        work.as_mut().poll(cx)
     })
     .await
 }
 
 /// Until it is dropped: whether this thread prints progress and warnings.
-pub(crate) struct Speaking {
-    before: bool,
-    goes_on: bool,
-}
+pub(crate) struct Speaking(bool);
 
 impl Speaking {
     pub fn new(speaks: bool) -> Self {
-        Speaking { before: SPEAKS.replace(speaks), goes_on: false }
+        Speaking(SPEAKS.replace(speaks))
     }
 }
 
 impl Drop for Speaking {
     fn drop(&mut self) {
-        let spoke = SPEAKS.replace(self.before);
-        // an error ended the `fit` in the middle of a line: the program's next output begins on a new one
-        if spoke && !self.before && !self.goes_on && OPEN.swap(false, Ordering::Relaxed) {
+        SPEAKS.set(self.0);
+    }
+}
+
+/// Ends the line that a `fit` has left open, which an error or a dropped future has ended in the middle of it: the program's next output begins
+/// on a new one.
+struct EndsLine(bool);
+
+impl Drop for EndsLine {
+    fn drop(&mut self) {
+        if self.0 && OPEN.swap(false, Ordering::Relaxed) {
             write("\n");
         }
     }

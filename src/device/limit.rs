@@ -6,6 +6,7 @@ use crate::plan::{
     program_dims,
 };
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 
 /// How many bytes are allowed, and how many all sessions of a device hold.
 #[derive(Debug, Clone)]
@@ -153,6 +154,9 @@ impl Session for Limited {
     }
     fn wait(&mut self) -> Result<()> {
         self.inner.wait()
+    }
+    fn wake(&mut self, waker: &Waker) {
+        self.inner.wake(waker);
     }
     fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {
         self.inner.profile(handle, clock)

@@ -1,6 +1,7 @@
 //! An open device: its queue, its pipelines, and the failures that its driver tells of.
 
 use super::adapter::{AdapterSummary, TIMING};
+use super::alarm::Alarm;
 use super::coop;
 use super::pipeline::Pipeline;
 #[cfg(not(target_arch = "wasm32"))]
@@ -22,6 +23,7 @@ pub struct Gpu {
     failure: Arc<Mutex<Option<Failure>>>,
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) cache: Option<PipelineCache>,
+    pub(super) alarm: Alarm,
     pub(super) coop: coop::CoopRecord,
     /// What [`Gpu::trial`] found.
     pub(super) tried: Mutex<Option<std::result::Result<(), String>>>,
@@ -120,6 +122,7 @@ impl Gpu {
             }
         });
         Ok(Gpu {
+            alarm: Alarm::new(&device),
             #[cfg(not(target_arch = "wasm32"))]
             cache: PipelineCache::open(&device, summary),
             summary: summary.clone(),

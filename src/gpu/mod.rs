@@ -1,6 +1,7 @@
 //! The only room that knows wgpu: adapters, a device, buffers, pipelines, running a [`Program`](crate::plan::Program).
 
 mod adapter;
+mod alarm;
 mod coop;
 mod device;
 mod launch;

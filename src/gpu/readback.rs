@@ -59,7 +59,7 @@ impl Staging {
         }
     }
 
-    /// Takes a buffer back that is mapped, or about to be. One that is not kept is freed now: a browser would keep it until its
+    /// Takes a mapped buffer back. One that is not kept is freed now: a browser would keep it until its
     /// garbage is collected.
     pub(super) fn give_back(&mut self, staging: wgpu::Buffer) {
         staging.unmap();

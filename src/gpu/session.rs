@@ -13,6 +13,7 @@ use crate::plan::{
 };
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::Waker;
 
 /// One model's buffers on a GPU, and its programs made ready.
 pub struct GpuSession {
@@ -307,7 +308,7 @@ impl Session for GpuSession {
         }
         let index = self.gpu.queue.submit([encoder.finish()]);
         self.gpu.check("reading back")?; // a submit that was refused never ends
-        let read = PendingRead::new(self.under_way.next());
+        let read = PendingRead::new(UnderWay::next());
         for (i, (len, staging)) in parts.into_iter().enumerate() {
             let content = if i == 0 { Content::Read(read.clone(), len) } else { Content::More(len) };
             self.under_way.push(read.number(), content, staging, index.clone());
@@ -352,6 +353,10 @@ impl Session for GpuSession {
 
     fn wait(&mut self) -> Result<()> {
         self.under_way.wait(&self.gpu)
+    }
+
+    fn wake(&mut self, waker: &Waker) {
+        self.under_way.wake(&self.gpu, waker);
     }
 
     fn profile(&mut self, handle: Handle, clock: Option<Clock>) -> Result<Timing> {

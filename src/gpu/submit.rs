@@ -2,7 +2,7 @@
 
 use super::readback::staging_bytes;
 use super::session::GpuSession;
-use super::under_way::Content;
+use super::under_way::{Content, UnderWay};
 use crate::error::Result;
 use crate::kernels::LogShape;
 use crate::plan::{BufferId, StateSet, Submit, Ticket};
@@ -21,6 +21,7 @@ impl GpuSession {
         let shape = first.map_or(LogShape::of(0), |p| p.program.log());
         let set = first.map_or(StateSet::Train, |p| p.program.purpose.state_set());
         let (submits, steps) = self.cut(submit, shape.most_steps());
+        self.under_way.sweep(&mut self.staging);
         let staging = self.staging.take(&self.gpu, staging_bytes(shape));
         let (last, before) = submits.split_last().map_or((&[][..], &[][..]), |(last, before)| (&last[..], before));
         for pieces in before {
@@ -38,9 +39,9 @@ impl GpuSession {
             encoder.copy_buffer_to_buffer(log, 0, &staging, head as u64 * line, (steps - head) as u64 * line);
         }
         let index = self.gpu.queue.submit([encoder.finish()]);
-        let number = self.under_way.next();
+        self.gpu.check("a submit")?; // one that was refused never ends
+        let number = UnderWay::next();
         self.under_way.push(number, Content::Log { set, first_batch: submit.first_batch, steps, shape }, staging, index);
-        self.gpu.check("a submit")?;
         Ok(Ticket(number))
     }
 

@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 use crate::kernels::LogShape;
 use crate::plan::{LogLine, PendingRead, StateSet};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 
 /// What lies in a staging buffer once the device has come to it.
 pub(super) enum Content {
@@ -51,14 +53,15 @@ struct Entry {
 #[derive(Default)]
 pub(super) struct UnderWay {
     queue: VecDeque<Entry>,
-    next: u64,
+    /// Those that nobody wants and the device has not come to: a buffer may not be used again before its mapping has ended.
+    unwanted: Vec<Entry>,
 }
 
 impl UnderWay {
-    /// The number of the next one.
-    pub fn next(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+    /// The number of the next one, of all sessions.
+    pub fn next() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Notes a copy to this staging buffer that was queued with this submit. Several of one number are the parts of one read, in order.
@@ -109,7 +112,7 @@ impl UnderWay {
         self.drop_those(idle, |e| e.content.moves(set));
     }
 
-    /// Drops the reads that nobody can take any more.
+    /// Drops the reads that nobody can take any more, and takes back the buffers of what was dropped before.
     pub fn sweep(&mut self, idle: &mut Staging) {
         let forgotten = |e: &&Entry| matches!(&e.content, Content::Read(read, _) if read.is_forgotten());
         let numbers: Vec<u64> = self.queue.iter().filter(forgotten).map(|e| e.number).collect();
@@ -118,19 +121,36 @@ impl UnderWay {
 
     fn drop_those(&mut self, idle: &mut Staging, which: impl Fn(&Entry) -> bool) {
         for e in std::mem::take(&mut self.queue) {
-            if which(&e) { idle.give_back(e.staging) } else { self.queue.push_back(e) }
+            if which(&e) { self.unwanted.push(e) } else { self.queue.push_back(e) }
         }
+        for e in std::mem::take(&mut self.unwanted) {
+            let mapped = *lock(&e.mapped);
+            match mapped {
+                Some(true) => idle.give_back(e.staging),
+                Some(false) => {}
+                None => self.unwanted.push(e),
+            }
+        }
+    }
+
+    /// The oldest that has not ended.
+    fn open(&self) -> Option<&Entry> {
+        self.queue.iter().find(|e| lock(&e.mapped).is_none())
     }
 
     /// Waits for the oldest that has not ended.
     pub fn wait(&self, gpu: &Gpu) -> Result<()> {
-        let open = self.queue.iter().find(|e| lock(&e.mapped).is_none());
-        open.map_or(Ok(()), |e| gpu.wait_mapped(&e.index, &e.mapped))
+        self.open().map_or(Ok(()), |e| gpu.wait_mapped(&e.index, &e.mapped))
+    }
+
+    /// Wakes when the oldest that has not ended has; at once where there is none.
+    pub fn wake(&self, gpu: &Gpu, waker: &Waker) {
+        self.open().map_or_else(|| waker.wake_by_ref(), |e| gpu.alarm.set(e.number, &e.index, waker));
     }
 
     /// The staging buffers.
     pub fn staging(&self) -> impl Iterator<Item = &wgpu::Buffer> {
-        self.queue.iter().map(|e| &e.staging)
+        self.queue.iter().chain(&self.unwanted).map(|e| &e.staging)
     }
 }
 

@@ -190,6 +190,7 @@ impl Core {
     }
 
     pub(crate) fn profile_by(&mut self, data: &Dataset, batch_size: usize, clock: Option<Clock>) -> Result<StepProfile> {
+        self.settle_now()?;
         self.with_recovery(|m| m.without_journal(|m| m.profile_once(data, batch_size, clock)))
     }
 

@@ -31,8 +31,7 @@ pub(crate) fn wait_for<T>(work: impl Future<Output = T>) -> T {
 }
 
 impl Engine {
-    /// Waits until more of what is under way has ended, or lets go of the thread once. An executor comes back at its next turn: nobody else would
-    /// ask the device how far it is.
+    /// Waits until more of what is under way has ended, or lets go of the thread until then.
     pub async fn idle(&mut self) -> Result<()> {
         let mut gone = false;
         let turn = poll_fn(|cx| {
@@ -42,7 +41,7 @@ impl Engine {
             if std::mem::replace(&mut gone, true) {
                 return Poll::Ready(self.session.progress());
             }
-            cx.waker().wake_by_ref();
+            self.session.wake(cx.waker());
             Poll::Pending
         });
         turn.await

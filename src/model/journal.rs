@@ -2,6 +2,7 @@
 //! since.
 
 use super::accumulation::{Accumulation, Order};
+use super::progress::Progress;
 use super::rate::Rate;
 use crate::data::Dataset;
 use crate::plan::{BufferId, PendingRead, Ticket};
@@ -29,7 +30,9 @@ pub(crate) struct Recovery {
     pub journal: Vec<Event>,
     /// Submits of steps whose log lines nobody has seen yet, the oldest first.
     pub queued: VecDeque<Queued>,
-    /// A copy on its way.
+    /// The counters before the first of those that a dropped loop has left, while not all of them are seen to their end.
+    pub unsettled: Option<Progress>,
+    /// A copy on its way. What is written or queued meanwhile ends it.
     pub copying: Option<Copying>,
     /// Bytes of the batches by hand in the journal.
     pub by_hand: u64,
@@ -81,10 +84,12 @@ pub(crate) struct Queued {
     pub owner: Weak<()>,
 }
 
-/// A copy on its way to the host.
+/// A copy on its way to the host, one buffer after another.
 #[derive(Debug)]
 pub(crate) struct Copying {
-    pub reads: Vec<(BufferId, PendingRead)>,
+    /// Buffers with their words that were not asked for yet, and the one that was.
+    pub left: Vec<(BufferId, usize)>,
+    pub read: Option<(BufferId, PendingRead)>,
     pub arenas: Arenas,
     pub began: Option<f64>,
 }
@@ -105,6 +110,7 @@ impl Recovery {
     /// Notes words that were written to a buffer of `size` words. `false` where the journal cannot hold them, because an arena was written after
     /// steps: then a new copy is due.
     pub fn written(&mut self, buffer: BufferId, offset: usize, words: &[u32], size: usize) -> bool {
+        self.copying = None;
         let Some(kept) = &mut self.kept else { return true };
         if !self.journal.is_empty() {
             let is_state = matches!(buffer, BufferId::State(_));
@@ -122,6 +128,7 @@ impl Recovery {
 
     /// Notes steps whose log lines were seen.
     pub fn trained(&mut self, s: Steps) {
+        self.copying = None;
         if self.kept.is_none() || s.steps == 0 {
             return;
         }

@@ -36,7 +36,12 @@ impl Core {
     /// Makes updates of the schedule's lengths that are relative to a run. Fails where this run does not tell them.
     pub(crate) fn begin_schedule(&mut self, run: RunLength) -> Result<()> {
         let schedule = self.description.settings.optimizer.schedule();
-        self.schedule = schedule.is_relative().then(|| schedule.clone().within(run));
+        let schedule = schedule.is_relative().then(|| schedule.clone().within(run));
+        if schedule != self.schedule && !self.recovery.journal.is_empty() {
+            // the steps in the journal had the rates of the other
+            self.with_recovery(Self::copy)?;
+        }
+        self.schedule = schedule;
         match &self.schedule {
             Some(s) if s.is_relative() => Err(unknown_length("this run ends by time alone")),
             _ => Ok(()),

@@ -44,6 +44,7 @@ impl Core {
     /// The same model with another optimizer.
     fn with_optimizer(&mut self, optimizer: Optimizer) -> Result<Core> {
         self.check_trains()?;
+        self.settle_now()?;
         let mut settings = self.description.settings.clone();
         settings.optimizer = optimizer;
         settings.device = Some(self.engine.device.clone());

@@ -58,22 +58,19 @@ impl Core {
 
     /// Begins a copy, or takes what has come of the one that was begun; `true` once it is made. Until then nothing may be queued.
     pub(crate) fn copy_on(&mut self) -> Result<bool> {
-        let mut copying = match self.recovery.copying.take() {
-            Some(copying) => copying,
-            None => {
-                let began = clock::now();
-                let (lasting, session) = (self.engine.lasting(), &mut self.engine.session);
-                let reads = lasting.into_iter().map(|(id, len)| Ok((id, session.start_read(id, 0, len)?))).collect::<Result<_>>()?;
-                Copying { reads, arenas: Arenas::new(), began }
+        let begin = || Copying { left: self.engine.lasting(), read: None, arenas: Arenas::new(), began: clock::now() };
+        let mut copying = self.recovery.copying.take().unwrap_or_else(begin);
+        loop {
+            if let Some((id, read)) = copying.read.take() {
+                let Some(words) = self.engine.session.take_read(&read)? else {
+                    copying.read = Some((id, read));
+                    self.recovery.copying = Some(copying);
+                    return Ok(false);
+                };
+                copying.arenas.insert(id, words);
             }
-        };
-        while let Some((id, read)) = copying.reads.last() {
-            let Some(words) = self.engine.session.take_read(read)? else {
-                self.recovery.copying = Some(copying);
-                return Ok(false);
-            };
-            copying.arenas.insert(*id, words);
-            copying.reads.pop();
+            let Some((id, len)) = copying.left.pop() else { break };
+            copying.read = Some((id, self.engine.session.start_read(id, 0, len)?));
         }
         let r = &mut self.recovery;
         r.kept = Some(copying.arenas);

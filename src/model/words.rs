@@ -26,6 +26,7 @@ impl Core {
 
     /// Writes words of an arena or of the state of training, to the device and to what the model remembers.
     pub(crate) fn write_words(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {
+        self.settle_now()?;
         self.with_recovery(|m| m.engine.write_with_half_copy(buffer, offset, words))?;
         let size = self.engine.lasting().iter().find(|(id, _)| *id == buffer).map_or(0, |(_, len)| *len);
         let noted = self.recovery.written(buffer, offset, words, size);

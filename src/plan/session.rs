@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::kernels::words::{LOG_HALTED, LOG_SKIPPED};
 use crate::kernels::{LOG_HEAD, scale_of_line};
 use std::sync::Arc;
+use std::task::Waker;
 
 /// A program made ready on a device, over one data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -160,6 +161,11 @@ pub trait Session: Send {
     /// Waits until the oldest submit or read that is still under way has ended; returns at once where there is none. A browser cannot wait: there
     /// this is an `Err`.
     fn wait(&mut self) -> Result<()>;
+
+    /// Wakes a future when more of what is under way has ended, or before: then it asks again.
+    fn wake(&mut self, waker: &Waker) {
+        waker.wake_by_ref();
+    }
 
     /// Runs one step with every launch timed, by this clock or by the best that the device has, and waits for it. The step leaves
     /// what a step leaves: parameters, state and log move; its log line is not handed out.

@@ -9,7 +9,6 @@ use crate::model::build::{build, input_fields};
 use crate::model::compile::Compile;
 use crate::model::core::Core;
 use crate::model::describe::{Batch, Describe, StepFn, StepOut, Supervised};
-use crate::model::face::wait_for;
 use crate::model::loss_scale::SavedScale;
 use crate::model::shared::{Model, made};
 use crate::nn::{Layer, Module, Scope};
@@ -68,7 +67,7 @@ impl<F: Fn(&Scope, &Batch) -> StepOut + Send + Sync + 'static> StepFn<F> {
 
 impl Core {
     pub(crate) fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        wait_for(self.settle())?; // the counters are those of the weights
+        self.settle_now()?; // the counters are those of the weights
         let mut tensors = self.parameter_tensors()?;
         for m in 0..self.engine.rule.moments {
             tensors.extend(self.moment_tensors(m)?);

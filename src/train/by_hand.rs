@@ -6,6 +6,7 @@ use super::spikes::Start;
 use super::{Evaluation, StepReport};
 use crate::data::Dataset;
 use crate::error::Result;
+use crate::model::accumulation::Accumulation;
 use crate::model::core::Core;
 use crate::model::face::wait_for;
 use crate::model::inputs::in_call;
@@ -13,6 +14,7 @@ use crate::model::rate::Rate;
 use crate::model::shared::Model;
 use crate::plan::{Handle, LogLine, Purpose, StateSet, Submit, Ticket};
 use crate::tensor::HostTensor;
+use std::sync::Arc;
 
 /// A batch that the user made: features and labels, named fields, or a small [`Dataset`] where they are to be scaled or one-hot.
 ///
@@ -197,8 +199,14 @@ impl Core {
     async fn one_update(&mut self, data: &Dataset) -> Result<Option<LogLine>> {
         let handle = self.handle_by_hand(data, Purpose::Train)?;
         self.upload_rates(self.progress.updates, 1, Rate::default())?;
-        let ticket = self.submit_one(handle, self.progress.batches as u32)?;
-        Ok(self.engine.log(ticket).await?.into_iter().next())
+        let (before, owner) = ((self.progress.batches, self.progress.updates), Arc::default());
+        let ticket = self.submit_one(handle, before.0 as u32)?;
+        // dropped before its line is seen it is a step under way like any other
+        self.queued(ticket, Accumulation::single(data.len()), 0, 1, &owner);
+        let lines = self.engine.log(ticket).await;
+        self.saw(ticket);
+        (self.progress.batches, self.progress.updates) = before;
+        Ok(lines?.into_iter().next())
     }
 
     fn submit_one(&mut self, handle: Handle, first_batch: u32) -> Result<Ticket> {

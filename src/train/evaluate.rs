@@ -78,6 +78,10 @@ impl Core {
                 self.progress.evaluated = self.progress.evaluated.wrapping_add(now as u32);
                 left -= now;
                 let lines = self.engine.log(ticket).await?;
+                if lines.len() != now {
+                    let problem = format!("{} lines of {now} steps came back", lines.len());
+                    return Err(Error::DeviceFault { what: "an evaluation".into(), problem, device: self.engine.device.name() });
+                }
                 breathe().await;
                 pace.ended();
                 lines.iter().for_each(|l| mean.add(l, rows, &measures));

@@ -53,8 +53,8 @@ impl Model {
 
     /// As [`Model::fit`], without waiting: the device works while the executor does other things. The same bits.
     ///
-    /// It may be dropped at any time: the model is as after the steps that were queued, and usable at once. While the device is at work the future
-    /// asks for another turn each time it is polled. On the CPU a turn takes as long as a submit of steps. Rows that are read from
+    /// It may be dropped at any time: the model is as after the steps that were queued, and usable at once. While a GPU is at work the future
+    /// sleeps; a thread of gradus wakes it. On the CPU a turn takes as long as a submit of steps. Rows that are read from
     /// files, checkpoints and callbacks of one's own run within a turn, too, and so does the recovery from a lost device.
     ///
     /// ```

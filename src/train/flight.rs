@@ -4,6 +4,7 @@ use super::mean::Mean;
 use crate::clock;
 use crate::error::Error;
 use crate::inspect::diagnose::LayerReport;
+use crate::model::rate::Rate;
 use crate::plan::{LogLine, Ticket};
 use std::collections::VecDeque;
 
@@ -16,8 +17,10 @@ pub(super) struct Flight {
     pub first_update: u64,
     pub first_batch: u64,
     pub queued: usize,
-    /// Submits whose log was not seen, with their batches.
-    pub under_way: VecDeque<(Ticket, usize)>,
+    /// Submits whose log was not seen.
+    pub under_way: VecDeque<UnderWay>,
+    /// The rates of batches that a lost device has swallowed, up to these batches of the epoch: they are queued again at the same.
+    pub again: VecDeque<(usize, Rate)>,
     /// Batches that were seen, as far as they make whole updates; how many updates that is, and how many of these were skipped.
     pub seen: usize,
     pub updates: usize,
@@ -33,6 +36,14 @@ pub(super) struct Flight {
     pub since: usize,
 }
 
+/// Batches of one submit, at one rate.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub ticket: Ticket,
+    pub batches: usize,
+    pub rate: Rate,
+}
+
 /// What updates have come to that no report has told of.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -43,6 +54,8 @@ pub(super) struct Seen {
     /// The loss of each, and the norm of the last gradient.
     pub losses: Vec<f32>,
     pub grad_norm: f32,
+    /// What the run has made of the schedule at the last of them.
+    pub rate: Rate,
     /// Which of these updates were skipped.
     pub skipped: Vec<usize>,
     pub mean: Mean,
@@ -59,11 +72,12 @@ impl Flight {
             first_batch,
             queued: 0,
             under_way: VecDeque::new(),
+            again: VecDeque::new(),
             seen: 0,
             updates: 0,
             skipped: 0,
             open: Vec::new(),
-            report: Seen::from(first_update),
+            report: Seen::from(first_update, clock::now()),
             failed: None,
             losses: 0,
             since: 0,
@@ -77,8 +91,8 @@ impl Flight {
 }
 
 impl Seen {
-    /// Nothing yet; the next update has this number.
-    pub fn from(first_update: u64) -> Self {
-        Seen { first_update, began: clock::now(), ..Seen::default() }
+    /// Nothing yet; the next update has this number, and is awaited since then.
+    pub fn from(first_update: u64, began: Option<f64>) -> Self {
+        Seen { first_update, began, ..Seen::default() }
     }
 }

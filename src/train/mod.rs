@@ -2,6 +2,7 @@
 //! tools that look at a model.
 
 mod budget;
+mod advance;
 mod by_hand;
 pub mod callbacks;
 #[cfg(feature = "plot")]

@@ -97,6 +97,7 @@ impl<'a> Trainer<'a> {
         core.check_trains()?;
         core.settle().await?;
         core.engine.session.forget(StateSet::Train);
+        core.recovery.copying = None;
         let (keep, mut losses) = (settings.snapshot_every > 0.0, 0);
         loop {
             let kept = core.keep_copies(keep).await;
@@ -212,6 +213,7 @@ impl<'a> Trainer<'a> {
 
     /// As [`Trainer::evaluate`], without waiting.
     pub async fn evaluate_async(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+        self.settle().await; // the weights are those of the steps that were told of, and of those under way
         self.model.evaluate_async(data, batch_size).await
     }
 
@@ -239,6 +241,7 @@ impl<'a> Trainer<'a> {
     /// Ends the run after an error: what was queued may be half done.
     pub(super) fn fail(&mut self) {
         self.stopped = true;
+        self.flight = None;
         self.record.failed = true;
     }
 
@@ -309,6 +312,7 @@ impl<'a> Trainer<'a> {
     /// Keeps a copy of the weights on the host under a name, in the place of one that is there; it goes into checkpoints. The optimizer's
     /// state is not in it.
     pub fn keep_weights(&mut self, name: &str) -> Result<()> {
+        wait_for(self.settle());
         let copy = self.model.core().read_arenas(is_weight)?;
         self.record.kept.insert(name.into(), copy);
         Ok(())
@@ -316,6 +320,7 @@ impl<'a> Trainer<'a> {
 
     /// Sets the weights to a copy that [`Trainer::keep_weights`] made.
     pub fn restore_weights(&mut self, name: &str) -> Result<()> {
+        wait_for(self.settle());
         let known = || self.record.kept.keys().cloned().collect();
         let Some(copy) = self.record.kept.get(name) else {
             return Err(Error::NotFound {
