@@ -9,7 +9,7 @@ use gradus::tensor::HostTensor;
 use std::sync::Mutex;
 use std::time::Duration;
 
-static SUITE: Suite = Suite::new("lost", 15);
+static SUITE: Suite = Suite::new("lost", 17);
 
 /// One at a time: they end the device that all of them share.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -150,6 +150,76 @@ fn between_two_turns() {
         }
         assert!(lost == at.len() && model.recoveries() > 0, "lost at {at:?}");
         assert_eq!(bytes(&mut model), file, "lost at {at:?}");
+    }
+    SUITE.ran(1);
+}
+
+/// The rate is set between turns, and steps at the old one are lost: they are done again at the old one.
+#[test]
+fn a_rate_that_moves_between_turns() {
+    use gradus::train::Turn;
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let (train, _) = digits();
+    let run = |lose_at: usize| {
+        let mut model = compiled(&device);
+        let mut gpu = model.device().gpu().cloned();
+        let mut run = model.trainer(&train, Fit::new().epochs(2).batch_size(32).steps_per_submit(1)).unwrap();
+        let (mut told, mut turns) = (vec![], 0);
+        loop {
+            match run.turn().unwrap() {
+                Turn::Done(_) => break,
+                Turn::Progress(r) | Turn::Epoch(r) => {
+                    told.push((r.step, r.learning_rate.to_bits(), r.losses));
+                    if lose_at == told.len() {
+                        gpu.take().iter().for_each(|g| g.destroy());
+                    }
+                    // what is under way has the rate before
+                    run.set_learning_rate(1e-3 / r.step as f32).unwrap();
+                }
+                _ => std::thread::yield_now(),
+            }
+            turns += 1;
+            assert!(turns < 1_000_000);
+        }
+        let recoveries = run.model().recoveries();
+        (told, bytes(&mut model), recoveries)
+    };
+    let (told, file, none) = run(0);
+    assert_eq!((none, told.len()), (0, 22));
+    for at in [1, 3, 9, 12] {
+        let (got, got_file, recoveries) = run(at);
+        assert!(recoveries > 0, "lost at {at}");
+        assert_eq!(got, told, "lost at {at}");
+        assert!(got_file == file, "lost at {at}");
+    }
+    SUITE.ran(1);
+}
+
+/// A fit is dropped while a copy of the model is read back; then the model changes, and then the device is lost.
+#[test]
+fn dropped_in_the_middle_of_a_copy() {
+    use std::task::{Context, Waker};
+    let _alone = alone();
+    let Some(device) = device() else { return SUITE.skipped(1, "no adapter") };
+    let (train, _) = digits();
+    let fit = || Fit::new().epochs(9).batch_size(32).steps_per_submit(1).snapshot_every(1e-9).verbose(0);
+    for polls in 1..12 {
+        let mut model = compiled(&device);
+        {
+            let mut work = std::pin::pin!(model.fit_async(&train, fit()));
+            for _ in 0..polls {
+                assert!(work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+        }
+        let values = HostTensor::f32([10], vec![0.25; 10]).unwrap();
+        model.set_parameter("2.bias", &values).unwrap();
+        let one = train.clone().take(32);
+        model.train_on_batch(&one).unwrap();
+        let before = bytes(&mut model);
+        lose(&model);
+        assert!(bytes(&mut model) == before, "dropped after {polls} turns");
+        assert_eq!(model.recoveries(), 1);
     }
     SUITE.ran(1);
 }

@@ -1,8 +1,8 @@
 //! Training: loops over a model, their settings, what they report. What a user needs beside them is handed on from here: models, devices, files,
 //! tools that look at a model.
 
-mod budget;
 mod advance;
+mod budget;
 mod by_hand;
 pub mod callbacks;
 #[cfg(feature = "plot")]

@@ -7,12 +7,8 @@ use super::trainer::Trainer;
 use super::turn::Turn;
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::inspect::anomaly::with_cause;
-use crate::inspect::diagnose::{self, LayerReport};
 use crate::model::face::{breathe, wait_for};
-use crate::model::journal::Steps;
 use crate::model::recover::LOSSES;
-use crate::plan::{LogLine, Part, StateSet, Submit, Ticket};
 
 /// Is told of each submit that has ended.
 pub(super) type Tell<'a> = &'a mut (dyn FnMut(EpochSoFar<'_>) + Send);

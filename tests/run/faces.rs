@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-static SUITE: Suite = Suite::new("faces", 14);
+static SUITE: Suite = Suite::new("faces", 22);
 
 /// Polls until the future is ready, `most` times at most.
 fn polled<T>(mut work: Pin<&mut impl Future<Output = T>>, most: usize) -> Option<T> {
@@ -289,6 +289,122 @@ fn steps_after_turns() {
         }
         assert_eq!(losses, 16, "{device}");
         assert_eq!(bits(&waits), bits(run.model()), "{device}");
+        SUITE.ran(1);
+    }
+}
+
+/// A budget of seconds ends a run by turns as it ends one that waits: time between two turns counts while steps are under way.
+#[test]
+fn turns_within_a_budget() {
+    use gradus::train::Budget;
+    for device in SUITE.devices() {
+        let data = table(64);
+        let endless = Fit::new().batch_size(8).steps_per_submit(1).verbose(0);
+        let mut m = model(&device);
+        let mut run = m.trainer(&data, endless.clone().budget(Budget::updates(11))).unwrap();
+        let mut losses = 0;
+        while let turn @ (Turn::Progress(_) | Turn::Epoch(_) | Turn::Pending) = run.turn().unwrap() {
+            if let Turn::Progress(r) | Turn::Epoch(r) = turn {
+                losses += r.losses.len();
+            }
+        }
+        assert_eq!(losses, 11, "{device}");
+        let mut run = m.trainer(&data, endless.budget(Budget::seconds(0.05))).unwrap();
+        let began = std::time::Instant::now();
+        let mut losses = 0;
+        loop {
+            match run.turn().unwrap() {
+                Turn::Done(_) => break,
+                Turn::Progress(r) | Turn::Epoch(r) => losses += r.losses.len(),
+                _ => {}
+            }
+            assert!(began.elapsed().as_secs() < 60, "{device}: the budget of 0.05 s does not end it");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(losses > 0, "{device}");
+        SUITE.ran(1);
+    }
+}
+
+/// What is done between two turns finds the weights of the steps that were told of: kept weights, evaluation, an end.
+#[test]
+fn between_two_turns() {
+    for device in SUITE.devices() {
+        let data = table(64);
+        let fit = || Fit::new().epochs(3).batch_size(8).steps_per_submit(1).verbose(0);
+        let mut m = model(&device);
+        let mut run = m.trainer(&data, fit()).unwrap();
+        let mut told = 0;
+        while told < 4 {
+            if let Turn::Progress(r) = run.turn().unwrap() {
+                told += r.losses.len();
+            }
+        }
+        run.keep_weights("here").unwrap();
+        let there = bits(run.model());
+        for _ in 0..3 {
+            run.turn().unwrap();
+        }
+        run.restore_weights("here").unwrap();
+        assert_eq!(bits(run.model()), there, "{device}");
+        run.turn().unwrap();
+        run.stop();
+        let (mut last, mut done) = (0, false);
+        for _ in 0..100 {
+            match run.turn().unwrap() {
+                Turn::Done(_) => done = true,
+                Turn::Progress(r) | Turn::Epoch(r) => {
+                    assert!(!done, "{device}: steps after the end");
+                    last = r.step;
+                }
+                _ => std::thread::yield_now(),
+            }
+        }
+        assert!(done && last <= 24, "{device}");
+        SUITE.ran(1);
+    }
+}
+
+/// Batches by hand, evaluations and predictions that are dropped: what counts is what the weights have, and the next answer is its own.
+#[test]
+fn dropped_by_hand() {
+    for device in SUITE.devices() {
+        let data = table(64);
+        let batch = |i: usize| data.clone().take(4 + i);
+        let (mut dropped, mut whole) = (model(&device), model(&device));
+        let folder = tempfile::tempdir().unwrap();
+        for i in 0..6 {
+            // nothing is left of the last one, so this one is queued at its first turn; the second model does it whole
+            dropped.save(folder.path().join("model")).unwrap();
+            let ended = polled(pin!(dropped.train_on_batch_async(&batch(i))), 1);
+            let report = whole.train_on_batch(&batch(i)).unwrap();
+            assert!(ended.is_none_or(|r| r.unwrap() == report), "{device}");
+            drop(polled(pin!(dropped.evaluate_async(&data, 5)), 1 + i));
+            drop(polled(pin!(dropped.predict_async(&data, 64)), 1));
+            assert_eq!(dropped.predict(&data, 16).unwrap(), whole.predict(&data, 16).unwrap(), "{device}: after {i}");
+            assert_eq!(dropped.evaluate(&data, 7).unwrap()["loss"], whole.evaluate(&data, 7).unwrap()["loss"], "{device}: after {i}");
+        }
+        assert_eq!(dropped.train_on_batch(&batch(0)).unwrap(), whole.train_on_batch(&batch(0)).unwrap(), "{device}");
+        assert_eq!(bits(&dropped), bits(&whole), "{device}");
+        SUITE.ran(1);
+    }
+}
+
+/// A file that is written after a fit was dropped holds the counters that belong to its weights.
+#[test]
+fn saved_after_a_drop() {
+    let folder = tempfile::tempdir().unwrap();
+    for device in SUITE.devices() {
+        let data = table(64);
+        let mut m = model(&device);
+        drop(polled(pin!(m.fit_async(&data, Fit::new().epochs(9).batch_size(8).steps_per_submit(1).verbose(0))), 9));
+        let path = folder.path().join(device.kind());
+        m.save(&path).unwrap();
+        let mut other = Model::load_on(&path, device.clone()).unwrap();
+        assert_eq!(bits(&m), bits(&other));
+        let one = data.clone().take(8);
+        assert_eq!(m.train_on_batch(&one).unwrap(), other.train_on_batch(&one).unwrap(), "{device}");
+        assert_eq!(bits(&m), bits(&other));
         SUITE.ran(1);
     }
 }
