@@ -177,7 +177,7 @@ impl Recipe {
 
     /// The recipe, if this version can run it.
     pub fn checked(self) -> Result<Self> {
-        if self.version > RECIPE_VERSION {
+        if !(1..=RECIPE_VERSION).contains(&self.version) {
             return Err(Error::BadRecipe {
                 problem: format!("version {}, this gradus reads {RECIPE_VERSION}", self.version),
                 at: "version".into(),

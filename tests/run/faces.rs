@@ -377,14 +377,14 @@ fn dropped_by_hand() {
             // nothing is left of the last one, so this one is queued at its first turn; the second model does it whole
             dropped.save(folder.path().join("model")).unwrap();
             let ended = polled(pin!(dropped.train_on_batch_async(&batch(i))), 1);
-            let report = whole.train_on_batch(&batch(i)).unwrap();
+            let report = whole.train_on_batch(batch(i)).unwrap();
             assert!(ended.is_none_or(|r| r.unwrap() == report), "{device}");
             drop(polled(pin!(dropped.evaluate_async(&data, 5)), 1 + i));
             drop(polled(pin!(dropped.predict_async(&data, 64)), 1));
             assert_eq!(dropped.predict(&data, 16).unwrap(), whole.predict(&data, 16).unwrap(), "{device}: after {i}");
             assert_eq!(dropped.evaluate(&data, 7).unwrap()["loss"], whole.evaluate(&data, 7).unwrap()["loss"], "{device}: after {i}");
         }
-        assert_eq!(dropped.train_on_batch(&batch(0)).unwrap(), whole.train_on_batch(&batch(0)).unwrap(), "{device}");
+        assert_eq!(dropped.train_on_batch(batch(0)).unwrap(), whole.train_on_batch(batch(0)).unwrap(), "{device}");
         assert_eq!(bits(&dropped), bits(&whole), "{device}");
         SUITE.ran(1);
     }
