@@ -106,12 +106,18 @@ impl Budget {
         }
         let of_epochs = self.epochs.map(|e| ((e * per_epoch as f64).round() as usize).max(1));
         let of_rows = self.rows.map(|n| {
-            let (whole, rest) = (n as usize / rows.max(1), n as usize % rows.max(1));
+            let n = counted(n);
+            let (whole, rest) = (n / rows.max(1), n % rows.max(1));
             whole.saturating_mul(per_epoch).saturating_add(rest.div_ceil(of_update))
         });
-        let updates = [of_epochs, self.updates.map(|n| n as usize), of_rows].into_iter().flatten().min().unwrap_or(usize::MAX);
+        let updates = [of_epochs, self.updates.map(counted), of_rows].into_iter().flatten().min().unwrap_or(usize::MAX);
         Limit { epochs: updates.div_ceil(per_epoch), updates, seconds: self.seconds.unwrap_or(f64::INFINITY) }
     }
+}
+
+/// A number that this machine can count to.
+fn counted(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

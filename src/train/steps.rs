@@ -1,4 +1,4 @@
-//! The steps of a training loop: batches are queued ahead of the device, and their log lines are taken when they come.
+//! The steps of a training loop: how many are wanted, what they came to, what to do when the device is lost. `advance.rs` beside it queues and takes.
 
 use super::flight::{Flight, Seen};
 use super::mean::Mean;
