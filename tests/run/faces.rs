@@ -309,6 +309,7 @@ fn turns_within_a_budget() {
             }
         }
         assert_eq!(losses, 11, "{device}");
+        let data = table(6400);
         let mut run = m.trainer(&data, endless.budget(Budget::seconds(0.05))).unwrap();
         let began = std::time::Instant::now();
         let mut losses = 0;
@@ -321,7 +322,8 @@ fn turns_within_a_budget() {
             assert!(began.elapsed().as_secs() < 60, "{device}: the budget of 0.05 s does not end it");
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        assert!(losses > 0, "{device}");
+        // the pauses count where steps are under way in them: not the 800 of an epoch
+        assert!(losses > 0 && (device.kind() == "cpu" || losses < 400), "{device}: {losses}");
         SUITE.ran(1);
     }
 }
