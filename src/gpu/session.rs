@@ -40,6 +40,8 @@ pub struct GpuSession {
 pub(super) struct Prepared {
     pub(super) program: Arc<Program>,
     pub(super) schedule: Vec<Dispatch>,
+    /// The workgroups of each launch.
+    grids: Vec<[u32; 3]>,
     data: Vec<DataId>,
     pub(super) pipelines: Vec<Arc<Pipeline>>,
     dims: wgpu::Buffer,
@@ -50,7 +52,7 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Encodes one of its dispatches.
     pub(super) fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, d: Dispatch) {
-        self.pipelines[d.launch].dispatch(pass, &self.groups[d.row], self.program.launches[d.launch].kernel.grid());
+        self.pipelines[d.launch].dispatch(pass, &self.groups[d.row], self.grids[d.launch]);
     }
 }
 
@@ -262,6 +264,7 @@ impl Session for GpuSession {
         let mut prepared = Prepared {
             program: program.clone(),
             schedule,
+            grids: program.launches.iter().map(|l| l.kernel.grid()).collect(),
             data: data.to_vec(),
             pipelines,
             dims,
