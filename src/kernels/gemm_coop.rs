@@ -1,13 +1,16 @@
 //! `gemm` on cooperative matrices, which drivers give to tensor cores.
 
+pub(crate) mod tile;
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
 use super::lib::halves::Halves;
 use super::lib::source::{Source, shader};
-use super::{CoopCaps, CoopTile, Gemm, GemmSpec, Matrix};
+use super::{Gemm, GemmSpec, Matrix};
 use crate::expr::Expr;
 use std::fmt::Write;
+use tile::{CoopCaps, CoopTile};
 
 /// `C = epilogue(A B)` with A and B in f16 and sums in f32. Buffers and sizes are those of the product.
 #[derive(Debug, Clone)]
