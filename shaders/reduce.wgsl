@@ -31,6 +31,6 @@ fn main(
         sum = joined();
     }
     for (; r < last; r += GROUP) { sum = join(sum, less(term(row, r), shift)); }
-    let total = group_sum(sum, lane);
+    let total = group_join(sum, local);
     if (live && lane == 0u) { store(item, total / d.divisor + select(0.0, shift, pieces == 1u)); }
 }

@@ -1,14 +1,15 @@
-// The sum over a workgroup of GROUP lanes, in a fixed order; every lane gets it. Call it in uniform control flow.
-var<workgroup> tree: array<f32, GROUP>;
+// The sum over GROUP lanes that lie side by side in a workgroup of WG, in a fixed order; each of them gets it. `local` is the lane's number in
+// the workgroup. Call it in uniform control flow.
+var<workgroup> tree: array<f32, WG>;
 
-fn group_sum(v: f32, lane: u32) -> f32 {
-    tree[lane] = v;
+fn group_sum(v: f32, local: u32) -> f32 {
+    tree[local] = v;
     workgroupBarrier();
     for (var half = GROUP / 2u; half > 0u; half = half / 2u) {
-        if (lane < half) { tree[lane] = tree[lane] + tree[lane + half]; }
+        if (local % GROUP < half) { tree[local] = tree[local] + tree[local + half]; }
         workgroupBarrier();
     }
-    let sum = tree[0];
+    let sum = tree[local / GROUP * GROUP];
     workgroupBarrier();
     return sum;
 }

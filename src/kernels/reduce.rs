@@ -113,10 +113,8 @@ impl Archetype for Reduce {
 
     fn source(&self) -> String {
         let mut s = Source::new(Element::F32, self);
-        s.number("WG", self.wg()).group(self.spec.group);
-        s.file(MATH).flag("MAX", self.spec.max);
-        let join = if self.spec.max { "safe_max(a, b)" } else { "a + b" };
-        s.line(format!("fn join(a: f32, b: f32) -> f32 {{ return {join}; }}"));
+        s.number("WG", self.wg()).flag("MAX", self.spec.max).file(MATH);
+        s.joins(self.spec.group, "f32", if self.spec.max { "return safe_max(a, b);" } else { "return a + b;" });
         s.line("fn term(row: u32, r: u32) -> f32 {\n    let o = row / d.inner;\n    let i = row % d.inner;");
         for i in 0..self.inputs.len() {
             let place = format!("in{i}[d.in{i}_offset + o * d.in{i}_outer + r * d.in{i}_along + i * d.in{i}_inner]");

@@ -54,7 +54,7 @@ impl Archetype for Tick {
 
     fn source(&self) -> String {
         let mut s = Source::new(Element::F32, self);
-        s.number("LOG_ROWS", self.log.rows).number("LOG_WIDTH", self.log.width).group(self.group).state_names();
+        s.number("WG", self.group).number("LOG_ROWS", self.log.rows).number("LOG_WIDTH", self.log.width).group(self.group).state_names();
         s.flag("TRAIN", self.train).flag("UPDATES", self.updates).flag("JUDGES", self.loss.is_some() || self.updates);
         self.scaling(&mut s);
         let (mut short, mut long, mut column) = (String::new(), String::new(), 0);

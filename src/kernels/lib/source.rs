@@ -42,6 +42,7 @@ const ORDER: ShaderFile = shader!("lib/order.wgsl");
 pub(crate) const BLOCK: ShaderFile = shader!("lib/block.wgsl");
 const TREE: ShaderFile = shader!("lib/tree.wgsl");
 const SERIAL: ShaderFile = shader!("lib/serial.wgsl");
+const JOIN: ShaderFile = shader!("lib/join.wgsl");
 
 /// Puts a kernel's text together: generated header and functions around a file of `shaders/`.
 pub(crate) struct Source {
@@ -123,6 +124,14 @@ impl Source {
     pub(crate) fn group(&mut self, lanes: usize) -> &mut Self {
         self.number("GROUP", lanes);
         self.file(if lanes > 1 { TREE } else { SERIAL })
+    }
+
+    /// `group_join` for groups of this many lanes: of values of this type, by `join(a, b)`.
+    pub(crate) fn joins(&mut self, lanes: usize, of: &str, join: &str) -> &mut Self {
+        self.number("GROUP", lanes)
+            .line(format!("alias Joined = {of};"))
+            .line(format!("fn join(a: Joined, b: Joined) -> Joined {{ {join} }}"));
+        if lanes > 1 { self.file(JOIN) } else { self.line("fn group_join(v: Joined, local: u32) -> Joined { return v; }") }
     }
 
     /// The whole text, with the kernel's own file at its end.

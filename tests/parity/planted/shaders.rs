@@ -104,23 +104,33 @@ const MATH: &[Line] = &[
 ];
 
 const TREE: &[Line] = &[
+    ("a barrier dropped before the tree", G, &[("tree[local] = v;\n    workgroupBarrier();", "tree[local] = v;")], LANES),
+    ("no barrier within the tree", G, &[("+ tree[local + half]; }\n        workgroupBarrier();", "+ tree[local + half]; }")], LANES),
+    ("half of the lanes dropped", G, &[("var half = GROUP / 2u", "var half = GROUP / 4u")], LANES),
+    ("the last step dropped", G, &[("half > 0u", "half > 1u")], LANES),
+];
+
+/// Norms of several lanes, which the tree adds.
+const LANES: &[&str] = &["lamb [257] [300]"];
+
+const JOIN: &[Line] = &[
     (
         "a barrier dropped before the tree",
         G,
-        &[("tree[lane] = v;\n    workgroupBarrier();", "tree[lane] = v;")],
+        &[("joining[local] = v;\n    workgroupBarrier();", "joining[local] = v;")],
         &["Mean of [5, 257] over [1]"],
     ),
     (
         "no barrier within the tree",
         G,
-        &[("+ tree[lane + half]; }\n        workgroupBarrier();", "+ tree[lane + half]; }")],
+        &[("joining[local + half]); }\n        workgroupBarrier();", "joining[local + half]); }")],
         &["Mean of [5, 257] over [1]"],
     ),
     ("half of the lanes dropped", G, &[("var half = GROUP / 2u", "var half = GROUP / 4u")], &["Mean of [5, 257] over [1]"]),
     ("the last step dropped", G, &[("half > 0u", "half > 1u")], &["Mean of [5, 257] over [1]"]),
 ];
 
-const SERIAL: &[Line] = &[("a lane's sum dropped", S, &[("return v;", "return 0.0;")], &["Sum of [5, 63] over [1]"])];
+const SERIAL: &[Line] = &[("a lane's sum dropped", S, &[("return v;", "return 0.0;")], LANES)];
 
 const FINITE: &[Line] = &[
     (
@@ -653,6 +663,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("lib/philox", PHILOX),
     ("lib/random", RANDOM),
     ("lib/tree", TREE),
+    ("lib/join", JOIN),
     ("lib/serial", SERIAL),
     ("lib/finite", FINITE),
     ("reduce", REDUCE),
