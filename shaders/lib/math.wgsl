@@ -1,6 +1,6 @@
 // Functions that WGSL lacks or leaves loose. V is the kernel's f32 or vec4<f32>, U its bits.
 
-// XLA's rational approximation, within 1e-6; the twin of `erf` in src/expr/eval.rs. A NaN passes the comparisons and comes out.
+// XLA's rational approximation, within 1e-6. A NaN passes the comparisons and comes out.
 fn erf(x: V) -> V {
     let lo = select(x, V(-3.743921), x < V(-3.743921));
     let v = select(lo, V(3.743921), lo > V(3.743921));

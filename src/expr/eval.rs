@@ -1,5 +1,6 @@
 //! A formula evaluated over slices with the processor's vectors.
 
+use super::vector::{self, one};
 use super::{Binary, Expr, Node, Unary};
 
 /// How many values are computed at a time: few enough that a formula's intermediate values stay in the first-level cache.
@@ -147,7 +148,7 @@ fn normal(v: f32) -> f32 {
 }
 
 #[inline(always)]
-fn unary(u: Unary, x: &Row, out: &mut Row) {
+pub(super) fn unary(u: Unary, x: &Row, out: &mut Row) {
     #[inline(always)]
     fn each(x: &Row, out: &mut Row, f: impl Fn(f32) -> f32) {
         for (o, &v) in out.iter_mut().zip(x) {
@@ -159,16 +160,16 @@ fn unary(u: Unary, x: &Row, out: &mut Row) {
         Unary::Abs => each(x, out, f32::abs),
         Unary::Sign => each(x, out, |v| truth(v > 0.0) - truth(v < 0.0)),
         Unary::Floor => each(x, out, f32::floor),
-        Unary::Exp => each(x, out, f32::exp),
-        Unary::Expm1 => each(x, out, f32::exp_m1),
-        Unary::Log => each(x, out, f32::ln),
+        Unary::Exp => each(x, out, one::exp),
+        Unary::Expm1 => each(x, out, one::expm1),
+        Unary::Log => each(x, out, one::log),
         Unary::Sqrt => each(x, out, f32::sqrt),
-        Unary::Sin => each(x, out, f32::sin),
-        Unary::Cos => each(x, out, f32::cos),
-        Unary::Tanh => each(x, out, f32::tanh),
-        Unary::Sigmoid => each(x, out, |v| 1.0 / (1.0 + (-v).exp())),
-        Unary::Softplus => each(x, out, |v| (if v < 0.0 { 0.0 } else { v }) + (-v.abs()).exp().ln_1p()),
-        Unary::Erf => each(x, out, erf),
+        Unary::Sin => vector::sin(x, out),
+        Unary::Cos => vector::cos(x, out),
+        Unary::Tanh => each(x, out, one::tanh),
+        Unary::Sigmoid => each(x, out, one::sigmoid),
+        Unary::Softplus => each(x, out, one::softplus),
+        Unary::Erf => each(x, out, one::erf),
         Unary::Relu => each(x, out, |v| if v < 0.0 { 0.0 } else { v }),
         Unary::Positive => each(x, out, |v| truth(v > 0.0)),
         Unary::Half => each(x, out, half_of),
@@ -201,7 +202,7 @@ fn select(c: &Row, a: &Row, b: &Row, out: &mut Row) {
 }
 
 #[inline(always)]
-fn binary(b: Binary, x: &Row, y: &Row, out: &mut Row) {
+pub(super) fn binary(b: Binary, x: &Row, y: &Row, out: &mut Row) {
     #[inline(always)]
     fn each(x: &Row, y: &Row, out: &mut Row, f: impl Fn(f32, f32) -> f32) {
         for ((o, &a), &b) in out.iter_mut().zip(x).zip(y) {
@@ -216,27 +217,11 @@ fn binary(b: Binary, x: &Row, y: &Row, out: &mut Row) {
         // `f32::max` swallows NaN
         Binary::Max => each(x, y, out, |a, b| if b.is_nan() || a < b { b } else { a }),
         Binary::Min => each(x, y, out, |a, b| if b.is_nan() || a > b { b } else { a }),
-        Binary::Pow => each(x, y, out, f32::powf),
+        Binary::Pow => each(x, y, out, one::pow),
         Binary::Less => each(x, y, out, |a, b| truth(a < b)),
         Binary::LessEqual => each(x, y, out, |a, b| truth(a <= b)),
         Binary::Equal => each(x, y, out, |a, b| truth(a == b)),
     }
-}
-
-/// The error function as `shaders/lib/math.wgsl` has it (XLA's rational approximation, within 1e-6 of the truth).
-#[inline(always)]
-#[allow(clippy::approx_constant, clippy::manual_clamp)] // a fitted coefficient; `clamp` would swallow NaN
-fn erf(x: f32) -> f32 {
-    const A: [f32; 5] = [0.000_229_050_66, 0.003_408_291, 0.050_955_695, 0.185_208_32, 1.128_379_1];
-    const B: [f32; 7] = [-1.179_160_3e-7, 2.354_796_7e-5, 0.001_017_962_5, 0.014_070_47, 0.110_985_05, 0.497_469_25, 1.0];
-    let clamped = |low: f32, high: f32, v: f32| {
-        let v = if x < -3.743_921 { low } else { v };
-        if x > 3.743_921 { high } else { v }
-    };
-    let v = clamped(-3.743_921, 3.743_921, x);
-    let s = v * v;
-    let horner = |c: &[f32]| c.iter().skip(1).fold(c[0], |p, &k| p * s + k);
-    clamped(-1.0, 1.0, v * horner(&A) / horner(&B))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod real;
 mod scalar;
 mod table;
 mod tape;
+pub mod vector;
 mod wgsl;
 
 #[cfg(test)]
