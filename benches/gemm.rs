@@ -12,7 +12,6 @@
 //! stands for it.
 
 use gradus::cpu::CpuSession;
-use gradus::expr::Expr;
 use gradus::gpu::{AdapterKind, Gpu, GpuSession, adapters};
 use gradus::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Target, Tile};
 use gradus::plan::{Blocking, BufferId, DataId, Handle, Launch, Layout, Phase, Program, Purpose, Session};
@@ -88,13 +87,9 @@ struct Row {
 
 fn row(layout: &'static str, [m, n, k]: [usize; 3], tile: Tile, chosen: bool) -> Row {
     let (ta, tb) = (layout.starts_with('t'), layout.ends_with('t'));
-    let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
-    let (a, b) = (matrix(if ta { m } else { k }), matrix(if tb { k } else { n }));
+    let mut gemm = Gemm::new(GemmSpec::new([ta, tb], tile), [m, n, k]);
     let fours = |x: &Matrix| x.pitch.is_multiple_of(4);
-    let (va, vb) = (fours(&a), fours(&b));
-    let (epilogue, via, halves) = (Expr::identity(), vec![0], Default::default());
-    let spec = GemmSpec { ta, tb, va, vb, vc: false, tile, epilogue, row_sum: false, via, halves };
-    let gemm = Gemm { spec, m, n, k, batch: 1, a, b, extras: vec![], outputs: vec![0], row_sum: 0 };
+    (gemm.spec.va, gemm.spec.vb) = (fours(&gemm.a), fours(&gemm.b));
     Row { name: format!("{layout} {m} x {n} x {k}"), layout, gemm: gemm.by_vectors(), coop: None, chosen }
 }
 

@@ -1,15 +1,16 @@
 //! The twin of `shaders/gemm_direct.wgsl`, `shaders/gemm_tile.wgsl` and `shaders/gemm_split.wgsl`.
 
 mod dots;
+mod ending;
 mod pieces;
 
 use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
-use super::lib::halves::Elements;
 use super::lib::pieces::{Piece, pieces as pieces_of};
 use crate::error::Result;
-use crate::expr::{CHUNK, Evaluator, whole};
+use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::Gemm;
+use ending::Ending;
 use gemm_common::Parallelism;
 use gemm_common::cache::CACHE_INFO;
 use std::marker::PhantomData;
@@ -21,7 +22,7 @@ const TERM: f64 = 0.014;
 impl Twin for Gemm {
     fn run(&self, call: Call<'_>) -> Result<()> {
         if call.beside.pieces.is_empty() {
-            run(self, call.threads, call.workers, call.reads, call.writes);
+            run(self, call.threads, call.workers, call.reads, call.writes, 0);
         } else {
             pieces::run(call);
         }
@@ -47,13 +48,13 @@ fn plain(k: &Gemm) -> bool {
     k.spec.epilogue.is_identity()
 }
 
-/// A product whose operands and results are f32.
-pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>) {
+/// A product whose operands and results are f32. Its results are those of a larger product from element `first` on.
+pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>, first: usize) {
     let (a, b) = (f32s(reads[0]), f32s(reads[1]));
     if k.spec.row_sum {
         row_sums(k, threads, a, std::mem::take(&mut writes[k.outputs.len()]));
     }
-    let (extras, all) = (&reads[2..], 0..k.batch * k.m * k.n);
+    let (ending, all) = (Ending { k, reads: &reads[2..], first }, 0..k.matrices() * k.m * k.n);
     if let Some(cut) = Cut::of(k) {
         let mut outs: [Shared<'_>; WRITES] = Default::default();
         outs.iter_mut().zip(&mut writes).for_each(|(o, w)| *o = Shared::new(f32s_mut(w)));
@@ -64,13 +65,13 @@ pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[
         return share(workers, cut.blocks(k), &|e: &mut Evaluator, i| {
             let block = cut.block(k, i);
             one_block(k, &block, a, b, &outs[0]);
-            finish_block(k, e, extras, &block, &outs);
+            ending.finish(e, &block, &outs);
         });
     }
     // the product goes where the first output goes, and the epilogue works in place
     products(k, threads, a, b, f32s_mut(writes[0]));
     if !plain(k) {
-        fork(workers, all, CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, units, w| epilogue(k, e, extras, units, w));
+        fork(workers, all, CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, units, w| ending.run(e, units, w));
     }
 }
 
@@ -89,7 +90,7 @@ fn add(k: &Gemm, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
 
 /// A guess at the nanoseconds of the products alone.
 fn work(k: &Gemm) -> f64 {
-    TERM * (k.batch * k.m * k.n * k.k) as f64
+    TERM * (k.matrices() * k.m * k.n * k.k) as f64
 }
 
 /// Elements that many threads write, each its own.
@@ -142,7 +143,7 @@ impl Cut {
         // that does not needs no packing
         let packs = if k.spec.ta { k.m * k.k > PACKED } else { !k.spec.tb && k.k > SHALLOW };
         let terms = k.m * k.n * k.k;
-        if packs || k.batch * terms == 0 || CACHE_INFO[1].cache_bytes == 0 {
+        if packs || k.matrices() * terms == 0 || CACHE_INFO[1].cache_bytes == 0 {
             return None;
         }
         let (rows, columns) = match k.n {
@@ -165,7 +166,7 @@ impl Cut {
 
     /// How many there are, in all products of the batch.
     fn blocks(&self, k: &Gemm) -> usize {
-        k.batch * self.down * self.across
+        k.matrices() * self.down * self.across
     }
 
     /// One of them.
@@ -201,7 +202,7 @@ struct Block {
 /// The product of A's rows and B's columns.
 fn one_block(k: &Gemm, block: &Block, a: &[f32], b: &[f32], c: &Shared<'_>) {
     let (m, n, depth) = (block.rows.len(), block.columns.len(), k.k);
-    let (a, b) = (&a[k.a.offset + block.batch * k.a.batch..], &b[k.b.offset + block.batch * k.b.batch..]);
+    let (a, b) = (&a[k.a.offset + k.along_batch(k.a.batch, block.batch)..], &b[k.b.offset + k.along_batch(k.b.batch, block.batch)..]);
     let a = factor(&a[block.rows.start * if k.spec.ta { 1 } else { k.a.pitch }..], m, depth, k.a.pitch, k.spec.ta);
     let b = factor(&b[block.columns.start * if k.spec.tb { k.b.pitch } else { 1 }..], depth, n, k.b.pitch, k.spec.tb);
     let first = (block.batch * k.m + block.rows.start) * k.n + block.columns.start;
@@ -217,65 +218,17 @@ fn one_block(k: &Gemm, block: &Block, a: &[f32], b: &[f32], c: &Shared<'_>) {
     }
 }
 
-/// The formula over a block whose product stands in the first output.
-fn finish_block(k: &Gemm, e: &mut Evaluator, extras: &[&[u32]], block: &Block, outs: &[Shared<'_>; WRITES]) {
-    let first = (block.batch * k.m + block.rows.start) * k.n + block.columns.start;
-    // runs of neighbours: all rows are one where they are whole
-    let (runs, len) = match (block.rows.len(), block.columns.len()) {
-        (rows, columns) if columns == k.n => (1, rows * columns),
-        (rows, columns) => (rows, columns),
-    };
-    let together = (CHUNK / len).clamp(1, runs);
-    let piece = len.min(CHUNK);
-    for run in (0..runs).step_by(together) {
-        for at in (0..len).step_by(piece) {
-            let (count, piece) = (together.min(runs - run), piece.min(len - at));
-            let start = |j: usize| first + (run + j) * k.n + at;
-            if piece == CHUNK {
-                let all = start(0)..start(0) + piece;
-                e.chunk_of(|i, row| {
-                    if i == 0 {
-                        // SAFETY: these elements are this block's, and the block is this thread's
-                        return whole(unsafe { outs[0].part(all.clone()) });
-                    }
-                    plane(k, i - 1, extras[i - 1], start(0), row);
-                    None
-                });
-                for (o, out) in outs.iter().enumerate().take(k.outputs.len()) {
-                    // SAFETY: as above, and what was lent has been read
-                    e.store(o, unsafe { out.part(all.clone()) });
-                }
-                continue;
-            }
-            e.chunk(|i, row| {
-                for (j, part) in row.chunks_exact_mut(piece).take(count).enumerate() {
-                    match i {
-                        // SAFETY: these elements are this block's, and the block is this thread's
-                        0 => part.copy_from_slice(unsafe { outs[0].part(start(j)..start(j) + piece) }),
-                        _ => plane(k, i - 1, extras[i - 1], start(j), part),
-                    }
-                }
-            });
-            for (o, out) in outs.iter().enumerate().take(k.outputs.len()) {
-                for (j, part) in e.output(o).chunks_exact(piece).take(count).enumerate() {
-                    // SAFETY: as above
-                    unsafe { out.part(start(j)..start(j) + piece) }.copy_from_slice(part);
-                }
-            }
-        }
-    }
-}
-
 fn products(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     let each = TERM * (k.m * k.n * k.k) as f64;
     let within = parts(each, threads);
-    let mut workers = vec![(); if within > 1 { 1 } else { parts(each * k.batch as f64, threads) }];
+    let mut workers = vec![(); if within > 1 { 1 } else { parts(each * k.matrices() as f64, threads) }];
     let mut writes = Writes::default();
     let size = k.m * k.n;
     writes[0] = bytemuck::cast_slice_mut(c);
-    fork(&mut workers, 0..k.batch, 1, [size; WRITES], writes, &|_: &mut (), batch: Range<usize>, w: Writes<'_>| {
+    fork(&mut workers, 0..k.matrices(), 1, [size; WRITES], writes, &|_: &mut (), batch: Range<usize>, w: Writes<'_>| {
         for (i, c) in batch.zip(f32s_mut(w[0]).chunks_exact_mut(size.max(1))) {
-            product(k, within, &a[k.a.offset + i * k.a.batch..], &b[k.b.offset + i * k.b.batch..], c, false);
+            let (a, b) = (&a[k.a.offset + k.along_batch(k.a.batch, i)..], &b[k.b.offset + k.along_batch(k.b.batch, i)..]);
+            product(k, within, a, b, c, false);
         }
     });
 }
@@ -409,38 +362,6 @@ impl pulp::NullaryFnOnce for RowSums<'_> {
             }
             out.iter_mut().zip(&sums).for_each(|(o, &s)| *o = s as f32);
         }
-    }
-}
-
-/// The formula over the product that stands in the first output.
-fn epilogue(k: &Gemm, e: &mut Evaluator, extras: &[&[u32]], units: Range<usize>, mut w: Writes<'_>) {
-    for first in units.clone().step_by(CHUNK) {
-        let len = CHUNK.min(units.end - first);
-        let here = first - units.start..first - units.start + len;
-        let product = &f32s(w[0])[here.clone()];
-        e.chunk(|i, row| match i {
-            0 => row[..len].copy_from_slice(product),
-            _ => plane(k, i - 1, extras[i - 1], first, &mut row[..len]),
-        });
-        for (o, out) in w.iter_mut().enumerate().take(k.outputs.len()) {
-            e.store(o, &mut f32s_mut(out)[here.clone()]);
-        }
-    }
-}
-
-/// An operand of the epilogue at elements `first..` of the output, row by row.
-fn plane(k: &Gemm, extra: usize, from: &[u32], first: usize, out: &mut [f32]) {
-    let (p, from) = (&k.extras[extra], Elements::new(from, k.spec.halves.input(2 + extra)));
-    if p.column == 1 && p.row == k.n && (k.batch == 1 || p.batch == k.m * k.n) {
-        return from.run(out, p.offset + first, 1);
-    }
-    let mut done = 0;
-    while done < out.len() {
-        let (row, column) = ((first + done) / k.n, (first + done) % k.n);
-        let run = (k.n - column).min(out.len() - done);
-        let at = p.offset + row / k.m * p.batch + row % k.m * p.row + column * p.column;
-        from.run(&mut out[done..done + run], at, p.column);
-        done += run;
     }
 }
 

@@ -19,13 +19,13 @@ impl Twin for GemmCoop {
         let reads: Vec<&[u32]> =
             reads.iter().zip(&widened).map(|(own, wide)| wide.as_ref().map_or(*own, |w| bytemuck::cast_slice(w))).collect();
         let narrow = |o: usize| self.gemm.spec.halves.output(o);
-        let size = self.gemm.batch * self.gemm.m * self.gemm.n;
+        let size = self.gemm.matrices() * self.gemm.m * self.gemm.n;
         let mut made: Vec<Vec<u32>> = (0..WRITES).map(|o| vec![0; if narrow(o) { size } else { 0 }]).collect();
         let mut own = Writes::default();
         for (o, (to, made)) in own.iter_mut().zip(&mut made).enumerate() {
             *to = if narrow(o) { made } else { take(&mut writes[o]) };
         }
-        gemm::run(&self.widened(), threads, workers, &reads, own);
+        gemm::run(&self.widened(), threads, workers, &reads, own, 0);
         for (o, out) in writes.iter_mut().enumerate().filter(|(o, _)| narrow(*o)) {
             let first = self.gemm.outputs[o] % 2;
             made[o].iter().enumerate().for_each(|(i, &v)| f16s_mut(out)[first + i] = f16::from_f32(f32::from_bits(v)));

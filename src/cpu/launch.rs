@@ -126,7 +126,7 @@ impl Ready {
                 table.make_wide(i, elements.as_ref().map_or(0, Range::len))?;
             }
             for o in (0..p.gemm.outputs.len()).filter(|o| p.gemm.spec.halves.output(*o)) {
-                table.make_wide(READS + o, p.gemm.batch * p.gemm.m * p.gemm.n)?;
+                table.make_wide(READS + o, p.gemm.matrices() * p.gemm.m * p.gemm.n)?;
             }
         }
         Ok(())

@@ -1,15 +1,13 @@
 //! The twin of `shaders/map.wgsl`.
 
 use super::lib::call::{Call, Twin};
+use super::lib::draws::drawn;
 use super::lib::fork::{WRITES, Writes, f32s_mut, fork_halves};
 use super::lib::halves::{Elements, put};
 use super::optimizer::lend;
 use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator, Row};
-use crate::graph::Distribution;
-use crate::kernels::words::{STATE_BATCH, STATE_SEED_HI, STATE_SEED_LO};
-use crate::kernels::{Draw, Map, Read, Strided};
-use crate::rng;
+use crate::kernels::{Map, Read, Strided};
 use std::ops::Range;
 
 impl Twin for Map {
@@ -68,24 +66,6 @@ fn integers<'a>(row: &mut [f32], from: &[u32], s: &Strided, read: Read, shape: &
         }
     }
     None
-}
-
-/// Elements `first..` of what is drawn; the twin of `shaders/lib/random.wgsl`.
-fn drawn(row: &mut [f32], d: &Draw, state: &[u32], first: usize) {
-    let seed = u64::from(state[STATE_SEED_HI]) << 32 | u64::from(state[STATE_SEED_LO]);
-    let mut done = 0;
-    while done < row.len() {
-        let (block, lane) = ((first + done) / 4, (first + done) % 4);
-        let words = rng::words(seed, d.stream, state[STATE_BATCH], block as u32);
-        let four = match d.distribution {
-            Distribution::Uniform => words.map(rng::unit),
-            Distribution::Normal => rng::normals(words),
-            Distribution::Bernoulli { below } => words.map(|w| if w >> 8 < below { 1.0 } else { 0.0 }),
-        };
-        let n = (4 - lane).min(row.len() - done);
-        row[done..done + n].copy_from_slice(&four[lane..lane + n]);
-        done += n;
-    }
 }
 
 /// Elements `first..` of the output's order, read along strides: a division for each run along the innermost axis.

@@ -7,7 +7,7 @@ use super::pipeline::Rewrite;
 use super::sync::lock;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
-use crate::kernels::{Archetype, CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
+use crate::kernels::{Archetype, CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Plane, Tile};
 use crate::rng::Philox;
 use crate::tensor::{f16_words, f16s};
 use half::f16;
@@ -95,16 +95,15 @@ impl Case {
         // where A and B are stored alike elements are read in fours
         let odd = usize::from(ta != tb);
         let [m, n, k] = [tile.height() + 4 + odd, tile.width() + 8 - odd, 2 * tile.depth + 4 - odd];
-        let matrix = |pitch, batch| Matrix { offset: 0, pitch, batch };
-        let (a, b) = (matrix(if ta { m } else { k }, m * k), matrix(if tb { k } else { n }, 0));
         // sums of rows belong to a single product
         let (batch, row_sum) = (2 - odd, odd == 1);
         let epilogue = Expr::of(2, |x| vec![(&x[0] + &x[1]).relu(), x[0].clone()]);
         let via = (0..2 + odd).collect();
         let halves = Halves::new(vec![true, true, false], vec![false, true]);
-        let spec = GemmSpec { ta, tb, va: false, vb: false, vc: false, tile: Tile::Split, epilogue, row_sum, via, halves };
-        let extras = vec![Plane { offset: 0, row: 0, column: 1, batch: 0 }];
-        let gemm = Gemm { spec, m, n, k, batch, a, b, extras, outputs: vec![0, 0], row_sum: 0 };
+        let spec = GemmSpec { epilogue, row_sum, via, halves, ..GemmSpec::new([ta, tb], Tile::Split) };
+        let extras = vec![Plane::along_columns(0)];
+        let mut gemm = Gemm { batch: [1, batch], extras, outputs: vec![0, 0], ..Gemm::new(spec, [m, n, k]) };
+        gemm.a.batch = [0, m * k];
         let mut rng = Philox::new(0, &format!("{tile} {ta} {tb}"));
         let mut draw = |n: usize| (0..n).map(|_| f16::from_f64(2.0 * rng.uniform() - 1.0)).collect::<Vec<_>>();
         let (a, b) = (draw(batch * m * k), draw(k * n));
@@ -114,7 +113,7 @@ impl Case {
 
     /// The words of both outputs and, where the product has them, of the row sums.
     fn run(&self, gpu: &Gpu, planted: Option<&Rewrite>) -> Result<Vec<Vec<u32>>> {
-        let Gemm { m, n, batch, .. } = self.kernel.gemm;
+        let Gemm { m, n, batch: [_, batch], .. } = self.kernel.gemm;
         let size = batch * m * n;
         let mut results = vec![size, size.div_ceil(2)];
         results.extend(self.kernel.gemm.spec.row_sum.then_some(m));
@@ -125,7 +124,7 @@ impl Case {
     /// Compares the results with sums in f64. Tensor cores truncate the terms of a sum: a tolerance of 1e-5 sqrt(k) is ten times what rounding costs,
     /// and far less than the error of sums in f16, of a wrong element or of a missing term.
     fn compare(&self, found: &[Vec<u32>]) -> std::result::Result<(), String> {
-        let Gemm { ref spec, m, n, k, batch, .. } = self.kernel.gemm;
+        let Gemm { ref spec, m, n, k, batch: [_, batch], .. } = self.kernel.gemm;
         let at = |z: usize, row: usize, p: usize| self.a[z * m * k + if spec.ta { p * m + row } else { row * k + p }].to_f64();
         let wrong = |what: &str, place: String, got: f64, want: f64| {
             Err(format!("{} of {m} x {n} x {k}, {}: {what} {place} is {got} for {want}", self.kernel.name(), self.kernel.tile))

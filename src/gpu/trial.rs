@@ -6,7 +6,7 @@ use super::pipeline::Rewrite;
 use super::sync::lock;
 use crate::error::Error;
 use crate::expr::Expr;
-use crate::kernels::{Gemm, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Reduce, ReduceSpec, Strided, Target, Term, Tile};
+use crate::kernels::{Gemm, GemmSpec, Halves, Kernel, Map, Plane, Reduce, ReduceSpec, Strided, Target, Term, Tile};
 use crate::rng::Philox;
 
 /// A launch, its operands, and the results that it must have.
@@ -87,21 +87,8 @@ fn product(tile: Tile, [m, n, k]: [usize; 3]) -> Trial {
     let dot = |row: usize, col: usize| (0..k).map(|p| f64::from(a[row * k + p]) * f64::from(b[col * k + p])).sum::<f64>();
     let wanted = (0..m * n).map(|i| (dot(i / n, i % n) + f64::from(bias[i % n])).max(0.0)).collect();
     let epilogue = Expr::of(2, |x| vec![(&x[0] + &x[1]).relu()]);
-    let spec = GemmSpec {
-        ta: false,
-        tb: true,
-        va: false,
-        vb: false,
-        vc: false,
-        tile,
-        epilogue,
-        row_sum: false,
-        via: vec![0],
-        halves: Halves::default(),
-    };
-    let matrix = Matrix { offset: 0, pitch: k, batch: 0 };
-    let extras = vec![Plane { offset: 0, row: 0, column: 1, batch: 0 }];
-    let gemm = Gemm { spec, m, n, k, batch: 1, a: matrix, b: matrix, extras, outputs: vec![0], row_sum: 0 };
+    let spec = GemmSpec { epilogue, ..GemmSpec::new([false, true], tile) };
+    let gemm = Gemm { extras: vec![Plane::along_columns(0)], ..Gemm::new(spec, [m, n, k]) };
     Trial { kernel: Kernel::Gemm(gemm.by_vectors()), operands: vec![a, b, bias], wanted, slack: 1e-5 * (k as f64).sqrt() }
 }
 

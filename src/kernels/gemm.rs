@@ -1,50 +1,25 @@
 //! Matrix products.
 
 pub(crate) mod direct;
+mod ending;
+mod places;
 pub(crate) mod tile;
+
+pub use places::{Matrix, Plane};
 
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
+use super::lib::draw::{DRAW_WORDS, Draw, ROUNDS, kinds};
 use super::lib::flops::flops;
 use super::lib::halves::Halves;
-use super::lib::halves::{rounded, widened};
+use super::lib::halves::widened;
 use super::lib::limits::MAX_GROUPS;
 use super::lib::source::{BLOCK, Source, shader};
 use super::lib::word::word;
 use crate::expr::Expr;
+use crate::graph::Distribution;
 use tile::Tile;
-
-/// A stored matrix: `major` rows of `minor` contiguous elements, `pitch` apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Matrix {
-    /// First element.
-    pub offset: usize,
-    /// Elements from one stored row to the next.
-    pub pitch: usize,
-    /// Elements from one matrix of the batch to the next.
-    pub batch: usize,
-}
-
-impl Matrix {
-    /// Whether it can be read four elements at a time: where rows start at fours.
-    pub(crate) fn in_fours(&self) -> bool {
-        self.pitch.is_multiple_of(4) && self.offset.is_multiple_of(4)
-    }
-}
-
-/// An operand of the epilogue, read at (batch, row, column).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plane {
-    /// First element.
-    pub offset: usize,
-    /// Step along rows; 0 repeats.
-    pub row: usize,
-    /// Step along columns; 0 repeats.
-    pub column: usize,
-    /// Step along the batch.
-    pub batch: usize,
-}
 
 /// What makes a gemm's pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -61,8 +36,10 @@ pub struct GemmSpec {
     pub vc: bool,
     /// How the work is cut.
     pub tile: Tile,
-    /// Inputs: the product, then the extras. Outputs: what is stored.
+    /// Inputs: the product, the extras, what is drawn. Outputs: what is stored.
     pub epilogue: Expr,
+    /// What the epilogue draws; see [`kinds`].
+    pub draws: Vec<Distribution>,
     /// Also sums A over k: a bias' gradient on the way to the weight's.
     pub row_sum: bool,
     /// The result (outputs, then row sums) through whose binding each is written: its own, or that of an earlier one in the same buffer.
@@ -71,7 +48,15 @@ pub struct GemmSpec {
     pub halves: Halves,
 }
 
-/// `C = epilogue(A B)`. Buffers: A, B, extras, outputs, row sums.
+impl GemmSpec {
+    /// A product that is stored as it is, read and written element by element, all of it f32.
+    pub fn new([ta, tb]: [bool; 2], tile: Tile) -> Self {
+        let (epilogue, halves) = (Expr::identity(), Halves::default());
+        GemmSpec { ta, tb, va: false, vb: false, vc: false, tile, epilogue, draws: vec![], row_sum: false, via: vec![0], halves }
+    }
+}
+
+/// `C = epilogue(A B)`. Buffers: A, B, extras, the state if anything is drawn, outputs, row sums.
 #[derive(Debug, Clone)]
 pub struct Gemm {
     /// Its pipeline.
@@ -82,14 +67,16 @@ pub struct Gemm {
     pub n: usize,
     /// Terms of a sum.
     pub k: usize,
-    /// Matrices in the batch.
-    pub batch: usize,
+    /// Matrices along both axes of the batch. Where one axis is enough the first is 1, and the shader knows of one only.
+    pub batch: [usize; 2],
     /// The left operand.
     pub a: Matrix,
     /// The right operand.
     pub b: Matrix,
     /// The epilogue's operands.
     pub extras: Vec<Plane>,
+    /// What the epilogue draws, one number for each element of the result.
+    pub draws: Vec<Draw>,
     /// The first element of each output, `[batch, m, n]` without gaps.
     pub outputs: Vec<usize>,
     /// The first element of the row sums.
@@ -106,6 +93,47 @@ impl Gemm {
     /// Elements of all pieces' results, where a piece need not be longer for it.
     const ROOM: usize = 1 << 22;
 
+    /// A single product of matrices without gaps.
+    pub fn new(spec: GemmSpec, [m, n, k]: [usize; 3]) -> Self {
+        let (a, b) = (Matrix::new(0, if spec.ta { m } else { k }), Matrix::new(0, if spec.tb { k } else { n }));
+        Gemm { spec, m, n, k, batch: [1, 1], a, b, extras: vec![], draws: vec![], outputs: vec![0], row_sum: 0 }
+    }
+
+    /// How many matrices the batch has.
+    pub fn matrices(&self) -> usize {
+        self.batch[0] * self.batch[1]
+    }
+
+    /// How far the matrix with this number lies from the first one, by these steps.
+    pub fn along_batch(&self, steps: [usize; 2], matrix: usize) -> usize {
+        matrix / self.batch[1] * steps[0] + matrix % self.batch[1] * steps[1]
+    }
+
+    /// The same in the shader, by the steps of `x`.
+    pub(super) fn over_batch(&self, x: &str) -> String {
+        if self.batch[0] == 1 {
+            return format!("batch * d.{x}_batch");
+        }
+        format!("batch / d.matrices_inner * d.{x}_batch_outer + batch % d.matrices_inner * d.{x}_batch")
+    }
+
+    fn batch_dims(&self, d: Dims, x: &str, [outer, inner]: [usize; 2]) -> Dims {
+        let d = d.u32(format!("{x}_batch"), inner);
+        if self.batch[0] == 1 { d } else { d.u32(format!("{x}_batch_outer"), outer) }
+    }
+
+    /// Words of `dims` that it needs at most.
+    pub(crate) fn words(extras: usize, draws: usize, outputs: usize) -> usize {
+        3 + 2 * 4 + 3 + extras * 5 + draws * DRAW_WORDS + outputs
+    }
+
+    /// The same product with random numbers for the epilogue.
+    pub fn drawing(mut self, draws: Vec<Draw>) -> Self {
+        self.spec.draws = kinds(&draws);
+        self.draws = draws;
+        self
+    }
+
     /// Into how many pieces so many terms are cut, for a result of so many elements.
     pub fn pieces_for(terms: usize, size: usize) -> usize {
         if terms <= Self::LONG {
@@ -118,34 +146,9 @@ impl Gemm {
     pub(super) fn begin(&self, s: &mut Source) {
         let GemmSpec { ta, tb, epilogue, row_sum, .. } = &self.spec;
         s.flag("TA", *ta).flag("TB", *tb).flag("ROW_SUM", *row_sum).math(epilogue);
-    }
-
-    /// `store` and `store_row_sum`: the epilogue, and where results go.
-    pub(super) fn stores(&self, s: &mut Source) {
-        let GemmSpec { vc, epilogue, row_sum, via, halves, .. } = &self.spec;
-        let vector = if *vc { " / 4u" } else { "" };
-        s.line("fn store(batch: u32, row: u32, col: u32, x0: V) {");
-        for (i, e) in self.extras.iter().enumerate() {
-            let four = self.fours(e);
-            let at = format!("d.extra{i}_offset + row * d.extra{i}_row + col * d.extra{i}_column + batch * d.extra{i}_batch");
-            let place = if four { format!("extra{i}[({at}) / 4u]") } else { format!("extra{i}[{at}]") };
-            s.line(format!("    let x{} = V({});", i + 1, widened(halves.input(2 + i), four, place)));
+        if !self.draws.is_empty() {
+            s.random();
         }
-        let names: Vec<String> = (0..=self.extras.len()).map(|i| format!("x{i}")).collect();
-        let printed = epilogue.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        s.line(printed.statements.trim_end());
-        s.line("    let at = (batch * d.m + row) * d.n + col;");
-        for (o, name) in printed.outputs.iter().enumerate() {
-            let value = rounded(halves.output(o), *vc, name.clone());
-            s.line(format!("    out{}[(d.out{o}_offset + at){vector}] = {value};", via[o]));
-        }
-        s.line("}");
-        let sum = via.last().filter(|_| *row_sum).map_or(String::new(), |&v| {
-            // beside results that are written as vectors
-            let place = if *vc && v < self.outputs.len() { "[at / 4u][at % 4u]" } else { "[at]" };
-            format!("let at = d.row_sum_offset + row; out{v}{place} = value;")
-        });
-        s.line(format!("fn store_row_sum(row: u32, value: f32) {{ {sum} }}"));
     }
 
     /// `tile_of`: from a workgroup to its tile's column, row and matrix. Where one axis of the grid cannot hold them all they are counted
@@ -164,7 +167,7 @@ impl Gemm {
 
     /// Its tiles in all, where they are too many along one axis of the grid.
     fn folded(&self, rows: usize, columns: usize) -> Option<usize> {
-        let axes = [self.n.div_ceil(columns), self.m.div_ceil(rows), self.batch];
+        let axes = [self.n.div_ceil(columns), self.m.div_ceil(rows), self.matrices()];
         axes.iter().any(|&g| g > MAX_GROUPS).then(|| axes.iter().fold(1, |all: usize, &g| all.saturating_mul(g)))
     }
 
@@ -172,21 +175,16 @@ impl Gemm {
     pub(super) fn grid_of(&self, rows: usize, columns: usize) -> [u32; 3] {
         let axes = match self.folded(rows, columns) {
             Some(all) => [MAX_GROUPS, all.div_ceil(MAX_GROUPS), 1],
-            None => [self.n.div_ceil(columns), self.m.div_ceil(rows), self.batch],
+            None => [self.n.div_ceil(columns), self.m.div_ceil(rows), self.matrices()],
         };
         axes.map(word)
-    }
-
-    /// Whether an extra is bound as vectors of four columns. Where results are vectors the other extras have one value for all columns; else all is read one by one.
-    fn fours(&self, e: &Plane) -> bool {
-        self.spec.vc && e.column == 1
     }
 
     /// Whether results can be written four columns at a time, and the extras read so.
     fn in_fours(&self) -> bool {
         let whole = |e: &Plane| match e.column {
             0 => true,
-            1 => [e.offset, e.row, e.batch].iter().all(|v| v.is_multiple_of(4)),
+            1 => [e.offset, e.row, e.batch[0], e.batch[1]].iter().all(|v| v.is_multiple_of(4)),
             _ => false,
         };
         // a thread of the split tile stores one element
@@ -219,13 +217,12 @@ impl Archetype for Gemm {
             Tile::Split => s.file(BLOCK),
         };
         // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
-        load(&mut s, "a", (*va, halves.input(0)), if *ta { "d.m" } else { "d.k" });
-        load(&mut s, "b", (*vb, halves.input(1)), if *tb { "d.k" } else { "d.n" });
+        self.load(&mut s, "a", (*va, halves.input(0)), if *ta { "d.m" } else { "d.k" });
+        self.load(&mut s, "b", (*vb, halves.input(1)), if *tb { "d.k" } else { "d.n" });
         if let Tile::Direct { rows, vectors, shared } = *tile {
             direct::sums(&mut s, rows, vectors, shared, *ta);
         }
         self.stores(&mut s);
-        store_four(&mut s, self.spec.vc);
         self.tiles(&mut s, tile.rows(), tile.columns());
         s.finish(match tile {
             Tile::Direct { .. } => shader!("gemm_direct.wgsl"),
@@ -234,29 +231,33 @@ impl Archetype for Gemm {
         })
     }
 
-    /// A, B, extras, outputs, row sums.
+    /// A, B, extras, the state, outputs, row sums.
     fn bindings(&self) -> Vec<Binding> {
         let GemmSpec { ta, tb, va, vb, vc, row_sum, via, halves, .. } = &self.spec;
         let (batch, m, n, k) = (self.batch, self.m, self.n, self.k);
-        let factor = |name: &'static str, i: usize, x: &Matrix, [rows, columns]: [usize; 2], four: bool| {
-            let empty = batch * rows * columns == 0;
-            let last = if empty { 0 } else { (batch - 1) * x.batch + (rows - 1) * x.pitch + columns };
-            // a single matrix serves for the whole batch
-            let moved = rows * columns * if x.batch == 0 { batch.min(1) } else { batch };
-            Binding::read(name, Element::float(halves.input(i)).by_fours(four), x.offset..x.offset + last).moving(moved)
+        // where nothing repeats each element moves once
+        let read = |name: String, of: Element, offset: usize, steps: [(usize, usize); 4]| {
+            let empty = steps.iter().any(|s| s.0 == 0);
+            let last = steps.iter().map(|(d, step)| d.saturating_sub(1) * step).sum::<usize>() + 1;
+            let moved = steps.iter().filter(|s| s.1 > 0).map(|s| s.0).product();
+            Binding::read(name, of, offset..offset + if empty { 0 } else { last }).moving(if empty { 0 } else { moved })
         };
-        let turned = |[x, y]: [usize; 2], turn: bool| if turn { [y, x] } else { [x, y] };
-        let mut all = vec![factor("a", 0, &self.a, turned([m, k], *ta), *va), factor("b", 1, &self.b, turned([k, n], *tb), *vb)];
+        let factor = |name: &str, i: usize, x: &Matrix, rows: usize, columns: usize, four: bool| {
+            let steps = [(batch[0], x.batch[0]), (batch[1], x.batch[1]), (rows, x.pitch), (columns, 1)];
+            read(name.into(), Element::float(halves.input(i)).by_fours(four), x.offset, steps)
+        };
+        let a = if *ta { factor("a", 0, &self.a, k, m, *va) } else { factor("a", 0, &self.a, m, k, *va) };
+        let b = if *tb { factor("b", 1, &self.b, n, k, *vb) } else { factor("b", 1, &self.b, k, n, *vb) };
+        let mut all = vec![a, b];
         for (i, e) in self.extras.iter().enumerate() {
-            let steps = [(batch, e.batch), (m, e.row), (n, e.column)];
-            let empty = batch * m * n == 0;
-            let last = if empty { 0 } else { steps.iter().map(|(d, step)| (d - 1) * step).sum::<usize>() + 1 };
-            let moved = if empty { 0 } else { steps.iter().filter(|s| s.1 > 0).map(|s| s.0).product() };
             let of = Element::float(halves.input(2 + i)).by_fours(self.fours(e));
-            all.push(Binding::read(format!("extra{i}"), of, e.offset..e.offset + last).moving(moved));
+            let steps = [(batch[0], e.batch[0]), (batch[1], e.batch[1]), (m, e.row), (n, e.column)];
+            all.push(read(format!("extra{i}"), of, e.offset, steps));
         }
+        all.extend((!self.draws.is_empty()).then(Binding::state));
         // the row sums come after the outputs
-        let results = self.outputs.iter().map(|&at| at..at + batch * m * n).chain(row_sum.then(|| self.row_sum..self.row_sum + m));
+        let size = self.matrices() * m * n;
+        let results = self.outputs.iter().map(|&at| at..at + size).chain(row_sum.then(|| self.row_sum..self.row_sum + m));
         let first = all.len();
         for (o, span) in results.enumerate() {
             let of = Element::float(halves.output(o)).by_fours(*vc && o < self.outputs.len());
@@ -268,13 +269,18 @@ impl Archetype for Gemm {
     fn dims(&self) -> Dims {
         let mut d = Dims::new().u32("m", self.m).u32("n", self.n).u32("k", self.k);
         for (name, x) in [("a", &self.a), ("b", &self.b)] {
-            d = d.u32(format!("{name}_offset"), x.offset).u32(format!("{name}_pitch"), x.pitch).u32(format!("{name}_batch"), x.batch);
+            d = d.u32(format!("{name}_offset"), x.offset).u32(format!("{name}_pitch"), x.pitch);
+            d = self.batch_dims(d, name, x.batch);
         }
-        d = d.u32("matrices", self.batch).u32("row_sum_offset", self.row_sum);
+        d = d.u32("matrices", self.matrices()).u32("row_sum_offset", self.row_sum);
+        if self.batch[0] != 1 {
+            d = d.u32("matrices_inner", self.batch[1]);
+        }
         for (i, e) in self.extras.iter().enumerate() {
-            d = d.u32(format!("extra{i}_offset"), e.offset).u32(format!("extra{i}_row"), e.row);
-            d = d.u32(format!("extra{i}_column"), e.column).u32(format!("extra{i}_batch"), e.batch);
+            d = d.u32(format!("extra{i}_offset"), e.offset).u32(format!("extra{i}_row"), e.row).u32(format!("extra{i}_column"), e.column);
+            d = self.batch_dims(d, &format!("extra{i}"), e.batch);
         }
+        d = self.draws.iter().enumerate().fold(d, |d, (i, draw)| draw.dims(d, i));
         self.outputs.iter().enumerate().fold(d, |d, (o, &offset)| d.u32(format!("out{o}_offset"), offset))
     }
 
@@ -284,45 +290,39 @@ impl Archetype for Gemm {
     }
 
     fn turns(&self) -> usize {
-        match self.spec.tile {
-            Tile::Direct { rows, vectors, .. } => self.k / 4 + 4 * rows * (1 + 6 * vectors),
-            Tile::Staged { depth, each: [rows, columns], .. } => self.k.div_ceil(depth) * (64 + depth * (1 + rows * (1 + columns / 4))),
-            Tile::Split => self.k.div_ceil(64) * 24 + 256,
-        }
+        let (product, stored) = match self.spec.tile {
+            Tile::Direct { rows, vectors, .. } => (self.k / 4 + 4 * rows * (1 + 6 * vectors), 4 * rows * vectors),
+            Tile::Staged { depth, each: [rows, columns], .. } => {
+                (self.k.div_ceil(depth) * (64 + depth * (1 + rows * (1 + columns / 4))), rows * columns)
+            }
+            Tile::Split => (self.k.div_ceil(64) * 24 + 256, 1),
+        };
+        product + stored * self.draws.len() * ROUNDS
     }
 
     fn flops(&self) -> u64 {
-        flops(self.batch * self.m * self.n, 2 * self.k + self.spec.epilogue.flops())
+        flops(self.matrices() * self.m * self.n, 2 * self.k + self.spec.epilogue.flops())
     }
 
     /// The epilogue, unless the product is stored as it is.
     fn formula(&self) -> Option<(&Expr, usize)> {
         let f = &self.spec.epilogue;
-        (!f.is_identity()).then_some((f, self.batch * self.m * self.n))
+        (!f.is_identity()).then_some((f, self.matrices() * self.m * self.n))
     }
 }
 
-/// `store_four`: those of four columns that C has.
-fn store_four(s: &mut Source, vector: bool) {
-    s.line("fn store_four(batch: u32, row: u32, col: u32, n: u32, x: vec4<f32>) {");
-    s.line(if vector {
-        "    if (col < n) { store(batch, row, col, x); }\n}"
-    } else {
-        "    for (var j = 0u; j < 4u; j++) {\n        if (col + j < n) { store(batch, row, col + j, x[j]); }\n    }\n}"
-    });
-}
-
-/// `x1` and `x4`: one element, or four along the contiguous axis, of the stored matrix `x`.
-fn load(s: &mut Source, x: &str, (vector, half): (bool, bool), extent: &str) {
-    let base = format!("d.{x}_offset + batch * d.{x}_batch + major * d.{x}_pitch");
-    s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{\n    let i = {base} + minor;"));
-    if vector {
-        s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i / 4u][i % 4u]"))));
-        let four = widened(half, true, format!("{x}[({base} + min(minor, {extent} - 4u)) / 4u]"));
-        s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    return {four};\n}}"));
-    } else {
-        s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i]"))));
-        s.line(format!(
+impl Gemm {
+    /// `x1` and `x4`: one element, or four along the contiguous axis, of the stored matrix `x`.
+    fn load(&self, s: &mut Source, x: &str, (vector, half): (bool, bool), extent: &str) {
+        let base = format!("d.{x}_offset + {} + major * d.{x}_pitch", self.over_batch(x));
+        s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{\n    let i = {base} + minor;"));
+        if vector {
+            s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i / 4u][i % 4u]"))));
+            let four = widened(half, true, format!("{x}[({base} + min(minor, {extent} - 4u)) / 4u]"));
+            s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    return {four};\n}}"));
+        } else {
+            s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i]"))));
+            s.line(format!(
             "fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    let i = {base};\n    let last = {extent} - 1u;\n    \
              return {};\n}}",
             widened(
@@ -334,5 +334,6 @@ fn load(s: &mut Source, x: &str, (vector, half): (bool, bool), extent: &str) {
                 )
             )
         ));
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
 use super::lib::halves::Halves;
 use super::lib::source::{Source, shader};
-use super::{Gemm, GemmSpec, Matrix};
+use super::{Gemm, GemmSpec};
 use crate::expr::Expr;
 use std::fmt::Write;
 use tile::{CoopCaps, CoopTile};
@@ -38,10 +38,9 @@ impl GemmCoop {
         }
         let mut gemm = gemm.clone();
         gemm.spec.vc = false;
-        // whole vectors, of nothing but the matrix: a term past its end would be added to the sum
-        let fours = |x: &Matrix, minor: usize| [x.offset, x.pitch, x.batch, minor].iter().all(|v| v.is_multiple_of(4));
-        gemm.spec.va = fours(&gemm.a, if ta { gemm.m } else { gemm.k });
-        gemm.spec.vb = fours(&gemm.b, if tb { gemm.k } else { gemm.n });
+        // of nothing but the matrix: a term past its end would be added to the sum
+        gemm.spec.va = gemm.a.in_fours(if ta { gemm.m } else { gemm.k });
+        gemm.spec.vb = gemm.b.in_fours(if tb { gemm.k } else { gemm.n });
         Some(GemmCoop { gemm, tile })
     }
 
@@ -71,8 +70,8 @@ impl Archetype for GemmCoop {
             s.number(&format!("{x}_COLS"), columns / 4).number(&format!("{x}_PITCH"), pitch).number(&format!("{x}_SIZE"), rows * pitch);
         }
         let extents = |turned: bool, [x, y]: [&'static str; 2]| if turned { [y, x] } else { [x, y] };
-        load(&mut s, "a", *va, extents(*ta, ["m", "k"]));
-        load(&mut s, "b", *vb, extents(*tb, ["k", "n"]));
+        load(&mut s, &self.gemm, "a", *va, extents(*ta, ["m", "k"]));
+        load(&mut s, &self.gemm, "b", *vb, extents(*tb, ["k", "n"]));
         moves(&mut s, slices.map(|[rows, columns]| rows * columns / 4 / tile.threads()));
         products(&mut s, tile, *ta, *tb);
         self.gemm.stores(&mut s);
@@ -109,10 +108,10 @@ impl Archetype for GemmCoop {
 }
 
 /// `x4`: four elements of the stored matrix `x`, zeros past its ends: its extents are those sizes.
-fn load(s: &mut Source, x: &str, vector: bool, [major, minor]: [&str; 2]) {
+fn load(s: &mut Source, gemm: &Gemm, x: &str, vector: bool, [major, minor]: [&str; 2]) {
     s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f16> {{"));
     s.line("    var x = vec4<f16>();");
-    s.line(format!("    let i = d.{x}_offset + batch * d.{x}_batch + major * d.{x}_pitch + minor;"));
+    s.line(format!("    let i = d.{x}_offset + {} + major * d.{x}_pitch + minor;", gemm.over_batch(x)));
     s.line(format!("    let left = select(0u, d.{minor} - minor, major < d.{major} && minor < d.{minor});"));
     if vector {
         s.line(format!("    if (left > 0u) {{ x = {x}[i / 4u]; }}"));
@@ -188,19 +187,15 @@ fn products(s: &mut Source, t: &CoopTile, ta: bool, tb: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expr::Expr;
     use crate::kernels::Tile;
 
     const CAPS: CoopCaps = CoopCaps { side: 16, lanes: 32, workgroup_bytes: 48 << 10, threads: 1024 };
 
     fn gemm([m, n, k]: [usize; 3], row_sum: bool) -> Gemm {
-        let tile = Tile::Split;
         let via = if row_sum { vec![0, 1] } else { vec![0] };
         let halves = Halves::new(vec![true, true], vec![false]);
-        let spec =
-            GemmSpec { ta: false, tb: true, va: false, vb: false, vc: false, tile, epilogue: Expr::identity(), row_sum, via, halves };
-        let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
-        Gemm { spec, m, n, k, batch: 1, a: matrix(k), b: matrix(k), extras: vec![], outputs: vec![0], row_sum: 0 }
+        let spec = GemmSpec { row_sum, via, halves, ..GemmSpec::new([false, true], Tile::Split) };
+        Gemm::new(spec, [m, n, k])
     }
 
     /// What the planner asks: which products go to the cooperative matrices.

@@ -1,8 +1,10 @@
 //! A formula at every element, over operands with offsets and strides.
 
 use super::lib::archetype::Archetype;
+use super::lib::axes::merged;
 use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
+use super::lib::draw::{DRAW_WORDS, Draw, drawn, kinds};
 use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::halves::Halves;
@@ -53,15 +55,6 @@ pub struct PadBox {
     pub size: Vec<usize>,
     /// The word that is read around it.
     pub fill: u32,
-}
-
-/// Random numbers that a map draws, one for each element of the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Draw {
-    /// From what.
-    pub distribution: Distribution,
-    /// The stream's number.
-    pub stream: u64,
 }
 
 /// What makes a map's pipeline.
@@ -143,11 +136,7 @@ impl Map {
 
     /// With random numbers as further operands.
     pub fn drawing(mut self, draws: Vec<Draw>) -> Self {
-        let kind = |d: &Draw| match d.distribution {
-            Distribution::Bernoulli { .. } => Distribution::Bernoulli { below: 0 },
-            other => other,
-        };
-        self.spec.draws = draws.iter().map(kind).collect();
+        self.spec.draws = kinds(&draws);
         self.draws = draws;
         self
     }
@@ -161,7 +150,7 @@ impl Map {
 
     /// Words of `dims` that it needs at most, before axes are merged.
     pub(crate) fn words(rank: usize, plain: usize, padded: usize, draws: usize, outputs: usize) -> usize {
-        1 + rank + plain * (1 + rank) + padded * (2 + 3 * rank) + draws * 3 + outputs
+        1 + rank + plain * (1 + rank) + padded * (2 + 3 * rank) + draws * DRAW_WORDS + outputs
     }
 
     /// Elements of the output.
@@ -220,7 +209,11 @@ impl Archetype for Map {
             s.line(format!("    let x{i} = {place};"));
         }
         for (i, d) in draws.iter().enumerate() {
-            s.line(format!("    let x{} = {};", reads.len() + i, drawn(*d, i, *vector)));
+            s.line(format!(
+                "    let x{} = {};",
+                reads.len() + i,
+                if *vector { drawn(*d, i, "e", "") } else { drawn(*d, i, "e / 4u", "[e % 4u]") }
+            ));
         }
         let names: Vec<String> = (0..reads.len() + draws.len()).map(|i| format!("x{i}")).collect();
         let printed = f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -273,11 +266,7 @@ impl Archetype for Map {
                 d = d.word(format!("in{i}_fill"), w.fill);
             }
         }
-        for (i, draw) in self.draws.iter().enumerate() {
-            let [low, high] = crate::rng::split(draw.stream);
-            let below = if let Distribution::Bernoulli { below } = draw.distribution { below } else { 0 };
-            d = d.word(format!("draw{i}_stream_lo"), low).word(format!("draw{i}_stream_hi"), high).word(format!("draw{i}_below"), below);
-        }
+        d = self.draws.iter().enumerate().fold(d, |d, (i, draw)| draw.dims(d, i));
         self.outputs.iter().enumerate().fold(d, |d, (o, offset)| d.u32(format!("out{o}_offset"), offset / q))
     }
 
@@ -299,17 +288,6 @@ impl Archetype for Map {
     }
 }
 
-/// The numbers that an element, or four, takes from this draw.
-fn drawn(d: Distribution, i: usize, vector: bool) -> String {
-    let (block, lane) = if vector { ("e", "") } else { ("e / 4u", "[e % 4u]") };
-    let words = format!("draw_words({block}, d.draw{i}_stream_lo, d.draw{i}_stream_hi)");
-    match d {
-        Distribution::Uniform => format!("uniforms({words}){lane}"),
-        Distribution::Normal => format!("normals({words}){lane}"),
-        Distribution::Bernoulli { .. } => format!("coins({words}, d.draw{i}_below){lane}"),
-    }
-}
-
 /// The element of a padded input: nothing is read outside of its box.
 fn in_box(s: &mut Source, i: usize, rank: usize, integer: bool, load: impl Fn(String) -> String) {
     let fill = if integer { format!("d.in{i}_fill") } else { format!("bitcast<f32>(d.in{i}_fill)") };
@@ -323,41 +301,16 @@ fn in_box(s: &mut Source, i: usize, rank: usize, integer: bool, load: impl Fn(St
 
 /// Merges neighbouring axes along which every input steps alike; drops axes of size 1.
 fn merge_axes(shape: &[usize], inputs: Vec<Strided>) -> (Vec<usize>, Vec<Strided>) {
-    let mut dims: Vec<usize> = Vec::new();
-    let mut merged: Vec<Strided> = inputs
-        .iter()
-        .map(|i| {
-            let pad = i.pad.as_ref().map(|w| PadBox { before: vec![], size: vec![], fill: w.fill });
-            Strided { offset: i.offset, strides: vec![], pad }
-        })
-        .collect();
-    for (axis, &size) in shape.iter().enumerate() {
-        if size == 1 {
-            continue;
-        }
-        // a box must fill the inner axis, to be a box along both as one
-        let fills = |i: &Strided| i.pad.as_ref().is_none_or(|w| w.size[axis] == size);
-        let follows = |(i, m): (&Strided, &Strided)| m.strides.last() == Some(&(i.strides[axis] * size)) && fills(i);
-        let joins = !dims.is_empty() && inputs.iter().zip(&merged).all(follows);
-        for (i, m) in inputs.iter().zip(&mut merged) {
-            let stride = i.strides[axis];
-            match (joins, m.strides.last_mut()) {
-                (true, Some(last)) => *last = stride,
-                _ => m.strides.push(stride),
-            }
-            let (Some(from), Some(to)) = (&i.pad, &mut m.pad) else { continue };
-            match (joins, to.before.last_mut(), to.size.last_mut()) {
-                (true, Some(before), Some(extent)) => (*before, *extent) = (*before * size, *extent * size),
-                _ => {
-                    to.before.push(from.before[axis]);
-                    to.size.push(from.size[axis]);
-                }
-            }
-        }
-        match (joins, dims.last_mut()) {
-            (true, Some(last)) => *last *= size,
-            _ => dims.push(size),
-        }
-    }
-    (dims, merged)
+    // a box must fill the inner axis, to be a box along both as one
+    let apart = |axis: usize| inputs.iter().filter_map(|i| i.pad.as_ref()).any(|w| w.size[axis] != shape[axis]);
+    let steps: Vec<&[usize]> = inputs.iter().map(|i| i.strides.as_slice()).collect();
+    let groups = merged(shape, &steps, apart);
+    let innermost = |of: &[usize]| groups.iter().filter_map(|group| group.last()).map(|&axis| of[axis]).collect::<Vec<_>>();
+    let extents = |of: &[usize]| groups.iter().map(|group| group.iter().map(|&axis| of[axis]).product()).collect::<Vec<_>>();
+    let first = |of: &[usize]| groups.iter().map(|group| group.iter().fold(0, |at, &axis| at * shape[axis] + of[axis])).collect();
+    let merge = |i: &Strided| {
+        let pad = i.pad.as_ref().map(|w| PadBox { before: first(&w.before), size: extents(&w.size), fill: w.fill });
+        Strided { offset: i.offset, strides: innermost(&i.strides), pad }
+    };
+    (extents(shape), inputs.iter().map(merge).collect())
 }

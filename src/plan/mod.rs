@@ -3,6 +3,7 @@
 //! [`plan`] fuses maps into the kernels around them (`fuse`), turns each group into launches (`lower`), and colours what they
 //! make into reusable slots (`memory`). The result is data: it can be printed, counted and tested without a device.
 
+mod axes;
 mod blocking;
 mod caps;
 mod countable;

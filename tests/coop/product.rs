@@ -65,7 +65,7 @@ impl Product {
         let [m, n, k] = self.size;
         let of = |rows: usize, columns: usize, shared: bool| {
             let pitch = columns + self.gap;
-            Matrix { offset: self.offset, pitch, batch: if shared { 0 } else { rows * pitch } }
+            Matrix { offset: self.offset, pitch, batch: [0, if shared { 0 } else { rows * pitch }] }
         };
         let (a, b) = (if self.ta { [k, m] } else { [m, k] }, if self.tb { [n, k] } else { [k, n] });
         [of(a[0], a[1], false), of(b[0], b[1], self.shared)]
@@ -75,8 +75,8 @@ impl Product {
         let [m, n, k] = self.size;
         let [a, b] = self.matrices();
         let (f16, f32, all) = (DType::F16, DType::F32, self.batch * m * n);
-        let bias = Plane { offset: self.offset, row: 0, column: 1, batch: 0 };
-        let full = Plane { offset: self.offset, row: n, column: 1, batch: m * n };
+        let bias = Plane::along_columns(self.offset);
+        let full = Plane { offset: self.offset, row: n, column: 1, batch: [0, m * n] };
         let relu = || Expr::of(2, |x| vec![(&x[0] + &x[1]).relu()]);
         let (epilogue, extras, extra_types, outputs) = match self.finish {
             Finish::Plain => (Expr::identity(), vec![], vec![], vec![f32]),
@@ -89,20 +89,11 @@ impl Product {
         let half = |t: &DType| *t == f16;
         let read = [true; 2].into_iter().chain(extra_types.iter().map(half)).collect();
         let stored = outputs.iter().map(half).collect();
-        let spec = GemmSpec {
-            ta: self.ta,
-            tb: self.tb,
-            va: false,
-            vb: false,
-            vc: false,
-            tile: Tile::Split,
-            epilogue,
-            row_sum: self.sums(),
-            via,
-            halves: Halves::new(read, stored),
-        };
+        let (row_sum, halves) = (self.sums(), Halves::new(read, stored));
+        let spec = GemmSpec { epilogue, row_sum, via, halves, ..GemmSpec::new([self.ta, self.tb], Tile::Split) };
         let places = vec![self.offset; outputs.len()];
-        let gemm = Gemm { spec, m, n, k, batch: self.batch, a, b, extras, outputs: places, row_sum: self.offset + all };
+        let (batch, row_sum) = ([1, self.batch], self.offset + all);
+        let gemm = Gemm { batch, a, b, extras, outputs: places, row_sum, ..Gemm::new(spec, [m, n, k]) };
         GemmCoop::with_tile(&gemm, self.tile).expect("a product in f16")
     }
 
@@ -143,7 +134,7 @@ impl Product {
         let mut out: Vec<Vec<(f64, f64)>> = self.results().iter().map(|(len, _)| vec![(0.0, 0.0); *len]).collect();
         let at = |x: &Matrix, t: bool, z: usize, row: usize, column: usize| {
             let (major, minor) = if t { (column, row) } else { (row, column) };
-            x.offset + z * x.batch + major * x.pitch + minor
+            x.offset + z * x.batch[1] + major * x.pitch + minor
         };
         // sums of k terms of size 1 in f32, in any order; a result that comes out large was rounded by its size
         let wide = |v: f64| (v, 1e-6 * ((k as f64).sqrt() + 1.0 + v.abs()));

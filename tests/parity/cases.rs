@@ -230,6 +230,12 @@ const EPILOGUES: &[(&str, &[usize], &[usize], &[usize], Binary)] = &[
     ("element of a batch", &[2, 9, 7], &[2, 7, 33], &[2, 9, 33], |y, b| (y * b).tanh()),
     ("row of two batch axes", &[2, 3, 9, 7], &[2, 3, 7, 5], &[5], |y, b| y + b),
     ("element of two batch axes", &[2, 3, 9, 7], &[2, 3, 7, 5], &[2, 3, 9, 5], |y, b| y * b),
+    // a launch each: a mask for each of the outer axis, one for each of the inner, a row behind a reshape, rows of one shared matrix
+    ("mask of the outer batch axis", &[2, 3, 9, 7], &[2, 3, 7, 5], &[2, 1, 9, 5], |y, b| y + b),
+    ("mask of the inner batch axis", &[2, 3, 9, 7], &[2, 3, 7, 8], &[3, 9, 8], |y, b| (y + b).tanh()),
+    ("row behind a reshape", &[18, 7], &[7, 33], &[33], |y, b| y.reshape([2, 9, 33]) + b),
+    ("row of images", &[2, 3, 4, 7], &[1, 1, 7, 5], &[5], |y, b| (y + b).relu()),
+    ("row of single rows", &[6, 1, 7], &[1, 7, 5], &[6, 1, 1], |y, b| y * b),
 ];
 
 /// `rows` samples of `sizes[0]` features through layers of PyTorch's layout.

@@ -30,12 +30,19 @@ pub fn draws() -> Vec<Case> {
             m.weigh(&(y + v.sum_axes(&[1]).reshape([7, 1]))) + m.weigh(&(m.p([33, 7]) * v.permute(&[1, 0])))
         }));
         out.push(case(format!("{name} [7, 1] over [7, 33]"), move |m| m.weigh(&(m.p([7, 33]) * (m.draw(d, [7, 1], "a#0") + 0.5)))));
-        out.push(case(format!("{name} behind a product"), move |m| {
-            let h = m.p([8, 16]).matmul(&m.p([16, 32])).tanh();
-            let h = h * (m.draw(d, [8, 32], "drop#0") + 0.25);
-            m.weigh(&h.matmul(&m.p([32, 4])).tanh())
-        }));
+        // by fours, and one by one
+        for columns in [32, 33] {
+            out.push(case(format!("{name} on a product of {columns} columns"), move |m| {
+                let h = m.p([9, 16]).matmul(&m.p([16, columns])).tanh();
+                let h = h * (m.draw(d, [9, columns], "drop#0") + 0.25);
+                m.weigh(&h.matmul(&m.p([columns, 4])).tanh())
+            }));
+        }
     }
+    out.push(case("two streams on a batch of products".into(), |m| {
+        let (a, b) = (m.draw(Distribution::Uniform, [2, 3, 9, 5], "a#0"), m.draw(Distribution::Normal, [2, 3, 9, 5], "a#1"));
+        m.weigh(&(m.p([2, 3, 9, 7]).matmul(&m.p([2, 3, 7, 5])) * a + m.p([3, 9, 5]) * b))
+    }));
     out.push(case("two streams in one formula".into(), |m| {
         let (a, b) = (m.draw(Distribution::Uniform, [3, 35], "a#0"), m.draw(Distribution::Normal, [3, 35], "a#1"));
         m.weigh(&(m.p([3, 35]) * (&a + 0.5) + b * a))

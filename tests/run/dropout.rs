@@ -130,21 +130,20 @@ fn noise_is_normal() {
     SUITE.ran(devices.len());
 }
 
-/// A step with draws in it is bisected as any other; no launch is there for the draws alone.
+/// A step with draws in it is bisected as any other; they ride on the products of their layer, forward and backward.
 #[test]
 fn draws_cost_no_launch_of_their_own() {
     let devices = SUITE.devices();
     for device in &devices {
         let made = |p: f64| {
-            let net = Sequential::new().add(Linear::new(16)).add(Tanh).add(Dropout::new(p)).add(Linear::new(1));
+            let net = Sequential::new().add(Linear::new(16)).add(Relu).add(Dropout::new(p)).add(Linear::new(1));
             net.compile(Compile::new(Adam::new(1e-2), Mse::new()).input([WIDTH]).seed(9).device(device.clone())).unwrap()
         };
         let (mut with, mut without) = (made(0.4), made(0.0));
         let found = with.bisect(&ones(), 4).unwrap();
         assert!(found.agrees(), "{found}");
         let launches = |m: &mut Model| m.prepare(&ones(), 4).unwrap().launches.len();
-        let (a, b) = (launches(&mut with), launches(&mut without));
-        assert!(a <= b + 2, "one in forward, one in backward: {a} for {b}");
+        assert_eq!(launches(&mut with), launches(&mut without));
     }
     SUITE.ran(devices.len());
 }

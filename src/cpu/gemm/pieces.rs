@@ -18,7 +18,7 @@ pub(super) fn run(call: Call<'_>) {
         let mut read = [&[][..]; READS];
         read.iter_mut().zip(reads).for_each(|(r, &own)| *r = own);
         (0..2).filter(|i| g.spec.halves.input(*i)).for_each(|i| read[i] = &wide[i]);
-        let row = g.n * g.batch;
+        let row = g.n * g.matrices();
         let part = rows.start * row..rows.end * row;
         let mut both = Writes::default();
         let mut spare = results.iter_mut();
@@ -29,11 +29,11 @@ pub(super) fn run(call: Call<'_>) {
                 None => &mut dest[rows.clone()],
             };
         }
-        let read = &read[..2 + g.extras.len()];
+        let read = &read[..2 + g.extras.len() + usize::from(!g.draws.is_empty())];
         if *adds {
             super::add(g, threads, read, both)
         } else {
-            super::run(g, threads, workers, read, both)
+            super::run(g, threads, workers, read, both, part.start)
         }
         for o in (0..g.outputs.len()).filter(|o| g.spec.halves.output(*o)) {
             round(&results[o][..part.len()], &mut writes[o][words_of(&part)], threads);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cpu::tests::harness::draw;
 use crate::expr::Expr;
-use crate::kernels::{GemmSpec, Matrix, Plane, Tile};
+use crate::kernels::{GemmSpec, Plane, Tile};
 
 /// Every layout: the crate on 1, 2, 3 and 5 threads to the bit, the plain loops within rounding.
 #[test]
@@ -22,21 +22,10 @@ fn products_ignore_threads() {
         [600, 10, 1100],
     ] {
         for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
-            let spec = GemmSpec {
-                ta,
-                tb,
-                va: false,
-                vb: false,
-                vc: false,
-                tile: Tile::Direct { rows: 8, vectors: 1, shared: false },
-                epilogue: Expr::identity(),
-                row_sum: true,
-                via: vec![0, 1],
-                halves: Default::default(),
-            };
-            let matrix = |pitch| Matrix { offset: 0, pitch, batch: 0 };
-            let (a, b) = (matrix(if ta { m } else { k }), matrix(if tb { k } else { n }));
-            let gemm = Gemm { spec, m, n, k, batch: 1, a, b, extras: vec![], outputs: vec![0], row_sum: 0 };
+            let tile = Tile::Direct { rows: 8, vectors: 1, shared: false };
+            let spec = GemmSpec { row_sum: true, via: vec![0, 1], ..GemmSpec::new([ta, tb], tile) };
+            let gemm = Gemm::new(spec, [m, n, k]);
+            let (a, b) = (gemm.a, gemm.b);
             let (x, y) = (draw("x", m * k), draw("y", k * n));
             let results = [1, 2, 3, 5].map(|threads| {
                 let (mut c, mut sums) = (vec![f32::NAN; m * n], vec![f32::NAN; m]);
@@ -45,7 +34,7 @@ fn products_ignore_threads() {
                 writes[1] = bytemuck::cast_slice_mut(&mut sums);
                 let reads = [bytemuck::cast_slice(&x), bytemuck::cast_slice(&y)];
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| run(&gemm, threads, &mut [], &reads, writes));
+                pool.install(|| run(&gemm, threads, &mut [], &reads, writes, 0));
                 c.extend(sums);
                 c
             });
@@ -56,7 +45,7 @@ fn products_ignore_threads() {
             // the same with an epilogue, whose operand lies along the rows and whose second output is the product
             let f = Expr::of(2, |x| vec![(&x[0] + &x[1]).relu(), x[0].clone()]);
             let spec = GemmSpec { epilogue: f.clone(), row_sum: false, ..gemm.spec.clone() };
-            let bias = Plane { offset: 1, row: 0, column: 1, batch: 0 };
+            let bias = Plane::along_columns(1);
             let gemm = Gemm { spec, extras: vec![bias], outputs: vec![0, 0], ..gemm };
             let extra = draw("bias", n + 1);
             for threads in [1, 2, 5] {
@@ -67,7 +56,7 @@ fn products_ignore_threads() {
                 let reads = [bytemuck::cast_slice(&x), bytemuck::cast_slice(&y), bytemuck::cast_slice(&extra)];
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let mut workers = vec![Evaluator::new(&f); threads];
-                pool.install(|| run(&gemm, threads, &mut workers, &reads, writes));
+                pool.install(|| run(&gemm, threads, &mut workers, &reads, writes, 0));
                 for (i, (c, d)) in c.iter().zip(&d).enumerate() {
                     let (product, bias) = (results[0][i], extra[1 + i % n]);
                     assert!(d.to_bits() == product.to_bits(), "{m}x{n}x{k} {ta} {tb} at {i}");

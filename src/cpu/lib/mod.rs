@@ -1,6 +1,7 @@
 //! What several twins share, as `kernels/lib` holds what their shaders share.
 
 pub(crate) mod call;
+pub(crate) mod draws;
 pub(crate) mod exponentials;
 pub(crate) mod fork;
 pub(crate) mod halves;

@@ -26,8 +26,8 @@ pub(crate) fn pieces(g: &Gemm) -> Vec<Piece> {
         return vec![];
     }
     let whole = !(0..g.outputs.len()).any(|o| halves.output(o)) && g.spec.epilogue.is_identity();
-    let by_terms = g.batch == 1 && g.spec.ta && !g.spec.tb && whole;
-    let by_rows = g.batch == 1 && !g.spec.ta;
+    let by_terms = g.matrices() == 1 && g.spec.ta && !g.spec.tb && whole;
+    let by_rows = g.matrices() == 1 && !g.spec.ta;
     let extent = if by_terms { g.k } else { g.m };
     let step = if by_terms || by_rows { PIECE } else { extent.max(1) };
     let mut out: Vec<Piece> = Vec::new();

@@ -1,8 +1,10 @@
 //! What several kernels share, as `shaders/lib` holds what several shaders share.
 
 pub(crate) mod archetype;
+pub(crate) mod axes;
 pub(crate) mod binding;
 pub(crate) mod dims;
+pub(crate) mod draw;
 pub(crate) mod flops;
 pub(crate) mod grid;
 pub(crate) mod halves;

@@ -3,7 +3,8 @@
 use super::needs::Needs;
 use super::{Core, Group, Groups, Operand};
 use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
-use crate::kernels::{DIMS, Map};
+use crate::kernels::{DIMS, Gemm, Map};
+use crate::plan::axes::{Axes, Factor, lies_alike, steps_over};
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -145,24 +146,35 @@ impl<'a> Fuser<'a> {
             if f.views.contains(&v.node) && (inside || shape != own || group.core != Core::Maps) {
                 return false;
             }
-            let flat = g.shape(*v).size() == own.size();
             // a kernel has its own results at hand element for element only; operands of another shape but equal size are read so, too
-            let one = g.shape(*v).size() == 1;
-            // a gemm's epilogue steps along one batch axis only
-            let deep = matches!(group.core, Core::Gemm(_)) && own.rank() > 3;
-            if (inside && !flat) || ((shape != own || deep) && !flat && !one) {
+            let flat = g.shape(*v).size() == own.size();
+            if (inside && !flat) || !lies_alike(g.shape(*v), own, shape) {
                 return false;
             }
         }
-        let core = if let Core::Gemm(_) = group.core { 3 } else { 0 };
         let (new, outputs) = (self.new_inputs(host, map), self.outputs_with(host, map));
         let inputs = || self.held[host].inputs.iter().chain(&new);
         let windows = inputs().filter(|o| o.through.is_some()).count();
         let draws = inputs().filter(|o| f.is_drawn(g, group, **o)).count();
         let stored = inputs().count() - draws;
-        let words = Map::words(shape.rank(), stored - windows, windows, draws, outputs);
-        // only a map's own kernel draws
-        (core == 0 || draws == 0) && core + stored + outputs <= STORAGE_BUFFERS && words <= DIMS
+        match group.core {
+            Core::Gemm(product) => {
+                let read = || inputs().filter(|o| !f.is_drawn(g, group, **o)).map(|o| steps_over(g.shape(o.value), shape));
+                let words = Gemm::words(stored, draws, outputs);
+                // both factors, and the sums of rows that may come along
+                3 + stored + outputs <= STORAGE_BUFFERS && words <= DIMS && self.counts(product, read())
+            }
+            _ => stored + outputs <= STORAGE_BUFFERS && Map::words(shape.rank(), stored - windows, windows, draws, outputs) <= DIMS,
+        }
+    }
+
+    /// Whether a product's kernel can count the axes of its result with operands of these steps beside its factors.
+    fn counts(&self, product: NodeId, steps: impl Iterator<Item = Vec<usize>>) -> bool {
+        let Op::MatMul(op) = &self.g.nodes[product].op else { return false };
+        let [a, b] = Factor::of(self.g, product, op);
+        let steps: Vec<Vec<usize>> = steps.collect();
+        let all: Vec<&[usize]> = steps.iter().map(Vec::as_slice).chain([a.over.as_slice()]).collect();
+        Axes::of(self.g.shape(product.into()), &all, &b.over).is_some()
     }
 
     /// Whether a map reads the gradient that a loss makes, as its only reader, and beside it one number of the state.

@@ -79,9 +79,14 @@ impl Lowering<'_> {
             return self.in_arena(BufferId::Buffers, offset);
         }
         if let Op::State(op::State(StateField::LossScale)) = self.g.nodes[b.node].op {
-            return (Symbol::Fixed(BufferId::State(self.r.purpose.state_set())), STATE_LOSS_SCALE);
+            return (self.state(), STATE_LOSS_SCALE);
         }
         self.places[&b]
+    }
+
+    /// The state that the step looks up.
+    pub(super) fn state(&self) -> Symbol {
+        Symbol::Fixed(BufferId::State(self.r.purpose.state_set()))
     }
 
     /// The place of an element of an arena.

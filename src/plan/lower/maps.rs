@@ -2,11 +2,10 @@
 
 use super::lowering::Lowering;
 use super::movement::strided;
-use super::unplaced::{Place, Symbol, bind};
+use super::unplaced::{Place, bind};
 use crate::graph::{NodeId, Op, op};
 use crate::kernels::{Draw, Halves, Kernel, Map};
 use crate::plan::fuse::{Group, Operand};
-use crate::plan::memory::BufferId;
 use crate::tensor::DType;
 
 impl Lowering<'_> {
@@ -20,11 +19,8 @@ impl Lowering<'_> {
         let (f, inputs) = self.formula(group, None, &outputs);
         let mut reads = Vec::new();
         let mut buffers = Vec::new();
-        let (drawn, inputs): (Vec<Operand>, Vec<Operand>) = inputs.into_iter().partition(|o| self.groups.is_drawn(self.g, group, *o));
-        let draws: Vec<Draw> = drawn.iter().filter_map(|o| self.draw(*o)).collect();
-        if !draws.is_empty() {
-            buffers.push(Symbol::Fixed(BufferId::State(self.r.purpose.state_set())));
-        }
+        let (draws, inputs) = self.draws(group, inputs);
+        buffers.extend((!draws.is_empty()).then(|| self.state()));
         for o in &inputs {
             let (from, offset) = self.place(o.value);
             reads.push(strided(self.g, *o, offset, &shape));
@@ -40,9 +36,14 @@ impl Lowering<'_> {
         self.push(Kernel::Map(map), buffers, label);
     }
 
-    fn draw(&self, o: Operand) -> Option<Draw> {
-        let Op::Random(op::Random(d)) = &self.g.nodes[self.g.base(o.value).node].op else { return None };
-        Some(Draw { distribution: d.distribution, stream: d.key() })
+    /// What a group's kernel draws, and the operands that it reads, of all that its formula is over.
+    pub(super) fn draws(&self, group: &Group, inputs: Vec<Operand>) -> (Vec<Draw>, Vec<Operand>) {
+        let (drawn, read): (Vec<Operand>, Vec<Operand>) = inputs.into_iter().partition(|o| self.groups.is_drawn(self.g, group, *o));
+        let draw = |o: &Operand| {
+            let Op::Random(op::Random(d)) = &self.g.nodes[self.g.base(o.value).node].op else { return None };
+            Some(Draw { distribution: d.distribution, stream: d.key() })
+        };
+        (drawn.iter().filter_map(draw).collect(), read)
     }
 
     /// Elements of integers in other places.

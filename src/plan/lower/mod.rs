@@ -124,7 +124,7 @@ impl Lowering<'_> {
     fn core(&mut self, node: NodeId, group: &Group) -> Result<()> {
         let g = self.g;
         match &g.nodes[node].op {
-            Op::MatMul(op) => self.gemm(node, group, op),
+            Op::MatMul(op) => self.gemm(node, group, op)?,
             Op::Reduce(op) => self.reduce(node, group, op),
             Op::Softmax(op) => self.softmax(node, op.log),
             Op::CrossEntropy(op) => self.cross_entropy(node, group, op),

@@ -2,6 +2,7 @@
 
 use crate::graph::{Graph, Type, View};
 use crate::kernels::{PadBox, Strided};
+use crate::plan::axes::steps_over;
 use crate::plan::fuse::Operand;
 use crate::tensor::{DType, Shape};
 
@@ -9,13 +10,7 @@ use crate::tensor::{DType, Shape};
 pub(super) fn strided(g: &Graph, o: Operand, offset: usize, shape: &Shape) -> Strided {
     let own = g.shape(o.value);
     let Some((node, operand)) = o.through else {
-        let strides = match own.size() {
-            // of whatever rank: a reshape may stand between
-            1 => vec![0; shape.rank()],
-            n if n == shape.size() => shape.strides(),
-            _ => own.broadcast_strides(shape),
-        };
-        return Strided::new(offset, strides);
+        return Strided::new(offset, steps_over(own, shape));
     };
     let moved = &g.nodes[node];
     let types: Vec<&Type> = moved.inputs.iter().map(|v| g.ty(*v)).collect();

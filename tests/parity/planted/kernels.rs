@@ -20,8 +20,8 @@ macro_rules! edit {
 const LINES: &[Line] = &[
     ("gemm", "a dropped last term", edit!(Gemm, k => k.k = k.k.max(2) - 1), &["nn 3 x 7 x 5", "nt 33 x 65 x 31"]),
     ("gemm", "the operands' transposition", edit!(Gemm, k => (k.spec.ta, k.a.pitch) = (!k.spec.ta, k.m)), &["nn 3 x 7 x 5"]),
-    ("gemm", "a wrong batch offset of A", edit!(Gemm, k => k.a.batch = 0), &["nn of rank 3"]),
-    ("gemm", "a wrong batch offset of B", edit!(Gemm, k => k.b.batch = 0), &["tn of rank 4"]),
+    ("gemm", "a wrong batch offset of A", edit!(Gemm, k => k.a.batch = [0, 0]), &["nn of rank 3"]),
+    ("gemm", "a wrong batch offset of B", edit!(Gemm, k => k.b.batch = [0, 0]), &["tn of rank 4"]),
     (
         "gemm",
         "a bias of one column",
@@ -68,6 +68,13 @@ const LINES: &[Line] = &[
     ("accuracy", "f16 read as f32", edit!(Accuracy, k => k.half = false), &["f16 accuracy [32, 10]"]),
     ("gather", "f16 stored as f32", edit!(Gather, k => k.fields.iter_mut().for_each(|f| f.half = false)), &["f16 floats"]),
     ("optimizer", "f16 copies a quarter short", edit!(Optimizer, k => k.size -= k.size / 4), &["f16 copies, sgd, clipped [257] [300]"]),
+    ("gemm", "another stream", edit!(Gemm, k => k.draws.iter_mut().for_each(|d| d.stream ^= 1)), &["uniform on a product of 32 columns"]),
+    (
+        "gemm",
+        "an epilogue of one matrix of the outer axis",
+        edit!(Gemm, k => k.extras.iter_mut().for_each(|e| e.batch[0] = 0)),
+        &["a product with one mask of the outer batch axis"],
+    ),
     ("map", "another stream", edit!(Map, k => k.draws.iter_mut().for_each(|d| d.stream ^= 1)), &["uniform [257]"]),
     ("map", "a dropped last row", edit!(Map, k => if let Some(n) = k.shape.first_mut() { *n -= 1 }), &["relu [33]", "[7, 33] * [33]"]),
     (

@@ -1,0 +1,113 @@
+//! What rides on a product, over results in which it stands.
+
+use super::{Block, Shared};
+use crate::cpu::lib::draws::drawn;
+use crate::cpu::lib::fork::{WRITES, Writes, f32s, f32s_mut};
+use crate::cpu::lib::halves::Elements;
+use crate::expr::{CHUNK, Evaluator, whole};
+use crate::kernels::Gemm;
+use std::ops::Range;
+
+/// A product's epilogue and what it reads.
+pub(super) struct Ending<'a> {
+    pub k: &'a Gemm,
+    /// The extras and, if anything is drawn, the state.
+    pub reads: &'a [&'a [u32]],
+    /// The number of the first element of the result, where draws count from.
+    pub first: usize,
+}
+
+impl Ending<'_> {
+    /// The formula over a block whose product stands in the first output.
+    pub(super) fn finish(&self, e: &mut Evaluator, block: &Block, outs: &[Shared<'_>; WRITES]) {
+        let k = self.k;
+        let first = (block.batch * k.m + block.rows.start) * k.n + block.columns.start;
+        // runs of neighbours: all rows are one where they are whole
+        let (runs, len) = match (block.rows.len(), block.columns.len()) {
+            (rows, columns) if columns == k.n => (1, rows * columns),
+            (rows, columns) => (rows, columns),
+        };
+        let together = (CHUNK / len).clamp(1, runs);
+        let piece = len.min(CHUNK);
+        for run in (0..runs).step_by(together) {
+            for at in (0..len).step_by(piece) {
+                let (count, piece) = (together.min(runs - run), piece.min(len - at));
+                let start = |j: usize| first + (run + j) * k.n + at;
+                if piece == CHUNK {
+                    let all = start(0)..start(0) + piece;
+                    e.chunk_of(|i, row| {
+                        if i == 0 {
+                            // SAFETY: these elements are this block's, and the block is this thread's
+                            return whole(unsafe { outs[0].part(all.clone()) });
+                        }
+                        self.operand(i - 1, start(0), row);
+                        None
+                    });
+                    for (o, out) in outs.iter().enumerate().take(k.outputs.len()) {
+                        // SAFETY: as above, and what was lent has been read
+                        e.store(o, unsafe { out.part(all.clone()) });
+                    }
+                    continue;
+                }
+                e.chunk(|i, row| {
+                    for (j, part) in row.chunks_exact_mut(piece).take(count).enumerate() {
+                        match i {
+                            // SAFETY: these elements are this block's, and the block is this thread's
+                            0 => part.copy_from_slice(unsafe { outs[0].part(start(j)..start(j) + piece) }),
+                            _ => self.operand(i - 1, start(j), part),
+                        }
+                    }
+                });
+                for (o, out) in outs.iter().enumerate().take(k.outputs.len()) {
+                    for (j, part) in e.output(o).chunks_exact(piece).take(count).enumerate() {
+                        // SAFETY: as above
+                        unsafe { out.part(start(j)..start(j) + piece) }.copy_from_slice(part);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The formula over the product that stands in the first output.
+    pub(super) fn run(&self, e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>) {
+        for first in units.clone().step_by(CHUNK) {
+            let len = CHUNK.min(units.end - first);
+            let here = first - units.start..first - units.start + len;
+            let product = &f32s(w[0])[here.clone()];
+            e.chunk(|i, row| match i {
+                0 => row[..len].copy_from_slice(product),
+                _ => self.operand(i - 1, first, &mut row[..len]),
+            });
+            for (o, out) in w.iter_mut().enumerate().take(self.k.outputs.len()) {
+                e.store(o, &mut f32s_mut(out)[here.clone()]);
+            }
+        }
+    }
+
+    /// An operand of the formula, behind the product, at elements `first..` of the output: an extra, or what is drawn.
+    fn operand(&self, i: usize, first: usize, out: &mut [f32]) {
+        match i.checked_sub(self.k.extras.len()) {
+            None => self.plane(i, first, out),
+            Some(draw) => drawn(out, &self.k.draws[draw], self.reads[self.k.extras.len()], self.first + first),
+        }
+    }
+
+    /// An extra, row by row.
+    fn plane(&self, extra: usize, first: usize, out: &mut [f32]) {
+        let k = self.k;
+        let (p, from) = (&k.extras[extra], Elements::new(self.reads[extra], k.spec.halves.input(2 + extra)));
+        let size = k.m * k.n;
+        let flat = |[outer, inner]: [usize; 2]| (k.batch[1] == 1 || inner == size) && (k.batch[0] == 1 || outer == k.batch[1] * size);
+        if p.column == 1 && p.row == k.n && flat(p.batch) {
+            return from.run(out, p.offset + first, 1);
+        }
+        let mut done = 0;
+        while done < out.len() {
+            let (row, column) = ((first + done) / k.n, (first + done) % k.n);
+            let run = (k.n - column).min(out.len() - done);
+            let at = p.offset + k.along_batch(p.batch, row / k.m) + row % k.m * p.row + column * p.column;
+            from.run(&mut out[done..done + run], at, p.column);
+            done += run;
+        }
+    }
+}
