@@ -13,7 +13,7 @@
 
 use gradus::cpu::CpuSession;
 use gradus::gpu::{AdapterKind, Gpu, GpuSession, adapters};
-use gradus::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Target, Tile};
+use gradus::kernels::{CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Registers, Target, Tile};
 use gradus::plan::{Blocking, BufferId, DataId, Handle, Launch, Layout, Phase, Program, Purpose, Session};
 use gradus::prelude::*;
 use gradus::rng::Philox;
@@ -111,12 +111,12 @@ impl Row {
     }
 }
 
-fn rows(o: &Options, target: Target, coop: Option<CoopCaps>) -> Vec<Row> {
+fn rows(o: &Options, (target, registers): (Target, Registers), coop: Option<CoopCaps>) -> Vec<Row> {
     let cubes = o.sizes.iter().flat_map(|&s| LAYOUTS.map(|l| (l, [s; 3])));
     let mut all = Vec::new();
     for (layout, shape) in cubes.chain(STEPS) {
-        let [m, n, k] = shape;
-        let tile = Tile::choose(target, m, n, k);
+        let [m, n, _] = shape;
+        let tile = Tile::choose(target, registers, shape);
         all.push(row(layout, shape, tile, true));
         if o.tiles {
             all.extend(Tile::all(target).into_iter().filter(|t| *t != tile).map(|t| row(layout, shape, t, false)));
@@ -235,20 +235,20 @@ fn spread(times: &[f64]) -> [f64; 3] {
 }
 
 /// A session, how its kernels are shaped, its name, its threads, and what its cooperative matrices can do.
-type Opened = (Box<dyn Session>, Target, String, Option<usize>, Option<CoopCaps>);
+type Opened = (Box<dyn Session>, (Target, Registers), String, Option<usize>, Option<CoopCaps>);
 
 fn open(o: &Options) -> Result<Opened, String> {
     let layout = Layout { parameters: 128, ..Layout::default() };
     if o.device == "cpu" {
         let s = CpuSession::new(layout, o.threads).map_err(|e| e.to_string())?;
         let threads = s.threads();
-        return Ok((Box::new(s), Target::Software, format!("the CPU, {threads} threads"), Some(threads), None));
+        return Ok((Box::new(s), (Target::Software, Registers::Many), format!("the CPU, {threads} threads"), Some(threads), None));
     }
     let software = o.device == "software";
     let fits = |k: AdapterKind| (k == AdapterKind::Software) == software;
     let found = adapters().into_iter().find(|a| fits(a.kind)).ok_or(format!("--device {}: there is none", o.device))?;
     let gpu = Gpu::open(&found).map_err(|e| e.to_string())?;
-    let (target, name) = (gpu.target(), format!("{}, {}", found.name, found.driver));
+    let (target, name) = ((gpu.target(), found.registers()), format!("{}, {}", found.name, found.driver));
     let coop = if o.coop {
         println!("tensor    cooperative matrices: {}", gpu.coop());
         gpu.coop().caps()

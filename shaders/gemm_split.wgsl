@@ -1,12 +1,17 @@
 // gemm for GPUs where C is small and its sums are long: a workgroup makes 16 x 16 of C, and 16 threads share the terms of each 4 x 4 of it,
 // four terms at a time in turn. Their parts are added in the threads' order.
-// Generated: TA, TB, ROW_SUM, a4/b4 (four elements from (major, minor) of the stored matrix), store, tile_of, FOLDED; lib/block: a_rows, b_columns.
-// Sizes: m, n, k, matrices, of a and b offset, pitch and batch (from one matrix to the next), of each extra offset and steps, of each output the
-// offset, and that of the row sums.
+// Generated: TA, TB, ROW_SUM, the loaders of A and B (src/kernels/gemm/load.rs), store, store_row_sum, tile_of, FOLDED.
+// Sizes: m, n, k, matrices, of a and b what their loaders read, of each extra offset and steps, of each output the offset, and that of the row sums.
 const SIDE = 16u;
 const SLICES = 16u;
 const CELLS = 16u;
+const STEP = 4u * SLICES;
 var<workgroup> parts: array<vec4<f32>, SLICES * CELLS * 4u>;
+
+// Where row i of a cell's part lies: neighbours, be they slices or cells, write to other banks, and rows side by side are read from other banks.
+fn place_of(slice: u32, cell: u32, i: u32) -> u32 {
+    return (slice * 4u + i) * CELLS + (cell ^ (slice % 8u) ^ (i % 2u * 4u));
+}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -23,23 +28,37 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     let cell = select(lane / SLICES, lane % CELLS, TA);
     let row = row0 + cell / 4u * 4u;
     let col = col0 + cell % 4u * 4u;
+    var at_a: array<PlaceA, 4>;
+    var at_b: array<PlaceB, 4>;
+    for (var j = 0u; j < 4u; j++) {
+        at_a[j] = a_start(batch, row + select(j, 0u, TA), 4u * slice + select(0u, j, TA));
+        at_b[j] = b_start(batch, col + select(0u, j, TB), 4u * slice + select(j, 0u, TB));
+    }
     var acc: array<vec4<f32>, 4>;
     var row_sum: vec4<f32>;
-    for (var k = 4u * slice; k < k_all; k += 4u * SLICES) {
-        let a = a_rows(batch, k, row);
-        let b = b_columns(batch, k, col);
+    for (var k = 4u * slice; k < k_all; k += STEP) {
+        var a: mat4x4<f32>;
+        var b: mat4x4<f32>;
+        for (var j = 0u; j < 4u; j++) {
+            a[j] = a_at(at_a[j], k + select(0u, j, TA), k_all);
+            b[j] = b_at(at_b[j], k + select(j, 0u, TB), k_all);
+            at_a[j] = a_next(at_a[j], STEP);
+            at_b[j] = b_next(at_b[j], STEP);
+        }
+        if (!TA) { a = transpose(a); }
+        if (TB) { b = transpose(b); }
         for (var j = 0u; j < 4u; j++) {
             for (var i = 0u; i < 4u; i++) { acc[i] = fma(vec4<f32>(a[j][i]), b[j], acc[i]); }
             if (ROW_SUM) { row_sum += a[j]; }
         }
     }
-    for (var i = 0u; i < 4u; i++) { parts[(slice * CELLS + cell) * 4u + i] = acc[i]; }
+    for (var i = 0u; i < 4u; i++) { parts[place_of(slice, cell, i)] = acc[i]; }
     workgroupBarrier();
     // an element of C for each thread
     let r = lane / SIDE;
     let c = lane % SIDE;
     var sum = 0.0;
-    for (var s = 0u; s < SLICES; s++) { sum += parts[(s * CELLS + r / 4u * 4u + c / 4u) * 4u + r % 4u][c % 4u]; }
+    for (var s = 0u; s < SLICES; s++) { sum += parts[place_of(s, r / 4u * 4u + c / 4u, r % 4u)][c % 4u]; }
     if (row0 + r < m && col0 + c < n) { store(batch, row0 + r, col0 + c, sum); }
     if (ROW_SUM) {
         workgroupBarrier();

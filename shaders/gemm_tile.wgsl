@@ -1,17 +1,26 @@
 // gemm for GPUs: a workgroup makes a BM x BN tile from slices of BK staged in workgroup memory, a thread RM x RN of it: vectors of four rows
-// and of four columns, a tile's width apart, so that neighbours read neighbours.
-// Generated: TA, TB, BM, BN, BK, RM, RN, ROW_SUM, a4/b4 (four elements from (major, minor) of the stored matrix), store_four, tile_of, FOLDED; lib/block: a_rows, b_columns.
-// Sizes: m, n, k, matrices, of a and b offset, pitch and batch (from one matrix to the next), of each extra offset and steps, of each output the
-// offset, and that of the row sums.
+// and of four columns, a tile's width apart, so that neighbours read neighbours. Each thread carries an equal share of the next slice in registers
+// while this one is multiplied.
+// Generated: TA, TB, BM, BN, BK, RM, RN, ROW_SUM, the loaders of A and B (src/kernels/gemm/load.rs), store_four, store_row_sum, tile_of, FOLDED.
+// Sizes: m, n, k, matrices, of a and b what their loaders read, of each extra offset and steps, of each output the offset, and that of the row sums.
 const TX = BN / RN;
 const TY = BM / RM;
 const THREADS = TX * TY;
 const FOURS = RM / 4u;
 const WIDE = RN / 4u;
 const PITCH_A = BM / 4u + 1u;
-const PITCH_B = BN / 4u;
+const PITCH_B = BN / 4u + 1u;
+// vectors of a slice for each thread
+const NA = BM * BK / 4u / THREADS;
+const NB = BN * BK / 4u / THREADS;
 var<workgroup> tile_a: array<vec4<f32>, PITCH_A * BK>;
 var<workgroup> tile_b: array<vec4<f32>, PITCH_B * BK>;
+
+// The first row and the first term of vector i of a slice of so many rows.
+fn vector_of(i: u32, rows: u32, along_rows: bool) -> vec2<u32> {
+    if (along_rows) { return vec2<u32>(i % (rows / 4u) * 4u, i / (rows / 4u)); }
+    return vec2<u32>(i / (BK / 4u), i % (BK / 4u) * 4u);
+}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -25,23 +34,52 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     let col0 = group.x * BN;
     let tx = lane % TX;
     let ty = lane / TX;
+    var at_a: array<PlaceA, NA>;
+    var at_b: array<PlaceB, NB>;
+    var next_a: array<vec4<f32>, NA>;
+    var next_b: array<vec4<f32>, NB>;
+    for (var v = 0u; v < NA; v++) {
+        let own = vector_of(lane + v * THREADS, BM, TA);
+        at_a[v] = a_start(batch, row0 + own.x, own.y);
+        next_a[v] = a_at(at_a[v], own.y, k_all);
+    }
+    for (var v = 0u; v < NB; v++) {
+        let own = vector_of(lane + v * THREADS, BN, !TB);
+        at_b[v] = b_start(batch, col0 + own.x, own.y);
+        next_b[v] = b_at(at_b[v], own.y, k_all);
+    }
     var acc: array<vec4<f32>, RM * WIDE>;
-    var row_sum: array<vec4<f32>, FOURS>;
+    var row_sum = 0.0;
     for (var k0 = 0u; k0 < k_all; k0 += BK) {
-        // blocks of 4 x 4; neighbours read neighbours in memory
-        for (var i = lane; i < BM / 4u * (BK / 4u); i += THREADS) {
-            let r = select(i / (BK / 4u), i % (BM / 4u), TA);
-            let k = select(i % (BK / 4u), i / (BM / 4u), TA);
-            let x = a_rows(batch, k0 + 4u * k, row0 + 4u * r);
-            for (var j = 0u; j < 4u; j++) { tile_a[(4u * k + j) * PITCH_A + r] = x[j]; }
+        for (var v = 0u; v < NA; v++) {
+            let own = vector_of(lane + v * THREADS, BM, TA);
+            if (TA) {
+                tile_a[own.y * PITCH_A + own.x / 4u] = next_a[v];
+            } else {
+                for (var j = 0u; j < 4u; j++) { tile_a[(own.y + j) * PITCH_A + own.x / 4u][own.x % 4u] = next_a[v][j]; }
+            }
         }
-        for (var i = lane; i < BN / 4u * (BK / 4u); i += THREADS) {
-            let c = select(i % (BN / 4u), i / (BK / 4u), TB);
-            let k = select(i / (BN / 4u), i % (BK / 4u), TB);
-            let x = b_columns(batch, k0 + 4u * k, col0 + 4u * c);
-            for (var j = 0u; j < 4u; j++) { tile_b[(4u * k + j) * PITCH_B + c] = x[j]; }
+        for (var v = 0u; v < NB; v++) {
+            let own = vector_of(lane + v * THREADS, BN, !TB);
+            if (TB) {
+                for (var j = 0u; j < 4u; j++) { tile_b[(own.y + j) * PITCH_B + own.x / 4u][own.x % 4u] = next_b[v][j]; }
+            } else {
+                tile_b[own.y * PITCH_B + own.x / 4u] = next_b[v];
+            }
         }
         workgroupBarrier();
+        // the next slice is on its way while this one is multiplied
+        if (k0 + BK < k_all) {
+            let left = k_all - k0 - BK;
+            for (var v = 0u; v < NA; v++) {
+                at_a[v] = a_next(at_a[v], BK);
+                next_a[v] = a_at(at_a[v], vector_of(lane + v * THREADS, BM, TA).y, left);
+            }
+            for (var v = 0u; v < NB; v++) {
+                at_b[v] = b_next(at_b[v], BK);
+                next_b[v] = b_at(at_b[v], vector_of(lane + v * THREADS, BN, !TB).y, left);
+            }
+        }
         for (var k = 0u; k < BK; k++) {
             var b: array<vec4<f32>, WIDE>;
             for (var v = 0u; v < WIDE; v++) { b[v] = tile_b[k * PITCH_B + tx + v * TX]; }
@@ -53,8 +91,10 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
                         acc[at] = fma(vec4<f32>(a[i]), b[v], acc[at]);
                     }
                 }
-                if (ROW_SUM) { row_sum[u] += a; }
             }
+        }
+        if (ROW_SUM && col0 == 0u && lane < BM) {
+            for (var k = 0u; k < BK; k++) { row_sum += tile_a[k * PITCH_A + lane / 4u][lane % 4u]; }
         }
         workgroupBarrier();
     }
@@ -63,8 +103,8 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
             let row = row0 + 4u * (ty + u * TY) + i;
             if (row < m) {
                 for (var v = 0u; v < WIDE; v++) { store_four(batch, row, col0 + 4u * (tx + v * TX), n, acc[(4u * u + i) * WIDE + v]); }
-                if (ROW_SUM && col0 + tx == 0u) { store_row_sum(row, row_sum[u][i]); }
             }
         }
     }
+    if (ROW_SUM && col0 == 0u && lane < BM && row0 + lane < m) { store_row_sum(row0 + lane, row_sum); }
 }

@@ -1,5 +1,6 @@
 //! The adapters of this machine: what each is and what it can do.
 
+use crate::kernels::Registers;
 use crate::plan::Caps;
 use std::fmt;
 
@@ -60,10 +61,18 @@ pub struct AdapterSummary {
     pub(super) cut: bool,
 }
 
+/// The number of this vendor in PCI's list.
+const INTEL: u32 = 0x8086;
+
 impl AdapterSummary {
     /// Whether it is a real GPU.
     pub fn is_gpu(&self) -> bool {
         self.kind != AdapterKind::Software
+    }
+
+    /// How many registers a thread of it has, by its vendor: no interface tells.
+    pub fn registers(&self) -> Registers {
+        if self.adapter.get_info().vendor == INTEL { Registers::Few } else { Registers::Many }
     }
 
     /// What a plan may ask of it, cooperative matrices aside.
@@ -76,6 +85,7 @@ impl AdapterSummary {
             binding_bytes: usize::try_from(self.max_buffer.min(self.max_binding)).unwrap_or(usize::MAX),
             subgroup: self.subgroups.then_some(self.subgroup_lanes.into()),
             f16: self.f16,
+            registers: self.registers(),
             coop: None,
         }
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod direct;
 mod ending;
+mod load;
 mod places;
 pub(crate) mod tile;
 
@@ -13,12 +14,12 @@ use super::lib::dims::Dims;
 use super::lib::draw::{DRAW_WORDS, Draw, ROUNDS, kinds};
 use super::lib::flops::flops;
 use super::lib::halves::Halves;
-use super::lib::halves::widened;
 use super::lib::limits::MAX_GROUPS;
-use super::lib::source::{BLOCK, Source, shader};
+use super::lib::source::{Source, shader};
 use super::lib::word::word;
 use crate::expr::Expr;
 use crate::graph::Distribution;
+use load::Side;
 use tile::Tile;
 
 /// What makes a gemm's pipeline.
@@ -151,6 +152,12 @@ impl Gemm {
         }
     }
 
+    /// Whether the terms fill whole slices, so that a loader need not ask where they end.
+    fn is_whole(&self) -> bool {
+        let slice = if let Tile::Staged { depth, .. } = self.spec.tile { depth } else { 4 };
+        self.k > 0 && self.k.is_multiple_of(slice)
+    }
+
     /// `tile_of`: from a workgroup to its tile's column, row and matrix. Where one axis of the grid cannot hold them all they are counted
     /// along two, and some at the end are idle.
     pub(super) fn tiles(&self, s: &mut Source, rows: usize, columns: usize) {
@@ -209,18 +216,19 @@ impl Archetype for Gemm {
         let GemmSpec { ta, tb, va, vb, tile, halves, .. } = &self.spec;
         let mut s = Source::new(Element::F32.by_fours(self.spec.vc), self);
         self.begin(&mut s);
-        match tile {
-            Tile::Direct { rows, vectors, .. } => s.number("ROWS", *rows).number("NV", *vectors),
-            Tile::Staged { rows, columns, depth, each: [rm, rn] } => {
-                s.number("BM", *rows).number("BN", *columns).number("BK", *depth).number("RM", *rm).number("RN", *rn).file(BLOCK)
-            }
-            Tile::Split => s.file(BLOCK),
-        };
-        // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
-        self.load(&mut s, "a", (*va, halves.input(0)), if *ta { "d.m" } else { "d.k" });
-        self.load(&mut s, "b", (*vb, halves.input(1)), if *tb { "d.k" } else { "d.n" });
         if let Tile::Direct { rows, vectors, shared } = *tile {
+            s.number("ROWS", rows).number("NV", vectors);
+            // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
+            self.elements(&mut s, "a", (*va, halves.input(0)), if *ta { "d.m" } else { "d.k" });
+            self.elements(&mut s, "b", (*vb, halves.input(1)), if *tb { "d.k" } else { "d.n" });
             direct::sums(&mut s, rows, vectors, shared, *ta);
+        } else {
+            let whole = self.is_whole();
+            self.matrix(&mut s, &Side { name: "a", rows: "m", turned: *ta, vector: *va, half: halves.input(0), whole });
+            self.matrix(&mut s, &Side { name: "b", rows: "n", turned: !*tb, vector: *vb, half: halves.input(1), whole });
+        }
+        if let Tile::Staged { rows, columns, depth, each: [rm, rn] } = tile {
+            s.number("BM", *rows).number("BN", *columns).number("BK", *depth).number("RM", *rm).number("RN", *rn);
         }
         self.stores(&mut s);
         self.tiles(&mut s, tile.rows(), tile.columns());
@@ -308,32 +316,5 @@ impl Archetype for Gemm {
     fn formula(&self) -> Option<(&Expr, usize)> {
         let f = &self.spec.epilogue;
         (!f.is_identity()).then_some((f, self.matrices() * self.m * self.n))
-    }
-}
-
-impl Gemm {
-    /// `x1` and `x4`: one element, or four along the contiguous axis, of the stored matrix `x`.
-    fn load(&self, s: &mut Source, x: &str, (vector, half): (bool, bool), extent: &str) {
-        let base = format!("d.{x}_offset + {} + major * d.{x}_pitch", self.over_batch(x));
-        s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{\n    let i = {base} + minor;"));
-        if vector {
-            s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i / 4u][i % 4u]"))));
-            let four = widened(half, true, format!("{x}[({base} + min(minor, {extent} - 4u)) / 4u]"));
-            s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    return {four};\n}}"));
-        } else {
-            s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i]"))));
-            s.line(format!(
-            "fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    let i = {base};\n    let last = {extent} - 1u;\n    \
-             return {};\n}}",
-            widened(
-                half,
-                true,
-                format!(
-                    "{}({x}[i + min(minor, last)], {x}[i + min(minor + 1u, last)], {x}[i + min(minor + 2u, last)], {x}[i + min(minor + 3u, last)])",
-                    Element::float(half).by_fours(true)
-                )
-            )
-        ));
-        }
     }
 }

@@ -22,7 +22,7 @@ pub use lib::rates::RateTable;
 pub(crate) use lib::scaling::{inverse, scale_of_line};
 pub use lib::shard::Shard;
 pub(crate) use lib::source::files_of;
-pub use lib::target::Target;
+pub use lib::target::{Registers, Target};
 pub use lib::update_guard::UpdateGuard;
 pub use lib::words;
 

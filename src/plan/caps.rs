@@ -1,6 +1,6 @@
 //! What a device can do, as far as a plan asks.
 
-use crate::kernels::CoopCaps;
+use crate::kernels::{CoopCaps, Registers};
 
 /// The limits of a device and what it has beyond the least. The default is a device without limits: the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Caps {
     pub subgroup: Option<[u32; 2]>,
     /// Whether buffers can hold f16.
     pub f16: bool,
+    /// How many registers a thread has.
+    pub registers: Registers,
     /// Its cooperative matrices, where products of f16 shall use them.
     pub coop: Option<CoopCaps>,
 }
@@ -30,6 +32,7 @@ impl Default for Caps {
             binding_bytes: usize::MAX,
             subgroup: None,
             f16: true,
+            registers: Registers::Many,
             coop: None,
         }
     }

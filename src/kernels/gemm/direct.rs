@@ -1,6 +1,9 @@
 //! What [`Tile::Direct`](super::Tile::Direct) repeats for every row and vector of a thread's sums. A line for each, since a loop over an array of
 //! them need not be unrolled, and then they lie in memory and the kernel takes four times as long.
 
+use super::Gemm;
+use crate::kernels::lib::binding::Element;
+use crate::kernels::lib::halves::widened;
 use crate::kernels::lib::source::Source;
 
 /// Lanes of a workgroup.
@@ -55,4 +58,31 @@ fn handed(q: usize, rows: usize, ta: bool) -> String {
     let columns: Vec<String> = vectors.map(|e| format!("subgroupBroadcast(x{}, {}u)", e / LANES, e % LANES)).collect();
     let block = format!("mat4x4<f32>({})", columns.join(", "));
     if ta { format!("transpose({block})") } else { block }
+}
+
+impl Gemm {
+    /// `x1` and `x4`: one element, or four along the contiguous axis, of the stored matrix `x`.
+    pub(super) fn elements(&self, s: &mut Source, x: &str, (vector, half): (bool, bool), extent: &str) {
+        let base = format!("d.{x}_offset + {} + major * d.{x}_pitch", self.over_batch(x));
+        s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{\n    let i = {base} + minor;"));
+        if vector {
+            s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i / 4u][i % 4u]"))));
+            let four = widened(half, true, format!("{x}[({base} + min(minor, {extent} - 4u)) / 4u]"));
+            s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    return {four};\n}}"));
+        } else {
+            s.line(format!("    return {};\n}}", widened(half, false, format!("{x}[i]"))));
+            s.line(format!(
+            "fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{\n    let i = {base};\n    let last = {extent} - 1u;\n    \
+             return {};\n}}",
+            widened(
+                half,
+                true,
+                format!(
+                    "{}({x}[i + min(minor, last)], {x}[i + min(minor + 1u, last)], {x}[i + min(minor + 2u, last)], {x}[i + min(minor + 3u, last)])",
+                    Element::float(half).by_fours(true)
+                )
+            )
+        ));
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! How a product is cut, chosen by shape alone.
 
-use crate::kernels::lib::target::Target;
+use crate::kernels::lib::target::{Registers, Target};
 use std::fmt;
 
 /// How the work is cut.
@@ -87,24 +87,32 @@ const LANES8: [Rule; 4] = [
     Rule { rows: 1, columns: 1, tile: shared(8, 1), ..Rule::ANY },
 ];
 
+const fn staged([rows, columns]: [usize; 2], depth: usize, each: [usize; 2]) -> Tile {
+    Tile::Staged { rows, columns, depth, each }
+}
+
 /// Not measured: no GPU was at hand. `cargo bench --bench gemm -- --device gpu --tiles` is the measurement. Until then by count: a GPU has
 /// some hundred places for workgroups, and a thread with 8 x 8 reads half as often from workgroup memory as one with 4 x 4.
-const GPU: [Rule; 5] = [
+const GPU: [Rule; 7] = [
     // 16 x 16 gives a layer of 32 x 64 eight workgroups and its 784 terms 16 threads each; 32 x 32 gave it two
     Rule { terms: 128, elements: 65_536, tile: Tile::Split, ..Rule::ANY },
     // from 2048 x 1024 on there are 128 workgroups
-    Rule { rows: 2048, columns: 1024, tile: Tile::Staged { rows: 128, columns: 128, depth: 8, each: [8, 8] }, ..Rule::ANY },
-    Rule { rows: 1024, columns: 2048, tile: Tile::Staged { rows: 128, columns: 128, depth: 8, each: [8, 8] }, ..Rule::ANY },
+    Rule { rows: 2048, columns: 1024, tile: staged([128, 128], 8, [8, 8]), ..Rule::ANY },
+    Rule { rows: 1024, columns: 2048, tile: staged([128, 128], 8, [8, 8]), ..Rule::ANY },
+    // where threads have too few registers for those
+    Rule { rows: 2048, columns: 1024, tile: staged([128, 64], 16, [8, 4]), ..Rule::ANY },
+    Rule { rows: 1024, columns: 2048, tile: staged([128, 64], 16, [8, 4]), ..Rule::ANY },
     // 512 x 1024 has 128 workgroups of 128 threads
-    Rule { rows: 64, columns: 64, elements: usize::MAX, terms: 0, tile: Tile::Staged { rows: 64, columns: 64, depth: 16, each: [8, 4] } },
-    Rule { tile: Tile::Staged { rows: 32, columns: 32, depth: 16, each: [4, 4] }, ..Rule::ANY },
+    Rule { rows: 64, columns: 64, tile: staged([64, 64], 16, [8, 4]), ..Rule::ANY },
+    Rule { tile: staged([32, 32], 16, [4, 4]), ..Rule::ANY },
 ];
 
 impl Tile {
     /// By the rules above, for `m x n` of `k` terms.
-    pub fn choose(target: Target, m: usize, n: usize, k: usize) -> Tile {
+    pub fn choose(target: Target, registers: Registers, [m, n, k]: [usize; 3]) -> Tile {
         let rules = Self::rules(target);
-        let fits = |r: &&Rule| m >= r.rows && n >= r.columns && k >= r.terms && m.saturating_mul(n) <= r.elements;
+        let large = |r: &Rule| m >= r.rows && n >= r.columns && k >= r.terms && m.saturating_mul(n) <= r.elements;
+        let fits = |r: &&Rule| large(r) && (registers == Registers::Many || !r.tile.is_wide());
         rules.iter().find(fits).unwrap_or(&rules[rules.len() - 1]).tile
     }
 
@@ -114,6 +122,11 @@ impl Tile {
             Target::Lanes8 => &LANES8,
             Target::Gpu => &GPU,
         }
+    }
+
+    /// Whether a thread keeps 64 sums.
+    fn is_wide(self) -> bool {
+        matches!(self, Tile::Staged { each: [8, 8], .. })
     }
 
     /// Every tile that the rules choose from.
@@ -137,5 +150,36 @@ impl Tile {
             Tile::Staged { columns, .. } => columns,
             Tile::Split => 16,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the shader relies on: whole vectors of a slice for each thread, a thread for each row, and the threads and workgroup memory that all
+    /// adapters have.
+    #[test]
+    fn staged_tiles_are_whole() {
+        for t in Tile::all(Target::Gpu) {
+            let Tile::Staged { rows, columns, depth, each: [rm, rn] } = t else { continue };
+            let threads = rows * columns / (rm * rn);
+            assert!(rows % rm == 0 && columns % rn == 0 && rm % 4 == 0 && rn % 4 == 0 && depth % 4 == 0, "{t}");
+            assert!([rows, columns].iter().all(|side| side * depth % (4 * threads) == 0), "{t}");
+            let bytes = 16 * depth * (rows / 4 + 1 + columns / 4 + 1);
+            assert!(threads <= 256 && rows <= threads && bytes <= 16 << 10, "{t}: {threads} threads, {bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn few_registers_hold_no_wide_tile() {
+        let choose = |registers, size| {
+            let t = Tile::choose(Target::Gpu, registers, size);
+            (t.rows(), t.columns())
+        };
+        assert_eq!(choose(Registers::Many, [4096, 4096, 4096]), (128, 128));
+        assert_eq!(choose(Registers::Few, [4096, 4096, 4096]), (128, 64));
+        assert_eq!(choose(Registers::Few, [1024, 2048, 9]), (128, 64));
+        assert_eq!(choose(Registers::Few, [512, 1024, 784]), choose(Registers::Many, [512, 1024, 784]));
     }
 }

@@ -39,7 +39,6 @@ const PHILOX: ShaderFile = shader!("lib/philox.wgsl");
 const RANDOM: ShaderFile = shader!("lib/random.wgsl");
 pub(crate) const FINITE: ShaderFile = shader!("lib/finite.wgsl");
 const ORDER: ShaderFile = shader!("lib/order.wgsl");
-pub(crate) const BLOCK: ShaderFile = shader!("lib/block.wgsl");
 const TREE: ShaderFile = shader!("lib/tree.wgsl");
 const SERIAL: ShaderFile = shader!("lib/serial.wgsl");
 const JOIN: ShaderFile = shader!("lib/join.wgsl");

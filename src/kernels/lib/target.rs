@@ -13,6 +13,16 @@ pub enum Target {
     Lanes8,
 }
 
+/// How many registers a thread of a GPU has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Registers {
+    /// Enough for 64 sums beside their operands.
+    #[default]
+    Many,
+    /// Not enough for those: Intel's threads keep 109 to 186 values of such a tile in memory.
+    Few,
+}
+
 impl Target {
     /// Lanes that work together on one sum.
     pub(crate) fn group(self) -> usize {

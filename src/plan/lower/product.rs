@@ -45,7 +45,7 @@ impl Lowering<'_> {
         let via = bind(&mut buffers, places.iter().chain(&sum).map(|p| p.0));
         let read = [left.value, right.value].into_iter().chain(inputs.iter().map(|o| o.value)).map(|v| self.half(v));
         let halves = Halves::new(read.collect(), outputs.iter().map(|v| self.half(*v)).collect());
-        let tile = Tile::choose(self.r.target, m, n, k);
+        let tile = Tile::choose(self.r.target, self.r.caps.registers, [m, n, k]);
         let mut spec = GemmSpec { epilogue, row_sum: sum.is_some(), via, halves, ..GemmSpec::new([ta, tb], tile) };
         (spec.va, spec.vb) = (a.in_fours(if ta { m } else { k }), b.in_fours(if tb { k } else { n }));
         let mut label = self.label(node, &out, &group.maps);
@@ -99,7 +99,7 @@ impl Lowering<'_> {
             (s.epilogue, s.row_sum, s.via) = (Expr::identity(), false, vec![0]);
             s.halves = Halves::new(vec![halves.input(0), halves.input(1)], vec![]);
             (s.va, s.vb) = (own.a.in_fours(if s.ta { own.m } else { own.k }), own.b.in_fours(if s.tb { own.k } else { own.n }));
-            s.tile = Tile::choose(self.r.target, own.m, own.n, own.k);
+            s.tile = Tile::choose(self.r.target, self.r.caps.registers, [own.m, own.n, own.k]);
             let terms = own.k * together;
             let text = format!("{label}, terms {first} to {}", first + terms);
             self.push_product(own, vec![buffers[0], buffers[1], parts], text);
