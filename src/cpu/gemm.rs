@@ -3,6 +3,7 @@
 mod dots;
 mod ending;
 mod pieces;
+mod turned;
 
 use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
@@ -208,6 +209,9 @@ fn one_block(k: &Gemm, block: &Block, a: &[f32], b: &[f32], c: &Shared<'_>) {
     let first = (block.batch * k.m + block.rows.start) * k.n + block.columns.start;
     if dots::serve(k) && n >= dots::SIDE {
         return pulp::Arch::new().dispatch(dots::Dots { a, b, size: [m, n, depth], c, first, pitch: k.n });
+    }
+    if turned::serve(k) && n > NARROW {
+        return turned::product([m, n, depth], a, b, (c, first, k.n));
     }
     let c = (c, first, k.n, 1);
     if k.spec.tb && !k.spec.ta && (m <= FEW && m < n || n <= NARROW) {

@@ -20,6 +20,7 @@ fn products_ignore_threads() {
         [2000, 1, 900],
         [700, 300, 40],
         [600, 10, 1100],
+        [260, 150, 1536],
     ] {
         for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
             let tile = Tile::Direct { rows: 8, vectors: 1, shared: false };
