@@ -1,5 +1,6 @@
 //! A formula evaluated over slices with the processor's vectors.
 
+use super::passes::{Pass, What, passes};
 use super::vector::{self, one};
 use super::{Binary, Expr, Node, Unary};
 
@@ -17,6 +18,7 @@ pub type Row = [f32; CHUNK];
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     expr: Expr,
+    passes: Vec<Pass>,
     rows: Vec<Row>,
     /// The inputs: node, number, and whether its row can be read where it lies.
     inputs: Vec<(usize, usize, bool)>,
@@ -30,7 +32,7 @@ impl Evaluator {
         let inputs = expr.nodes().iter().enumerate().filter_map(number);
         // an input that is an output, too, must be in a row of its own
         let inputs = inputs.map(|(at, i)| (at, i, i < LENT && !expr.outputs().contains(&at)));
-        Evaluator { rows: rows.collect(), inputs: inputs.collect(), expr: expr.clone() }
+        Evaluator { passes: passes(expr), rows: rows.collect(), inputs: inputs.collect(), expr: expr.clone() }
     }
 
     /// Sets the step's rates.
@@ -61,7 +63,7 @@ impl Evaluator {
                 None => {}
             }
         }
-        pulp::Arch::new().dispatch(Compute { nodes: self.expr.nodes(), rows: &mut self.rows, lent });
+        pulp::Arch::new().dispatch(Compute { nodes: self.expr.nodes(), passes: &self.passes, rows: &mut self.rows, lent });
     }
 
     /// The first values of output `o` of the last chunk, to `out`.
@@ -97,6 +99,7 @@ pub fn whole(x: &[f32]) -> Option<&Row> {
 
 struct Compute<'a> {
     nodes: &'a [Node],
+    passes: &'a [Pass],
     rows: &'a mut [Row],
     lent: [Option<&'a Row>; LENT],
 }
@@ -105,18 +108,19 @@ impl pulp::NullaryFnOnce for Compute<'_> {
     type Output = ();
     #[inline(always)]
     fn call(self) {
-        for (i, n) in self.nodes.iter().enumerate() {
-            let (before, rest) = self.rows.split_at_mut(i);
+        for p in self.passes {
+            // operands stand before what is made of them
+            let (before, rest) = self.rows.split_at_mut(p.node);
             let out = &mut rest[0];
             let at = |j: usize| match self.nodes[j] {
                 Node::Input(i) => self.lent.get(i).copied().flatten().unwrap_or(&before[j]),
                 _ => &before[j],
             };
-            match *n {
-                Node::Unary(u, a) => unary(u, at(a), out),
-                Node::Binary(b, x, y) => binary(b, at(x), at(y), out),
-                Node::Select(c, a, b) => select(at(c), at(a), at(b), out),
-                _ => {}
+            match p.what {
+                What::Unary(u, a) => unary(u, at(a), out),
+                What::Binary(b, x, y) => binary(b, at(x), at(y), out),
+                What::Select(c, a, b) => select(at(c), at(a), at(b), out),
+                What::Several(f, rows, numbers) => f.compute(rows.map(at), numbers.map(|j| before[j][0]), out),
             }
         }
     }

@@ -12,6 +12,7 @@
 
 mod derive;
 mod eval;
+mod passes;
 mod primitive;
 mod real;
 mod scalar;

@@ -1,0 +1,248 @@
+//! How a formula is computed over rows of values: in as few passes as its parts allow. A pass reads and writes the first-level cache, which takes
+//! longer than the sum or product that it makes; so what formulas often hold is one pass as a whole.
+
+use super::eval::Row;
+use super::{Binary, Expr, Node, Unary};
+use std::sync::LazyLock;
+
+/// One pass over a chunk.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pass {
+    /// The node that it makes.
+    pub node: usize,
+    pub what: What,
+}
+
+/// What a pass computes, of which nodes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum What {
+    Unary(Unary, usize),
+    Binary(Binary, usize, usize),
+    Select(usize, usize, usize),
+    /// Several nodes at once: of these rows and these numbers, of which it takes as many as it needs.
+    Several(Several, [usize; ROWS], [usize; NUMBERS]),
+}
+
+/// Most rows that a pass reads.
+pub(super) const ROWS: usize = 3;
+/// Most numbers, each the same for all of a chunk, that a pass reads.
+pub(super) const NUMBERS: usize = 2;
+
+/// A formula that is one pass: what it looks like, and how many of its inputs are rows. The others are numbers.
+struct Pattern {
+    what: Several,
+    f: Expr,
+    rows: usize,
+}
+
+/// Formulas over rows and numbers, larger ones first. Each is written once: as a pattern, and as what a pass computes.
+macro_rules! several {
+    ($($name:ident($($row:ident),*; $($number:ident),*) = $f:expr;)*) => {
+        /// Nodes that are computed in one pass.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub(super) enum Several {
+            $($name,)*
+        }
+
+        static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| vec![$({
+            let (rows, numbers): (&[&str], &[&str]) = (&[$(stringify!($row)),*], &[$(stringify!($number)),*]);
+            let f = Expr::of(rows.len() + numbers.len(), |x| {
+                let mut inputs = x.iter();
+                $(let $row = inputs.next().unwrap_or(&x[0]);)*
+                $(let $number = inputs.next().unwrap_or(&x[0]);)*
+                vec![$f]
+            });
+            Pattern { what: Several::$name, f, rows: rows.len() }
+        },)*]);
+
+        impl Several {
+            #[inline(always)]
+            pub(super) fn compute(self, rows: [&Row; ROWS], numbers: [f32; NUMBERS], out: &mut Row) {
+                match self {
+                    $(Several::$name => {
+                        let [$($row,)* ..] = rows;
+                        let [$($number,)* ..] = numbers;
+                        for (i, out) in out.iter_mut().enumerate() {
+                            $(let $row = $row[i];)*
+                            *out = $f;
+                        }
+                    })*
+                }
+            }
+        }
+    };
+}
+
+several! {
+    // an optimizer's step along a direction that is divided by a root
+    Scaled(p, m, v; lr, e) = p - lr * (m / (v.sqrt() + e));
+    OverRoot(m, v; e) = m / (v.sqrt() + e);
+    // moments
+    Squares(v, g; keep, add) = keep * v + add * (g * g);
+    Blend(x, y; keep, add) = keep * x + add * y;
+    Kept(x, y; keep) = keep * x + y;
+    Less(x, y; part) = x - part * y;
+    // activations of a sum, and their gradients
+    Rectified(x, y;) = (x + y).relu();
+    Masked(x, y;) = x * y.positive();
+}
+
+/// What numbers lack that a [`Scalar`](super::Scalar) has.
+trait Functions {
+    fn relu(self) -> f32;
+    fn positive(self) -> f32;
+}
+
+impl Functions for f32 {
+    #[inline(always)]
+    fn relu(self) -> f32 {
+        if self < 0.0 { 0.0 } else { self }
+    }
+    #[inline(always)]
+    fn positive(self) -> f32 {
+        if self > 0.0 { 1.0 } else { 0.0 }
+    }
+}
+
+/// The passes that make a formula's outputs, in their order.
+pub(super) fn passes(f: &Expr) -> Vec<Pass> {
+    let nodes = f.nodes();
+    // how often each node is read; a result counts as read by many
+    let mut readers = vec![0; nodes.len()];
+    nodes.iter().for_each(|n| operands(n).into_iter().flatten().for_each(|o| readers[o] += 1));
+    f.outputs().iter().for_each(|&o| readers[o] = usize::MAX / 2);
+    let mut wanted = vec![false; nodes.len()];
+    f.outputs().iter().for_each(|&o| wanted[o] = true);
+    let mut found = Vec::new();
+    for node in (0..nodes.len()).rev().filter(|&n| operands(&nodes[n])[0].is_some()) {
+        if !wanted[node] {
+            continue;
+        }
+        let what = PATTERNS.iter().find_map(|p| Match { nodes, readers: &readers, p }.at(node)).unwrap_or(match nodes[node] {
+            Node::Unary(u, a) => What::Unary(u, a),
+            Node::Binary(b, x, y) => What::Binary(b, x, y),
+            Node::Select(c, a, b) => What::Select(c, a, b),
+            Node::Input(_) | Node::Rate(_) | Node::Const(_) => continue,
+        });
+        match what {
+            What::Several(_, rows, _) => rows.iter().for_each(|&o| wanted[o] = true),
+            _ => operands(&nodes[node]).into_iter().flatten().for_each(|o| wanted[o] = true),
+        }
+        found.push(Pass { node, what });
+    }
+    found.reverse();
+    found
+}
+
+fn operands(n: &Node) -> [Option<usize>; 3] {
+    match *n {
+        Node::Unary(_, a) => [Some(a), None, None],
+        Node::Binary(_, a, b) => [Some(a), Some(b), None],
+        Node::Select(a, b, c) => [Some(a), Some(b), Some(c)],
+        Node::Input(_) | Node::Rate(_) | Node::Const(_) => [None; 3],
+    }
+}
+
+/// The search for a pattern in a formula.
+struct Match<'a> {
+    nodes: &'a [Node],
+    readers: &'a [usize],
+    p: &'a Pattern,
+}
+
+/// The node that stands for each of a pattern's inputs, as far as they are known.
+type Bound = [Option<usize>; ROWS + NUMBERS];
+
+impl Match<'_> {
+    /// The pattern with this node as its result.
+    fn at(&self, node: usize) -> Option<What> {
+        let top = self.p.f.outputs()[0];
+        let bound = self.inner(top, node, [None; ROWS + NUMBERS])?;
+        let of = |i: usize, last: usize| bound.get(i).copied().flatten().filter(|_| i < last);
+        let all = self.p.f.arity();
+        // places beyond those that it reads hold the first once more
+        let first = of(0, all)?;
+        let rows = std::array::from_fn(|i| of(i, self.p.rows).unwrap_or(first));
+        let numbers = std::array::from_fn(|i| of(self.p.rows + i, all).unwrap_or(first));
+        Some(What::Several(self.p.what, rows, numbers))
+    }
+
+    /// The pattern's node `at` as the formula's `node`, which is read only here unless it is the result.
+    fn any(&self, at: usize, node: usize, mut bound: Bound) -> Option<Bound> {
+        let Node::Input(i) = self.p.f.nodes()[at] else {
+            return if self.readers[node] == 1 { self.inner(at, node, bound) } else { None };
+        };
+        let number = matches!(self.nodes[node], Node::Const(_) | Node::Rate(_));
+        if bound[i].is_some_and(|b| b != node) || (i >= self.p.rows && !number) {
+            return None;
+        }
+        bound[i] = Some(node);
+        Some(bound)
+    }
+
+    fn inner(&self, at: usize, node: usize, bound: Bound) -> Option<Bound> {
+        match (self.p.f.nodes()[at], self.nodes[node]) {
+            (Node::Unary(p, a), Node::Unary(u, x)) if p == u => self.any(a, x, bound),
+            (Node::Binary(p, a, b), Node::Binary(o, x, y)) if p == o => {
+                let two = |x, y| self.any(a, x, bound).and_then(|bound| self.any(b, y, bound));
+                // sums and products are the same bits either way round
+                two(x, y).or_else(|| matches!(p, Binary::Add | Binary::Mul).then(|| two(y, x))?)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expr::{CHUNK, Evaluator, Scalar, Tape};
+
+    /// Every pattern is one pass, and gives the bits of its nodes one by one.
+    #[test]
+    fn a_pattern_is_a_pass() {
+        for p in PATTERNS.iter() {
+            let mut tape = Tape::default();
+            let mut args: Vec<usize> = (0..p.rows).map(|i| tape.input(i)).collect();
+            args.extend((0..p.f.arity() - p.rows).map(|i| tape.rate(i)));
+            let out = tape.inline(&p.f, &args);
+            let f = tape.finish(p.rows, &out);
+            let made = passes(&f);
+            assert!(matches!(made[..], [Pass { what: What::Several(w, ..), .. }] if w == p.what), "{:?}: {made:?}", p.what);
+            let (mut e, rates) = (Evaluator::new(&f), [0.9, 0.07]);
+            let value = |i: usize, at: usize| ((at * (i + 3)) as f32 * 0.37).sin() + if i == 1 { 0.2 } else { 1.1 };
+            e.set_rates(&rates);
+            e.chunk(|i, row| row.iter_mut().enumerate().for_each(|(at, v)| *v = value(i, at)));
+            for at in 0..CHUNK {
+                let x: Vec<f32> = (0..p.rows).map(|i| value(i, at)).collect();
+                assert_eq!(e.output(0)[at].to_bits(), f.eval(&x, &rates)[0].to_bits(), "{:?} at {at}", p.what);
+            }
+        }
+    }
+
+    /// What others read, too, is a pass of its own.
+    #[test]
+    fn shared_nodes_stand_alone() {
+        let kinds = |f: Expr| passes(&f).iter().map(|p| matches!(p.what, What::Several(..))).collect::<Vec<_>>();
+        let sum = |x: &[Scalar]| &x[0] + &x[1];
+        assert_eq!(kinds(Expr::of(2, |x| vec![sum(x).relu()])), [true]);
+        assert_eq!(kinds(Expr::of(2, |x| vec![sum(x).relu(), sum(x)])), [false, false]);
+        assert_eq!(kinds(Expr::of(2, |x| vec![sum(x).relu() * sum(x)])), [false, false, false]);
+        // a row is no number
+        assert_eq!(kinds(Expr::of(3, |x| vec![&x[0] - &x[1] * &x[2]])), [false, false]);
+        // either way round
+        assert_eq!(kinds(Expr::of(2, |x| vec![&x[1] + &x[0] * 0.5])), [true]);
+    }
+
+    /// The article's optimizer: one pass for each of its results.
+    #[test]
+    fn adam_is_three_passes() {
+        let adam = Expr::of(4, |x| {
+            let m = 0.9 * &x[2] + 0.1 * &x[1];
+            let v = 0.999 * &x[3] + 0.001 * x[1].square();
+            let p = &x[0] - Scalar::rate(0) * (&m / (v.sqrt() + Scalar::rate(1)));
+            vec![p, m, v]
+        });
+        assert_eq!(passes(&adam).len(), 3);
+    }
+}
