@@ -2,6 +2,7 @@
 
 mod dots;
 mod ending;
+mod one_hot;
 mod pieces;
 mod turned;
 
@@ -10,7 +11,7 @@ use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total
 use super::lib::pieces::{Piece, pieces as pieces_of};
 use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator};
-use crate::kernels::Gemm;
+use crate::kernels::{Gemm, Operand};
 use ending::Ending;
 use gemm_common::Parallelism;
 use gemm_common::cache::CACHE_INFO;
@@ -51,6 +52,9 @@ fn plain(k: &Gemm) -> bool {
 
 /// A product whose operands and results are f32. Its results are those of a larger product from element `first` on.
 pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>, first: usize) {
+    if k.outputs.iter().any(|o| o.within.is_some()) {
+        return run_apart(k, threads, workers, reads, writes, first);
+    }
     let (a, b) = (f32s(reads[0]), f32s(reads[1]));
     if k.spec.row_sum {
         row_sums(k, threads, a, std::mem::take(&mut writes[k.outputs.len()]));
@@ -70,9 +74,32 @@ pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[
         });
     }
     // the product goes where the first output goes, and the epilogue works in place
-    products(k, threads, a, b, f32s_mut(writes[0]));
+    match k.spec.a {
+        Operand::Matrix => products(k, threads, a, b, f32s_mut(writes[0])),
+        Operand::OneHot => one_hot::run(k, threads, reads[0], reads[1], writes[0]),
+    }
     if !plain(k) {
         fork(workers, all, CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, units, w| ending.run(e, units, w));
+    }
+}
+
+/// The same where results are rows of larger tensors: made beside them, and put there row by row.
+fn run_apart(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>, first: usize) {
+    let size = k.matrices() * k.m * k.n;
+    let mut beside: Vec<Vec<u32>> = k.outputs.iter().map(|o| vec![0; if o.within.is_some() { size } else { 0 }]).collect();
+    let mut own = Writes::default();
+    own.iter_mut().zip(&mut writes).for_each(|(own, to)| *own = &mut to[..]);
+    for (own, made) in own.iter_mut().zip(&mut beside).filter(|(_, made)| !made.is_empty()) {
+        *own = made;
+    }
+    let outputs = k.outputs.iter().map(|o| o.offset.into()).collect();
+    run(&Gemm { outputs, ..k.clone() }, threads, workers, reads, own, first);
+    for ((to, made), o) in writes.iter_mut().zip(&beside).zip(&k.outputs) {
+        let Some((pitch, batch)) = o.within else { continue };
+        for (i, row) in made.chunks_exact(k.n.max(1)).enumerate() {
+            let at = k.along_batch(batch, i / k.m) + i % k.m * pitch;
+            to[at..at + k.n].copy_from_slice(row);
+        }
     }
 }
 
@@ -144,7 +171,7 @@ impl Cut {
         // that does not needs no packing
         let packs = if k.spec.ta { k.m * k.k > PACKED } else { !k.spec.tb && k.k > SHALLOW };
         let terms = k.m * k.n * k.k;
-        if packs || k.matrices() * terms == 0 || CACHE_INFO[1].cache_bytes == 0 {
+        if k.spec.a != Operand::Matrix || packs || k.matrices() * terms == 0 || CACHE_INFO[1].cache_bytes == 0 {
             return None;
         }
         let (rows, columns) = match k.n {

@@ -27,7 +27,7 @@ impl Twin for GemmCoop {
         }
         gemm::run(&self.widened(), threads, workers, &reads, own, 0);
         for (o, out) in writes.iter_mut().enumerate().filter(|(o, _)| narrow(*o)) {
-            let first = self.gemm.outputs[o] % 2;
+            let first = self.gemm.outputs[o].offset % 2;
             made[o].iter().enumerate().for_each(|(i, &v)| f16s_mut(out)[first + i] = f16::from_f32(f32::from_bits(v)));
         }
         Ok(())

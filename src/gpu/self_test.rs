@@ -102,7 +102,7 @@ impl Case {
         let halves = Halves::new(vec![true, true, false], vec![false, true]);
         let spec = GemmSpec { epilogue, row_sum, via, halves, ..GemmSpec::new([ta, tb], Tile::Split) };
         let extras = vec![Plane::along_columns(0)];
-        let mut gemm = Gemm { batch: [1, batch], extras, outputs: vec![0, 0], ..Gemm::new(spec, [m, n, k]) };
+        let mut gemm = Gemm { batch: [1, batch], extras, outputs: vec![0.into(); 2], ..Gemm::new(spec, [m, n, k]) };
         gemm.a.batch = [0, m * k];
         let mut rng = Philox::new(0, &format!("{tile} {ta} {tb}"));
         let mut draw = |n: usize| (0..n).map(|_| f16::from_f64(2.0 * rng.uniform() - 1.0)).collect::<Vec<_>>();

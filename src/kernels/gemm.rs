@@ -3,10 +3,11 @@
 pub(crate) mod direct;
 mod ending;
 mod load;
+mod looked_up;
 mod places;
 pub(crate) mod tile;
 
-pub use places::{Matrix, Plane};
+pub use places::{Matrix, Operand, Output, Plane};
 
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
@@ -16,10 +17,12 @@ use super::lib::flops::flops;
 use super::lib::halves::Halves;
 use super::lib::limits::MAX_GROUPS;
 use super::lib::source::{Source, shader};
+use super::lib::target::{Registers, Target};
 use super::lib::word::word;
 use crate::expr::Expr;
 use crate::graph::Distribution;
 use load::Side;
+use looked_up::{by_elements, one_hot};
 use tile::Tile;
 
 /// What makes a gemm's pipeline.
@@ -29,6 +32,8 @@ pub struct GemmSpec {
     pub ta: bool,
     /// B is stored `[n, k]`.
     pub tb: bool,
+    /// What A is.
+    pub a: Operand,
     /// A can be read four elements at a time.
     pub va: bool,
     /// B can be read four elements at a time.
@@ -53,7 +58,20 @@ impl GemmSpec {
     /// A product that is stored as it is, read and written element by element, all of it f32.
     pub fn new([ta, tb]: [bool; 2], tile: Tile) -> Self {
         let (epilogue, halves) = (Expr::identity(), Halves::default());
-        GemmSpec { ta, tb, va: false, vb: false, vc: false, tile, epilogue, draws: vec![], row_sum: false, via: vec![0], halves }
+        GemmSpec {
+            ta,
+            tb,
+            a: Operand::Matrix,
+            va: false,
+            vb: false,
+            vc: false,
+            tile,
+            epilogue,
+            draws: vec![],
+            row_sum: false,
+            via: vec![0],
+            halves,
+        }
     }
 }
 
@@ -72,14 +90,16 @@ pub struct Gemm {
     pub batch: [usize; 2],
     /// The left operand.
     pub a: Matrix,
+    /// The number that stands for a row of zeros, where A has one-hot rows.
+    pub nothing: Option<usize>,
     /// The right operand.
     pub b: Matrix,
     /// The epilogue's operands.
     pub extras: Vec<Plane>,
     /// What the epilogue draws, one number for each element of the result.
     pub draws: Vec<Draw>,
-    /// The first element of each output, `[batch, m, n]` without gaps.
-    pub outputs: Vec<usize>,
+    /// Where each output goes, `[batch, m, n]`.
+    pub outputs: Vec<Output>,
     /// The first element of the row sums.
     pub row_sum: usize,
 }
@@ -97,7 +117,7 @@ impl Gemm {
     /// A single product of matrices without gaps.
     pub fn new(spec: GemmSpec, [m, n, k]: [usize; 3]) -> Self {
         let (a, b) = (Matrix::new(0, if spec.ta { m } else { k }), Matrix::new(0, if spec.tb { k } else { n }));
-        Gemm { spec, m, n, k, batch: [1, 1], a, b, extras: vec![], draws: vec![], outputs: vec![0], row_sum: 0 }
+        Gemm { spec, m, n, k, batch: [1, 1], a, nothing: None, b, extras: vec![], draws: vec![], outputs: vec![0.into()], row_sum: 0 }
     }
 
     /// How many matrices the batch has.
@@ -125,7 +145,7 @@ impl Gemm {
 
     /// Words of `dims` that it needs at most.
     pub(crate) fn words(extras: usize, draws: usize, outputs: usize) -> usize {
-        3 + 2 * 4 + 3 + extras * 5 + draws * DRAW_WORDS + outputs
+        3 + 2 * 4 + 3 + extras * 5 + draws * DRAW_WORDS + outputs * 4
     }
 
     /// The same product with random numbers for the epilogue.
@@ -133,6 +153,24 @@ impl Gemm {
         self.spec.draws = kinds(&draws);
         self.draws = draws;
         self
+    }
+
+    /// Whether rows are summed up by number as a product with one-hot rows: for so many numbers and rows of the table. The terms of a sum are in
+    /// their order where they are not cut. Software adapters walk chains faster.
+    pub fn sums_by_number(target: Target, numbers: usize, rows: usize) -> bool {
+        target == Target::Gpu && rows <= 512 && numbers <= Self::LONG
+    }
+
+    /// The sums of rows by number, `[rows, width]`: the numbers of the rows, and the rows one behind the other.
+    pub fn by_number(target: Target, registers: Registers, size @ [rows, width, numbers]: [usize; 3]) -> Self {
+        let tile = match Tile::choose(target, registers, size) {
+            // its threads share the terms of a sum, which are to stay in order
+            Tile::Split => Tile::SMALL,
+            other => other,
+        };
+        let mut gemm = Gemm::new(GemmSpec { a: Operand::OneHot, ..GemmSpec::new([true, false], tile) }, [rows, width, numbers]);
+        gemm.a.pitch = 1;
+        gemm
     }
 
     /// Into how many pieces so many terms are cut, for a result of so many elements.
@@ -196,7 +234,11 @@ impl Gemm {
         };
         // a thread of the split tile stores one element
         let tile = self.spec.tile != Tile::Split;
-        tile && self.n.is_multiple_of(4) && self.outputs.iter().all(|o| o.is_multiple_of(4)) && self.extras.iter().all(whole)
+        let starts = |o: &Output| {
+            let (pitch, [outer, inner]) = o.within.unwrap_or_default();
+            [o.offset, pitch, outer, inner].iter().all(|v| v.is_multiple_of(4))
+        };
+        tile && self.n.is_multiple_of(4) && self.outputs.iter().all(starts) && self.extras.iter().all(whole)
     }
 
     /// The same product, whose results are written four columns at a time if they can be.
@@ -219,12 +261,22 @@ impl Archetype for Gemm {
         if let Tile::Direct { rows, vectors, shared } = *tile {
             s.number("ROWS", rows).number("NV", vectors);
             // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
-            self.elements(&mut s, "a", (*va, halves.input(0)), if *ta { "d.m" } else { "d.k" });
+            match self.spec.a {
+                Operand::Matrix => self.elements(&mut s, "a", (*va, halves.input(0)), if *ta { "d.m" } else { "d.k" }),
+                Operand::OneHot => one_hot(&mut s),
+            }
             self.elements(&mut s, "b", (*vb, halves.input(1)), if *tb { "d.k" } else { "d.n" });
             direct::sums(&mut s, rows, vectors, shared, *ta);
         } else {
             let whole = self.is_whole();
-            self.matrix(&mut s, &Side { name: "a", rows: "m", turned: *ta, vector: *va, half: halves.input(0), whole });
+            let a = Side { name: "a", rows: "m", turned: *ta, vector: *va, half: halves.input(0), whole };
+            match self.spec.a {
+                Operand::Matrix => self.matrix(&mut s, &a),
+                Operand::OneHot => {
+                    one_hot(&mut s);
+                    by_elements(&mut s, &a);
+                }
+            }
             self.matrix(&mut s, &Side { name: "b", rows: "n", turned: !*tb, vector: *vb, half: halves.input(1), whole });
         }
         if let Tile::Staged { rows, columns, depth, each: [rm, rn] } = tile {
@@ -254,7 +306,13 @@ impl Archetype for Gemm {
             let steps = [(batch[0], x.batch[0]), (batch[1], x.batch[1]), (rows, x.pitch), (columns, 1)];
             read(name.into(), Element::float(halves.input(i)).by_fours(four), x.offset, steps)
         };
-        let a = if *ta { factor("a", 0, &self.a, k, m, *va) } else { factor("a", 0, &self.a, m, k, *va) };
+        let a = match self.spec.a {
+            Operand::OneHot => {
+                read("a".into(), Element::U32, self.a.offset, [(1, 0), (1, 0), (if *ta { k } else { m }, self.a.pitch), (1, 1)])
+            }
+            Operand::Matrix if *ta => factor("a", 0, &self.a, k, m, *va),
+            Operand::Matrix => factor("a", 0, &self.a, m, k, *va),
+        };
         let b = if *tb { factor("b", 1, &self.b, n, k, *vb) } else { factor("b", 1, &self.b, k, n, *vb) };
         let mut all = vec![a, b];
         for (i, e) in self.extras.iter().enumerate() {
@@ -265,11 +323,17 @@ impl Archetype for Gemm {
         all.extend((!self.draws.is_empty()).then(Binding::state));
         // the row sums come after the outputs
         let size = self.matrices() * m * n;
-        let results = self.outputs.iter().map(|&at| at..at + size).chain(row_sum.then(|| self.row_sum..self.row_sum + m));
+        let span = |o: &Output| match o.within {
+            Some((pitch, [outer, inner])) if size > 0 => {
+                o.offset..o.offset + (batch[0] - 1) * outer + (batch[1] - 1) * inner + (m - 1) * pitch + n
+            }
+            _ => o.offset..o.offset + size,
+        };
+        let sums = row_sum.then(|| (self.row_sum..self.row_sum + m, m));
         let first = all.len();
-        for (o, span) in results.enumerate() {
+        for (o, (span, moved)) in self.outputs.iter().map(|o| (span(o), size)).chain(sums).enumerate() {
             let of = Element::float(halves.output(o)).by_fours(*vc && o < self.outputs.len());
-            all.push(Binding::write(format!("out{o}"), of, span).bound_through(first + o, first + via[o]));
+            all.push(Binding::write(format!("out{o}"), of, span).moving(moved).bound_through(first + o, first + via[o]));
         }
         all
     }
@@ -284,12 +348,20 @@ impl Archetype for Gemm {
         if self.batch[0] != 1 {
             d = d.u32("matrices_inner", self.batch[1]);
         }
+        if self.spec.a == Operand::OneHot {
+            // where there is none a number that no row has
+            d = d.word("a_nothing", self.nothing.map_or(u32::MAX, word));
+        }
         for (i, e) in self.extras.iter().enumerate() {
             d = d.u32(format!("extra{i}_offset"), e.offset).u32(format!("extra{i}_row"), e.row).u32(format!("extra{i}_column"), e.column);
             d = self.batch_dims(d, &format!("extra{i}"), e.batch);
         }
         d = self.draws.iter().enumerate().fold(d, |d, (i, draw)| draw.dims(d, i));
-        self.outputs.iter().enumerate().fold(d, |d, (o, &offset)| d.u32(format!("out{o}_offset"), offset))
+        self.outputs.iter().enumerate().fold(d, |d, (o, &Output { offset, within })| {
+            let d = d.u32(format!("out{o}_offset"), offset);
+            let Some((pitch, batch)) = within else { return d };
+            self.batch_dims(d.u32(format!("out{o}_pitch"), pitch), &format!("out{o}"), batch)
+        })
     }
 
     /// A workgroup for every tile.

@@ -7,7 +7,7 @@ use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
 use super::lib::halves::Halves;
 use super::lib::source::{Source, shader};
-use super::{Gemm, GemmSpec};
+use super::{Gemm, GemmSpec, Operand};
 use crate::expr::Expr;
 use std::fmt::Write;
 use tile::{CoopCaps, CoopTile};
@@ -33,7 +33,7 @@ impl GemmCoop {
     pub fn with_tile(gemm: &Gemm, tile: CoopTile) -> Option<GemmCoop> {
         let GemmSpec { ta, tb, ref via, ref halves, .. } = gemm.spec;
         let agree = via.iter().enumerate().all(|(o, &v)| halves.output(o) == halves.output(v));
-        if !halves.input(0) || !halves.input(1) || !agree {
+        if gemm.spec.a != Operand::Matrix || !halves.input(0) || !halves.input(1) || !agree {
             return None;
         }
         let mut gemm = gemm.clone();

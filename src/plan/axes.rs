@@ -1,5 +1,6 @@
 //! The axes of a product's result: which of them are rows, and which the batch.
 
+use super::views::Views;
 use crate::graph::{Graph, NodeId, Value, op};
 use crate::kernels::{merged, reshaped};
 use crate::tensor::Shape;
@@ -34,6 +35,8 @@ pub(super) struct Factor {
     pub value: Value,
     /// The first one.
     pub offset: usize,
+    /// The axis of the result that is its own: the rows, or the columns.
+    pub own: usize,
     /// Its steps over the result; none along the axis that is the other factor's own.
     pub over: Vec<usize>,
     /// From one term to the next.
@@ -43,22 +46,25 @@ pub(super) struct Factor {
 }
 
 impl Factor {
-    /// Both factors of a product.
-    pub(super) fn of(g: &Graph, product: NodeId, &op::MatMul { ta, tb }: &op::MatMul) -> [Self; 2] {
-        let (out, inputs) = (g.shape(product.into()), &g.nodes[product].inputs);
+    /// Both factors of a product. `None` for one that no steps lead through.
+    pub(super) fn of(g: &Graph, views: &Views, product: NodeId, &op::MatMul { ta, tb }: &op::MatMul) -> [Option<Self>; 2] {
+        let (inputs, r) = (&g.nodes[product].inputs, g.shape(product.into()).rank());
         let factor = |v: Value, own: usize, turned: bool| {
-            let (shape, r) = (g.shape(v), out.rank());
-            let steps = shape.strides();
+            let (shape, read) = (g.shape(v), views.resolve(g, v).filter(|s| s.pad.is_none())?);
             // a single matrix serves for the whole batch
-            let mut over: Vec<usize> = (0..r).map(|axis| if shape[axis] == 1 { 0 } else { steps[axis] }).collect();
-            let (along, term) = if turned { (steps[r - 1], steps[r - 2]) } else { (steps[r - 2], steps[r - 1]) };
-            let (along, term) = if own == r - 2 { (along, term) } else { (term, along) };
-            let terms = shape[if turned == (own == r - 2) { r - 2 } else { r - 1 }];
+            let mut over: Vec<usize> = (0..r).map(|axis| if shape[axis] == 1 { 0 } else { read.strides[axis] }).collect();
             (over[r - 2], over[r - 1]) = (0, 0);
-            over[own] = along;
-            Factor { value: v, offset: 0, over, term, terms }
+            // its axes of terms and of its own rows or columns
+            let (terms, along) = if turned == (own == r - 2) { (r - 2, r - 1) } else { (r - 1, r - 2) };
+            over[own] = read.strides[along];
+            Some(Factor { value: views.source(g, v), offset: read.offset, own, over, term: read.strides[terms], terms: shape[terms] })
         };
-        [factor(inputs[0], out.rank() - 2, ta), factor(inputs[1], out.rank() - 1, tb)]
+        [factor(inputs[0], r - 2, ta), factor(inputs[1], r - 1, tb)]
+    }
+
+    /// Whether it has rows, over this result.
+    pub(super) fn has_rows(&self, out: &Shape) -> bool {
+        self.rows(self.over[self.own], out[self.own], false).is_some()
     }
 
     /// Whether its stored rows lie along the terms, and from one of those rows to the next; its other axis has so many elements, `step` apart.
@@ -84,14 +90,15 @@ pub(super) struct Axes {
 }
 
 impl Axes {
-    /// For operands of these steps over the result, of which `right` are the right factor's. `None` where the batch would have more than two axes.
-    pub(super) fn of(out: &Shape, steps: &[&[usize]], right: &[usize]) -> Option<Self> {
+    /// For these factors, and what rides on the product by its steps over the result. `None` where the batch would have more than two axes.
+    pub(super) fn of(out: &Shape, left: &Factor, right: &Factor, riding: &[Vec<usize>]) -> Option<Self> {
         let row = out.rank() - 2;
         let own = out.strides();
-        let all: Vec<&[usize]> = steps.iter().copied().chain([right, &own]).collect();
+        let all: Vec<&[usize]> = riding.iter().map(Vec::as_slice).chain([&left.over[..], &right.over, &own]).collect();
         let mut groups = merged(&out.dims()[..=row], &all, |_| false);
         // where the right factor is the same for all of them matrices of the batch are rows of one
-        let are_rows = |group: &Vec<usize>| (group.contains(&row) || out[row] == 1) && group.iter().all(|&axis| right[axis] == 0);
+        let single = out[row] == 1 && left.term == 1;
+        let are_rows = |group: &Vec<usize>| (group.contains(&row) || single) && group.iter().all(|&axis| right.over[axis] == 0);
         let rows = groups.pop_if(|last| are_rows(last)).unwrap_or_default();
         let inner = groups.pop().unwrap_or_default();
         let outer = groups.pop().unwrap_or_default();
@@ -127,12 +134,18 @@ fn extent(group: &[usize], of: &Shape) -> usize {
 mod tests {
     use super::*;
 
-    /// Shapes of results, their operands' steps (the right factor's last) and rows and batch that the kernel counts.
+    /// Shapes of results, their operands' steps (the left factor's first, the right one's last) and rows and batch that the kernel counts.
     #[test]
     fn axes_are_rows_and_batch() {
         let told = |out: &[usize], steps: &[&[usize]]| {
-            let (out, (right, left)) = (Shape::from(out), steps.split_last().unwrap());
-            Axes::of(&out, left, right).map(|a| (a.rows(&out), a.batch(&out)))
+            let (out, r) = (Shape::from(out), out.len());
+            let factor = |over: &[usize], own: usize| {
+                let value = Value { node: 0, output: 0 };
+                Factor { value, offset: 0, own, over: over.to_vec(), term: 1, terms: 7 }
+            };
+            let (a, b) = (factor(steps[0], r - 2), factor(steps[steps.len() - 1], r - 1));
+            let riding: Vec<Vec<usize>> = steps[1..steps.len() - 1].iter().map(|s| s.to_vec()).collect();
+            Axes::of(&out, &a, &b, &riding).map(|a| (a.rows(&out), a.batch(&out)))
         };
         let own = |s: &[usize]| Shape::from(s).strides();
         // a plain product; one row; no batch at all

@@ -4,10 +4,13 @@ mod fuser;
 mod needs;
 
 use self::fuser::Fuser;
+use super::axes::steps_over;
 use super::step::Step;
+use super::views::Views;
 use crate::error::Result;
 use crate::graph::{Graph, Kind, NodeId, Op, Value};
-use crate::tensor::{DType, Shape};
+use crate::kernels::{PadBox, Strided};
+use crate::tensor::Shape;
 use std::collections::{HashMap, HashSet};
 
 /// The kernel of a group, which its maps ride on.
@@ -57,19 +60,28 @@ pub struct Groups {
     pub readers: HashMap<Value, Vec<NodeId>>,
     /// Values that outlive the step's kernels.
     pub roots: HashSet<Value>,
-    /// Movements that cost no launch: the maps that read them step through their operand.
-    pub views: HashSet<NodeId>,
+    /// Movements that cost no launch.
+    pub views: Views,
     /// Random numbers that cost no launch: every map that reads them draws them.
     pub drawn: HashSet<NodeId>,
 }
 
-/// An operand of a map: a value, and the movement through which the map reads it, with the number of the value among that movement's operands.
+/// An operand of a map: a value that lies in a buffer, and how the map sees its elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operand {
     /// The value.
     pub value: Value,
-    /// The movement.
-    pub through: Option<(NodeId, usize)>,
+    /// In other places than in order.
+    pub through: Option<Through>,
+}
+
+/// What a map sees an operand through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Through {
+    /// This value, which is made without a kernel.
+    View(Value),
+    /// The movement that the map is, as its operand of this number.
+    Own(NodeId, usize),
 }
 
 impl From<Value> for Operand {
@@ -115,28 +127,41 @@ impl Groups {
             return vec![Value::from(node).into()];
         }
         let moves = g.kind(node) == Kind::Move;
-        let seen = |(i, &v): (usize, &Value)| match (moves, self.views.contains(&v.node)) {
-            (true, _) => Operand { value: v, through: Some((node, i)) },
-            (false, true) => Operand { value: g.nodes[v.node].inputs[0], through: Some((v.node, 0)) },
+        let seen = |(i, &v): (usize, &Value)| match (moves, self.views.sees(g, v)) {
+            (true, _) => Operand { value: self.views.source(g, v), through: Some(Through::Own(node, i)) },
+            (false, true) => Operand { value: self.views.source(g, v), through: Some(Through::View(v)) },
             (false, false) => v.into(),
         };
         g.nodes[node].inputs.iter().enumerate().map(seen).collect()
     }
 
+    /// An operand as it is read over a shape, from its first element on.
+    pub fn strided(&self, g: &Graph, o: Operand, shape: &Shape) -> Strided {
+        let (read, from) = match o.through {
+            None => return Strided::new(0, steps_over(g.shape(o.value), shape)),
+            Some(Through::View(v)) => (self.views.resolve(g, v), g.shape(v)),
+            Some(Through::Own(node, i)) => (self.views.through(g, node, i), g.shape(node.into())),
+        };
+        // a view is one because steps lead through it
+        repeated(read.unwrap_or_else(|| Strided::new(0, from.strides())), from, shape)
+    }
+
     /// The value whose elements are read, behind reshapes and views.
     fn source(&self, g: &Graph, v: Value) -> Value {
-        let v = g.base(v);
-        if self.views.contains(&v.node) { g.base(g.nodes[v.node].inputs[0]) } else { v }
+        self.views.source(g, v)
     }
 }
 
-/// The movements of one operand that only maps read: those read along strides.
-fn views(g: &Graph, step: &Step) -> HashSet<NodeId> {
-    let moves = |&id: &NodeId| g.kind(id) == Kind::Move && g.nodes[id].inputs.len() == 1 && g.ty(id.into()).dtype != DType::U32;
-    let mut free: HashSet<NodeId> = (0..g.nodes.len()).filter(moves).collect();
-    let others = g.nodes.iter().filter(|n| !matches!(n.op, Op::Map(_))).flat_map(|n| n.inputs.iter().copied());
-    others.chain(step.roots()).for_each(|v| _ = free.remove(&v.node));
-    free
+/// What is read over `from`, read over a shape that `from` broadcasts to.
+fn repeated(read: Strided, from: &Shape, to: &Shape) -> Strided {
+    let skip = to.rank() - from.rank();
+    let kept = |i: usize| (i >= skip && from[i - skip] == to[i]).then(|| i - skip);
+    let each = |of: &dyn Fn(usize, usize) -> usize, other: &dyn Fn(usize) -> usize| -> Vec<usize> {
+        (0..to.rank()).map(|i| kept(i).map_or_else(|| other(i), |k| of(i, k))).collect()
+    };
+    let pad =
+        read.pad.map(|w| PadBox { before: each(&|_, k| w.before[k], &|_| 0), size: each(&|_, k| w.size[k], &|i| to[i]), fill: w.fill });
+    Strided { offset: read.offset, strides: each(&|_, k| read.strides[k], &|_| 0), pad }
 }
 
 /// The random numbers that only maps of their own size read, element for element.
@@ -154,9 +179,9 @@ fn drawn(g: &Graph, step: &Step) -> HashSet<NodeId> {
 pub fn fuse(step: &Step) -> Result<Groups> {
     let g = &step.graph;
     let roots = step.roots().into_iter().map(|v| g.base(v)).collect();
-    let (views, drawn) = (views(g, step), drawn(g, step));
+    let (views, drawn) = (Views::of(step), drawn(g, step));
     let mut f = Groups { groups: Vec::new(), owner: HashMap::new(), readers: HashMap::new(), roots, views, drawn };
-    for (id, n) in g.nodes.iter().enumerate().filter(|(id, n)| n.op.kind() != Kind::Alias && !f.views.contains(id)) {
+    for (id, n) in g.nodes.iter().enumerate().filter(|(id, n)| n.op.kind() != Kind::Alias && !f.views.contains(*id)) {
         for v in &n.inputs {
             let from = f.source(g, *v);
             f.readers.entry(from).or_default().push(id);
@@ -173,6 +198,7 @@ mod tests {
     use super::*;
     use crate::graph::{Builder, Field, Precision, Var, gradients};
     use crate::nn::{BatchNorm1d, Linear, Scope};
+    use crate::tensor::DType;
 
     /// A training step of as many blocks, one behind the other.
     fn deep(blocks: usize, block: impl Fn(&Scope, &Var) -> Var) -> Step {

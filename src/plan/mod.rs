@@ -26,6 +26,7 @@ mod step;
 mod sub_program;
 mod timing;
 mod update;
+mod views;
 
 #[doc(hidden)]
 pub use crate::optim::Rule;

@@ -37,7 +37,7 @@ impl Step {
         let stored = made(&self.graph, &groups);
         for id in 0..self.graph.nodes.len() {
             let node = &self.graph.nodes[id];
-            let seen = node.op.kind() == Kind::Alias || groups.views.contains(&id);
+            let seen = node.op.kind() == Kind::Alias || groups.views.contains(id);
             let source = node.inputs.first().map(|v| self.graph.ty(*v).dtype).filter(|_| seen);
             for output in 0..node.outputs.len() {
                 let leaf = matches!(self.graph.nodes[id].op, Op::Parameter(_));

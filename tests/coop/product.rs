@@ -91,7 +91,7 @@ impl Product {
         let stored = outputs.iter().map(half).collect();
         let (row_sum, halves) = (self.sums(), Halves::new(read, stored));
         let spec = GemmSpec { epilogue, row_sum, via, halves, ..GemmSpec::new([self.ta, self.tb], Tile::Split) };
-        let places = vec![self.offset; outputs.len()];
+        let places = vec![self.offset.into(); outputs.len()];
         let (batch, row_sum) = ([1, self.batch], self.offset + all);
         let gemm = Gemm { batch, a, b, extras, outputs: places, row_sum, ..Gemm::new(spec, [m, n, k]) };
         GemmCoop::with_tile(&gemm, self.tile).expect("a product in f16")

@@ -34,14 +34,14 @@ pub fn draws() -> Vec<Case> {
         for columns in [32, 33] {
             out.push(case(format!("{name} on a product of {columns} columns"), move |m| {
                 let h = m.p([9, 16]).matmul(&m.p([16, columns])).tanh();
-                let h = h * (m.draw(d, [9, columns], "drop#0") + 0.25);
+                let h = h * m.draw(d, [9, columns], "drop#0");
                 m.weigh(&h.matmul(&m.p([columns, 4])).tanh())
             }));
         }
     }
     out.push(case("two streams on a batch of products".into(), |m| {
         let (a, b) = (m.draw(Distribution::Uniform, [2, 3, 9, 5], "a#0"), m.draw(Distribution::Normal, [2, 3, 9, 5], "a#1"));
-        m.weigh(&(m.p([2, 3, 9, 7]).matmul(&m.p([2, 3, 7, 5])) * a + m.p([3, 9, 5]) * b))
+        m.weigh(&((m.p([2, 3, 9, 7]).matmul(&m.p([2, 3, 7, 5])) * a + m.p([3, 9, 5])) * b))
     }));
     out.push(case("two streams in one formula".into(), |m| {
         let (a, b) = (m.draw(Distribution::Uniform, [3, 35], "a#0"), m.draw(Distribution::Normal, [3, 35], "a#1"));

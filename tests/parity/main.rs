@@ -25,7 +25,9 @@ mod long;
 mod make;
 mod mixed;
 mod movement;
+mod operands;
 mod optimizers;
+mod placed;
 mod planted;
 mod random;
 mod scaled;
@@ -114,6 +116,8 @@ tests! {
     largest = rows(movement::largest());
     row_kernels = rows(movement::row_kernels());
     batched = rows(movement::batched());
+    operands = rows(operands::cases());
+    placed_results = placed::rows().into_iter().flat_map(|r| rows(vec![r])).collect();
     long = rows(long::cases());
     folded = rows(folded::cases().into_iter().map(|c| with_lanes(c, false)).collect());
     long_and_known = turns::rows().into_iter().flat_map(|r| rows(vec![r])).collect();

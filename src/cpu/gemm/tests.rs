@@ -47,7 +47,7 @@ fn products_ignore_threads() {
             let f = Expr::of(2, |x| vec![(&x[0] + &x[1]).relu(), x[0].clone()]);
             let spec = GemmSpec { epilogue: f.clone(), row_sum: false, ..gemm.spec.clone() };
             let bias = Plane::along_columns(1);
-            let gemm = Gemm { spec, extras: vec![bias], outputs: vec![0, 0], ..gemm };
+            let gemm = Gemm { spec, extras: vec![bias], outputs: vec![0.into(); 2], ..gemm };
             let extra = draw("bias", n + 1);
             for threads in [1, 2, 5] {
                 let (mut c, mut d) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);

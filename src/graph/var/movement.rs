@@ -12,7 +12,8 @@ const TOGETHER: usize = 4;
 impl Var {
     /// The axes in another order: axis `i` of the result is axis `axes[i]` of this one.
     ///
-    /// Costs no launch where formulas read the result, nor where a product reads a swap of the last two axes.
+    /// Costs no launch where formulas read the result, nor where products, sums and means can step through it: products need the elements of one
+    /// of a matrix' two axes side by side.
     #[track_caller]
     pub fn permute(&self, axes: &[usize]) -> Var {
         self.op(op::Permute(axes.to_vec()), &[])

@@ -31,7 +31,11 @@ impl Gemm {
         let vector = if spec.vc { " / 4u" } else { "" };
         for (o, name) in printed.outputs.iter().enumerate() {
             let value = rounded(spec.halves.output(o), spec.vc, name.clone());
-            s.line(format!("    out{}[(d.out{o}_offset + at){vector}] = {value};", spec.via[o]));
+            let place = match self.outputs.get(o).and_then(|o| o.within) {
+                None => "at".into(),
+                Some(_) => format!("row * d.out{o}_pitch + {} + col", self.over_batch(&format!("out{o}"))),
+            };
+            s.line(format!("    out{}[(d.out{o}_offset + {place}){vector}] = {value};", spec.via[o]));
         }
         s.line("}");
         let sum = spec.via.last().filter(|_| spec.row_sum).map_or(String::new(), |&v| {

@@ -1,4 +1,4 @@
-//! Where the elements of a product's operands lie.
+//! Where the elements of a product's operands and results lie.
 
 /// A stored matrix: `major` rows of `minor` contiguous elements, `pitch` apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,32 @@ impl Matrix {
     /// Whether it can be read four elements at a time, with so many in a stored row: where rows start and end at fours.
     pub(crate) fn in_fours(&self, minor: usize) -> bool {
         [self.offset, self.pitch, self.batch[0], self.batch[1], minor].iter().all(|v| v.is_multiple_of(4))
+    }
+}
+
+/// What a product's left factor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Operand {
+    /// A stored matrix.
+    #[default]
+    Matrix,
+    /// Rows that are 0 but for one 1, and not stored: where the 1 of a row stands is a number, `pitch` behind that of the row before. As
+    /// nothing but zeros is added beside, a product with the transpose sums up rows by number, in their order.
+    OneHot,
+}
+
+/// Where a result goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Output {
+    /// First element.
+    pub offset: usize,
+    /// The rows of a larger tensor that it fills: from one to the next, and the same along each axis of the batch. Else it lies without gaps.
+    pub within: Option<(usize, [usize; 2])>,
+}
+
+impl From<usize> for Output {
+    fn from(offset: usize) -> Self {
+        Output { offset, within: None }
     }
 }
 

@@ -104,10 +104,13 @@ const GPU: [Rule; 7] = [
     Rule { rows: 1024, columns: 2048, tile: staged([128, 64], 16, [8, 4]), ..Rule::ANY },
     // 512 x 1024 has 128 workgroups of 128 threads
     Rule { rows: 64, columns: 64, tile: staged([64, 64], 16, [8, 4]), ..Rule::ANY },
-    Rule { tile: staged([32, 32], 16, [4, 4]), ..Rule::ANY },
+    Rule { tile: Tile::SMALL, ..Rule::ANY },
 ];
 
 impl Tile {
+    /// The smallest that a workgroup makes from slices.
+    pub(super) const SMALL: Tile = staged([32, 32], 16, [4, 4]);
+
     /// By the rules above, for `m x n` of `k` terms.
     pub fn choose(target: Target, registers: Registers, [m, n, k]: [usize; 3]) -> Tile {
         let rules = Self::rules(target);

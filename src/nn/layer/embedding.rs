@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// The parameter `weight` `[num_embeddings, embedding_dim]` starts as N(0, 1), PyTorch's default; one row of it may stand for
 /// nothing ([`Embedding::padding_idx`]). The input must be integers: `.integers()` on the data set and `.input_dtype(DType::U32)` on
-/// [`Compile`](crate::train::Compile). Numbers that the table has not are an `Err` of `fit`, `evaluate` and `predict`. The gradient is summed in a fixed order: the same bits at every run.
+/// [`Compile`](crate::train::Compile). Numbers that the table has not are an `Err` of `fit`, `evaluate` and `predict`. The gradient of a row is the sum over the places
+/// that name it, in their order in the batch, one after another in f32, on every device: the same bits at every run.
 ///
 /// ```
 /// use gradus::prelude::*;

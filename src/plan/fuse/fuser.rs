@@ -3,8 +3,8 @@
 use super::needs::Needs;
 use super::{Core, Group, Groups, Operand};
 use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
-use crate::kernels::{DIMS, Gemm, Map};
-use crate::plan::axes::{Axes, Factor, lies_alike, steps_over};
+use crate::kernels::{DIMS, Gemm, Map, Strided};
+use crate::plan::axes::{Axes, Factor, lies_alike};
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ impl<'a> Fuser<'a> {
     /// Puts a node into a group of those before it, or begins one.
     pub(super) fn take_in(&mut self, id: NodeId) {
         let g = self.g;
-        if self.f.views.contains(&id) || self.f.drawn.contains(&id) {
+        if self.f.views.contains(id) || self.f.drawn.contains(&id) {
             return;
         }
         let (own, operand) = (|| g.shape(id.into()).clone(), || g.shape(g.nodes[id].inputs[0]).clone());
@@ -143,7 +143,7 @@ impl<'a> Fuser<'a> {
         for v in &g.nodes[map].inputs {
             let inside = f.owner.get(&f.source(g, *v).node) == Some(&host);
             // a view steps through a whole buffer, along the axes of this very shape
-            if f.views.contains(&v.node) && (inside || shape != own || group.core != Core::Maps) {
+            if f.views.sees(g, *v) && (inside || shape != own) {
                 return false;
             }
             // a kernel has its own results at hand element for element only; operands of another shape but equal size are read so, too
@@ -159,22 +159,22 @@ impl<'a> Fuser<'a> {
         let stored = inputs().count() - draws;
         match group.core {
             Core::Gemm(product) => {
-                let read = || inputs().filter(|o| !f.is_drawn(g, group, **o)).map(|o| steps_over(g.shape(o.value), shape));
+                let read: Vec<Strided> = inputs().filter(|o| !f.is_drawn(g, group, **o)).map(|o| f.strided(g, *o, shape)).collect();
                 let words = Gemm::words(stored, draws, outputs);
                 // both factors, and the sums of rows that may come along
-                3 + stored + outputs <= STORAGE_BUFFERS && words <= DIMS && self.counts(product, read())
+                let room = 3 + stored + outputs <= STORAGE_BUFFERS && words <= DIMS;
+                room && read.iter().all(|r| r.pad.is_none()) && self.counts(product, read)
             }
             _ => stored + outputs <= STORAGE_BUFFERS && Map::words(shape.rank(), stored - windows, windows, draws, outputs) <= DIMS,
         }
     }
 
-    /// Whether a product's kernel can count the axes of its result with operands of these steps beside its factors.
-    fn counts(&self, product: NodeId, steps: impl Iterator<Item = Vec<usize>>) -> bool {
+    /// Whether a product's kernel can count the axes of its result with such operands beside its factors.
+    fn counts(&self, product: NodeId, read: Vec<Strided>) -> bool {
         let Op::MatMul(op) = &self.g.nodes[product].op else { return false };
-        let [a, b] = Factor::of(self.g, product, op);
-        let steps: Vec<Vec<usize>> = steps.collect();
-        let all: Vec<&[usize]> = steps.iter().map(Vec::as_slice).chain([a.over.as_slice()]).collect();
-        Axes::of(self.g.shape(product.into()), &all, &b.over).is_some()
+        let [Some(left), Some(right)] = Factor::of(self.g, &self.f.views, product, op) else { return false };
+        let riding: Vec<Vec<usize>> = read.into_iter().map(|r| r.strides).collect();
+        Axes::of(self.g.shape(product.into()), &left, &right, &riding).is_some()
     }
 
     /// Whether a map reads the gradient that a loss makes, as its only reader, and beside it one number of the state.

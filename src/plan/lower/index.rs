@@ -4,7 +4,7 @@ use super::lowering::Lowering;
 use super::unplaced::Place;
 use crate::expr::Expr;
 use crate::graph::NodeId;
-use crate::kernels::{Kernel, Map, ScatterAdd, ScatterLinks, Take};
+use crate::kernels::{Gemm, Kernel, Map, ScatterAdd, ScatterLinks, Take};
 
 impl Lowering<'_> {
     /// Rows of a table by number.
@@ -20,7 +20,7 @@ impl Lowering<'_> {
         self.push(Kernel::Take(kernel), vec![table, indices, to.0], label);
     }
 
-    /// Sums by index: zeros, the chains of equal indices, the sums.
+    /// Sums by index: a product with one-hot rows where the table is small, else zeros, the chains of equal indices, the sums.
     pub(super) fn scatter_add(&mut self, node: NodeId, rows: usize, padding: Option<usize>) {
         let n = &self.g.nodes[node];
         let ((values, from), (indices, at)) = (self.place(n.inputs[0]), self.place(n.inputs[1]));
@@ -28,6 +28,12 @@ impl Lowering<'_> {
         let width = self.size(n.inputs[0]) / count.max(1);
         let to = self.assign(node.into());
         let label = self.label(node, format!("{} to {}", self.g.shape(n.inputs[0]), self.g.shape(node.into())), &[]);
+        if Gemm::sums_by_number(self.r.target, count, rows) {
+            let mut gemm = Gemm::by_number(self.r.target, self.r.caps.registers, [rows, width, count]);
+            (gemm.a.offset, gemm.b.offset, gemm.outputs, gemm.nothing) = (at, from, vec![to.1.into()], padding);
+            gemm.spec.vb = gemm.b.in_fours(width);
+            return self.push(Kernel::Gemm(gemm.by_vectors()), vec![indices, values, to.0], label);
+        }
         self.zero(rows * width, to, &label);
         let links = self.temporary(count);
         let kernel = ScatterLinks { count, rows, padding, offset: at };

@@ -5,11 +5,11 @@ use crate::expr::{Activation, Expr};
 use crate::graph::{Graph, NodeId, Op, StateField, Value, op};
 use crate::kernels::words::STATE_LOSS_SCALE;
 use crate::kernels::{Halves, Kernel, Map, Strided};
-use crate::plan::fuse::Groups;
+use crate::plan::fuse::{Groups, Operand};
 use crate::plan::memory::BufferId;
 use crate::plan::program::Phase;
 use crate::plan::request::Request;
-use crate::tensor::DType;
+use crate::tensor::{DType, Shape};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -82,6 +82,13 @@ impl Lowering<'_> {
             return (self.state(), STATE_LOSS_SCALE);
         }
         self.places[&b]
+    }
+
+    /// An operand as a kernel over a shape reads it.
+    pub(super) fn read(&self, o: Operand, shape: &Shape) -> (Symbol, Strided) {
+        let (from, first) = self.place(o.value);
+        let own = self.groups.strided(self.g, o, shape);
+        (from, Strided { offset: first + own.offset, ..own })
     }
 
     /// The state that the step looks up.

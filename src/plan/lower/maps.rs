@@ -1,7 +1,6 @@
 //! Groups of maps alone: one launch over all elements of a shape.
 
 use super::lowering::Lowering;
-use super::movement::strided;
 use super::unplaced::{Place, bind};
 use crate::graph::{NodeId, Op, op};
 use crate::kernels::{Draw, Halves, Kernel, Map};
@@ -22,8 +21,8 @@ impl Lowering<'_> {
         let (draws, inputs) = self.draws(group, inputs);
         buffers.extend((!draws.is_empty()).then(|| self.state()));
         for o in &inputs {
-            let (from, offset) = self.place(o.value);
-            reads.push(strided(self.g, *o, offset, &shape));
+            let (from, read) = self.read(*o, &shape);
+            reads.push(read);
             buffers.push(from);
         }
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
@@ -50,8 +49,7 @@ impl Lowering<'_> {
     fn integers(&mut self, node: NodeId) {
         let n = &self.g.nodes[node];
         let shape = n.outputs[0].shape.clone();
-        let (from, offset) = self.place(n.inputs[0]);
-        let read = strided(self.g, Operand { value: n.inputs[0], through: Some((node, 0)) }, offset, &shape);
+        let (from, read) = self.read(self.groups.operands(self.g, node)[0], &shape);
         let to = self.assign(node.into());
         let label = self.label(node, format!("{} {shape}", n.op.name()), &[]);
         self.push(Kernel::Map(Map::of_integers(shape.dims(), read, to.1)), vec![from, to.0], label);

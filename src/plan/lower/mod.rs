@@ -9,7 +9,6 @@ mod long;
 mod lowering;
 mod maps;
 mod metrics;
-mod movement;
 mod product;
 mod reduce;
 mod rows;
@@ -125,7 +124,7 @@ impl Lowering<'_> {
         let g = self.g;
         match &g.nodes[node].op {
             Op::MatMul(op) => self.gemm(node, group, op)?,
-            Op::Reduce(op) => self.reduce(node, group, op),
+            Op::Reduce(op) => self.reduce(node, group, op)?,
             Op::Softmax(op) => self.softmax(node, op.log),
             Op::CrossEntropy(op) => self.cross_entropy(node, group, op),
             Op::Accuracy(op) => self.accuracy(node, op),

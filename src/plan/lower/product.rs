@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::expr::Expr;
 use crate::graph::{NodeId, ReduceKind, op};
 use crate::kernels::{Gemm, GemmCoop, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Strided, Term, Tile};
-use crate::plan::axes::{Axes, Factor, steps_over};
+use crate::plan::axes::{Axes, Factor};
 use crate::plan::fuse::Group;
 use crate::tensor::Shape;
 
@@ -15,14 +15,14 @@ impl Lowering<'_> {
     /// A product with its epilogue.
     pub(super) fn gemm(&mut self, node: NodeId, group: &Group, op: &op::MatMul) -> Result<()> {
         let out = self.g.shape(node.into()).clone();
-        let [left, right] = Factor::of(self.g, node, op);
+        let [Some(left), Some(right)] = Factor::of(self.g, &self.groups.views, node, op) else { return Err(self.no_kernel(node)) };
         let outputs = self.groups.outputs(group);
         let (epilogue, inputs) = self.formula(group, Some(node.into()), &outputs);
         let (draws, inputs) = self.draws(group, inputs);
-        let steps: Vec<Vec<usize>> = inputs.iter().map(|o| steps_over(self.g.shape(o.value), &out)).collect();
-        let all: Vec<&[usize]> = steps.iter().map(Vec::as_slice).chain([left.over.as_slice()]).collect();
+        let read: Vec<(Symbol, Strided)> = inputs.iter().map(|o| self.read(*o, &out)).collect();
+        let riding: Vec<Vec<usize>> = read.iter().map(|(_, r)| r.strides.clone()).collect();
         // what rides on a product was asked whether it can
-        let Some(axes) = Axes::of(&out, &all, &right.over) else { return Err(self.no_kernel(node)) };
+        let Some(axes) = Axes::of(&out, &left, &right, &riding) else { return Err(self.no_kernel(node)) };
         let (m, n, k) = (axes.rows(&out), out.last(), left.terms);
         let rows = [left.rows(axes.row_step(&left.over), m, !op.ta), right.rows(right.over[out.rank() - 1], n, op.tb)];
         let [Some((along_a, pitch_a)), Some((tb, pitch_b))] = rows else { return Err(self.no_kernel(node)) };
@@ -33,11 +33,10 @@ impl Lowering<'_> {
             Matrix { offset: offset + f.offset, pitch, batch: axes.batch_steps(&f.over) }
         };
         let (ta, a, b) = (!along_a, matrix(&left, pitch_a), matrix(&right, pitch_b));
-        for (o, steps) in inputs.iter().zip(&steps) {
-            let (from, offset) = self.place(o.value);
-            buffers.push(from);
-            let column = steps[out.rank() - 1];
-            extras.push(Plane { offset, row: axes.row_step(steps), column, batch: axes.batch_steps(steps) });
+        for (from, Strided { offset, strides, .. }) in &read {
+            buffers.push(*from);
+            let (row, column, batch) = (axes.row_step(strides), strides[out.rank() - 1], axes.batch_steps(strides));
+            extras.push(Plane { offset: *offset, row, column, batch });
         }
         buffers.extend((!draws.is_empty()).then(|| self.state()));
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
@@ -52,7 +51,7 @@ impl Lowering<'_> {
         if sum.is_some() {
             label = format!("rowsum {label}");
         }
-        let (batch, outputs) = (axes.batch(&out), places.iter().map(|p| p.1).collect());
+        let (batch, outputs) = (axes.batch(&out), places.iter().map(|p| p.1.into()).collect());
         let gemm = Gemm { batch, a, b, extras, outputs, row_sum: sum.map_or(0, |p| p.1), ..Gemm::new(spec, [m, n, k]) };
         let gemm = gemm.drawing(draws);
         let pieces = Gemm::pieces_for(k, out.size());
@@ -93,7 +92,7 @@ impl Lowering<'_> {
             if together > 1 {
                 (own.batch, own.a.batch, own.b.batch) = ([1, together], [0, piece * step_a], [0, piece * step_b]);
             }
-            (own.extras, own.outputs) = (vec![], vec![first / piece * size]);
+            (own.extras, own.outputs) = (vec![], vec![(first / piece * size).into()]);
             own = own.drawing(vec![]);
             let s = &mut own.spec;
             (s.epilogue, s.row_sum, s.via) = (Expr::identity(), false, vec![0]);

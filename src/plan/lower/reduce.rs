@@ -2,11 +2,12 @@
 
 use super::lowering::Lowering;
 use super::unplaced::{Place, Symbol};
+use crate::error::Result;
 use crate::expr::{Binary, Expr, Tape};
 use crate::graph::{NodeId, ReduceKind, op};
 use crate::kernels::{Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term};
-use crate::plan::fuse::{Group, Operand};
-use std::ops::Range;
+use crate::plan::fuse::Group;
+use crate::plan::views::{along, extents};
 
 /// A sum, mean or largest over the middle of `[outer, length, inner]`.
 pub(super) struct Sum {
@@ -30,34 +31,28 @@ pub(super) struct Sum {
 
 impl Lowering<'_> {
     /// A reduction with the maps in front of it.
-    pub(super) fn reduce(&mut self, node: NodeId, group: &Group, op: &op::Reduce) {
+    pub(super) fn reduce(&mut self, node: NodeId, group: &Group, op: &op::Reduce) -> Result<()> {
         let n = &self.g.nodes[node];
-        let op::Reduce { kind, axes, .. } = op;
         let shape = self.g.shape(n.inputs[0]).clone();
-        let lo = axes.iter().min().copied().unwrap_or(shape.rank());
-        let hi = axes.iter().max().map_or(lo, |m| m + 1);
-        let product = |r: Range<usize>| shape.dims()[r].iter().product::<usize>();
-        let (outer, length, inner) = (product(0..lo), product(lo..hi), product(hi..shape.rank()));
+        let [outer, length, inner] = extents(&shape, op);
         let (f, inputs) = if group.maps.is_empty() {
-            (Expr::identity(), vec![n.inputs[0].into()])
+            (Expr::identity(), self.groups.operands(self.g, node))
         } else {
             self.formula(group, None, &[self.g.base(n.inputs[0])])
         };
         let halves: Vec<bool> = inputs.iter().map(|o| self.half(o.value)).collect();
         let mut terms = Vec::new();
         let mut from = Vec::new();
-        for Operand { value, .. } in inputs {
-            let (symbol, offset) = self.place(value);
+        for o in inputs {
+            let (symbol, read) = self.read(o, &shape);
+            let Some([outer, along, inner]) = along(&shape, &read.strides, op) else { return Err(self.no_kernel(node)) };
             from.push(symbol);
-            terms.push(if self.size(value) == shape.size() {
-                Term { offset, outer: length * inner, along: inner, inner: 1 }
-            } else {
-                Term { offset, outer: 0, along: 0, inner: 0 }
-            });
+            terms.push(Term { offset: read.offset, outer, along, inner });
         }
         let to = self.assign(node.into());
         let label = self.label(node, format!("{} {shape} to {}", n.op.name(), self.g.shape(node.into())), &group.maps);
-        self.sum(Sum { f, halves, terms, from, to, extents: [outer, length, inner], kind: *kind, count: length }, &label);
+        self.sum(Sum { f, halves, terms, from, to, extents: [outer, length, inner], kind: op.kind, count: length }, &label);
+        Ok(())
     }
 
     /// In one launch, or in two where it is long; in three where what a long mean is summed from comes back.

@@ -69,6 +69,7 @@ const LINES: &[Line] = &[
     ("gather", "f16 stored as f32", edit!(Gather, k => k.fields.iter_mut().for_each(|f| f.half = false)), &["f16 floats"]),
     ("optimizer", "f16 copies a quarter short", edit!(Optimizer, k => k.size -= k.size / 4), &["f16 copies, sgd, clipped [257] [300]"]),
     ("gemm", "another stream", edit!(Gemm, k => k.draws.iter_mut().for_each(|d| d.stream ^= 1)), &["uniform on a product of 32 columns"]),
+    ("gemm", "a wrong step of A along the outer axis", edit!(Gemm, k => k.a.batch[0] = 0), &["products of parts of one packed tensor"]),
     (
         "gemm",
         "an epilogue of one matrix of the outer axis",
@@ -182,7 +183,7 @@ fn moved(shard: &mut Option<Shard>) -> bool {
 }
 
 /// Two results of one buffer at one place; false where no two share a buffer.
-fn second(via: &[usize], outputs: &mut [usize]) -> bool {
+fn second<T: Copy>(via: &[usize], outputs: &mut [T]) -> bool {
     let both = via.get(1) == Some(&0) && outputs.len() > 1;
     if both {
         outputs[1] = outputs[0];

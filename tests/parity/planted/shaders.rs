@@ -358,6 +358,7 @@ const GEMM_DIRECT: &[Line] = &[
     ("a term at another's place", S, &[("fma(vec4<f32>(a.z), b[2]", "fma(vec4<f32>(a.z), b[1]")], &["nn 8 x 32 x 16"]),
     ("A's rows and columns swapped in the tail", S, &[("x = a1(batch, row, k)", "x = a1(batch, k, row)")], &["nn 9 x 36 x 15"]),
     ("every batch the first, of A", S, &[("d.a_offset + batch * d.a_batch", "d.a_offset")], &["nn of rank 3"]),
+    ("rows of a larger tensor without its gaps", S, &[("row * d.out0_pitch", "row * d.n")], &["a product into a larger tensor, 4 apart"]),
     ("one draw for four columns", S, &[("[at % 4u]", "[0u]")], &["uniform on a product of 33 columns"]),
     ("vectors of draws of the first row", S, &[("draw_words(at / 4u", "draw_words(col / 4u")], &["uniform on a product of 32 columns"]),
     (

@@ -1,0 +1,30 @@
+//! Factors whose elements are not stored one by one: how a shader finds them.
+
+use super::load::Side;
+use crate::kernels::lib::source::Source;
+
+/// `a1` and `a4` of one-hot rows.
+pub(super) fn one_hot(s: &mut Source) {
+    s.line("fn a_number(major: u32) -> u32 {\n    let i = a[d.a_offset + major * d.a_pitch];");
+    s.line("    return select(i, 0xffffffffu, i == d.a_nothing);\n}");
+    s.line("fn a1(batch: u32, major: u32, minor: u32) -> f32 { return select(0.0, 1.0, a_number(major) == minor); }");
+    s.line("fn a4(batch: u32, major: u32, minor: u32) -> vec4<f32> {");
+    s.line("    let own = vec4<u32>(minor) + vec4<u32>(0u, 1u, 2u, 3u);");
+    s.line("    return select(vec4<f32>(0.0), vec4<f32>(1.0), own == vec4<u32>(a_number(major)));\n}");
+}
+
+/// The loader of a single factor that has `x4`: it remembers the row and the term.
+pub(super) fn by_elements(s: &mut Source, side: &Side) {
+    let Side { name: x, rows, turned, .. } = *side;
+    let place = format!("Place{}", x.to_uppercase());
+    s.line(format!("alias {place} = vec2<u32>;"));
+    s.line(format!("fn {x}_start(batch: u32, row: u32, term: u32) -> {place} {{ return vec2<u32>(min(row, d.{rows} - 1u), term); }}"));
+    s.line(format!("fn {x}_next(place: {place}, terms: u32) -> {place} {{ return place + vec2<u32>(0u, terms); }}"));
+    s.line(format!("fn {x}_at(place: {place}, term: u32, end: u32) -> vec4<f32> {{\n    if (term >= end) {{ return vec4<f32>(); }}"));
+    s.line(if turned {
+        format!("    return {x}4(0u, place.y, place.x);\n}}")
+    } else {
+        let there = "vec4<u32>(term) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(end)";
+        format!("    return select(vec4<f32>(), {x}4(0u, place.x, place.y), {there});\n}}")
+    });
+}
