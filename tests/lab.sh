@@ -50,6 +50,8 @@ run() {
         { echo "lab: there is no chip $1, but $(names | paste -sd' ')" >&2; return 2; }
     shift
     [ "$chip" = - ] || export "${chip?}"
+    # to be compiled is what was compiled before, and what is learnt here is for nobody else
+    export MESA_SHADER_CACHE_DISABLE=1 GRADUS_PIPELINE_CACHE=off
     [ "$library" = gradus_intel ] && library=$intel || library=$(in_root "usr/lib/*/lib$library.so") || return 1
     under "$driver" "$library" "$@"
 }

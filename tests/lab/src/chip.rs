@@ -31,11 +31,11 @@ impl Chip<'_> {
         Figures::of(&read(&facts)?, &read(&listing)?)
     }
 
-    /// This program under the driver, which is to compile whatever it compiled before.
+    /// This program under the driver.
     fn command(&self) -> Result<Command, String> {
         let own = std::env::current_exe().map_err(|e| format!("where this program lies: {e}"))?;
         let mut command = Command::new(self.lab);
-        command.arg("run").arg(self.name).arg(own).env("GRADUS_PIPELINE_CACHE", "off").env("MESA_SHADER_CACHE_DISABLE", "1");
+        command.arg("run").arg(self.name).arg(own);
         Ok(command)
     }
 }

@@ -1,5 +1,5 @@
 //! WGSL to machine code by the driver that this process sees, the way wgpu 30 does it for gradus: the same SPIR-V, features and flags, without
-//! checks of naga's (`create_shader_module_trusted`), with the driver's own checks of buffers, which wgpu always asks for.
+//! checks of naga's (`create_shader_module_trusted`), with the driver's own checks of buffers where gradus opens devices with them.
 
 use crate::fault;
 use ash::vk;
@@ -89,8 +89,10 @@ impl Driver {
             let mut core13 = vk::PhysicalDeviceVulkan13Features::default();
             let mut features = vk::PhysicalDeviceFeatures2::default().push_next(&mut core11).push_next(&mut core12).push_next(&mut core13);
             instance.get_physical_device_features2(gpu, &mut features);
+            let checks = std::env::var("GRADUS_ROBUST").as_deref() != Ok("0");
+            features.features.robust_buffer_access = checks.into();
             let mut matrix = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
-            let mut robust = vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true).robust_image_access2(true);
+            let mut robust = vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(checks).robust_image_access2(true);
             if has(ash::khr::cooperative_matrix::NAME) {
                 features = features.push_next(&mut matrix);
             }

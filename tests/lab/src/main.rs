@@ -27,8 +27,7 @@ gradus-lab compile FILE                             compiles one; leaves what ca
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["check", lab, page, folder, "--write", chips @ ..] => check(lab, Path::new(page), Path::new(folder), true, chips),
-        ["check", lab, page, folder, chips @ ..] => check(lab, Path::new(page), Path::new(folder), false, chips),
+        ["check", lab, page, folder, rest @ ..] => check(lab, Path::new(page), Path::new(folder), rest),
         ["kernel", lab, chip, files @ ..] => kernels(&Chip { lab, name: chip }, files),
         ["steps", folder] => steps::write(Path::new(folder)),
         ["compile", file] => driver::compile(Path::new(file)),
@@ -58,7 +57,8 @@ fn kernels(chip: &Chip, files: &[&str]) -> Result<(), String> {
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} failed", files.len())) }
 }
 
-fn check(lab: &str, page: &Path, folder: &Path, write: bool, chips: &[&str]) -> Result<(), String> {
+fn check(lab: &str, page: &Path, folder: &Path, rest: &[&str]) -> Result<(), String> {
+    let (write, chips) = rest.strip_prefix(&["--write"]).map_or((false, rest), |chips| (true, chips));
     let text = std::fs::read_to_string(page).map_err(fault(page))?;
     let old = Table::of_page(&text)?;
     let measured = |name: &&str| measured(&Chip { lab, name }, &folder.join(name));
@@ -70,7 +70,7 @@ fn check(lab: &str, page: &Path, folder: &Path, write: bool, chips: &[&str]) -> 
     report.told.iter().for_each(|line| println!("{line}"));
     report.wrong.iter().for_each(|line| println!("WRONG {line}"));
     if write {
-        std::fs::write(page, new.into_page(&text)?).map_err(fault(page))?;
+        std::fs::write(page, new.written_into(&text)?).map_err(fault(page))?;
         println!("lab: {} has the new table", page.display());
     }
     let (kernels, wrong) = (new.compiled(), report.wrong.len());

@@ -26,25 +26,24 @@ pub fn write(folder: &Path) -> Result<(), String> {
     println!("{}, {}, tensor cores {}", device.name(), device.driver(), device.tensor_cores());
     let coop = gradus::gpu::adapters().iter().find(|a| a.is_gpu()).and_then(matrices);
     let (mut seen, mut titles, mut list) = (HashSet::new(), HashMap::new(), String::new());
-    for net in &NETS {
-        for precision in [Precision::F32, Precision::mixed()] {
-            let step = if precision == Precision::F32 { net.0.to_string() } else { format!("{} mixed", net.0) };
-            let program = prepared(net, precision, &device).map_err(|e| format!("{step}: {e}"))?;
-            for (kernel, label) in kernels(&program, coop) {
-                let (source, name) = (kernel.source(), kernel.name());
-                if seen.insert(source.clone()) {
-                    let file = format!("{:02}_{}_{name}.wgsl", seen.len(), step.replace(' ', "_"));
-                    let mut title = format!("{step}: {name} {}", label.split_whitespace().collect::<Vec<_>>().join(" "));
-                    let alike: &mut usize = titles.entry(title.clone()).or_default();
-                    *alike += 1;
-                    if *alike > 1 {
-                        title += &format!(" ({alike})");
-                    }
-                    list += &format!("{file}\t{title}\n");
-                    let path = folder.join(file);
-                    std::fs::write(&path, source).map_err(fault(&path))?;
-                }
+    for (net, precision) in NETS.iter().flat_map(|net| [(net, Precision::F32), (net, Precision::mixed())]) {
+        let step = if precision == Precision::F32 { net.0.to_string() } else { format!("{} mixed", net.0) };
+        let program = prepared(net, precision, &device).map_err(|e| format!("{step}: {e}"))?;
+        for (kernel, label) in kernels(&program, coop) {
+            let (source, name) = (kernel.source(), kernel.name());
+            if !seen.insert(source.clone()) {
+                continue;
             }
+            let mut title = format!("{step}: {name} {}", label.split_whitespace().collect::<Vec<_>>().join(" "));
+            let alike: &mut usize = titles.entry(title.clone()).or_default();
+            *alike += 1;
+            if *alike > 1 {
+                title += &format!(" ({alike})");
+            }
+            let file = format!("{:02}_{}_{name}.wgsl", seen.len(), step.replace(' ', "_"));
+            list += &format!("{file}\t{title}\n");
+            let path = folder.join(file);
+            std::fs::write(&path, source).map_err(fault(&path))?;
         }
     }
     let path = folder.join(LIST);

@@ -76,7 +76,7 @@ impl Table {
     }
 
     /// The page with this table in the place of its own.
-    pub fn into_page(&self, page: &str) -> Result<String, String> {
+    pub fn written_into(&self, page: &str) -> Result<String, String> {
         let (before, _, after) = parts(page)?;
         let row = |title: &str, cells: &[String]| format!("| {title} | {} |\n", cells.join(" | "));
         let rule = vec!["---".to_string(); self.chips.len()];
@@ -211,11 +211,11 @@ mod tests {
         assert!(Table::of_page(&page).unwrap().rows.is_empty());
         let mut table = both("26.2.6", &ADA, &M1);
         table.rows[1].1[0] = Some(Err("vkCreateComputePipelines: refused".into()));
-        let text = table.into_page(&page).unwrap();
+        let text = table.written_into(&page).unwrap();
         assert!(text.starts_with("# Page\n\n<!--") && text.ends_with("-->\n\nMore.\n"), "{text}");
         assert!(text.contains("Mesa 26.2.6.\n\n| kernel | ada | m1 |\n| --- | --- | --- |\n| big: gemm | 700; 70 %; 96 | 710; 70 %; 96 |\n| big: tick | failed | - |\n"), "{text}");
         let again = Table::of_page(&text).unwrap();
-        assert_eq!(again.into_page(&text).unwrap(), text);
+        assert_eq!(again.written_into(&text).unwrap(), text);
         assert_eq!((again.compiled(), again.mesa.as_str()), (4, "26.2.6"));
         assert!(Table::of_page("# Page").is_err());
         assert!(Table::of_page(&text.replace("| failed | - |", "| failed |")).unwrap_err().contains("a cell for each chip"));
