@@ -69,6 +69,7 @@ impl TryRng for Philox {
 }
 
 /// One block of Philox4x32-10.
+#[inline(always)] // its products become vectors in a loop over blocks
 pub fn block(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let a = u64::from(c[0]) * 0xD251_1F53;
@@ -93,20 +94,35 @@ pub fn words(seed: u64, stream: u64, batch: u32, of: u32) -> [u32; 4] {
     block([of, batch, lo, hi], split(seed))
 }
 
-/// The uniform number of a word: its top 24 bits.
-pub(crate) fn unit(word: u32) -> f32 {
-    (word >> 8) as f32 / (1u32 << 24) as f32
+/// As many blocks as `out` holds, from block `first` on, eight or sixteen at a time: block `of` is what [`words`] gives.
+///
+/// ```
+/// use gradus::rng::{blocks, words};
+/// let mut out = [[0; 4]; 100];
+/// blocks(7, 1, 12, 20, &mut out);
+/// assert_eq!(out[99], words(7, 1, 12, 119));
+/// ```
+pub fn blocks(seed: u64, stream: u64, batch: u32, first: u32, out: &mut [[u32; 4]]) {
+    let [lo, hi] = split(stream);
+    pulp::Arch::new().dispatch(Blocks { first, rest: [batch, lo, hi], key: split(seed), out });
 }
 
-/// The four normal numbers of four words (Box and Muller's rule, in f64).
-pub(crate) fn normals(w: [u32; 4]) -> [f32; 4] {
-    let pair = |a: u32, b: u32| {
-        let r = libm::sqrt(-2.0 * libm::log(1.0 - f64::from(unit(a))));
-        let (sin, cos) = libm::sincos(2.0 * std::f64::consts::PI * f64::from(unit(b)));
-        [(r * cos) as f32, (r * sin) as f32]
-    };
-    let ([a, b], [c, d]) = (pair(w[0], w[1]), pair(w[2], w[3]));
-    [a, b, c, d]
+struct Blocks<'a> {
+    first: u32,
+    rest: [u32; 3],
+    key: [u32; 2],
+    out: &'a mut [[u32; 4]],
+}
+
+impl pulp::NullaryFnOnce for Blocks<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        let [batch, lo, hi] = self.rest;
+        for (of, words) in (0..).zip(self.out) {
+            *words = block([self.first.wrapping_add(of), batch, lo, hi], self.key);
+        }
+    }
 }
 
 /// The number of the stream of this name.
@@ -219,6 +235,19 @@ mod tests {
     fn known_answers() {
         assert_eq!(block([0; 4], [0; 2]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
         assert_eq!(block([u32::MAX; 4], [u32::MAX; 2]), [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);
+    }
+
+    /// As one by one, of any number of blocks, and past the last number.
+    #[test]
+    fn blocks_are_the_same_together() {
+        for n in [0, 1, 3, 15, 16, 17, 64, 65] {
+            for first in [0, 5, u32::MAX - 8] {
+                let mut out = vec![[0; 4]; n];
+                blocks(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 3, first, &mut out);
+                let one = |of: u32| words(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 3, first.wrapping_add(of));
+                assert_eq!(out, (0..n as u32).map(one).collect::<Vec<_>>());
+            }
+        }
     }
 
     #[test]

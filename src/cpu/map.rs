@@ -1,7 +1,7 @@
 //! The twin of `shaders/map.wgsl`.
 
 use super::lib::call::{Call, Twin};
-use super::lib::draws::drawn;
+use super::lib::draws::{DRAW, drawn};
 use super::lib::fork::{WRITES, Writes, f32s_mut, fork_halves};
 use super::lib::halves::{Elements, put};
 use super::optimizer::lend;
@@ -20,8 +20,8 @@ impl Twin for Map {
             for first in units.clone().step_by(CHUNK) {
                 let len = CHUNK.min(units.end - first);
                 e.chunk_of(|i, row| {
-                    if let Some(draw) = i.checked_sub(self.inputs.len()) {
-                        drawn(&mut row[..len], &self.draws[draw], state[0], first);
+                    if let Some(number) = i.checked_sub(self.inputs.len()) {
+                        drawn(&mut row[..len], &self.draws[number], state[0], first);
                         return None;
                     }
                     if self.spec.integers.get(i).is_some_and(|of_u32| *of_u32) {
@@ -48,6 +48,10 @@ impl Twin for Map {
             }
         });
         Ok(())
+    }
+
+    fn work(&self) -> f64 {
+        DRAW * (self.draws.len() * self.size()) as f64
     }
 
     fn takes_halves(&self) -> bool {

@@ -221,7 +221,7 @@ pub(super) fn binary(b: Binary, x: &Row, y: &Row, out: &mut Row) {
         // `f32::max` swallows NaN
         Binary::Max => each(x, y, out, |a, b| if b.is_nan() || a < b { b } else { a }),
         Binary::Min => each(x, y, out, |a, b| if b.is_nan() || a > b { b } else { a }),
-        Binary::Pow => each(x, y, out, one::pow),
+        Binary::Pow => vector::pow(x, y, out),
         Binary::Less => each(x, y, out, |a, b| truth(a < b)),
         Binary::LessEqual => each(x, y, out, |a, b| truth(a <= b)),
         Binary::Equal => each(x, y, out, |a, b| truth(a == b)),

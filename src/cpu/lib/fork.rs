@@ -23,14 +23,15 @@ pub(crate) fn parts(nanoseconds: f64, threads: usize) -> usize {
 /// A guess at the nanoseconds that a formula takes for one value.
 pub(crate) fn cost(f: &Expr) -> f64 {
     let unary = |u: Unary| match u {
-        Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid => 5.0,
-        Unary::Softplus => 10.0,
-        Unary::Erf => 1.0,
+        Unary::Exp => 0.4,
+        Unary::Expm1 | Unary::Log | Unary::Tanh => 0.6,
+        Unary::Sin | Unary::Cos | Unary::Sigmoid | Unary::Erf => 0.8,
+        Unary::Softplus => 1.0,
         Unary::Sqrt => 0.25,
         Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Relu | Unary::Positive | Unary::Half => 0.08,
     };
     let binary = |b: Binary| match b {
-        Binary::Pow => 10.0,
+        Binary::Pow => 2.3,
         Binary::Div => 0.25,
         Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => 0.08,
         Binary::Less | Binary::LessEqual | Binary::Equal => 0.08,

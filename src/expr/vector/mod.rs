@@ -13,11 +13,12 @@ mod power;
 mod tests;
 
 pub(crate) use angle::{cos, sin};
+pub(crate) use power::pow;
 
 /// Of one value: for loops under `pulp`'s dispatch.
 pub(crate) mod one {
+    pub(crate) use super::angle::turn;
     pub(crate) use super::exponential::{erf, exp, expm1, log, sigmoid, softplus, tanh};
-    pub(crate) use super::power::pow;
 }
 
 /// The exponential of each value, in its place: within 1 unit in the last place, the same bits on every processor; 0 below 2^-126, and NaN stays NaN.

@@ -47,7 +47,14 @@ fn exp(x: f64) -> f64 {
 
 /// `x` to the power of `y`, as C has it.
 #[inline(always)]
-pub(crate) fn pow(x: f32, y: f32) -> f32 {
+pub(crate) fn pow(x: &[f32], y: &[f32], out: &mut [f32]) {
+    for ((o, &x), &y) in out.iter_mut().zip(x).zip(y) {
+        *o = one(x, y);
+    }
+}
+
+#[inline(always)]
+fn one(x: f32, y: f32) -> f32 {
     let whole = |v: f64| (v + ROUND) - ROUND == v;
     let (a, e) = (f64::from(x.abs()), f64::from(y));
     let size = exp(e * log(a)) as f32;
