@@ -6,7 +6,7 @@ use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::rates::RateTable;
 use super::lib::shard::Shard;
-use super::lib::source::{FINITE, MATH, Source, shader};
+use super::lib::source::{BLOCKS, FINITE, MATH, Source, shader};
 use super::lib::still::among;
 use super::lib::update_guard::UpdateGuard;
 use super::lib::words::{self, BLOCK};
@@ -27,7 +27,7 @@ pub struct Direction {
     pub size: usize,
     /// Which shard it is.
     pub shard: Option<Shard>,
-    /// Lanes that share a block: at most as many as it has vectors.
+    /// Lanes that work together: they share the guard's sum, and as many of them a block as it has vectors.
     pub group: usize,
     /// Where the rates are.
     pub rates: RateTable,
@@ -42,9 +42,9 @@ impl Direction {
     pub const STRIDE: usize = BLOCK + 4;
     const WG: usize = 64;
 
-    /// Lanes for a kind of machine whose groups have this many.
-    pub(crate) fn group_for(group: usize) -> usize {
-        group.min(BLOCK / 4)
+    /// Lanes that share a block.
+    fn lanes(&self) -> usize {
+        self.group.min(BLOCK / 4)
     }
 
     fn wg(&self) -> usize {
@@ -52,12 +52,12 @@ impl Direction {
     }
 
     fn threads(&self) -> usize {
-        (self.size / BLOCK * self.group).next_multiple_of(self.wg()).min(words::PARTIALS * self.group)
+        (self.size / BLOCK * self.lanes()).next_multiple_of(self.wg()).min(words::PARTIALS * self.group)
     }
 
-    /// Groups of lanes: a block is the work of one.
+    /// Blocks that are under way at a time.
     pub(crate) fn groups(&self) -> usize {
-        self.threads() / self.group
+        self.threads() / self.lanes()
     }
 
     /// Words of the direction.
@@ -73,13 +73,15 @@ impl Archetype for Direction {
 
     fn source(&self) -> String {
         let mut s = Source::new(V, self);
-        s.number("WG", self.wg()).group(self.group);
+        s.number("WG", self.wg()).number("LANES", self.lanes()).group(self.group);
+        if self.lanes() > 1 {
+            s.file(BLOCKS);
+        } else {
+            s.line("fn block_sum(v: vec2<f32>, local: u32) -> vec2<f32> { return v; }");
+        }
         self.rates.source(&mut s, &self.guard, (false, self.shard), &self.rule);
         s.file(MATH).file(FINITE);
         self.guard.source(&mut s);
-        // in this form the checks for barriers see that all lanes of a group have one place
-        let place = if self.group == 1 { "group * WG + local" } else { "group" };
-        s.line(format!("fn place_of(group: u32, local: u32) -> u32 {{ return {place}; }}"));
         s.line("fn way(i: u32, p: V, g: V, keep: bool) -> V {");
         let mut names = vec!["p".to_string(), "g".to_string()];
         for m in 0..self.moments {
@@ -109,18 +111,18 @@ impl Archetype for Direction {
     }
 
     fn dims(&self) -> Dims {
-        let d = self.guard.dims(Dims::new().u32("blocks", self.size / BLOCK).u32("groups", self.groups()));
+        let d = self.guard.dims(Dims::new().u32("blocks", self.size / BLOCK).u32("step", self.groups()));
         Shard::dims(self.shard, d)
     }
 
-    /// Enough groups, each taking several blocks of a large arena.
+    /// Enough workgroups, each taking several turns at a large arena.
     fn grid(&self) -> [u32; 3] {
         [(self.threads() / self.wg()) as u32, 1, 1]
     }
 
     fn turns(&self) -> usize {
         let blocks = (self.size / BLOCK).div_ceil(self.groups().max(1));
-        blocks * (1 + BLOCK / 4 / self.group) + words::PARTIALS / self.group
+        blocks * (1 + BLOCK / 4 / self.lanes()) + words::PARTIALS / self.group
     }
 
     fn flops(&self) -> u64 {

@@ -40,6 +40,7 @@ const RANDOM: ShaderFile = shader!("lib/random.wgsl");
 pub(crate) const FINITE: ShaderFile = shader!("lib/finite.wgsl");
 const ORDER: ShaderFile = shader!("lib/order.wgsl");
 const TREE: ShaderFile = shader!("lib/tree.wgsl");
+pub(crate) const BLOCKS: ShaderFile = shader!("lib/blocks.wgsl");
 const SERIAL: ShaderFile = shader!("lib/serial.wgsl");
 const JOIN: ShaderFile = shader!("lib/join.wgsl");
 

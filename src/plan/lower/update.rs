@@ -119,16 +119,8 @@ impl Lowering<'_> {
             return self.optimizer(optimizer(&rule.f, rule.moments, false), buffers, shard, label);
         };
         let (kept, moved) = moments.split_at(rule.own_moments());
-        let kernel = Direction {
-            rule: rule.f.clone(),
-            moments: kept.len(),
-            size,
-            shard: shard.kernel,
-            group: Direction::group_for(group),
-            rates,
-            guard,
-            still: still.clone(),
-        };
+        let kernel =
+            Direction { rule: rule.f.clone(), moments: kept.len(), size, shard: shard.kernel, group, rates, guard, still: still.clone() };
         let to = self.temporary(kernel.words());
         let buffers = begin.into_iter().chain([gradients]).chain(kept.iter().copied()).chain([to, partials]).collect();
         self.push(Kernel::Direction(kernel), buffers, shard.label(format!("direction, {label}")));

@@ -548,9 +548,15 @@ const DIRECTION: &[Line] = &[
     ("the norm of the gradient for the direction's", S, &[("norms_u += dot(u, u)", "norms_u += dot(g, g)")], &["lamb [257] [300]"]),
     ("the norm of the last vector alone", S, &[("norms_p += dot(p, p)", "norms_p = dot(p, p)")], &["lamb [257] [300]"]),
     ("the norm of the last vector alone", S, &[("norms_u += dot(u, u)", "norms_u = dot(u, u)")], &["lamb [257] [300]"]),
-    ("the norm of one lane alone", G, &[("norms_u = group_sum(norms_u, lane);", "")], &["lamb [257] [300]"]),
-    ("the norm of one lane alone", G, &[("norms_p = group_sum(norms_p, lane);", "")], &["lamb [257] [300]"]),
-    ("vectors dropped", S, &[("v < VECTORS; v += GROUP", "v < VECTORS - 1u; v += GROUP")], &["lamb [1] [128]"]),
+    (
+        "the norms of one lane alone",
+        G,
+        &[("block_tree[local] += block_tree[local + half]", "block_tree[local] += vec2<f32>()")],
+        &["lamb [257] [300]"],
+    ),
+    ("norms of a workgroup's first block alone", G, &[("local % LANES < half", "local < half")], &["lamb [257] [300]"]),
+    ("the first block for all of a workgroup", G, &[("first + local / LANES", "first")], &["lamb [257] [300]"]),
+    ("vectors dropped", S, &[("v < VECTORS; v += LANES", "v < VECTORS - 1u; v += LANES")], &["lamb [1] [128]"]),
     (
         "moments that move after a halt",
         S,
