@@ -128,6 +128,9 @@ run() {
     local sizes=512,1024,2048,4096,8192
     limited 150 "$gl/gemm" --device "$device" --coop --sizes "$sizes" --repeats 3 || status=1
     [ $peers = 0 ] || limited 60 "$python" benches/peers/pytorch_gemm.py --device cuda --sizes "$sizes" || status=1
+    title "without the driver's bounds checks of buffers (GRADUS_ROBUST=0), against round 2 and the products above"
+    GRADUS_ROBUST=0 limited 60 "$gl/step" --device "$device" --only article,wide || status=1
+    GRADUS_ROBUST=0 limited 60 "$gl/gemm" --device "$device" --coop --sizes 1024,4096 --repeats 3 || status=1
     title "dispatch on $device"
     limited 30 "$gl/dispatch" --device "$device" || status=1
     title "mnist --device $device, 3 epochs (synthetic digits where there is no data)"

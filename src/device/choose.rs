@@ -62,6 +62,10 @@ impl Device {
         if !["", "webgpu"].contains(&cut.as_str()) {
             return Err(Error::unknown_choice(gpu::LIMITS, &cut, &["webgpu"]));
         }
+        let robust = std::env::var(gpu::ROBUST).unwrap_or_default();
+        if !["", "0", "1"].contains(&robust.as_str()) {
+            return Err(Error::unknown_choice(gpu::ROBUST, &robust, &["0", "1"]));
+        }
         let mut all = gpu::adapters();
         let wanted = |a: &&AdapterSummary| match &choice {
             DeviceChoice::Auto | DeviceChoice::Gpu => a.is_gpu(),

@@ -230,6 +230,16 @@ impl Device {
         }
     }
 
+    /// The same adapter without its driver's bounds checks of buffers, as `GRADUS_ROBUST=0` opens all; the CPU as it is.
+    #[doc(hidden)]
+    pub fn without_robust_buffers(self) -> Result<Self> {
+        match &self.machine {
+            Machine::Cpu { .. } => Ok(self),
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(g) => Ok(Device { machine: Machine::Gpu(Gpu::open(&g.summary.without_robust_buffers())?), ..self }),
+        }
+    }
+
     /// This device with so many bytes of memory: what would exceed them is the error of memory that runs out (`out-of-memory`), with the bytes
     /// wanted and allowed and the biggest tensors. Planning, not the driver, says no, before anything is taken: a limit holds on the CPU and in
     /// software as on a GPU, so that a run for a small GPU can be tried on a large one.

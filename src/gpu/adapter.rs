@@ -59,6 +59,8 @@ pub struct AdapterSummary {
     pub(super) features: wgpu::Features,
     /// Its limits are cut to those that WebGPU promises everywhere.
     pub(super) cut: bool,
+    /// A device of it is opened as wgpu opens it: on Vulkan with the driver's bounds checks of buffers.
+    pub(super) robust: bool,
 }
 
 /// The number of this vendor in PCI's list.
@@ -100,7 +102,14 @@ impl AdapterSummary {
         let limits = wgpu::Limits::default().or_worse_values_from(&all);
         let features = self.adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::PIPELINE_CACHE);
         let cut = of(self.adapter.clone(), limits, features);
-        AdapterSummary { index: self.index, conformant: self.conformant, cut: true, ..cut }
+        AdapterSummary { index: self.index, conformant: self.conformant, robust: self.robust, cut: true, ..cut }
+    }
+
+    /// The same adapter, of which a device is opened without the driver's bounds checks of buffers; as it is where wgpu asks no driver for them.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_robust_buffers(&self) -> Self {
+        AdapterSummary { robust: self.backend != "vulkan", ..self.clone() }
     }
 
     /// The adapter in a few lines: back end, type and driver; f16, subgroups, cooperative matrices; memory. wgpu does not tell how much memory an
@@ -136,6 +145,9 @@ impl AdapterSummary {
         if self.cut {
             lines.push(format!("limits are cut to WebGPU's by {LIMITS}"));
         }
+        if !self.robust {
+            lines.push(format!("the driver does not check the bounds of buffers ({ROBUST}=0)"));
+        }
         lines
     }
 }
@@ -145,6 +157,9 @@ pub(super) const TIMING: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(
 
 /// The environment variable by which tests cut every adapter's limits.
 pub(crate) const LIMITS: &str = "GRADUS_LIMITS";
+
+/// The environment variable that says whether drivers check the bounds of buffers.
+pub(crate) const ROBUST: &str = "GRADUS_ROBUST";
 
 impl fmt::Display for AdapterSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -207,7 +222,14 @@ async fn found(flags: wgpu::InstanceFlags) -> Vec<AdapterSummary> {
         AdapterKind::Software => 4,
     });
     all.iter_mut().enumerate().for_each(|(i, a)| a.index = i);
-    if std::env::var(LIMITS).is_ok_and(|v| v == "webgpu") { all.iter().map(AdapterSummary::cut_to_webgpu).collect() } else { all }
+    let set = |variable, value| std::env::var(variable).is_ok_and(|v| v == value);
+    if set(LIMITS, "webgpu") {
+        all.iter_mut().for_each(|a| *a = a.cut_to_webgpu());
+    }
+    if set(ROBUST, "0") {
+        all.iter_mut().for_each(|a| *a = a.without_robust_buffers());
+    }
+    all
 }
 
 /// Every adapter of this machine, real GPUs first, without those that [`adapters_hidden`] gives.
@@ -269,5 +291,6 @@ fn of(adapter: wgpu::Adapter, limits: wgpu::Limits, features: wgpu::Features) ->
         limits,
         features,
         cut: false,
+        robust: true,
     }
 }

@@ -57,7 +57,7 @@ impl Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(summary: &AdapterSummary) -> Result<Arc<Gpu>> {
         static OPEN: Mutex<Vec<(String, Weak<Gpu>)>> = Mutex::new(Vec::new());
-        let key = format!("{} {} {} {}", summary.index, summary.backend, summary.name, summary.cut);
+        let key = format!("{} {} {} {} {}", summary.index, summary.backend, summary.name, summary.cut, summary.robust);
         let mut open = lock(&OPEN);
         let alive = open.iter().find(|(k, _)| *k == key).and_then(|(_, gpu)| gpu.upgrade());
         if let Some(gpu) = alive.filter(|g| !g.is_lost()) {
@@ -84,14 +84,14 @@ impl Gpu {
         let mut matrices = coop::caps(summary);
         let mut opened = None;
         if matrices.is_ok() {
-            match summary.adapter.request_device(&coop::with(&plain)).await {
+            match request(summary, &coop::with(&plain)).await {
                 Ok(device) => opened = Some(device),
                 Err(e) => matrices = Err(format!("the driver opens no device with them: {e}")),
             }
         }
         let opened = match opened {
             Some(device) => Ok(device),
-            None => summary.adapter.request_device(&plain).await,
+            None => request(summary, &plain).await,
         };
         let (device, queue) = opened.map_err(|e| Error::NoDevice {
             wanted: summary.name.clone(),
@@ -209,6 +209,15 @@ impl Gpu {
         *lock(&self.failure) = Some(Failure::Lost("destroyed by the program".into()));
         self.device.destroy();
     }
+}
+
+/// A device of the adapter, with or without its driver's bounds checks of buffers. The error is the driver's.
+async fn request(summary: &AdapterSummary, how: &wgpu::DeviceDescriptor<'_>) -> std::result::Result<(wgpu::Device, wgpu::Queue), String> {
+    #[cfg(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    if !summary.robust {
+        return super::unguarded::open(&summary.adapter, how);
+    }
+    summary.adapter.request_device(how).await.map_err(|e| e.to_string())
 }
 
 /// Fails for an adapter that has less than WebGPU promises. Every kernel keeps within that promise (`tests/parity/shaders.rs`), so an adapter with less is refused as a whole.

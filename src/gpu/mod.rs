@@ -18,8 +18,10 @@ mod submit;
 mod sync;
 mod trial;
 mod under_way;
+#[cfg(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod unguarded;
 
-pub(crate) use adapter::LIMITS;
+pub(crate) use adapter::{LIMITS, ROBUST};
 // internals, public for tests and benchmarks
 #[doc(hidden)]
 pub use adapter::{AdapterKind, AdapterSummary, adapters, adapters_async, adapters_hidden, adapters_hidden_async};

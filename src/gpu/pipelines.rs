@@ -44,6 +44,9 @@ impl Gpu {
         let checked = checked || matches!(kernel, Kernel::Custom(_));
         if let Kernel::Custom(c) = kernel {
             c.runs_on_gpus()?;
+            if !self.summary.robust {
+                return Err(c.unguarded());
+            }
         }
         if let Kernel::GemmCoop(k) = kernel {
             self.coop.takes(k, &self.summary.name)?;

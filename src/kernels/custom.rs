@@ -41,6 +41,15 @@ impl Custom {
         }
     }
 
+    /// Why it cannot run on a device whose driver does not check the bounds of buffers.
+    pub fn unguarded(&self) -> Error {
+        Error::Unsupported {
+            what: format!("the custom op `{}` on a device that checks no bounds of buffers (GRADUS_ROBUST=0)", self.op.op().name()),
+            at: self.at.clone(),
+            help: "unset GRADUS_ROBUST: what keeps a kernel of your own within its buffers is the driver's check".into(),
+        }
+    }
+
     /// What the compiler said about its text.
     pub fn bad_shader(&self, problem: String) -> Error {
         Error::BadShader { op: self.op.op().name().into(), problem, at: self.at.clone() }

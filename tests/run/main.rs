@@ -14,6 +14,7 @@ mod frozen;
 mod loss_scale;
 mod metrics;
 mod mixed;
+mod robust;
 mod shards;
 mod step;
 mod stream;
