@@ -115,14 +115,13 @@ fn rows(o: &Options, (target, registers): (Target, Registers), coop: Option<Coop
     let cubes = o.sizes.iter().flat_map(|&s| LAYOUTS.map(|l| (l, [s; 3])));
     let mut all = Vec::new();
     for (layout, shape) in cubes.chain(STEPS) {
-        let [m, n, _] = shape;
         let tile = Tile::choose(target, registers, shape);
         all.push(row(layout, shape, tile, true));
         if o.tiles {
             all.extend(Tile::all(target).into_iter().filter(|t| *t != tile).map(|t| row(layout, shape, t, false)));
         }
         let Some(caps) = coop else { continue };
-        let tile = CoopTile::choose(&caps, [layout.starts_with('t'), layout.ends_with('t')], [m, n]);
+        let tile = CoopTile::choose(&caps, shape, 1);
         all.extend(tile.and_then(|t| coop_row(layout, shape, t, true)));
         if o.tiles {
             all.extend(CoopTile::all(&caps).into_iter().filter(|t| Some(*t) != tile).filter_map(|t| coop_row(layout, shape, t, false)));

@@ -38,6 +38,35 @@ impl Coop {
     }
 }
 
+/// What an adapter lists of its matrices. Where its driver chooses the lanes of a subgroup for each pipeline, running one tells them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed {
+    side: usize,
+    /// Least and most lanes of a subgroup.
+    lanes: [usize; 2],
+    workgroup_bytes: usize,
+    threads: usize,
+}
+
+impl Listed {
+    /// The same by subgroups of so many lanes.
+    fn by(&self, lanes: usize) -> CoopCaps {
+        CoopCaps { side: self.side, lanes, workgroup_bytes: self.workgroup_bytes, threads: self.threads }
+    }
+
+    /// What they may turn out to be, as far as there are tiles for it, most lanes first: those are what drivers prefer that have a choice.
+    pub(super) fn candidates(&self) -> Vec<CoopCaps> {
+        let [least, most] = self.lanes;
+        let sizes = (0..usize::BITS).rev().map(|i| 1 << i).filter(|n| (least..=most).contains(n));
+        sizes.map(|n| self.by(n)).filter(|c| !CoopTile::all(c).is_empty()).collect()
+    }
+}
+
+/// `least`, or `least to most`.
+fn span([least, most]: [usize; 2]) -> String {
+    if least == most { least.to_string() } else { format!("{least} to {most}") }
+}
+
 /// `8x8 (verified)`, `refused by self-test: ..` or `none: ..`.
 impl fmt::Display for Coop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,26 +81,26 @@ impl fmt::Display for Coop {
 /// What is known of one device's matrices: which it was opened with, and what the self-test found once it ran.
 pub(super) struct CoopRecord {
     /// The matrices that the device was opened with, or why it was opened without.
-    pub(super) opened: std::result::Result<CoopCaps, String>,
+    pub(super) opened: std::result::Result<Listed, String>,
     pub(super) verdict: Mutex<Option<Coop>>,
     /// What tests put in the place of the self-test's kernels.
     pub(super) planted: Mutex<Option<Rewrite>>,
 }
 
 impl CoopRecord {
-    pub(super) fn new(opened: std::result::Result<CoopCaps, String>) -> Self {
+    pub(super) fn new(opened: std::result::Result<Listed, String>) -> Self {
         CoopRecord { opened, verdict: Mutex::default(), planted: Mutex::default() }
     }
 
     /// Fails for a tile that does not fit the matrices that the device was opened with: wgpu does not check that.
     pub(super) fn takes(&self, kernel: &GemmCoop, device: &str) -> Result<()> {
         let tile = kernel.tile;
-        let fits = self.opened.as_ref().is_ok_and(|caps| tile.runs_on(caps, kernel.gemm.spec.ta, kernel.gemm.spec.tb));
+        let fits = self.opened.as_ref().is_ok_and(|l| l.candidates().iter().any(|caps| tile.runs_on(caps)));
         if fits {
             return Ok(());
         }
         let matrices = match &self.opened {
-            Ok(c) => format!("{0}x{0} by subgroups of {1}", c.side, c.lanes),
+            Ok(l) => format!("{0}x{0} by subgroups of {1}", l.side, span(l.lanes)),
             Err(why) => format!("none: {why}"),
         };
         Err(Error::Unsupported {
@@ -86,13 +115,16 @@ impl CoopRecord {
 static FAILED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// The matrices that a device of this adapter can be opened with, or why it must do without.
-pub(super) fn caps(summary: &AdapterSummary) -> std::result::Result<CoopCaps, String> {
+pub(super) fn caps(summary: &AdapterSummary) -> std::result::Result<Listed, String> {
     let (features, limits) = (summary.features, &summary.limits);
     if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
         return Err("the adapter has none".into());
     }
     if !features.contains(wgpu::Features::SHADER_F16) {
         return Err("the adapter has no f16".into());
+    }
+    if !features.contains(wgpu::Features::SUBGROUP) {
+        return Err("the adapter does not tell the lanes of its subgroups".into());
     }
     let key = key(summary);
     if let Some((_, why)) = lock(&FAILED).iter().find(|(k, _)| *k == key) {
@@ -112,11 +144,7 @@ fn fit(
     (least, most): (u32, u32),
     workgroup_bytes: u32,
     threads: u32,
-) -> std::result::Result<CoopCaps, String> {
-    // the kernel computes the number of its subgroup from the number of its invocation
-    if least != most {
-        return Err(format!("its subgroups have {least} to {most} lanes, and the kernel needs one size"));
-    }
+) -> std::result::Result<Listed, String> {
     let square = |p: &&CooperativeMatrixProperties| {
         let same = p.m_size == p.n_size && p.n_size == p.k_size;
         same && matches!(p.m_size, 8 | 16) && p.ab_type == Scalar::F16 && p.cr_type == Scalar::F32 && !p.saturating_accumulation
@@ -126,14 +154,10 @@ fn fit(
     if sides.is_empty() {
         return Err("none is 8x8x8 or 16x16x16 from f16 to f32".into());
     }
-    let of = |side: u32| CoopCaps {
-        side: side as usize,
-        lanes: least as usize,
-        workgroup_bytes: workgroup_bytes as usize,
-        threads: threads as usize,
-    };
-    let found = sides.iter().map(|&s| of(s)).find(|c| !CoopTile::all(c).is_empty());
-    found.ok_or_else(|| format!("no tile fits {workgroup_bytes} bytes of workgroup memory and subgroups of {least}"))
+    let lanes = [least as usize, most as usize];
+    let of = |side: u32| Listed { side: side as usize, lanes, workgroup_bytes: workgroup_bytes as usize, threads: threads as usize };
+    let found = sides.iter().map(|&s| of(s)).find(|l| !l.candidates().is_empty());
+    found.ok_or_else(|| format!("no tile fits {workgroup_bytes} bytes of workgroup memory and subgroups of {}", span(lanes)))
 }
 
 /// The same device with the feature. It changes nothing for shaders that do not use it.
@@ -174,9 +198,15 @@ mod tests {
         assert_eq!(caps(&both[..2], (8, 8), 32 << 10).unwrap().side, 8);
         // the larger one has no tile for subgroups of 8
         assert_eq!(caps(&both, (8, 8), 32 << 10).unwrap().side, 8);
+        // where the driver chooses, what it may choose, most lanes first: AMD's
+        let lanes = |l: Listed| l.candidates().iter().map(|c| c.lanes).collect::<Vec<_>>();
+        assert_eq!(lanes(caps(&both, (32, 64), 64 << 10).unwrap()), [64, 32]);
+        assert_eq!(lanes(caps(&both, (8, 32), 48 << 10).unwrap()), [32]);
+        // Intel's 8x16x16 and 8x8x16
+        let intel = [(16, 16), (8, 16)].map(|(n_size, k_size)| CooperativeMatrixProperties { n_size, k_size, ..both[0] });
         let refused = [
-            (caps(&both, (8, 32), 48 << 10), "8 to 32 lanes"),
-            (caps(&both, (64, 64), 48 << 10), "subgroups of 64"),
+            (caps(&intel, (8, 32), 48 << 10), "none is"),
+            (caps(&both, (128, 128), 48 << 10), "subgroups of 128"),
             (caps(&both, (32, 32), 4 << 10), "4096 bytes"),
             (caps(&both[1..2], (32, 32), 48 << 10), "none is"),
             (caps(&[], (32, 32), 48 << 10), "none is"),

@@ -20,6 +20,8 @@ mod trial;
 mod under_way;
 #[cfg(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd"))]
 mod unguarded;
+#[cfg(not(target_arch = "wasm32"))]
+mod verdict;
 
 pub(crate) use adapter::{LIMITS, ROBUST};
 // internals, public for tests and benchmarks

@@ -39,7 +39,7 @@ impl PipelineCache {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
-        Self::over(device, CacheFile::of(summary, folder(&crate::cache::environment)?)?)
+        Self::over(device, CacheFile::of(summary, folder(&crate::cache::environment)?, EXTENSION, "")?)
     }
 
     fn over(device: &wgpu::Device, file: CacheFile) -> Option<Self> {
@@ -80,7 +80,7 @@ impl PipelineCache {
 }
 
 /// The folder that `GRADUS_PIPELINE_CACHE` names, else one in the user's cache folder.
-fn folder(env: crate::cache::Env<'_>) -> Option<PathBuf> {
+pub(super) fn folder(env: crate::cache::Env<'_>) -> Option<PathBuf> {
     match env("GRADUS_PIPELINE_CACHE") {
         Some(off) if off == "off" || off == "0" => None,
         Some(dir) => Some(dir.into()),
@@ -88,43 +88,46 @@ fn folder(env: crate::cache::Env<'_>) -> Option<PathBuf> {
     }
 }
 
-/// The file of one adapter under one driver and one gradus.
-struct CacheFile {
+/// A file of one adapter under one driver and one gradus.
+pub(super) struct CacheFile {
     dir: PathBuf,
     /// What the names of all files of this adapter begin with.
     adapter: String,
-    /// Adapter, driver and gradus in full.
+    /// Adapter, driver and gradus in full, and what else the content counts for.
     identity: String,
+    /// The kind of file.
+    extension: &'static str,
 }
 
 impl CacheFile {
-    fn of(summary: &AdapterSummary, dir: PathBuf) -> Option<Self> {
+    /// The file of that kind in the folder; `counts_for` is what its content depends on beside the adapter, the driver and gradus.
+    pub(super) fn of(summary: &AdapterSummary, dir: PathBuf, extension: &'static str, counts_for: &str) -> Option<Self> {
         let adapter = wgpu::util::pipeline_cache_key(&summary.adapter.get_info())?;
         let version = env!("CARGO_PKG_VERSION");
-        let identity = format!("gradus {version}, {}, {}, {}", summary.backend, summary.name, summary.driver);
-        Some(CacheFile { dir, adapter, identity })
+        let identity = format!("gradus {version}, {}, {}, {}, {counts_for}", summary.backend, summary.name, summary.driver);
+        Some(CacheFile { dir, adapter, identity, extension })
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         let identity = sum(&[self.identity.as_bytes()]);
-        self.dir.join(format!("{}-{identity:016x}.{EXTENSION}", self.adapter))
+        self.dir.join(format!("{}-{identity:016x}.{}", self.adapter, self.extension))
     }
 
     /// The file's content, if it is whole and ours.
-    fn load(&self) -> Option<Vec<u8>> {
+    pub(super) fn load(&self) -> Option<Vec<u8>> {
         let path = self.path();
         match read(&path).map_err(Fault::Io).and_then(|bytes| self.content(bytes)) {
             Ok(data) => {
-                tracing::debug!(bytes = data.len(), "read pipelines from {}", path.display());
+                tracing::debug!(bytes = data.len(), "read {}", path.display());
                 Some(data)
             }
             Err(Fault::Io(e)) if e.kind() == io::ErrorKind::NotFound => None,
             Err(Fault::Io(e)) => {
-                tracing::debug!("pipelines are made anew: {}: {e}", path.display());
+                tracing::debug!("not read, and made anew: {}: {e}", path.display());
                 None
             }
             Err(Fault::Bad(why)) => {
-                crate::terminal::warn!("pipelines are made anew: {} {why}", path.display());
+                crate::terminal::warn!("not used, and made anew: {} {why}", path.display());
                 None
             }
         }
@@ -152,13 +155,13 @@ impl CacheFile {
     }
 
     /// Writes the file, and removes files that are out of date. Several processes may do so at once: the file of the last one stays.
-    fn store(&self, data: &[u8]) {
+    pub(super) fn store(&self, data: &[u8]) {
         if data.len() > LARGEST {
-            return tracing::debug!(bytes = data.len(), "pipelines are not kept: too many");
+            return tracing::debug!(bytes = data.len(), "too much for {}", self.path().display());
         }
         match self.write(data) {
-            Ok(()) => tracing::debug!(bytes = data.len(), "kept pipelines in {}", self.path().display()),
-            Err(e) => tracing::debug!("pipelines are not kept: {}: {e}", self.path().display()),
+            Ok(()) => tracing::debug!(bytes = data.len(), "kept {}", self.path().display()),
+            Err(e) => tracing::debug!("not kept: {}: {e}", self.path().display()),
         }
     }
 
@@ -188,7 +191,7 @@ impl CacheFile {
             let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
             let written = path.metadata().and_then(|m| m.modified());
             let age = written.ok().and_then(|t| now.duration_since(t).ok()).unwrap_or_default();
-            if name.starts_with(&others) && name.ends_with(&format!(".{EXTENSION}")) {
+            if name.starts_with(&others) && name.ends_with(&format!(".{}", self.extension)) {
                 found.push((age, path));
             } else if (name.starts_with(&part) && name.ends_with(".part") || name.starts_with(&others) && name.ends_with(".tmp"))
                 && age > OLD / 30
@@ -198,7 +201,7 @@ impl CacheFile {
         }
         found.sort();
         for (_, path) in found.iter().enumerate().filter(|(i, (age, _))| *i >= OTHERS || *age > OLD).map(|(_, f)| f) {
-            tracing::debug!("removed pipelines of another driver or version: {}", path.display());
+            tracing::debug!("removed what is of another driver or version: {}", path.display());
             let _ = fs::remove_file(path);
         }
     }
@@ -222,7 +225,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// A checksum, FNV-1a. Each of its steps is one to one, so that a change of any single byte changes the sum.
-fn sum(parts: &[&[u8]]) -> u64 {
+pub(super) fn sum(parts: &[&[u8]]) -> u64 {
     let bytes = parts.iter().flat_map(|p| p.iter());
     bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -226,24 +226,23 @@ impl Gemm {
     }
 
     /// Whether results can be written four columns at a time, and the extras read so.
-    fn in_fours(&self) -> bool {
+    pub(super) fn fits_fours(&self) -> bool {
         let whole = |e: &Plane| match e.column {
             0 => true,
             1 => [e.offset, e.row, e.batch[0], e.batch[1]].iter().all(|v| v.is_multiple_of(4)),
             _ => false,
         };
-        // a thread of the split tile stores one element
-        let tile = self.spec.tile != Tile::Split;
         let starts = |o: &Output| {
             let (pitch, [outer, inner]) = o.within.unwrap_or_default();
             [o.offset, pitch, outer, inner].iter().all(|v| v.is_multiple_of(4))
         };
-        tile && self.n.is_multiple_of(4) && self.outputs.iter().all(starts) && self.extras.iter().all(whole)
+        self.n.is_multiple_of(4) && self.outputs.iter().all(starts) && self.extras.iter().all(whole)
     }
 
     /// The same product, whose results are written four columns at a time if they can be.
     pub fn by_vectors(mut self) -> Self {
-        self.spec.vc = self.in_fours();
+        // a thread of the split tile stores one element
+        self.spec.vc = self.spec.tile != Tile::Split && self.fits_fours();
         self
     }
 }

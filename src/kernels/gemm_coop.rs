@@ -1,5 +1,6 @@
 //! `gemm` on cooperative matrices, which drivers give to tensor cores.
 
+mod staging;
 pub(crate) mod tile;
 
 use super::lib::archetype::Archetype;
@@ -9,39 +10,44 @@ use super::lib::halves::Halves;
 use super::lib::source::{Source, shader};
 use super::{Gemm, GemmSpec, Operand};
 use crate::expr::Expr;
+use staging::Staging;
 use std::fmt::Write;
 use tile::{CoopCaps, CoopTile};
 
 /// `C = epilogue(A B)` with A and B in f16 and sums in f32. Buffers and sizes are those of the product.
 #[derive(Debug, Clone)]
 pub struct GemmCoop {
-    /// The product. A and B are f16; its own tile is not used, and vectors of four are of nothing but the matrix.
+    /// The product. A and B are f16; its own tile is not used.
     pub gemm: Gemm,
     /// How the work is cut.
     pub tile: CoopTile,
+    /// It also writes how many lanes its subgroups have, as one u32 to a buffer behind all others: what the self-test asks, since some drivers
+    /// choose them for each pipeline.
+    pub tells_lanes: bool,
 }
 
 impl GemmCoop {
     /// The product on this adapter's cooperative matrices, where it is worth it: operands in f16, no extent smaller than one matrix. Else
     /// `None`, and the ordinary [`Gemm`] serves.
     pub fn of(gemm: &Gemm, caps: &CoopCaps) -> Option<GemmCoop> {
-        let tile = CoopTile::choose(caps, [gemm.spec.ta, gemm.spec.tb], [gemm.m, gemm.n])?;
+        let tile = CoopTile::choose(caps, [gemm.m, gemm.n, gemm.k], gemm.matrices())?;
         if gemm.k < tile.side { None } else { Self::with_tile(gemm, tile) }
     }
 
-    /// The product cut by this tile, of any size; `None` where A or B is not f16, or results of two types share a binding.
+    /// The product cut by this tile, of any size; `None` where A or B is not f16, results of two types share a binding, or there are
+    /// no terms.
     pub fn with_tile(gemm: &Gemm, tile: CoopTile) -> Option<GemmCoop> {
         let GemmSpec { ta, tb, ref via, ref halves, .. } = gemm.spec;
         let agree = via.iter().enumerate().all(|(o, &v)| halves.output(o) == halves.output(v));
-        if gemm.spec.a != Operand::Matrix || !halves.input(0) || !halves.input(1) || !agree {
+        if gemm.spec.a != Operand::Matrix || !halves.input(0) || !halves.input(1) || !agree || gemm.k == 0 {
             return None;
         }
         let mut gemm = gemm.clone();
-        gemm.spec.vc = false;
+        gemm.spec.vc = gemm.fits_fours();
         // of nothing but the matrix: a term past its end would be added to the sum
         gemm.spec.va = gemm.a.in_fours(if ta { gemm.m } else { gemm.k });
         gemm.spec.vb = gemm.b.in_fours(if tb { gemm.k } else { gemm.n });
-        Some(GemmCoop { gemm, tile })
+        Some(GemmCoop { gemm, tile, tells_lanes: false })
     }
 
     /// The same product over elements in f32: what the CPU's twin runs once it has widened them.
@@ -58,23 +64,35 @@ impl Archetype for GemmCoop {
     }
 
     fn source(&self) -> String {
-        let (GemmSpec { ta, tb, va, vb, .. }, tile) = (&self.gemm.spec, &self.tile);
-        let mut s = Source::new(Element::F32, self);
+        let (spec, tile) = (&self.gemm.spec, &self.tile);
+        let mut s = Source::new(Element::F32.by_fours(spec.vc), self);
         self.gemm.begin(&mut s);
         s.number("BM", tile.height()).number("BN", tile.width()).number("BK", tile.depth);
         s.number("SIDE", tile.side).number("LANES", tile.lanes).number("ACROSS", tile.across).number("THREADS", tile.threads());
         s.number("TILES_DOWN", tile.rows).number("TILES_ACROSS", tile.columns);
-        let slices = tile.slices(*ta, *tb);
-        for (x, [rows, columns]) in ["A", "B"].iter().zip(slices) {
-            let pitch = (columns + CoopTile::PAD) / 4;
-            s.number(&format!("{x}_COLS"), columns / 4).number(&format!("{x}_PITCH"), pitch).number(&format!("{x}_SIZE"), rows * pitch);
+        s.number("COLS", tile.depth / 4).number("PITCH", tile.pitch() / 4).number("SCRATCH", tile.scratch() / 4);
+        let a = Staging { name: "a", extent: "m", rows: tile.height(), turned: spec.ta, vector: spec.va };
+        let b = Staging { name: "b", extent: "n", rows: tile.width(), turned: !spec.tb, vector: spec.vb };
+        a.print(&mut s, tile);
+        b.print(&mut s, tile);
+        s.line("fn prepare(batch: u32, row0: u32, col0: u32, thread: u32) {");
+        for (x, first) in [("a", "row0"), ("b", "col0")] {
+            s.line(format!("    prepare_{x}(d.{x}_offset + {}, {first}, thread);", self.gemm.over_batch(x)));
         }
-        let extents = |turned: bool, [x, y]: [&'static str; 2]| if turned { [y, x] } else { [x, y] };
-        load(&mut s, &self.gemm, "a", *va, extents(*ta, ["m", "k"]));
-        load(&mut s, &self.gemm, "b", *vb, extents(*tb, ["k", "n"]));
-        moves(&mut s, slices.map(|[rows, columns]| rows * columns / 4 / tile.threads()));
-        products(&mut s, tile, *ta, *tb);
+        s.line("}");
+        for which in ["whole", "part"] {
+            s.line(format!("fn fetch_{which}(s: u32, thread: u32) {{\n    {which}_a(s, thread);\n    {which}_b(s, thread);\n}}"));
+        }
+        s.line("fn stash(half: u32, thread: u32) {\n    stash_a(half, thread);\n    stash_b(half, thread);\n}");
+        if spec.row_sum {
+            a.row_sums(&mut s, tile);
+        } else {
+            s.line("fn add_rows() {}\nfn leave_rows(thread: u32) {}");
+        }
         self.gemm.stores(&mut s);
+        s.line(format!("fn tell(lanes: u32) {{ {} }}", if self.tells_lanes { "lanes_told[0] = lanes;" } else { "" }));
+        multiply(&mut s, tile);
+        self.finish(&mut s);
         self.gemm.tiles(&mut s, tile.height(), tile.width());
         // directives stand before all else
         format!("enable wgpu_cooperative_matrix;\n{}", s.finish(shader!("gemm_coop.wgsl")))
@@ -82,7 +100,9 @@ impl Archetype for GemmCoop {
 
     /// As [`Gemm::bindings`].
     fn bindings(&self) -> Vec<Binding> {
-        self.gemm.bindings()
+        let mut all = self.gemm.bindings();
+        all.extend(self.tells_lanes.then(|| Binding::write("lanes_told", Element::U32, 0..1)));
+        all
     }
 
     fn dims(&self) -> Dims {
@@ -107,79 +127,62 @@ impl Archetype for GemmCoop {
     }
 }
 
-/// `x4`: four elements of the stored matrix `x`, zeros past its ends: its extents are those sizes.
-fn load(s: &mut Source, gemm: &Gemm, x: &str, vector: bool, [major, minor]: [&str; 2]) {
-    s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f16> {{"));
-    s.line("    var x = vec4<f16>();");
-    s.line(format!("    let i = d.{x}_offset + {} + major * d.{x}_pitch + minor;", gemm.over_batch(x)));
-    s.line(format!("    let left = select(0u, d.{minor} - minor, major < d.{major} && minor < d.{minor});"));
-    if vector {
-        s.line(format!("    if (left > 0u) {{ x = {x}[i / 4u]; }}"));
-    } else {
-        for (e, lane) in ["x", "y", "z", "w"].iter().enumerate() {
-            s.line(format!("    if (left > {e}u) {{ x.{lane} = {x}[i + {e}u]; }}"));
+impl GemmCoop {
+    /// Whether matrices go straight to memory where a tile lies within C: what is stored is the product itself, in vectors of f32.
+    fn is_straight(&self) -> bool {
+        let GemmSpec { vc, epilogue, halves, .. } = &self.gemm.spec;
+        *vc && epilogue.is_identity() && !halves.output(0)
+    }
+
+    /// `finish`: the sums, matrix by matrix, through the scratch or straight to memory.
+    fn finish(&self, s: &mut Source) {
+        let (side, via) = (self.tile.side, self.gemm.spec.via[0]);
+        s.line("fn finish(own: u32, lane: u32, batch: u32, row0: u32, col0: u32, row: u32, col: u32) {");
+        if self.is_straight() {
+            s.line("    if (row0 + BM <= d.m && col0 + BN <= d.n) {");
+            let (place, pitch) = match self.gemm.outputs.first().and_then(|o| o.within) {
+                None => ("(batch * d.m + row) * d.n".to_string(), "d.n"),
+                Some(_) => (format!("row * d.out0_pitch + {}", self.gemm.over_batch("out0")), "d.out0_pitch"),
+            };
+            s.line(format!("        let at = (d.out0_offset + {place} + col) / 4u;\n        let pitch = {pitch} / 4u;"));
+            for (i, j) in self.tile.cells() {
+                // naga evaluates nothing of a store's arguments before the store: what is computed has a name
+                s.line(format!("        let at{i}_{j} = at + {}u * pitch + {}u;", i * side, j * side / 4));
+                s.line(format!("        coopStoreT(z{i}_{j}, &out{via}[at{i}_{j}], pitch);"));
+            }
+            s.line("        return;\n    }");
         }
+        for (i, j) in self.tile.cells() {
+            s.line(format!("    coopStoreT(z{i}_{j}, &scratch[own * SQUARE], SIDE / 4u);"));
+            s.line(format!("    drain(own, lane, batch, row + {}u, col + {}u);", i * side, j * side));
+        }
+        s.line("}");
     }
-    s.line("    return x;\n}");
 }
 
-/// `fetch` and `stash`: what a thread carries of A's and B's next slices, this many vectors each. They and the sums are variables of their own: in
-/// a struct naga gives them offsets, which SPIR-V does not allow outside of buffers, and drivers need not take for cooperative matrices.
-fn moves(s: &mut Source, counts: [usize; 2]) {
-    let all = || ["a", "b"].into_iter().zip(counts).flat_map(|(x, n)| (0..n).map(move |i| (x, i)));
-    for (x, i) in all() {
-        s.line(format!("var<private> next_{x}{i}: vec4<f16>;"));
-    }
-    s.line("fn fetch(batch: u32, row0: u32, col0: u32, k: u32, thread: u32) {");
-    for (x, i) in all() {
-        let first = if x == "a" { "row0" } else { "col0" };
-        s.line(format!("    next_{x}{i} = fetch_{x}(batch, {first}, k, thread + {i}u * THREADS);"));
-    }
-    s.line("}\nfn stash(half: u32, thread: u32) {");
-    for (x, i) in all() {
-        s.line(format!("    tile_{x}[place_{x}(half, thread + {i}u * THREADS)] = next_{x}{i};"));
-    }
-    s.line("}");
-}
-
-/// The sums, `multiply` and `finish`: a line for each cooperative matrix, since a loop over an array of them need not be unrolled.
-fn products(s: &mut Source, t: &CoopTile, ta: bool, tb: bool) {
+/// The sums and `multiply`: a line for each cooperative matrix, since a loop over an array of them need not be unrolled.
+fn multiply(s: &mut Source, t: &CoopTile) {
     let side = t.side;
     let name = format!("coop_mat{side}x{side}");
-    let cells = || (0..t.rows).flat_map(|i| (0..t.columns).map(move |j| (i, j)));
-    for (i, j) in cells() {
+    for (i, j) in t.cells() {
         s.line(format!("var<private> z{i}_{j}: {name}<f32, C>;"));
     }
     s.line("fn multiply(half: u32, row1: u32, col1: u32) {");
-    let by_columns = |turned: bool| if turned { "coopLoad" } else { "coopLoadT" };
     for k in (0..t.depth).step_by(side) {
         let mut block = "    {\n".to_string();
+        // A's rows lie term by term, and so do B's columns
         for i in 0..t.rows {
-            let at = if ta {
-                format!("{k}u * A_PITCH + (row1 + {}u) / 4u", i * side)
-            } else {
-                format!("(row1 + {}u) * A_PITCH + {}u", i * side, k / 4)
-            };
-            // a slice that lies by columns of the matrix is read by columns
-            let _ = writeln!(block, "        let a{i} = {}<{name}<f16, A>>(&tile_a[half * A_SIZE + {at}], A_PITCH);", by_columns(ta));
+            let at = format!("(half * BM + row1 + {}u) * PITCH + {}u", i * side, k / 4);
+            let _ = writeln!(block, "        let a{i} = coopLoadT<{name}<f16, A>>(&tile_a[{at}], PITCH);");
         }
         for j in 0..t.columns {
-            let at = if tb {
-                format!("(col1 + {}u) * B_PITCH + {}u", j * side, k / 4)
-            } else {
-                format!("{k}u * B_PITCH + (col1 + {}u) / 4u", j * side)
-            };
-            let _ = writeln!(block, "        let b{j} = {}<{name}<f16, B>>(&tile_b[half * B_SIZE + {at}], B_PITCH);", by_columns(tb));
+            let at = format!("(half * BN + col1 + {}u) * PITCH + {}u", j * side, k / 4);
+            let _ = writeln!(block, "        let b{j} = coopLoad<{name}<f16, B>>(&tile_b[{at}], PITCH);");
         }
-        for (i, j) in cells() {
+        for (i, j) in t.cells() {
             let _ = writeln!(block, "        z{i}_{j} = coopMultiplyAdd(a{i}, b{j}, z{i}_{j});");
         }
         s.line(block + "    }");
-    }
-    s.line("}\nfn finish(own: u32, lane: u32, batch: u32, row: u32, col: u32) {");
-    for (i, j) in cells() {
-        s.line(format!("    coopStoreT(z{i}_{j}, &scratch[own * (SIDE * SIDE)], SIDE);"));
-        s.line(format!("    drain(own, lane, batch, row + {}u, col + {}u);", i * side, j * side));
     }
     s.line("}");
 }

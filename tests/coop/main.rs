@@ -261,6 +261,14 @@ fn the_self_test_refuses_a_wrong_kernel() {
             assert!(why.contains("gemm_coop_") && why.contains(" for "), "{}: {why}", e.name);
             assert!(found.caps().is_none());
         }
+        // what a file of an earlier run says does not count for a planted text: here the test itself passes
+        m.gpu.plant_coop(Some(|_: &Kernel, s: String| s));
+        assert_eq!(m.gpu.coop(), Coop::Verified(m.caps));
+        // the lanes that its pipelines run with are learnt, not believed
+        assert_eq!(m.caps.lanes, m.gpu.summary.subgroup_lanes.0 as usize);
+        m.gpu.plant_coop(Some(|_: &Kernel, s: String| s.replace("lanes_told[0] = lanes", "lanes_told[0] = 2u * lanes")));
+        let found = m.gpu.coop().to_string();
+        assert!(found.contains(&format!("subgroups of {} lanes", 2 * m.caps.lanes)), "{found}");
         // a text that no driver takes
         m.gpu.plant_coop(Some(|_: &Kernel, s: String| s.replace("coopMultiplyAdd", "no_such_function")));
         assert!(matches!(m.gpu.coop(), Coop::Refused { .. }));

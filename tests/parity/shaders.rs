@@ -194,7 +194,7 @@ fn every_specialisation() -> Result<(), String> {
 /// Every tile, layout and ending of the kernel on cooperative matrices, operands in vectors and in elements.
 fn cooperative() -> Result<(), String> {
     use naga::back::{msl, spv};
-    let wanted = Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
+    let wanted = Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
     let mut seen = BTreeMap::new();
     for tile in CoopTile::table() {
         for layout in coop_product::LAYOUTS {
@@ -220,11 +220,8 @@ fn cooperative() -> Result<(), String> {
                     };
                     let shared = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
                     let bytes = shared.map(|(_, v)| layouter[v.ty].size as usize).sum::<usize>();
-                    if bytes != tile.workgroup_bytes(layout.0, layout.1) {
-                        return Err(fault(format!(
-                            "{bytes} bytes of workgroup memory, and the table says {}",
-                            tile.workgroup_bytes(layout.0, layout.1)
-                        )));
+                    if bytes != tile.workgroup_bytes() {
+                        return Err(fault(format!("{bytes} bytes of workgroup memory, and the table says {}", tile.workgroup_bytes())));
                     }
                     *seen.entry(tile.to_string()).or_insert(0) += 1;
                     keep(&kernel.name(), seen.values().sum(), &source)?;

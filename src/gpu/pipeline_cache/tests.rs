@@ -2,7 +2,7 @@ use super::*;
 use crate::gpu::{Gpu, adapters};
 
 fn file(dir: &Path) -> CacheFile {
-    CacheFile { dir: dir.into(), adapter: "vulkan_1_2".into(), identity: "gradus 1, driver 2".into() }
+    CacheFile { dir: dir.into(), adapter: "vulkan_1_2".into(), identity: "gradus 1, driver 2".into(), extension: EXTENSION }
 }
 
 fn content() -> Vec<u8> {
@@ -184,7 +184,7 @@ fn the_device_outlives_any_file() {
         return eprintln!("skipped: no adapter");
     };
     let dir = tempfile::tempdir().unwrap();
-    let file = || CacheFile::of(&gpu.summary, dir.path().into());
+    let file = || CacheFile::of(&gpu.summary, dir.path().into(), EXTENSION, "");
     let Some(f) = file().filter(|_| gpu.device.features().contains(wgpu::Features::PIPELINE_CACHE)) else {
         return eprintln!("skipped: the adapter has no pipeline caches");
     };

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// What an adapter's cooperative matrices can do: products of f16 with sums in f32 on square tiles, by subgroups of one size.
+/// What an adapter's cooperative matrices can do: products of f16 with sums in f32 on square tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CoopCaps {
     /// Rows, columns and terms of one cooperative matrix: 8 or 16.
     pub side: usize,
-    /// Lanes of a subgroup.
+    /// Lanes of the subgroups that the kernel runs with.
     pub lanes: usize,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: usize,
@@ -56,11 +56,15 @@ const fn coop(side: usize, lanes: usize, [down, across]: [usize; 2], [rows, colu
 /// The first rule that fits the product and the adapter. Not measured where it counts: no GPU was at hand. `cargo bench --bench gemm -- --device gpu
 /// --coop --tiles` is the measurement. On lavapipe (Mesa 26.2.6, LLVM 22, one thread, 2026-11-25), which has 8 x 8 by 8 lanes and multiplies element
 /// by element, 512 cubed nn takes 3.7 GFLOP/s where the barrier-free tile in f32 has 38: a device in software uses them only when it is told to.
-const COOP: [CoopRule; 7] = [
+const COOP: [CoopRule; 10] = [
     // NVIDIA: 16 x 16 by 32 lanes. The large tile reads the least memory for a product; it is worth it where it gives some hundred workgroups
     CoopRule { rows: 128, columns: 128, elements: 1 << 21, tile: coop(16, 32, [4, 2], [2, 4], 32) },
     CoopRule { rows: 48, columns: 48, elements: 0, tile: coop(16, 32, [2, 2], [2, 2], 32) },
     CoopRule { rows: 16, columns: 16, elements: 0, tile: coop(16, 32, [2, 2], [1, 1], 32) },
+    // AMD: 16 x 16 by 64 lanes, which its drivers take for most shaders. 4 x 4 matrices are 64 registers of sums there
+    CoopRule { rows: 128, columns: 128, elements: 1 << 21, tile: coop(16, 64, [2, 2], [4, 4], 32) },
+    CoopRule { rows: 48, columns: 48, elements: 0, tile: coop(16, 64, [2, 2], [2, 2], 32) },
+    CoopRule { rows: 16, columns: 16, elements: 0, tile: coop(16, 64, [2, 2], [1, 1], 32) },
     // Apple: 8 x 8 by 32 lanes
     CoopRule { rows: 48, columns: 48, elements: 0, tile: coop(8, 32, [2, 2], [4, 4], 32) },
     CoopRule { rows: 16, columns: 16, elements: 0, tile: coop(8, 32, [2, 2], [2, 2], 32) },
@@ -73,17 +77,24 @@ impl CoopTile {
     /// Halves between the rows of a staged slice, beyond its own: neighbouring rows begin in other banks.
     pub(crate) const PAD: usize = 8;
 
-    /// By the rules above; `None` where the product is too small to be worth one, or the adapter has none that fits.
-    pub fn choose(caps: &CoopCaps, [ta, tb]: [bool; 2], [m, n]: [usize; 2]) -> Option<CoopTile> {
-        let large = |r: &CoopRule| m >= r.rows && n >= r.columns && m * n >= r.elements;
-        let fits = |r: &&CoopRule| large(r) && r.tile.runs_on(caps, ta, tb);
-        COOP.iter().find(fits).map(|r| r.tile)
+    /// Terms from which on a tile must make enough workgroups.
+    const LONG: usize = 1024;
+    /// Workgroups that are enough for most of a GPU.
+    const ENOUGH: usize = 64;
+
+    /// By the rules above, for so many matrices of `m x n` of `k` terms: the first that fits, and where sums are long the first of those that makes
+    /// enough workgroups, or the most. `None` where the product is too small to be worth one, or the adapter has none that fits.
+    pub fn choose(caps: &CoopCaps, [m, n, k]: [usize; 3], matrices: usize) -> Option<CoopTile> {
+        let large = |r: &&CoopRule| m >= r.rows && n >= r.columns && m * n >= r.elements;
+        let fitting = || COOP.iter().filter(large).map(|r| r.tile).filter(|t| t.runs_on(caps));
+        let groups = |t: &CoopTile| m.div_ceil(t.height()) * n.div_ceil(t.width()) * matrices;
+        let enough = |t: &CoopTile| k < Self::LONG || groups(t) >= Self::ENOUGH;
+        fitting().find(enough).or_else(|| fitting().max_by_key(groups))
     }
 
     /// Every tile that the rules choose from on this adapter.
     pub fn all(caps: &CoopCaps) -> Vec<CoopTile> {
-        let runs = |t: &CoopTile| [false, true].iter().all(|&ta| [false, true].iter().all(|&tb| t.runs_on(caps, ta, tb)));
-        COOP.iter().map(|r| r.tile).filter(runs).collect()
+        COOP.iter().map(|r| r.tile).filter(|t| t.runs_on(caps)).collect()
     }
 
     /// Every tile of the table.
@@ -92,9 +103,9 @@ impl CoopTile {
     }
 
     /// Whether this adapter has its matrices, and room for it.
-    pub(crate) fn runs_on(self, caps: &CoopCaps, ta: bool, tb: bool) -> bool {
+    pub(crate) fn runs_on(self, caps: &CoopCaps) -> bool {
         let same = self.side == caps.side && self.lanes == caps.lanes;
-        same && self.threads() <= caps.threads && self.workgroup_bytes(ta, tb) <= caps.workgroup_bytes
+        same && self.threads() <= caps.threads && self.workgroup_bytes() <= caps.workgroup_bytes
     }
 
     /// Rows that a workgroup makes.
@@ -112,16 +123,24 @@ impl CoopTile {
         self.down * self.across * self.lanes
     }
 
-    /// Rows and columns of A's and B's staged slices, in the order of memory.
-    pub(crate) fn slices(self, ta: bool, tb: bool) -> [[usize; 2]; 2] {
-        let turned = |[x, y]: [usize; 2], turn| if turn { [y, x] } else { [x, y] };
-        [turned([self.height(), self.depth], ta), turned([self.depth, self.width()], tb)]
+    /// Halves from one row of a staged slice to the next.
+    pub(crate) fn pitch(self) -> usize {
+        self.depth + Self::PAD
     }
 
-    /// Bytes of workgroup memory: both slices twice, and one matrix of f32 for each subgroup.
-    pub fn workgroup_bytes(self, ta: bool, tb: bool) -> usize {
-        let slices = self.slices(ta, tb).iter().map(|[rows, columns]| rows * (columns + Self::PAD)).sum::<usize>();
-        2 * 2 * slices + 4 * self.down * self.across * self.side * self.side
+    /// Its matrices, row by row.
+    pub(crate) fn cells(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.rows).flat_map(move |i| (0..self.columns).map(move |j| (i, j)))
+    }
+
+    /// Elements in f32 on their way to memory: a matrix for each subgroup, or the parts of the row sums.
+    pub(crate) fn scratch(self) -> usize {
+        (self.down * self.across * self.side * self.side).max(self.height() * self.depth / 4)
+    }
+
+    /// Bytes of workgroup memory: both slices twice, and the scratch.
+    pub fn workgroup_bytes(self) -> usize {
+        2 * 2 * (self.height() + self.width()) * self.pitch() + 4 * self.scratch()
     }
 }
 
@@ -134,23 +153,33 @@ mod tests {
     fn cooperative_tiles_are_whole() {
         for t in CoopTile::table() {
             assert!(t.depth % t.side == 0 && t.height() <= t.threads() && t.threads() <= 256, "{t}");
-            for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
-                assert!(t.slices(ta, tb).iter().all(|[r, c]| r * c % (4 * t.threads()) == 0 && c % 8 == 0), "{t}");
-                let most = if t.side == 16 { 48 << 10 } else { 32 << 10 };
-                assert!(t.workgroup_bytes(ta, tb) <= most, "{t} {ta} {tb}: {}", t.workgroup_bytes(ta, tb));
+            // vectors of a row and blocks of 4 x 4: each thread has the same number of them, or some have one and the others none
+            for rows in [t.height(), t.width()] {
+                let (vectors, blocks) = (rows * t.depth / 4, rows * t.depth / 16);
+                assert!(vectors % t.threads() == 0 && (blocks < t.threads() || blocks % t.threads() == 0), "{t}");
             }
+            assert!(t.threads() % (t.depth / 4) == 0 && t.depth % 16 == 0, "{t}");
+            let most = if t.side == 16 { 48 << 10 } else { 32 << 10 };
+            assert!(t.workgroup_bytes() <= most, "{t}: {}", t.workgroup_bytes());
         }
     }
 
     #[test]
     fn cooperative_tiles_suit_product_and_adapter() {
         let nvidia = CoopCaps { side: 16, lanes: 32, workgroup_bytes: 48 << 10, threads: 1024 };
-        let choose = |c: &CoopCaps, m, n| CoopTile::choose(c, [false, true], [m, n]).map(|t| (t.height(), t.width()));
+        let tile = |c: &CoopCaps, size, matrices| CoopTile::choose(c, size, matrices).map(|t| (t.height(), t.width()));
+        let choose = |c: &CoopCaps, m, n| tile(c, [m, n, 784], 1);
         assert_eq!(choose(&nvidia, 4096, 4096), Some((128, 128)));
         assert_eq!(choose(&nvidia, 512, 1024), Some((64, 64)));
         assert_eq!(choose(&nvidia, 32, 1024), Some((32, 32)));
         assert_eq!(choose(&nvidia, 512, 10), None);
         assert_eq!(choose(&CoopCaps { workgroup_bytes: 32 << 10, ..nvidia }, 4096, 4096), Some((64, 64)));
-        assert_eq!(choose(&CoopCaps { lanes: 64, ..nvidia }, 4096, 4096), None);
+        assert_eq!(choose(&CoopCaps { lanes: 64, ..nvidia }, 4096, 4096), Some((128, 128)));
+        assert_eq!(choose(&CoopCaps { lanes: 128, ..nvidia }, 4096, 4096), None);
+        // long sums of few elements: a convolution's weights. As one matrix nine workgroups would do all of it, as 32 pieces there are enough
+        assert_eq!(tile(&nvidia, [64, 576, 784], 1), Some((64, 64)));
+        assert_eq!(tile(&nvidia, [64, 576, 65_536], 1), Some((32, 32)));
+        assert_eq!(tile(&nvidia, [64, 576, 4096], 32), Some((64, 64)));
+        assert_eq!(tile(&nvidia, [4096, 4096, 65_536], 1), Some((128, 128)));
     }
 }
