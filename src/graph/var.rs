@@ -87,7 +87,7 @@ impl Var {
     }
 
     #[track_caller]
-    fn map(&self, f: Expr, others: &[&Var]) -> Var {
+    pub(crate) fn map(&self, f: Expr, others: &[&Var]) -> Var {
         let out = self.op(op::Map(f), others);
         let [other] = others else { return out };
         for (labels, column) in [(self, *other), (*other, self)] {

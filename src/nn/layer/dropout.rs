@@ -2,6 +2,7 @@
 
 use super::kind::LayerKind;
 use super::refuse::refuse_setting;
+use crate::expr::Expr;
 use crate::graph::Var;
 use crate::nn::Scope;
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,8 @@ impl LayerKind for Dropout {
         if keep == 0.0 {
             return x * 0.0;
         }
-        x * (s.bernoulli(keep, x.shape()) * (1.0 / keep))
+        // one formula over both, which rides on whatever makes `x`
+        x.map(Expr::of(2, |v| vec![&v[0] * (&v[1] * (1.0 / keep))]), &[&s.bernoulli(keep, x.shape())])
     }
 }
 
@@ -82,6 +84,6 @@ impl LayerKind for GaussianNoise {
         if !s.training() || self.stddev == 0.0 || x.value().is_none() {
             return x.clone();
         }
-        x + s.normal(x.shape()) * self.stddev
+        x.map(Expr::of(2, |v| vec![&v[0] + &v[1] * self.stddev]), &[&s.normal(x.shape())])
     }
 }
