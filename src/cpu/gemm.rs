@@ -2,20 +2,21 @@
 
 mod dots;
 mod ending;
+mod multiply;
 mod one_hot;
+mod patches;
 mod pieces;
 mod turned;
 
-use super::lib::call::{Call, Twin};
+use super::lib::call::{Call, READS, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
 use super::lib::pieces::{Piece, pieces as pieces_of};
 use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::{Gemm, Operand};
 use ending::Ending;
-use gemm_common::Parallelism;
 use gemm_common::cache::CACHE_INFO;
-use std::marker::PhantomData;
+use multiply::{FEW, NARROW, Shared, factor, multiply, plainly};
 use std::ops::Range;
 
 /// Nanoseconds of one multiply-add, on a core with AVX-512.
@@ -55,6 +56,13 @@ pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[
     if k.outputs.iter().any(|o| o.within.is_some()) {
         return run_apart(k, threads, workers, reads, writes, first);
     }
+    if let Some(p) = k.patches {
+        let (own, factor, made) = patches::gathered(k, p, reads);
+        let mut all = [&[][..]; READS];
+        all.iter_mut().zip(reads).for_each(|(to, from)| *to = from);
+        all[factor] = &made;
+        return run(&own, threads, workers, &all[..own.reads()], writes, first);
+    }
     let (a, b) = (f32s(reads[0]), f32s(reads[1]));
     if k.spec.row_sum {
         row_sums(k, threads, a, std::mem::take(&mut writes[k.outputs.len()]));
@@ -75,7 +83,7 @@ pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[
     }
     // the product goes where the first output goes, and the epilogue works in place
     match k.spec.a {
-        Operand::Matrix => products(k, threads, a, b, f32s_mut(writes[0])),
+        Operand::Matrix | Operand::Patches => products(k, threads, a, b, f32s_mut(writes[0])),
         Operand::OneHot => one_hot::run(k, threads, reads[0], reads[1], writes[0]),
     }
     if !plain(k) {
@@ -119,39 +127,6 @@ fn add(k: &Gemm, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
 /// A guess at the nanoseconds of the products alone.
 fn work(k: &Gemm) -> f64 {
     TERM * (k.matrices() * k.m * k.n * k.k) as f64
-}
-
-/// Elements that many threads write, each its own.
-#[derive(Clone, Copy)]
-struct Shared<'a> {
-    at: *mut f32,
-    len: usize,
-    of: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: it stands for a `&mut [f32]`, and `part` leaves it to its caller that no two threads hold the same element.
-unsafe impl Send for Shared<'_> {}
-unsafe impl Sync for Shared<'_> {}
-
-impl Default for Shared<'_> {
-    fn default() -> Self {
-        Shared::new(&mut [])
-    }
-}
-
-impl<'a> Shared<'a> {
-    fn new(x: &'a mut [f32]) -> Self {
-        Shared { at: x.as_mut_ptr(), len: x.len(), of: PhantomData }
-    }
-
-    /// # Safety
-    /// Nobody else may hold any of these elements while the part lives.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn part(&self, range: Range<usize>) -> &mut [f32] {
-        assert!(range.start <= range.end && range.end <= self.len);
-        // SAFETY: within the slice that this was made of; the caller answers for the rest
-        unsafe { std::slice::from_raw_parts_mut(self.at.add(range.start), range.len()) }
-    }
 }
 
 /// How C is cut into blocks that know nothing of each other. By its shape alone, so that any number of threads gives the same bits. The
@@ -215,8 +190,6 @@ const SHALLOW: usize = 64;
 const BLOCK: usize = 65_536;
 /// Terms of our own dot products that are worth a block: some 10 microseconds.
 const DOTTED: usize = 800_000;
-/// Columns of C up to which the crate's dot products win over packing.
-const NARROW: usize = 16;
 /// Elements of C up to which the crate computes dot products.
 const DOTS: usize = 256;
 
@@ -264,12 +237,6 @@ fn products(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     });
 }
 
-/// A factor of a product: its elements and the steps along its rows and columns.
-type Factor<'a> = (&'a [f32], isize, isize);
-
-/// Rows of C up to which B is not worth packing.
-const FEW: usize = 32;
-
 /// `C = A B`, row-major.
 ///
 /// The crate's kernels like columns, so they are given `C^T = B^T A^T`. Their threads share out whole tiles and never a sum: any number
@@ -290,69 +257,6 @@ fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32], add: b
     } else {
         let turned = |(x, row, column)| (x, column, row);
         multiply([n, m, depth], turned(b), turned(a), (&Shared::new(c), 0, 1, n), threads, add);
-    }
-}
-
-/// The elements that a matrix of this many rows and columns reads, none of them 0; slicing checks the bounds.
-fn factor(x: &[f32], rows: usize, columns: usize, pitch: usize, transposed: bool) -> Factor<'_> {
-    let (major, minor) = if transposed { (columns, rows) } else { (rows, columns) };
-    let x = &x[..(major - 1) * pitch + minor];
-    if transposed { (x, 1, pitch as isize) } else { (x, pitch as isize, 1) }
-}
-
-/// `C = A B` for any strides; `c` from this element on, with the steps along its rows and columns, one of which is 1.
-fn multiply(
-    [m, n, k]: [usize; 3],
-    a: Factor<'_>,
-    b: Factor<'_>,
-    (c, first, row, column): (&Shared<'_>, usize, usize, usize),
-    threads: usize,
-    add: bool,
-) {
-    let reach = |x: Factor<'_>, rows: usize, columns: usize| (rows - 1) * x.1 as usize + (columns - 1) * x.2 as usize + 1;
-    assert!(reach(a, m, k) <= a.0.len() && reach(b, k, n) <= b.0.len() && first + (m - 1) * row + (n - 1) * column < c.len);
-    let threads = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
-    let gemm = gemm_f32::gemm::f32::get_gemm_fn();
-    // SAFETY: the function reads A at i * a.1 + p * a.2 and B at p * b.1 + j * b.2, and writes C at i * row + j * column, for i < m, j < n,
-    // p < k. None of the three is 0, no step is negative, and the largest of each index was just checked. C was
-    // borrowed mutably, so that it overlaps neither factor, and its elements here are the caller's. `read_dst` is `add`: else C need hold nothing.
-    unsafe {
-        gemm(
-            m,
-            n,
-            k,
-            c.at.add(first),
-            column as isize,
-            row as isize,
-            add,
-            a.0.as_ptr(),
-            a.2,
-            a.1,
-            b.0.as_ptr(),
-            b.2,
-            b.1,
-            if add { 1.0 } else { 0.0 },
-            1.0,
-            false,
-            false,
-            false,
-            threads,
-        );
-    }
-}
-
-/// `C = A B` in plain loops over rows of `n`.
-fn plainly([n, k]: [usize; 2], a: Factor<'_>, b: Factor<'_>, c: &mut [f32], add: bool) {
-    let steps = |x: Factor<'_>| (x.1 as usize, x.2 as usize);
-    let ((a_row, a_column), (b_row, b_column)) = (steps(a), steps(b));
-    for (i, row) in c.chunks_exact_mut(n).enumerate() {
-        if !add {
-            row.fill(0.0);
-        }
-        for p in 0..k {
-            let x = a.0[i * a_row + p * a_column];
-            row.iter_mut().zip(b.0[p * b_row..].iter().step_by(b_column)).for_each(|(c, y)| *c += x * y);
-        }
     }
 }
 

@@ -35,6 +35,14 @@ pub(super) struct Ready {
     pieces: Vec<Piece>,
 }
 
+/// The data that a program runs over.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a> {
+    pub data: &'a [DataId],
+    /// The words that its kernels look up.
+    pub tables: Option<DataId>,
+}
+
 #[derive(Debug)]
 struct Cut {
     taken: usize,
@@ -44,7 +52,7 @@ struct Cut {
 
 impl Ready {
     /// Finds a launch's buffers and checks that it stays inside of them.
-    pub(super) fn new(l: &Launch, table: &mut Table, data: &[DataId], threads: usize) -> Result<Self> {
+    pub(super) fn new(l: &Launch, table: &mut Table, fields: Fields<'_>, threads: usize) -> Result<Self> {
         let twin = twin(&l.kernel);
         let formula = l.kernel.formula();
         let computed = parts(twin.work() + formula.map_or(0.0, |(f, values)| cost(f) * values as f64), threads);
@@ -58,7 +66,7 @@ impl Ready {
             rounded: Vec::new(),
             pieces: twin.pieces(),
         };
-        r.find(l, table, data)?;
+        r.find(l, table, fields)?;
         r.make_room(table)?;
         let beyond = |n: &Node| matches!(n, Node::Rate(i) if *i >= RATE_WIDTH);
         if formula.is_some_and(|(f, _)| f.nodes().iter().any(beyond)) {
@@ -69,7 +77,7 @@ impl Ready {
     }
 
     /// Finds the buffer of each operand and result, and what is f16 there and f32 for the twin.
-    fn find(&mut self, l: &Launch, table: &mut Table, data: &[DataId]) -> Result<()> {
+    fn find(&mut self, l: &Launch, table: &mut Table, fields: Fields<'_>) -> Result<()> {
         let all = l.kernel.bindings();
         let own: Vec<&Binding> = all.iter().filter(|b| b.through.is_none()).collect();
         if own.len() != l.buffers.len() {
@@ -84,9 +92,13 @@ impl Ready {
             let at = b.through.unwrap_or(i);
             let id = l.buffers[all[..at].iter().filter(|b| b.through.is_none()).count()];
             let place = match id {
-                BufferId::Data(i) => match data.get(i) {
+                BufferId::Data(i) => match fields.data.get(i) {
                     Some(d) => TableIndex::Data(d.0),
                     None => return refuse(l, format!("no data for field {i}")),
+                },
+                BufferId::Tables => match fields.tables {
+                    Some(d) => TableIndex::Data(d.0),
+                    None => return refuse(l, "the program has no tables".into()),
                 },
                 _ => table.place(id)?,
             };

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub(super) struct Prepared {
     pub(super) program: Arc<Program>,
     pub(super) data: Vec<DataId>,
+    /// The words that its kernels look up.
+    pub(super) tables: Option<DataId>,
     pub(super) launches: Vec<Ready>,
 }
 

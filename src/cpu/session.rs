@@ -3,7 +3,7 @@
 use super::awake;
 use super::done::Done;
 use super::fault::fault;
-use super::launch::Ready;
+use super::launch::{Fields, Ready};
 use super::pool::Pool;
 use super::prepared::Prepared;
 use super::profile;
@@ -88,9 +88,9 @@ impl Session for CpuSession {
 
     fn drop_data(&mut self, id: DataId) {
         self.table.drop_data(id);
-        for p in &mut self.prepared {
-            if p.as_ref().is_some_and(|p| p.data.contains(&id)) {
-                *p = None;
+        for i in 0..self.prepared.len() {
+            if self.prepared[i].as_ref().is_some_and(|p| p.data.contains(&id)) {
+                self.drop_program(Handle(i));
             }
         }
     }
@@ -110,8 +110,13 @@ impl Session for CpuSession {
         program.needs().buffers().iter().filter(|b| b.id.grows()).try_for_each(|b| self.table.hold(b))?;
         program.countable()?;
         let (table, threads) = (&mut self.table, self.threads);
-        let launches = program.launches.iter().map(|l| Ready::new(l, table, data, threads)).collect::<Result<Vec<_>>>()?;
-        let prepared = Some(Prepared { program: program.clone(), data: data.to_vec(), launches });
+        let tables = (!program.tables.is_empty()).then(|| table.add_data(&program.tables)).transpose()?;
+        let fields = Fields { data, tables };
+        let launches = program.launches.iter().map(|l| Ready::new(l, table, fields, threads)).collect::<Result<Vec<_>>>();
+        if let (Err(_), Some(id)) = (&launches, tables) {
+            table.drop_data(id);
+        }
+        let prepared = Some(Prepared { program: program.clone(), data: data.to_vec(), tables, launches: launches? });
         let free = self.prepared.iter().position(Option::is_none);
         match free {
             Some(i) => self.prepared[i] = prepared,
@@ -121,9 +126,8 @@ impl Session for CpuSession {
     }
 
     fn drop_program(&mut self, handle: Handle) {
-        if let Some(p) = self.prepared.get_mut(handle.0) {
-            *p = None;
-        }
+        let gone = self.prepared.get_mut(handle.0).and_then(Option::take);
+        gone.and_then(|p| p.tables).into_iter().for_each(|id| self.table.drop_data(id));
     }
 
     fn write(&mut self, buffer: BufferId, offset: usize, words: &[u32]) -> Result<()> {

@@ -146,6 +146,13 @@ impl Table {
         Ok(DataId(self.data.len() - 1))
     }
 
+    /// A field of these words.
+    pub(super) fn add_data(&mut self, words: &[u32]) -> Result<DataId> {
+        let id = self.new_data(words.len())?;
+        self.data_range(id, 0, words.len())?.copy_from_slice(words);
+        Ok(id)
+    }
+
     /// Words `offset..offset + len` of a field.
     pub(super) fn data_range(&mut self, id: DataId, offset: usize, len: usize) -> Result<&mut [u32]> {
         let Some(data) = self.data.get_mut(id.0).and_then(Option::as_mut) else { return Err(fault("data", format!("there is no {id:?}"))) };

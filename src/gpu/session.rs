@@ -45,6 +45,7 @@ pub(super) struct Prepared {
     data: Vec<DataId>,
     pub(super) pipelines: Vec<Arc<Pipeline>>,
     dims: wgpu::Buffer,
+    tables: Option<wgpu::Buffer>,
     pub(super) groups: Vec<wgpu::BindGroup>,
     generation: u64,
 }
@@ -140,6 +141,13 @@ impl GpuSession {
         }
     }
 
+    /// The words that a program's kernels look up.
+    fn tables(&self, words: &[u32]) -> Result<wgpu::Buffer> {
+        let buffer = self.buffer("tables", 4 * words.len() as u64, wgpu::BufferUsages::empty())?;
+        self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+        Ok(buffer)
+    }
+
     pub(super) fn find(&self, id: BufferId, data: &[DataId]) -> Result<&wgpu::Buffer> {
         let found = match id {
             BufferId::Slot(i) => self.slots.get(i),
@@ -164,7 +172,8 @@ impl GpuSession {
             };
             let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(row) }];
             for (j, id) in launch.buffers.iter().enumerate() {
-                let resource = self.find(*id, &p.data)?.as_entire_binding();
+                let own = p.tables.as_ref().filter(|_| *id == BufferId::Tables);
+                let resource = own.map_or_else(|| self.find(*id, &p.data), Ok)?.as_entire_binding();
                 entries.push(wgpu::BindGroupEntry { binding: 1 + j as u32, resource });
             }
             groups.push(self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -260,6 +269,7 @@ impl Session for GpuSession {
             mapped_at_creation: false,
         });
         self.gpu.queue.write_buffer(&dims, 0, bytemuck::cast_slice(&words));
+        let tables = (!program.tables.is_empty()).then(|| self.tables(&program.tables)).transpose()?;
         let schedule = program.schedule().collect();
         let mut prepared = Prepared {
             program: program.clone(),
@@ -268,6 +278,7 @@ impl Session for GpuSession {
             data: data.to_vec(),
             pipelines,
             dims,
+            tables,
             groups: vec![],
             generation: self.generation,
         };

@@ -7,7 +7,7 @@ mod looked_up;
 mod places;
 pub(crate) mod tile;
 
-pub use places::{Matrix, Operand, Output, Plane};
+pub use places::{Matrix, Operand, Output, Patches, Plane};
 
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
@@ -22,7 +22,7 @@ use super::lib::word::word;
 use crate::expr::Expr;
 use crate::graph::Distribution;
 use load::Side;
-use looked_up::{by_elements, one_hot};
+use looked_up::{by_elements, one_hot, patches};
 use tile::Tile;
 
 /// What makes a gemm's pipeline.
@@ -34,6 +34,8 @@ pub struct GemmSpec {
     pub tb: bool,
     /// What A is.
     pub a: Operand,
+    /// What B is: a matrix or patches.
+    pub b: Operand,
     /// A can be read four elements at a time.
     pub va: bool,
     /// B can be read four elements at a time.
@@ -62,6 +64,7 @@ impl GemmSpec {
             ta,
             tb,
             a: Operand::Matrix,
+            b: Operand::Matrix,
             va: false,
             vb: false,
             vc: false,
@@ -75,7 +78,7 @@ impl GemmSpec {
     }
 }
 
-/// `C = epilogue(A B)`. Buffers: A, B, extras, the state if anything is drawn, outputs, row sums.
+/// `C = epilogue(A B)`. Buffers: A, B, extras, the state if anything is drawn, the tables if a factor is patches, outputs, row sums.
 #[derive(Debug, Clone)]
 pub struct Gemm {
     /// Its pipeline.
@@ -94,6 +97,8 @@ pub struct Gemm {
     pub nothing: Option<usize>,
     /// The right operand.
     pub b: Matrix,
+    /// How the patches lie, where a factor is patches; it begins where its matrix would.
+    pub patches: Option<Patches>,
     /// The epilogue's operands.
     pub extras: Vec<Plane>,
     /// What the epilogue draws, one number for each element of the result.
@@ -117,7 +122,21 @@ impl Gemm {
     /// A single product of matrices without gaps.
     pub fn new(spec: GemmSpec, [m, n, k]: [usize; 3]) -> Self {
         let (a, b) = (Matrix::new(0, if spec.ta { m } else { k }), Matrix::new(0, if spec.tb { k } else { n }));
-        Gemm { spec, m, n, k, batch: [1, 1], a, nothing: None, b, extras: vec![], draws: vec![], outputs: vec![0.into()], row_sum: 0 }
+        Gemm {
+            spec,
+            m,
+            n,
+            k,
+            batch: [1, 1],
+            a,
+            nothing: None,
+            b,
+            patches: None,
+            extras: vec![],
+            draws: vec![],
+            outputs: vec![0.into()],
+            row_sum: 0,
+        }
     }
 
     /// How many matrices the batch has.
@@ -141,6 +160,11 @@ impl Gemm {
     fn batch_dims(&self, d: Dims, x: &str, [outer, inner]: [usize; 2]) -> Dims {
         let d = d.u32(format!("{x}_batch"), inner);
         if self.batch[0] == 1 { d } else { d.u32(format!("{x}_batch_outer"), outer) }
+    }
+
+    /// How many buffers it reads.
+    pub(crate) fn reads(&self) -> usize {
+        2 + self.extras.len() + usize::from(!self.draws.is_empty()) + usize::from(self.patches.is_some())
     }
 
     /// Words of `dims` that it needs at most.
@@ -257,26 +281,26 @@ impl Archetype for Gemm {
         let GemmSpec { ta, tb, va, vb, tile, halves, .. } = &self.spec;
         let mut s = Source::new(Element::F32.by_fours(self.spec.vc), self);
         self.begin(&mut s);
+        let whole = self.is_whole();
+        let a = Side { name: "a", rows: "m", turned: *ta, vector: *va, half: halves.input(0), whole };
+        let b = Side { name: "b", rows: "n", turned: !*tb, vector: *vb, half: halves.input(1), whole };
+        for (of, side) in [(self.spec.a, &a), (self.spec.b, &b)] {
+            // the contiguous axis' extent, where reads must not run past the end
+            let extent = if side.turned { format!("d.{}", side.rows) } else { "d.k".into() };
+            match (of, tile) {
+                // k only ends in the scalar tail
+                (Operand::Matrix, Tile::Direct { .. }) => self.elements(&mut s, side.name, (side.vector, side.half), &extent),
+                (Operand::Matrix, _) => self.matrix(&mut s, side),
+                (Operand::Patches, _) => patches(&mut s, side, &extent),
+                (Operand::OneHot, _) => one_hot(&mut s),
+            }
+            if of != Operand::Matrix && !matches!(tile, Tile::Direct { .. }) {
+                by_elements(&mut s, side);
+            }
+        }
         if let Tile::Direct { rows, vectors, shared } = *tile {
             s.number("ROWS", rows).number("NV", vectors);
-            // the contiguous axis' extent, where reads must not run past the end: k only ends in the scalar tail
-            match self.spec.a {
-                Operand::Matrix => self.elements(&mut s, "a", (*va, halves.input(0)), if *ta { "d.m" } else { "d.k" }),
-                Operand::OneHot => one_hot(&mut s),
-            }
-            self.elements(&mut s, "b", (*vb, halves.input(1)), if *tb { "d.k" } else { "d.n" });
             direct::sums(&mut s, rows, vectors, shared, *ta);
-        } else {
-            let whole = self.is_whole();
-            let a = Side { name: "a", rows: "m", turned: *ta, vector: *va, half: halves.input(0), whole };
-            match self.spec.a {
-                Operand::Matrix => self.matrix(&mut s, &a),
-                Operand::OneHot => {
-                    one_hot(&mut s);
-                    by_elements(&mut s, &a);
-                }
-            }
-            self.matrix(&mut s, &Side { name: "b", rows: "n", turned: !*tb, vector: *vb, half: halves.input(1), whole });
         }
         if let Tile::Staged { rows, columns, depth, each: [rm, rn] } = tile {
             s.number("BM", *rows).number("BN", *columns).number("BK", *depth).number("RM", *rm).number("RN", *rn);
@@ -290,7 +314,7 @@ impl Archetype for Gemm {
         })
     }
 
-    /// A, B, extras, the state, outputs, row sums.
+    /// A, B, extras, the state, the tables, outputs, row sums.
     fn bindings(&self) -> Vec<Binding> {
         let GemmSpec { ta, tb, va, vb, vc, row_sum, via, halves, .. } = &self.spec;
         let (batch, m, n, k) = (self.batch, self.m, self.n, self.k);
@@ -305,21 +329,24 @@ impl Archetype for Gemm {
             let steps = [(batch[0], x.batch[0]), (batch[1], x.batch[1]), (rows, x.pitch), (columns, 1)];
             read(name.into(), Element::float(halves.input(i)).by_fours(four), x.offset, steps)
         };
-        let a = match self.spec.a {
-            Operand::OneHot => {
-                read("a".into(), Element::U32, self.a.offset, [(1, 0), (1, 0), (if *ta { k } else { m }, self.a.pitch), (1, 1)])
-            }
-            Operand::Matrix if *ta => factor("a", 0, &self.a, k, m, *va),
-            Operand::Matrix => factor("a", 0, &self.a, m, k, *va),
+        let patches = |name: &str, i: usize, x: &Matrix, rows: usize| {
+            let size = self.patches.map_or(0, |p| rows.div_ceil(p.positions.max(1)) * p.image);
+            Binding::read(name.to_string(), Element::float(halves.input(i)), x.offset..x.offset + size)
         };
-        let b = if *tb { factor("b", 1, &self.b, n, k, *vb) } else { factor("b", 1, &self.b, k, n, *vb) };
-        let mut all = vec![a, b];
+        let one = |name: &'static str, i: usize, of: Operand, x: &Matrix, [rows, columns]: [usize; 2], four: bool| match of {
+            Operand::Matrix => factor(name, i, x, rows, columns, four),
+            Operand::Patches => patches(name, i, x, rows),
+            Operand::OneHot => read(name.into(), Element::U32, x.offset, [(1, 0), (1, 0), (rows, x.pitch), (1, 1)]),
+        };
+        let (stored_a, stored_b) = (if *ta { [k, m] } else { [m, k] }, if *tb { [n, k] } else { [k, n] });
+        let mut all = vec![one("a", 0, self.spec.a, &self.a, stored_a, *va), one("b", 1, self.spec.b, &self.b, stored_b, *vb)];
         for (i, e) in self.extras.iter().enumerate() {
             let of = Element::float(halves.input(2 + i)).by_fours(self.fours(e));
             let steps = [(batch[0], e.batch[0]), (batch[1], e.batch[1]), (m, e.row), (n, e.column)];
             all.push(read(format!("extra{i}"), of, e.offset, steps));
         }
         all.extend((!self.draws.is_empty()).then(Binding::state));
+        all.extend(self.patches.map(|p| Binding::read("tables", Element::U32, 0..p.end())));
         // the row sums come after the outputs
         let size = self.matrices() * m * n;
         let span = |o: &Output| match o.within {
@@ -346,6 +373,10 @@ impl Archetype for Gemm {
         d = d.u32("matrices", self.matrices()).u32("row_sum_offset", self.row_sum);
         if self.batch[0] != 1 {
             d = d.u32("matrices_inner", self.batch[1]);
+        }
+        if let Some(p) = self.patches {
+            d = d.u32("image", p.image).u32("channels", p.channels).u32("positions", p.positions);
+            d = d.u32("steps", p.steps).u32("starts", p.starts);
         }
         if self.spec.a == Operand::OneHot {
             // where there is none a number that no row has

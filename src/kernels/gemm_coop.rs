@@ -39,7 +39,8 @@ impl GemmCoop {
     pub fn with_tile(gemm: &Gemm, tile: CoopTile) -> Option<GemmCoop> {
         let GemmSpec { ta, tb, ref via, ref halves, .. } = gemm.spec;
         let agree = via.iter().enumerate().all(|(o, &v)| halves.output(o) == halves.output(v));
-        if gemm.spec.a != Operand::Matrix || !halves.input(0) || !halves.input(1) || !agree || gemm.k == 0 {
+        let matrices = [gemm.spec.a, gemm.spec.b] == [Operand::Matrix; 2];
+        if !matrices || !halves.input(0) || !halves.input(1) || !agree || gemm.k == 0 {
             return None;
         }
         let mut gemm = gemm.clone();

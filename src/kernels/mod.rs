@@ -114,7 +114,7 @@ pub use gemm_coop::GemmCoop;
 pub use gemm_coop::tile::{CoopCaps, CoopTile};
 mod gemm;
 pub use gemm::tile::Tile;
-pub use gemm::{Gemm, GemmSpec, Matrix, Operand, Output, Plane};
+pub use gemm::{Gemm, GemmSpec, Matrix, Operand, Output, Patches, Plane};
 mod reduce;
 pub use reduce::{Reduce, ReduceSpec, Term};
 mod map;

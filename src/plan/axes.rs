@@ -1,7 +1,5 @@
 //! The axes of a product's result: which of them are rows, and which the batch.
 
-use super::views::Views;
-use crate::graph::{Graph, NodeId, Value, op};
 use crate::kernels::{merged, reshaped};
 use crate::tensor::Shape;
 
@@ -28,58 +26,6 @@ pub(super) fn lies_alike(own: &Shape, shape: &Shape, other: &Shape) -> bool {
         })
 }
 
-/// A factor of a product, as its kernel steps through it.
-#[derive(Debug)]
-pub(super) struct Factor {
-    /// Whose elements it reads.
-    pub value: Value,
-    /// The first one.
-    pub offset: usize,
-    /// The axis of the result that is its own: the rows, or the columns.
-    pub own: usize,
-    /// Its steps over the result; none along the axis that is the other factor's own.
-    pub over: Vec<usize>,
-    /// From one term to the next.
-    pub term: usize,
-    /// How many terms.
-    pub terms: usize,
-}
-
-impl Factor {
-    /// Both factors of a product. `None` for one that no steps lead through.
-    pub(super) fn of(g: &Graph, views: &Views, product: NodeId, &op::MatMul { ta, tb }: &op::MatMul) -> [Option<Self>; 2] {
-        let (inputs, r) = (&g.nodes[product].inputs, g.shape(product.into()).rank());
-        let factor = |v: Value, own: usize, turned: bool| {
-            let (shape, read) = (g.shape(v), views.resolve(g, v).filter(|s| s.pad.is_none())?);
-            // a single matrix serves for the whole batch
-            let mut over: Vec<usize> = (0..r).map(|axis| if shape[axis] == 1 { 0 } else { read.strides[axis] }).collect();
-            (over[r - 2], over[r - 1]) = (0, 0);
-            // its axes of terms and of its own rows or columns
-            let (terms, along) = if turned == (own == r - 2) { (r - 2, r - 1) } else { (r - 1, r - 2) };
-            over[own] = read.strides[along];
-            Some(Factor { value: views.source(g, v), offset: read.offset, own, over, term: read.strides[terms], terms: shape[terms] })
-        };
-        [factor(inputs[0], r - 2, ta), factor(inputs[1], r - 1, tb)]
-    }
-
-    /// Whether it has rows, over this result.
-    pub(super) fn has_rows(&self, out: &Shape) -> bool {
-        self.rows(self.over[self.own], out[self.own], false).is_some()
-    }
-
-    /// Whether its stored rows lie along the terms, and from one of those rows to the next; its other axis has so many elements, `step` apart.
-    /// Where both axes can be it is as `wanted`. `None` where it has no rows, as neither axis has its elements side by side.
-    pub(super) fn rows(&self, step: usize, elements: usize, wanted: bool) -> Option<(bool, usize)> {
-        let (along, across) = (self.term == 1 || self.terms == 1, step == 1 || elements == 1);
-        match (along, across) {
-            (true, true) => Some((wanted, if wanted { step } else { self.term })),
-            (true, false) => Some((true, step)),
-            (false, true) => Some((false, self.term)),
-            (false, false) => None,
-        }
-    }
-}
-
 /// The axes of a product's result `[.., rows, columns]` as its kernel counts them: those over which all operands step evenly are one.
 #[derive(Debug)]
 pub(super) struct Axes {
@@ -90,15 +36,16 @@ pub(super) struct Axes {
 }
 
 impl Axes {
-    /// For these factors, and what rides on the product by its steps over the result. `None` where the batch would have more than two axes.
-    pub(super) fn of(out: &Shape, left: &Factor, right: &Factor, riding: &[Vec<usize>]) -> Option<Self> {
+    /// For operands of these steps over the result: both factors, and what rides on the product. The left one is read `by_terms` if those lie side
+    /// by side. `None` where the batch would have more than two axes.
+    pub(super) fn of(out: &Shape, [left, right]: [&[usize]; 2], by_terms: bool, riding: &[Vec<usize>]) -> Option<Self> {
         let row = out.rank() - 2;
         let own = out.strides();
-        let all: Vec<&[usize]> = riding.iter().map(Vec::as_slice).chain([&left.over[..], &right.over, &own]).collect();
+        let all: Vec<&[usize]> = riding.iter().map(Vec::as_slice).chain([left, right, &own]).collect();
         let mut groups = merged(&out.dims()[..=row], &all, |_| false);
         // where the right factor is the same for all of them matrices of the batch are rows of one
-        let single = out[row] == 1 && left.term == 1;
-        let are_rows = |group: &Vec<usize>| (group.contains(&row) || single) && group.iter().all(|&axis| right.over[axis] == 0);
+        let single = out[row] == 1 && by_terms;
+        let are_rows = |group: &Vec<usize>| (group.contains(&row) || single) && group.iter().all(|&axis| right[axis] == 0);
         let rows = groups.pop_if(|last| are_rows(last)).unwrap_or_default();
         let inner = groups.pop().unwrap_or_default();
         let outer = groups.pop().unwrap_or_default();
@@ -138,14 +85,9 @@ mod tests {
     #[test]
     fn axes_are_rows_and_batch() {
         let told = |out: &[usize], steps: &[&[usize]]| {
-            let (out, r) = (Shape::from(out), out.len());
-            let factor = |over: &[usize], own: usize| {
-                let value = Value { node: 0, output: 0 };
-                Factor { value, offset: 0, own, over: over.to_vec(), term: 1, terms: 7 }
-            };
-            let (a, b) = (factor(steps[0], r - 2), factor(steps[steps.len() - 1], r - 1));
+            let (out, factors) = (Shape::from(out), [steps[0], steps[steps.len() - 1]]);
             let riding: Vec<Vec<usize>> = steps[1..steps.len() - 1].iter().map(|s| s.to_vec()).collect();
-            Axes::of(&out, &a, &b, &riding).map(|a| (a.rows(&out), a.batch(&out)))
+            Axes::of(&out, factors, true, &riding).map(|a| (a.rows(&out), a.batch(&out)))
         };
         let own = |s: &[usize]| Shape::from(s).strides();
         // a plain product; one row; no batch at all

@@ -47,6 +47,9 @@ impl Program {
             human_bytes(self.live_bytes as u64),
             slots as f64 / self.live_bytes.max(1) as f64
         );
+        if !self.tables.is_empty() {
+            let _ = writeln!(out, "  tables    {} that kernels look up", human_bytes(4 * self.tables.len() as u64));
+        }
         self.explain_arenas(&mut out);
         self.explain_precision(&mut out);
         let _ = writeln!(out, "  peak      {} without the data set", human_bytes(self.peak_bytes()));

@@ -7,6 +7,7 @@ use crate::graph::{Class, Field, NodeId, Value};
 use crate::kernels::{Kernel, LogShape, RateTable};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The parts of a step, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,6 +108,8 @@ pub struct Program {
     pub moments: usize,
     /// What the rates' buffer holds.
     pub rates: RateTable,
+    /// Words that its kernels look up and nobody writes, as the addresses of patches of images.
+    pub tables: Arc<[u32]>,
     /// The fields of the data set that it reads.
     pub fields: Vec<Field>,
     /// Class labels that its kernels tell apart: what the data must be checked for.

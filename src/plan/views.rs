@@ -1,6 +1,9 @@
 //! Movements that cost no launch: whoever reads their values steps through the elements that they move.
 
-use super::axes::{Axes, Factor};
+mod factor;
+
+pub(super) use factor::Factor;
+
 use super::step::Step;
 use crate::graph::{Graph, Kind, NodeId, Op, Type, Value, View, op};
 use crate::kernels::{PadBox, Strided, reshaped};
@@ -93,7 +96,7 @@ impl Views {
             // each factor could be read, but not both of them
             if let (Op::MatMul(op), true) = (&n.op, stored.is_empty() && !seen.is_empty())
                 && let [Some(left), Some(right)] = Factor::of(g, self, id, op)
-                && Axes::of(g.shape(id.into()), &left, &right, &[]).is_none()
+                && Factor::axes(&left, &right, g.shape(id.into()), &[]).is_none()
             {
                 stored.extend(seen.iter().map(|(_, v)| *v));
             }

@@ -27,7 +27,6 @@ mod mixed;
 mod movement;
 mod operands;
 mod optimizers;
-mod placed;
 mod planted;
 mod random;
 mod scaled;
@@ -38,6 +37,7 @@ mod state;
 mod steps;
 mod tolerance;
 mod turns;
+mod unplanned;
 mod updates;
 mod worker;
 
@@ -117,7 +117,7 @@ tests! {
     row_kernels = rows(movement::row_kernels());
     batched = rows(movement::batched());
     operands = rows(operands::cases());
-    placed_results = placed::rows().into_iter().flat_map(|r| rows(vec![r])).collect();
+    unplanned = rows(unplanned::rows());
     long = rows(long::cases());
     folded = rows(folded::cases().into_iter().map(|c| with_lanes(c, false)).collect());
     long_and_known = turns::rows().into_iter().flat_map(|r| rows(vec![r])).collect();

@@ -1,6 +1,6 @@
 //! Dot products, for products with few columns.
 
-use super::{FEW, Factor, NARROW, Shared};
+use super::multiply::{FEW, Factor, NARROW, Shared};
 use crate::kernels::Gemm;
 use pulp::Simd;
 

@@ -1,6 +1,7 @@
 //! What rides on a product, over results in which it stands.
 
-use super::{Block, Shared};
+use super::Block;
+use super::multiply::Shared;
 use crate::cpu::lib::draws::drawn;
 use crate::cpu::lib::fork::{WRITES, Writes, f32s, f32s_mut};
 use crate::cpu::lib::halves::Elements;

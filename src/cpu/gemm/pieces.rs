@@ -29,7 +29,7 @@ pub(super) fn run(call: Call<'_>) {
                 None => &mut dest[rows.clone()],
             };
         }
-        let read = &read[..2 + g.extras.len() + usize::from(!g.draws.is_empty())];
+        let read = &read[..g.reads()];
         if *adds {
             super::add(g, threads, read, both)
         } else {

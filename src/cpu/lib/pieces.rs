@@ -1,6 +1,6 @@
 //! How a product that reads or stores f16 is cut: what is f32 beside it at a time.
 
-use crate::kernels::{Archetype, Gemm, Halves};
+use crate::kernels::{Archetype, Gemm, Halves, Operand};
 use std::ops::Range;
 
 /// A part of a product that is computed at once: all that is f32 beside at a time. Cut by the shape alone, so that threads change no bit.
@@ -26,8 +26,9 @@ pub(crate) fn pieces(g: &Gemm) -> Vec<Piece> {
         return vec![];
     }
     let whole = !(0..g.outputs.len()).any(|o| halves.output(o)) && g.spec.epilogue.is_identity();
-    let by_terms = g.matrices() == 1 && g.spec.ta && !g.spec.tb && whole;
-    let by_rows = g.matrices() == 1 && !g.spec.ta;
+    let matrices = [g.spec.a, g.spec.b] == [Operand::Matrix; 2] && g.matrices() == 1;
+    let by_terms = matrices && g.spec.ta && !g.spec.tb && whole;
+    let by_rows = matrices && !g.spec.ta;
     let extent = if by_terms { g.k } else { g.m };
     let step = if by_terms || by_rows { PIECE } else { extent.max(1) };
     let mut out: Vec<Piece> = Vec::new();

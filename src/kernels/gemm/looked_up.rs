@@ -1,6 +1,7 @@
 //! Factors whose elements are not stored one by one: how a shader finds them.
 
 use super::load::Side;
+use crate::kernels::lib::halves::widened;
 use crate::kernels::lib::source::Source;
 
 /// `a1` and `a4` of one-hot rows.
@@ -11,6 +12,18 @@ pub(super) fn one_hot(s: &mut Source) {
     s.line("fn a4(batch: u32, major: u32, minor: u32) -> vec4<f32> {");
     s.line("    let own = vec4<u32>(minor) + vec4<u32>(0u, 1u, 2u, 3u);");
     s.line("    return select(vec4<f32>(0.0), vec4<f32>(1.0), own == vec4<u32>(a_number(major)));\n}");
+}
+
+/// `x1` and `x4` of patches, whose stored rows have `extent` elements: 0 outside of the image.
+pub(super) fn patches(s: &mut Source, side: &Side, extent: &str) {
+    let Side { name: x, half, .. } = *side;
+    let image = "major / d.positions * d.image";
+    let place = format!("{x}[d.{x}_offset + {image} + tables[at] + tables[d.steps + tap] + own % d.channels]");
+    s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{\n    let own = min(minor, {extent} - 1u);"));
+    s.line("    let tap = own / d.channels;\n    let at = d.starts + 2u * (major % d.positions);\n    var x = 0.0;");
+    s.line(format!("    if ((tables[at + 1u] >> tap & 1u) == 1u) {{ x = {}; }}\n    return x;\n}}", widened(half, false, place)));
+    let four: Vec<String> = (0..4).map(|j| format!("{x}1(batch, major, minor + {j}u)")).collect();
+    s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{ return vec4<f32>({}); }}", four.join(", ")));
 }
 
 /// The loader of a single factor that has `x4`: it remembers the row and the term.

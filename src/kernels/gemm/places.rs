@@ -23,15 +23,47 @@ impl Matrix {
     }
 }
 
-/// What a product's left factor is.
+/// What a product's factor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Operand {
     /// A stored matrix.
     #[default]
     Matrix,
+    /// Patches of images, read where the images lie: a stored row for each position of each image.
+    Patches,
     /// Rows that are 0 but for one 1, and not stored: where the 1 of a row stands is a number, `pitch` behind that of the row before. As
     /// nothing but zeros is added beside, a product with the transpose sums up rows by number, in their order.
     OneHot,
+}
+
+/// Patches of images, channels last. The tables tell, for every geometry alike, where a patch begins and its taps lie: no kernel divides by a
+/// stride, and none knows of padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patches {
+    /// Elements from one image to the next.
+    pub image: usize,
+    /// Numbers side by side at a place of an image. A stored row has those of its first tap, then those of the next.
+    pub channels: usize,
+    /// Positions in an image.
+    pub positions: usize,
+    /// Places of a patch, 32 at most.
+    pub taps: usize,
+    /// Where in the tables each tap has a word: how many elements behind a patch's first place it lies, modulo 2^32.
+    pub steps: usize,
+    /// Where each position has two: its first element, which may lie before the image, and a bit for each tap that lies inside.
+    pub starts: usize,
+}
+
+impl Patches {
+    /// Elements of a stored row.
+    pub fn row(&self) -> usize {
+        self.taps * self.channels
+    }
+
+    /// Words of the tables that it looks at end here.
+    pub(crate) fn end(&self) -> usize {
+        (self.steps + self.taps).max(self.starts + 2 * self.positions)
+    }
 }
 
 /// Where a result goes.

@@ -4,7 +4,8 @@ use super::needs::Needs;
 use super::{Core, Group, Groups, Operand};
 use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
 use crate::kernels::{DIMS, Gemm, Map, Strided};
-use crate::plan::axes::{Axes, Factor, lies_alike};
+use crate::plan::axes::lies_alike;
+use crate::plan::views::Factor;
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -174,7 +175,7 @@ impl<'a> Fuser<'a> {
         let Op::MatMul(op) = &self.g.nodes[product].op else { return false };
         let [Some(left), Some(right)] = Factor::of(self.g, &self.f.views, product, op) else { return false };
         let riding: Vec<Vec<usize>> = read.into_iter().map(|r| r.strides).collect();
-        Axes::of(self.g.shape(product.into()), &left, &right, &riding).is_some()
+        Factor::axes(&left, &right, self.g.shape(product.into()), &riding).is_some()
     }
 
     /// Whether a map reads the gradient that a loss makes, as its only reader, and beside it one number of the state.

@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::expr::Expr;
 use crate::graph::{NodeId, ReduceKind, op};
 use crate::kernels::{Gemm, GemmCoop, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Strided, Term, Tile};
-use crate::plan::axes::{Axes, Factor};
 use crate::plan::fuse::Group;
+use crate::plan::views::Factor;
 use crate::tensor::Shape;
 
 impl Lowering<'_> {
@@ -22,7 +22,7 @@ impl Lowering<'_> {
         let read: Vec<(Symbol, Strided)> = inputs.iter().map(|o| self.read(*o, &out)).collect();
         let riding: Vec<Vec<usize>> = read.iter().map(|(_, r)| r.strides.clone()).collect();
         // what rides on a product was asked whether it can
-        let Some(axes) = Axes::of(&out, &left, &right, &riding) else { return Err(self.no_kernel(node)) };
+        let Some(axes) = Factor::axes(&left, &right, &out, &riding) else { return Err(self.no_kernel(node)) };
         let (m, n, k) = (axes.rows(&out), out.last(), left.terms);
         let rows = [left.rows(axes.row_step(&left.over), m, !op.ta), right.rows(right.over[out.rank() - 1], n, op.tb)];
         let [Some((along_a, pitch_a)), Some((tb, pitch_b))] = rows else { return Err(self.no_kernel(node)) };

@@ -33,6 +33,8 @@ pub struct Draft {
     pub full: Vec<usize>,
     /// Virtual buffers that must last to the end of the step.
     pub kept: Vec<usize>,
+    /// Words that kernels look up and nobody writes.
+    pub tables: Vec<u32>,
     pub fields: Vec<Field>,
     pub metrics: Vec<LogMetric>,
     /// Name, place and type of what `predict` reads.

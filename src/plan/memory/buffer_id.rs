@@ -55,6 +55,8 @@ pub enum BufferId {
     Partials,
     /// A field of the data set that the program runs over.
     Data(usize),
+    /// Small words that the program's kernels look up, and nobody writes: [`Program::tables`](crate::plan::Program::tables). Made when the program is prepared.
+    Tables,
     /// One of the buffers of an arena that is larger than the device binds.
     Shard(ArenaId, usize),
 }
@@ -71,7 +73,7 @@ impl BufferId {
             BufferId::Moment(m) => ArenaId::Moment(m),
             BufferId::Sums => ArenaId::Sums,
             BufferId::Slot(_) | BufferId::State(_) | BufferId::Log(_) | BufferId::Rates => return None,
-            BufferId::Partials | BufferId::Data(_) | BufferId::Shard(..) => return None,
+            BufferId::Partials | BufferId::Data(_) | BufferId::Tables | BufferId::Shard(..) => return None,
         })
     }
 

@@ -75,6 +75,7 @@ pub fn colour(r: &Request<'_>, draft: Draft) -> Program {
         arena: r.arena.clone(),
         moments: if part == Part::Leave { 0 } else { r.rule.moments },
         rates: r.rule.rates(r.arena),
+        tables: draft.tables.into(),
         fields: draft.fields,
         label_limits: Vec::new(),
         metrics: draft.metrics,

@@ -1,7 +1,7 @@
 //! What a session holds, in numbers: known before anything is taken.
 
 use super::buffers::Layout;
-use super::peak::{dims, slots, staging};
+use super::peak::{dims, slots, staging, tables};
 use crate::plan::program::Program;
 use crate::plan::session::{DataId, Handle};
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ pub(crate) struct Ledger {
     /// Arenas, states, rates, partial sums, logs.
     layout: Layout,
     slots: Vec<usize>,
-    /// Sizes of launches, and the data that each program runs over.
+    /// Sizes of launches and tables, and the data that each program runs over.
     programs: HashMap<usize, (u64, Vec<DataId>)>,
     data: HashMap<usize, u64>,
 }
@@ -35,7 +35,7 @@ impl Ledger {
 
     /// The program has this handle.
     pub fn ready(&mut self, handle: Handle, program: &Program, data: &[DataId]) {
-        self.programs.insert(handle.0, (dims(program), data.to_vec()));
+        self.programs.insert(handle.0, (dims(program) + tables(program), data.to_vec()));
     }
 
     /// With a field of data: it is counted under its name once that is known.

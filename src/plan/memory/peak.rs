@@ -11,11 +11,11 @@ pub(crate) const STAGED: usize = 2;
 
 impl Program {
     /// Bytes that a model with this program alone holds on a GPU, data sets aside, from `prepare` to its end: arenas, slots, state, log,
-    /// rates, the launches' sizes, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less; in mixed
+    /// rates, the launches' sizes and tables, and what logs are read back through. Nothing is added while it runs. The CPU needs a little less; in mixed
     /// precision it keeps some operands of products in f32 beside.
     pub fn peak_bytes(&self) -> u64 {
         let needs = self.needs();
-        needs.bytes() + staging(&needs) + dims(self) + slots(&self.slots)
+        needs.bytes() + staging(&needs) + dims(self) + slots(&self.slots) + tables(self)
     }
 
     /// The largest values and parameters, for people who run out of memory.
@@ -33,6 +33,11 @@ pub(super) fn staging(layout: &Layout) -> u64 {
 /// Bytes of the sizes of a program's launches.
 pub(crate) fn dims(program: &Program) -> u64 {
     4 * (DIMS * program.rows()) as u64
+}
+
+/// Bytes of the words that its kernels look up.
+pub(super) fn tables(program: &Program) -> u64 {
+    4 * program.tables.len() as u64
 }
 
 /// Bytes of so many slots.

@@ -358,7 +358,9 @@ const GEMM_DIRECT: &[Line] = &[
     ("a term at another's place", S, &[("fma(vec4<f32>(a.z), b[2]", "fma(vec4<f32>(a.z), b[1]")], &["nn 8 x 32 x 16"]),
     ("A's rows and columns swapped in the tail", S, &[("x = a1(batch, row, k)", "x = a1(batch, k, row)")], &["nn 9 x 36 x 15"]),
     ("every batch the first, of A", S, &[("d.a_offset + batch * d.a_batch", "d.a_offset")], &["nn of rank 3"]),
-    ("rows of a larger tensor without its gaps", S, &[("row * d.out0_pitch", "row * d.n")], &["a product into a larger tensor, 4 apart"]),
+    ("rows of a larger tensor without its gaps", S, &[("row * d.out0_pitch", "row * d.n")], &["a product into rows of 12"]),
+    ("taps outside of the image", S, &[("(tables[at + 1u] >> tap & 1u) == 1u", "true")], &["patches in a product"]),
+    ("the first image's patches for all", S, &[("major / d.positions * d.image", "0u")], &["patches turned in a product"]),
     ("one draw for four columns", S, &[("[at % 4u]", "[0u]")], &["uniform on a product of 33 columns"]),
     ("vectors of draws of the first row", S, &[("draw_words(at / 4u", "draw_words(col / 4u")], &["uniform on a product of 32 columns"]),
     (
@@ -396,6 +398,8 @@ const GEMM_DIRECT: &[Line] = &[
 ];
 
 const GEMM_TILE: &[Line] = &[
+    ("one number for all rows", G, &[("a[d.a_offset + major * d.a_pitch]", "a[d.a_offset]")], &["1000 rows of [7, 7]"]),
+    ("a padding row that counts", G, &[("i == d.a_nothing", "false")], &["a row without a gradient"]),
     ("a stale tail", G, &[("k0 < k_all; k0 += BK", "k0 + BK <= k_all; k0 += BK")], &["nn 9 x 36 x 15", "nn 33 x 65 x 31"]),
     ("a dropped last term of a slice", G, &[("k < BK; k++", "k + 1u < BK; k++")], &["nn 8 x 32 x 16"]),
     ("a dropped accumulation", G, &[("fma(vec4<f32>(a[i]), b[v], acc[at])", "vec4<f32>(a[i]) * b[v]")], &["nn 33 x 65 x 31"]),
