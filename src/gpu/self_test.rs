@@ -106,12 +106,11 @@ fn attempt(gpu: &Gpu, caps: &CoopCaps, planted: Option<&Rewrite>) -> std::result
         Error::DeviceFault { what, problem, .. } => Fault::Wrong(format!("{what}: {problem}")),
         e => Fault::Wrong(e.to_string()),
     };
-    let cases: Vec<(Case, Kernel)> =
-        cases(caps).into_iter().map(|c| (Kernel::GemmCoop(c.kernel.clone()), c)).map(|(k, c)| (c, k)).collect();
+    let cases: Vec<(Kernel, Case)> = cases(caps).into_iter().map(|c| (Kernel::GemmCoop(c.kernel.clone()), c)).collect();
     // all pipelines first, since several threads make them
     let text = |kernel: &Kernel| planted.map_or_else(|| kernel.source(), |rewrite| rewrite(kernel, kernel.source()));
-    gpu.pipelines(cases.iter().map(|(_, k)| (k, text(k))).collect(), planted.is_some()).map_err(wrong)?;
-    for (case, kernel) in &cases {
+    gpu.pipelines(cases.iter().map(|(k, _)| (k, text(k))).collect(), planted.is_some()).map_err(wrong)?;
+    for (kernel, case) in &cases {
         let found = case.run(gpu, kernel, planted).map_err(wrong)?;
         let told = found.last().and_then(|w| w.first()).copied().unwrap_or_default();
         if told as usize != caps.lanes {

@@ -77,7 +77,7 @@ impl Archetype for Direction {
         if self.lanes() > 1 {
             s.file(BLOCKS);
         } else {
-            s.line("fn block_sum(v: vec2<f32>, local: u32) -> vec2<f32> { return v; }");
+            s.line("fn block_sum(norms: vec2<f32>, local: u32) -> vec2<f32> { return norms; }");
         }
         self.rates.source(&mut s, &self.guard, (false, self.shard), &self.rule);
         s.file(MATH).file(FINITE);

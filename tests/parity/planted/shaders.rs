@@ -547,11 +547,7 @@ const ACCUMULATE: &[Line] = &[
     ("the rows of the last batch alone", S, &[("f32(state_word(STATE_SUMMED)) + ", "")], &["3 batches an update [257]"]),
 ];
 
-const DIRECTION: &[Line] = &[
-    ("a block too few", S, &[("block < d.blocks", "block + 1u < d.blocks")], &["lamb [1] [128]"]),
-    ("the norm of the gradient for the direction's", S, &[("norms_u += dot(u, u)", "norms_u += dot(g, g)")], &["lamb [257] [300]"]),
-    ("the norm of the last vector alone", S, &[("norms_p += dot(p, p)", "norms_p = dot(p, p)")], &["lamb [257] [300]"]),
-    ("the norm of the last vector alone", S, &[("norms_u += dot(u, u)", "norms_u = dot(u, u)")], &["lamb [257] [300]"]),
+const BLOCKS: &[Line] = &[
     (
         "the norms of one lane alone",
         G,
@@ -559,6 +555,13 @@ const DIRECTION: &[Line] = &[
         &["lamb [257] [300]"],
     ),
     ("norms of a workgroup's first block alone", G, &[("local % LANES < half", "local < half")], &["lamb [257] [300]"]),
+];
+
+const DIRECTION: &[Line] = &[
+    ("a block too few", S, &[("block < d.blocks", "block + 1u < d.blocks")], &["lamb [1] [128]"]),
+    ("the norm of the gradient for the direction's", S, &[("norms_u += dot(u, u)", "norms_u += dot(g, g)")], &["lamb [257] [300]"]),
+    ("the norm of the last vector alone", S, &[("norms_p += dot(p, p)", "norms_p = dot(p, p)")], &["lamb [257] [300]"]),
+    ("the norm of the last vector alone", S, &[("norms_u += dot(u, u)", "norms_u = dot(u, u)")], &["lamb [257] [300]"]),
     ("the first block for all of a workgroup", G, &[("first + local / LANES", "first")], &["lamb [257] [300]"]),
     ("vectors dropped", S, &[("v < VECTORS; v += LANES", "v < VECTORS - 1u; v += LANES")], &["lamb [1] [128]"]),
     (
@@ -699,6 +702,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("lib/tree", TREE),
     ("lib/join", JOIN),
     ("lib/serial", SERIAL),
+    ("lib/blocks", BLOCKS),
     ("lib/finite", FINITE),
     ("reduce", REDUCE),
     ("argmax", ARGMAX),
