@@ -2,7 +2,7 @@
 
 use super::polynomial;
 
-/// Up to here the quarter turns of an angle can be taken off in f64.
+/// Up to here (and for NaN) the quarter turns of an angle can be taken off in f64.
 const LARGEST: f32 = 4e8;
 /// 1.5 * 2^52: a number to which it is added loses its fraction, and the integer stands in the low bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;
@@ -50,8 +50,8 @@ fn each(x: &[f32], out: &mut [f32], inside: impl Fn(f32) -> f32, beyond: impl Fn
     for (o, &v) in out.iter_mut().zip(x) {
         *o = inside(v);
     }
-    if x.iter().any(|v| !(v.abs() <= LARGEST)) {
-        for (o, &v) in out.iter_mut().zip(x).filter(|(_, v)| !(v.abs() <= LARGEST)) {
+    if x.iter().any(|v| v.abs() > LARGEST) {
+        for (o, &v) in out.iter_mut().zip(x).filter(|(_, v)| v.abs() > LARGEST) {
             *o = beyond(v);
         }
     }

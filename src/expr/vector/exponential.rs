@@ -5,7 +5,7 @@ use super::{polynomial, signed};
 /// 1.5 * 2^23: a number to which it is added loses its fraction, and the integer stands in the low bits.
 const ROUND: f32 = 12_582_912.0;
 /// log 2 in two parts: an exponent times the first is exact.
-const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_HIGH: f32 = 355.0 / 512.0;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// `exp(x)` where the result is a normal number.
@@ -41,7 +41,7 @@ pub(crate) fn expm1(x: f32) -> f32 {
 fn log_parts(k: f32, f: f32) -> f32 {
     let p = polynomial(
         f,
-        [0.067_466_35, -0.116_760_5, 0.118_883_78, -0.124_055_44, 0.142_195_2, -0.166_679_97, 0.200_021_21, -0.250_000_1, 0.333_333_13],
+        [0.067_466_35, -0.116_760_5, 0.118_883_78, -0.124_055_44, 0.142_195_2, -0.166_679_97, 0.200_021_2, -0.250_000_1, 0.333_333_13],
     );
     let z = f * f;
     (f - (0.5 * z - (z * f * p + k * LN_2_LOW))) + k * LN_2_HIGH
@@ -67,7 +67,7 @@ pub(crate) fn log(x: f32) -> f32 {
 pub(crate) fn tanh(x: f32) -> f32 {
     let a = if x.abs() > 10.0 { 10.0 } else { x.abs() };
     let z = a * a;
-    let p = polynomial(z, [-6.282_473_5e-3, 0.021_077_76, -0.053_853_86, 0.133_326_02, -0.333_333_18]);
+    let p = polynomial(z, [-6.282_473_5e-3, 0.021_077_76, -0.053_853_86, 0.133_326_02, -0.333_333_2]);
     let far = 1.0 - 2.0 / (exp_inside(2.0 * a) + 1.0);
     signed(if a >= 0.55 { far } else { a + a * z * p }, x)
 }
@@ -95,9 +95,7 @@ pub(crate) fn softplus(x: f32) -> f32 {
 pub(crate) fn erf(x: f32) -> f32 {
     let a = if x.abs() > 4.0 { 4.0 } else { x.abs() };
     let p = polynomial(a * a, [-6.222_423e-4, 5.035_872_4e-3, -0.026_793_955, 0.112_825_245, -0.376_125_57, 0.128_379_16]);
-    let g = polynomial(
-        a,
-        [1.761_152_1e-5, -3.886_481_4e-4, 3.923_231_9e-3, -0.024_404_563, 0.107_091_21, 0.634_489, 1.128_926_8, -4.915_043e-5],
-    );
+    let g =
+        polynomial(a, [1.761_152e-5, -3.886_481_4e-4, 3.923_231_9e-3, -0.024_404_563, 0.107_091_21, 0.634_489, 1.128_926_8, -4.915_043e-5]);
     signed(if a >= 0.875 { 1.0 - exp_inside(-g) } else { a + a * p }, x)
 }
