@@ -1,16 +1,36 @@
-// accuracy: 1 for each row whose largest score is the label's. Generated: WG, KNOWN (in place of scores there is where the largest stands),
-// target_class(row). Sizes: rows, classes, offsets of logits, labels and hits.
+// accuracy: 1 for each row whose largest score is the label's. Generated: WG, GROUP (lanes that share a row), CLASSES (labels are class numbers),
+// target_p(row, c), target_class(row). Sizes: rows, classes, offsets of logits, labels and hits.
+
+// The highest rank among what a lane has seen, and its place. A NaN is the largest where it comes first.
+struct Seen { top: u32, best: u32 }
+
+fn see(s: Seen, v: f32, c: u32) -> Seen {
+    let r = rank(v, select(0u, 0xffffffffu, c == 0u));
+    if (r > s.top) { return Seen(r, c); }
+    return s;
+}
+
 @compute @workgroup_size(WG)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let row = id.y * groups.x * WG + id.x;
-    if (row >= d.rows) { return; }
-    var best = 0u;
-    if (KNOWN) {
-        best = u32(logits[d.logits_offset + row]);
+fn main(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let lane = local % GROUP;
+    let row = (id.y * groups.x * WG + id.x) / GROUP;
+    let live = row < d.rows;
+    let n = select(0u, d.classes, live);
+    let first = d.logits_offset + row * d.classes;
+    var seen = Seen(0u, lane);
+    for (var c = lane; c < n; c += GROUP) { seen = see(seen, f32(logits[first + c]), c); }
+    let best = group_first(seen.top, seen.best, local);
+    var label = 0u;
+    if (CLASSES) {
+        if (live) { label = target_class(row); }
     } else {
-        let n = d.classes;
-        let first = d.logits_offset + row * n;
-        for (var c = 1u; c < n; c++) { if (f32(logits[first + c]) > f32(logits[first + best])) { best = c; } }
+        seen = Seen(0u, lane);
+        for (var c = lane; c < n; c += GROUP) { seen = see(seen, target_p(row, c), c); }
+        label = group_first(seen.top, seen.best, local);
     }
-    hits[d.hits_offset + row] = select(0.0, 1.0, best == target_class(row));
+    if (live && lane == 0u) { hits[d.hits_offset + row] = select(0.0, 1.0, best == label); }
 }

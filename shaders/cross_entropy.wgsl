@@ -1,9 +1,8 @@
 // cross_entropy: the loss of each row, its gradient for the logits, and whether the largest logit is the label's.
-// Generated: WG, SINGLE (one workgroup makes the means of the whole batch), LONG (a lane makes a piece of a row), TOTALS, GRADIENT, target_p(row, c),
-// target_total(row), target_class(row), target_is_class(row), store_gradient(row, c, value), store(row, loss, hit); of long rows tops_of(row),
-// sums_of(row), totals_of(row).
+// A lane makes a row. Generated: WG, SINGLE (one workgroup makes the means of the whole batch), GRADIENT, target_p(row, c), target_total(row),
+// target_class(row), store_gradient(row, c, value), store(row, loss, hit).
 // Sizes: rows, classes, offsets of logits, labels, losses, hits, gradients and factor (what the gradient's epilogue reads), smoothing, the bits of a
-// NaN, pieces of a row, classes of a piece.
+// NaN.
 struct Row { loss: f32, hit: f32 }
 
 // Label smoothing: a part of each target is shared by all classes. At 0 the target itself, to the bit.
@@ -39,29 +38,6 @@ fn one_row(row: u32) -> Row {
     return Row(loss, select(0.0, 1.0, best == target_class(row)));
 }
 
-// The part of a long row's loss that comes from a piece of its classes.
-fn one_piece(row: u32, piece: u32) -> f32 {
-    let n = d.classes;
-    let first = d.logits_offset + row * n;
-    let top = tops_of(row);
-    let sum = sums_of(row);
-    let log_sum = log(sum);
-    let part = d.smoothing;
-    var total = 1.0;
-    if (TOTALS) { total = totals_of(row) * (1.0 - part) + part; }
-    let rows = f32(d.rows);
-    let begin = piece * d.piece;
-    var loss = 0.0;
-    for (var c = begin; c < min(begin + d.piece, n); c++) {
-        let p = smoothed(row, c, part);
-        let x = f32(logits[first + c]) - top;
-        if (p != 0.0) { loss += p * (log_sum - x); }
-        if (GRADIENT) { store_gradient(row, c, (exp(x) / sum * total - p) / rows); }
-    }
-    if (piece == 0u && !target_is_class(row)) { loss = bitcast<f32>(d.nan_bits); }
-    return loss;
-}
-
 @compute @workgroup_size(WG)
 fn main(
     @builtin(global_invocation_id) id: vec3<u32>,
@@ -69,11 +45,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let rows = d.rows;
-    if (LONG) {
-        let item = id.y * groups.x * WG + id.x;
-        let pieces = d.pieces;
-        if (item < rows * pieces) { store(item, one_piece(item / pieces, item % pieces), 0.0); }
-    } else if (SINGLE) {
+    if (SINGLE) {
         var loss = 0.0;
         var hits = 0.0;
         // 64 rows at a time: a sum of many in one go errs with each of them

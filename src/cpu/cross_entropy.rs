@@ -1,117 +1,155 @@
-//! The twin of `shaders/cross_entropy.wgsl`.
+//! The twin of `shaders/cross_entropy.wgsl` and `shaders/cross_entropy_wide.wgsl`.
 
 use super::lib::call::{Call, Twin};
-use super::lib::exponentials::{Row, VALUE, exponentials};
-use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
+use super::lib::fork::{SUMMED, WRITES, Writes, f32s, f32s_mut, fork, parts, total, total_of, wide};
 use super::lib::labels::Targets;
+use super::lib::largest::first_largest;
+use super::lib::total::Total;
 use crate::error::Result;
+use crate::expr::vector::one::exp;
 use crate::expr::{CHUNK, Evaluator};
+use crate::graph::Labels;
 use crate::kernels::CrossEntropy;
 use std::ops::Range;
 
+/// Nanoseconds of a class: mostly its exponential.
+const CLASS: f64 = 1.5;
+
 impl Twin for CrossEntropy {
     fn run(&self, Call { threads, workers, reads, mut writes, .. }: Call<'_>) -> Result<()> {
-        let both = writes.each_mut().map(|w| &mut **w);
-        if self.pieces > 1 {
-            pieces(self, threads, reads, both)
-        } else {
-            losses(self, threads, reads, both)
+        let batch = Batch::new(self, reads);
+        let mut endings: Vec<Option<&mut Evaluator>> = match batch.factor {
+            Some(_) => workers.iter_mut().map(Some).collect(),
+            None => (0..parts(self.work(), threads)).map(|_| None).collect(),
+        };
+        if self.single {
+            let [l, h, slopes, ..] = &mut writes;
+            let (loss, hits) = batch.means(endings.first_mut().and_then(Option::as_deref_mut), f32s_mut(slopes));
+            (f32s_mut(l)[0], f32s_mut(h)[0]) = (loss, hits);
+            return Ok(());
         }
-        let (Some((_, at)), Some(factor)) = (self.epilogue.as_ref().filter(|_| self.gradient), reads.get(2)) else { return Ok(()) };
-        let factor = f32s(factor)[*at];
-        let slopes = std::mem::take(&mut writes[if self.pieces > 1 { 1 } else { 2 }]);
-        let mut writes = Writes::default();
-        writes[0] = slopes;
-        fork(workers, 0..self.rows * self.classes, CHUNK, [1; WRITES], writes, &|e: &mut Evaluator, _: Range<usize>, w: Writes<'_>| {
-            for row in f32s_mut(w[0]).chunks_mut(CHUNK) {
-                e.chunk(|i, to| if i == 0 { to[..row.len()].copy_from_slice(row) } else { to.fill(factor) });
-                row.copy_from_slice(&e.output(0)[..row.len()]);
+        let mut widths = [1; WRITES];
+        widths[2] = self.classes;
+        let grain = (CHUNK / self.classes.max(1)).max(1);
+        fork(&mut endings, 0..self.rows, grain, widths, writes, &|e: &mut Option<&mut Evaluator>, rows: Range<usize>, w: Writes<'_>| {
+            let [l, h, slopes, ..] = w;
+            let mut slopes = f32s_mut(slopes).chunks_exact_mut(self.classes.max(1));
+            for ((row, l), h) in rows.zip(f32s_mut(l)).zip(f32s_mut(h)) {
+                (*l, *h) = batch.row(row, slopes.next(), e.as_deref_mut());
             }
         });
         Ok(())
     }
+
+    fn work(&self) -> f64 {
+        CLASS * (self.rows * self.classes) as f64
+    }
 }
 
-/// Of long rows: each piece's part of the loss, and its gradient.
-fn pieces(k: &CrossEntropy, threads: usize, reads: &[&[u32]], writes: Writes<'_>) {
-    let n = k.classes;
-    let x = &f32s(reads[0])[k.offsets[0]..];
-    let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n, smoothing: k.smoothing };
-    let told = &reads[2 + usize::from(k.gradient && k.epilogue.is_some())..];
-    let mut workers = vec![(); parts(VALUE * (k.rows * n) as f64, threads)];
-    let mut widths = [k.pieces; WRITES];
-    widths[1] = n;
-    fork(&mut workers, 0..k.rows, 1, widths, writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
-        let [losses, slopes, ..] = w;
-        let (losses, slopes) = (f32s_mut(losses), f32s_mut(slopes));
-        for (at, row) in rows.enumerate() {
-            let (top, sum) = (f32s(told[0])[row], f32s(told[1])[row]);
-            let total = if k.needs_totals() { f32s(told[2])[row] * (1.0 - k.smoothing) + k.smoothing } else { 1.0 };
-            let log_sum = sum.ln();
-            for (piece, loss) in losses[at * k.pieces..][..k.pieces].iter_mut().enumerate() {
-                let mut own = 0.0f64;
-                for c in piece * CrossEntropy::PIECE..n.min((piece + 1) * CrossEntropy::PIECE) {
-                    let (p, d) = (y.p(row, c), x[row * n + c] - top);
-                    if p != 0.0 {
-                        own += f64::from(p * (log_sum - d));
-                    }
-                    if k.gradient {
-                        slopes[at * n + c] = (d.exp() / sum * total - p) / k.rows as f32;
-                    }
-                }
-                *loss = if piece == 0 && !y.is_class(row) { f32::NAN } else { own as f32 };
-            }
-        }
-    });
+/// What all rows share.
+struct Batch<'a> {
+    k: &'a CrossEntropy,
+    logits: &'a [f32],
+    labels: Targets<'a>,
+    /// What the loss is a mean over.
+    counted: f32,
+    /// The number that the gradient's ending reads, where it has one.
+    factor: Option<f32>,
 }
 
-fn losses(k: &CrossEntropy, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
-    let n = k.classes;
-    let x = &f32s(reads[0])[k.offsets[0]..];
-    let y = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: n, smoothing: k.smoothing };
-    let one = |row: usize, slope: Option<&mut [f32]>| one_row(&x[row * n..][..n], &y, row, k.rows as f32, slope);
-    if k.single {
+impl<'a> Batch<'a> {
+    fn new(k: &'a CrossEntropy, reads: &[&'a [u32]]) -> Self {
+        let labels = Targets { kind: k.labels, words: &reads[1][k.offsets[1]..], classes: k.classes };
+        let ending = k.epilogue.as_ref().filter(|_| k.gradient);
+        // a formula that reads no number has none
+        let factor = ending.map(|(_, at)| reads.get(2).map_or(0.0, |f| f32s(f)[*at]));
+        Batch { k, logits: &f32s(reads[0])[k.offsets[0]..], labels, counted: k.rows as f32, factor }
+    }
+
+    /// Means of loss and hits over a small batch.
+    fn means(&self, mut ending: Option<&mut Evaluator>, slopes: &mut [f32]) -> (f32, f32) {
         let (mut loss, mut hits) = (0.0f64, 0.0f64);
-        let [l, h, slopes, ..] = &mut writes;
-        let mut slopes = f32s_mut(slopes).chunks_exact_mut(n.max(1));
-        for row in 0..k.rows {
-            let (a, b) = one(row, slopes.next());
+        let mut slopes = slopes.chunks_exact_mut(self.k.classes.max(1));
+        for row in 0..self.k.rows {
+            let (a, b) = self.row(row, slopes.next(), ending.as_deref_mut());
             (loss, hits) = (loss + f64::from(a), hits + f64::from(b));
         }
         // the cast first: a sum beyond f32 is infinite, as it is on a GPU
-        f32s_mut(l)[0] = loss as f32 / k.rows as f32;
-        f32s_mut(h)[0] = hits as f32 / k.rows as f32;
-        return;
+        (loss as f32 / self.counted, hits as f32 / self.counted)
     }
-    let mut workers = vec![(); parts(VALUE * (k.rows * n) as f64, threads)];
-    let mut widths = [1; WRITES];
-    widths[2] = n;
-    fork(&mut workers, 0..k.rows, 16, widths, writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
-        let [l, h, slopes, ..] = w;
-        let mut slopes = f32s_mut(slopes).chunks_exact_mut(n.max(1));
-        for ((row, l), h) in rows.zip(f32s_mut(l)).zip(f32s_mut(h)) {
-            (*l, *h) = one(row, slopes.next());
+
+    /// The loss of a row and whether its largest logit is the label's; fills in the gradient, all while the row is in the cache.
+    fn row(&self, row: usize, mut slope: Option<&mut [f32]>, ending: Option<&mut Evaluator>) -> (f32, f32) {
+        let found = wide(OneRow { batch: self, row, slope: slope.as_deref_mut() });
+        if let (Some(slope), Some(e), Some(factor)) = (slope, ending, self.factor) {
+            for part in slope.chunks_mut(CHUNK) {
+                e.chunk(|i, to| if i == 0 { to[..part.len()].copy_from_slice(part) } else { to.fill(factor) });
+                part.copy_from_slice(&e.output(0)[..part.len()]);
+            }
         }
-    });
+        found
+    }
 }
 
-/// The loss of a row and whether its largest logit is the label's; fills in the gradient.
-fn one_row(x: &[f32], y: &Targets<'_>, row: usize, rows: f32, mut slope: Option<&mut [f32]>) -> (f32, f32) {
-    let Row { top, best, sum } = exponentials(x, slope.as_deref_mut());
-    let log_sum = sum.ln();
-    let mut loss = 0.0f64;
-    for (c, &v) in x.iter().enumerate() {
-        let p = y.p(row, c);
-        // a class of probability 0 adds nothing, even where its logit is -inf
-        if p != 0.0 {
-            loss += f64::from(p * (log_sum - (v - top)));
+/// A row, with room for its gradient.
+struct OneRow<'a> {
+    batch: &'a Batch<'a>,
+    row: usize,
+    slope: Option<&'a mut [f32]>,
+}
+
+impl pulp::NullaryFnOnce for OneRow<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn call(self) -> (f32, f32) {
+        let OneRow { batch, row, mut slope } = self;
+        let (n, smoothing, y) = (batch.k.classes, batch.k.smoothing, &batch.labels);
+        let x = &batch.logits[row * n..][..n];
+        let best = first_largest(x);
+        let top = x.get(best).copied().unwrap_or(0.0);
+        let sum = exponentials(x, top, slope.as_deref_mut());
+        let label = y.class(row);
+        let (share, own) = (smoothing / n as f32, 1.0 - smoothing);
+        let log_sum = sum.ln();
+        // of a class of target p; one of probability 0 adds nothing, even where its logit is -inf
+        let part = |v: f32, p: f32| if p == 0.0 { 0.0 } else { p * (log_sum - (v - top)) };
+        let loss = match y.kind {
+            // a label without a class: the loss halts the training
+            Labels::Classes => {
+                let all = if smoothing == 0.0 { 0.0 } else { total(x, |v| part(v, share)) };
+                all + x.get(label).map_or(f64::NAN, |&v| f64::from(part(v, own)))
+            }
+            Labels::Probabilities => total_of(x, y.row(row), |v, p| part(v, p * own + share)),
+        };
+        if let Some(slope) = slope {
+            let per_row = 1.0 / batch.counted;
+            let scale = |total: f32| (total * own + smoothing) / sum * per_row;
+            match y.kind {
+                Labels::Classes => {
+                    let (scale, share) = (scale(1.0), share * per_row);
+                    slope.iter_mut().for_each(|s| *s = *s * scale - share);
+                    slope.get_mut(label).into_iter().for_each(|s| *s -= own * per_row);
+                }
+                Labels::Probabilities => {
+                    let p = y.row(row);
+                    let scale = scale(total(p, |p| p) as f32);
+                    slope.iter_mut().zip(p).for_each(|(s, &p)| *s = *s * scale - (p * own + share) * per_row);
+                }
+            }
         }
+        (loss as f32, f32::from(u8::from(best == label)))
     }
-    if let Some(slope) = slope {
-        let total = y.total(row);
-        slope.iter_mut().enumerate().for_each(|(c, s)| *s = (*s / sum * total - y.p(row, c)) / rows);
+}
+
+/// The sum of `exp(x - top)`, each of which is kept where there is room.
+#[inline(always)]
+fn exponentials(x: &[f32], top: f32, keep: Option<&mut [f32]>) -> f32 {
+    let Some(keep) = keep else { return total(x, |v| exp(v - top)) as f32 };
+    let mut sum = Total::new();
+    for (keep, x) in keep.chunks_mut(SUMMED).zip(x.chunks(SUMMED)) {
+        keep.iter_mut().zip(x).for_each(|(k, &v)| *k = exp(v - top));
+        sum.add(keep, |v| v);
     }
-    // a label without a class: the loss halts the training
-    let loss = if y.class(row) < x.len() { loss as f32 } else { f32::NAN };
-    (loss, f32::from(u8::from(best == y.class(row))))
+    sum.finish() as f32
 }

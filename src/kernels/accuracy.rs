@@ -6,7 +6,9 @@ use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::labels::{labels, labels_binding};
+use super::lib::lanes::lanes_of_row;
 use super::lib::source::{Source, shader};
+use super::lib::target::Target;
 use crate::graph::Labels;
 
 const WG: usize = 64;
@@ -24,17 +26,21 @@ pub struct Accuracy {
     pub offsets: [usize; 3],
     /// The scores are f16.
     pub half: bool,
-    /// In place of scores there is where the largest of each row stands (u32).
-    pub known: bool,
+    /// Lanes that share a row.
+    pub group: usize,
 }
 
 impl Accuracy {
     /// Widest row that one lane goes along, up to twice.
     pub const LONG: usize = 16_384;
 
-    /// Words of the scores, or of where the largest stand.
-    pub(crate) fn scores(&self) -> usize {
-        if self.known { self.rows } else { self.rows * self.classes }
+    /// Lanes that share a row of so many classes.
+    pub fn group_for(target: Target, classes: usize) -> usize {
+        lanes_of_row(target, classes, Self::LONG)
+    }
+
+    fn wg(&self) -> usize {
+        if self.group > 1 { self.group } else { WG }
     }
 }
 
@@ -45,7 +51,7 @@ impl Archetype for Accuracy {
 
     fn source(&self) -> String {
         let mut s = Source::new(Element::F32, self);
-        s.number("WG", WG).flag("KNOWN", self.known);
+        s.number("WG", self.wg()).number("GROUP", self.group).first(self.group);
         labels(&mut s, self.labels);
         s.finish(shader!("accuracy.wgsl"))
     }
@@ -53,9 +59,8 @@ impl Archetype for Accuracy {
     /// Scores, labels, hits.
     fn bindings(&self) -> Vec<Binding> {
         let [scores, labels, hits] = self.offsets;
-        let of = if self.known { Element::U32 } else { Element::float(self.half) };
         vec![
-            Binding::read("logits", of, scores..scores + self.scores()),
+            Binding::read("logits", Element::float(self.half), scores..scores + self.rows * self.classes),
             labels_binding(self.labels, labels, self.rows, self.classes),
             Binding::write("hits", Element::F32, hits..hits + self.rows),
         ]
@@ -67,16 +72,16 @@ impl Archetype for Accuracy {
         d.u32("logits_offset", logits).u32("labels_offset", labels).u32("hits_offset", hits)
     }
 
-    /// A thread a row.
+    /// A thread a row, or a workgroup.
     fn grid(&self) -> [u32; 3] {
-        fold(self.rows.div_ceil(WG))
+        fold((self.rows * self.group).div_ceil(self.wg()))
     }
 
     fn turns(&self) -> usize {
-        if self.known { 0 } else { 2 * self.classes }
+        2 * self.classes.div_ceil(self.group) + 16
     }
 
     fn flops(&self) -> u64 {
-        flops(self.scores(), 1)
+        flops(self.rows * self.classes, 1)
     }
 }

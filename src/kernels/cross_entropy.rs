@@ -7,6 +7,7 @@ use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::halves::rounded;
 use super::lib::labels::{labels, labels_binding};
+use super::lib::lanes::lanes_of_row;
 use super::lib::source::{Source, shader};
 use super::lib::target::Target;
 use crate::expr::Expr;
@@ -14,11 +15,12 @@ use crate::graph::Labels;
 
 const WG: usize = 64;
 
+/// Turns of a join of a workgroup's lanes.
+const TREE: usize = 8;
+
 /// Softmax cross-entropy. Buffers: logits, labels, loss, hits, the gradient where it is asked for, and the number that its epilogue reads.
 ///
-/// Where `single` is set one workgroup makes the means of the whole batch; else loss and hits are one value a row. Long rows are cut into
-/// pieces: then the loss is one value a piece, there are no hits, and behind the others come each row's largest logit, the sum of its
-/// exponentials and, if it [`needs_totals`](CrossEntropy::needs_totals), of its labels.
+/// Where `single` is set one workgroup makes the means of the whole batch; else loss and hits are one value a row.
 #[derive(Debug, Clone)]
 pub struct CrossEntropy {
     /// What the labels are.
@@ -29,7 +31,7 @@ pub struct CrossEntropy {
     pub gradient: bool,
     /// Whether one workgroup does it all.
     pub single: bool,
-    /// Lanes of that workgroup.
+    /// Lanes that work together: of that workgroup, else on a row.
     pub group: usize,
     /// How many rows.
     pub rows: usize,
@@ -43,36 +45,33 @@ pub struct CrossEntropy {
     pub half: bool,
     /// The gradient is f16.
     pub half_gradient: bool,
-    /// Pieces of [`CrossEntropy::PIECE`] classes that each row is cut into; 1 where a lane goes along all of it.
-    pub pieces: usize,
 }
 
 impl CrossEntropy {
     /// Most classes of a row that one lane goes along, up to seven times.
     pub const LONG: usize = 8192;
-    /// Classes of a piece of a longer one.
-    pub const PIECE: usize = 1024;
 
-    fn is_long(&self) -> bool {
-        self.pieces > 1
-    }
-
-    /// Whether it reads what each row's labels add up to: long rows of probabilities, for the gradient.
-    pub fn needs_totals(&self) -> bool {
-        self.is_long() && self.gradient && self.labels == Labels::Probabilities
-    }
-
-    /// Whether a batch is small enough for one workgroup.
+    /// Whether a batch is small enough for one workgroup, a lane a row.
     pub fn is_single(target: Target, rows: usize, classes: usize) -> bool {
-        rows * classes
-            <= match target {
-                Target::Gpu => 16_384,
-                Target::Software | Target::Lanes8 => 8_192,
-            }
+        let most = match target {
+            Target::Gpu => 16_384,
+            Target::Software | Target::Lanes8 => 8_192,
+        };
+        lanes_of_row(target, classes, Self::LONG) == 1 && rows * classes <= most
+    }
+
+    /// Lanes that work together on a batch, or on a row of so many classes.
+    pub fn group_for(target: Target, single: bool, classes: usize) -> usize {
+        if single { target.group() } else { lanes_of_row(target, classes, Self::LONG) }
+    }
+
+    /// Whether lanes share a row.
+    fn is_wide(&self) -> bool {
+        !self.single && self.group > 1
     }
 
     fn lanes(&self) -> usize {
-        if self.single { self.group } else { WG }
+        if self.single || self.is_wide() { self.group } else { WG }
     }
 }
 
@@ -83,10 +82,8 @@ impl Archetype for CrossEntropy {
 
     fn source(&self) -> String {
         let mut s = Source::new(Element::F32, self);
-        s.number("WG", self.lanes()).group(if self.single { self.group } else { 1 });
-        let long = self.is_long();
-        s.flag("SINGLE", self.single).flag("LONG", long).flag("TOTALS", self.needs_totals());
-        s.flag("GRADIENT", self.gradient);
+        s.number("WG", self.lanes()).group(if self.single || self.is_wide() { self.group } else { 1 });
+        s.flag("SINGLE", self.single).flag("GRADIENT", self.gradient);
         labels(&mut s, self.labels);
         let mut store = String::new();
         if self.gradient {
@@ -100,34 +97,32 @@ impl Archetype for CrossEntropy {
             store += &format!("    gradients[d.gradients_offset + row * d.classes + c] = {};\n", rounded(self.half_gradient, false, made));
         }
         s.line(format!("fn store_gradient(row: u32, c: u32, value: f32) {{\n{store}}}"));
-        let hit = if long { "" } else { "    hits[d.hits_offset + row] = hit;\n" };
-        s.line(format!("fn store(row: u32, loss: f32, hit: f32) {{\n    losses[d.losses_offset + row] = loss;\n{hit}}}"));
-        for (name, told) in [("tops", long), ("sums", long), ("totals", self.needs_totals())] {
-            let value = if told { format!("{name}[row]") } else { "0.0".into() };
-            s.line(format!("fn {name}_of(row: u32) -> f32 {{ return {value}; }}"));
+        s.line(
+            "fn store(row: u32, loss: f32, hit: f32) {\n    losses[d.losses_offset + row] = loss;\n    \
+             hits[d.hits_offset + row] = hit;\n}",
+        );
+        if !self.is_wide() {
+            return s.finish(shader!("cross_entropy.wgsl"));
         }
-        s.finish(shader!("cross_entropy.wgsl"))
+        s.first(self.group);
+        s.finish(shader!("cross_entropy_wide.wgsl"))
     }
 
-    /// Logits, labels, loss, hits, gradient, the epilogue's number, what is told of long rows.
+    /// Logits, labels, loss, hits, gradient, the epilogue's number.
     fn bindings(&self) -> Vec<Binding> {
         let [logits, labels, loss, hits, gradient] = self.offsets;
-        let (size, long) = (self.rows * self.classes, self.is_long());
-        let each = if self.single { 1 } else { self.rows * self.pieces };
+        let size = self.rows * self.classes;
+        let each = if self.single { 1 } else { self.rows };
         let mut all = vec![
             Binding::read("logits", Element::float(self.half), logits..logits + size),
             labels_binding(self.labels, labels, self.rows, self.classes),
             Binding::write("losses", Element::F32, loss..loss + each),
+            Binding::write("hits", Element::F32, hits..hits + each),
         ];
-        if !long {
-            all.push(Binding::write("hits", Element::F32, hits..hits + each));
-        }
         if self.gradient {
             all.push(Binding::write("gradients", Element::float(self.half_gradient), gradient..gradient + size));
             all.extend(self.epilogue.iter().map(|&(_, at)| Binding::read("factor", Element::F32, at..at + 1)));
         }
-        let told = [("tops", long), ("sums", long), ("totals", self.needs_totals())];
-        all.extend(told.iter().filter(|t| t.1).map(|&(name, _)| Binding::read(name, Element::F32, 0..self.rows)));
         all
     }
 
@@ -136,19 +131,23 @@ impl Archetype for CrossEntropy {
         let d = Dims::new().u32("rows", self.rows).u32("classes", self.classes).u32("logits_offset", logits).u32("labels_offset", labels);
         let d = d.u32("losses_offset", losses).u32("hits_offset", hits).u32("gradients_offset", gradients);
         let d = d.f32("smoothing", self.smoothing).word("nan_bits", f32::NAN.to_bits());
-        d.u32("factor_offset", self.epilogue.as_ref().map_or(0, |e| e.1)).u32("pieces", self.pieces).u32("piece", Self::PIECE)
+        d.u32("factor_offset", self.epilogue.as_ref().map_or(0, |e| e.1))
     }
 
-    /// One workgroup, or a thread a row or piece.
+    /// One workgroup, a workgroup a row, or a thread a row.
     fn grid(&self) -> [u32; 3] {
-        if self.single { [1, 1, 1] } else { fold((self.rows * self.pieces).div_ceil(WG)) }
+        match (self.single, self.is_wide()) {
+            (true, _) => [1, 1, 1],
+            (_, true) => fold(self.rows),
+            _ => fold(self.rows.div_ceil(WG)),
+        }
     }
 
     fn turns(&self) -> usize {
         let passes = 3 + usize::from(self.gradient) + if self.labels == Labels::Probabilities { 3 } else { 0 };
-        match (self.single, self.is_long()) {
-            (_, true) => Self::PIECE,
+        match (self.single, self.is_wide()) {
             (true, _) => self.rows.div_ceil(self.group) * (1 + passes * self.classes),
+            (_, true) => 3 * self.classes.div_ceil(self.group) + 4 * TREE,
             _ => passes * self.classes,
         }
     }

@@ -12,7 +12,12 @@ pub fn workgroup_arrays(source: &str) -> String {
     let threads = head.rsplit_once("@workgroup_size(").and_then(|(_, r)| r.split(')').next()).expect("a workgroup");
     let mut fill = String::new();
     for [name, element, length] in arrays {
-        let nan = if element.contains("f16") { "f16(poison(i))" } else { "poison(i)" };
+        let alias = source.lines().find_map(|l| l.strip_prefix(&format!("alias {element} = ")));
+        let nan = match alias.unwrap_or(element) {
+            of if of.contains("f16") => "f16(poison(i))",
+            of if of.contains("u32") => "bitcast<u32>(poison(i))",
+            _ => "poison(i)",
+        };
         fill += &format!("    for (var i = {lane}; i < {length}; i += {threads}) {{ {name}[i] = {element}({nan}); }}\n");
     }
     let poison = "fn poison(i: u32) -> f32 { return bitcast<f32>(i | 0x7fc00000u); }\n";

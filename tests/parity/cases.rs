@@ -307,7 +307,8 @@ pub fn views() -> Vec<Case> {
 const SOFTMAX: &[&[usize]] = &[&[7], &[1, 1], &[3, 1], &[3, 7], &[65, 10], &[257, 3], &[2, 1000], &[2, 3, 5]];
 
 /// Rows, classes: one workgroup does up to 8,192 or 16,384 values, several do more.
-const CLASSES: &[(usize, usize)] = &[(1, 2), (3, 7), (32, 10), (65, 33), (255, 3), (257, 10), (1000, 10), (3, 1000), (257, 65)];
+const CLASSES: &[(usize, usize)] =
+    &[(1, 2), (3, 7), (32, 10), (600, 33), (255, 3), (257, 10), (1000, 10), (5, 257), (3, 1000), (2, 2049), (257, 65)];
 
 pub fn classifiers() -> Vec<Case> {
     let mut out = Vec::new();

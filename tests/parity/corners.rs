@@ -10,12 +10,12 @@ fn equal_scores(m: &Make, rows: usize, n: usize) -> Var {
     m.drawn([rows, n], |u| (3.0 * u).floor())
 }
 
-/// A parameter whose last column is minus infinity.
-fn masked(m: &Make, rows: usize, n: usize) -> Var {
+/// A parameter whose columns are minus infinity where one before a multiple of `step`.
+fn masked(m: &Make, rows: usize, n: usize, step: usize) -> Var {
     let at = Cell::new(0);
     m.drawn([rows, n], |u| {
         let column = at.replace(at.get() + 1) % n;
-        if column + 1 == n { f64::NEG_INFINITY } else { 4.0 * u - 2.0 }
+        if (column + 1).is_multiple_of(step) { f64::NEG_INFINITY } else { 4.0 * u - 2.0 }
     })
 }
 
@@ -42,6 +42,14 @@ pub fn all() -> Vec<Case> {
             m.weigh(&x.matmul_with(&y, true, false)) + m.weigh(&x.sum_axes(&[0]))
         }),
     ];
+    let own = |m: &Make| {
+        let x = m.p([5, 257]);
+        let y = x.detach().argmax(1);
+        let loss = x.cross_entropy(&y) * 5.0;
+        m.metric("accuracy", &x.accuracy(&y));
+        loss
+    };
+    out.push(Case::new("wide rows that are their own labels", own));
     for one_hot in [false, true] {
         let kind = if one_hot { "probabilities" } else { "classes" };
         let labels = move |m: &Make, n: usize| if one_hot { m.one_hot(n) } else { m.classes(n) };
@@ -55,7 +63,7 @@ pub fn all() -> Vec<Case> {
             } else {
                 m.classes(9)
             };
-            masked(m, rows, 10).cross_entropy(&y) * rows as f64
+            masked(m, rows, 10, 10).cross_entropy(&y) * rows as f64
         };
         out.push(Case::new(format!("cross_entropy with a masked class, {kind}"), mask).over(Order::all(rows)));
         let equal = move |m: &Make| {
@@ -71,6 +79,29 @@ pub fn all() -> Vec<Case> {
             loss
         };
         out.push(Case::new(format!("cross_entropy with equal scores, {kind}"), equal).over(Order::all(rows)));
+        // lanes share a row; its first largest score stands early, and so do the labels
+        let wide = move |m: &Make| {
+            let n = 300;
+            let y = match one_hot {
+                true => m.field(field("y", DType::F32, [n]), |u| 0.01 * (3.0 * u).floor()),
+                false => m.field(Field { keep_integer: true, ..field("y", DType::U32, []) }, |u| (3.0 * u).floor()),
+            };
+            let x = equal_scores(m, 65, n);
+            m.metric("alone", &x.accuracy(&y));
+            let loss = x.cross_entropy(&y) * 65.0;
+            m.metric("accuracy", &x.accuracy(&y));
+            loss
+        };
+        out.push(Case::new(format!("wide rows with equal scores, {kind}"), wide).over(Order::all(65)));
+        // all that one of 32 lanes sees
+        let mask = move |m: &Make| {
+            let y = match one_hot {
+                true => m.field(Field { one_hot: Some(300), ..field("y", DType::U32, []) }, |u| (31.0 * u).floor()),
+                false => m.classes(31),
+            };
+            masked(m, 65, 300, 32).cross_entropy(&y) * 65.0
+        };
+        out.push(Case::new(format!("wide rows with masked classes, {kind}"), mask).over(Order::all(65)));
     }
     out
 }

@@ -1,12 +1,13 @@
 //! What the exponentials of a row come to.
 
+use super::largest::first_largest;
+
 /// Nanoseconds of a value in a row: mostly its exponential.
 pub(crate) const VALUE: f64 = 8.0;
 
 /// What the exponentials of a row come to, its largest value taken off first.
 pub(crate) struct Row {
     pub(crate) top: f32,
-    pub(crate) best: usize,
     pub(crate) sum: f32,
 }
 
@@ -25,9 +26,5 @@ pub(crate) fn exponentials(x: &[f32], keep: Option<&mut [f32]>) -> Row {
             .sum(),
         None => x.iter().map(|&v| f64::from((v - top).exp())).sum(),
     };
-    Row { top, best, sum: sum as f32 }
-}
-
-pub(crate) fn first_largest(x: &[f32]) -> usize {
-    (1..x.len()).fold(0, |best, c| if x[c] > x[best] { c } else { best })
+    Row { top, sum: sum as f32 }
 }

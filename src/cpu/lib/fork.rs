@@ -148,14 +148,18 @@ pub(crate) fn f32s_mut(words: &mut [u32]) -> &mut [f32] {
 /// The sum of `f(x)`: blocks of 256 in 32 lanes, the blocks in f64. The same bits at any vector width.
 #[inline(always)]
 pub(crate) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
+    total_of(x, x, |v, _| f(v))
+}
+
+/// The sum of `f(x, y)` over two rows, as [`total`].
+#[inline(always)]
+pub(crate) fn total_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
     let mut sums = [0.0f64; LANES];
-    for block in x.chunks(SUMMED) {
+    for (x, y) in x.chunks(SUMMED).zip(y.chunks(SUMMED)) {
         let mut lanes = [0.0f32; LANES];
-        let (whole, rest) = block.as_chunks::<LANES>();
-        for part in whole {
-            lanes.iter_mut().zip(part).for_each(|(l, &v)| *l += f(v));
+        for (x, y) in x.chunks(LANES).zip(y.chunks(LANES)) {
+            lanes.iter_mut().zip(x).zip(y).for_each(|((l, &a), &b)| *l += f(a, b));
         }
-        lanes.iter_mut().zip(rest).for_each(|(l, &v)| *l += f(v));
         sums.iter_mut().zip(lanes).for_each(|(s, l)| *s += f64::from(l));
     }
     sums.iter().sum()

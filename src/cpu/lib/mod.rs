@@ -6,6 +6,7 @@ pub(crate) mod exponentials;
 pub(crate) mod fork;
 pub(crate) mod halves;
 pub(crate) mod labels;
+pub(crate) mod largest;
 pub(crate) mod pieces;
 pub(crate) mod rates;
 pub(crate) mod total;

@@ -13,18 +13,17 @@ pub(crate) fn labels_binding(kind: Labels, first: usize, rows: usize, classes: u
     Binding::read("labels", of, first..first + size)
 }
 
-/// `target_p`, `target_total`, `target_class`, `target_is_class`. Classes behave to the bit as one-hot rows do.
+/// `CLASSES`, `target_p`, `target_total`, `target_class`. Classes behave to the bit as one-hot rows do.
 pub(crate) fn labels(s: &mut Source, kind: Labels) {
+    s.flag("CLASSES", kind == Labels::Classes);
     match kind {
         Labels::Classes => {
             s.line("fn target_class(row: u32) -> u32 { return labels[d.labels_offset + row]; }");
             s.line("fn target_p(row: u32, c: u32) -> f32 { return select(0.0, 1.0, c == labels[d.labels_offset + row]); }");
             s.line("fn target_total(row: u32) -> f32 { return 1.0; }");
-            s.line("fn target_is_class(row: u32) -> bool { return labels[d.labels_offset + row] < d.classes; }");
         }
         Labels::Probabilities => {
             s.line("fn target_p(row: u32, c: u32) -> f32 { return labels[d.labels_offset + row * d.classes + c]; }");
-            s.line("fn target_is_class(row: u32) -> bool { return true; }");
             s.line(
                 "fn target_total(row: u32) -> f32 {\n    var sum = 0.0;\n    \
                  for (var c = 0u; c < d.classes; c++) { sum += target_p(row, c); }\n    return sum;\n}\n\

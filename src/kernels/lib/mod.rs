@@ -9,6 +9,7 @@ pub(crate) mod flops;
 pub(crate) mod grid;
 pub(crate) mod halves;
 pub(crate) mod labels;
+pub(crate) mod lanes;
 pub(crate) mod limits;
 pub(crate) mod links;
 pub(crate) mod log;

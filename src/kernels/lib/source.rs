@@ -42,6 +42,7 @@ const ORDER: ShaderFile = shader!("lib/order.wgsl");
 const TREE: ShaderFile = shader!("lib/tree.wgsl");
 pub(crate) const BLOCKS: ShaderFile = shader!("lib/blocks.wgsl");
 const SERIAL: ShaderFile = shader!("lib/serial.wgsl");
+const RANK: ShaderFile = shader!("lib/rank.wgsl");
 const JOIN: ShaderFile = shader!("lib/join.wgsl");
 
 /// Puts a kernel's text together: generated header and functions around a file of `shaders/`.
@@ -128,10 +129,20 @@ impl Source {
 
     /// `group_join` for groups of this many lanes: of values of this type, by `join(a, b)`.
     pub(crate) fn joins(&mut self, lanes: usize, of: &str, join: &str) -> &mut Self {
-        self.number("GROUP", lanes)
-            .line(format!("alias Joined = {of};"))
-            .line(format!("fn join(a: Joined, b: Joined) -> Joined {{ {join} }}"));
+        self.number("GROUP", lanes).joins_within(lanes, of, join)
+    }
+
+    /// As [`Source::joins`], of a kernel that has told its `GROUP`.
+    fn joins_within(&mut self, lanes: usize, of: &str, join: &str) -> &mut Self {
+        self.line(format!("alias Joined = {of};")).line(format!("fn join(a: Joined, b: Joined) -> Joined {{ {join} }}"));
         if lanes > 1 { self.file(JOIN) } else { self.line("fn group_join(v: Joined, local: u32) -> Joined { return v; }") }
+    }
+
+    /// `rank`, and `group_first` for groups of `GROUP` lanes: of their places that with the highest rank, the lowest of equal ones.
+    pub(crate) fn first(&mut self, lanes: usize) -> &mut Self {
+        let above = "if (b.x > a.x || (b.x == a.x && b.y < a.y)) { return b; } return a;";
+        self.file(RANK).joins_within(lanes, "vec2<u32>", above);
+        self.line("fn group_first(rank: u32, place: u32, local: u32) -> u32 { return group_join(vec2<u32>(rank, place), local).y; }")
     }
 
     /// The whole text, with the kernel's own file at its end.

@@ -6,7 +6,7 @@ use super::reduce::Sum;
 use super::unplaced::{Place, Symbol};
 use crate::expr::{Expr, Scalar};
 use crate::graph::{Labels, ReduceKind};
-use crate::kernels::{Accuracy, ArgMax, CrossEntropy, CumSum, Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term};
+use crate::kernels::{Accuracy, ArgMax, CumSum, Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term};
 
 /// Rows of a value `[rows, width]`.
 #[derive(Clone, Copy)]
@@ -57,32 +57,12 @@ impl Lowering<'_> {
         self.push(Kernel::Map(map), vec![x, top, sum, to.0], label.into());
     }
 
-    /// What a cross-entropy of long rows is told of each: its largest logit, its sum of exponentials, what its labels add up to.
-    pub(super) fn long_rows(&mut self, k: &CrossEntropy, x: Rows, y: Place, label: &str) -> Vec<Symbol> {
-        let mut told = self.tops_and_sums(x, label).to_vec();
-        if k.needs_totals() {
-            let labels = Rows { at: y, half: false, ..x };
-            let total = self.of_rows((Expr::identity(), ReduceKind::Sum), labels, &[], &format!("labels of {label}"));
-            told.push(total);
-        }
-        told
-    }
-
     /// Whether each row's largest score is the label's, one number a row.
     pub(super) fn hits(&mut self, labels: Labels, x: Rows, y: Place, label: &str) -> Symbol {
-        let Rows { rows, width, at: x, half } = x;
-        let long = width > Accuracy::LONG;
-        let (mut x, mut y, mut labels, mut half) = (x, y, labels, half);
-        if long {
-            let of = [rows, width, 1];
-            x = (self.largest(of, x, (half, false), None, &format!("largest of {label}")).0, 0);
-            if labels == Labels::Probabilities {
-                y = (self.largest(of, y, (false, false), None, &format!("labels of {label}")).0, 0);
-            }
-            (labels, half) = (Labels::Classes, false);
-        }
+        let Rows { rows, width: classes, at: x, half } = x;
         let hits = self.temporary(rows);
-        let kernel = Accuracy { labels, rows, classes: width, offsets: [x.1, y.1, 0], half, known: long };
+        let group = Accuracy::group_for(self.r.target, classes);
+        let kernel = Accuracy { labels, rows, classes, offsets: [x.1, y.1, 0], half, group };
         self.push(Kernel::Accuracy(kernel), vec![x.0, y.0, hits], label.into());
         hits
     }

@@ -114,17 +114,16 @@ impl Lowering<'_> {
         self.push(Kernel::Map(map), buffers, format!("{label}, from the first"));
     }
 
-    /// The mean over rows of one value a row, or of the sum of several pieces.
-    pub(super) fn mean_of_rows(&mut self, from: Symbol, rows: usize, pieces: usize, to: Place, label: &str) {
-        let length = rows * pieces;
-        let term = Term { offset: 0, outer: length, along: 1, inner: 0 };
+    /// The mean over rows of one value a row.
+    pub(super) fn mean_of_rows(&mut self, from: Symbol, rows: usize, to: Place, label: &str) {
+        let term = Term { offset: 0, outer: rows, along: 1, inner: 0 };
         let sum = Sum {
             f: Expr::identity(),
             halves: vec![],
             terms: vec![term],
             from: vec![from],
             to,
-            extents: [1, length, 1],
+            extents: [1, rows, 1],
             kind: ReduceKind::Mean,
             count: rows,
         };

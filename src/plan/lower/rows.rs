@@ -36,9 +36,7 @@ impl Lowering<'_> {
         let part = |output| Value { node, output };
         let needed = |v: Value| self.groups.roots.contains(&v) || self.groups.readers.contains_key(&v);
         let (gradient, counted) = (needed(part(1)), needed(part(2)));
-        let long = width > CrossEntropy::LONG;
-        let pieces = if long { width.div_ceil(CrossEntropy::PIECE) } else { 1 };
-        let single = !long && CrossEntropy::is_single(self.r.target, rows, width);
+        let single = CrossEntropy::is_single(self.r.target, rows, width);
         let (loss, hits) = (self.assign(part(0)), self.assign(part(2)));
         // what rides on the gradient takes its place
         let outputs = self.groups.outputs(group);
@@ -47,34 +45,28 @@ impl Lowering<'_> {
         let epilogue = outputs.first().map(|_| self.formula(group, Some(part(1)), &outputs));
         let epilogue = epilogue.map(|(f, inputs)| (f, inputs.first().map(|o| self.place(o.value))));
         let factor = epilogue.as_ref().and_then(|e| e.1);
-        let to_loss = if single { loss } else { (self.temporary(rows * pieces), 0) };
-        let to_hits = if single || long { hits } else { (self.temporary(rows), 0) };
+        let to_loss = if single { loss } else { (self.temporary(rows), 0) };
+        let to_hits = if single { hits } else { (self.temporary(rows), 0) };
         let kernel = CrossEntropy {
             labels,
             smoothing,
             gradient,
             single,
-            group: self.r.target.group(),
+            group: CrossEntropy::group_for(self.r.target, single, width),
             rows,
             classes: width,
             offsets: [x.at.1, y.1, to_loss.1, to_hits.1, slope.map_or(0, |p| p.1)],
             epilogue: epilogue.map(|(f, factor)| (f, factor.map_or(0, |p| p.1))),
             half: x.half,
             half_gradient: gradient && self.half(stored),
-            pieces,
         };
-        let mut buffers = vec![x.at.0, y.0, to_loss.0];
-        buffers.extend((!long).then_some(to_hits.0));
+        let mut buffers = vec![x.at.0, y.0, to_loss.0, to_hits.0];
         buffers.extend(slope.into_iter().chain(factor).map(|p| p.0));
-        if long {
-            buffers.extend(self.long_rows(&kernel, x, y, &label));
-        }
-        self.push(Kernel::CrossEntropy(kernel), buffers, label.clone());
+        self.push(Kernel::CrossEntropy(kernel), buffers, label);
         if !single {
-            self.mean_of_rows(to_loss.0, rows, pieces, loss, "mean loss");
+            self.mean_of_rows(to_loss.0, rows, loss, "mean loss");
             if counted {
-                let own = if long { self.hits(labels, x, y, &label) } else { to_hits.0 };
-                self.mean_of_rows(own, rows, 1, hits, "mean hits");
+                self.mean_of_rows(to_hits.0, rows, hits, "mean hits");
             }
         }
     }
@@ -87,7 +79,7 @@ impl Lowering<'_> {
         let y = self.place(n.inputs[1]);
         let hits = self.hits(op.0, x, y, &label);
         let to = self.assign(node.into());
-        self.mean_of_rows(hits, x.rows, 1, to, "mean hits");
+        self.mean_of_rows(hits, x.rows, to, "mean hits");
     }
 
     /// Running sums over rows.

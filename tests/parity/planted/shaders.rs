@@ -242,7 +242,7 @@ const CROSS_ENTROPY: &[Line] = &[
     ("a wrong stride of the lanes", G, &[("row += WG", "row += 2u * WG")], &["cross_entropy [257, 10], classes"]),
     ("the lanes' sum dropped", G, &[("loss = group_sum(loss, lane)", "loss = 256.0 * loss")], &["cross_entropy [257, 10], classes"]),
     ("a wrong stride", S, &[("d.logits_offset + row * n", "d.logits_offset + row * (n - 1u)")], &["cross_entropy [257, 65], classes"]),
-    ("a last row that is stale", G, &[("if (row < rows)", "if (row + 1u < rows)")], &["cross_entropy [257, 65], classes"]),
+    ("a last row that is stale", G, &[("if (row < rows)", "if (row + 1u < rows)")], &["cross_entropy [600, 33], classes"]),
     (
         "the largest not taken off",
         S,
@@ -263,25 +263,48 @@ const CROSS_ENTROPY: &[Line] = &[
     ),
     ("a label's row dropped", S, &[("labels[d.labels_offset + row]", "labels[d.labels_offset]")], &["cross_entropy [32, 10], classes"]),
     ("64 rows forgotten", S, &[("loss += some; some = 0.0;", "some = 0.0;")], &["cross_entropy [257, 10], classes"]),
-    ("every piece the first", S, &[("piece * d.piece", "0u")], &["cross_entropy [2, 25000], classes"]),
+];
+
+const CROSS_ENTROPY_WIDE: &[Line] = &[
+    ("fours of classes dropped", G, &[("c += 4u * WG", "c += 8u * WG")], &["cross_entropy [2, 2049], classes"]),
+    ("a class of four dropped", G, &[("(e.x + e.y) + (e.z + e.w)", "(e.x + e.y) + e.z")], &["cross_entropy [3, 1000], classes"]),
+    ("the last classes dropped", G, &[("for (; c < n;", "for (; c + WG < n;")], &["cross_entropy [5, 257], classes"]),
+    ("a sum kept as the largest rises", G, &[("s.sum * exp(s.top - most)", "s.sum")], &["cross_entropy [2, 25000], classes"]),
+    ("a sum of lanes kept as it is", G, &[("own.sum * exp(own.top - top)", "own.sum")], &["cross_entropy [5, 257], classes"]),
+    ("a last class's sum kept", G, &[("s.sum * exp(s.top - v)", "s.sum")], &["cross_entropy [257, 65], classes"]),
+    ("the wrong one of four", G, &[("c + which * WG", "c")], &["wide rows that are their own labels"]),
     (
-        "the first piece of a row in place of all",
+        "a wrong stride",
         S,
-        &[("one_piece(item / pieces, item % pieces)", "one_piece(item / pieces, 0u)")],
+        &[("d.logits_offset + row * d.classes", "d.logits_offset + row * (d.classes - 1u)")],
         &["cross_entropy [2, 25000], classes"],
     ),
+    ("a last row that is stale", G, &[("row >= d.rows", "row + 1u >= d.rows")], &["cross_entropy [257, 65], classes"]),
+    ("the gradient not divided by the rows", G, &[("* share - p) / rows", "* share - p)")], &["cross_entropy [3, 1000], classes"]),
     (
         "labels that sum to 1 taken for granted",
         S,
-        &[("total = totals_of(row) *", "total = 1.0 *")],
+        &[("goal.total * (1.0 - part)", "(1.0 - part)")],
         &["cross_entropy [2, 9000], probabilities"],
     ),
+    ("the last of the labels' sum dropped", G, &[("total += p;", "total = p;")], &["cross_entropy [2, 9000], probabilities"]),
+    ("smoothing that only takes", G, &[(" + part / f32(n)", "")], &["cross_entropy [257, 65] smoothed by 0.2"]),
     (
-        "a largest that nobody takes off",
-        S,
-        &[("f32(logits[first + c]) - top;", "f32(logits[first + c]);")],
-        &["cross_entropy [2, 25000], classes"],
+        "smoothing that only gives",
+        G,
+        &[("target_p(row, c) * (1.0 - part)", "target_p(row, c)")],
+        &["cross_entropy [257, 65] smoothed by 0.2"],
     ),
+    ("a masked class counted", G, &[("if (p != 0.0)", "if (p >= 0.0)")], &["wide rows with masked classes, probabilities"]),
+    (
+        "a lane whose classes are all masked",
+        G,
+        &[("Seen(LEAST, lane, 0.0)", "Seen(bitcast<f32>((d.nan_bits & 0x7f800000u) | 0x80000000u), lane, 0.0)")],
+        &["wide rows with masked classes, classes"],
+    ),
+    ("the lanes' sum dropped", G, &[("loss = group_sum(loss, lane)", "loss = loss")], &["cross_entropy [5, 257], classes, evaluated"]),
+    ("hits and misses swapped", G, &[("select(0.0, 1.0, best", "select(1.0, 0.0, best")], &["wide rows with equal scores, classes"]),
+    ("the last of equal labels", G, &[("if (r > top)", "if (r >= top)")], &["wide rows with equal scores, probabilities"]),
 ];
 
 const TAKE: &[Line] = &[
@@ -314,33 +337,47 @@ const SCATTER_ADD: &[Line] = &[
 ];
 
 const ACCURACY: &[Line] = &[
-    ("the last of equals", S, &[("> f32(logits[first + best])", ">= f32(logits[first + best])")], &["accuracy with equal scores, classes"]),
+    ("the last of equals", S, &[("if (r > s.top)", "if (r >= s.top)")], &["accuracy with equal scores, classes"]),
     (
         "a class never looked at",
         S,
-        &[("var c = 1u; c < n; c++) { if (f32(logits", "var c = 2u; c < n; c++) { if (f32(logits")],
+        &[(
+            "var c = lane; c < n; c += GROUP) { seen = see(seen, f32(logits",
+            "var c = lane + 1u; c < n; c += GROUP) { seen = see(seen, f32(logits",
+        )],
         &["accuracy [257, 10], classes"],
     ),
     (
         "a dropped last class",
         S,
-        &[("c < n; c++) { if (f32(logits", "c + 1u < n; c++) { if (f32(logits")],
+        &[("c < n; c += GROUP) { seen = see(seen, f32(logits", "c + 1u < n; c += GROUP) { seen = see(seen, f32(logits")],
         &["accuracy [1000, 10], classes"],
     ),
-    ("a wrong stride", S, &[("d.logits_offset + row * n", "d.logits_offset + row * (n - 1u)")], &["accuracy [257, 10], classes"]),
+    (
+        "a wrong stride",
+        S,
+        &[("d.logits_offset + row * d.classes", "d.logits_offset + row * (d.classes - 1u)")],
+        &["accuracy [257, 10], classes"],
+    ),
     (
         "a last row that is stale",
         S,
-        &[("row >= d.rows", "row + 1u >= d.rows")],
+        &[("row < d.rows", "row + 1u < d.rows")],
         &["accuracy [1, 2]*", "accuracy [3, 7], classes", "accuracy [3, 7], probabilities"],
     ),
     (
-        "what is known not looked at",
-        S,
-        &[("best = u32(logits[d.logits_offset + row])", "best = 0u")],
-        &["accuracy [3, 17000], probabilities"],
+        "lanes that all see the same",
+        G,
+        &[("let lane = local % GROUP;", "let lane = 0u;")],
+        &["wide rows with equal scores, classes"],
     ),
     ("hits and misses swapped", S, &[("select(0.0, 1.0, best", "select(1.0, 0.0, best")], &["accuracy [257, 10], probabilities"]),
+];
+
+const RANK: &[Line] = &[
+    ("negative numbers the wrong way round", S, &[("0x80000000u - size", "0x80000000u + size")], &["accuracy [257, 10], classes"]),
+    ("any of equal ranks", G, &[(" || (b.x == a.x && b.y < a.y)", "")], &["wide rows with equal scores, classes"]),
+    ("the lower of two lanes", G, &[("b.x > a.x", "b.x < a.x")], &["wide rows with equal scores, classes"]),
 ];
 
 const GEMM_DIRECT: &[Line] = &[
@@ -710,6 +747,8 @@ const ALL: &[(&str, &[Line])] = &[
     ("commit", COMMIT),
     ("softmax", SOFTMAX),
     ("cross_entropy", CROSS_ENTROPY),
+    ("cross_entropy_wide", CROSS_ENTROPY_WIDE),
+    ("lib/rank", RANK),
     ("accuracy", ACCURACY),
     ("take", TAKE),
     ("scatter_links", SCATTER_LINKS),
@@ -727,5 +766,9 @@ const ALL: &[(&str, &[Line])] = &[
 
 pub fn all() -> Vec<Text> {
     let one = |file, &(error, target, edits, rows): &Line| Text { file, error, target, edits, rows };
-    ALL.iter().flat_map(|&(file, lines)| lines.iter().map(move |l| one(file, l))).collect()
+    let only = std::env::var("GRADUS_PLANT").unwrap_or_default();
+    ALL.iter()
+        .filter(|(f, _)| only.is_empty() || only.split(',').any(|o| o == *f))
+        .flat_map(|&(file, lines)| lines.iter().map(move |l| one(file, l)))
+        .collect()
 }
