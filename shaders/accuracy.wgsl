@@ -1,5 +1,5 @@
 // accuracy: 1 for each row whose largest score is the label's. Generated: WG, GROUP (lanes that share a row), CLASSES (labels are class numbers),
-// target_p(row, c), target_class(row). Sizes: rows, classes, offsets of logits, labels and hits.
+// target_p(row, c), target_class(row), counts(row). Sizes: rows, classes, offsets of logits, labels and hits, the label that does not count.
 
 // The highest rank among what a lane has seen, and its place. A NaN is the largest where it comes first.
 struct Seen { top: u32, best: u32 }
@@ -32,5 +32,5 @@ fn main(
         for (var c = lane; c < n; c += GROUP) { seen = see(seen, target_p(row, c), c); }
         label = group_first(seen.top, seen.best, local);
     }
-    if (live && lane == 0u) { hits[d.hits_offset + row] = select(0.0, 1.0, best == label); }
+    if (live && lane == 0u) { hits[d.hits_offset + row] = select(0.0, 1.0, best == label && counts(row)); }
 }

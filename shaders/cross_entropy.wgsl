@@ -1,8 +1,8 @@
 // cross_entropy: the loss of each row, its gradient for the logits, and whether the largest logit is the label's.
 // A lane makes a row. Generated: WG, SINGLE (one workgroup makes the means of the whole batch), GRADIENT, target_p(row, c), target_total(row),
-// target_class(row), store_gradient(row, c, value), store(row, loss, hit).
+// target_class(row), counts(row), counted() (rows that do), store_gradient(row, c, value), store(row, loss, hit).
 // Sizes: rows, classes, offsets of logits, labels, losses, hits, gradients and factor (what the gradient's epilogue reads), smoothing, the bits of a
-// NaN.
+// NaN, the label that does not count and the offset of the number of rows that do.
 struct Row { loss: f32, hit: f32 }
 
 // Label smoothing: a part of each target is shared by all classes. At 0 the target itself, to the bit.
@@ -10,6 +10,10 @@ fn smoothed(row: u32, c: u32, part: f32) -> f32 { return target_p(row, c) * (1.0
 
 fn one_row(row: u32) -> Row {
     let n = d.classes;
+    if (!counts(row)) {
+        if (GRADIENT) { for (var c = 0u; c < n; c++) { store_gradient(row, c, 0.0); } }
+        return Row(0.0, 0.0);
+    }
     let first = d.logits_offset + row * n;
     var top = f32(logits[first]);
     var best = 0u;
@@ -28,7 +32,7 @@ fn one_row(row: u32) -> Row {
     }
     if (GRADIENT) {
         let total = target_total(row) * (1.0 - part) + part;
-        let rows = f32(d.rows);
+        let rows = counted();
         for (var c = 0u; c < n; c++) {
             store_gradient(row, c, (exp(f32(logits[first + c]) - top) / sum * total - smoothed(row, c, part)) / rows);
         }
@@ -61,7 +65,7 @@ fn main(
         loss += some;
         loss = group_sum(loss, lane);
         hits = group_sum(hits, lane);
-        if (lane == 0u) { store(0u, loss / f32(rows), hits / f32(rows)); }
+        if (lane == 0u) { store(0u, loss / counted(), hits / counted()); }
     } else {
         let row = id.y * groups.x * WG + id.x;
         if (row < rows) {

@@ -1,6 +1,6 @@
 // cross_entropy_wide: as cross_entropy, of long rows, a workgroup each: their lanes go along a row side by side, once for its largest logit and the sum
 // of exponentials, once for loss and gradient. Generated: WG, CLASSES (labels are class numbers), GRADIENT, target_p(row, c), target_class(row),
-// store_gradient(row, c, value), store(row, loss, hit). Sizes: as there.
+// counts(row), counted(), store_gradient(row, c, value), store(row, loss, hit). Sizes: as there.
 
 // A number below all but -inf: where a lane has seen no other, what is masked by -inf has an exponential of 0.
 const LEAST = -0x1.fffffep+127f;
@@ -60,6 +60,11 @@ fn main(
     let row = group.y * groups.x + group.x;
     if (row >= d.rows) { return; }
     let n = d.classes;
+    if (!counts(row)) {
+        if (GRADIENT) { for (var c = lane; c < n; c += WG) { store_gradient(row, c, 0.0); } }
+        if (lane == 0u) { store(row, 0.0, 0.0); }
+        return;
+    }
     let own = look(row, lane);
     let best = group_first(rank(own.top, 0u), own.best, lane);
     let top = logit(row, best);
@@ -68,7 +73,7 @@ fn main(
     let goal = target_of(row, lane);
     let part = d.smoothing;
     let share = (goal.total * (1.0 - part) + part) / sum;
-    let rows = f32(d.rows);
+    let rows = counted();
     var loss = 0.0;
     for (var c = lane; c < n; c += WG) {
         let p = target_p(row, c) * (1.0 - part) + part / f32(n);

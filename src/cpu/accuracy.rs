@@ -17,7 +17,8 @@ impl Twin for Accuracy {
         let labels = Targets { kind: self.labels, words: &reads[1][self.offsets[1]..], classes: self.classes };
         let mut workers = vec![(); parts(SCORE * (self.rows * self.classes) as f64, threads)];
         fork(&mut workers, 0..self.rows, 16, [1; WRITES], writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
-            wide(Hits { scores: &scores[rows.start * self.classes..], labels: &labels, first: rows.start, hits: f32s_mut(w[0]) });
+            let scores = &scores[rows.start * self.classes..];
+            wide(Hits { scores, labels: &labels, first: rows.start, hits: f32s_mut(w[0]) });
         });
         Ok(())
     }
@@ -38,7 +39,7 @@ impl pulp::NullaryFnOnce for Hits<'_> {
     fn call(self) {
         let rows = self.scores.chunks(self.labels.classes.max(1));
         for ((hit, x), row) in self.hits.iter_mut().zip(rows).zip(self.first..) {
-            *hit = f32::from(u8::from(first_largest(x) == self.labels.class(row)));
+            *hit = f32::from(u8::from(self.labels.counts(row) && first_largest(x) == self.labels.class(row)));
         }
     }
 }

@@ -63,7 +63,9 @@ impl<'a> Batch<'a> {
         let ending = k.epilogue.as_ref().filter(|_| k.gradient);
         // a formula that reads no number has none
         let factor = ending.map(|(_, at)| reads.get(2).map_or(0.0, |f| f32s(f)[*at]));
-        Batch { k, logits: &f32s(reads[0])[k.offsets[0]..], labels, counted: k.rows as f32, factor }
+        let told = 2 + usize::from(factor.is_some());
+        let counted = k.labels.ignored().map_or(k.rows as f32, |_| f32s(reads[told])[k.counted].max(1.0));
+        Batch { k, logits: &f32s(reads[0])[k.offsets[0]..], labels, counted, factor }
     }
 
     /// Means of loss and hits over a small batch.
@@ -80,7 +82,12 @@ impl<'a> Batch<'a> {
 
     /// The loss of a row and whether its largest logit is the label's; fills in the gradient, all while the row is in the cache.
     fn row(&self, row: usize, mut slope: Option<&mut [f32]>, ending: Option<&mut Evaluator>) -> (f32, f32) {
-        let found = wide(OneRow { batch: self, row, slope: slope.as_deref_mut() });
+        let found = if self.labels.counts(row) {
+            wide(OneRow { batch: self, row, slope: slope.as_deref_mut() })
+        } else {
+            slope.as_deref_mut().into_iter().for_each(|s| s.fill(0.0));
+            (0.0, 0.0)
+        };
         if let (Some(slope), Some(e), Some(factor)) = (slope, ending, self.factor) {
             for part in slope.chunks_mut(CHUNK) {
                 e.chunk(|i, to| if i == 0 { to[..part.len()].copy_from_slice(part) } else { to.fill(factor) });
@@ -116,7 +123,7 @@ impl pulp::NullaryFnOnce for OneRow<'_> {
         let part = |v: f32, p: f32| if p == 0.0 { 0.0 } else { p * (log_sum - (v - top)) };
         let loss = match y.kind {
             // a label without a class: the loss halts the training
-            Labels::Classes => {
+            Labels::Classes | Labels::ClassesBut(_) => {
                 let all = if smoothing == 0.0 { 0.0 } else { total(x, |v| part(v, share)) };
                 all + x.get(label).map_or(f64::NAN, |&v| f64::from(part(v, own)))
             }
@@ -126,7 +133,7 @@ impl pulp::NullaryFnOnce for OneRow<'_> {
             let per_row = 1.0 / batch.counted;
             let scale = |total: f32| (total * own + smoothing) / sum * per_row;
             match y.kind {
-                Labels::Classes => {
+                Labels::Classes | Labels::ClassesBut(_) => {
                     let (scale, share) = (scale(1.0), share * per_row);
                     slope.iter_mut().for_each(|s| *s = *s * scale - share);
                     slope.get_mut(label).into_iter().for_each(|s| *s -= own * per_row);

@@ -51,12 +51,14 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Features `[rows, ..]` and labels: classes `[rows]` (u8 or u32), or real values `[rows]` or `[rows, ..]` (f32).
+    /// Features `[rows, ..]` and labels: classes `[rows]` (u8 or u32), or one for each position of a sequence, `[rows, positions]`; or real values
+    /// `[rows]` or `[rows, ..]` (f32).
     ///
     /// Fails if the two have different numbers of rows or there is none.
     #[track_caller]
     pub fn new(x: HostTensor, y: HostTensor) -> Result<Self> {
-        if y.dtype() != DType::F32 && y.shape().rank() != 1 {
+        let one = y.shape().rank() != 1 && y.shape().size() == y.shape().dims().first().copied().unwrap_or(1);
+        if y.dtype() != DType::F32 && one {
             return Err(Error::ShapeMismatch {
                 op: "Dataset::new".into(),
                 problem: format!("class labels have the shape {}, not [rows]", y.shape()),

@@ -25,9 +25,9 @@ pub use grad::{gradients, scaled_gradients};
 pub(crate) use op::custom;
 pub use op::{Custom, CustomKernel, CustomOp, Labels, ReduceKind};
 // exhaustive on purpose, so that tests ask for a new operation; hidden, so that one breaks no promise
+pub(crate) use op::{IGNORES_CLASSES, Limit, REAL_CLASSES, USER_DIMS, View};
 #[doc(hidden)]
 pub use op::{Kind, Leaf, Op};
-pub(crate) use op::{Limit, REAL_CLASSES, USER_DIMS, View};
 pub use precision::Precision;
 pub use random::{Distribution, Draws};
 pub use simplify::simplify;

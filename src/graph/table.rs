@@ -48,11 +48,12 @@ impl Var {
         self.builder().ordinals(classes).take(self)
     }
 
-    /// Rows of 0 and 1 for ordinals `[rows]`: `[rows, classes]`. An ordinal that is no class makes its row NaN.
+    /// Rows of 0 and 1 for ordinals `[..]`: `[.., classes]`. An ordinal that is no class makes its row NaN.
     #[track_caller]
     pub(crate) fn one_hot_rows(&self, classes: usize) -> Var {
         // 0 / 0 is NaN where the ordinal is no class
         let f = Expr::of(2, |x| vec![x[0].equal(&x[1]) / x[0].less(classes as f64 + 0.5)]);
-        self.reshape([self.shape().size(), 1]).op(op::Map(f), &[&self.builder().ordinals(classes)])
+        let column = [self.shape().dims(), &[1]].concat();
+        self.reshape(column).op(op::Map(f), &[&self.builder().ordinals(classes)])
     }
 }

@@ -65,10 +65,10 @@ impl Var {
         sigmoid.then(|| Var { builder: self.builder.clone(), value: Some(node.inputs[0]) })
     }
 
-    /// The node of such an op on these operands, if the graph has it.
+    /// The node of such an op whose first operands are these, if the graph has it.
     fn existing(&self, op: impl Fn(&Op) -> bool, inputs: &[&Var]) -> Option<NodeId> {
         let values: Vec<Value> = inputs.iter().map(|v| v.value).collect::<Option<_>>()?;
-        self.builder.0.borrow().graph.nodes.iter().position(|n| op(&n.op) && n.inputs == values)
+        self.builder.0.borrow().graph.nodes.iter().position(|n| op(&n.op) && n.inputs.starts_with(&values))
     }
 
     #[track_caller]
@@ -203,7 +203,7 @@ impl Var {
     pub fn log_softmax(&self) -> Var {
         self.op(op::Softmax { log: true }, &[])
     }
-    /// The mean softmax cross-entropy of `[rows, classes]` logits, `[]`; labels are classes (u32 `[rows]`) or probabilities.
+    /// The mean softmax cross-entropy of `[.., classes]` logits over all rows, `[]`; labels are classes (u32 `[..]`) or probabilities.
     #[track_caller]
     pub fn cross_entropy(&self, labels: &Var) -> Var {
         self.cross_entropy_smoothed(labels, 0.0)
@@ -213,17 +213,41 @@ impl Var {
     pub fn cross_entropy_smoothed(&self, labels: &Var, smoothing: f64) -> Var {
         self.op(op::CrossEntropy { labels: labels.label_kind(), smoothing }, &[labels])
     }
-    /// The fraction of rows whose largest score is the label's, `[]`.
+    /// As [`Var::cross_entropy_smoothed`] for class labels (u32) one of which does not count: the mean over the rows of all others, and how many
+    /// these are (`[]`; for [`StepOut::weight`](crate::train::StepOut::weight)). Where there are none the loss is 0, and so is its gradient.
+    #[track_caller]
+    pub fn cross_entropy_ignoring(&self, labels: &Var, smoothing: f64, ignored: u32) -> (Var, Var) {
+        let counted = labels.counted(ignored);
+        (self.op(op::CrossEntropy { labels: Labels::ClassesBut(ignored), smoothing }, &[labels, &counted]), counted)
+    }
+    /// The fraction of the rows of `[.., classes]` scores whose largest score is the label's, `[]`.
     #[track_caller]
     pub fn accuracy(&self, labels: &Var) -> Var {
+        self.hits(labels, labels.label_kind(), &[])
+    }
+    /// As [`Var::accuracy`] for class labels (u32) one of which does not count: the fraction of the rows of all others (0 where there are none), and
+    /// how many these are.
+    #[track_caller]
+    pub fn accuracy_ignoring(&self, labels: &Var, ignored: u32) -> (Var, Var) {
+        let counted = labels.counted(ignored);
+        (self.hits(labels, Labels::ClassesBut(ignored), &[&counted]), counted)
+    }
+
+    #[track_caller]
+    fn hits(&self, labels: &Var, kind: Labels, counted: &[&Var]) -> Var {
         // the kernel of a cross-entropy counts hits anyway; softmax leaves the largest where it is
         let scores = self.softmax_input().unwrap_or_else(|| self.clone());
-        let kind = labels.label_kind();
-        let counts = |op: &Op| matches!(op, Op::CrossEntropy(op::CrossEntropy { labels, .. }) if *labels == kind);
+        let counts = |op: &Op| matches!(op, Op::CrossEntropy(op) if op.labels == kind);
         match self.existing(counts, &[&scores, labels]) {
             Some(node) => Var { builder: self.builder.clone(), value: Some(Value { node, output: 2 }) },
-            None => scores.op(op::Accuracy(kind), &[labels]),
+            None => scores.op(op::Accuracy(kind), &[&[labels], counted].concat()),
         }
+    }
+
+    /// How many of these labels are another class than the ignored one, `[]`.
+    #[track_caller]
+    pub(crate) fn counted(&self, ignored: u32) -> Var {
+        self.to_f32().not_equal(f64::from(ignored)).sum()
     }
 
     fn label_kind(&self) -> Labels {

@@ -69,7 +69,8 @@ impl Archetype for Accuracy {
     fn dims(&self) -> Dims {
         let [logits, labels, hits] = self.offsets;
         let d = Dims::new().u32("rows", self.rows).u32("classes", self.classes);
-        d.u32("logits_offset", logits).u32("labels_offset", labels).u32("hits_offset", hits)
+        let d = d.u32("logits_offset", logits).u32("labels_offset", labels).u32("hits_offset", hits);
+        d.word("ignored", self.labels.ignored().unwrap_or(0))
     }
 
     /// A thread a row, or a workgroup.

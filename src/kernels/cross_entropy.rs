@@ -6,7 +6,7 @@ use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::halves::rounded;
-use super::lib::labels::{labels, labels_binding};
+use super::lib::labels::{counted, counted_binding, labels, labels_binding};
 use super::lib::lanes::lanes_of_row;
 use super::lib::source::{Source, shader};
 use super::lib::target::Target;
@@ -18,7 +18,8 @@ const WG: usize = 64;
 /// Turns of a join of a workgroup's lanes.
 const TREE: usize = 8;
 
-/// Softmax cross-entropy. Buffers: logits, labels, loss, hits, the gradient where it is asked for, and the number that its epilogue reads.
+/// Softmax cross-entropy. Buffers: logits, labels, loss, hits, the gradient where it is asked for, the number that its epilogue reads, and the number
+/// of rows that count where not all do.
 ///
 /// Where `single` is set one workgroup makes the means of the whole batch; else loss and hits are one value a row.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct CrossEntropy {
     pub labels: Labels,
     /// The part of each target that all classes share; no part of the pipeline.
     pub smoothing: f32,
+    /// Where the number stands of rows that count, where not all do.
+    pub counted: usize,
     /// Whether the gradient is written.
     pub gradient: bool,
     /// Whether one workgroup does it all.
@@ -85,6 +88,7 @@ impl Archetype for CrossEntropy {
         s.number("WG", self.lanes()).group(if self.single || self.is_wide() { self.group } else { 1 });
         s.flag("SINGLE", self.single).flag("GRADIENT", self.gradient);
         labels(&mut s, self.labels);
+        counted(&mut s, self.labels);
         let mut store = String::new();
         if self.gradient {
             let mut made = "value".to_string();
@@ -108,7 +112,7 @@ impl Archetype for CrossEntropy {
         s.finish(shader!("cross_entropy_wide.wgsl"))
     }
 
-    /// Logits, labels, loss, hits, gradient, the epilogue's number.
+    /// Logits, labels, loss, hits, gradient, the epilogue's number, the number of rows that count.
     fn bindings(&self) -> Vec<Binding> {
         let [logits, labels, loss, hits, gradient] = self.offsets;
         let size = self.rows * self.classes;
@@ -123,6 +127,7 @@ impl Archetype for CrossEntropy {
             all.push(Binding::write("gradients", Element::float(self.half_gradient), gradient..gradient + size));
             all.extend(self.epilogue.iter().map(|&(_, at)| Binding::read("factor", Element::F32, at..at + 1)));
         }
+        all.extend(counted_binding(self.labels, self.counted));
         all
     }
 
@@ -131,7 +136,8 @@ impl Archetype for CrossEntropy {
         let d = Dims::new().u32("rows", self.rows).u32("classes", self.classes).u32("logits_offset", logits).u32("labels_offset", labels);
         let d = d.u32("losses_offset", losses).u32("hits_offset", hits).u32("gradients_offset", gradients);
         let d = d.f32("smoothing", self.smoothing).word("nan_bits", f32::NAN.to_bits());
-        d.u32("factor_offset", self.epilogue.as_ref().map_or(0, |e| e.1))
+        let d = d.u32("factor_offset", self.epilogue.as_ref().map_or(0, |e| e.1));
+        d.word("ignored", self.labels.ignored().unwrap_or(0)).u32("counted_offset", self.counted)
     }
 
     /// One workgroup, a workgroup a row, or a thread a row.
@@ -144,7 +150,7 @@ impl Archetype for CrossEntropy {
     }
 
     fn turns(&self) -> usize {
-        let passes = 3 + usize::from(self.gradient) + if self.labels == Labels::Probabilities { 3 } else { 0 };
+        let passes = 3 + usize::from(self.gradient) + if self.labels.are_classes() { 0 } else { 3 };
         match (self.single, self.is_wide()) {
             (true, _) => self.rows.div_ceil(self.group) * (1 + passes * self.classes),
             (_, true) => 3 * self.classes.div_ceil(self.group) + 4 * TREE,

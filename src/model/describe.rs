@@ -97,8 +97,8 @@ impl StepOut {
     }
 
     /// What the loss is a mean over, one element: the sum of the weights, or the number of words, that it counted in this batch. Without it
-    /// that is the rows. [`Fit::accumulate`](crate::train::Fit::accumulate) weighs the gradients of an update's batches by it, so that they
-    /// make the large batch's.
+    /// that is the rows. Losses of an epoch and of an evaluation are means by it, and [`Fit::accumulate`](crate::train::Fit::accumulate) weighs the
+    /// gradients of an update's batches by it, so that they make the large batch's.
     ///
     /// ```
     /// use gradus::prelude::*;
@@ -150,6 +150,7 @@ impl StepOut {
 
     #[track_caller]
     fn measure_beside(self, metric: Metric, loss: Option<&Loss>, output: &Var, labels: &Var) -> Self {
+        let metric = metric.beside(loss);
         let columns = metric.build_beside(loss, output, labels);
         self.with(metric.name().into_owned(), columns, metric.finish(output))
     }

@@ -2,7 +2,7 @@
 
 use super::closure::alike;
 use crate::error::{Error, place};
-use crate::graph::{REAL_CLASSES, Var};
+use crate::graph::{IGNORES_CLASSES, REAL_CLASSES, Var};
 use crate::tensor::DType;
 use std::panic::Location;
 
@@ -49,17 +49,16 @@ pub(super) fn zeros_and_ones(op: &str, output: &Var, labels: &Var) -> Var {
     same(op, output, &labels)
 }
 
-/// Whether the output is `[rows, classes]`, else the mistake is noted.
+/// Whether the output is `[.., classes]` and the labels fit it, else the mistake is noted.
 #[track_caller]
 pub(super) fn scores(op: &str, output: &Var, labels: &Var) -> bool {
     let (o, l) = (output.shape(), labels.shape());
-    let help = "give [rows, classes]: one score for each class";
-    if o.rank() != 2 {
-        fault(output, op, format!("the scores have shape {o}"), help);
+    let Some((_, rows)) = o.dims().split_last().filter(|(_, rows)| !rows.is_empty()) else {
+        fault(output, op, format!("the scores have shape {o}"), "give [.., classes]: one score for each class");
         return false;
-    }
-    let fits = if labels.dtype() == DType::F32 { l == o } else { l.dims() == [o[0]] };
-    if !fits && labels.dtype() == DType::F32 && l.size() == o[0] {
+    };
+    let fits = if labels.dtype() == DType::F32 { l == o } else { l.dims() == rows };
+    if !fits && labels.dtype() == DType::F32 && l.size() == rows.iter().product::<usize>() {
         fault(output, op, format!("scores {o} and labels {l} that are f32"), REAL_CLASSES);
     } else if !fits && labels.dtype() == DType::F32 {
         let help = "the last layer must have as many outputs as the labels have classes";
@@ -70,7 +69,7 @@ pub(super) fn scores(op: &str, output: &Var, labels: &Var) -> bool {
     fits
 }
 
-/// The probabilities that the labels want of each row, `[rows, classes]`, for scores of that shape.
+/// The probabilities that the labels want of each row, `[.., classes]`, for scores of that shape.
 #[track_caller]
 pub(super) fn targets(op: &str, output: &Var, labels: &Var) -> Var {
     if output.value().is_none() || labels.value().is_none() || !scores(op, output, labels) {
@@ -82,13 +81,31 @@ pub(super) fn targets(op: &str, output: &Var, labels: &Var) -> Var {
     }
 }
 
-/// Rows of 0 and 1 for classes `[rows]` (u32).
+/// As [`targets`] for class labels one of which is ignored, and 1 where a row counts, `[.., 1]`. The targets of a row that does not are 0, those of a
+/// label that is neither a class nor ignored NaN.
+#[track_caller]
+pub(super) fn targets_ignoring(op: &str, output: &Var, labels: &Var, ignored: u32) -> Option<(Var, Var)> {
+    if output.value().is_none() || labels.value().is_none() || !scores(op, output, labels) {
+        return None;
+    }
+    if labels.dtype() == DType::F32 {
+        let problem = format!("labels {} of dtype {}, one of which is to be ignored", labels.shape(), labels.dtype());
+        fault(output, op, problem, IGNORES_CLASSES);
+        return None;
+    }
+    let numbers = labels.to_f32();
+    let counts = numbers.not_equal(f64::from(ignored)).unsqueeze(labels.shape().rank());
+    let rows = (numbers + 1.0).one_hot_rows(output.shape().last());
+    Some((counts.select(&rows, 0.0), counts))
+}
+
+/// Rows of 0 and 1 for classes `[..]` (u32).
 #[track_caller]
 pub(super) fn one_hot(classes: &Var, n: usize) -> Var {
     classes.class_ordinals(n).one_hot_rows(n)
 }
 
-/// The class of each row, `[rows]` (u32): the label itself, or its largest.
+/// The class of each row, `[..]` (u32): the label itself, or its largest.
 #[track_caller]
 pub(super) fn classes(labels: &Var) -> Var {
     if labels.dtype() == DType::F32 { labels.argmax(labels.shape().rank().saturating_sub(1)) } else { labels.clone() }

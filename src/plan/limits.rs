@@ -34,6 +34,8 @@ pub struct LabelLimit {
     pub field: String,
     /// Labels run from 0 to one less.
     pub classes: usize,
+    /// A label that may lie beyond: its rows do not count.
+    pub ignored: Option<u32>,
 }
 
 /// The fields that a step reads as classes: those of a loss or accuracy, and those that become one-hot rows.
@@ -41,13 +43,13 @@ pub(super) fn label_limits(g: &Graph) -> Vec<LabelLimit> {
     let mut out: Vec<LabelLimit> = Vec::new();
     for n in &g.nodes {
         let found = if let Op::Batch(op::Batch { field: Field { one_hot: Some(classes), name, .. }, .. }) = &n.op {
-            Some((name, *classes))
+            Some((name, *classes, None))
         } else if limit(g, n) == Some(Limit::Classes) {
-            field(g, n.inputs[1]).map(|field| (&field.name, classes(g, n)))
+            field(g, n.inputs[1]).map(|field| (&field.name, classes(g, n), ignored(n)))
         } else {
             None
         };
-        let limit = found.map(|(field, classes)| LabelLimit { field: field.clone(), classes });
+        let limit = found.map(|(field, classes, ignored)| LabelLimit { field: field.clone(), classes, ignored });
         out.extend(limit.filter(|l| !out.contains(l)));
     }
     out
@@ -65,6 +67,15 @@ fn limit(g: &Graph, n: &Node) -> Option<Limit> {
 fn classes(g: &Graph, n: &Node) -> usize {
     let shape = g.shape(n.inputs[0]);
     if n.op.rule().limit() == Some(Limit::Rows) { shape[0] } else { shape.last() }
+}
+
+/// The label that a node passes over.
+fn ignored(n: &Node) -> Option<u32> {
+    match &n.op {
+        Op::CrossEntropy(op) => op.labels.ignored(),
+        Op::Accuracy(op) => op.0.ignored(),
+        _ => None,
+    }
 }
 
 /// The field of the batch whose integers a value holds, perhaps in another order of axes.

@@ -62,8 +62,7 @@ use crate::error::{Error, Result};
 /// Plans a step.
 #[doc(hidden)]
 pub fn plan(r: &Request<'_>) -> Result<Program> {
-    let weighed = r.step.weight.filter(|_| r.part != Part::Whole);
-    let step = match weighed {
+    let step = match r.step.weight {
         // the host weighs the losses by it, too
         Some(weight) => {
             let mut step = r.step.clone();
@@ -75,7 +74,7 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
     let groups = fuse::fuse(&step)?;
     let draft = lower::lower(r, &step, &groups)?;
     let mut program = memory::colour(r, draft);
-    program.weighed = weighed.is_some();
+    program.weighed = r.step.weight.is_some();
     program.stored = precision::explain(&step, &program.units, &program.launches);
     program.elements = largest(&step);
     program.index_limits = limits::index_limits(&step.graph);

@@ -5,30 +5,42 @@ use super::faults::wrong_kind;
 use super::rows::log_softmax;
 use crate::error::{Error, Result};
 use crate::expr::Real;
-use crate::graph::Node;
+use crate::graph::{Labels, Node, op};
 use crate::tensor::Shape;
 
 /// The label of one row.
 enum Target<'a, T> {
     Class(usize),
     Probabilities(&'a [T]),
+    /// The row does not count.
+    Ignored,
 }
 
 /// The mean loss, its gradient for the logits, and the fraction of hits.
-pub(super) fn cross_entropy<T: Real>(node: &Node, logits: &[T], labels: &Data<T>, shape: &Shape, smoothing: f64) -> Result<Vec<Data<T>>> {
-    let (rest, share) = (T::from_f64(1.0 - smoothing), T::from_f64(smoothing / shape[1] as f64));
-    let (zero, one, rows) = (T::from_f64(0.0), T::from_f64(1.0), T::from_f64(shape[0] as f64));
+pub(super) fn cross_entropy<T: Real>(
+    node: &Node,
+    logits: &[T],
+    labels: &Data<T>,
+    shape: &Shape,
+    &op::CrossEntropy { smoothing, labels: kind }: &op::CrossEntropy,
+) -> Result<Vec<Data<T>>> {
+    let classes = shape.last();
+    let (rest, share) = (T::from_f64(1.0 - smoothing), T::from_f64(smoothing / classes as f64));
+    let targets = targets(node, labels, shape, kind)?;
+    let (zero, one, rows) = (T::from_f64(0.0), T::from_f64(1.0), counted(&targets));
     let mut loss = zero;
     let mut gradient = Vec::with_capacity(logits.len());
-    for (r, target) in targets(node, labels, shape)?.iter().enumerate() {
-        let log_p = log_softmax(&logits[r * shape[1]..(r + 1) * shape[1]]);
+    for (target, logits) in targets.iter().zip(logits.chunks(classes)) {
+        let log_p = log_softmax(logits);
         match *target {
+            Target::Ignored => gradient.extend(log_p.iter().map(|_| zero)),
             _ if smoothing != 0.0 => {
                 let p = |c: usize| match *target {
                     Target::Class(label) => rest * (if c == label { one } else { zero }) + share,
                     Target::Probabilities(p) => rest * p[c] + share,
+                    Target::Ignored => zero,
                 };
-                let total = (0..shape[1]).fold(zero, |s, c| s + p(c));
+                let total = (0..classes).fold(zero, |s, c| s + p(c));
                 for (c, &l) in log_p.iter().enumerate() {
                     loss = loss - p(c) * l;
                     gradient.push((l.exp() * total - p(c)) / rows);
@@ -51,36 +63,47 @@ pub(super) fn cross_entropy<T: Real>(node: &Node, logits: &[T], labels: &Data<T>
             }
         }
     }
-    let hits = accuracy(node, logits, labels, shape)?;
+    let hits = accuracy(node, logits, labels, shape, kind)?;
     Ok([vec![Data::Real(vec![loss / rows]), Data::Real(gradient)], hits].concat())
 }
 
 /// The fraction of rows whose largest score is the label's.
-pub(super) fn accuracy<T: Real>(node: &Node, scores: &[T], labels: &Data<T>, shape: &Shape) -> Result<Vec<Data<T>>> {
+pub(super) fn accuracy<T: Real>(node: &Node, scores: &[T], labels: &Data<T>, shape: &Shape, kind: Labels) -> Result<Vec<Data<T>>> {
+    let targets = targets(node, labels, shape, kind)?;
     let mut hits = 0.0;
-    for (r, target) in targets(node, labels, shape)?.iter().enumerate() {
+    for (target, scores) in targets.iter().zip(scores.chunks(shape.last())) {
         let label = match *target {
             Target::Class(label) => label,
             Target::Probabilities(p) => first_largest(p),
+            Target::Ignored => continue,
         };
-        if first_largest(&scores[r * shape[1]..(r + 1) * shape[1]]) == label {
+        if first_largest(scores) == label {
             hits += 1.0;
         }
     }
-    Ok(vec![Data::Real(vec![T::from_f64(hits) / T::from_f64(shape[0] as f64)])])
+    Ok(vec![Data::Real(vec![T::from_f64(hits) / counted(&targets)])])
+}
+
+/// Rows that count; 1 where none does, so that a mean over them is 0.
+fn counted<T: Real>(targets: &[Target<'_, T>]) -> T {
+    let count = targets.iter().filter(|t| !matches!(t, Target::Ignored)).count();
+    T::from_f64(count.max(1) as f64)
 }
 
 /// One label for each row, all in range.
-fn targets<'a, T: Real>(node: &Node, labels: &'a Data<T>, shape: &Shape) -> Result<Vec<Target<'a, T>>> {
-    let &[rows, classes] = shape.dims() else { return Err(wrong_kind(node, format!("scores of shape {shape}"))) };
+fn targets<'a, T: Real>(node: &Node, labels: &'a Data<T>, shape: &Shape, kind: Labels) -> Result<Vec<Target<'a, T>>> {
+    let classes = shape.last();
+    if shape.rank() < 2 || classes == 0 {
+        return Err(wrong_kind(node, format!("scores of shape {shape}")));
+    }
+    let target = |(row, &label): (usize, &u32)| match label {
+        _ if Some(label) == kind.ignored() => Ok(Target::Ignored),
+        _ if label as usize >= classes => Err(Error::LabelOutOfRange { label: label.into(), row, classes, at: node.site() }),
+        _ => Ok(Target::Class(label as usize)),
+    };
     match labels {
-        Data::Real(p) => Ok((0..rows).map(|r| Target::Probabilities(&p[r * classes..(r + 1) * classes])).collect()),
-        Data::Integer(labels) => {
-            if let Some((row, &label)) = labels.iter().enumerate().find(|&(_, &l)| l as usize >= classes) {
-                return Err(Error::LabelOutOfRange { label: label.into(), row, classes, at: node.site() });
-            }
-            Ok(labels.iter().map(|&l| Target::Class(l as usize)).collect())
-        }
+        Data::Real(p) => Ok(p.chunks(classes).map(Target::Probabilities).collect()),
+        Data::Integer(labels) => labels.iter().enumerate().map(target).collect(),
     }
 }
 

@@ -166,6 +166,29 @@ fn cross_entropy_of_smoothed_labels() -> Result<()> {
     Ok(())
 }
 
+/// Rows of the ignored label, be it a class or none, have loss and gradient 0; the means are over the others, and 0 where there are none.
+#[test]
+fn cross_entropy_of_what_counts() -> Result<()> {
+    let x = || (&[2, 2, 3][..], reals(&[0., 2f64.ln(), 0., 5., 5., 5., 1., 2., 3., 4., 5., 6.]));
+    for ignored in [2, 99] {
+        let y = |labels: [u32; 4]| (&[2, 2][..], Data::Integer(labels.to_vec()));
+        let of = |smoothing| op::CrossEntropy { labels: Labels::ClassesBut(ignored), smoothing };
+        let hits = op::Accuracy(Labels::ClassesBut(ignored));
+        let two = || (&[][..], reals(&[2.]));
+        let out = one(of(0.0), &[x(), y([1, 0, ignored, ignored]), two()])?;
+        close(&out[0], &[(2f64.ln() + 3f64.ln()) / 2.0]);
+        close(&out[1], &[0.125, -0.25, 0.125, -1. / 3., 1. / 6., 1. / 6., 0., 0., 0., 0., 0., 0.]);
+        close(&out[2], &[1.0]);
+        close(&one(hits, &[x(), y([1, 1, ignored, ignored]), two()])?[0], &[0.5]);
+        for out in one(of(0.1), &[x(), y([ignored; 4]), (&[][..], reals(&[0.]))])? {
+            close(&out, &vec![0.; out.len()]);
+        }
+        let e = one(of(0.0), &[x(), y([1, 0, 3, ignored]), two()]).unwrap_err();
+        assert!(matches!(e, Error::LabelOutOfRange { label: 3.0, row: 2, classes: 3, .. }), "{e}");
+    }
+    Ok(())
+}
+
 #[test]
 fn log_softmax_of_rows() -> Result<()> {
     let (ln2, ln4) = (2f64.ln(), 4f64.ln());

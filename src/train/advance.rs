@@ -1,6 +1,7 @@
 //! A moment of a training loop: batches are queued ahead of the device, and their log lines are taken when they come.
 
 use super::flight::{Flight, UnderWay};
+use super::mean::weight_of;
 use super::trainer::Trainer;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -8,7 +9,7 @@ use crate::inspect::anomaly::with_cause;
 use crate::inspect::diagnose::{self, LayerReport};
 use crate::model::journal::Steps;
 use crate::model::rate::Rate;
-use crate::plan::{LogLine, Part, StateSet, Submit, Ticket};
+use crate::plan::{LogLine, StateSet, Submit, Ticket};
 
 /// Most submits under way: with so many the host waits for the oldest.
 const IN_FLIGHT: usize = 2;
@@ -80,22 +81,20 @@ impl Trainer<'_> {
         if !w.begins(first + f.open.len()) {
             return;
         }
-        let (mut sum, mut rows) = (0.0, 0);
+        let (mut sum, mut weights, mut rows, weighed) = (0.0, 0.0, 0, self.programs.weighed);
         f.open.last().into_iter().for_each(|l| self.model.core().progress.saw_update(l));
-        if self.programs.weighed && f.open.len() > 1 {
-            weigh(&mut f.open, |i| w.rows_of(first + i));
-        }
         for (i, l) in f.open.iter().enumerate() {
             let n = w.rows_of(first + i);
             // under a loss scale training goes on after a loss that is not finite, which would spoil the mean of all others
             if l.loss.is_finite() {
-                f.report.mean.add(l, n, &self.measures);
-                self.record.sums.add(l, n, &self.measures);
+                f.report.mean.add(l, n, weighed, &self.measures);
+                self.record.sums.add(l, n, weighed, &self.measures);
             }
-            (sum, rows) = (sum + n as f64 * f64::from(l.loss), rows + n);
+            let weight = weight_of(l, n, weighed);
+            (sum, weights, rows) = (sum + weight * f64::from(l.loss), weights + weight, rows + n);
         }
         let step = f.next_update() + 1;
-        let loss = if f.open.len() == 1 { loss } else { (sum / rows.max(1) as f64) as f32 };
+        let loss = if f.open.len() == 1 || weights == 0.0 { loss } else { (sum / weights) as f32 };
         let r = &mut f.report;
         r.skipped.extend(skipped.then_some(r.losses.len()));
         r.diagnostics.extend(f.open.iter().filter_map(|l| self.look(l, step)));
@@ -151,11 +150,6 @@ impl Trainer<'_> {
         let mut batches = most.min(chosen).min(self.programs.most_steps);
         if n == 1 {
             batches = batches.min((self.data.len() / self.settings.batch_size).saturating_sub(batch).max(1));
-        }
-        // all programs of a submit write log lines of one width, and an update of a single batch logs no weight
-        let last = self.accumulation.batches() - 1;
-        if self.programs.weighed && batch < last && self.accumulation.program(last).0 == Part::Whole {
-            batches = batches.min(last - batch);
         }
         let (look, queued) = self.until_look(batch, batches);
         batches = self.feed(batch, queued)?;
@@ -235,15 +229,5 @@ impl Trainer<'_> {
         self.take_back(f);
         let (step, epoch) = (self.model.core().progress.updates + 1, self.epoch as u64 + 1);
         self.model.core().halt_error(bad.as_ref(), step, epoch)
-    }
-}
-
-/// Scales the losses of the batches of an update such that their mean over the rows is their mean by weight: the loss of one large batch.
-fn weigh(lines: &mut [LogLine], rows: impl Fn(usize) -> usize) {
-    let weight = |l: &LogLine| l.metrics.last().copied().map_or(0.0, f64::from);
-    let (total, all) = (lines.iter().map(weight).sum::<f64>(), (0..lines.len()).map(&rows).sum::<usize>() as f64);
-    for (i, l) in lines.iter_mut().enumerate() {
-        let share = if total == 0.0 { 0.0 } else { weight(l) / total };
-        l.loss = (f64::from(l.loss) * share * all / rows(i) as f64) as f32;
     }
 }

@@ -248,7 +248,7 @@ impl Core {
     fn one_line(&self, line: &LogLine, rows: usize) -> Evaluation {
         let measures = self.measures();
         let mut mean = Mean::default();
-        mean.add(line, rows, &measures);
+        mean.add(line, rows, false, &measures);
         mean.evaluation(&measures)
     }
 

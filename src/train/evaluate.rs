@@ -84,7 +84,7 @@ impl Core {
                 }
                 breathe().await;
                 pace.ended();
-                lines.iter().for_each(|l| mean.add(l, rows, &measures));
+                lines.iter().for_each(|l| mean.add(l, rows, program.weighed, &measures));
             }
         }
         self.engine.eval_pace = pace;

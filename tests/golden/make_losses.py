@@ -239,6 +239,33 @@ for w in (None, weight):
     case(NAME, z3, b3, lambda q, t, w: bce()(torch.log(q / (1 - q)), t, w), head="sigmoid", weight=w)
     case({"name": "focal_loss", "binary": True, "alpha": [0.25]}, zf, bf, lambda q, t, w: focal_binary(2.0, 0.25)(torch.log(q / (1 - q)), t, w), head="sigmoid", weight=w)
 
+# a label that does not count, be it a class or none; rows of sequences
+own = np.random.default_rng(12)
+s3, c3 = f32(own.normal(0, 2, (4, 3, C))), own.integers(0, C, (4, 3))
+for ignored in (1, 77):
+    labels = np.where(own.uniform(0, 1, c3.shape) < 0.3, ignored, c3)
+    for v in (None, cw):
+        t = None if v is None else torch.tensor(v, dtype=torch.float64)
+        for smooth in (0.0, 0.1):
+            loss = {"name": "cross_entropy", "label_smoothing": smooth, "class_weights": v or [], "ignore_index": ignored}
+            f = lambda a, y, w: F.cross_entropy(a.reshape(-1, C), y.reshape(-1), weight=t, label_smoothing=smooth, ignore_index=ignored)
+            case(loss, s3, labels, f, classes=True)
+        loss = {"name": "nll", "class_weights": v or [], "ignore_index": ignored}
+        f = lambda a, y, w: F.nll_loss(a.reshape(-1, C), y.reshape(-1), weight=t, ignore_index=ignored)
+        case(loss, s3, labels, f, head="log_softmax", classes=True)
+        case(loss, s3, labels, f, head=None, classes=True)
+    # weights of rows in the numerator, as above
+    for w in (f32(own.uniform(0, 3, 4)),):
+
+        def rows(a, y, w):
+            l = F.cross_entropy(a.reshape(-1, C), y.reshape(-1), reduction="none", ignore_index=ignored).reshape(y.shape)
+            return (l * w[:, None]).sum() / (y != ignored).sum()
+
+        case({"name": "cross_entropy", "ignore_index": ignored}, s3, labels, rows, classes=True, weight=w)
+for smooth in (0.0, 0.1):
+    f = lambda a, y, w: F.cross_entropy(a.reshape(-1, C), y.reshape(-1), label_smoothing=smooth)
+    case({"name": "cross_entropy", "label_smoothing": smooth}, s3, c3, f, classes=True)
+
 (HERE / "losses.json").write_text(json.dumps(cases))
 
 # ---- metrics ----

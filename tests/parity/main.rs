@@ -20,6 +20,7 @@ mod edges;
 mod folded;
 mod formulas;
 mod gather;
+mod ignored;
 mod indices;
 mod long;
 mod make;
@@ -107,6 +108,7 @@ tests! {
     layers = rows(cases::layers().into_iter().map(|c| with_lanes(c, false)).collect());
     views = rows(cases::views());
     classifiers = rows(cases::classifiers());
+    ignored_labels = rows(ignored::cases());
     gathers = rows(gather::gathers());
     indices = rows(indices::cases());
     custom_ops = rows(custom::cases());

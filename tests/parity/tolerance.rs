@@ -4,7 +4,7 @@
 //! composite case adds up what it contains, and nothing has to be tuned.
 
 use gradus::expr::{Binary, Expr, Node as ExprNode, Unary};
-use gradus::graph::{CustomOp, Distribution, Graph, Node, Op, ReduceKind, Type, Value, op};
+use gradus::graph::{CustomOp, Distribution, Graph, Labels, Node, Op, ReduceKind, Type, Value, op};
 use gradus::reference::{Data, evaluate_node};
 use gradus::tensor::{DType, Shape};
 
@@ -134,8 +134,8 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>], mixed: bool) -> V
         Op::CumSum(c) => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.running(y, c.reverse)).collect(),
         Op::Softmax(op::Softmax { log: false }) => rows(x[0]).flat_map(|r| r.softmax()).map(|(_, t)| t).collect(),
         Op::Softmax(op::Softmax { log: true }) => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.log_softmax(y)).collect(),
-        Op::CrossEntropy(c) => return cross_entropy(x, y, c.smoothing),
-        Op::Accuracy(_) => vec![ambiguous(x[0], y0[0])],
+        Op::CrossEntropy(c) => return cross_entropy(x, y, c),
+        Op::Accuracy(a) => vec![ambiguous(x[0], y0[0], counted(x, a.0))],
         Op::Custom(c) => return custom(c.op(), x, y),
         Op::Take(_) => take(x[0], x[1].0, y0.len()),
         Op::ScatterAdd(s) => scatter_add(x[0].0, x[1].0, s.padding, y0),
@@ -343,14 +343,24 @@ impl Row<'_> {
     }
 }
 
+/// How many rows the means of a loss or an accuracy of classes are over.
+fn counted(x: &[(&Known, &Type)], labels: Labels) -> f64 {
+    let all = x[0].1.shape.size() / x[0].1.shape.last();
+    labels.ignored().map_or(all as f64, |_| x[2].0.value[0].max(1.0))
+}
+
 /// Loss, its slope, hits.
-fn cross_entropy(x: &[(&Known, &Type)], y: &[Vec<f64>], smoothing: f64) -> Vec<Vec<f64>> {
-    let (n, count) = (x[0].1.shape.last(), x[0].1.shape[0] as f64);
+fn cross_entropy(x: &[(&Known, &Type)], y: &[Vec<f64>], c: &op::CrossEntropy) -> Vec<Vec<f64>> {
+    let (n, count, smoothing) = (x[0].1.shape.last(), counted(x, c.labels), c.smoothing);
     let (mut losses, mut worst, mut slopes) = (0.0, 0.0f64, Vec::new());
+    let l = &x[1].0.value;
     for (row, labels) in rows(x[0]).zip(0..) {
+        if c.labels.ignored().is_some_and(|i| l[labels] == f64::from(i)) {
+            slopes.extend(vec![0.0; n]);
+            continue;
+        }
         let target = |c: usize| {
-            let l = &x[1].0.value;
-            let p = if x[1].1.shape.rank() == 1 { f64::from(u8::from(l[labels] as usize == c)) } else { l[labels * n + c] };
+            let p = if x[1].1.dtype == DType::U32 { f64::from(u8::from(l[labels] as usize == c)) } else { l[labels * n + c] };
             p * (1.0 - smoothing) + smoothing / n as f64
         };
         let total: f64 = (0..n).map(target).sum();
@@ -364,19 +374,18 @@ fn cross_entropy(x: &[(&Known, &Type)], y: &[Vec<f64>], smoothing: f64) -> Vec<V
         losses += elementwise(loss) + RTOL * total + moved;
         worst = worst.max(loss.abs());
     }
-    let loss = losses / count + sum(x[0].1.shape[0], worst, y[0][0] * count) / count;
-    vec![vec![loss], slopes, vec![ambiguous(x[0], y[2][0])]]
+    let loss = losses / count + sum(count as usize, worst, y[0][0] * count) / count;
+    vec![vec![loss], slopes, vec![ambiguous(x[0], y[2][0], count)]]
 }
 
 /// Rows whose two largest scores are too close to call may count either way; the rest of a fraction of hits is a mean.
-fn ambiguous(x: (&Known, &Type), y: f64) -> f64 {
-    let count = x.1.shape[0];
+fn ambiguous(x: (&Known, &Type), y: f64, count: f64) -> f64 {
     let close = |row: &Row<'_>| {
         let best = (1..row.x.len()).fold(0, |b, c| if row.x[c] > row.x[b] { c } else { b });
         (0..row.x.len()).any(|c| c != best && row.x[best] - row.x[c] <= row.tol[best] + row.tol[c] && row.tol[best] + row.tol[c] > 0.0)
     };
     let open = rows(x).filter(|r| close(r)).count();
-    open as f64 / count as f64 + sum(count, 1.0, y * count as f64) / count as f64
+    open as f64 / count + sum(count as usize, 1.0, y * count) / count
 }
 
 /// Strides that read `from` over `to`: 0 along repeated axes.

@@ -11,6 +11,7 @@ mod dropout;
 mod embedding;
 mod faces;
 mod frozen;
+mod ignored;
 mod loss_scale;
 mod metrics;
 mod mixed;

@@ -17,9 +17,14 @@ impl Targets<'_> {
         &f32s(self.words)[row * self.classes..][..self.classes]
     }
 
+    /// Whether a row counts.
+    pub(crate) fn counts(&self, row: usize) -> bool {
+        self.kind.ignored().is_none_or(|label| self.words[row] != label)
+    }
+
     pub(crate) fn class(&self, row: usize) -> usize {
         match self.kind {
-            Labels::Classes => self.words[row] as usize,
+            Labels::Classes | Labels::ClassesBut(_) => self.words[row] as usize,
             Labels::Probabilities => first_largest(self.row(row)),
         }
     }

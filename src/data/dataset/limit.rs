@@ -10,6 +10,8 @@ pub(crate) struct Limit {
     pub field: usize,
     /// The number that they must be below; 0 says that the field has reals, which must be from 0 to 1.
     pub below: usize,
+    /// One that need not be: a label whose rows do not count.
+    pub except: Option<u32>,
     /// The table whose rows the integers number; none for class labels.
     pub table: Option<String>,
 }
@@ -31,11 +33,11 @@ impl Dataset {
             }
             None => {
                 let classes = look.classes().map_or(limit.below, |c| c.min(limit.below));
-                let Some((i, label)) = self.first_beyond(limit.field, classes, words) else { return Ok(()) };
+                let Some((i, label)) = self.first_beyond(limit, classes, words) else { return Ok(()) };
                 Err(Error::LabelOutOfRange { label: label.into(), row: row(i), classes, at })
             }
             Some(table) => {
-                let Some((i, index)) = self.first_beyond(limit.field, limit.below, words) else { return Ok(()) };
+                let Some((i, index)) = self.first_beyond(limit, limit.below, words) else { return Ok(()) };
                 let at = format!("{table}; the field `{}` of {at}", look.name);
                 Err(Error::IndexOutOfRange { index: index.into(), row: row(i), size: limit.below, at })
             }
@@ -49,12 +51,12 @@ impl Dataset {
         words.chunks_exact(f.words()).enumerate().find_map(|(i, row)| row.iter().map(value).find(|v| *v < 0.0 || *v > 1.0).map(|v| (i, v)))
     }
 
-    /// The first integer of a field's stored words that is not below `limit`, and its row among them.
-    fn first_beyond(&self, field: usize, limit: usize, words: &[u32]) -> Option<(usize, u32)> {
+    /// The first integer of a field's stored words that is not below `most` though it should be, and its row among them.
+    fn first_beyond(&self, &Limit { field, except, .. }: &Limit, most: usize, words: &[u32]) -> Option<(usize, u32)> {
         let (f, bytes) = (self.looks[field].field(), self.sources[field].dtype() == DType::U8);
         words.chunks_exact(f.words()).enumerate().find_map(|(i, stored)| {
             let value = |e: usize| if bytes { stored[e / 4] >> (8 * (e % 4)) & 255 } else { stored[e] };
-            (0..f.width()).map(value).find(|&v| v as usize >= limit).map(|v| (i, v))
+            (0..f.width()).map(value).find(|&v| v as usize >= most && Some(v) != except).map(|v| (i, v))
         })
     }
 }

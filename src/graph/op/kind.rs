@@ -58,6 +58,20 @@ pub enum Labels {
     Classes,
     /// A row of probabilities, as one-hot gives them.
     Probabilities,
+    /// One u32 a row, and rows of this one do not count.
+    ClassesBut(u32),
+}
+
+impl Labels {
+    /// Whether they are numbers of classes.
+    pub fn are_classes(self) -> bool {
+        self != Labels::Probabilities
+    }
+
+    /// The label whose rows do not count.
+    pub fn ignored(self) -> Option<u32> {
+        if let Labels::ClassesBut(label) = self { Some(label) } else { None }
+    }
 }
 
 /// What the integers of an operation's second operand must be below.

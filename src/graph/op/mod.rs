@@ -21,7 +21,7 @@ mod product;
 mod reduce;
 mod rows;
 
-pub(crate) use classify::REAL_CLASSES;
+pub(crate) use classify::{IGNORES_CLASSES, REAL_CLASSES};
 pub use custom::{Custom, CustomOp};
 pub use custom_kernel::CustomKernel;
 pub(crate) use custom_kernel::USER_DIMS;
@@ -195,8 +195,9 @@ operations! {
         pub log: bool,
     }
 
-    /// Softmax cross-entropy of `[rows, classes]` logits and labels: the mean loss `[]`, its gradient for the logits
-    /// `[rows, classes]`, and the fraction of rows whose largest logit is the label's `[]`.
+    /// Softmax cross-entropy of `[.., classes]` logits and labels: the mean loss `[]`, its gradient for the logits
+    /// `[.., classes]`, and the fraction of rows whose largest logit is the label's `[]`. Where a label does not count there is a third
+    /// operand, how many rows do `[]`: the means are over those.
     struct CrossEntropy {
         /// What the labels are.
         pub labels: Labels,
@@ -204,7 +205,8 @@ operations! {
         pub smoothing: f64,
     }
 
-    /// The fraction of rows whose largest value is the label's `[]`.
+    /// The fraction of rows whose largest value is the label's `[]`. Where a label does not count there is a third operand,
+    /// how many rows do `[]`.
     struct Accuracy(pub Labels)
 
     /// A table `[n, ..row]` and indices (u32): the rows that they name, `[..indices, ..row]`. An index of `n` or above gives NaN.

@@ -241,8 +241,7 @@ impl Var {
         if self.value().is_none() {
             return self.clone();
         }
-        let dims = [self.shape().dims(), &[classes]].concat();
-        self.class_ordinals(classes).one_hot_rows(classes).reshape(dims)
+        self.class_ordinals(classes).one_hot_rows(classes)
     }
 
     /// A number as a value `[]` of this model. It costs no memory. (Methods that take two values take numbers as they are: `x.maximum(0.5)`.)

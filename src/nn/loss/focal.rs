@@ -82,7 +82,7 @@ impl LossKind for FocalLoss {
         if parts.value().is_none() {
             return parts;
         }
-        mean(&-parts.sum_axes(&[1]), weight)
+        mean(&-parts.sum_axes(&[x.shape().rank() - 1]), weight)
     }
 
     fn check(&self, f: &mut Faults) {

@@ -24,6 +24,11 @@ pub(crate) trait LossKind {
         false
     }
 
+    /// The class label whose rows do not count.
+    fn ignored(&self) -> Option<u32> {
+        None
+    }
+
     /// Whether its labels are parts of 1, each on its own.
     fn takes_parts(&self) -> bool {
         false

@@ -100,6 +100,11 @@ impl Loss {
         self.kind().takes_logits() && output.sigmoid_input().is_none()
     }
 
+    /// The class label whose rows do not count.
+    pub(crate) fn ignored(&self) -> Option<u32> {
+        self.kind().ignored()
+    }
+
     /// Whether its labels are parts of 1, each on its own.
     pub(crate) fn takes_parts(&self) -> bool {
         self.kind().takes_parts()

@@ -6,13 +6,32 @@ use super::settings::{binary_settings, check_threshold, half, labelled, positive
 use crate::error::Faults;
 use crate::graph::Var;
 use crate::nn::labels::{classes, fault, one_hot, scores, zeros_and_ones};
-use crate::nn::plain::plain;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-plain! {
+/// The fraction of rows whose largest output is the label's. Outputs are `[.., classes]`, labels classes `[..]` or rows of probabilities `[.., classes]`.
+///
+/// Rows whose label is ignored do not count; where none counts it is 0. Unless it is told, that is the label that the loss of the model ignores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Accuracy {
+    /// The class label that does not count; `None`: what the loss beside ignores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore_index: Option<u32>,
+}
+
+impl Accuracy {
     /// The fraction of rows whose largest output is the label's.
-    pub struct Accuracy, "The fraction of rows whose largest output is the label's.";
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Rows of this label do not count, whatever the loss ignores.
+    pub fn ignore_index(mut self, label: u32) -> Self {
+        self.ignore_index = Some(label);
+        self
+    }
 }
 
 /// The fraction of outputs on the label's side of a threshold, each output on its own; labels are 0 and 1, reals or integers. Named
@@ -63,6 +82,11 @@ impl TopKAccuracy {
     }
 }
 
+/// Rows of scores that each row of the batch has.
+fn rows_of(output: &Var) -> usize {
+    output.shape().dims().split_last().map_or(1, |(_, rows)| rows.iter().skip(1).product())
+}
+
 labelled! { BinaryAccuracy TopKAccuracy }
 binary_settings! { BinaryAccuracy }
 
@@ -78,11 +102,18 @@ impl MetricKind for Accuracy {
                 "`Accuracy` looks for the largest of several outputs: of one output use `BinaryAccuracy`",
             );
         }
-        output.accuracy(labels)
+        match self.ignore_index {
+            None => output.accuracy(labels),
+            Some(ignored) => {
+                let (share, counted) = output.accuracy_ignoring(labels, ignored);
+                let of = |v: &Var| v.reshape([1]);
+                of(&(share * &counted)).concat(&[&of(&counted)], 0)
+            }
+        }
     }
 
-    fn finish(&self, _: &Var) -> Finish {
-        Finish::Share(1)
+    fn finish(&self, output: &Var) -> Finish {
+        if self.ignore_index.is_some() { Finish::Counted } else { Finish::Share(rows_of(output)) }
     }
 }
 
@@ -112,13 +143,14 @@ impl MetricKind for TopKAccuracy {
             return output.builder().poisoned();
         }
         let n = output.shape().last();
-        let own = one_hot(&classes(labels), n).select(output, &output.number(0.0)).sum_keep(&[1]);
-        let before = (1.0 - output.less_equal(&own)).sum_axes(&[1]);
+        let last = output.shape().rank() - 1;
+        let own = one_hot(&classes(labels), n).select(output, &output.number(0.0)).sum_keep(&[last]);
+        let before = (1.0 - output.less_equal(&own)).sum_axes(&[last]);
         before.less(&before.number(self.k as f64)).mean()
     }
 
-    fn finish(&self, _: &Var) -> Finish {
-        Finish::Share(1)
+    fn finish(&self, output: &Var) -> Finish {
+        Finish::Share(rows_of(output))
     }
 
     fn check(&self, f: &mut Faults) {

@@ -6,6 +6,7 @@ use super::settings::{labelled, positive};
 use crate::error::Faults;
 use crate::graph::Var;
 use crate::nn::labels::{classes, fault, one_hot, scores, zeros_and_ones};
+use crate::tensor::DType;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -93,5 +94,7 @@ pub(super) fn said_and_true(op: &str, output: &Var, labels: &Var) -> Option<(Var
         return None;
     }
     let n = output.shape().last();
-    Some((one_hot(&output.argmax(1), n), one_hot(&classes(labels), n)))
+    let rows = output.shape().size() / n.max(1);
+    let labels = if labels.dtype() == DType::F32 { labels.reshape([rows, n]) } else { labels.reshape([rows]) };
+    Some((one_hot(&output.reshape([rows, n]).argmax(1), n), one_hot(&classes(&labels), n)))
 }

@@ -114,6 +114,8 @@ pub(crate) enum Finish {
     Mean,
     /// One column, the part of a batch's cases that are hits, so many cases a row: the part of all. Counted, so that it is exact.
     Share(usize),
+    /// Two columns, the hits among what counts and how much does: the part of all.
+    Counted,
     /// Sums, and a function of them.
     Sums(Arc<Ending>),
     /// The root of [`Finish::Mean`].
@@ -148,6 +150,7 @@ impl Finish {
         let add = |v: f64| match self {
             Finish::Mean | Finish::RootMean => rows * v,
             Finish::Share(cases) => whole(rows * *cases as f64 * v),
+            Finish::Counted => whole(v),
             _ => v,
         };
         sums.iter_mut().zip(columns).for_each(|(sum, v)| *sum += add(f64::from(*v)));
@@ -160,6 +163,7 @@ impl Finish {
             Finish::Matrix => return Finished::Matrix(Matrix::square(sums)),
             Finish::Mean => mean(),
             Finish::Share(cases) => mean() / *cases as f64,
+            Finish::Counted => ratio(sums.first().copied().unwrap_or(0.0), sums.get(1).copied().unwrap_or(0.0)),
             Finish::RootMean => mean().sqrt(),
             Finish::Sums(f) => f(sums),
             Finish::Score(score, average) => averaged(*score, *average, sums),
@@ -235,6 +239,7 @@ impl fmt::Debug for Finish {
         f.write_str(match self {
             Finish::Mean => "Mean",
             Finish::Share(_) => "Share",
+            Finish::Counted => "Counted",
             Finish::Sums(_) => "Sums",
             Finish::RootMean => "RootMean",
             Finish::Matrix => "Matrix",

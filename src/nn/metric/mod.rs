@@ -70,6 +70,14 @@ impl Metric {
         self.kind().name().unwrap_or(self.word().into())
     }
 
+    /// The metric as it is beside this loss: one that was not told which label does not count follows it.
+    pub(crate) fn beside(mut self, loss: Option<&Loss>) -> Self {
+        if let Metric::Accuracy(accuracy) = &mut self {
+            accuracy.ignore_index = accuracy.ignore_index.or(loss.and_then(Loss::ignored));
+        }
+        self
+    }
+
     pub(crate) fn check(&self, faults: &mut Faults) {
         self.kind().check(faults);
     }

@@ -3,7 +3,7 @@
 use super::lowering::Lowering;
 use super::unplaced::{Place, Symbol};
 use crate::error::Result;
-use crate::expr::{Binary, Expr, Tape};
+use crate::expr::{Binary, Expr, Scalar, Tape};
 use crate::graph::{NodeId, ReduceKind, op};
 use crate::kernels::{Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term};
 use crate::plan::fuse::Group;
@@ -114,17 +114,19 @@ impl Lowering<'_> {
         self.push(Kernel::Map(map), buffers, format!("{label}, from the first"));
     }
 
-    /// The mean over rows of one value a row.
-    pub(super) fn mean_of_rows(&mut self, from: Symbol, rows: usize, to: Place, label: &str) {
-        let term = Term { offset: 0, outer: rows, along: 1, inner: 0 };
+    /// The mean over rows of one value a row: over all, or over as many as stand there, at least 1.
+    pub(super) fn mean_of_rows(&mut self, from: Symbol, rows: usize, counted: Option<Place>, to: Place, label: &str) {
+        let mut terms = vec![Term { offset: 0, outer: rows, along: 1, inner: 0 }];
+        terms.extend(counted.map(|(_, offset)| Term { offset, outer: 0, along: 0, inner: 0 }));
+        let over = |x: &[Scalar]| vec![&x[0] / x[1].maximum(1.0)];
         let sum = Sum {
-            f: Expr::identity(),
+            f: if counted.is_some() { Expr::of(2, over) } else { Expr::identity() },
             halves: vec![],
-            terms: vec![term],
-            from: vec![from],
+            terms,
+            from: std::iter::once(from).chain(counted.map(|c| c.0)).collect(),
             to,
             extents: [1, rows, 1],
-            kind: ReduceKind::Mean,
+            kind: if counted.is_some() { ReduceKind::Sum } else { ReduceKind::Mean },
             count: rows,
         };
         self.sum(sum, label);

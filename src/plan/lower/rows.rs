@@ -2,7 +2,8 @@
 
 use super::long::Rows;
 use super::lowering::Lowering;
-use crate::graph::{NodeId, Value, op};
+use super::unplaced::Place;
+use crate::graph::{Labels, NodeId, Value, op};
 use crate::kernels::{CrossEntropy, Kernel, Softmax};
 use crate::plan::fuse::Group;
 
@@ -25,10 +26,16 @@ impl Lowering<'_> {
         self.push(Kernel::Softmax(kernel), vec![x.at.0, to.0], label);
     }
 
+    /// Where the number stands of rows that count, where a label is ignored.
+    fn counted(&self, labels: Labels, operand: Option<&Value>) -> Option<Place> {
+        labels.ignored().and(operand).map(|v| self.place(*v))
+    }
+
     /// The loss of classes, with the gradient and the hits where they are read.
     pub(super) fn cross_entropy(&mut self, node: NodeId, group: &Group, op: &op::CrossEntropy) {
         let n = &self.g.nodes[node];
         let (labels, smoothing) = (op.labels, op.smoothing as f32);
+        let counted_rows = self.counted(labels, n.inputs.get(2));
         let x = self.rows(n.inputs[0]);
         let (rows, width) = (x.rows, x.width);
         let label = self.label(node, self.g.shape(n.inputs[0]), &group.maps);
@@ -50,6 +57,7 @@ impl Lowering<'_> {
         let kernel = CrossEntropy {
             labels,
             smoothing,
+            counted: counted_rows.map_or(0, |p| p.1),
             gradient,
             single,
             group: CrossEntropy::group_for(self.r.target, single, width),
@@ -61,12 +69,12 @@ impl Lowering<'_> {
             half_gradient: gradient && self.half(stored),
         };
         let mut buffers = vec![x.at.0, y.0, to_loss.0, to_hits.0];
-        buffers.extend(slope.into_iter().chain(factor).map(|p| p.0));
+        buffers.extend(slope.into_iter().chain(factor).chain(counted_rows).map(|p| p.0));
         self.push(Kernel::CrossEntropy(kernel), buffers, label);
         if !single {
-            self.mean_of_rows(to_loss.0, rows, loss, "mean loss");
+            self.mean_of_rows(to_loss.0, rows, counted_rows, loss, "mean loss");
             if counted {
-                self.mean_of_rows(to_hits.0, rows, hits, "mean hits");
+                self.mean_of_rows(to_hits.0, rows, counted_rows, hits, "mean hits");
             }
         }
     }
@@ -77,9 +85,10 @@ impl Lowering<'_> {
         let x = self.rows(n.inputs[0]);
         let label = self.label(node, self.g.shape(n.inputs[0]), &[]);
         let y = self.place(n.inputs[1]);
+        let counted_rows = self.counted(op.0, n.inputs.get(2));
         let hits = self.hits(op.0, x, y, &label);
         let to = self.assign(node.into());
-        self.mean_of_rows(hits, x.rows, to, "mean hits");
+        self.mean_of_rows(hits, x.rows, counted_rows, to, "mean hits");
     }
 
     /// Running sums over rows.

@@ -2,7 +2,7 @@
 
 use super::super::{Data, evaluate};
 use crate::expr::Real;
-use crate::graph::{Builder, Field, Graph, Labels, NodeId, Op, Value, Var, gradients, op, simplify};
+use crate::graph::{Builder, Field, Graph, NodeId, Op, Value, Var, gradients, op, simplify};
 use crate::rng::Philox;
 use crate::tensor::{DType, Shape};
 use std::collections::HashMap;
@@ -188,8 +188,7 @@ fn classes(g: &Graph, labels: NodeId) -> usize {
     if let Some(take) = g.nodes.iter().find(|n| matches!(n.op, Op::Take(_)) && read(&n.inputs[1])) {
         return g.shape(take.inputs[0])[0];
     }
-    let reads = |op: &Op| {
-        matches!(op, Op::CrossEntropy(op::CrossEntropy { labels: Labels::Classes, .. }) | Op::Accuracy(op::Accuracy(Labels::Classes)))
-    };
-    g.nodes.iter().find(|n| reads(&n.op) && n.inputs[1].node == labels).map_or(1, |n| g.shape(n.inputs[0]).last())
+    let reads =
+        |op: &Op| matches!(op, Op::CrossEntropy(op) if op.labels.are_classes()) || matches!(op, Op::Accuracy(op) if op.0.are_classes());
+    g.nodes.iter().find(|n| reads(&n.op) && read(&n.inputs[1])).map_or(1, |n| g.shape(n.inputs[0]).last())
 }

@@ -211,6 +211,21 @@ fn cross_entropy() {
     }
 }
 
+/// Some of the labels drawn are ignored; positions of sequences are rows as those of a batch are.
+#[test]
+fn cross_entropy_of_what_counts() {
+    for s in [0.0, 0.1] {
+        let f = |b: &Builder| {
+            let labels = b.batch(4, field("y", DType::U32, [].into(), None)).reshape([2, 2]);
+            let x = b.batch(4, field("x", DType::F32, [5].into(), None)).reshape([2, 2, 5]);
+            let logits = x.matmul(&b.parameter("weight", [5, 3].into()));
+            let (loss, counted) = logits.cross_entropy_ignoring(&labels, s, 1);
+            (loss * (counted + 1.0)).square() + logits.square().mean() * 0.1
+        };
+        check(&format!("smoothed by {s}"), f).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
 #[test]
 fn labels_get_no_gradient() {
     let e = check("labels", |b| penalised(b, &b.parameter("p", [4, 3].into()).softmax(), 0.0)).unwrap_err();

@@ -262,6 +262,15 @@ const CROSS_ENTROPY: &[Line] = &[
         &["cross_entropy [32, 10], scaled"],
     ),
     ("a label's row dropped", S, &[("labels[d.labels_offset + row]", "labels[d.labels_offset]")], &["cross_entropy [32, 10], classes"]),
+    ("an ignored row counted", S, &[("labels[d.labels_offset + row] != d.ignored", "true")], &["cross_entropy [7, [], 3] ignoring 1"]),
+    ("a mean over all rows", S, &[("max(counted_rows[d.counted_offset], 1.0)", "f32(d.rows)")], &["cross_entropy [7, [], 3] ignoring 1"]),
+    ("a mean over nothing", S, &[("max(counted_rows[d.counted_offset], 1.0)", "counted_rows[d.counted_offset]")], &["nothing that counts"]),
+    (
+        "an ignored row's gradient",
+        S,
+        &[("store_gradient(row, c, 0.0)", "store_gradient(row, c, 1.0)")],
+        &["cross_entropy [7, [], 3] ignoring 1"],
+    ),
     ("64 rows forgotten", S, &[("loss += some; some = 0.0;", "some = 0.0;")], &["cross_entropy [257, 10], classes"]),
 ];
 
@@ -302,6 +311,25 @@ const CROSS_ENTROPY_WIDE: &[Line] = &[
         &[("Seen(LEAST, lane, 0.0)", "Seen(bitcast<f32>((d.nan_bits & 0x7f800000u) | 0x80000000u), lane, 0.0)")],
         &["wide rows with masked classes, classes"],
     ),
+    (
+        "an ignored row counted",
+        G,
+        &[("labels[d.labels_offset + row] != d.ignored", "true")],
+        &["cross_entropy [31, [5], 255] ignoring 200"],
+    ),
+    (
+        "a mean over all rows",
+        G,
+        &[("max(counted_rows[d.counted_offset], 1.0)", "f32(d.rows)")],
+        &["cross_entropy [3, [7], 257] ignoring 1048576"],
+    ),
+    (
+        "an ignored row's gradient",
+        G,
+        &[("store_gradient(row, c, 0.0)", "store_gradient(row, c, 1.0)")],
+        &["cross_entropy [3, [7], 257] ignoring 1048576"],
+    ),
+    ("an ignored row's loss", G, &[("store(row, 0.0, 0.0)", "store(row, 1.0, 0.0)")], &["cross_entropy [3, [7], 257] ignoring 1048576"]),
     ("the lanes' sum dropped", G, &[("loss = group_sum(loss, lane)", "loss = loss")], &["cross_entropy [5, 257], classes, evaluated"]),
     ("hits and misses swapped", G, &[("select(0.0, 1.0, best", "select(1.0, 0.0, best")], &["wide rows with equal scores, classes"]),
     ("the last of equal labels", G, &[("if (r > top)", "if (r >= top)")], &["wide rows with equal scores, probabilities"]),
@@ -365,12 +393,7 @@ const ACCURACY: &[Line] = &[
         &[("row < d.rows", "row + 1u < d.rows")],
         &["accuracy [1, 2]*", "accuracy [3, 7], classes", "accuracy [3, 7], probabilities"],
     ),
-    (
-        "lanes that all see the same",
-        G,
-        &[("let lane = local % GROUP;", "let lane = 0u;")],
-        &["wide rows with equal scores, classes"],
-    ),
+    ("lanes that all see the same", G, &[("let lane = local % GROUP;", "let lane = 0u;")], &["wide rows with equal scores, classes"]),
     ("hits and misses swapped", S, &[("select(0.0, 1.0, best", "select(1.0, 0.0, best")], &["accuracy [257, 10], probabilities"]),
 ];
 
