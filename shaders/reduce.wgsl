@@ -1,16 +1,18 @@
-// reduce: out[row] = the sum (or the largest) over r of term(row, r), divided by their count for a mean. A row may be cut into pieces, which
-// lie as [outer, pieces, inner] and which a second launch joins. Generated: WG, GROUP (lanes that share a piece), PARTS (partial sums of a
-// lane: the terms r, r + PARTS, ..; 1 where there is one), MAX (the largest: GROUP is 1), FROM_FIRST (a mean, summed as differences from
-// the row's first term), term(row, r), join(a, b), begin(v), turn(row, r, shift), joined(), less(v, shift), store(piece, value).
-// Sizes: rows, length, pieces of a row, terms of a piece, divisor, inner, out's offset, of each input offset and steps.
+// reduce: of every row and result the sum (or the largest) over r of its term, divided by their count for a mean. A row may be cut into pieces,
+// which lie as [outer, pieces, inner] and which a second launch joins. Generated: V (f32, or a vec4 of neighbouring columns or terms), WG, GROUP
+// (lanes that share a piece) and STEP (how far apart they stand), PARTS (partial sums of a lane: the terms r, r + PARTS, ..; 1 where there is
+// one), OPENED (whether a piece's first terms are looked at: the largest begin with them, means subtract them), struct Joined, join(a, b),
+// turn_to(row), terms(r), opened(terms), start(opening), less(terms, r, opening), begin(all), turn(r, opening), parted(), store(item, first,
+// last, opening, all). Sizes, counted in V: rows, length, pieces of a row, terms of a piece, inner, of means for how many each term stands and how
+// many that are in all, of each result divisor and offset, of each input offset and steps.
 @compute @workgroup_size(WG)
 fn main(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-    let lane = local % GROUP;
-    let item = (id.y * groups.x * WG + id.x) / GROUP;
+    let lane = local / STEP % GROUP;
+    let item = (id.y * groups.x * WG + id.x - local) / GROUP + local / (STEP * GROUP) * STEP + local % STEP;
     let pieces = d.pieces;
     let length = d.length;
     let inner = d.inner;
@@ -18,19 +20,19 @@ fn main(
     let row = item / inner / pieces * inner + item % inner;
     let first = (item / inner % pieces) * d.piece;
     let last = select(0u, min(first + d.piece, length), live);
-    var sum = 0.0;
-    var shift = 0.0;
+    turn_to(row);
+    var opening = Joined();
     // a piece past the end has the last term once more
-    if (MAX && live && length > 0u) { sum = term(row, min(first, length - 1u)); }
-    if (FROM_FIRST && live && length > 0u) { shift = term(row, 0u); }
+    if (OPENED && live && length > 0u) { opening = opened(terms(min(first, length - 1u))); }
+    var all = start(opening);
     var r = first + lane;
     if (PARTS > 1u) {
-        let end = first + (max(first, last) - first) / PARTS * PARTS;
-        begin(sum);
-        for (; r < end; r += PARTS) { turn(row, r, shift); }
-        sum = joined();
+        let end = r + (max(first, last) - first) / (PARTS * GROUP) * (PARTS * GROUP);
+        begin(all);
+        for (; r < end; r += PARTS * GROUP) { turn(r, opening); }
+        all = parted();
     }
-    for (; r < last; r += GROUP) { sum = join(sum, less(term(row, r), shift)); }
-    let total = group_join(sum, local);
-    if (live && lane == 0u) { store(item, total / d.divisor + select(0.0, shift, pieces == 1u)); }
+    for (; r < last; r += GROUP) { all = join(all, less(terms(r), r, opening)); }
+    all = group_join(all, local);
+    if (live && lane == 0u) { store(item, first, last, opening, all); }
 }

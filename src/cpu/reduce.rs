@@ -1,22 +1,25 @@
 //! The twin of `shaders/reduce.wgsl`.
 
 use super::lib::call::{Call, Twin};
-use super::lib::fork::{WRITES, Writes, f32s_mut, fork, total};
+use super::lib::fork::{WRITES, Writes, f32s_mut, fork, total, wide};
 use super::lib::halves::Elements;
 use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator};
-use crate::kernels::{Reduce, Term};
+use crate::kernels::{Join, Reduce, Term};
 use std::ops::Range;
 
 impl Twin for Reduce {
-    fn run(&self, Call { workers, reads, writes, .. }: Call<'_>) -> Result<()> {
+    fn run(&self, Call { workers, reads, mut writes, .. }: Call<'_>) -> Result<()> {
         let items = 0..self.rows * self.pieces;
         if self.length == 0 {
-            f32s_mut(&mut *writes.into_iter().next().unwrap_or_default()).fill(0.0);
+            writes.iter_mut().for_each(|w| f32s_mut(w).fill(0.0));
             return Ok(());
         }
         if self.inner > 1 {
-            fork(workers, items, 16, [1; WRITES], writes, &|e: &mut Evaluator, units, w| columns(self, e, reads, units, w))
+            match self.outputs.len() {
+                1 => fork(workers, items, 16, [1; WRITES], writes, &|e: &mut Evaluator, u, w| columns::<1>(self, e, reads, u, w)),
+                _ => fork(workers, items, 16, [1; WRITES], writes, &|e: &mut Evaluator, u, w| columns::<WRITES>(self, e, reads, u, w)),
+            }
         } else if self.pieces == 1 && self.length <= CHUNK / 2 {
             let grain = CHUNK / self.length;
             fork(workers, items, grain, [1; WRITES], writes, &|e: &mut Evaluator, units, w| short(self, grain, e, reads, units, w))
@@ -31,33 +34,26 @@ impl Twin for Reduce {
     }
 }
 
-/// Row and terms of an item: the pieces lie as `[outer, pieces, inner]`.
+/// Row and terms of an item: the pieces lie as `[outer, pieces, inner]`. A piece past the end has none.
 fn piece(k: &Reduce, item: usize) -> (usize, Range<usize>) {
     let row = item / k.inner / k.pieces * k.inner + item % k.inner;
-    let first = item / k.inner % k.pieces * k.piece();
+    let first = (item / k.inner % k.pieces * k.piece()).min(k.length);
     (row, first..(first + k.piece()).min(k.length))
 }
 
-/// Where input `i` is read at (row, r).
+/// Where an input is read at (row, r).
 fn at(k: &Reduce, t: &Term, row: usize, r: usize) -> usize {
     t.offset + row / k.inner * t.outer + r * t.along + row % k.inner * t.inner
 }
 
-/// The sum of some terms less `shift`, or the largest.
-#[inline(always)]
-fn joined(k: &Reduce, x: &[f32], shift: f32) -> f64 {
-    if k.spec.max {
-        x.iter().fold(f64::NEG_INFINITY, |m, &v| larger(m, v.into()))
-    } else if k.spec.from_first {
-        total(x, |v| v - shift)
-    } else {
-        total(x, |v| v)
-    }
+/// For how many these terms stand.
+fn weight(k: &Reduce, terms: Range<usize>) -> f64 {
+    let [each, all] = k.weights;
+    ((terms.end * each).min(all) - (terms.start * each).min(all)) as f64
 }
 
-#[inline(always)]
-fn join(k: &Reduce, a: f64, b: f64) -> f64 {
-    if k.spec.max { larger(a, b) } else { a + b }
+fn join(how: Join, a: f64, b: f64) -> f64 {
+    if how == Join::Max { larger(a, b) } else { a + b }
 }
 
 /// A NaN is larger than all.
@@ -67,42 +63,76 @@ fn larger(a: f64, b: f64) -> f64 {
 }
 
 /// What they begin with.
-fn start(k: &Reduce) -> f64 {
-    if k.spec.max { f64::NEG_INFINITY } else { 0.0 }
+fn start(how: Join) -> f64 {
+    if how == Join::Max { f64::NEG_INFINITY } else { 0.0 }
 }
 
-/// What is stored of a sum. One beyond f32 is infinite, as it is on a GPU, though its mean were not.
-fn stored(k: &Reduce, sum: f64, shift: f32) -> f32 {
-    let whole = sum as f32;
-    let back = if k.pieces == 1 { shift } else { 0.0 };
-    if k.divisor == 1 || !whole.is_finite() { whole + back } else { (sum / k.divisor as f64 + f64::from(back)) as f32 }
+/// The terms from `r` on, joined; of means less the piece's first.
+fn joined(k: &Reduce, how: Join, x: &[f32], r: usize, first: f32) -> f64 {
+    if how == Join::FromFirst && k.weights[0] > 1 {
+        return x.iter().zip(r..).map(|(&v, r)| f64::from(v - first) * weight(k, r..r + 1)).sum();
+    }
+    wide(Joined { how, x, first })
+}
+
+struct Joined<'a> {
+    how: Join,
+    x: &'a [f32],
+    first: f32,
+}
+
+impl pulp::NullaryFnOnce for Joined<'_> {
+    type Output = f64;
+    #[inline(always)]
+    fn call(self) -> f64 {
+        match self.how {
+            Join::Sum => total(self.x, |v| v),
+            Join::FromFirst => total(self.x, |v| v - self.first),
+            Join::Max => self.x.iter().fold(f64::NEG_INFINITY, |m, &v| larger(m, v.into())),
+        }
+    }
+}
+
+/// What is stored of a result. A sum beyond f32 is infinite, as it is on a GPU, though its mean were not.
+fn stored(k: &Reduce, result: usize, sum: f64, first: f32, terms: Range<usize>) -> f32 {
+    if k.spec.joins[result] == Join::FromFirst {
+        return (f64::from(first) + sum / weight(k, terms).max(1.0)) as f32;
+    }
+    let (whole, divisor) = (sum as f32, k.divisors[result]);
+    if divisor == 1 || !whole.is_finite() { whole } else { (sum / divisor as f64) as f32 }
 }
 
 /// One item after another, a chunk of terms at a time.
-fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, w: Writes<'_>) {
+fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mut w: Writes<'_>) {
     let chunk = |e: &mut Evaluator, row: usize, r: usize, len: usize| {
         e.chunk(|i, x| Elements::new(reads[i], k.spec.halves.input(i)).run(&mut x[..len], at(k, &k.inputs[i], row, r), k.inputs[i].along));
     };
-    for (item, out) in units.zip(f32s_mut(w[0])) {
+    for item in units.clone() {
         let (row, terms) = piece(k, item);
-        let mut shift = 0.0;
-        if k.spec.from_first {
-            chunk(e, row, 0, 1);
-            shift = e.output(0)[0];
+        chunk(e, row, terms.start.min(k.length - 1), 1);
+        let (mut sums, mut first) = ([0.0; WRITES], [0.0; WRITES]);
+        for (o, &how) in k.spec.joins.iter().enumerate() {
+            (sums[o], first[o]) = (start(how), e.output(o)[0]);
+            // a piece past the end has the last term once more
+            if how == Join::Max && terms.is_empty() {
+                sums[o] = first[o].into();
+            }
         }
-        let mut sum = start(k);
         for r in terms.clone().step_by(CHUNK) {
             let len = CHUNK.min(terms.end - r);
             chunk(e, row, r, len);
-            sum = join(k, sum, joined(k, &e.output(0)[..len], shift));
+            for (o, &how) in k.spec.joins.iter().enumerate() {
+                sums[o] = join(how, sums[o], joined(k, how, &e.output(o)[..len], r, first[o]));
+            }
         }
-        *out = stored(k, sum, shift);
+        for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
+            f32s_mut(w)[item - units.start] = stored(k, o, sums[o], first[o], terms.clone());
+        }
     }
 }
 
 /// Several short rows in one chunk.
-fn short(k: &Reduce, grain: usize, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, w: Writes<'_>) {
-    let out = f32s_mut(w[0]);
+fn short(k: &Reduce, grain: usize, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mut w: Writes<'_>) {
     for first in units.clone().step_by(grain) {
         let rows = first..units.end.min(first + grain);
         e.chunk(|i, x| {
@@ -111,48 +141,86 @@ fn short(k: &Reduce, grain: usize, e: &mut Evaluator, reads: &[&[u32]], units: R
                 Elements::new(reads[i], k.spec.halves.input(i)).run(part, at(k, t, row, 0), t.along);
             }
         });
-        for (row, part) in rows.zip(e.output(0).chunks_exact(k.length)) {
-            let shift = if k.spec.from_first { part[0] } else { 0.0 };
-            out[row - units.start] = stored(k, joined(k, part, shift), shift);
+        for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
+            for (row, part) in rows.clone().zip(e.output(o).chunks_exact(k.length)) {
+                let sum = joined(k, k.spec.joins[o], part, 0, part[0]);
+                f32s_mut(w)[row - units.start] = stored(k, o, sum, part[0], 0..k.length);
+            }
         }
     }
 }
 
-/// Neighbouring columns side by side, as many of their terms in a chunk as fit; each column's sum runs in index order, in f64.
-fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, w: Writes<'_>) {
+/// Neighbouring columns side by side, and of each as many terms in a chunk as fit. Every place of a chunk is a sum of its own, in f64; those of a
+/// column are joined at the end, in their order. How many a column has is told by the shape alone. `N`: room for as many results.
+fn columns<const N: usize>(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mut w: Writes<'_>) {
+    let most = k.inner.min(64);
+    let together = CHUNK / most;
     let mut item = units.start;
     while item < units.end {
-        let n = (k.inner - item % k.inner).min(units.end - item).min(CHUNK);
+        let n = (k.inner - item % k.inner).min(units.end - item).min(most);
         let (row, along) = piece(k, item);
         let chunk = |e: &mut Evaluator, r: usize, terms: usize| {
             e.chunk(|i, x| {
-                let t = &k.inputs[i];
+                let (t, from) = (&k.inputs[i], Elements::new(reads[i], k.spec.halves.input(i)));
+                if t.inner == 1 && t.along == n {
+                    return from.run(&mut x[..terms * n], at(k, t, row, r), 1);
+                }
                 for (j, part) in x.chunks_exact_mut(n).take(terms).enumerate() {
-                    Elements::new(reads[i], k.spec.halves.input(i)).run(part, at(k, t, row, r + j), t.inner);
+                    from.run(part, at(k, t, row, r + j), t.inner);
                 }
             });
         };
-        let (mut sums, mut shifts) = ([start(k); CHUNK], [0.0f32; CHUNK]);
-        if k.spec.from_first {
-            chunk(e, 0, 1);
-            shifts[..n].copy_from_slice(&e.output(0)[..n]);
+        chunk(e, along.start.min(k.length - 1), 1);
+        let (mut sums, mut firsts) = ([[0.0f64; CHUNK]; N], [[0.0f32; CHUNK]; N]);
+        for (o, &how) in k.spec.joins.iter().enumerate() {
+            firsts[o].chunks_exact_mut(n).for_each(|f| f.copy_from_slice(&e.output(o)[..n]));
+            sums[o].fill(start(how));
+            if how == Join::Max {
+                sums[o].iter_mut().zip(&firsts[o]).for_each(|(s, &f)| *s = f.into());
+            }
         }
-        let most = CHUNK / n;
-        for r in along.clone().step_by(most) {
-            let terms = most.min(along.end - r);
+        for r in along.clone().step_by(together) {
+            let terms = together.min(along.end - r);
             chunk(e, r, terms);
-            for part in e.output(0).chunks_exact(n).take(terms) {
-                if k.spec.max {
-                    sums.iter_mut().zip(part).for_each(|(s, &v)| *s = larger(*s, v.into()));
-                } else if k.spec.from_first {
-                    sums.iter_mut().zip(part).zip(&shifts).for_each(|((s, &v), &x)| *s += f64::from(v) - f64::from(x));
+            for (o, &how) in k.spec.joins.iter().enumerate() {
+                let (sums, x, firsts) = (&mut sums[o][..terms * n], &e.output(o)[..terms * n], &firsts[o]);
+                if how == Join::FromFirst && k.weights[0] > 1 {
+                    let terms = sums.iter_mut().zip(x.iter().zip(firsts)).enumerate();
+                    terms.for_each(|(i, (s, (&v, &f)))| *s += f64::from(v - f) * weight(k, r + i / n..r + i / n + 1));
                 } else {
-                    sums.iter_mut().zip(part).for_each(|(s, &v)| *s += f64::from(v));
+                    wide(Accumulated { how, sums, x, firsts });
                 }
             }
         }
-        let out = &mut f32s_mut(w[0])[item - units.start..][..n];
-        out.iter_mut().zip(sums.iter().zip(&shifts)).for_each(|(o, (&s, &shift))| *o = stored(k, s, shift));
+        for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
+            let how = k.spec.joins[o];
+            let out = &mut f32s_mut(w)[item - units.start..][..n];
+            for (c, out) in out.iter_mut().enumerate() {
+                let sum = sums[o].chunks_exact(n).take(together).fold(start(how), |sum, part| join(how, sum, part[c]));
+                *out = stored(k, o, sum, firsts[o][c], along.clone());
+            }
+        }
         item += n;
+    }
+}
+
+/// One more term for each of neighbouring sums.
+struct Accumulated<'a> {
+    how: Join,
+    sums: &'a mut [f64],
+    x: &'a [f32],
+    firsts: &'a [f32],
+}
+
+impl pulp::NullaryFnOnce for Accumulated<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        let sums = self.sums.iter_mut().zip(self.x);
+        match self.how {
+            Join::Sum => sums.for_each(|(s, &v)| *s += f64::from(v)),
+            Join::FromFirst => sums.zip(self.firsts).for_each(|((s, &v), &f)| *s += f64::from(v) - f64::from(f)),
+            Join::Max => sums.for_each(|(s, &v)| *s = larger(*s, v.into())),
+        }
     }
 }

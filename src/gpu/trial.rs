@@ -6,7 +6,7 @@ use super::pipeline::Rewrite;
 use super::sync::lock;
 use crate::error::Error;
 use crate::expr::Expr;
-use crate::kernels::{Gemm, GemmSpec, Halves, Kernel, Map, Plane, Reduce, ReduceSpec, Strided, Target, Term, Tile};
+use crate::kernels::{Gemm, GemmSpec, Join, Kernel, Map, Plane, Reduce, Strided, Target, Term, Tile};
 use crate::rng::Philox;
 
 /// A launch, its operands, and the results that it must have.
@@ -74,10 +74,8 @@ fn formula(n: usize) -> Trial {
 fn sum(rows: usize, length: usize) -> Trial {
     let x = drawn("sum", rows * length);
     let wanted = x.chunks(length).map(|row| row.iter().map(|&v| f64::from(v)).sum()).collect();
-    let spec =
-        ReduceSpec { f: Expr::identity(), group: Target::Gpu.group(), max: false, from_first: false, parts: 1, halves: Halves::default() };
     let inputs = vec![Term { offset: 0, outer: length, along: 1, inner: 1 }];
-    let kernel = Reduce { spec, rows, inner: 1, length, pieces: 1, divisor: 1, inputs, output: 0 };
+    let kernel = Reduce::new(Target::Gpu, Expr::identity(), vec![Join::Sum], [rows, length, 1], 1, inputs, vec![0]);
     Trial { kernel: Kernel::Reduce(kernel), operands: vec![x], wanted, slack: 1e-5 * (length as f64).sqrt() }
 }
 

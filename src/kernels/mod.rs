@@ -116,7 +116,7 @@ mod gemm;
 pub use gemm::tile::Tile;
 pub use gemm::{Gemm, GemmSpec, Matrix, Operand, Output, Patches, Plane};
 mod reduce;
-pub use reduce::{Reduce, ReduceSpec, Term};
+pub use reduce::{Fours, Join, Lanes, Reduce, ReduceSpec, Term};
 mod map;
 pub use map::{Map, MapSpec, PadBox, Read, Strided};
 pub(crate) use with_kernels;

@@ -1,4 +1,6 @@
-//! Sums, means and maxima over an axis: a formula over the operands, then a tree of partial results in a fixed order.
+//! Sums, means and maxima over an axis, several at once: a formula over the operands, then a tree of partial results in a fixed order.
+
+mod lanes;
 
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
@@ -6,10 +8,10 @@ use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::halves::Halves;
-use super::lib::halves::widened;
-use super::lib::source::{MATH, Source, shader};
+use super::lib::source::{Source, shader};
 use super::lib::target::Target;
 use crate::expr::Expr;
+pub use lanes::{Fours, Lanes};
 
 /// One input of a reduction, read at (outer, r, inner).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,85 +26,136 @@ pub struct Term {
     pub inner: usize,
 }
 
+/// How the terms of a result join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Join {
+    /// Their sum.
+    Sum,
+    /// Their mean, summed as differences from the first of a piece.
+    FromFirst,
+    /// The largest; NaN if one is.
+    Max,
+}
+
 /// What makes a reduction's pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ReduceSpec {
-    /// The formula of a term.
+    /// The formulas of a term, one for each result.
     pub f: Expr,
-    /// Lanes that share a piece.
-    pub group: usize,
-    /// Partial sums of a lane: see [`Reduce::parts_for`].
-    pub parts: usize,
-    /// The largest term in place of the sum; no lanes share it.
-    pub max: bool,
-    /// Terms are summed as differences from the row's first one, which the mean is added to.
-    pub from_first: bool,
+    /// How each result joins.
+    pub joins: Vec<Join>,
+    /// How lanes share the sums.
+    pub lanes: Lanes,
+    /// The result through whose binding each is written: its own, or that of an earlier one in the same buffer.
+    pub via: Vec<usize>,
     /// What is f16 of the inputs.
     pub halves: Halves,
 }
 
-/// The sum, the mean or the largest over the middle of `[outer, length, inner]`. Buffers: inputs, output.
+/// The sums, means or largest over the middle of `[outer, length, inner]`. Buffers: inputs, outputs.
 #[derive(Debug, Clone)]
 pub struct Reduce {
     /// Its pipeline.
     pub spec: ReduceSpec,
-    /// Rows of the result: outer times inner.
+    /// Rows of a result: outer times inner.
     pub rows: usize,
     /// The inner extent.
     pub inner: usize,
     /// Terms of a sum.
     pub length: usize,
-    /// Pieces that a sum is cut into; the result is then `[outer, pieces, inner]`.
+    /// Pieces that a sum is cut into; a result is then `[outer, pieces, inner]`.
     pub pieces: usize,
-    /// Divides each sum.
-    pub divisor: usize,
+    /// For how many each term stands, and how many that are in all: other than 1 and the length where pieces are joined.
+    pub weights: [usize; 2],
+    /// Divides each result.
+    pub divisors: Vec<usize>,
     /// The inputs.
     pub inputs: Vec<Term>,
-    /// The first element of the result.
-    pub output: usize,
+    /// The first element of each result.
+    pub outputs: Vec<usize>,
 }
 
 impl Reduce {
-    /// Longest sum of one lane where sums are not cut because they are few. Whatever is longer is cut, however many rows there are: many lanes
-    /// then share the work, and none turns long ([`MOST_TURNS`](super::MOST_TURNS)).
-    pub const LONG: usize = 16_384;
-    /// Terms of a piece of such a one.
-    const PIECE: usize = 1024;
+    /// The most results of a launch: what their lanes join lies in workgroup memory, and a binding is needed for each.
+    pub const MOST_RESULTS: usize = 4;
 
-    /// Into how many pieces the sums over the middle of `[outer, length, inner]` are cut, for the target; `rows` is outer times inner. Or
-    /// what the largest are of: no lanes share those.
-    pub fn pieces_for(target: Target, rows: usize, length: usize, inner: usize, max: bool) -> usize {
-        let (enough, piece) = match target {
-            Target::Gpu => (64, 4096),
-            Target::Software | Target::Lanes8 => (16, 512),
-        };
-        let least = length.div_ceil(Self::LONG);
-        if inner == 1 && rows < enough {
-            return if length <= 2 * piece { 1 } else { length.div_ceil(piece).min(1024).max(least) };
+    /// Sums over the middle of `[outer, length, inner]` as the target's lanes share them, of so many pieces each.
+    pub fn new(
+        target: Target,
+        f: Expr,
+        joins: Vec<Join>,
+        [outer, length, inner]: [usize; 3],
+        pieces: usize,
+        inputs: Vec<Term>,
+        outputs: Vec<usize>,
+    ) -> Self {
+        let fours = Self::fours_for([outer, length, inner], &inputs, &outputs);
+        let lanes = Lanes::of(target, length.div_ceil(pieces), inner, fours);
+        let (via, divisors) = ((0..outputs.len()).collect(), vec![1; outputs.len()]);
+        let spec = ReduceSpec { f, joins, lanes, via, halves: Halves::default() };
+        Reduce { spec, rows: outer * inner, inner, length, pieces, weights: [1, length], divisors, inputs, outputs }
+    }
+
+    /// With these inputs stored as f16.
+    pub fn storing(mut self, halves: Halves) -> Self {
+        self.spec.halves = halves;
+        self
+    }
+
+    /// Of terms that stand for so many each, and for so many in all: of pieces.
+    pub fn weighing(mut self, weights: [usize; 2]) -> Self {
+        self.weights = weights;
+        if self.is_shifted() && self.spec.lanes.fours == Fours::Terms {
+            self.spec.lanes.fours = Fours::No;
         }
-        // many lanes share what lies side by side
-        let shared = if max { 1 } else { Self::group_for(target, length, inner) };
-        if length <= Self::LONG * shared { 1 } else { length.div_ceil(Self::PIECE * shared).min(1024).max(least / shared) }
-    }
-
-    /// Lanes that share a piece, for the target: only long contiguous sums are shared.
-    pub fn group_for(target: Target, length: usize, inner: usize) -> usize {
-        if inner == 1 && length >= 64 { target.group() } else { 1 }
-    }
-
-    /// Partial sums of a lane that has so many terms to itself: 16 sums of every sixteenth term each, added in pairs, and then the terms that
-    /// are left. They err as sums of a sixteenth of the terms do, and a lane turns a sixteenth as often. A largest one errs nowhere.
-    pub fn parts_for(group: usize, terms: usize, max: bool) -> usize {
-        if group == 1 && !max && terms >= 64 { 16 } else { 1 }
-    }
-
-    fn wg(&self) -> usize {
-        self.spec.group.max(64)
+        self
     }
 
     /// Terms of a piece.
     pub fn piece(&self) -> usize {
-        self.length.div_ceil(self.pieces)
+        let piece = self.length.div_ceil(self.pieces);
+        if self.spec.lanes.fours == Fours::Terms { piece.next_multiple_of(4) } else { piece }
+    }
+
+    /// The vectors that these numbers make: of columns, of terms.
+    fn vectors(&self) -> [usize; 2] {
+        match self.spec.lanes.fours {
+            Fours::No => [1, 1],
+            Fours::Columns => [4, 1],
+            Fours::Terms => [1, 4],
+        }
+    }
+
+    /// Whether four numbers of an input are read at once.
+    fn reads_fours(&self, t: &Term) -> bool {
+        match self.spec.lanes.fours {
+            Fours::No => false,
+            Fours::Columns => t.inner == 1,
+            Fours::Terms => t.along == 1,
+        }
+    }
+
+    /// What vectors of four can hold where sums over the middle of `[outer, length, inner]` read these inputs and go to these elements.
+    pub fn fours_for([_, length, inner]: [usize; 3], inputs: &[Term], outputs: &[usize]) -> Fours {
+        let aligned = |numbers: [usize; 3]| numbers.iter().all(|n| n.is_multiple_of(4));
+        let columns = |t: &Term| t.inner == 0 || t.inner == 1 && aligned([t.offset, t.outer, t.along]);
+        let terms = |t: &Term| t.along == 0 || t.along == 1 && aligned([t.offset, t.outer, 0]);
+        if inner > 1 && inner.is_multiple_of(4) && inputs.iter().all(columns) && outputs.iter().all(|o| o.is_multiple_of(4)) {
+            Fours::Columns
+        } else if inner == 1 && length >= 64 && length.is_multiple_of(4) && inputs.iter().all(terms) {
+            Fours::Terms
+        } else {
+            Fours::No
+        }
+    }
+
+    fn is_shifted(&self) -> bool {
+        self.spec.joins.contains(&Join::FromFirst)
+    }
+
+    /// A list of what `f` gives for the number of each result.
+    fn each(&self, f: impl Fn(usize, Join) -> String) -> String {
+        self.spec.joins.iter().enumerate().map(|(k, &join)| f(k, join)).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -112,25 +165,50 @@ impl Archetype for Reduce {
     }
 
     fn source(&self) -> String {
-        let mut s = Source::new(Element::F32, self);
-        s.number("WG", self.wg()).flag("MAX", self.spec.max).file(MATH);
-        s.joins(self.spec.group, "f32", if self.spec.max { "return safe_max(a, b);" } else { "return a + b;" });
-        s.line("fn term(row: u32, r: u32) -> f32 {\n    let o = row / d.inner;\n    let i = row % d.inner;");
-        for i in 0..self.inputs.len() {
-            let place = format!("in{i}[d.in{i}_offset + o * d.in{i}_outer + r * d.in{i}_along + i * d.in{i}_inner]");
-            s.line(format!("    let x{i} = {};", widened(self.spec.halves.input(i), false, place)));
+        let ReduceSpec { f, lanes, via, .. } = &self.spec;
+        let terms = lanes.fours == Fours::Terms;
+        let mut s = Source::new(Element::F32.by_fours(lanes.fours != Fours::No), self);
+        s.number("WG", lanes.workgroup()).number("STEP", lanes.step).number("PARTS", lanes.parts);
+        s.flag("OPENED", self.spec.joins.iter().any(|j| *j != Join::Sum)).math(f);
+        s.line(format!("struct Joined {{ {} }}", self.each(|k, _| format!("v{k}: V"))));
+        let join = |k, join| match join {
+            Join::Max => format!("safe_max(a.v{k}, b.v{k})"),
+            Join::Sum | Join::FromFirst => format!("a.v{k} + b.v{k}"),
+        };
+        s.joins(lanes.group, &format!("return Joined({});", self.each(join)));
+        self.terms(&mut s);
+        let start = |k, join| if join == Join::Max { format!("opening.v{k}") } else { "V(0.0)".into() };
+        s.line(format!("fn start(opening: Joined) -> Joined {{ return Joined({}); }}", self.each(start)));
+        let less = |k, join| match join {
+            Join::FromFirst => format!("(t.v{k} - opening.v{k}) * weight(r, r + 1u)"),
+            Join::Sum | Join::Max => format!("t.v{k}"),
+        };
+        if self.is_shifted() {
+            s.line("fn weight(first: u32, last: u32) -> f32 { return f32(min(last * d.each, d.total) - min(first * d.each, d.total)); }");
         }
-        let names: Vec<String> = (0..self.inputs.len()).map(|i| format!("x{i}")).collect();
-        let printed = self.spec.f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        s.line(printed.statements.trim_end()).line(format!("    return {};\n}}", printed.outputs[0]));
-        let less = if self.spec.from_first { "v - shift" } else { "v" };
-        s.flag("FROM_FIRST", self.spec.from_first).line(format!("fn less(v: f32, shift: f32) -> f32 {{ return {less}; }}"));
-        partial_sums(&mut s, self.spec.parts);
-        s.line("fn store(item: u32, value: f32) { out[d.out_offset + item] = value; }");
+        s.line(format!("fn less(t: Joined, r: u32, opening: Joined) -> Joined {{ return Joined({}); }}", self.each(less)));
+        partial_sums(&mut s, lanes.parts);
+        s.line("fn store(item: u32, first: u32, last: u32, opening: Joined, all: Joined) {");
+        if terms {
+            s.line(format!("    let half = join(all, Joined({}));", self.each(|k, _| format!("all.v{k}.zwxy"))));
+            s.line(format!("    let sum = join(half, Joined({}));", self.each(|k, _| format!("half.v{k}.yxwz"))));
+        } else {
+            s.line("    let sum = all;");
+        }
+        for (k, join) in self.spec.joins.iter().enumerate() {
+            let value = match (join, terms) {
+                (Join::FromFirst, false) => format!("opening.v{k} + sum.v{k} / max(weight(first, last), 1.0)"),
+                (Join::FromFirst, true) => format!("(opening.v{k} + sum.v{k} / max(4.0 * weight(first, last), 1.0)).x"),
+                (Join::Sum | Join::Max, false) => format!("sum.v{k} / d.divisor{k}"),
+                (Join::Sum | Join::Max, true) => format!("sum.v{k}.x / d.divisor{k}"),
+            };
+            s.line(format!("    out{}[d.out{k}_offset + item] = {value};", via[k]));
+        }
+        s.line("}");
         s.finish(shader!("reduce.wgsl"))
     }
 
-    /// Inputs, output.
+    /// Inputs, outputs.
     fn bindings(&self) -> Vec<Binding> {
         let outer = self.rows.checked_div(self.inner).unwrap_or(0);
         let empty = self.rows * self.length == 0;
@@ -139,33 +217,51 @@ impl Archetype for Reduce {
             let last: usize = steps.iter().map(|(d, step)| d.saturating_sub(1) * step).sum();
             let moved: usize = steps.iter().filter(|s| s.1 > 0).map(|s| s.0).product();
             let span = t.offset..t.offset + if empty { 0 } else { last + 1 };
-            Binding::read(format!("in{i}"), Element::float(self.spec.halves.input(i)), span).moving(if empty { 0 } else { moved })
+            let of = Element::float(self.spec.halves.input(i)).by_fours(self.reads_fours(t));
+            Binding::read(format!("in{i}"), of, span).moving(if empty { 0 } else { moved })
         };
-        let out = Binding::write("out", Element::F32, self.output..self.output + self.rows * self.pieces);
-        self.inputs.iter().enumerate().map(input).chain([out]).collect()
+        let inputs = self.inputs.len();
+        let output = |(k, &o): (usize, &usize)| {
+            let of = Element::F32.by_fours(self.spec.lanes.fours == Fours::Columns);
+            Binding::write(format!("out{k}"), of, o..o + self.rows * self.pieces).bound_through(inputs + k, inputs + self.spec.via[k])
+        };
+        self.inputs.iter().enumerate().map(input).chain(self.outputs.iter().enumerate().map(output)).collect()
     }
 
+    /// Counted in vectors where there are any.
     fn dims(&self) -> Dims {
-        let d = Dims::new().u32("rows", self.rows).u32("length", self.length).u32("pieces", self.pieces).u32("piece", self.piece());
-        let d = d.f32("divisor", self.divisor as f32).u32("inner", self.inner).u32("out_offset", self.output);
-        self.inputs.iter().enumerate().fold(d, |d, (i, t)| {
-            let d = d.u32(format!("in{i}_offset"), t.offset).u32(format!("in{i}_outer"), t.outer);
-            d.u32(format!("in{i}_along"), t.along).u32(format!("in{i}_inner"), t.inner)
-        })
+        let [columns, terms] = self.vectors();
+        let d = Dims::new().u32("rows", self.rows / columns).u32("length", self.length / terms).u32("pieces", self.pieces);
+        let mut d = d.u32("piece", self.piece() / terms).u32("inner", self.inner / columns);
+        if self.is_shifted() {
+            d = d.u32("each", self.weights[0]).u32("total", self.weights[1] / terms);
+        }
+        for (k, (&divisor, &o)) in self.divisors.iter().zip(&self.outputs).enumerate() {
+            d = d.f32(format!("divisor{k}"), divisor as f32).u32(format!("out{k}_offset"), o / columns);
+        }
+        for (i, t) in self.inputs.iter().enumerate() {
+            let four = if self.reads_fours(t) { 4 } else { 1 };
+            // a step of one is one vector
+            let step = |n: usize| if n == 1 { 1 } else { n / four };
+            d = d.u32(format!("in{i}_offset"), t.offset / four).u32(format!("in{i}_outer"), step(t.outer));
+            d = d.u32(format!("in{i}_along"), step(t.along)).u32(format!("in{i}_inner"), step(t.inner));
+        }
+        d
     }
 
-    /// A group for every piece.
+    /// A group of lanes for every piece.
     fn grid(&self) -> [u32; 3] {
-        fold((self.rows * self.pieces * self.spec.group).div_ceil(self.wg()))
+        let lanes = &self.spec.lanes;
+        fold((self.rows / self.vectors()[0] * self.pieces).div_ceil(lanes.workgroup() / lanes.group))
     }
 
     fn turns(&self) -> usize {
-        let lane = self.piece().div_ceil(self.spec.group);
-        lane / self.spec.parts + self.spec.parts
+        let lane = (self.piece() / self.vectors()[1]).div_ceil(self.spec.lanes.group);
+        lane / self.spec.lanes.parts + self.spec.lanes.parts
     }
 
     fn flops(&self) -> u64 {
-        flops(self.rows * self.length, 1 + self.spec.f.flops())
+        flops(self.rows * self.length, self.spec.joins.len() + self.spec.f.flops())
     }
 
     fn formula(&self) -> Option<(&Expr, usize)> {
@@ -173,21 +269,46 @@ impl Archetype for Reduce {
     }
 }
 
-/// `begin`, `turn` and `joined`: a line for each partial sum, as a loop over them would count as turns of its own.
+impl Reduce {
+    /// `turn_to(row)`, which finds a row's first operands once, and `terms(r)`; `opened(terms)`, of which all four are the first where they are
+    /// neighbouring terms.
+    fn terms(&self, s: &mut Source) {
+        for i in 0..self.inputs.len() {
+            s.line(format!("var<private> at{i}: u32;\nvar<private> by{i}: u32;"));
+        }
+        s.line("fn turn_to(row: u32) {\n    let o = row / d.inner;\n    let i = row % d.inner;");
+        for i in 0..self.inputs.len() {
+            s.line(format!("    at{i} = d.in{i}_offset + o * d.in{i}_outer + i * d.in{i}_inner;\n    by{i} = d.in{i}_along;"));
+        }
+        s.line("}\nfn terms(r: u32) -> Joined {");
+        for i in 0..self.inputs.len() {
+            s.line(format!("    let x{i} = V(in{i}[at{i} + r * by{i}]);"));
+        }
+        let names: Vec<String> = (0..self.inputs.len()).map(|i| format!("x{i}")).collect();
+        let printed = self.spec.f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        s.line(printed.statements.trim_end()).line(format!("    return Joined({});\n}}", printed.outputs.join(", ")));
+        let opened = |k, _| if self.spec.lanes.fours == Fours::Terms { format!("V(t.v{k}.x)") } else { format!("t.v{k}") };
+        s.line(format!("fn opened(t: Joined) -> Joined {{ return Joined({}); }}", self.each(opened)));
+    }
+}
+
+/// `begin`, `turn` and `parted`: a line for each partial sum, as a loop over them would count as turns of its own.
 fn partial_sums(s: &mut Source, parts: usize) {
-    s.number("PARTS", parts);
     if parts == 1 {
-        s.line("fn begin(v: f32) {}\nfn turn(row: u32, r: u32, shift: f32) {}\nfn joined() -> f32 { return 0.0; }");
+        s.line("fn begin(all: Joined) {}\nfn turn(r: u32, opening: Joined) {}\nfn parted() -> Joined { return Joined(); }");
         return;
     }
-    (0..parts).for_each(|p| _ = s.line(format!("var<private> p{p}: f32;")));
+    (0..parts).for_each(|p| _ = s.line(format!("var<private> p{p}: Joined;")));
     let lines = |f: &dyn Fn(usize) -> String| (0..parts).map(f).collect::<String>();
-    s.line(format!("fn begin(v: f32) {{\n{}}}", lines(&|p| format!("    p{p} = v;\n"))));
-    let turn = |p| format!("    p{p} = join(p{p}, less(term(row, r + {p}u), shift));\n");
-    s.line(format!("fn turn(row: u32, r: u32, shift: f32) {{\n{}}}", lines(&turn)));
+    s.line(format!("fn begin(all: Joined) {{\n{}}}", lines(&|p| format!("    p{p} = all;\n"))));
+    let turn = |p| {
+        let r = format!("r + {p}u * GROUP");
+        format!("    p{p} = join(p{p}, less(terms({r}), {r}, opening));\n")
+    };
+    s.line(format!("fn turn(r: u32, opening: Joined) {{\n{}}}", lines(&turn)));
     let mut sums: Vec<String> = (0..parts).map(|p| format!("p{p}")).collect();
     while sums.len() > 1 {
         sums = sums.chunks(2).map(|two| format!("join({})", two.join(", "))).collect();
     }
-    s.line(format!("fn joined() -> f32 {{ return {}; }}", sums[0]));
+    s.line(format!("fn parted() -> Joined {{ return {}; }}", sums[0]));
 }

@@ -2,6 +2,7 @@
 
 mod fuser;
 mod needs;
+mod sums;
 
 use self::fuser::Fuser;
 use super::axes::steps_over;
@@ -35,6 +36,8 @@ pub struct Group {
     pub maps: Vec<NodeId>,
     /// A sum over the rows of a gemm's first operand, which the gemm makes on the way.
     pub row_sum: Option<NodeId>,
+    /// Further reductions of the same extents, which the launch of the first makes too.
+    pub sums: Vec<NodeId>,
     /// The shape that the maps run over.
     pub shape: Shape,
 }
@@ -45,7 +48,7 @@ impl Group {
             Core::Maps => None,
             Core::Gemm(n) | Core::Reduce(n) | Core::Alone(n) => Some(n),
         };
-        core.into_iter().chain(self.maps.iter().copied()).chain(self.row_sum)
+        core.into_iter().chain(self.maps.iter().copied()).chain(self.row_sum).chain(self.sums.iter().copied())
     }
 }
 
@@ -67,7 +70,7 @@ pub struct Groups {
 }
 
 /// An operand of a map: a value that lies in a buffer, and how the map sees its elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Operand {
     /// The value.
     pub value: Value,
@@ -76,7 +79,7 @@ pub struct Operand {
 }
 
 /// What a map sees an operand through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Through {
     /// This value, which is made without a kernel.
     View(Value),
@@ -97,6 +100,29 @@ impl Groups {
         let needed = |v: &Value| self.roots.contains(v) || self.readers.get(v).is_some_and(|r| r.iter().any(|n| !inside.contains(n)));
         let core = if let Core::Gemm(n) = group.core { Some(n) } else { None };
         core.into_iter().chain(group.maps.iter().copied()).map(Value::from).filter(needed).collect()
+    }
+
+    /// The reductions of a group of them.
+    pub fn reductions(group: &Group) -> Vec<NodeId> {
+        let first = if let Core::Reduce(n) = group.core { Some(n) } else { None };
+        first.into_iter().chain(group.sums.iter().copied()).collect()
+    }
+
+    /// What a reduction without maps before it reads.
+    pub fn reduced(&self, g: &Graph, reduce: NodeId) -> Operand {
+        self.operands(g, reduce)[0]
+    }
+
+    /// The operands that reductions read from outside, with the maps before them: each once.
+    pub fn sum_inputs(&self, g: &Graph, group: &Group) -> Vec<Operand> {
+        let mut all = if group.maps.is_empty() { vec![] } else { self.map_inputs(g, group) };
+        for n in Self::reductions(group) {
+            let o = self.reduced(g, n);
+            if !group.maps.contains(&g.base(g.nodes[n].inputs[0]).node) && !all.contains(&o) {
+                all.push(o);
+            }
+        }
+        all
     }
 
     /// The operands that a group's maps read from outside, each once; then those that they draw.
@@ -190,6 +216,7 @@ pub fn fuse(step: &Step) -> Result<Groups> {
     let mut fuser = Fuser::new(g, f);
     (0..g.nodes.len()).for_each(|id| fuser.take_in(id));
     fuser.sums_into_gemms();
+    fuser.sums_together();
     Ok(fuser.ordered())
 }
 
@@ -216,6 +243,16 @@ mod tests {
         let (metrics, outputs, updates, precision) = (vec![], vec![], vec![], Precision::F32);
         let step = Step { graph, loss: Some(loss), gradients, weight: None, metrics, outputs, updates, precision };
         step.rewritten().unwrap()
+    }
+
+    /// Batch normalisation sums what its backward pass needs of one operand in one launch.
+    #[test]
+    fn sums_of_one_operand_are_one_launch() {
+        let step = deep(2, |s, x| s.at("norm").call(&BatchNorm1d::new(), x).tanh());
+        let groups = fuse(&step).unwrap();
+        let sums: Vec<usize> = groups.groups.iter().map(|g| Groups::reductions(g).len()).filter(|n| *n > 0).collect();
+        let single = step.graph.nodes.iter().filter(|n| n.op.kind() == Kind::Reduce).count();
+        assert!(sums.iter().sum::<usize>() == single && sums.iter().any(|n| *n > 1), "{sums:?} of {single}");
     }
 
     /// What it costs to ask which group needs which grows with the nodes and no faster. Counted, not timed.

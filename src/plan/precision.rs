@@ -59,7 +59,7 @@ fn made(g: &Graph, groups: &Groups) -> HashSet<Value> {
     for group in &groups.groups {
         match group.core {
             Core::Maps | Core::Gemm(_) => out.extend(groups.outputs(group)),
-            Core::Reduce(n) => _ = out.insert(n.into()),
+            Core::Reduce(_) => out.extend(Groups::reductions(group).into_iter().map(Value::from)),
             Core::Alone(n) => {
                 // what rides on a gradient takes its place
                 let riding = groups.outputs(group);

@@ -12,13 +12,17 @@ pub fn workgroup_arrays(source: &str) -> String {
     let threads = head.rsplit_once("@workgroup_size(").and_then(|(_, r)| r.split(')').next()).expect("a workgroup");
     let mut fill = String::new();
     for [name, element, length] in arrays {
-        let alias = source.lines().find_map(|l| l.strip_prefix(&format!("alias {element} = ")));
-        let nan = match alias.unwrap_or(element) {
+        let nan = |of: &str| match source.lines().find_map(|l| l.strip_prefix(&format!("alias {of} = "))).unwrap_or(of) {
             of if of.contains("f16") => "f16(poison(i))",
             of if of.contains("u32") => "bitcast<u32>(poison(i))",
             _ => "poison(i)",
         };
-        fill += &format!("    for (var i = {lane}; i < {length}; i += {threads}) {{ {name}[i] = {element}({nan}); }}\n");
+        let members = source.lines().find_map(|l| l.strip_prefix(&format!("struct {element} {{ "))?.strip_suffix(" }"));
+        let value = members.map_or(nan(element).into(), |all| {
+            let member = |m: &str| m.split_once(": ").map_or(String::new(), |(_, of)| format!("{of}({})", nan(of)));
+            all.split(", ").map(member).collect::<Vec<_>>().join(", ")
+        });
+        fill += &format!("    for (var i = {lane}; i < {length}; i += {threads}) {{ {name}[i] = {element}({value}); }}\n");
     }
     let poison = "fn poison(i: u32) -> f32 { return bitcast<f32>(i | 0x7fc00000u); }\n";
     // a function stands in front of the entry point's attributes

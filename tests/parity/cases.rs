@@ -124,6 +124,13 @@ const REDUCTIONS: &[(&[ReduceKind], &[usize], &[usize])] = &[
     (SUM, &[8193], &[0]),
     (MEAN, &[2, 20_003], &[1]),
     (SUM, &[300_001], &[0]),
+    // columns by fours, whole and in pieces, and such as lanes share that fill no workgroup
+    (SUM, &[300, 64], &[0]),
+    (MEAN, &[1030, 255], &[0]),
+    (SUM, &[2, 66, 12], &[1]),
+    (MEAN, &[4099, 8], &[0]),
+    // rows by fours, whose last piece is a short one
+    (SUM, &[3, 5004], &[1]),
 ];
 
 pub fn reductions() -> Vec<Case> {
@@ -147,8 +154,32 @@ pub fn reductions() -> Vec<Case> {
         }));
     }
     out.push(Case::new("mean from the first of [7, 33]", |m| m.weigh(&(m.p([7, 33]) + 3.0).mean_from_first(&[1]))));
+    out.extend(several());
     out.push(Case::new("sum, mean of everything", |m| m.p([7, 33]).sum() * m.p([3, 5]).mean()));
     out
+}
+
+/// Shape, axis, and the shape of what a whole axis has in common.
+const SEVERAL: &[(&[usize], usize, &[usize])] = &[
+    (&[257, 64], 0, &[64]),
+    (&[7, 33], 0, &[7, 1]),
+    (&[7, 33], 1, &[33]),
+    (&[5, 256], 1, &[5, 1]),
+    (&[4, 70, 5], 1, &[4, 1, 5]),
+    (&[4100, 12], 0, &[12]),
+    (&[3, 5003], 1, &[]),
+];
+
+/// Reductions of every kind that read one operand: one launch makes them.
+fn several() -> Vec<Case> {
+    let one = |&(shape, axis, common): &(&'static [usize], usize, &'static [usize])| {
+        Case::new(format!("several sums of {shape:?} over {axis}"), move |m| {
+            let (x, y, c) = (m.p(shape), m.p(shape), m.p(common));
+            let (sum, products) = ((&x - c).sum_axes(&[axis]), (&x * y).sum_axes(&[axis]));
+            m.weigh(&((&x + 3.0).mean_from_first(&[axis]).reshape(sum.shape()) * &products + sum * x.max_axes(&[axis])))
+        })
+    };
+    SEVERAL.iter().map(one).collect()
 }
 
 const LAYOUTS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];

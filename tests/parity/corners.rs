@@ -21,7 +21,7 @@ fn masked(m: &Make, rows: usize, n: usize, step: usize) -> Var {
 
 pub fn all() -> Vec<Case> {
     let mut out = vec![
-        // a map whose elements are no multiple of four, and sums that take a workgroup each
+        // a map whose elements are no multiple of four, and sums of which several share a workgroup
         Case::predict("more workgroups than one axis takes", |m| {
             let x = m.p([65_537, 65]);
             m.output("map", &(&x * 0.3));

@@ -127,21 +127,22 @@ impl Source {
         self.file(if lanes > 1 { TREE } else { SERIAL })
     }
 
-    /// `group_join` for groups of this many lanes: of values of this type, by `join(a, b)`.
-    pub(crate) fn joins(&mut self, lanes: usize, of: &str, join: &str) -> &mut Self {
-        self.number("GROUP", lanes).joins_within(lanes, of, join)
+    /// `group_join` for groups of this many lanes: of values of the type `Joined`, by `join(a, b)` of this body. The kernel tells how far apart they
+    /// stand, `STEP`.
+    pub(crate) fn joins(&mut self, lanes: usize, join: &str) -> &mut Self {
+        self.number("GROUP", lanes).joins_within(lanes, join)
     }
 
     /// As [`Source::joins`], of a kernel that has told its `GROUP`.
-    fn joins_within(&mut self, lanes: usize, of: &str, join: &str) -> &mut Self {
-        self.line(format!("alias Joined = {of};")).line(format!("fn join(a: Joined, b: Joined) -> Joined {{ {join} }}"));
+    fn joins_within(&mut self, lanes: usize, join: &str) -> &mut Self {
+        self.line(format!("fn join(a: Joined, b: Joined) -> Joined {{ {join} }}"));
         if lanes > 1 { self.file(JOIN) } else { self.line("fn group_join(v: Joined, local: u32) -> Joined { return v; }") }
     }
 
     /// `rank`, and `group_first` for groups of `GROUP` lanes: of their places that with the highest rank, the lowest of equal ones.
     pub(crate) fn first(&mut self, lanes: usize) -> &mut Self {
         let above = "if (b.x > a.x || (b.x == a.x && b.y < a.y)) { return b; } return a;";
-        self.file(RANK).joins_within(lanes, "vec2<u32>", above);
+        self.file(RANK).number("STEP", 1).line("alias Joined = vec2<u32>;").joins_within(lanes, above);
         self.line("fn group_first(rank: u32, place: u32, local: u32) -> u32 { return group_join(vec2<u32>(rank, place), local).y; }")
     }
 

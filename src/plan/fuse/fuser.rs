@@ -5,16 +5,16 @@ use super::{Core, Group, Groups, Operand};
 use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
 use crate::kernels::{DIMS, Gemm, Map, Strided};
 use crate::plan::axes::lies_alike;
-use crate::plan::views::Factor;
+use crate::plan::views::{Factor, along};
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::DType;
 use std::collections::HashMap;
 
 /// Groups while they grow. What a group is asked for with each node is kept beside it, so that no question walks through all of its maps.
 pub(super) struct Fuser<'a> {
-    g: &'a Graph,
-    f: Groups,
-    needs: Needs,
+    pub(super) g: &'a Graph,
+    pub(super) f: Groups,
+    pub(super) needs: Needs,
     held: Vec<Held>,
     /// How many readers of a value lie outside of its group; of products and maps.
     outside: HashMap<Value, usize>,
@@ -54,7 +54,7 @@ impl<'a> Fuser<'a> {
         let at = host.unwrap_or(self.f.groups.len());
         match host {
             None => {
-                self.f.groups.push(Group { core, maps: vec![], row_sum: None, shape });
+                self.f.groups.push(Group { core, maps: vec![], row_sum: None, sums: vec![], shape });
                 self.held.push(Held::default());
                 self.needs.add(&sources);
             }
@@ -200,14 +200,12 @@ impl<'a> Fuser<'a> {
         // its reader lies outside, so that the one result is this value
         let alone = !f.roots.contains(&v) && f.readers[&v] == [reduce] && held.outputs == 1;
         let shape = g.shape(g.nodes[reduce].inputs[0]);
+        let Op::Reduce(op) = &g.nodes[reduce].op else { return None };
         let plain = |o: &Operand| {
-            let real = g.ty(o.value).dtype != DType::U32 && !f.is_drawn(g, group, *o);
-            real && o.through.is_none() && (g.shape(o.value) == shape || g.shape(o.value).size() == 1)
+            let (real, read) = (g.ty(o.value).dtype != DType::U32 && !f.is_drawn(g, group, *o), f.strided(g, *o, shape));
+            real && read.pad.is_none() && along(shape, &read.strides, op).is_some()
         };
-        // the launch that joins the pieces of a long mean reads the first term again, beside the sums
-        let shifted = matches!(g.nodes[reduce].op, Op::Reduce(op::Reduce { kind: ReduceKind::MeanFromFirst, .. }));
-        let most = STORAGE_BUFFERS - usize::from(shifted);
-        let fits = group.core == Core::Maps && alone && group.shape == *shape && held.inputs.len() < most;
+        let fits = group.core == Core::Maps && alone && group.shape == *shape && held.inputs.len() < STORAGE_BUFFERS;
         (fits && held.inputs.iter().all(plain)).then_some(host)
     }
 

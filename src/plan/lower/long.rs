@@ -2,11 +2,11 @@
 //! (`kernels::MOST_TURNS`). Short rows go in one launch.
 
 use super::lowering::Lowering;
-use super::reduce::Sum;
+use super::reduce::Sums;
 use super::unplaced::{Place, Symbol};
 use crate::expr::{Expr, Scalar};
-use crate::graph::{Labels, ReduceKind};
-use crate::kernels::{Accuracy, ArgMax, CumSum, Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term};
+use crate::graph::Labels;
+use crate::kernels::{Accuracy, ArgMax, CumSum, Fours, Halves, Join, Kernel, Lanes, Map, Reduce, Strided, Term};
 
 /// Rows of a value `[rows, width]`.
 #[derive(Clone, Copy)]
@@ -23,22 +23,22 @@ pub(super) struct Rows {
 
 impl Lowering<'_> {
     /// A reduction of each row, of the formula over its elements and numbers of the row.
-    fn of_rows(&mut self, (f, kind): (Expr, ReduceKind), x: Rows, numbers: &[Symbol], label: &str) -> Symbol {
+    fn of_rows(&mut self, (f, join): (Expr, Join), x: Rows, numbers: &[Symbol], label: &str) -> Symbol {
         let Rows { rows, width, at: (x, offset), half } = x;
         let to = self.temporary(rows);
         let mut terms = vec![Term { offset, outer: width, along: 1, inner: 0 }];
         terms.extend(numbers.iter().map(|_| Term { offset: 0, outer: 1, along: 0, inner: 0 }));
         let from = std::iter::once(x).chain(numbers.iter().copied()).collect();
-        let sum = Sum { f, halves: vec![half], terms, from, to: (to, 0), extents: [rows, width, 1], kind, count: 1 };
-        self.sum(sum, label);
+        let (extents, joins, divisors) = ([rows, width, 1], vec![join], vec![1]);
+        self.sums(Sums { f, halves: vec![half], terms, from, extents, joins, divisors, to: vec![(to, 0)] }, label);
         to
     }
 
     /// Each row's largest, and the sum of exponentials of what is left without it.
     fn tops_and_sums(&mut self, x: Rows, label: &str) -> [Symbol; 2] {
-        let top = self.of_rows((Expr::identity(), ReduceKind::Max), x, &[], &format!("largest of {label}"));
+        let top = self.of_rows((Expr::identity(), Join::Max), x, &[], &format!("largest of {label}"));
         let f = Expr::of(2, |x| vec![(&x[0] - &x[1]).exp()]);
-        let sum = self.of_rows((f, ReduceKind::Sum), x, &[top], &format!("exponentials of {label}"));
+        let sum = self.of_rows((f, Join::Sum), x, &[top], &format!("exponentials of {label}"));
         [top, sum]
     }
 
@@ -103,11 +103,10 @@ impl Lowering<'_> {
             return self.push(Kernel::CumSum(whole), vec![x, to.0], label.into());
         }
         let pieces = width.div_ceil(CumSum::PIECE.max(width.div_ceil(CumSum::LONG)));
-        let group = Reduce::group_for(self.r.target, width.div_ceil(pieces), 1);
-        let parts = Reduce::parts_for(group, width.div_ceil(pieces), false);
-        let spec = ReduceSpec { f: Expr::identity(), group, parts, max: false, from_first: false, halves: Halves::default() };
         let terms = vec![Term { offset, outer: width, along: 1, inner: 0 }];
-        let sums = Reduce { spec, rows, inner: 1, length: width, pieces, divisor: 1, inputs: terms, output: 0 };
+        let mut sums = Reduce::new(self.r.target, Expr::identity(), vec![Join::Sum], [rows, width, 1], pieces, terms, vec![0]);
+        // the running sums begin where these pieces do
+        sums.spec.lanes = Lanes::of(self.r.target, width.div_ceil(pieces), 1, Fours::No);
         let (own, before) = (self.temporary(rows * pieces), self.temporary(rows * pieces));
         self.push(Kernel::Reduce(sums), vec![x, own], format!("{label}, pieces"));
         let starts = CumSum { width: pieces, offsets: [0, 0], ..whole.clone() };

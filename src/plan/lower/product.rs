@@ -1,12 +1,12 @@
 //! Matrix products with what rides on them; those of long sums are cut into pieces.
 
 use super::lowering::Lowering;
-use super::reduce::Sum;
+use super::reduce::Sums;
 use super::unplaced::{Place, Symbol, bind};
 use crate::error::Result;
 use crate::expr::Expr;
-use crate::graph::{NodeId, ReduceKind, op};
-use crate::kernels::{Gemm, GemmCoop, GemmSpec, Halves, Kernel, Map, Matrix, Plane, Strided, Term, Tile};
+use crate::graph::{NodeId, op};
+use crate::kernels::{Gemm, GemmCoop, GemmSpec, Halves, Join, Kernel, Map, Matrix, Plane, Strided, Term, Tile};
 use crate::plan::fuse::Group;
 use crate::plan::views::Factor;
 use crate::tensor::Shape;
@@ -106,22 +106,22 @@ impl Lowering<'_> {
         }
         let plain = gemm.spec.epilogue.is_identity() && !halves.output(0);
         let whole = if plain { places[0] } else { (self.temporary(size), 0) };
-        let of = |from: Symbol, half: bool, terms: Vec<Term>, extents: [usize; 3], to: Place| Sum {
+        let of = |from: Symbol, half: bool, terms: Vec<Term>, extents: [usize; 3], to: Place| Sums {
             f: Expr::identity(),
             halves: vec![half],
             terms,
             from: vec![from],
-            to,
             extents,
-            kind: ReduceKind::Sum,
-            count: 1,
+            joins: vec![Join::Sum],
+            divisors: vec![1],
+            to: vec![to],
         };
         let term = Term { offset: 0, outer: 0, along: size, inner: 1 };
-        self.sum(of(parts, false, vec![term], [1, pieces, size], whole), &format!("sum of {label}"));
+        self.sums(of(parts, false, vec![term], [1, pieces, size], whole), &format!("sum of {label}"));
         if let Some(to) = sum {
             let (along, inner) = if gemm.spec.ta { (gemm.a.pitch, 1) } else { (1, gemm.a.pitch) };
             let term = Term { offset: gemm.a.offset, outer: 0, along, inner };
-            self.sum(of(buffers[0], halves.input(0), vec![term], [1, k, gemm.m], to), &format!("rows summed for {label}"));
+            self.sums(of(buffers[0], halves.input(0), vec![term], [1, k, gemm.m], to), &format!("rows summed for {label}"));
         }
         if plain {
             return;

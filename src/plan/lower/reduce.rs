@@ -1,45 +1,42 @@
 //! Sums, means and largest values over axes; long ones are cut into pieces.
 
 use super::lowering::Lowering;
-use super::unplaced::{Place, Symbol};
+use super::unplaced::{Place, Symbol, bind};
 use crate::error::Result;
-use crate::expr::{Binary, Expr, Scalar, Tape};
-use crate::graph::{NodeId, ReduceKind, op};
-use crate::kernels::{Halves, Kernel, Map, Reduce, ReduceSpec, Strided, Term};
-use crate::plan::fuse::Group;
+use crate::expr::{Expr, Scalar, Tape};
+use crate::graph::{NodeId, Op, ReduceKind, Value, op};
+use crate::kernels::{Halves, Join, Kernel, Lanes, Reduce, Term};
+use crate::plan::fuse::{Group, Groups, Operand};
 use crate::plan::views::{along, extents};
 
-/// A sum, mean or largest over the middle of `[outer, length, inner]`.
-pub(super) struct Sum {
-    /// The formula of a term, over the inputs.
+/// Sums, means or largest over the middle of `[outer, length, inner]`.
+pub(super) struct Sums {
+    /// The formulas of a term over the inputs, one for each result.
     pub f: Expr,
-    /// What is f16 of them.
+    /// What is f16 of the inputs.
     pub halves: Vec<bool>,
     /// How they are read.
     pub terms: Vec<Term>,
     /// Their buffers.
     pub from: Vec<Symbol>,
-    /// Where it goes.
-    pub to: Place,
     /// Outer, length, inner.
     pub extents: [usize; 3],
-    /// How.
-    pub kind: ReduceKind,
-    /// What a mean divides by.
-    pub count: usize,
+    /// How each result joins.
+    pub joins: Vec<Join>,
+    /// What each is divided by.
+    pub divisors: Vec<usize>,
+    /// Where each goes.
+    pub to: Vec<Place>,
 }
 
 impl Lowering<'_> {
-    /// A reduction with the maps in front of it.
+    /// Reductions of the same extents with the maps in front of them.
     pub(super) fn reduce(&mut self, node: NodeId, group: &Group, op: &op::Reduce) -> Result<()> {
-        let n = &self.g.nodes[node];
-        let shape = self.g.shape(n.inputs[0]).clone();
-        let [outer, length, inner] = extents(&shape, op);
-        let (f, inputs) = if group.maps.is_empty() {
-            (Expr::identity(), self.groups.operands(self.g, node))
-        } else {
-            self.formula(group, None, &[self.g.base(n.inputs[0])])
-        };
+        let g = self.g;
+        let shape = g.shape(g.nodes[node].inputs[0]).clone();
+        let nodes = Groups::reductions(group);
+        let inputs = self.groups.sum_inputs(g, group);
+        let f = self.term(group, &nodes, &inputs);
         let halves: Vec<bool> = inputs.iter().map(|o| self.half(o.value)).collect();
         let mut terms = Vec::new();
         let mut from = Vec::new();
@@ -49,69 +46,69 @@ impl Lowering<'_> {
             from.push(symbol);
             terms.push(Term { offset: read.offset, outer, along, inner });
         }
-        let to = self.assign(node.into());
-        let label = self.label(node, format!("{} {shape} to {}", n.op.name(), self.g.shape(node.into())), &group.maps);
-        self.sum(Sum { f, halves, terms, from, to, extents: [outer, length, inner], kind: op.kind, count: length }, &label);
+        let extents = extents(&shape, op);
+        let (mut joins, mut divisors, mut to, mut names) = (vec![], vec![], vec![], vec![]);
+        for &n in &nodes {
+            let Op::Reduce(op) = &g.nodes[n].op else { continue };
+            let (join, divisor) = match op.kind {
+                ReduceKind::Sum => (Join::Sum, 1),
+                ReduceKind::Mean => (Join::Sum, extents[1]),
+                ReduceKind::MeanFromFirst => (Join::FromFirst, 1),
+                ReduceKind::Max => (Join::Max, 1),
+            };
+            joins.push(join);
+            divisors.push(divisor);
+            to.push(self.assign(n.into()));
+            names.push(g.nodes[n].op.name());
+        }
+        let label = self.label(node, format!("{} {shape} to {}", names.join(", "), g.shape(node.into())), &group.maps);
+        self.sums(Sums { f, halves, terms, from, extents, joins, divisors, to }, &label);
         Ok(())
     }
 
-    /// In one launch, or in two where it is long; in three where what a long mean is summed from comes back.
-    pub(super) fn sum(&mut self, s: Sum, label: &str) {
-        let target = self.r.target;
-        let [outer, length, inner] = s.extents;
-        let rows = outer * inner;
-        let max = s.kind == ReduceKind::Max;
-        let pieces = Reduce::pieces_for(target, rows, length, inner, max);
-        let from_first = s.kind == ReduceKind::MeanFromFirst;
-        let divisor = if matches!(s.kind, ReduceKind::Mean | ReduceKind::MeanFromFirst) { s.count } else { 1 };
-        let spec = |f: Expr, terms: usize, halves: Vec<bool>, from_first: bool| {
-            let group = if max { 1 } else { Reduce::group_for(target, terms, inner) };
-            ReduceSpec { f, group, parts: Reduce::parts_for(group, terms, max), max, from_first, halves: Halves::new(halves, vec![]) }
-        };
-        let first = |pieces: usize, divisor: usize, output: usize| Reduce {
-            spec: spec(s.f.clone(), length.div_ceil(pieces), s.halves.clone(), from_first),
-            rows,
-            inner,
-            length,
-            pieces,
-            divisor,
-            inputs: s.terms.clone(),
-            output,
-        };
-        let bound = |to: Symbol| s.from.iter().copied().chain([to]).collect::<Vec<_>>();
-        if pieces == 1 {
-            return self.push(Kernel::Reduce(first(1, divisor, s.to.1)), bound(s.to.0), label.into());
-        }
-        let between = self.temporary(rows * pieces);
-        self.push(Kernel::Reduce(first(pieces, 1, 0)), bound(between), format!("{label}, pieces"));
-        let to = if from_first { (self.temporary(rows), 0) } else { s.to };
-        let last = Reduce {
-            spec: spec(Expr::identity(), pieces, vec![], false),
-            rows,
-            inner,
-            length: pieces,
-            pieces: 1,
-            divisor,
-            inputs: vec![Term { offset: 0, outer: pieces * inner, along: inner, inner: 1 }],
-            output: to.1,
-        };
-        self.push(Kernel::Reduce(last), vec![between, to.0], label.into());
-        if !from_first {
-            return;
-        }
-        // the first term, by the same formula, and the mean of the differences from it
-        let arity = s.terms.len();
+    /// The formulas of a term of these reductions, over what they read from outside.
+    fn term(&self, group: &Group, nodes: &[NodeId], inputs: &[Operand]) -> Expr {
+        let g = self.g;
+        let value = |n: NodeId| g.base(g.nodes[n].inputs[0]);
+        let made: Vec<Value> = nodes.iter().map(|&n| value(n)).filter(|v| group.maps.contains(&v.node)).collect();
         let mut tape = Tape::default();
-        let args: Vec<usize> = (0..arity).map(|i| tape.input(i)).collect();
-        let (one, mean) = (tape.inline(&s.f, &args)[0], tape.input(arity));
-        let both = tape.binary(Binary::Add, one, mean);
-        let f = tape.finish(arity + 1, &[both]);
-        let mut reads: Vec<Strided> = s.terms.iter().map(|t| Strided::new(t.offset, vec![t.outer, t.inner])).collect();
-        reads.push(Strided::new(0, vec![inner, 1]));
-        let halves = s.halves.iter().copied().chain([false]).collect();
-        let map = Map::new(f, &[outer, inner], reads, vec![s.to.1]).storing(Halves::new(halves, vec![]));
-        let buffers = s.from.iter().copied().chain([to.0, s.to.0]).collect();
-        self.push(Kernel::Map(map), buffers, format!("{label}, from the first"));
+        let args: Vec<usize> = (0..inputs.len()).map(|i| tape.input(i)).collect();
+        // the maps' operands are the first of all
+        let outputs = if made.is_empty() { vec![] } else { tape.inline(&self.formula(group, None, &made).0, &args) };
+        let term = |n: &NodeId| match made.iter().position(|m| *m == value(*n)) {
+            Some(i) => outputs[i],
+            None => args[inputs.iter().position(|o| *o == self.groups.reduced(g, *n)).unwrap_or(0)],
+        };
+        let terms: Vec<usize> = nodes.iter().map(term).collect();
+        tape.finish(inputs.len(), &terms)
+    }
+
+    /// In one launch, or in two where they are long.
+    pub(super) fn sums(&mut self, s: Sums, label: &str) {
+        let Sums { f, halves, terms, mut from, extents, joins, divisors, to } = s;
+        let (target, [outer, length, inner]) = (self.r.target, extents);
+        let (rows, results) = (outer * inner, joins.len());
+        let halves = Halves::new(halves, vec![]);
+        let pieces = Lanes::pieces(target, extents, Reduce::fours_for(extents, &terms, &[]));
+        let places: Vec<usize> = to.iter().map(|p| p.1).collect();
+        let mut last = Reduce::new(target, f.clone(), joins.clone(), extents, 1, terms.clone(), places.clone()).storing(halves.clone());
+        if pieces > 1 {
+            // the pieces of all results lie one behind the other
+            let between = self.temporary(results * rows * pieces);
+            let starts: Vec<usize> = (0..results).map(|k| k * rows * pieces).collect();
+            let mut first = Reduce::new(target, f, joins.clone(), extents, pieces, terms, starts.clone()).storing(halves);
+            first.spec.via = vec![0; results];
+            let weights = [first.piece(), length];
+            from.push(between);
+            self.push(Kernel::Reduce(first), from, format!("{label}, pieces"));
+            let inputs = starts.iter().map(|&offset| Term { offset, outer: pieces * inner, along: inner, inner: 1 }).collect();
+            let all = Expr::of(results, |x| x.to_vec());
+            last = Reduce::new(target, all, joins, [outer, pieces, inner], 1, inputs, places).weighing(weights);
+            from = vec![between; results];
+        }
+        last.spec.via = bind(&mut from, to.iter().map(|p| p.0));
+        last.divisors = divisors;
+        self.push(Kernel::Reduce(last), from, label.into());
     }
 
     /// The mean over rows of one value a row: over all, or over as many as stand there, at least 1.
@@ -119,16 +116,16 @@ impl Lowering<'_> {
         let mut terms = vec![Term { offset: 0, outer: rows, along: 1, inner: 0 }];
         terms.extend(counted.map(|(_, offset)| Term { offset, outer: 0, along: 0, inner: 0 }));
         let over = |x: &[Scalar]| vec![&x[0] / x[1].maximum(1.0)];
-        let sum = Sum {
+        let sums = Sums {
             f: if counted.is_some() { Expr::of(2, over) } else { Expr::identity() },
             halves: vec![],
             terms,
             from: std::iter::once(from).chain(counted.map(|c| c.0)).collect(),
-            to,
             extents: [1, rows, 1],
-            kind: if counted.is_some() { ReduceKind::Sum } else { ReduceKind::Mean },
-            count: rows,
+            joins: vec![Join::Sum],
+            divisors: vec![if counted.is_some() { 1 } else { rows }],
+            to: vec![to],
         };
-        self.sum(sum, label);
+        self.sums(sums, label);
     }
 }

@@ -91,7 +91,7 @@ const LINES: &[Line] = &[
         &["two gradients of one map"],
     ),
     ("reduce", "a dropped last term", edit!(Reduce, k => k.length = k.length.max(2) - 1), &["Sum of [7, 33] over [1]"]),
-    ("reduce", "the division dropped", edit!(Reduce, k => k.divisor = 1), &["Mean of [7, 33] over [0]"]),
+    ("reduce", "the division dropped", edit!(Reduce, k => k.divisors = vec![1]), &["Mean of [7, 33] over [0]"]),
     ("reduce", "a wrong stride", edit!(Reduce, k => k.inputs[0].along = 1), &["Sum of [7, 33] over [0]"]),
     ("reduce", "a dropped last row", edit!(Reduce, k => k.rows = k.rows.max(2) - 1), &["Sum of [7, 33] over [1]"]),
     ("gather", "a wrong scale", edit!(Gather, k => k.fields[0].field.scale *= 1.001), &["floats, shuffled"]),

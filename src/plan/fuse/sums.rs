@@ -1,0 +1,63 @@
+//! Reductions of the same extents that read the same operand become one launch.
+
+use super::fuser::Fuser;
+use super::{Core, Operand};
+use crate::graph::{Op, op};
+use crate::kernels::Reduce;
+use crate::portable::STORAGE_BUFFERS;
+use crate::tensor::Shape;
+use std::collections::HashMap;
+
+/// What reductions must have in common to be one launch: an operand, the shape, the axes.
+type Key = (Operand, Shape, Vec<usize>);
+
+impl Fuser<'_> {
+    /// Joins reductions that read one operand as a whole: it is read once. What one of them needs of another keeps them apart.
+    pub(super) fn sums_together(&mut self) {
+        let mut known: HashMap<Key, Vec<usize>> = HashMap::new();
+        for at in 0..self.f.groups.len() {
+            let Core::Reduce(node) = self.f.groups[at].core else { continue };
+            let Op::Reduce(op::Reduce { axes, .. }) = &self.g.nodes[node].op else { continue };
+            let shape = self.g.shape(self.g.nodes[node].inputs[0]);
+            let keys: Vec<Key> = self.whole_operands(at).into_iter().map(|v| (v, shape.clone(), axes.clone())).collect();
+            let hosts: Vec<usize> = keys.iter().filter_map(|k| known.get(k)).flatten().copied().collect();
+            match hosts.into_iter().find(|&host| self.sums_fit(host, at)) {
+                Some(host) => {
+                    self.join_sums(host, at);
+                    keys.into_iter().for_each(|k| known.entry(k).or_default().push(host));
+                }
+                None => keys.into_iter().for_each(|k| known.entry(k).or_default().push(at)),
+            }
+        }
+    }
+
+    /// The operands of which a reduction reads every element.
+    fn whole_operands(&self, at: usize) -> Vec<Operand> {
+        let (g, group) = (self.g, &self.f.groups[at]);
+        let whole = |o: &Operand| g.shape(o.value).size() == group.shape.size();
+        self.f.sum_inputs(g, group).into_iter().filter(whole).map(|o| Operand { value: g.base(o.value), ..o }).collect()
+    }
+
+    fn sums_fit(&mut self, host: usize, at: usize) -> bool {
+        let inputs = |k: usize| self.f.sum_inputs(self.g, &self.f.groups[k]);
+        let mut all: Vec<Operand> = inputs(host);
+        all.extend(inputs(at).into_iter().filter(|o| !all.contains(o)).collect::<Vec<_>>());
+        let results = self.f.groups[host].sums.len() + 2;
+        results <= Reduce::MOST_RESULTS
+            && all.len() + results <= STORAGE_BUFFERS
+            && !self.needs.depends(host, at)
+            && !self.needs.depends(at, host)
+    }
+
+    fn join_sums(&mut self, host: usize, at: usize) {
+        let Core::Reduce(node) = self.f.groups[at].core else { return };
+        let maps = std::mem::take(&mut self.f.groups[at].maps);
+        for &n in maps.iter().chain([&node]) {
+            self.f.owner.insert(n, host);
+        }
+        self.f.groups[host].maps.extend(maps);
+        self.f.groups[host].sums.push(node);
+        self.needs.merge(host, at);
+        self.f.groups[at].core = Core::Maps; // empty: it is no group any more
+    }
+}
