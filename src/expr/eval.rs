@@ -1,14 +1,9 @@
 //! A formula evaluated over slices with the processor's vectors.
 
 use super::passes::{Pass, What, passes};
+use super::row::{CHUNK, Row};
 use super::vector::{self, one};
 use super::{Binary, Expr, Node, Unary};
-
-/// How many values are computed at a time: few enough that a formula's intermediate values stay in the first-level cache.
-pub const CHUNK: usize = 256;
-
-/// One value for each place of a chunk.
-pub type Row = [f32; CHUNK];
 
 /// Evaluates a formula over slices, [`CHUNK`] values at a time, with the machine's widest vectors. Keeps its scratch memory between calls.
 ///
@@ -52,7 +47,7 @@ impl Evaluator {
         });
     }
 
-    /// As [`Evaluator::chunk`], but `load` may lend a whole row ([`whole`]) in place of filling one.
+    /// As [`Evaluator::chunk`], but `load` may lend a whole row ([`whole`](super::whole)) in place of filling one.
     pub fn chunk_of<'a>(&mut self, mut load: impl FnMut(usize, &mut Row) -> Option<&'a Row>) {
         let mut lent = [None; LENT];
         for &(at, i, lends) in &self.inputs {
@@ -89,11 +84,6 @@ impl Evaluator {
 
 /// How many inputs may be read where they lie.
 const LENT: usize = 8;
-
-/// A slice as a row, if it is as long as one: what the `load` of [`Evaluator::chunk_of`] lends.
-pub fn whole(x: &[f32]) -> Option<&Row> {
-    x.try_into().ok()
-}
 
 // structs and not closures: a closure that the compiler does not inline would compute with narrow vectors
 

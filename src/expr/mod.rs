@@ -15,6 +15,7 @@ mod eval;
 mod passes;
 mod primitive;
 mod real;
+mod row;
 mod scalar;
 mod table;
 mod tape;
@@ -24,9 +25,10 @@ mod wgsl;
 #[cfg(test)]
 mod tests;
 
-pub use eval::{CHUNK, Evaluator, Row, whole};
+pub use eval::Evaluator;
 pub use primitive::{Binary, Unary};
 pub use real::Real;
+pub use row::{CHUNK, Row, whole};
 pub use scalar::Scalar;
 pub use table::Activation;
 pub use tape::Tape;

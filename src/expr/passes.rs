@@ -1,7 +1,7 @@
 //! How a formula is computed over rows of values: in as few passes as its parts allow. A pass reads and writes the first-level cache, which takes
 //! longer than the sum or product that it makes; so what formulas often hold is one pass as a whole.
 
-use super::eval::Row;
+use super::row::Row;
 use super::{Binary, Expr, Node, Unary};
 use std::sync::LazyLock;
 
