@@ -27,12 +27,12 @@ fn drain(own: u32, lane: u32, batch: u32, row: u32, col: u32) {
 }
 
 // The sums of A's rows, of which COLS threads have left a part each.
-fn finish_rows(row0: u32, thread: u32) {
+fn finish_rows(batch: u32, row0: u32, thread: u32) {
     workgroupBarrier();
     if (thread < BM && row0 + thread < d.m) {
         var sum = vec4<f32>();
         for (var c = 0u; c < COLS / 4u; c++) { sum += scratch[thread * (COLS / 4u) + c]; }
-        store_row_sum(row0 + thread, sum.x + sum.y + sum.z + sum.w);
+        store_row_sum(batch, row0 + thread, sum.x + sum.y + sum.z + sum.w);
     }
 }
 
@@ -79,6 +79,6 @@ fn main(
     finish(own, thread % LANES, group.z, row0, col0, row0 + row1, col0 + col1);
     if (ROW_SUM && group.x == 0u) {
         leave_rows(thread);
-        finish_rows(row0, thread);
+        finish_rows(group.z, row0, thread);
     }
 }

@@ -71,6 +71,6 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     }
     for (var i = 0u; i < rows; i++) {
         for (var v = 0u; v < NV; v++) { store_four(batch, row0 + i, col0 + 4u * v, n, sums[NV * i + v]); }
-        if (ROW_SUM && col0 == 0u) { store_row_sum(row0 + i, row_sum[i]); }
+        if (ROW_SUM && col0 == 0u) { store_row_sum(batch, row0 + i, row_sum[i]); }
     }
 }

@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
         if (c == 0u && col0 == 0u && row0 + r < m) {
             var total = 0.0;
             for (var s = 0u; s < SLICES; s++) { total += parts[s * CELLS + r / 4u * 4u][r % 4u]; }
-            store_row_sum(row0 + r, total);
+            store_row_sum(batch, row0 + r, total);
         }
     }
 }

@@ -106,5 +106,5 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
             }
         }
     }
-    if (ROW_SUM && col0 == 0u && lane < BM && row0 + lane < m) { store_row_sum(row0 + lane, row_sum); }
+    if (ROW_SUM && col0 == 0u && lane < BM && row0 + lane < m) { store_row_sum(batch, row0 + lane, row_sum); }
 }

@@ -1,7 +1,7 @@
 //! The twin of `shaders/gemm_direct.wgsl`, `shaders/gemm_tile.wgsl` and `shaders/gemm_split.wgsl`.
 
 mod dots;
-mod ending;
+pub(super) mod ending;
 mod multiply;
 mod one_hot;
 mod patches;
@@ -47,14 +47,14 @@ impl Twin for Gemm {
 }
 
 /// Whether the product is stored as it is.
-fn plain(k: &Gemm) -> bool {
+pub(super) fn plain(k: &Gemm) -> bool {
     k.spec.epilogue.is_identity()
 }
 
 /// A product whose operands and results are f32. Its results are those of a larger product from element `first` on.
 pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>, first: usize) {
     if k.outputs.iter().any(|o| o.within.is_some()) {
-        return run_apart(k, threads, workers, reads, writes, first);
+        return apart(k, writes, |k, writes| run(k, threads, workers, reads, writes, first));
     }
     if let Some(p) = k.patches {
         let (own, factor, made) = patches::gathered(k, p, reads);
@@ -91,8 +91,8 @@ pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[
     }
 }
 
-/// The same where results are rows of larger tensors: made beside them, and put there row by row.
-fn run_apart(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>, first: usize) {
+/// Where results are rows of larger tensors: they are made beside those, and put there row by row.
+pub(super) fn apart(k: &Gemm, mut writes: Writes<'_>, make: impl FnOnce(&Gemm, Writes<'_>)) {
     let size = k.matrices() * k.m * k.n;
     let mut beside: Vec<Vec<u32>> = k.outputs.iter().map(|o| vec![0; if o.within.is_some() { size } else { 0 }]).collect();
     let mut own = Writes::default();
@@ -101,7 +101,7 @@ fn run_apart(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32
         *own = made;
     }
     let outputs = k.outputs.iter().map(|o| o.offset.into()).collect();
-    run(&Gemm { outputs, ..k.clone() }, threads, workers, reads, own, first);
+    make(&Gemm { outputs, ..k.clone() }, own);
     for ((to, made), o) in writes.iter_mut().zip(&beside).zip(&k.outputs) {
         let Some((pitch, batch)) = o.within else { continue };
         for (i, row) in made.chunks_exact(k.n.max(1)).enumerate() {
@@ -264,6 +264,12 @@ fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32], add: b
 const SUMMED: f64 = 0.25;
 
 fn row_sums(k: &Gemm, threads: usize, a: &[f32], out: &mut [u32]) {
+    let all = out.chunks_exact_mut(k.m.max(1)).enumerate();
+    all.for_each(|(i, out)| row_sums_of(k, threads, &a[k.along_batch(k.a.batch, i)..], out));
+}
+
+/// Of one matrix of the batch.
+fn row_sums_of(k: &Gemm, threads: usize, a: &[f32], out: &mut [u32]) {
     let mut idle = vec![(); parts(SUMMED * (k.m * k.k) as f64, threads)];
     let mut writes = Writes::default();
     writes[0] = out;

@@ -20,6 +20,7 @@ mod fault;
 mod gather;
 mod gemm;
 mod gemm_coop;
+mod gemm_join;
 mod launch;
 mod lib;
 mod map;

@@ -4,6 +4,7 @@ pub(crate) mod direct;
 mod ending;
 mod load;
 mod looked_up;
+mod pieces;
 mod places;
 pub(crate) mod tile;
 
@@ -21,6 +22,7 @@ use super::lib::target::{Registers, Target};
 use super::lib::word::word;
 use crate::expr::Expr;
 use crate::graph::Distribution;
+use ending::read;
 use load::Side;
 use looked_up::{by_elements, one_hot, patches};
 use tile::Tile;
@@ -105,20 +107,11 @@ pub struct Gemm {
     pub draws: Vec<Draw>,
     /// Where each output goes, `[batch, m, n]`.
     pub outputs: Vec<Output>,
-    /// The first element of the row sums.
+    /// The first element of the row sums, `[batch, m]`.
     pub row_sum: usize,
 }
 
 impl Gemm {
-    /// Most terms of a sum that are not cut. More are cut into pieces, whose results are added up.
-    const LONG: usize = 65_536;
-    /// Terms of a piece where there is room for as many results as that makes.
-    const PIECE: usize = 4096;
-    /// Terms of a piece at most.
-    const MOST: usize = 131_072;
-    /// Elements of all pieces' results, where a piece need not be longer for it.
-    const ROOM: usize = 1 << 22;
-
     /// A single product of matrices without gaps.
     pub fn new(spec: GemmSpec, [m, n, k]: [usize; 3]) -> Self {
         let (a, b) = (Matrix::new(0, if spec.ta { m } else { k }), Matrix::new(0, if spec.tb { k } else { n }));
@@ -157,7 +150,7 @@ impl Gemm {
         format!("batch / d.matrices_inner * d.{x}_batch_outer + batch % d.matrices_inner * d.{x}_batch")
     }
 
-    fn batch_dims(&self, d: Dims, x: &str, [outer, inner]: [usize; 2]) -> Dims {
+    pub(super) fn batch_dims(&self, d: Dims, x: &str, [outer, inner]: [usize; 2]) -> Dims {
         let d = d.u32(format!("{x}_batch"), inner);
         if self.batch[0] == 1 { d } else { d.u32(format!("{x}_batch_outer"), outer) }
     }
@@ -195,14 +188,6 @@ impl Gemm {
         let mut gemm = Gemm::new(GemmSpec { a: Operand::OneHot, ..GemmSpec::new([true, false], tile) }, [rows, width, numbers]);
         gemm.a.pitch = 1;
         gemm
-    }
-
-    /// Into how many pieces so many terms are cut, for a result of so many elements.
-    pub fn pieces_for(terms: usize, size: usize) -> usize {
-        if terms <= Self::LONG {
-            return 1;
-        }
-        terms.div_ceil(Self::PIECE).min(Self::ROOM / size.max(1)).max(terms.div_ceil(Self::MOST))
     }
 
     /// Layout, and what the epilogue calls: of every kind of tile.
@@ -316,15 +301,8 @@ impl Archetype for Gemm {
 
     /// A, B, extras, the state, the tables, outputs, row sums.
     fn bindings(&self) -> Vec<Binding> {
-        let GemmSpec { ta, tb, va, vb, vc, row_sum, via, halves, .. } = &self.spec;
+        let GemmSpec { ta, tb, va, vb, halves, .. } = &self.spec;
         let (batch, m, n, k) = (self.batch, self.m, self.n, self.k);
-        // where nothing repeats each element moves once
-        let read = |name: String, of: Element, offset: usize, steps: [(usize, usize); 4]| {
-            let empty = steps.iter().any(|s| s.0 == 0);
-            let last = steps.iter().map(|(d, step)| d.saturating_sub(1) * step).sum::<usize>() + 1;
-            let moved = steps.iter().filter(|s| s.1 > 0).map(|s| s.0).product();
-            Binding::read(name, of, offset..offset + if empty { 0 } else { last }).moving(if empty { 0 } else { moved })
-        };
         let factor = |name: &str, i: usize, x: &Matrix, rows: usize, columns: usize, four: bool| {
             let steps = [(batch[0], x.batch[0]), (batch[1], x.batch[1]), (rows, x.pitch), (columns, 1)];
             read(name.into(), Element::float(halves.input(i)).by_fours(four), x.offset, steps)
@@ -340,27 +318,7 @@ impl Archetype for Gemm {
         };
         let (stored_a, stored_b) = (if *ta { [k, m] } else { [m, k] }, if *tb { [n, k] } else { [k, n] });
         let mut all = vec![one("a", 0, self.spec.a, &self.a, stored_a, *va), one("b", 1, self.spec.b, &self.b, stored_b, *vb)];
-        for (i, e) in self.extras.iter().enumerate() {
-            let of = Element::float(halves.input(2 + i)).by_fours(self.fours(e));
-            let steps = [(batch[0], e.batch[0]), (batch[1], e.batch[1]), (m, e.row), (n, e.column)];
-            all.push(read(format!("extra{i}"), of, e.offset, steps));
-        }
-        all.extend((!self.draws.is_empty()).then(Binding::state));
-        all.extend(self.patches.map(|p| Binding::read("tables", Element::U32, 0..p.end())));
-        // the row sums come after the outputs
-        let size = self.matrices() * m * n;
-        let span = |o: &Output| match o.within {
-            Some((pitch, [outer, inner])) if size > 0 => {
-                o.offset..o.offset + (batch[0] - 1) * outer + (batch[1] - 1) * inner + (m - 1) * pitch + n
-            }
-            _ => o.offset..o.offset + size,
-        };
-        let sums = row_sum.then(|| (self.row_sum..self.row_sum + m, m));
-        let first = all.len();
-        for (o, (span, moved)) in self.outputs.iter().map(|o| (span(o), size)).chain(sums).enumerate() {
-            let of = Element::float(halves.output(o)).by_fours(*vc && o < self.outputs.len());
-            all.push(Binding::write(format!("out{o}"), of, span).moving(moved).bound_through(first + o, first + via[o]));
-        }
+        all.extend(self.ending(2));
         all
     }
 
@@ -370,10 +328,6 @@ impl Archetype for Gemm {
             d = d.u32(format!("{name}_offset"), x.offset).u32(format!("{name}_pitch"), x.pitch);
             d = self.batch_dims(d, name, x.batch);
         }
-        d = d.u32("matrices", self.matrices()).u32("row_sum_offset", self.row_sum);
-        if self.batch[0] != 1 {
-            d = d.u32("matrices_inner", self.batch[1]);
-        }
         if let Some(p) = self.patches {
             d = d.u32("image", p.image).u32("channels", p.channels).u32("positions", p.positions);
             d = d.u32("steps", p.steps).u32("starts", p.starts);
@@ -382,16 +336,7 @@ impl Archetype for Gemm {
             // where there is none a number that no row has
             d = d.word("a_nothing", self.nothing.map_or(u32::MAX, word));
         }
-        for (i, e) in self.extras.iter().enumerate() {
-            d = d.u32(format!("extra{i}_offset"), e.offset).u32(format!("extra{i}_row"), e.row).u32(format!("extra{i}_column"), e.column);
-            d = self.batch_dims(d, &format!("extra{i}"), e.batch);
-        }
-        d = self.draws.iter().enumerate().fold(d, |d, (i, draw)| draw.dims(d, i));
-        self.outputs.iter().enumerate().fold(d, |d, (o, &Output { offset, within })| {
-            let d = d.u32(format!("out{o}_offset"), offset);
-            let Some((pitch, batch)) = within else { return d };
-            self.batch_dims(d.u32(format!("out{o}_pitch"), pitch), &format!("out{o}"), batch)
-        })
+        self.sizes_of_ending(d.u32("matrices", self.matrices()))
     }
 
     /// A workgroup for every tile.

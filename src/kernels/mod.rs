@@ -38,6 +38,8 @@ macro_rules! with_kernels {
             Gemm,
             /// Matrix products on cooperative matrices.
             GemmCoop,
+            /// The end of a product in pieces.
+            GemmJoin,
             /// Softmax over rows.
             Softmax,
             /// Softmax cross-entropy with its gradient.
@@ -109,6 +111,8 @@ mod cross_entropy;
 pub use cross_entropy::CrossEntropy;
 mod softmax;
 pub use softmax::Softmax;
+mod gemm_join;
+pub use gemm_join::GemmJoin;
 mod gemm_coop;
 pub use gemm_coop::GemmCoop;
 pub use gemm_coop::tile::{CoopCaps, CoopTile};

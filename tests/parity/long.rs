@@ -27,6 +27,11 @@ pub fn cases() -> Vec<Case> {
         let (x, y) = (m.p([66_000, 3]), m.p([66_000, 4]));
         m.weigh(&x.matmul_with(&y, true, false)) + m.weigh(&x.sum_axes(&[0]))
     });
+    // on a GPU there are too few tiles for so many terms
+    case("a product in pieces with its row sums and an ending", |m| {
+        let (x, y) = (m.p([2052, 70]), m.p([2052, 68]));
+        m.weigh(&(x.matmul_with(&y, true, false) * 0.02 + m.p([68])).tanh()) + m.weigh(&x.sum_axes(&[0]))
+    });
     case("a batch of products of 66000 terms", |m| m.weigh(&m.p([2, 3, 66_000]).matmul(&m.p([2, 66_000, 2]))));
     out.push(Case::predict("softmax [2, 17000]", |m| m.output("p", &(m.p([2, 17_000]) * 4.0).softmax())));
     out.extend([

@@ -10,7 +10,7 @@ use crate::kernels::Gemm;
 use std::ops::Range;
 
 /// A product's epilogue and what it reads.
-pub(super) struct Ending<'a> {
+pub(in crate::cpu) struct Ending<'a> {
     pub k: &'a Gemm,
     /// The extras and, if anything is drawn, the state.
     pub reads: &'a [&'a [u32]],
@@ -70,7 +70,7 @@ impl Ending<'_> {
     }
 
     /// The formula over the product that stands in the first output.
-    pub(super) fn run(&self, e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>) {
+    pub(in crate::cpu) fn run(&self, e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>) {
         for first in units.clone().step_by(CHUNK) {
             let len = CHUNK.min(units.end - first);
             let here = first - units.start..first - units.start + len;

@@ -26,7 +26,7 @@ pub(super) fn run(call: Call<'_>) {
             both[o] = match spare.next().filter(|_| g.spec.halves.output(o)) {
                 Some(beside) => &mut beside[..part.len()],
                 None if o < g.outputs.len() => &mut dest[part.clone()],
-                None => &mut dest[rows.clone()],
+                None => &mut dest[rows.start * g.matrices()..rows.end * g.matrices()],
             };
         }
         let read = &read[..g.reads()];

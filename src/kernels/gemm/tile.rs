@@ -93,7 +93,9 @@ const fn staged([rows, columns]: [usize; 2], depth: usize, each: [usize; 2]) -> 
 
 /// Not measured: no GPU was at hand. `cargo bench --bench gemm -- --device gpu --tiles` is the measurement. Until then by count: a GPU has
 /// some hundred places for workgroups, and a thread with 8 x 8 reads half as often from workgroup memory as one with 4 x 4.
-const GPU: [Rule; 7] = [
+const GPU: [Rule; 8] = [
+    // long sums are cut into pieces: then large tiles are many enough, and read less
+    Rule { rows: 64, columns: 64, terms: 2048, elements: 65_536, tile: staged([64, 64], 16, [8, 4]) },
     // 16 x 16 gives a layer of 32 x 64 eight workgroups and its 784 terms 16 threads each; 32 x 32 gave it two
     Rule { terms: 128, elements: 65_536, tile: Tile::Split, ..Rule::ANY },
     // from 2048 x 1024 on there are 128 workgroups

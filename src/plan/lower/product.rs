@@ -1,15 +1,13 @@
 //! Matrix products with what rides on them; those of long sums are cut into pieces.
 
 use super::lowering::Lowering;
-use super::reduce::Sums;
 use super::unplaced::{Place, Symbol, bind};
 use crate::error::Result;
 use crate::expr::Expr;
 use crate::graph::{NodeId, op};
-use crate::kernels::{Gemm, GemmCoop, GemmSpec, Halves, Join, Kernel, Map, Matrix, Plane, Strided, Term, Tile};
+use crate::kernels::{Gemm, GemmCoop, GemmJoin, GemmSpec, Halves, Kernel, Matrix, Plane, Strided, Tile};
 use crate::plan::fuse::Group;
 use crate::plan::views::Factor;
-use crate::tensor::Shape;
 
 impl Lowering<'_> {
     /// A product with its epilogue.
@@ -54,38 +52,41 @@ impl Lowering<'_> {
         let (batch, outputs) = (axes.batch(&out), places.iter().map(|p| p.1.into()).collect());
         let gemm = Gemm { batch, a, b, extras, outputs, row_sum: sum.map_or(0, |p| p.1), ..Gemm::new(spec, [m, n, k]) };
         let gemm = gemm.drawing(draws);
-        let pieces = Gemm::pieces_for(k, out.size());
-        if pieces > 1 {
-            self.long_product(gemm, pieces, &buffers, &places, sum, &label);
+        let piece = gemm.piece(self.r.target, self.on_matrices(&gemm).map(|c| c.tile));
+        if piece < k {
+            self.long_product(gemm, piece, &buffers, &label);
         } else {
             self.push_product(gemm, buffers, label);
         }
         Ok(())
     }
 
+    /// The product on cooperative matrices, where it is worth it.
+    fn on_matrices(&self, gemm: &Gemm) -> Option<GemmCoop> {
+        self.r.caps.coop.and_then(|caps| GemmCoop::of(gemm, &caps))
+    }
+
     fn push_product(&mut self, gemm: Gemm, buffers: Vec<Symbol>, label: String) {
-        let kernel = match self.r.caps.coop.and_then(|caps| GemmCoop::of(&gemm, &caps)) {
+        let kernel = match self.on_matrices(&gemm) {
             Some(coop) => Kernel::GemmCoop(coop),
             None => Kernel::Gemm(gemm.by_vectors()),
         };
         self.push(kernel, buffers, label);
     }
 
-    /// A product of long sums: some terms each, as matrices of a batch, whose results are added up before the epilogue.
-    fn long_product(&mut self, gemm: Gemm, pieces: usize, buffers: &[Symbol], places: &[Place], sum: Option<Place>, label: &str) {
-        let (size, k) = (gemm.matrices() * gemm.m * gemm.n, gemm.k);
-        // whole vectors, so that each piece begins at one
-        let piece = k.div_ceil(pieces).next_multiple_of(64);
-        let pieces = k.div_ceil(piece);
-        let halves = &gemm.spec.halves;
-        let parts = self.temporary(pieces * size);
+    /// A product in pieces: some terms each, as matrices of a batch. A last launch adds up what they came to, and has the epilogue.
+    fn long_product(&mut self, gemm: Gemm, piece: usize, buffers: &[Symbol], label: &str) {
+        let (size, k, pieces) = (gemm.matrices() * gemm.m * gemm.n, gemm.k, gemm.k.div_ceil(piece));
+        let rows = if gemm.spec.row_sum { gemm.m } else { 0 };
+        // whole vectors, since it is bound as such
+        let parts = self.temporary((pieces * (size + rows)).next_multiple_of(4));
         let step_a = if gemm.spec.ta { gemm.a.pitch } else { 1 };
         let step_b = if gemm.spec.tb { 1 } else { gemm.b.pitch };
         // all whole pieces of a single product go in one launch, those of a batch one by one
         let mut first = 0;
         while first < k {
             let together = if gemm.matrices() == 1 { ((k - first) / piece).max(1) } else { 1 };
-            let mut own = gemm.clone();
+            let mut own = gemm.clone().drawing(vec![]);
             own.k = piece.min(k - first);
             own.a.offset += first * step_a;
             own.b.offset += first * step_b;
@@ -93,53 +94,17 @@ impl Lowering<'_> {
                 (own.batch, own.a.batch, own.b.batch) = ([1, together], [0, piece * step_a], [0, piece * step_b]);
             }
             (own.extras, own.outputs) = (vec![], vec![(first / piece * size).into()]);
-            own = own.drawing(vec![]);
+            own.row_sum = pieces * size + first / piece * rows;
             let s = &mut own.spec;
-            (s.epilogue, s.row_sum, s.via) = (Expr::identity(), false, vec![0]);
-            s.halves = Halves::new(vec![halves.input(0), halves.input(1)], vec![]);
+            (s.epilogue, s.via) = (Expr::identity(), vec![0; 1 + usize::from(s.row_sum)]);
+            s.halves = Halves::new(vec![s.halves.input(0), s.halves.input(1)], vec![]);
             (s.va, s.vb) = (own.a.in_fours(if s.ta { own.m } else { own.k }), own.b.in_fours(if s.tb { own.k } else { own.n }));
-            s.tile = Tile::choose(self.r.target, self.r.caps.registers, [own.m, own.n, own.k]);
             let terms = own.k * together;
             let text = format!("{label}, terms {first} to {}", first + terms);
             self.push_product(own, vec![buffers[0], buffers[1], parts], text);
             first += terms;
         }
-        let plain = gemm.spec.epilogue.is_identity() && !halves.output(0);
-        let whole = if plain { places[0] } else { (self.temporary(size), 0) };
-        let of = |from: Symbol, half: bool, terms: Vec<Term>, extents: [usize; 3], to: Place| Sums {
-            f: Expr::identity(),
-            halves: vec![half],
-            terms,
-            from: vec![from],
-            extents,
-            joins: vec![Join::Sum],
-            divisors: vec![1],
-            to: vec![to],
-        };
-        let term = Term { offset: 0, outer: 0, along: size, inner: 1 };
-        self.sums(of(parts, false, vec![term], [1, pieces, size], whole), &format!("sum of {label}"));
-        if let Some(to) = sum {
-            let (along, inner) = if gemm.spec.ta { (gemm.a.pitch, 1) } else { (1, gemm.a.pitch) };
-            let term = Term { offset: gemm.a.offset, outer: 0, along, inner };
-            self.sums(of(buffers[0], halves.input(0), vec![term], [1, k, gemm.m], to), &format!("rows summed for {label}"));
-        }
-        if plain {
-            return;
-        }
-        let shape = [gemm.batch[0], gemm.batch[1], gemm.m, gemm.n];
-        let mut reads = vec![Strided::new(0, Shape::from(shape).strides())];
-        reads.extend(gemm.extras.iter().map(|e| Strided::new(e.offset, vec![e.batch[0], e.batch[1], e.row, e.column])));
-        let stored = Halves::new(
-            std::iter::once(false).chain((0..gemm.extras.len()).map(|i| halves.input(2 + i))).collect(),
-            (0..places.len()).map(|o| halves.output(o)).collect(),
-        );
-        let mut map = Map::new(gemm.spec.epilogue.clone(), &shape, reads, places.iter().map(|p| p.1).collect());
-        map = map.drawing(gemm.draws.clone()).storing(stored);
-        // the state comes first, and then the product
-        let (extras, state) = buffers[2..].split_at(gemm.extras.len());
-        let state = &state[..usize::from(!gemm.draws.is_empty())];
-        let mut bound = [state, &[whole.0], extras].concat();
-        map.spec.via = bind(&mut bound, places.iter().map(|p| p.0));
-        self.push(Kernel::Map(map), bound, format!("ending of {label}"));
+        let bound = std::iter::once(parts).chain(buffers[2..].iter().copied()).collect();
+        self.push(Kernel::GemmJoin(GemmJoin { gemm: gemm.by_vectors(), pieces }), bound, format!("sum of {label}"));
     }
 }

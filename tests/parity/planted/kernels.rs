@@ -18,6 +18,7 @@ macro_rules! edit {
 }
 
 const LINES: &[Line] = &[
+    ("gemm_join", "a piece too few", edit!(GemmJoin, k => k.pieces = k.pieces.max(2) - 1), &["a product of 66000 terms with an ending"]),
     ("gemm", "a dropped last term", edit!(Gemm, k => k.k = k.k.max(2) - 1), &["nn 3 x 7 x 5", "nt 33 x 65 x 31"]),
     ("gemm", "the operands' transposition", edit!(Gemm, k => (k.spec.ta, k.a.pitch) = (!k.spec.ta, k.m)), &["nn 3 x 7 x 5"]),
     ("gemm", "a wrong batch offset of A", edit!(Gemm, k => k.a.batch = [0, 0]), &["nn of rank 3"]),

@@ -554,6 +554,23 @@ const GEMM_SPLIT: &[Line] = &[
     ),
 ];
 
+const GEMM_JOIN: &[Line] = &[
+    ("a piece left out", S, &[("p += AT_ONCE", "p += AT_ONCE + 1u")], &["a product of 66000 terms with an ending"]),
+    ("every piece the first", G, &[("parts[min(p + j, pieces - 1u) * d.size + e]", "parts[e]")], &["a product in pieces*"]),
+    ("the last piece again", G, &[("select(V(), x[j], p + j < pieces)", "x[j]")], &["a product in pieces*"]),
+    ("a stale tail", G, &[("if (e < d.size)", "if (e + 1u < d.size)")], &["a product in pieces*"]),
+    ("every row the first", S, &[("row % d.m", "0u")], &["a product of 66000 terms with an ending"]),
+    ("every column the first", G, &[("FOURS * e % n", "0u")], &["a product in pieces*"]),
+    (
+        "the row sum of the last piece alone",
+        S,
+        &[("sum += part_of_row", "sum = part_of_row")],
+        &["a product of 66000 terms with its row sums"],
+    ),
+    ("row sums where the results lie", G, &[("pieces * d.size * FOURS + p", "p")], &["a product in pieces*"]),
+    ("row sums that are stale", G, &[("e < d.m)", "e + 1u < d.m)")], &["a product in pieces*"]),
+];
+
 const OPTIMIZER: &[Line] = &[
     ("rates of another shard", S, &[("d.first_block + block", "block")], &["in shards, adamw with all [257] [300]"]),
     ("a stale tail", S, &[("i < end", "i + 1u < end")], &["adam [128]"]),
@@ -790,6 +807,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("gemm_direct", GEMM_DIRECT),
     ("gemm_tile", GEMM_TILE),
     ("gemm_split", GEMM_SPLIT),
+    ("gemm_join", GEMM_JOIN),
     ("accumulate", ACCUMULATE),
     ("squares", SQUARES),
     ("direction", DIRECTION),
