@@ -23,7 +23,7 @@ pub(super) struct Ready {
     taken: Vec<usize>,
     /// Which part of what was taken belongs to which write, in the order in which they lie there.
     cuts: Vec<Cut>,
-    /// One for each thread that the launch is worth.
+    /// One of each formula, for each thread that the launch is worth.
     workers: Vec<Evaluator>,
     /// Threads that it is worth, by a guess.
     worth: usize,
@@ -54,13 +54,15 @@ impl Ready {
     /// Finds a launch's buffers and checks that it stays inside of them.
     pub(super) fn new(l: &Launch, table: &mut Table, fields: Fields<'_>, threads: usize) -> Result<Self> {
         let twin = twin(&l.kernel);
-        let formula = l.kernel.formula();
-        let computed = parts(twin.work() + formula.map_or(0.0, |(f, values)| cost(f) * values as f64), threads);
+        let formulas = l.kernel.formulas();
+        let evaluated: f64 = formulas.iter().map(|&(f, values)| cost(f) * values as f64).sum();
+        let computed = parts(twin.work() + evaluated, threads);
+        let workers = (0..computed).flat_map(|_| formulas.iter().map(|(f, _)| Evaluator::new(f)));
         let mut r = Ready {
             reads: Vec::new(),
             taken: Vec::new(),
             cuts: Vec::new(),
-            workers: formula.map_or(vec![], |(f, _)| vec![Evaluator::new(f); computed]),
+            workers: workers.collect(),
             worth: computed.max(parts(BYTE * l.bytes as f64, threads)),
             widened: Vec::new(),
             rounded: Vec::new(),
@@ -69,7 +71,7 @@ impl Ready {
         r.find(l, table, fields)?;
         r.make_room(table)?;
         let beyond = |n: &Node| matches!(n, Node::Rate(i) if *i >= RATE_WIDTH);
-        if formula.is_some_and(|(f, _)| f.nodes().iter().any(beyond)) {
+        if formulas.iter().any(|(f, _)| f.nodes().iter().any(beyond)) {
             return refuse(l, format!("its formula reads a rate beyond the {RATE_WIDTH} that a step has"));
         }
         r.check(l)?;

@@ -82,9 +82,9 @@ impl Kernel {
         self.bindings().iter().map(Binding::bytes).sum()
     }
 
-    /// A formula that it evaluates, and for how many values.
-    pub fn formula(&self) -> Option<(&Expr, usize)> {
-        self.archetype().formula()
+    /// The formulas that it evaluates, each with how many values it is evaluated for.
+    pub fn formulas(&self) -> Vec<(&Expr, usize)> {
+        self.archetype().formulas()
     }
 
     /// Whether shaders, which count in 32 bits, can tell its sizes, offsets, strides and threads, and a grid holds its workgroups.

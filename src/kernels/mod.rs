@@ -40,8 +40,8 @@ macro_rules! with_kernels {
             GemmCoop,
             /// The end of a product in pieces.
             GemmJoin,
-            /// Softmax over rows.
-            Softmax,
+            /// Numbers of rows, and formulas of them and of the rows' values.
+            Row,
             /// Softmax cross-entropy with its gradient.
             CrossEntropy,
             /// Hits of the largest score.
@@ -109,10 +109,10 @@ mod accuracy;
 pub use accuracy::Accuracy;
 mod cross_entropy;
 pub use cross_entropy::CrossEntropy;
-mod softmax;
-pub use softmax::Softmax;
 mod gemm_join;
 pub use gemm_join::GemmJoin;
+mod row;
+pub use row::{Join as RowJoin, Row, RowOperand, RowSpec, Stage};
 mod gemm_coop;
 pub use gemm_coop::GemmCoop;
 pub use gemm_coop::tile::{CoopCaps, CoopTile};

@@ -2,7 +2,10 @@
 
 mod fuser;
 mod needs;
+mod rows;
 mod sums;
+
+pub use rows::{Read, Reads, Rows};
 
 use self::fuser::Fuser;
 use super::axes::steps_over;
@@ -23,6 +26,8 @@ pub enum Core {
     Gemm(NodeId),
     /// A reduction with maps before it.
     Reduce(NodeId),
+    /// Maps, reductions and softmaxes along rows of so many values.
+    Row(usize),
     /// An operation with a kernel of its own, and the one map that may ride on the gradient of a loss.
     Alone(NodeId),
 }
@@ -32,7 +37,7 @@ pub enum Core {
 pub struct Group {
     /// The kernel.
     pub core: Core,
-    /// The maps, in order.
+    /// The maps, in order; of a row kernel all that it computes.
     pub maps: Vec<NodeId>,
     /// A sum over the rows of a gemm's first operand, which the gemm makes on the way.
     pub row_sum: Option<NodeId>,
@@ -45,7 +50,7 @@ pub struct Group {
 impl Group {
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         let core = match self.core {
-            Core::Maps => None,
+            Core::Maps | Core::Row(_) => None,
             Core::Gemm(n) | Core::Reduce(n) | Core::Alone(n) => Some(n),
         };
         core.into_iter().chain(self.maps.iter().copied()).chain(self.row_sum).chain(self.sums.iter().copied())
@@ -215,6 +220,7 @@ pub fn fuse(step: &Step) -> Result<Groups> {
     }
     let mut fuser = Fuser::new(g, f);
     (0..g.nodes.len()).for_each(|id| fuser.take_in(id));
+    fuser.join_rows();
     fuser.sums_into_gemms();
     fuser.sums_together();
     Ok(fuser.ordered())

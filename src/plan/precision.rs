@@ -58,7 +58,7 @@ fn made(g: &Graph, groups: &Groups) -> HashSet<Value> {
     let mut out: HashSet<Value> = (0..g.nodes.len()).filter(|&n| matches!(g.nodes[n].op, Op::Batch(_))).map(Value::from).collect();
     for group in &groups.groups {
         match group.core {
-            Core::Maps | Core::Gemm(_) => out.extend(groups.outputs(group)),
+            Core::Maps | Core::Gemm(_) | Core::Row(_) => out.extend(groups.outputs(group)),
             Core::Reduce(_) => out.extend(Groups::reductions(group).into_iter().map(Value::from)),
             Core::Alone(n) => {
                 // what rides on a gradient takes its place

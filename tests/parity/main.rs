@@ -30,6 +30,7 @@ mod operands;
 mod optimizers;
 mod planted;
 mod random;
+mod rows;
 mod scaled;
 mod scaling;
 mod shader;
@@ -117,6 +118,7 @@ tests! {
     movements = rows(movement::movements());
     largest = rows(movement::largest());
     row_kernels = rows(movement::row_kernels());
+    along_rows = rows(rows::cases());
     batched = rows(movement::batched());
     operands = rows(operands::cases());
     unplanned = rows(unplanned::rows());

@@ -153,6 +153,7 @@ pub fn largest() -> Vec<Case> {
         out.push(Case::new(format!("max of {shape:?} over {axes:?}"), move |m| m.weigh(&m.p(shape).max_axes(axes))));
     }
     out.push(Case::new("the largest of negatives", |m| m.weigh(&m.drawn([7, 65], |u| u - 3.0).max_axes(&[1]))));
+    out.push(Case::new("the largest of negative columns", |m| m.weigh(&m.drawn([65, 7], |u| u - 3.0).max_axes(&[0]))));
     out.push(Case::new("min of [7, 33]", |m| m.weigh(&m.p([7, 33]).min_axes(&[1])) * m.p([9]).min()));
     // whole numbers: several are the largest, and share the gradient
     out.push(Case::new("equal ones", |m| m.weigh(&m.drawn([9, 31], |u| (3.0 * u).floor()).max_axes(&[1]))));

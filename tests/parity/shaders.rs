@@ -3,7 +3,7 @@
 
 use crate::common::{self, Job, Suite};
 use crate::make::{Case, no_rule};
-use crate::{cases, coop_product, corners, custom, draws, folded, formulas, gather, ignored, indices, long, mixed, movement, scaled};
+use crate::{cases, coop_product, corners, custom, draws, folded, formulas, gather, ignored, indices, long, mixed, movement, rows, scaled};
 use gradus::kernels::{Access, Archetype, BufferCopy, Commit, CoopTile, Kernel, Scaling, Target};
 use gradus::optim::{Adam, AdamW, Group, Lamb, Optimizer, RmsProp, Sgd};
 use gradus::plan::{Launch, Part};
@@ -35,6 +35,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         movement::movements,
         movement::largest,
         movement::row_kernels,
+        rows::cases,
         movement::batched,
         movement::integers,
         corners::all,

@@ -12,7 +12,7 @@ pub(crate) const READS: usize = 16;
 pub(crate) struct Call<'a> {
     /// Threads that work is shared out to.
     pub threads: usize,
-    /// The kernel's formula, once for each thread that evaluating it is worth.
+    /// The kernel's formula, or its formulas in their order, once for each thread that evaluating them is worth.
     pub workers: &'a mut [Evaluator],
     /// The operands, in the order of the kernel's bindings: whole buffers.
     pub reads: &'a [&'a [u32]],

@@ -2,7 +2,6 @@
 
 pub(crate) mod call;
 pub(crate) mod draws;
-pub(crate) mod exponentials;
 pub(crate) mod fork;
 pub(crate) mod halves;
 pub(crate) mod labels;

@@ -31,4 +31,9 @@ pub trait Archetype {
     fn formula(&self) -> Option<(&Expr, usize)> {
         None
     }
+
+    /// All of them, where it has several.
+    fn formulas(&self) -> Vec<(&Expr, usize)> {
+        self.formula().into_iter().collect()
+    }
 }

@@ -62,7 +62,7 @@ impl<'a> Fuser<'a> {
         }
         match core {
             Core::Maps => self.f.groups[at].maps.push(id),
-            Core::Gemm(_) | Core::Reduce(_) | Core::Alone(_) => self.f.groups[at].core = core,
+            Core::Gemm(_) | Core::Reduce(_) | Core::Row(_) | Core::Alone(_) => self.f.groups[at].core = core,
         }
         self.f.owner.insert(id, at);
         self.count(id, at, core);

@@ -27,6 +27,16 @@ thread_local! {
 }
 
 impl Needs {
+    /// The groups whose values a group reads.
+    pub(super) fn sources(&self, group: usize) -> &[usize] {
+        &self.sources[group]
+    }
+
+    /// The groups that read a group's values.
+    pub(super) fn targets(&self, group: usize) -> &[usize] {
+        &self.targets[group]
+    }
+
     /// A new group, at the end of the line.
     pub(super) fn add(&mut self, sources: &[usize]) {
         let group = self.place.len();

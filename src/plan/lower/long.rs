@@ -2,11 +2,10 @@
 //! (`kernels::MOST_TURNS`). Short rows go in one launch.
 
 use super::lowering::Lowering;
-use super::reduce::Sums;
 use super::unplaced::{Place, Symbol};
-use crate::expr::{Expr, Scalar};
+use crate::expr::Expr;
 use crate::graph::Labels;
-use crate::kernels::{Accuracy, ArgMax, CumSum, Fours, Halves, Join, Kernel, Lanes, Map, Reduce, Strided, Term};
+use crate::kernels::{Accuracy, ArgMax, CumSum, Fours, Join, Kernel, Lanes, Reduce, Term};
 
 /// Rows of a value `[rows, width]`.
 #[derive(Clone, Copy)]
@@ -22,41 +21,6 @@ pub(super) struct Rows {
 }
 
 impl Lowering<'_> {
-    /// A reduction of each row, of the formula over its elements and numbers of the row.
-    fn of_rows(&mut self, (f, join): (Expr, Join), x: Rows, numbers: &[Symbol], label: &str) -> Symbol {
-        let Rows { rows, width, at: (x, offset), half } = x;
-        let to = self.temporary(rows);
-        let mut terms = vec![Term { offset, outer: width, along: 1, inner: 0 }];
-        terms.extend(numbers.iter().map(|_| Term { offset: 0, outer: 1, along: 0, inner: 0 }));
-        let from = std::iter::once(x).chain(numbers.iter().copied()).collect();
-        let (extents, joins, divisors) = ([rows, width, 1], vec![join], vec![1]);
-        self.sums(Sums { f, halves: vec![half], terms, from, extents, joins, divisors, to: vec![(to, 0)] }, label);
-        to
-    }
-
-    /// Each row's largest, and the sum of exponentials of what is left without it.
-    fn tops_and_sums(&mut self, x: Rows, label: &str) -> [Symbol; 2] {
-        let top = self.of_rows((Expr::identity(), Join::Max), x, &[], &format!("largest of {label}"));
-        let f = Expr::of(2, |x| vec![(&x[0] - &x[1]).exp()]);
-        let sum = self.of_rows((f, Join::Sum), x, &[top], &format!("exponentials of {label}"));
-        [top, sum]
-    }
-
-    /// Softmax of long rows: their largest, their sums, then every element.
-    pub(super) fn long_softmax(&mut self, log: bool, x: Rows, to: Place, label: &str) {
-        let [top, sum] = self.tops_and_sums(x, label);
-        let Rows { rows, width, at: (x, offset), half } = x;
-        let one = |x: &[Scalar]| {
-            let d = &x[0] - &x[1];
-            vec![if log { d - x[2].log() } else { d.exp() / &x[2] }]
-        };
-        let f = Expr::of(3, one);
-        let number = || Strided::new(0, vec![1, 0]);
-        let reads = vec![Strided::new(offset, vec![width, 1]), number(), number()];
-        let map = Map::new(f, &[rows, width], reads, vec![to.1]).storing(Halves::new(vec![half], vec![]));
-        self.push(Kernel::Map(map), vec![x, top, sum, to.0], label.into());
-    }
-
     /// Whether each row's largest score is the label's, one number a row.
     pub(super) fn hits(&mut self, labels: Labels, x: Rows, y: Place, label: &str) -> Symbol {
         let Rows { rows, width: classes, at: x, half } = x;

@@ -122,7 +122,7 @@ impl Lowering<'_> {
         if n.layer.is_empty() { out } else { format!("{out}  {}", n.layer) }
     }
 
-    fn describe(&self, map: NodeId) -> String {
+    pub(super) fn describe(&self, map: NodeId) -> String {
         let node = &self.g.nodes[map];
         let Op::Map(op::Map(f)) = &node.op else { return node.op.name().into() };
         known_formulas().get(f).map_or_else(|| node.op.name().into(), String::clone)

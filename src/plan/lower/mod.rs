@@ -11,6 +11,7 @@ mod maps;
 mod metrics;
 mod product;
 mod reduce;
+mod row;
 mod rows;
 mod shards;
 pub(super) mod unplaced;
@@ -102,6 +103,7 @@ impl Lowering<'_> {
     fn group(&mut self, group: &Group) -> Result<()> {
         match group.core {
             Core::Maps => self.maps(group),
+            Core::Row(width) => self.row(group, width),
             Core::Gemm(n) | Core::Reduce(n) | Core::Alone(n) => self.core(n, group)?,
         }
         Ok(())
@@ -125,7 +127,6 @@ impl Lowering<'_> {
         match &g.nodes[node].op {
             Op::MatMul(op) => self.gemm(node, group, op)?,
             Op::Reduce(op) => self.reduce(node, group, op)?,
-            Op::Softmax(op) => self.softmax(node, op.log),
             Op::CrossEntropy(op) => self.cross_entropy(node, group, op),
             Op::Accuracy(op) => self.accuracy(node, op),
             Op::CumSum(op) => self.cumsum(node, op.reverse),
@@ -133,8 +134,10 @@ impl Lowering<'_> {
             Op::Take(_) => self.take(node),
             Op::ScatterAdd(op) => self.scatter_add(node, op.rows, op.padding),
             Op::Custom(op) => self.custom(node, op),
-            // what has no kernel of its own: maps, movements, and what is there before the first launch
-            Op::Map(_) | Op::Broadcast(_) | Op::Constant(_) | Op::Random(_) | Op::ToF32(_) => return Err(self.no_kernel(node)),
+            // what has no kernel of its own: maps, movements, what goes along rows, and what is there before the first launch
+            Op::Map(_) | Op::Broadcast(_) | Op::Constant(_) | Op::Random(_) | Op::ToF32(_) | Op::Softmax(_) => {
+                return Err(self.no_kernel(node));
+            }
             Op::Permute(_) | Op::Slice(_) | Op::Pad(_) | Op::Concat(_) => return Err(self.no_kernel(node)),
             Op::Batch(_) | Op::Parameter(_) | Op::Buffer(_) | Op::State(_) | Op::Reshape(_) | Op::Detach(_) => {
                 return Err(self.no_kernel(node));

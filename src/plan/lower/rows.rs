@@ -1,10 +1,10 @@
-//! What runs over rows: softmax, the loss and the accuracy of classes, running sums, the place of the largest.
+//! What runs over rows: the loss and the accuracy of classes, running sums, the place of the largest.
 
 use super::long::Rows;
 use super::lowering::Lowering;
 use super::unplaced::Place;
 use crate::graph::{Labels, NodeId, Value, op};
-use crate::kernels::{CrossEntropy, Kernel, Softmax};
+use crate::kernels::{CrossEntropy, Kernel};
 use crate::plan::fuse::Group;
 
 impl Lowering<'_> {
@@ -12,18 +12,6 @@ impl Lowering<'_> {
     fn rows(&self, v: Value) -> Rows {
         let shape = self.g.shape(v);
         Rows { rows: shape.size() / shape.last().max(1), width: shape.last(), at: self.place(v), half: self.half(v) }
-    }
-
-    /// Softmax over the last axis, or its logarithm.
-    pub(super) fn softmax(&mut self, node: NodeId, log: bool) {
-        let x = self.rows(self.g.nodes[node].inputs[0]);
-        let label = self.label(node, self.g.shape(node.into()), &[]);
-        let to = self.assign(node.into());
-        if x.width > Softmax::LONG {
-            return self.long_softmax(log, x, to, &label);
-        }
-        let kernel = Softmax { log, rows: x.rows, width: x.width, offsets: [x.at.1, to.1], half: x.half };
-        self.push(Kernel::Softmax(kernel), vec![x.at.0, to.0], label);
     }
 
     /// Where the number stands of rows that count, where a label is ignored.

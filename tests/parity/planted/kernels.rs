@@ -2,7 +2,7 @@
 
 use super::{Edit, Spec};
 use gradus::expr::{Expr, Scalar};
-use gradus::kernels::{Halves, Kernel, Scaling, Shard};
+use gradus::kernels::{Halves, Kernel, Row, RowJoin as Join, Scaling, Shard};
 
 type Line = (&'static str, &'static str, Edit, &'static [&'static str]);
 
@@ -62,8 +62,8 @@ const LINES: &[Line] = &[
         edit!(Map, k => k.spec.halves = Halves::default()),
         &["f16 turned round [7, 33]", "f16 seen in part [7, 33]"],
     ),
-    ("reduce", "f16 read as f32", edit!(Reduce, k => k.spec.halves = Halves::default()), &["f16 normalised [7, 33]"]),
-    ("softmax", "f16 read as f32", edit!(Softmax, k => k.half = false), &["f16 softmax [7, 33]"]),
+    ("reduce", "f16 read as f32", edit!(Reduce, k => k.spec.halves = Halves::default()), &["f16 sums over rows [70, 33]"]),
+    ("row", "f16 read as f32", edit!(Row, k => k.spec.halves = Halves::default()), &["f16 softmax [7, 33]"]),
     ("cross_entropy", "f16 read as f32", edit!(CrossEntropy, k => k.half = false), &["f16 cross_entropy [32, 10]"]),
     ("cross_entropy", "a gradient stored as f32", edit!(CrossEntropy, k => k.half_gradient = false), &["f16 slopes of a loss [32, 10]"]),
     ("accuracy", "f16 read as f32", edit!(Accuracy, k => k.half = false), &["f16 accuracy [32, 10]"]),
@@ -104,8 +104,18 @@ const LINES: &[Line] = &[
     ("scatter_add", "another stride", edit!(ScatterAdd, k => k.width -= 1), &["255 rows of [3, 7]"]),
     ("custom", "an operand that begins elsewhere", edit!(Custom, k => k.inputs[0].1 += 1), &["a running sum of [7, 33]"]),
     ("custom", "a result without its bounds", edit!(Custom, k => k.outputs[0].0.shape = [4096].into()), &["a kernel that reaches beyond"]),
-    ("softmax", "a narrower row", edit!(Softmax, k => k.width -= 1), &["softmax [65, 10]"]),
-    ("softmax", "a dropped last row", edit!(Softmax, k => k.rows -= 1), &["softmax [65, 10]"]),
+    (
+        "row",
+        "a second result where the first is",
+        |k| if let Kernel::Row(k) = k { second(&k.spec.via, &mut k.outputs) } else { false },
+        &["two gradients along rows"],
+    ),
+    ("row", "a narrower row", edit!(Row, k => k.width -= 1), &["softmax [65, 10]"]),
+    ("row", "a dropped last row", edit!(Row, k => k.rows -= 1), &["softmax [65, 10]"]),
+    ("row", "rows that all read the first", edit!(Row, k => k.inputs.iter_mut().for_each(|i| i.step = 0)), &["softmax [65, 10]"]),
+    ("row", "a sum for the largest", edit!(Row, k => joins(k).for_each(|j| *j = Join::Sum)), &["softmax of large scores"]),
+    ("row", "a sum for the mean", edit!(Row, k => joins(k).for_each(|j| *j = Join::Sum)), &["normalised rows [17, 257]"]),
+    ("row", "another number stored", edit!(Row, k => k.spec.stored.iter_mut().for_each(|s| *s -= 1)), &["log-sum-exp of rows [3, 255]"]),
     ("cross_entropy", "a class too few", edit!(CrossEntropy, k => k.classes -= 1), &["cross_entropy [32, 10], classes"]),
     ("cross_entropy", "a dropped last row", edit!(CrossEntropy, k => k.rows -= 1), &["cross_entropy [32, 10], classes"]),
     (
@@ -176,6 +186,11 @@ const LINES: &[Line] = &[
     ("tick", "an update that is not counted", edit!(Tick, k => k.updates = false), &["sgd [128]"]),
     ("tick", "an evaluation for a training step", edit!(Tick, k => k.train = false), &["a loss of NaN halts"]),
 ];
+
+/// All joins of a row kernel.
+fn joins(k: &mut Row) -> impl Iterator<Item = &mut Join> {
+    k.spec.stages.iter_mut().flat_map(|s| &mut s.joins)
+}
 
 /// The place of the first shard in the place of the second's; false where it is no other.
 fn moved(shard: &mut Option<Shard>) -> bool {
