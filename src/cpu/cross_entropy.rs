@@ -6,7 +6,7 @@ use super::lib::labels::Targets;
 use super::lib::largest::first_largest;
 use super::lib::total::Total;
 use crate::error::Result;
-use crate::expr::vector::one::exp;
+use crate::expr::vector::one::{exp, log};
 use crate::expr::{CHUNK, Evaluator};
 use crate::graph::Labels;
 use crate::kernels::CrossEntropy;
@@ -118,7 +118,7 @@ impl pulp::NullaryFnOnce for OneRow<'_> {
         let sum = exponentials(x, top, slope.as_deref_mut());
         let label = y.class(row);
         let (share, own) = (smoothing / n as f32, 1.0 - smoothing);
-        let log_sum = sum.ln();
+        let log_sum = log(sum);
         // of a class of target p; one of probability 0 adds nothing, even where its logit is -inf
         let part = |v: f32, p: f32| if p == 0.0 { 0.0 } else { p * (log_sum - (v - top)) };
         let loss = match y.kind {

@@ -6,6 +6,7 @@ mod load;
 mod looked_up;
 mod pieces;
 mod places;
+mod side;
 pub(crate) mod tile;
 
 pub use places::{Matrix, Operand, Output, Patches, Plane};
@@ -23,8 +24,8 @@ use super::lib::word::word;
 use crate::expr::Expr;
 use crate::graph::Distribution;
 use ending::read;
-use load::Side;
 use looked_up::{by_elements, one_hot, patches};
+use side::Side;
 use tile::Tile;
 
 /// What makes a gemm's pipeline.

@@ -26,7 +26,7 @@ fn one(op: impl Into<Op>, inputs: &[(&[usize], Data<f64>)]) -> Result<Vec<Vec<f6
     for (i, (shape, data)) in inputs.iter().enumerate() {
         let leaf = match data {
             Data::Real(_) => op::Parameter { name: i.to_string(), shape: Shape::from(*shape) }.into(),
-            Data::Integer(v) => op::Batch { batch: v.len(), field: field("labels", DType::U32, [].into(), None) }.into(),
+            Data::Integer(_) => op::Batch { batch: shape[0], field: field("labels", DType::U32, shape[1..].into(), None) }.into(),
         };
         leaves.push(add(leaf, &[])?);
     }

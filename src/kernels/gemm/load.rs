@@ -13,25 +13,10 @@
 //! A loader reads no element outside of the operand. Its sizes are its own: `a_offset` and so on, in [`Gemm::dims`](super::Gemm).
 
 use super::Gemm;
+use super::side::Side;
 use crate::kernels::lib::binding::Element;
 use crate::kernels::lib::halves::widened;
 use crate::kernels::lib::source::Source;
-
-/// An operand as a loader sees it.
-pub(super) struct Side {
-    /// `a` or `b`.
-    pub name: &'static str,
-    /// The size that says how many rows of A, or columns of B, there are.
-    pub rows: &'static str,
-    /// Vectors of four lie along its rows.
-    pub turned: bool,
-    /// It is read four elements at a time, which are aligned and whole: see [`Matrix::in_fours`](super::Matrix::in_fours).
-    pub vector: bool,
-    /// It is f16.
-    pub half: bool,
-    /// The body asks for no term beyond the last.
-    pub whole: bool,
-}
 
 impl Gemm {
     /// The loader of a stored matrix.

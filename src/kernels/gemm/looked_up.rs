@@ -1,6 +1,6 @@
 //! Factors whose elements are not stored one by one: how a shader finds them.
 
-use super::load::Side;
+use super::side::Side;
 use crate::kernels::lib::halves::widened;
 use crate::kernels::lib::source::Source;
 

@@ -80,7 +80,7 @@ impl Lanes {
         }
         // enough workgroups to fill a large GPU, and lanes of 64 terms where there are as many
         let columns = outer * inner / if fours == Fours::Columns { 4 } else { 1 };
-        let most = (4 * MOST_PIECES / columns.div_ceil(whole.step)).max(1);
+        let most = (4 * MOST_PIECES / columns.div_ceil(whole.step).max(1)).max(1);
         let pieces = length.div_ceil(64 * whole.group).min(most);
         if pieces < 4 { least.max(1) } else { cut(pieces) }
     }

@@ -81,7 +81,7 @@ impl CrossEntropy {
     /// or lie beyond them; PyTorch's default of -100 has no u32, so here nothing is ignored unless it is said. In a batch where no row counts the loss is
     /// 0, and so is its gradient (PyTorch: NaN). Losses of an epoch and of an evaluation, and the gradients of
     /// [`Fit::accumulate`](crate::train::Fit::accumulate), are means over all rows that count, however many each batch has; an
-    /// [`Accuracy`](crate::nn::Accuracy) beside passes over the same rows. Rows of probabilities cannot be ignored: an `Err` of `compile`.
+    /// [`Accuracy`](crate::nn::Accuracy) beside passes over the same rows. Rows of probabilities cannot be ignored: an `Err` as soon as the labels are seen, of `fit`.
     pub fn ignore_index(mut self, label: u32) -> Self {
         self.ignore_index = Some(label);
         self
