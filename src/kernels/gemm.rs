@@ -173,10 +173,13 @@ impl Gemm {
         self
     }
 
+    /// Most numbers of such a product: its sums are not cut, and no lane may turn long ([`MOST_TURNS`](crate::kernels::MOST_TURNS)).
+    const NUMBERS: usize = 4096;
+
     /// Whether rows are summed up by number as a product with one-hot rows: for so many numbers and rows of the table. The terms of a sum are in
     /// their order where they are not cut. Software adapters walk chains faster.
     pub fn sums_by_number(target: Target, numbers: usize, rows: usize) -> bool {
-        target == Target::Gpu && rows <= 512 && numbers <= Self::LONG
+        target == Target::Gpu && rows <= 512 && numbers <= Self::NUMBERS
     }
 
     /// The sums of rows by number, `[rows, width]`: the numbers of the rows, and the rows one behind the other.

@@ -10,17 +10,12 @@ pub(crate) fn lanes_of_row(target: Target, width: usize, long: usize) -> usize {
     match target {
         Target::Gpu => match width {
             0..WIDE => 1,
-            ..=512 => 32,
-            ..=2048 => 64,
-            ..=8192 => 128,
+            WIDE..=512 => 32,
+            513..=2048 => 64,
+            2049..=8192 => 128,
             _ => 256,
         },
-        Target::Software | Target::Lanes8 => {
-            if width > long {
-                64
-            } else {
-                1
-            }
-        }
+        Target::Software | Target::Lanes8 if width > long => 64,
+        Target::Software | Target::Lanes8 => 1,
     }
 }

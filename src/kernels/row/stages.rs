@@ -19,7 +19,7 @@ pub enum Join {
 
 impl Join {
     /// Whether the first term is looked at before all others.
-    pub(super) fn from_first(self) -> bool {
+    pub(super) fn looks_first(self) -> bool {
         matches!(self, Join::MeanFromFirst | Join::Max)
     }
 }
@@ -59,8 +59,8 @@ impl RowSpec {
         let mut joined = vec![usize::MAX; joins.len()];
         let mut next = numbers.len();
         let mut stages = Vec::new();
-        for s in 0..=last {
-            let mut new = known.new_numbers(&wanted[s], &place);
+        for (s, wanted) in wanted.iter().enumerate() {
+            let mut new = known.new_numbers(wanted, &place);
             // results are numbers of their own where no join is the result itself
             let unmade = |&&n: &&usize| known.level[n] <= s && known.join(n).is_none() && place[n].is_none();
             new.extend(singles.iter().filter(unmade));
@@ -70,7 +70,7 @@ impl RowSpec {
             new.iter().zip(next..).for_each(|(&n, slot)| place[n] = Some(slot));
             next += new.len();
             let keep: Vec<usize> = (0..f.nodes().len()).filter(|&n| kept[n] == Some(s)).collect();
-            let outputs: Vec<usize> = wanted[s].iter().chain(&keep).copied().collect();
+            let outputs: Vec<usize> = wanted.iter().chain(&keep).copied().collect();
             let along = known.formula(&outputs, next, |n| place[n], &joined);
             let own = of_stage(s);
             own.iter().zip(next..).for_each(|(&j, slot)| joined[j] = slot);

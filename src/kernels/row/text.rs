@@ -61,7 +61,7 @@ pub(super) fn source(k: &Row) -> String {
             if j == Join::Max { format!("safe_max({a}, {b})") } else { format!("{a} + {b}") }
         });
         join.push(together);
-        if stage.joins.iter().any(|j| j.from_first()) {
+        if stage.joins.iter().any(|j| j.looks_first()) {
             first = format!("{first}    if (at_stage == {i}u) {{ return terms(row, 0u); }}\n");
         }
         let begun = parts(&|i, j| if j == Join::Max { joined.part("first", i) } else { "0.0".into() });
