@@ -99,9 +99,14 @@ const LINES: &[Line] = &[
     ("gather", "a shift too many", edit!(Gather, k => k.fields[0].field.shift += 0.125), &["bytes, scaled and shifted, shuffled"]),
     ("gather", "a dropped last row", edit!(Gather, k => k.batch -= 1), &["floats, shuffled"]),
     ("gather", "the fields' places swapped", edit!(Gather, k => k.fields[0].output += 1), &["floats, shuffled"]),
-    ("take", "a neighbour's row", edit!(Take, k => (k.offsets[0], k.rows) = (k.offsets[0] + k.width, k.rows - 1)), &["255 rows of [3, 7]"]),
-    ("scatter_links", "an index too few", edit!(ScatterLinks, k => k.count -= 1), &["255 rows of [3, 7]"]),
-    ("scatter_add", "another stride", edit!(ScatterAdd, k => k.width -= 1), &["255 rows of [3, 7]"]),
+    (
+        "take",
+        "a neighbour's row",
+        edit!(Take, k => (k.offsets[0], k.rows) = (k.offsets[0] + k.width, k.rows - 1)),
+        &["255 rows of [1000, 4]"],
+    ),
+    ("scatter_links", "an index too few", edit!(ScatterLinks, k => k.count -= 1), &["255 rows of [1000, 4]"]),
+    ("scatter_add", "another stride", edit!(ScatterAdd, k => k.width -= 1), &["255 rows of [1000, 4]"]),
     ("custom", "an operand that begins elsewhere", edit!(Custom, k => k.inputs[0].1 += 1), &["a running sum of [7, 33]"]),
     ("custom", "a result without its bounds", edit!(Custom, k => k.outputs[0].0.shape = [4096].into()), &["a kernel that reaches beyond"]),
     (
@@ -198,13 +203,11 @@ fn moved(shard: &mut Option<Shard>) -> bool {
     first.is_some()
 }
 
-/// Two results of one buffer at one place; false where no two share a buffer.
+/// A result in the place of an earlier one of its buffer; false where no two share a buffer.
 fn second<T: Copy>(via: &[usize], outputs: &mut [T]) -> bool {
-    let both = via.get(1) == Some(&0) && outputs.len() > 1;
-    if both {
-        outputs[1] = outputs[0];
-    }
-    both
+    let Some(o) = (0..outputs.len()).find(|&o| via[o] != o) else { return false };
+    outputs[o] = outputs[via[o]];
+    true
 }
 
 pub fn all() -> Vec<Spec> {

@@ -183,7 +183,7 @@ const REDUCE: &[Line] = &[
         "a second result dropped",
         S,
         &[("[d.out1_offset + item] = ", "[d.out1_offset + item] = 0.0 * ")],
-        &["several sums of [7, 33] over 1"],
+        &["several sums of [7, 33] over 0"],
     ),
     ("a second result like the first", G, &[("sum.v1", "sum.v0")], &["several sums of [257, 64] over 0"]),
     ("columns cut as rows are", S, &[("item / inner % pieces", "item % pieces")], &["sum of columns [70000, 3]"]),
@@ -255,15 +255,15 @@ const ROW: &[Line] = &[
     ("a first term that does not come back", S, &[(" / d.count + first", " / d.count")], &["rows from their first [3, 33]"]),
     ("one number for all rows", S, &[("row * d.in1_step]", "0u]")], &["rows with numbers and columns [5, 31]"]),
     ("a number of every row in one place", S, &[("_offset + row] =", "_offset] =")], &["log-sum-exp of rows [3, 255]"]),
-    ("the lanes of the first row", G, &[("local / GROUP * GROUP", "0u")], &["softmax [65, 10]"]),
-    ("the first row's lanes alone", G, &[("local % GROUP < half", "local < half")], &["softmax [65, 10]"]),
+    ("the lanes of the first row", G, &[("joining[local - lane * STEP]", "joining[0]")], &["softmax [65, 10]"]),
+    ("the first row's lanes alone", G, &[("lane < half", "local < half")], &["softmax [65, 10]"]),
     ("two joins exchanged", S, &[("return Joined(a[0] + b[0], ", "return Joined(a[1] + b[0], ")], &["two sums of rows [3, 1000]"]),
 ];
 
 const CROSS_ENTROPY: &[Line] = &[
     ("the gradient not divided by the rows", S, &[("(row, c, part)) / rows", "(row, c, part))")], &["cross_entropy [32, 10], classes"]),
-    ("a sum for the mean loss", S, &[("loss / f32(rows)", "loss")], &["cross_entropy [32, 10], classes, evaluated"]),
-    ("a sum for the mean of hits", S, &[("hits / f32(rows)", "hits")], &["cross_entropy [32, 10], classes, evaluated"]),
+    ("a sum for the mean loss", S, &[("loss / counted()", "loss")], &["cross_entropy [32, 10], classes, evaluated"]),
+    ("a sum for the mean of hits", S, &[("hits / counted()", "hits")], &["cross_entropy [32, 10], classes, evaluated"]),
     ("a dropped first term", S, &[("c = 0u; c < n; c++) { sum", "c = 1u; c < n; c++) { sum")], &["cross_entropy [32, 10], classes"]),
     ("labels that sum to 1 taken for granted", S, &[(" / sum * total", " / sum")], &["cross_entropy with soft labels that sum to 0.7"]),
     ("the label not taken off", S, &[(" * total - smoothed(row, c, part))", " * total)")], &["cross_entropy [32, 10], probabilities"]),
@@ -482,7 +482,7 @@ const GEMM_DIRECT: &[Line] = &[
     ("a lane's part of A's terms by another", L, &[("subgroupBroadcast(x0, 5u)", "subgroupBroadcast(x0, 4u)")], &["tn 8 x 32 x 16"]),
     ("A's rows held twice", L, &[("(8u + lane)", "(0u + lane)")], &["nt 33 x 65 x 31"]),
     ("A's terms held twice", L, &[("(8u + lane) /", "(0u + lane) /")], &["tn 9 x 33 x 200"]),
-    ("row sums where the product is", S, &[("d.row_sum_offset + row;", "d.out0_offset + row;")], &["layers with relu"]),
+    ("row sums where the product is", S, &[("d.row_sum_offset + batch", "d.out0_offset + batch")], &["layers with relu"]),
     ("the row sum's tail dropped", S, &[("if (ROW_SUM) { row_sum[i] += x; }\n            for", "for")], &["layers with relu"]),
     ("the row sum's fours dropped", S, &[("(((sum + a.x) + a.y) + a.z) + a.w", "sum")], &["layers with relu"]),
 ];
