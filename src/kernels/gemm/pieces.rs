@@ -18,7 +18,7 @@ const BUSY: usize = 192;
 
 impl Gemm {
     /// Most terms of a sum that are not cut, for its error and for the turns of a loop.
-    pub(super) const LONG: usize = 65_536;
+    pub(crate) const LONG: usize = 65_536;
 
     /// Terms of a piece: all of them where they are not cut. On matrices it is cut by that tile.
     pub fn piece(&self, target: Target, coop: Option<CoopTile>) -> usize {

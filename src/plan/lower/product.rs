@@ -1,11 +1,12 @@
 //! Matrix products with what rides on them; those of long sums are cut into pieces.
 
 use super::lowering::Lowering;
+use super::reduce::Sums;
 use super::unplaced::{Place, Symbol, bind};
 use crate::error::Result;
 use crate::expr::Expr;
 use crate::graph::{NodeId, op};
-use crate::kernels::{Gemm, GemmCoop, GemmJoin, GemmSpec, Halves, Kernel, Matrix, Plane, Strided, Tile};
+use crate::kernels::{Gemm, GemmCoop, GemmJoin, GemmSpec, Halves, Join, Kernel, Matrix, Plane, Strided, Term, Tile};
 use crate::plan::fuse::Group;
 use crate::plan::views::Factor;
 
@@ -39,6 +40,8 @@ impl Lowering<'_> {
         buffers.extend((!draws.is_empty()).then(|| self.state()));
         let places: Vec<Place> = outputs.iter().map(|v| self.assign(*v)).collect();
         let sum = group.row_sum.map(|s| self.assign(s.into()));
+        // those of very many terms are a reduction of their own, which errs less
+        let (sum, apart) = if k > Gemm::LONG { (None, sum) } else { (sum, None) };
         let via = bind(&mut buffers, places.iter().chain(&sum).map(|p| p.0));
         let read = [left.value, right.value].into_iter().chain(inputs.iter().map(|o| o.value)).map(|v| self.half(v));
         let halves = Halves::new(read.collect(), outputs.iter().map(|v| self.half(*v)).collect());
@@ -48,6 +51,13 @@ impl Lowering<'_> {
         let mut label = self.label(node, &out, &group.maps);
         if sum.is_some() {
             label = format!("rowsum {label}");
+        }
+        if let Some(to) = apart {
+            let (along, inner) = if ta { (a.pitch, 1) } else { (1, a.pitch) };
+            let terms = vec![Term { offset: a.offset, outer: 0, along, inner }];
+            let (f, halves, from) = (Expr::identity(), vec![self.half(left.value)], vec![buffers[0]]);
+            let (extents, joins, divisors) = ([1, k, m], vec![Join::Sum], vec![1]);
+            self.sums(Sums { f, halves, terms, from, extents, joins, divisors, to: vec![to] }, &format!("rows summed for {label}"));
         }
         let (batch, outputs) = (axes.batch(&out), places.iter().map(|p| p.1.into()).collect());
         let gemm = Gemm { batch, a, b, extras, outputs, row_sum: sum.map_or(0, |p| p.1), ..Gemm::new(spec, [m, n, k]) };
