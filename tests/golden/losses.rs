@@ -122,7 +122,7 @@ fn weights_are_rows_again() {
     let plain = |c: &&Value| {
         let loss = &c["loss"];
         // whole triples of rows
-        sizes(&c["shape"])[0] % 3 == 0
+        sizes(&c["shape"])[0].is_multiple_of(3)
             && c["weight"].is_null()
             && loss["ignore_index"].is_null()
             && loss["class_weights"].as_array().is_none_or(Vec::is_empty)
