@@ -49,7 +49,7 @@ pub struct GemmSpec {
     pub tile: Tile,
     /// Inputs: the product, the extras, what is drawn. Outputs: what is stored.
     pub epilogue: Expr,
-    /// What the epilogue draws; see [`kinds`].
+    /// What the epilogue draws, by kind.
     pub draws: Vec<Distribution>,
     /// Also sums A over k: a bias' gradient on the way to the weight's.
     pub row_sum: bool,

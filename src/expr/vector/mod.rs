@@ -1,6 +1,6 @@
 //! Functions over `f32` for loops that the compiler turns into vectors.
 //!
-//! Each function of [`one`] is some multiplications and additions without a branch, so that a loop over it runs on the widest vectors that the processor has.
+//! Each function of `one` is some multiplications and additions without a branch, so that a loop over it runs on the widest vectors that the processor has.
 //! Nothing is fused (Rust never contracts `a * b + c`) and nothing reordered: the bits are the same with vectors of any width, on x86 and on Arm. Results
 //! are within 2 units in the last place of the truth; below the normal range (2^-126) `exp` and what is made of it are 0. The polynomials are minimax fits
 //! (Remez); their errors are below a fifth of a unit.
