@@ -580,12 +580,7 @@ const GEMM_JOIN: &[Line] = &[
     ("a stale tail", G, &[("if (e < d.size)", "if (e + 1u < d.size)")], &["a product in pieces*"]),
     ("every row the first", S, &[("row % d.m", "0u")], &["a product of 66000 terms with an ending"]),
     ("every column the first", G, &[("FOURS * e % n", "0u")], &["a product in pieces*"]),
-    (
-        "the row sum of the last piece alone",
-        S,
-        &[("sum += part_of_row", "sum = part_of_row")],
-        &["a product of 66000 terms with its row sums"],
-    ),
+    ("the row sum of the last piece alone", G, &[("sum += part_of_row", "sum = part_of_row")], &["a product in pieces*"]),
     ("row sums where the results lie", G, &[("pieces * d.size * FOURS + p", "p")], &["a product in pieces*"]),
     ("row sums that are stale", G, &[("e < d.m)", "e + 1u < d.m)")], &["a product in pieces*"]),
 ];
