@@ -35,6 +35,8 @@ pub fn all() -> Vec<Case> {
         }),
         // one launch makes both, side by side in the gradients' arena: a product's epilogue, work along rows
         Case::new("two gradients of one product", |m| m.weigh(&(m.p([9, 7]).tanh() + m.p([9, 7]).sigmoid()).matmul(&m.p([7, 12])))),
+        // too wide to be a single row with its sum
+        Case::new("two gradients of one map", |m| m.weigh(&(m.p([50, 90]).tanh() + m.p([50, 90]).sigmoid()).tanh())),
         Case::new("two gradients along rows", |m| m.weigh(&(m.p([5, 9]).tanh() + m.p([5, 9]).sigmoid()).softmax())),
         // what is summed fills its place, too: past its last row stands another parameter
         Case::new("a row sum beside another parameter", |m| {

@@ -85,6 +85,12 @@ const LINES: &[Line] = &[
         |k| if let Kernel::Gemm(g) = k { second(&g.spec.via, &mut g.outputs) } else { false },
         &["two gradients of one product"],
     ),
+    (
+        "map",
+        "a second result where the first is",
+        |k| if let Kernel::Map(m) = k { second(&m.spec.via, &mut m.outputs) } else { false },
+        &["two gradients of one map"],
+    ),
     ("reduce", "a dropped last term", edit!(Reduce, k => k.length = k.length.max(2) - 1), &["Sum of [7, 33] over [1]"]),
     ("reduce", "the division dropped", edit!(Reduce, k => k.divisors = vec![1]), &["Mean of [7, 33] over [0]"]),
     ("reduce", "a wrong stride", edit!(Reduce, k => k.inputs[0].along = 1), &["Sum of [7, 33] over [0]"]),
