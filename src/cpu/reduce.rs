@@ -69,7 +69,7 @@ fn start(how: Join) -> f64 {
 
 /// The terms from `r` on, joined; of means less the piece's first.
 fn joined(k: &Reduce, how: Join, x: &[f32], r: usize, first: f32) -> f64 {
-    if how == Join::FromFirst && k.weights[0] > 1 {
+    if how == Join::MeanFromFirst && k.weights[0] > 1 {
         return x.iter().zip(r..).map(|(&v, r)| f64::from(v - first) * weight(k, r..r + 1)).sum();
     }
     wide(Joined { how, x, first })
@@ -86,8 +86,8 @@ impl pulp::NullaryFnOnce for Joined<'_> {
     #[inline(always)]
     fn call(self) -> f64 {
         match self.how {
-            Join::Sum => total(self.x, |v| v),
-            Join::FromFirst => total(self.x, |v| v - self.first),
+            Join::Sum | Join::Mean => total(self.x, |v| v),
+            Join::MeanFromFirst => total(self.x, |v| v - self.first),
             Join::Max => self.x.iter().fold(f64::NEG_INFINITY, |m, &v| larger(m, v.into())),
         }
     }
@@ -95,11 +95,11 @@ impl pulp::NullaryFnOnce for Joined<'_> {
 
 /// What is stored of a result. A sum beyond f32 is infinite, as it is on a GPU, though its mean were not.
 fn stored(k: &Reduce, result: usize, sum: f64, first: f32, terms: Range<usize>) -> f32 {
-    if k.spec.joins[result] == Join::FromFirst {
+    if k.spec.joins[result] == Join::MeanFromFirst {
         return (f64::from(first) + sum / weight(k, terms).max(1.0)) as f32;
     }
-    let (whole, divisor) = (sum as f32, k.divisors[result]);
-    if divisor == 1 || !whole.is_finite() { whole } else { (sum / divisor as f64) as f32 }
+    let (whole, is_mean) = (sum as f32, k.spec.joins[result] == Join::Mean);
+    if is_mean && whole.is_finite() { (sum / k.weights[1] as f64) as f32 } else { whole }
 }
 
 /// One item after another, a chunk of terms at a time.
@@ -184,7 +184,7 @@ fn columns<const N: usize>(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], unit
             chunk(e, r, terms);
             for (o, &how) in k.spec.joins.iter().enumerate() {
                 let (sums, x, firsts) = (&mut sums[o][..terms * n], &e.output(o)[..terms * n], &firsts[o]);
-                if how == Join::FromFirst && k.weights[0] > 1 {
+                if how == Join::MeanFromFirst && k.weights[0] > 1 {
                     let terms = sums.iter_mut().zip(x.iter().zip(firsts)).enumerate();
                     terms.for_each(|(i, (s, (&v, &f)))| *s += f64::from(v - f) * weight(k, r + i / n..r + i / n + 1));
                 } else {
@@ -218,8 +218,8 @@ impl pulp::NullaryFnOnce for Accumulated<'_> {
     fn call(self) {
         let sums = self.sums.iter_mut().zip(self.x);
         match self.how {
-            Join::Sum => sums.for_each(|(s, &v)| *s += f64::from(v)),
-            Join::FromFirst => sums.zip(self.firsts).for_each(|((s, &v), &f)| *s += f64::from(v) - f64::from(f)),
+            Join::Sum | Join::Mean => sums.for_each(|(s, &v)| *s += f64::from(v)),
+            Join::MeanFromFirst => sums.zip(self.firsts).for_each(|((s, &v), &f)| *s += f64::from(v) - f64::from(f)),
             Join::Max => sums.for_each(|(s, &v)| *s = larger(*s, v.into())),
         }
     }

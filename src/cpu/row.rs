@@ -5,7 +5,7 @@ use super::lib::fork::{LANES, WRITES, Writes, f32s_mut, fork_halves, wide};
 use super::lib::halves::{Elements, put};
 use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator, Row as Chunk, whole};
-use crate::kernels::{Row, RowJoin as Join};
+use crate::kernels::{Join, Row};
 use std::ops::Range;
 
 /// Values of the rows that are gone along together, at most: what is kept of them stays in the first caches.

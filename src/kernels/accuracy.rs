@@ -6,7 +6,7 @@ use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::labels::{labels, labels_binding};
-use super::lib::lanes::lanes_of_row;
+use super::lib::lanes::CLASSES;
 use super::lib::source::{Source, shader};
 use super::lib::target::Target;
 use crate::graph::Labels;
@@ -36,7 +36,7 @@ impl Accuracy {
 
     /// Lanes that share a row of so many classes.
     pub fn group_for(target: Target, classes: usize) -> usize {
-        lanes_of_row(target, classes, Self::LONG)
+        CLASSES.lanes_for(target, classes, Self::LONG)
     }
 
     fn wg(&self) -> usize {

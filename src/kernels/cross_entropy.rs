@@ -7,7 +7,7 @@ use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::halves::rounded;
 use super::lib::labels::{counted, counted_binding, labels, labels_binding};
-use super::lib::lanes::lanes_of_row;
+use super::lib::lanes::CLASSES;
 use super::lib::source::{Source, shader};
 use super::lib::target::Target;
 use crate::expr::Expr;
@@ -60,12 +60,12 @@ impl CrossEntropy {
             Target::Gpu => 16_384,
             Target::Software | Target::Lanes8 => 8_192,
         };
-        lanes_of_row(target, classes, Self::LONG) == 1 && rows * classes <= most
+        CLASSES.lanes_for(target, classes, Self::LONG) == 1 && rows * classes <= most
     }
 
     /// Lanes that work together on a batch, or on a row of so many classes.
     pub fn group_for(target: Target, single: bool, classes: usize) -> usize {
-        if single { target.group() } else { lanes_of_row(target, classes, Self::LONG) }
+        if single { target.group() } else { CLASSES.lanes_for(target, classes, Self::LONG) }
     }
 
     /// Whether lanes share a row.

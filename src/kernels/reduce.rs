@@ -8,6 +8,7 @@ use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::halves::Halves;
+use super::lib::join::Join;
 use super::lib::source::{Source, shader};
 use super::lib::target::Target;
 use crate::expr::Expr;
@@ -24,17 +25,6 @@ pub struct Term {
     pub along: usize,
     /// Step from one inner index to the next.
     pub inner: usize,
-}
-
-/// How the terms of a result join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Join {
-    /// Their sum.
-    Sum,
-    /// Their mean, summed as differences from the first of a piece.
-    FromFirst,
-    /// The largest; NaN if one is.
-    Max,
 }
 
 /// What makes a reduction's pipeline.
@@ -67,8 +57,6 @@ pub struct Reduce {
     pub pieces: usize,
     /// For how many each term stands, and how many that are in all: other than 1 and the length where pieces are joined.
     pub weights: [usize; 2],
-    /// Divides each result.
-    pub divisors: Vec<usize>,
     /// The inputs.
     pub inputs: Vec<Term>,
     /// The first element of each result.
@@ -91,9 +79,9 @@ impl Reduce {
     ) -> Self {
         let fours = Self::fours_for([outer, length, inner], &inputs, &outputs);
         let lanes = Lanes::of(target, length.div_ceil(pieces), inner, fours);
-        let (via, divisors) = ((0..outputs.len()).collect(), vec![1; outputs.len()]);
+        let via = (0..outputs.len()).collect();
         let spec = ReduceSpec { f, joins, lanes, via, halves: Halves::default() };
-        Reduce { spec, rows: outer * inner, inner, length, pieces, weights: [1, length], divisors, inputs, outputs }
+        Reduce { spec, rows: outer * inner, inner, length, pieces, weights: [1, length], inputs, outputs }
     }
 
     /// With these inputs stored as f16.
@@ -150,7 +138,7 @@ impl Reduce {
     }
 
     fn is_shifted(&self) -> bool {
-        self.spec.joins.contains(&Join::FromFirst)
+        self.spec.joins.contains(&Join::MeanFromFirst)
     }
 
     /// A list of what `f` gives for the number of each result.
@@ -169,19 +157,19 @@ impl Archetype for Reduce {
         let terms = lanes.fours == Fours::Terms;
         let mut s = Source::new(Element::F32.by_fours(lanes.fours != Fours::No), self);
         s.number("WG", lanes.workgroup()).number("STEP", lanes.step).number("PARTS", lanes.parts);
-        s.flag("OPENED", self.spec.joins.iter().any(|j| *j != Join::Sum)).math(f);
+        s.flag("OPENED", self.spec.joins.iter().any(|j| j.looks_first())).math(f);
         s.line(format!("struct Joined {{ {} }}", self.each(|k, _| format!("v{k}: V"))));
         let join = |k, join| match join {
             Join::Max => format!("safe_max(a.v{k}, b.v{k})"),
-            Join::Sum | Join::FromFirst => format!("a.v{k} + b.v{k}"),
+            Join::Sum | Join::Mean | Join::MeanFromFirst => format!("a.v{k} + b.v{k}"),
         };
         s.joins(lanes.group, &format!("return Joined({});", self.each(join)));
         self.terms(&mut s);
         let start = |k, join| if join == Join::Max { format!("opening.v{k}") } else { "V(0.0)".into() };
         s.line(format!("fn start(opening: Joined) -> Joined {{ return Joined({}); }}", self.each(start)));
         let less = |k, join| match join {
-            Join::FromFirst => format!("(t.v{k} - opening.v{k}) * weight(r, r + 1u)"),
-            Join::Sum | Join::Max => format!("t.v{k}"),
+            Join::MeanFromFirst => format!("(t.v{k} - opening.v{k}) * weight(r, r + 1u)"),
+            Join::Sum | Join::Mean | Join::Max => format!("t.v{k}"),
         };
         if self.is_shifted() {
             s.line("fn weight(first: u32, last: u32) -> f32 { return f32(min(last * d.each, d.total) - min(first * d.each, d.total)); }");
@@ -197,10 +185,12 @@ impl Archetype for Reduce {
         }
         for (k, join) in self.spec.joins.iter().enumerate() {
             let value = match (join, terms) {
-                (Join::FromFirst, false) => format!("opening.v{k} + sum.v{k} / max(weight(first, last), 1.0)"),
-                (Join::FromFirst, true) => format!("(opening.v{k} + sum.v{k} / max(4.0 * weight(first, last), 1.0)).x"),
-                (Join::Sum | Join::Max, false) => format!("sum.v{k} / d.divisor{k}"),
-                (Join::Sum | Join::Max, true) => format!("sum.v{k}.x / d.divisor{k}"),
+                (Join::MeanFromFirst, false) => format!("opening.v{k} + sum.v{k} / max(weight(first, last), 1.0)"),
+                (Join::MeanFromFirst, true) => format!("(opening.v{k} + sum.v{k} / max(4.0 * weight(first, last), 1.0)).x"),
+                (Join::Mean, false) => format!("sum.v{k} / d.count"),
+                (Join::Mean, true) => format!("sum.v{k}.x / d.count"),
+                (Join::Sum | Join::Max, false) => format!("sum.v{k}"),
+                (Join::Sum | Join::Max, true) => format!("sum.v{k}.x"),
             };
             s.line(format!("    out{}[d.out{k}_offset + item] = {value};", via[k]));
         }
@@ -236,9 +226,10 @@ impl Archetype for Reduce {
         if self.is_shifted() {
             d = d.u32("each", self.weights[0]).u32("total", self.weights[1] / terms);
         }
-        for (k, (&divisor, &o)) in self.divisors.iter().zip(&self.outputs).enumerate() {
-            d = d.f32(format!("divisor{k}"), divisor as f32).u32(format!("out{k}_offset"), o / columns);
+        if self.spec.joins.contains(&Join::Mean) {
+            d = d.f32("count", self.weights[1] as f32);
         }
+        d = self.outputs.iter().enumerate().fold(d, |d, (k, &o)| d.u32(format!("out{k}_offset"), o / columns));
         for (i, t) in self.inputs.iter().enumerate() {
             let four = if self.reads_fours(t) { 4 } else { 1 };
             // a step of one is one vector

@@ -4,7 +4,7 @@
 mod stages;
 mod text;
 
-pub use stages::{Join, Stage};
+pub use stages::Stage;
 
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
@@ -12,6 +12,7 @@ use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::grid::fold;
 use super::lib::halves::Halves;
+use super::lib::lanes::FORMULAS;
 use super::lib::target::Target;
 use crate::expr::Expr;
 
@@ -75,16 +76,9 @@ impl Row {
         width > Self::LONG && (target != Target::Gpu || rows < 64)
     }
 
-    /// Lanes that share a row, for the target: few classes, as each is a pipeline.
+    /// Lanes that share a row, for the target. Rows that turn long in software are cut.
     pub fn lanes_for(target: Target, width: usize) -> usize {
-        match (target, width) {
-            (Target::Software | Target::Lanes8, _) => 1,
-            (Target::Gpu, ..=8) => 1,
-            (Target::Gpu, ..=32) => 8,
-            (Target::Gpu, ..=256) => 32,
-            (Target::Gpu, ..=1024) => 64,
-            (Target::Gpu, _) => 256,
-        }
+        FORMULAS.lanes_for(target, width, usize::MAX)
     }
 
     /// Partial sums of a lane that has a row to itself: 16 of every sixteenth term each, added in pairs, as [`Reduce`](super::Reduce) has them.

@@ -2,20 +2,33 @@
 
 use super::target::Target;
 
-/// Rows that are narrower have a lane each on a GPU.
-const WIDE: usize = 64;
+/// How many lanes share a row on a GPU, by its width: few classes, as each is a pipeline. Neighbouring lanes read neighbours.
+pub(crate) struct Scale {
+    /// Up to these widths so many.
+    steps: &'static [(usize, usize)],
+    /// Of wider rows.
+    most: usize,
+}
 
-/// Lanes that share a row of so many values: on a GPU by its width; in software one, up to a width that turns long.
-pub(crate) fn lanes_of_row(target: Target, width: usize, long: usize) -> usize {
-    match target {
-        Target::Gpu => match width {
-            0..WIDE => 1,
-            WIDE..=512 => 32,
-            513..=2048 => 64,
-            2049..=8192 => 128,
-            _ => 256,
-        },
-        Target::Software | Target::Lanes8 if width > long => 64,
-        Target::Software | Target::Lanes8 => 1,
+/// Formulas along rows: a group of eight is worth it early, as its lanes store results, too.
+pub(crate) const FORMULAS: Scale = Scale { steps: &[(8, 1), (32, 8), (256, 32), (1024, 64)], most: 256 };
+/// Sums alone, counted in what a lane reads at once.
+pub(crate) const SUMS: Scale = Scale { steps: &[(63, 1), (511, 32), (2047, 64)], most: 256 };
+/// The largest of a row, and losses: a workgroup has one row, unless a lane has one.
+pub(crate) const CLASSES: Scale = Scale { steps: &[(63, 1), (512, 32), (2048, 64), (8192, 128)], most: 256 };
+
+impl Scale {
+    /// Lanes that share a row of this width on a GPU.
+    pub(crate) fn lanes(&self, width: usize) -> usize {
+        self.steps.iter().find(|s| width <= s.0).map_or(self.most, |s| s.1)
+    }
+
+    /// Lanes that share a row of this width; in software one, up to a width that turns `long`.
+    pub(crate) fn lanes_for(&self, target: Target, width: usize, long: usize) -> usize {
+        match target {
+            Target::Gpu => self.lanes(width),
+            Target::Software | Target::Lanes8 if width > long => 64,
+            Target::Software | Target::Lanes8 => 1,
+        }
     }
 }

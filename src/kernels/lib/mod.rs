@@ -8,6 +8,7 @@ pub(crate) mod draw;
 pub(crate) mod flops;
 pub(crate) mod grid;
 pub(crate) mod halves;
+pub(crate) mod join;
 pub(crate) mod labels;
 pub(crate) mod lanes;
 pub(crate) mod limits;

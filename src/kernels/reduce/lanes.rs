@@ -1,6 +1,7 @@
 //! How the lanes of a kind of machine share sums: by the sums' shape alone.
 
 use crate::kernels::Target;
+use crate::kernels::lib::lanes::SUMS;
 
 /// What a vector of four holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,13 +90,7 @@ impl Lanes {
 /// Lanes that share a sum on a GPU, and how far apart they stand. Neighbouring lanes read neighbours: terms of a row, or columns.
 fn shared(length: usize, inner: usize) -> (usize, usize) {
     if inner == 1 {
-        let group = match length {
-            ..64 => 1,
-            64..512 => 32,
-            512..2048 => 64,
-            _ => WG,
-        };
-        return (group, 1);
+        return (SUMS.lanes(length), 1);
     }
     let step = match inner {
         ..=4 => 4,

@@ -3,26 +3,7 @@
 use super::RowSpec;
 use crate::expr::{Binary, Expr, Node, Tape, Unary};
 use crate::kernels::lib::halves::Halves;
-
-/// How the values of a row become one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Join {
-    /// Their sum.
-    Sum,
-    /// Their mean.
-    Mean,
-    /// Their mean, summed as differences from the row's first one.
-    MeanFromFirst,
-    /// The largest; NaN if one is.
-    Max,
-}
-
-impl Join {
-    /// Whether the first term is looked at before all others.
-    pub(super) fn looks_first(self) -> bool {
-        matches!(self, Join::MeanFromFirst | Join::Max)
-    }
-}
+use crate::kernels::lib::join::Join;
 
 /// One way along a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

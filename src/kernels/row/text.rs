@@ -1,9 +1,10 @@
 //! A [`Row`] as WGSL: what differs from row kernel to row kernel, around `shaders/row.wgsl`.
 
-use super::{Join, Row, RowSpec};
+use super::{Row, RowSpec};
 use crate::expr::{Expr, Node};
 use crate::kernels::lib::binding::Element;
 use crate::kernels::lib::halves::{rounded, widened};
+use crate::kernels::lib::join::Join;
 use crate::kernels::lib::source::{Source, shader};
 
 /// The joins of a stage side by side.

@@ -56,8 +56,8 @@ impl Lowering<'_> {
             let (along, inner) = if ta { (a.pitch, 1) } else { (1, a.pitch) };
             let terms = vec![Term { offset: a.offset, outer: 0, along, inner }];
             let (f, halves, from) = (Expr::identity(), vec![self.half(left.value)], vec![buffers[0]]);
-            let (extents, joins, divisors) = ([1, k, m], vec![Join::Sum], vec![1]);
-            self.sums(Sums { f, halves, terms, from, extents, joins, divisors, to: vec![to] }, &format!("rows summed for {label}"));
+            let (extents, joins) = ([1, k, m], vec![Join::Sum]);
+            self.sums(Sums { f, halves, terms, from, extents, joins, to: vec![to] }, &format!("rows summed for {label}"));
         }
         let (batch, outputs) = (axes.batch(&out), places.iter().map(|p| p.1.into()).collect());
         let gemm = Gemm { batch, a, b, extras, outputs, row_sum: sum.map_or(0, |p| p.1), ..Gemm::new(spec, [m, n, k]) };

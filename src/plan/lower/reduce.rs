@@ -9,6 +9,16 @@ use crate::kernels::{Halves, Join, Kernel, Lanes, Reduce, Term};
 use crate::plan::fuse::{Group, Groups, Operand};
 use crate::plan::views::{along, extents};
 
+/// How a kernel joins what a reduction reduces.
+pub(super) fn join(kind: ReduceKind) -> Join {
+    match kind {
+        ReduceKind::Sum => Join::Sum,
+        ReduceKind::Mean => Join::Mean,
+        ReduceKind::MeanFromFirst => Join::MeanFromFirst,
+        ReduceKind::Max => Join::Max,
+    }
+}
+
 /// Sums, means or largest over the middle of `[outer, length, inner]`.
 pub(super) struct Sums {
     /// The formulas of a term over the inputs, one for each result.
@@ -23,8 +33,6 @@ pub(super) struct Sums {
     pub extents: [usize; 3],
     /// How each result joins.
     pub joins: Vec<Join>,
-    /// What each is divided by.
-    pub divisors: Vec<usize>,
     /// Where each goes.
     pub to: Vec<Place>,
 }
@@ -47,22 +55,15 @@ impl Lowering<'_> {
             terms.push(Term { offset: read.offset, outer, along, inner });
         }
         let extents = extents(&shape, op);
-        let (mut joins, mut divisors, mut to, mut names) = (vec![], vec![], vec![], vec![]);
+        let (mut joins, mut to, mut names) = (vec![], vec![], vec![]);
         for &n in &nodes {
             let Op::Reduce(op) = &g.nodes[n].op else { continue };
-            let (join, divisor) = match op.kind {
-                ReduceKind::Sum => (Join::Sum, 1),
-                ReduceKind::Mean => (Join::Sum, extents[1]),
-                ReduceKind::MeanFromFirst => (Join::FromFirst, 1),
-                ReduceKind::Max => (Join::Max, 1),
-            };
-            joins.push(join);
-            divisors.push(divisor);
+            joins.push(join(op.kind));
             to.push(self.assign(n.into()));
             names.push(g.nodes[n].op.name());
         }
         let label = self.label(node, format!("{} {shape} to {}", names.join(", "), g.shape(node.into())), &group.maps);
-        self.sums(Sums { f, halves, terms, from, extents, joins, divisors, to }, &label);
+        self.sums(Sums { f, halves, terms, from, extents, joins, to }, &label);
         Ok(())
     }
 
@@ -85,7 +86,7 @@ impl Lowering<'_> {
 
     /// In one launch, or in two where they are long.
     pub(super) fn sums(&mut self, s: Sums, label: &str) {
-        let Sums { f, halves, terms, mut from, extents, joins, divisors, to } = s;
+        let Sums { f, halves, terms, mut from, extents, joins, to } = s;
         let (target, [outer, length, inner]) = (self.r.target, extents);
         let (rows, results) = (outer * inner, joins.len());
         let halves = Halves::new(halves, vec![]);
@@ -96,7 +97,8 @@ impl Lowering<'_> {
             // the pieces of all results lie one behind the other
             let between = self.temporary(results * rows * pieces);
             let starts: Vec<usize> = (0..results).map(|k| k * rows * pieces).collect();
-            let mut first = Reduce::new(target, f, joins.clone(), extents, pieces, terms, starts.clone()).storing(halves);
+            let partial = joins.iter().map(|j| j.of_piece()).collect();
+            let mut first = Reduce::new(target, f, partial, extents, pieces, terms, starts.clone()).storing(halves);
             first.spec.via = vec![0; results];
             let weights = [first.piece(), length];
             from.push(between);
@@ -107,7 +109,6 @@ impl Lowering<'_> {
             from = vec![between; results];
         }
         last.spec.via = bind(&mut from, to.iter().map(|p| p.0));
-        last.divisors = divisors;
         self.push(Kernel::Reduce(last), from, label.into());
     }
 
@@ -122,8 +123,7 @@ impl Lowering<'_> {
             terms,
             from: std::iter::once(from).chain(counted.map(|c| c.0)).collect(),
             extents: [1, rows, 1],
-            joins: vec![Join::Sum],
-            divisors: vec![if counted.is_some() { 1 } else { rows }],
+            joins: vec![if counted.is_some() { Join::Sum } else { Join::Mean }],
             to: vec![to],
         };
         self.sums(sums, label);

@@ -1,11 +1,11 @@
 //! Work along rows: in one launch, or, where they are too long for it, in reductions and a map.
 
 use super::lowering::Lowering;
-use super::reduce::Sums;
+use super::reduce::{Sums, join};
 use super::unplaced::{Place, Symbol, bind};
 use crate::expr::{Binary, Expr, Tape, Unary};
-use crate::graph::{Op, ReduceKind, Value, op};
-use crate::kernels::{Halves, Join, Kernel, Map, Row, RowJoin, RowOperand, RowSpec, Strided, Term};
+use crate::graph::{Op, Value, op};
+use crate::kernels::{Halves, Join, Kernel, Map, Row, RowOperand, RowSpec, Strided, Term};
 use crate::plan::fuse::{Group, Read, Reads, Rows};
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 struct Along {
     /// A formula of the inputs and, behind them, of what the joins give: the terms of the joins, then the results.
     f: Expr,
-    joins: Vec<RowJoin>,
+    joins: Vec<Join>,
     /// What is read.
     inputs: Vec<(Value, Read)>,
     /// The results, those that are rows first.
@@ -61,26 +61,18 @@ impl Lowering<'_> {
             let n = &g.nodes[id];
             let each = n.inputs.iter().zip(operands);
             let args: Vec<usize> = each.map(|(v, o)| o.map_or_else(|| made[&g.base(*v)], |i| tape.input(i))).collect();
-            let mut join = |tape: &mut Tape, join: RowJoin, term: usize| {
+            let mut joined = |tape: &mut Tape, join: Join, term: usize| {
                 terms.push(term);
                 joins.push(join);
                 tape.input(inputs.len() + joins.len() - 1)
             };
             let value = match &n.op {
-                Op::Reduce(op::Reduce { kind, .. }) => {
-                    let kind = match kind {
-                        ReduceKind::Sum => RowJoin::Sum,
-                        ReduceKind::Mean => RowJoin::Mean,
-                        ReduceKind::MeanFromFirst => RowJoin::MeanFromFirst,
-                        ReduceKind::Max => RowJoin::Max,
-                    };
-                    join(&mut tape, kind, args[0])
-                }
+                Op::Reduce(op::Reduce { kind, .. }) => joined(&mut tape, join(*kind), args[0]),
                 Op::Softmax(op::Softmax { log }) => {
-                    let top = join(&mut tape, RowJoin::Max, args[0]);
+                    let top = joined(&mut tape, Join::Max, args[0]);
                     let less = tape.binary(Binary::Sub, args[0], top);
                     let e = tape.unary(Unary::Exp, less);
-                    let sum = join(&mut tape, RowJoin::Sum, e);
+                    let sum = joined(&mut tape, Join::Sum, e);
                     if *log {
                         let log = tape.unary(Unary::Log, sum);
                         tape.binary(Binary::Sub, less, log)
@@ -120,20 +112,13 @@ impl Lowering<'_> {
             let (f, read) = along.output(j);
             let to = (self.temporary(rows), 0);
             let term = |&i: &usize| Term { offset: lies[i].1, outer: lies[i].2[0], along: lies[i].2[1], inner: 0 };
-            let (own, divisor) = match join {
-                RowJoin::Sum => (Join::Sum, 1),
-                RowJoin::Mean => (Join::Sum, width),
-                RowJoin::MeanFromFirst => (Join::FromFirst, 1),
-                RowJoin::Max => (Join::Max, 1),
-            };
             let sums = Sums {
                 f,
                 halves: read.iter().map(|&i| lies[i].3).collect(),
                 terms: read.iter().map(term).collect(),
                 from: read.iter().map(|&i| lies[i].0).collect(),
                 extents: [rows, width, 1],
-                joins: vec![own],
-                divisors: vec![divisor],
+                joins: vec![*join],
                 to: vec![to],
             };
             self.sums(sums, &format!("{label}, {join:?}"));

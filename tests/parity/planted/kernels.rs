@@ -2,7 +2,7 @@
 
 use super::{Edit, Spec};
 use gradus::expr::{Expr, Scalar};
-use gradus::kernels::{Halves, Kernel, Row, RowJoin as Join, Scaling, Shard};
+use gradus::kernels::{Halves, Join, Kernel, Row, Scaling, Shard};
 
 type Line = (&'static str, &'static str, Edit, &'static [&'static str]);
 
@@ -92,7 +92,12 @@ const LINES: &[Line] = &[
         &["two gradients of one map"],
     ),
     ("reduce", "a dropped last term", edit!(Reduce, k => k.length = k.length.max(2) - 1), &["Sum of [7, 33] over [1]"]),
-    ("reduce", "the division dropped", edit!(Reduce, k => k.divisors = vec![1]), &["Mean of [7, 33] over [0]"]),
+    (
+        "reduce",
+        "the division dropped",
+        edit!(Reduce, k => k.spec.joins.iter_mut().for_each(|j| *j = Join::Sum)),
+        &["Mean of [7, 33] over [0]"],
+    ),
     ("reduce", "a wrong stride", edit!(Reduce, k => k.inputs[0].along = 1), &["Sum of [7, 33] over [0]"]),
     ("reduce", "a dropped last row", edit!(Reduce, k => k.rows = k.rows.max(2) - 1), &["Sum of [7, 33] over [1]"]),
     ("gather", "a wrong scale", edit!(Gather, k => k.fields[0].field.scale *= 1.001), &["floats, shuffled"]),

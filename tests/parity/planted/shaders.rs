@@ -157,7 +157,7 @@ const REDUCE: &[Line] = &[
     ("a last piece that runs on", G, &[("min(first + d.piece, length)", "first + d.piece")], &["Mean of [2, 20003] over [1]"]),
     ("a wrong row of a piece", S, &[("item / inner / pieces * inner", "item / inner * inner")], &["Mean of [3, 5003] over [1]"]),
     ("every piece the first", S, &[("(item / inner % pieces) * d.piece", "0u")], &["Mean of [3, 5003] over [1]"]),
-    ("the division dropped", S, &[(" / d.divisor0", "")], &["Mean of [7, 33] over [1]"]),
+    ("the division dropped", S, &[(" / d.count", "")], &["Mean of [7, 33] over [1]"]),
     ("the largest from 0", S, &[("if (OPENED && live && length > 0u)", "if (false)")], &["the largest of negative columns"]),
     ("the inner step dropped", S, &[(" + i * d.in0_inner", "")], &["Sum of [7, 33] over [0]"]),
     ("the outer step dropped", S, &[(" + o * d.in0_outer", "")], &["Sum of [7, 33] over [1]"]),

@@ -1,0 +1,27 @@
+//! How terms become one number.
+
+/// How terms become one number: down columns, over everything, along rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Join {
+    /// Their sum.
+    Sum,
+    /// Their mean.
+    Mean,
+    /// Their mean, summed as differences from the first one.
+    MeanFromFirst,
+    /// The largest; NaN if one is.
+    Max,
+}
+
+impl Join {
+    /// Whether the first term is looked at before all others.
+    pub(crate) fn looks_first(self) -> bool {
+        matches!(self, Join::MeanFromFirst | Join::Max)
+    }
+
+    /// How the terms of a piece join, where pieces are joined by this.
+    #[must_use]
+    pub fn of_piece(self) -> Self {
+        if self == Join::Mean { Join::Sum } else { self }
+    }
+}
