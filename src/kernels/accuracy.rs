@@ -51,7 +51,7 @@ impl Archetype for Accuracy {
 
     fn source(&self) -> String {
         let mut s = Source::new(Element::F32, self);
-        s.number("WG", self.wg()).number("GROUP", self.group).first(self.group);
+        s.number("WG", self.wg()).number("GROUP", self.group).first(self.group, 1);
         labels(&mut s, self.labels);
         s.finish(shader!("accuracy.wgsl"))
     }

@@ -5,12 +5,12 @@ use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::grid::fold;
+use super::lib::lanes::{WG, shared};
 use super::lib::source::{Source, shader};
+use super::lib::target::Target;
 
-const WG: usize = 64;
-
-/// The index of the largest over the middle of `[outer, length, inner]`: of all, of those in each piece, or of some candidates. Buffers: input,
-/// candidates (u32) where there are some, result (u32).
+/// The index of the largest over the middle of `[outer, length, inner]`: of all, of those in each piece, or of some candidates. The first NaN is the
+/// largest. Buffers: input, candidates (u32) where there are some, result (u32).
 #[derive(Debug, Clone)]
 pub struct ArgMax {
     /// The outer extent.
@@ -27,8 +27,8 @@ pub struct ArgMax {
     pub offsets: [usize; 2],
     /// The input is f16.
     pub half: bool,
-    /// The first NaN is the largest; else none ever is, unless it comes first.
-    pub nan: bool,
+    /// Lanes that share a result, and how far apart they stand.
+    pub lanes: [usize; 2],
 }
 
 impl ArgMax {
@@ -36,6 +36,23 @@ impl ArgMax {
     pub const LONG: usize = 16_384;
     /// Values of a piece of more, at least.
     pub const PIECE: usize = 2048;
+
+    /// Into how many pieces the middle is cut: where one lane alone would turn long, or few results would leave most of a GPU idle.
+    pub fn pieces(target: Target, [outer, length, inner]: [usize; 3]) -> usize {
+        let [lanes, _] = Self::lanes_for(target, length, inner);
+        let shared = if outer * inner < 64 { 1 } else { lanes };
+        if length <= Self::LONG * shared { 1 } else { length.div_ceil((Self::PIECE * lanes.min(8)).max(length.div_ceil(Self::LONG))) }
+    }
+
+    /// The lanes that share so many values, or candidates.
+    pub fn lanes_for(target: Target, length: usize, inner: usize) -> [usize; 2] {
+        let (group, step) = if target == Target::Gpu { shared(length, inner) } else { (1, 1) };
+        [group, step]
+    }
+
+    fn wg(&self) -> usize {
+        if self.lanes[0] > 1 { WG } else { 64 }
+    }
 
     /// Results.
     pub fn items(&self) -> usize {
@@ -60,10 +77,8 @@ impl Archetype for ArgMax {
 
     fn source(&self) -> String {
         let mut s = Source::new(Element::F32, self);
-        s.number("WG", WG);
-        s.line("fn is_nan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }");
-        let above = if self.nan { "!is_nan(top) && (is_nan(v) || v > top)" } else { "v > top" };
-        s.line(format!("fn above(v: f32, top: f32) -> bool {{ return {above}; }}"));
+        let [group, step] = self.lanes;
+        s.number("WG", self.wg()).number("GROUP", group).first(group, step);
         let mut place = "c";
         if self.candidates > 0 {
             place = "candidates[(o * d.choices + c) * d.inner + i]";
@@ -91,13 +106,13 @@ impl Archetype for ArgMax {
         d.u32("piece", self.piece()).u32("choices", choices)
     }
 
-    /// A thread a result.
+    /// A group of lanes a result.
     fn grid(&self) -> [u32; 3] {
-        fold(self.items().div_ceil(WG))
+        fold(self.items().div_ceil(self.wg() / self.lanes[0]))
     }
 
     fn turns(&self) -> usize {
-        self.piece()
+        self.piece().div_ceil(self.lanes[0]) + 8
     }
 
     fn flops(&self) -> u64 {

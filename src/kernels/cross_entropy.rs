@@ -108,7 +108,7 @@ impl Archetype for CrossEntropy {
         if !self.is_wide() {
             return s.finish(shader!("cross_entropy.wgsl"));
         }
-        s.first(self.group);
+        s.first(self.group, 1);
         s.finish(shader!("cross_entropy_wide.wgsl"))
     }
 

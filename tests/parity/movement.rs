@@ -167,7 +167,25 @@ pub fn largest() -> Vec<Case> {
         m.output("where", &x.pad(&[(0, 0), (0, 1)], 9.0).argmax(1));
         m.weigh(&x)
     }));
-    for (shape, axis) in [(&[7, 33][..], 1), (&[7, 33], 0), (&[3, 5, 31], 1), (&[257], 0), (&[9, 1], 1)] {
+    out.push(Case::predict("argmax with NaN", |m| {
+        let x = m.drawn([7, 300], |u| if u > 0.99 { f64::NAN } else { u });
+        m.output("along rows", &x.argmax(1));
+        m.output("along columns", &x.argmax(0));
+    }));
+    // a lane a result, 32, 64 and 256 of them, side by side and columns apart
+    let shapes: [(&[usize], usize); 10] = [
+        (&[7, 33], 1),
+        (&[7, 33], 0),
+        (&[3, 5, 31], 1),
+        (&[257], 0),
+        (&[9, 1], 1),
+        (&[5, 300], 1),
+        (&[3, 600], 1),
+        (&[9, 2100], 1),
+        (&[300, 3], 0),
+        (&[2, 70, 70], 1),
+    ];
+    for (shape, axis) in shapes {
         out.push(Case::new(format!("argmax of {shape:?} along {axis}"), move |m| {
             let x = m.drawn(shape, |u| (40.0 * u).floor());
             m.output("where", &x.argmax(axis));

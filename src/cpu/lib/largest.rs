@@ -19,6 +19,17 @@ pub(crate) fn first_largest(x: &[f32]) -> usize {
     x[before..].iter().position(|&v| v == top).map_or(0, |i| before + i)
 }
 
+/// The first of equals is the largest, and the first NaN above all: what `argmax` means.
+#[inline(always)]
+pub(crate) fn first_highest(x: &[f32]) -> usize {
+    let mut nans = [false; LANES];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for part in whole.iter().map(|p| &p[..]).chain([rest]) {
+        nans.iter_mut().zip(part).for_each(|(nan, v)| *nan |= v.is_nan());
+    }
+    if nans.contains(&true) { x.iter().position(|v| v.is_nan()).unwrap_or(0) } else { first_largest(x) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,9 +43,10 @@ mod tests {
                 let mut x: Vec<f32> = (0..n).map(|i| -1.0 - (i % 7) as f32).collect();
                 x[at] = 0.5;
                 x[n - 1] = if at + 1 < n { x[at] } else { x[n - 1] };
-                assert_eq!(first_largest(&x), at, "{n}");
+                assert_eq!([first_largest(&x), first_highest(&x)], [at; 2], "{n}");
                 x[(at + 1) % n] = if n > 1 && at > 0 { NAN } else { x[(at + 1) % n] };
                 assert_eq!(first_largest(&x), if x[0].is_nan() { 0 } else { at }, "{n}");
+                assert_eq!(first_highest(&x), x.iter().position(|v| v.is_nan()).unwrap_or(at), "{n}");
             }
         }
         assert_eq!([first_largest(&[]), first_largest(&[-INF; 40]), first_largest(&[NAN, 1.0]), first_largest(&[0.0, -0.0, 0.0])], [0; 4]);

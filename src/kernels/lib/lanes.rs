@@ -32,3 +32,20 @@ impl Scale {
         }
     }
 }
+
+/// Lanes of a workgroup that share what [`shared`] tells.
+pub(crate) const WG: usize = 256;
+
+/// Lanes that share what is joined over the middle of `[.., length, inner]` on a GPU, and how far apart they stand: terms of a row, or columns.
+pub(crate) fn shared(length: usize, inner: usize) -> (usize, usize) {
+    if inner == 1 {
+        return (SUMS.lanes(length), 1);
+    }
+    let step = match inner {
+        ..=4 => 4,
+        5..=16 => 16,
+        _ => 64,
+    };
+    let group = WG / step;
+    if length >= 4 * group { (group, step) } else { (1, 1) }
+}

@@ -139,10 +139,11 @@ impl Source {
         if lanes > 1 { self.file(JOIN) } else { self.line("fn group_join(v: Joined, local: u32) -> Joined { return v; }") }
     }
 
-    /// `rank`, and `group_first` for groups of `GROUP` lanes: of their places that with the highest rank, the lowest of equal ones.
-    pub(crate) fn first(&mut self, lanes: usize) -> &mut Self {
+    /// `rank`, and `group_first` for groups of `GROUP` lanes that stand so far apart: of their places that with the highest rank, the lowest of
+    /// equal ones.
+    pub(crate) fn first(&mut self, lanes: usize, step: usize) -> &mut Self {
         let above = "if (b.x > a.x || (b.x == a.x && b.y < a.y)) { return b; } return a;";
-        self.file(RANK).number("STEP", 1).line("alias Joined = vec2<u32>;").joins_within(lanes, above);
+        self.file(RANK).number("STEP", step).line("alias Joined = vec2<u32>;").joins_within(lanes, above);
         self.line("fn group_first(rank: u32, place: u32, local: u32) -> u32 { return group_join(vec2<u32>(rank, place), local).y; }")
     }
 

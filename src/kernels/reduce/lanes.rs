@@ -1,7 +1,7 @@
 //! How the lanes of a kind of machine share sums: by the sums' shape alone.
 
 use crate::kernels::Target;
-use crate::kernels::lib::lanes::SUMS;
+use crate::kernels::lib::lanes::{WG, shared};
 
 /// What a vector of four holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,8 +32,6 @@ pub struct Lanes {
 const LONG: usize = 16_384;
 /// The most pieces of a sum.
 const MOST_PIECES: usize = 1024;
-/// Lanes of a workgroup that share.
-const WG: usize = 256;
 /// Terms of a piece of a column, on the processor and on software adapters. Columns of less than four of them stay whole.
 const PIECE: usize = 1024;
 
@@ -85,20 +83,6 @@ impl Lanes {
         let pieces = length.div_ceil(64 * whole.group).min(most);
         if pieces < 4 { least.max(1) } else { cut(pieces) }
     }
-}
-
-/// Lanes that share a sum on a GPU, and how far apart they stand. Neighbouring lanes read neighbours: terms of a row, or columns.
-fn shared(length: usize, inner: usize) -> (usize, usize) {
-    if inner == 1 {
-        return (SUMS.lanes(length), 1);
-    }
-    let step = match inner {
-        ..=4 => 4,
-        5..=16 => 16,
-        _ => 64,
-    };
-    let group = WG / step;
-    if length >= 4 * group { (group, step) } else { (1, 1) }
 }
 
 #[cfg(test)]

@@ -32,22 +32,24 @@ impl Lowering<'_> {
     }
 
     /// Where the largest stands along the middle of `[outer, length, inner]`: to a place or to a new one, in one launch or, where it is long, first
-    /// in each piece. `nan`: the first NaN is it.
+    /// in each piece.
     pub(super) fn largest(
         &mut self,
         [outer, length, inner]: [usize; 3],
         (x, offset): Place,
-        (half, nan): (bool, bool),
+        half: bool,
         to: Option<Place>,
         label: &str,
     ) -> Place {
-        let pieces = if length > ArgMax::LONG { length.div_ceil(ArgMax::PIECE.max(length.div_ceil(ArgMax::LONG))) } else { 1 };
+        let pieces = ArgMax::pieces(self.r.target, [outer, length, inner]);
+        let lanes = |length: usize| ArgMax::lanes_for(self.r.target, length, inner);
         let items = outer * inner;
-        let whole = ArgMax { outer, length, inner, pieces: 1, candidates: 0, offsets: [offset, 0], half, nan };
+        let whole = ArgMax { outer, length, inner, pieces: 1, candidates: 0, offsets: [offset, 0], half, lanes: lanes(length) };
         let (mut buffers, mut last) = (vec![x], whole.clone());
         if pieces > 1 {
             let between = self.temporary(items * pieces);
-            let first = ArgMax { pieces, ..whole };
+            let first = ArgMax { pieces, lanes: lanes(length.div_ceil(pieces)), ..whole };
+            last.lanes = lanes(pieces);
             self.push(Kernel::ArgMax(first), vec![x, between], format!("{label}, pieces"));
             last.candidates = pieces;
             buffers.push(between);

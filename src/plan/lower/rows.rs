@@ -97,6 +97,6 @@ impl Lowering<'_> {
         let extents = [product(&shape.dims()[..axis]), shape[axis], product(&shape.dims()[axis + 1..])];
         let to = self.assign(node.into());
         let label = self.label(node, format!("{shape} over axis {axis}"), &[]);
-        self.largest(extents, (from, offset), (self.half(n.inputs[0]), true), Some(to), &label);
+        self.largest(extents, (from, offset), self.half(n.inputs[0]), Some(to), &label);
     }
 }

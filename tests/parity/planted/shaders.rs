@@ -217,11 +217,15 @@ const CUMSUM: &[Line] = &[
 ];
 
 const ARGMAX: &[Line] = &[
-    ("the last of equals", S, &[("v > top", "v >= top")], &["argmax of [7, 33] along 1"]),
+    ("the last of equals", S, &[("r > top", "r >= top")], &["argmax of [7, 33] along 1"]),
     ("a dropped last term", S, &[("c < end", "c + 1u < end")], &["the last is the largest"]),
+    ("lanes that all see the same", G, &[("c = start + lane", "c = start")], &["argmax of [5, 300] along 1"]),
+    ("lanes that stand together", G, &[("local / STEP % GROUP", "local % GROUP")], &["argmax of [300, 3] along 0"]),
+    ("columns of another group", G, &[("local / (STEP * GROUP) * STEP + local % STEP", "local % STEP")], &["argmax of [5, 300] along 1"]),
+    ("a NaN below all", S, &[("0xffffffffu", "0u")], &["argmax with NaN"]),
     ("the inner step dropped", S, &[("at * inner", "at")], &["argmax of [3, 5, 31] along 1"]),
     ("the outer step dropped", S, &[("o * d.length * inner + ", "")], &["argmax of [3, 5, 31] along 1"]),
-    ("a last result that is stale", S, &[("item >= d.items", "item + 1u >= d.items")], &["argmax of [7, 33] along 1"]),
+    ("a last result that is stale", S, &[("item < d.items", "item + 1u < d.items")], &["argmax of [7, 33] along 1"]),
     ("every piece the first", S, &[("item / inner % pieces * d.piece", "0u")], &["argmax of [2, 70000], known"]),
     (
         "a candidate's number for its place",
