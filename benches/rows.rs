@@ -95,7 +95,8 @@ fn main() -> gradus::Result<()> {
             _ => panic!("there is no {arg}\n{USAGE}"),
         }
     }
-    for task in TASKS.iter().filter(|t| t.name.contains(&only)) {
+    let exact = TASKS.iter().any(|t| t.name == only);
+    for task in TASKS.iter().filter(|t| if exact { t.name == only } else { t.name.contains(&only) }) {
         let mut ms = times(task, repeats, threads, explain)?;
         ms.sort_by(f64::total_cmp);
         println!("{:20} {:?} {:8.3} ms, least {:.3}", task.name, task.shape, ms[ms.len() / 2], ms[0]);

@@ -7,7 +7,7 @@ use super::lib::halves;
 use super::lib::pieces::Piece;
 use super::table::{Table, TableIndex};
 use crate::error::Result;
-use crate::expr::{Evaluator, Node};
+use crate::expr::{Evaluator, Expr, Node};
 use crate::kernels::words::RATE_WIDTH;
 use crate::kernels::{Access, Binding, Kernel, with_kernels};
 use crate::plan::{BufferId, DataId, Launch};
@@ -57,12 +57,13 @@ impl Ready {
         let formulas = l.kernel.formulas();
         let evaluated: f64 = formulas.iter().map(|&(f, values)| cost(f) * values as f64).sum();
         let computed = parts(twin.work() + evaluated, threads);
-        let workers = (0..computed).flat_map(|_| formulas.iter().map(|(f, _)| Evaluator::new(f)));
+        let formula = |(n, (f, _)): (usize, &(&Expr, usize))| Evaluator::over(f, |i| twin.alike(n, i));
+        let workers: Vec<Evaluator> = formulas.iter().enumerate().map(formula).collect();
         let mut r = Ready {
             reads: Vec::new(),
             taken: Vec::new(),
             cuts: Vec::new(),
-            workers: workers.collect(),
+            workers: (0..computed).flat_map(|_| workers.clone()).collect(),
             worth: computed.max(parts(BYTE * l.bytes as f64, threads)),
             widened: Vec::new(),
             rounded: Vec::new(),

@@ -2,11 +2,10 @@
 
 use super::lib::call::{Call, Twin};
 use super::lib::draws::{DRAW, drawn};
-use super::lib::fork::{WRITES, Writes, f32s_mut, fork_halves};
-use super::lib::halves::{Elements, put};
-use super::optimizer::lend;
+use super::lib::fork::{Writes, fork_halves};
+use super::lib::halves::{Elements, put, whole};
 use crate::error::Result;
-use crate::expr::{CHUNK, Evaluator, Row};
+use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::{Map, Read, Strided};
 use std::ops::Range;
 
@@ -14,36 +13,33 @@ impl Twin for Map {
     fn run(&self, Call { workers, reads, writes, .. }: Call<'_>) -> Result<()> {
         // the state comes first where anything is drawn
         let (state, reads) = reads.split_at(usize::from(!self.draws.is_empty()));
-        let mut widths = [2; WRITES];
-        widths.iter_mut().enumerate().filter(|(o, _)| self.spec.halves.output(*o)).for_each(|(_, w)| *w = 1);
+        let halves = &self.spec.halves;
+        let widths = std::array::from_fn(|o| if halves.output(o) { 1 } else { 2 });
         fork_halves(workers, 0..self.size(), CHUNK, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
-            for first in units.clone().step_by(CHUNK) {
-                let len = CHUNK.min(units.end - first);
-                e.chunk_of(|i, row| {
+            let piece = e.piece();
+            for first in units.clone().step_by(piece) {
+                let (len, own) = (piece.min(units.end - first), first - units.start);
+                let load = |i: usize, row: &mut [f32]| {
                     if let Some(number) = i.checked_sub(self.inputs.len()) {
-                        drawn(&mut row[..len], &self.draws[number], state[0], first);
+                        drawn(row, &self.draws[number], state[0], first);
                         return None;
                     }
                     if self.spec.integers.get(i).is_some_and(|of_u32| *of_u32) {
-                        return integers(&mut row[..len], reads[i], &self.inputs[i], self.spec.reads[i], &self.shape, first);
+                        integers(row, reads[i], &self.inputs[i], self.spec.reads[i], &self.shape, first);
+                        return None;
                     }
-                    let (from, s) = (Elements::new(reads[i], self.spec.halves.input(i)), &self.inputs[i]);
+                    let (from, s) = (Elements::new(reads[i], halves.input(i)), &self.inputs[i]);
                     match self.spec.reads[i] {
-                        Read::Flat => match from {
-                            Elements::Whole(x) => return lend(row, &x[s.offset + first..][..len]),
-                            half => half.run(&mut row[..len], s.offset + first, 1),
-                        },
+                        Read::Flat => return from.lend(row, s.offset + first),
                         Read::One => row.fill(from.one(s.offset)),
-                        Read::Strided | Read::PadBox => strided(&mut row[..len], &from, s, &self.shape, first),
+                        Read::Strided if s.pad.is_none() => return along(row, &from, s, &self.shape, first),
+                        Read::Strided | Read::PadBox => strided(row, &from, s, &self.shape, first),
                     }
                     None
-                });
-                for (o, out) in w.iter_mut().enumerate().take(self.outputs.len()) {
-                    if self.spec.halves.output(o) {
-                        put(out, true, first - units.start, &e.output(o)[..len]);
-                    } else {
-                        e.store(o, &mut f32s_mut(out)[first - units.start..][..len]);
-                    }
+                };
+                e.run(len, load, &mut whole(&mut w, halves, self.outputs.len(), own..own + len));
+                for o in (0..self.outputs.len()).filter(|o| halves.output(*o)) {
+                    put(&mut w[o], true, own, &e.output(o)[..len]);
                 }
             }
         });
@@ -57,10 +53,14 @@ impl Twin for Map {
     fn takes_halves(&self) -> bool {
         true
     }
+
+    fn alike(&self, _formula: usize, input: usize) -> bool {
+        self.spec.reads.get(input) == Some(&Read::One)
+    }
 }
 
 /// Elements `first..` of integers, as numbers.
-fn integers<'a>(row: &mut [f32], from: &[u32], s: &Strided, read: Read, shape: &[usize], first: usize) -> Option<&'a Row> {
+fn integers(row: &mut [f32], from: &[u32], s: &Strided, read: Read, shape: &[usize], first: usize) {
     match read {
         Read::Flat => row.iter_mut().zip(&from[s.offset + first..]).for_each(|(r, v)| *r = *v as f32),
         Read::One => row.fill(from[s.offset] as f32),
@@ -69,6 +69,22 @@ fn integers<'a>(row: &mut [f32], from: &[u32], s: &Strided, read: Read, shape: &
             row.iter_mut().for_each(|v| *v = v.to_bits() as f32);
         }
     }
+}
+
+/// As [`strided`], but where neighbours are read within one run they are lent.
+fn along<'a>(row: &mut [f32], from: &Elements<'a>, s: &Strided, shape: &[usize], first: usize) -> Option<&'a [f32]> {
+    if let (Some((&extent, outer)), Some((1, steps))) = (shape.split_last(), s.strides.split_last().map(|(l, s)| (*l, s)))
+        && first % extent + row.len() <= extent
+    {
+        let mut rest = first / extent;
+        let mut at = s.offset + first % extent;
+        for (&d, &step) in outer.iter().zip(steps).rev() {
+            at += rest % d * step;
+            rest /= d;
+        }
+        return from.lend(row, at);
+    }
+    strided(row, from, s, shape, first);
     None
 }
 

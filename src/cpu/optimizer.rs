@@ -5,7 +5,7 @@ use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork};
 use super::lib::halves::f16s_mut;
 use super::lib::rates::{View, stopped};
 use crate::error::Result;
-use crate::expr::{CHUNK, Evaluator, Row, whole};
+use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::words::BLOCK;
 use crate::kernels::{Direction, Optimizer};
 use half::slice::HalfFloatSliceExt;
@@ -41,28 +41,29 @@ impl Twin for Optimizer {
 
 /// The rule over these elements; the part's own words start at `own`.
 fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Range<usize>, own: usize, w: &mut Writes<'_>) {
-    let (mut first, mut last) = (all.start, None);
+    let (mut first, mut last, piece) = (all.start, None, e.piece());
     while first < all.end {
         if let Some(still) = k.still.iter().find(|s| s.contains(&(first / BLOCK))) {
             first = all.end.min(still.end * BLOCK);
             continue;
         }
         let next = k.still.iter().map(|s| s.start * BLOCK).find(|s| *s > first).unwrap_or(all.end);
-        let chunk = view.chunk(first, CHUNK.min(all.end.min(next) - first));
+        let chunk = view.chunk(first, piece.min(all.end.min(next) - first));
         let n = chunk.len();
         let at = own + first - all.start..own + first - all.start + n;
         view.turn_to(e, first, &mut last);
-        e.chunk_of(|i, row| match i {
-            0 => lend(row, &f32s(w[0])[at.clone()]),
+        let load = |i: usize, row: &mut [f32]| match i {
+            0 => Some(&f32s(w[0])[at.clone()]),
             // a block of directions is followed by its norms
             1 if k.applies => {
                 let from = g[first / BLOCK * Direction::STRIDE..].chunks(Direction::STRIDE);
-                row[..n].chunks_mut(BLOCK).zip(from).for_each(|(r, u)| r.copy_from_slice(&u[..r.len()]));
+                row.chunks_mut(BLOCK).zip(from).for_each(|(r, u)| r.copy_from_slice(&u[..r.len()]));
                 None
             }
-            1 => lend(row, &g[chunk.clone()]),
-            _ => lend(row, &f32s(w[i - 1])[at.clone()]),
-        });
+            1 => Some(&g[chunk.clone()]),
+            _ => Some(&f32s(w[i - 1])[at.clone()]),
+        };
+        e.run(n, load, &mut []);
         for (o, out) in w.iter_mut().enumerate().take(1 + k.moments) {
             e.store(o, &mut f32s_mut(out)[at.clone()]);
         }
@@ -72,12 +73,4 @@ fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Ran
         }
         first = chunk.end;
     }
-}
-
-/// A whole row where it lies; a part of one is copied.
-pub(super) fn lend<'a>(row: &mut Row, from: &'a [f32]) -> Option<&'a Row> {
-    whole(from).or_else(|| {
-        row[..from.len()].copy_from_slice(from);
-        None
-    })
 }

@@ -1,11 +1,12 @@
 //! A formula evaluated over slices with the processor's vectors.
 
+use super::loops::{binary, select, unary};
 use super::passes::{Pass, What, passes};
-use super::row::{CHUNK, Row};
-use super::vector::{self, one};
-use super::{Binary, Expr, Node, Unary};
+use super::row::{CHUNK, MOST, Row};
+use super::{Expr, Node};
+use std::mem::take;
 
-/// Evaluates a formula over slices, [`CHUNK`] values at a time, with the machine's widest vectors. Keeps its scratch memory between calls.
+/// Evaluates a formula over slices, at most [`MOST`] values at a time, with the machine's widest vectors. Keeps its scratch memory between calls.
 ///
 /// A result below f32's normal range (2^-126) becomes 0 with its sign, as on most GPUs (which may take such an operand for 0, too). Some processors
 /// need 100 times as long for such a number, and an optimizer's moment whose gradient stays 0 would reach this range after some 800 steps and stay
@@ -15,206 +16,195 @@ pub struct Evaluator {
     expr: Expr,
     passes: Vec<Pass>,
     rows: Vec<Row>,
-    /// The inputs: node, number, and whether its row can be read where it lies.
-    inputs: Vec<(usize, usize, bool)>,
+    inputs: Vec<Input>,
+    /// The rates, of which none is lent.
+    rates: Vec<Input>,
+    /// The output that each computed node is, the first of several.
+    places: Vec<Option<usize>>,
+}
+
+/// An input of a formula, or a rate.
+#[derive(Debug, Clone, Copy)]
+struct Input {
+    node: usize,
+    number: usize,
+    /// Whether it can be read where it lies.
+    lends: bool,
+    /// Whether its first value alone is read.
+    single: bool,
 }
 
 impl Evaluator {
     /// For this formula.
     pub fn new(expr: &Expr) -> Self {
-        let rows = expr.nodes().iter().map(|n| if let Node::Const(c) = n { [f64::from_bits(*c) as f32; CHUNK] } else { [0.0; CHUNK] });
-        let number = |(at, n): (usize, &Node)| if let Node::Input(i) = *n { Some((at, i)) } else { None };
-        let inputs = expr.nodes().iter().enumerate().filter_map(number);
-        // an input that is an output, too, must be in a row of its own
-        let inputs = inputs.map(|(at, i)| (at, i, i < LENT && !expr.outputs().contains(&at)));
-        Evaluator { passes: passes(expr), rows: rows.collect(), inputs: inputs.collect(), expr: expr.clone() }
+        Self::over(expr, |_| false)
+    }
+
+    /// For this formula, some of whose inputs are one number for all of a chunk, by what `alike` says of each: those may cost less.
+    pub fn over(expr: &Expr, alike: impl Fn(usize) -> bool) -> Self {
+        let nodes = expr.nodes();
+        let rows = nodes.iter().map(|n| if let Node::Const(c) = n { f64::from_bits(*c) as f32 } else { 0.0 });
+        let rows = rows.map(|c| [c; MOST + 16]);
+        let number = |n: usize| match nodes[n] {
+            Node::Input(i) => alike(i),
+            Node::Rate(_) | Node::Const(_) => true,
+            _ => false,
+        };
+        let passes = passes(expr, number);
+        let read = |node: usize| expr.outputs().contains(&node) || passes.iter().any(|p| p.reads().contains(&node));
+        let input = |(node, n): (usize, &Node)| {
+            let Node::Input(i) = *n else { return None };
+            Some(Input { node, number: i, lends: i < LENT && !alike(i), single: alike(i) && !read(node) })
+        };
+        let rate = |(node, n): (usize, &Node)| {
+            let Node::Rate(i) = *n else { return None };
+            Some(Input { node, number: i, lends: false, single: !read(node) })
+        };
+        let inputs = nodes.iter().enumerate().filter_map(input).collect();
+        let rates = nodes.iter().enumerate().filter_map(rate).collect();
+        let place = |n: usize| expr.outputs().iter().position(|o| *o == n);
+        let places = nodes.iter().enumerate().map(|(n, node)| if let Node::Input(_) = node { None } else { place(n) }).collect();
+        Evaluator { rows: rows.collect(), inputs, rates, passes, places, expr: expr.clone() }
     }
 
     /// Sets the step's rates.
     pub fn set_rates(&mut self, rates: &[f32]) {
-        for (row, n) in self.rows.iter_mut().zip(self.expr.nodes()) {
-            if let Node::Rate(i) = n {
-                row.fill(rates[*i]);
-            }
+        for rate in &self.rates {
+            let row = &mut self.rows[rate.node];
+            row[..if rate.single { 1 } else { MOST }].fill(rates[rate.number]);
         }
     }
 
     /// One chunk: `load(i, row)` fills input `i`. Then [`Evaluator::store`] or [`Evaluator::output`] gives the outputs.
-    pub fn chunk(&mut self, mut load: impl FnMut(usize, &mut Row)) {
-        self.chunk_of(|i, row| {
+    pub fn chunk(&mut self, mut load: impl FnMut(usize, &mut [f32])) {
+        let load = |i: usize, row: &mut [f32]| {
             load(i, row);
             None
-        });
+        };
+        self.run(CHUNK, load, &mut []);
     }
 
-    /// As [`Evaluator::chunk`], but `load` may lend a whole row ([`whole`](super::whole)) in place of filling one.
-    pub fn chunk_of<'a>(&mut self, mut load: impl FnMut(usize, &mut Row) -> Option<&'a Row>) {
+    /// `len` values, at most [`MOST`]: `load(i, row)` fills input `i`, or lends as many values where they lie. Output `o` goes to `results[o]` unless that is empty or not
+    /// there; then [`Evaluator::output`] has it.
+    pub fn run<'a>(&mut self, len: usize, mut load: impl FnMut(usize, &mut [f32]) -> Option<&'a [f32]>, results: &mut [&mut [f32]]) {
         let mut lent = [None; LENT];
-        for &(at, i, lends) in &self.inputs {
-            let row = &mut self.rows[at];
-            match load(i, row) {
-                Some(found) if lends => lent[i] = Some(found),
-                Some(found) => *row = *found,
+        for input in &self.inputs {
+            let row = &mut self.rows[input.node][..if input.single { 1 } else { len }];
+            match load(input.number, row) {
+                Some(found) if input.lends => lent[input.number] = Some(&found[..len]),
+                Some(found) => row.copy_from_slice(&found[..row.len()]),
                 None => {}
             }
         }
-        pulp::Arch::new().dispatch(Compute { nodes: self.expr.nodes(), passes: &self.passes, rows: &mut self.rows, lent });
+        let Evaluator { expr, passes, rows, places, .. } = self;
+        let found = Found { nodes: expr.nodes(), lent, places, len };
+        pulp::Arch::new().dispatch(Compute { passes, rows, found, results });
+        // inputs that are results, and what is a result twice
+        for (o, &node) in expr.outputs().iter().enumerate() {
+            if results.get(o).is_none_or(|r| r.is_empty()) {
+                if let Some(lent) = found.lent(node) {
+                    rows[node][..len].copy_from_slice(lent);
+                }
+            } else if places[node] != Some(o) {
+                let to = take(&mut results[o]);
+                to.copy_from_slice(found.at(node, rows, results));
+                results[o] = to;
+            }
+        }
+    }
+
+    /// How many values at a time keep the rows of this formula in the first-level cache: a multiple of [`CHUNK`].
+    pub fn piece(&self) -> usize {
+        let rows = self.expr.nodes().iter().filter(|n| !matches!(n, Node::Const(_) | Node::Rate(_))).count();
+        (CACHED / rows.max(1) / CHUNK * CHUNK).clamp(CHUNK, MOST)
     }
 
     /// The first values of output `o` of the last chunk, to `out`.
-    pub fn store(&mut self, o: usize, out: &mut [f32]) {
-        let (from, normal) = (&self.rows[self.expr.outputs()[o]], self.computed(o));
-        pulp::Arch::new().dispatch(Store { from, normal, to: out });
+    pub fn store(&self, o: usize, out: &mut [f32]) {
+        out.copy_from_slice(&self.output(o)[..out.len()]);
     }
 
     /// Output `o` of the last chunk.
-    pub fn output(&mut self, o: usize) -> &Row {
-        let computed = self.computed(o);
-        let row = &mut self.rows[self.expr.outputs()[o]];
-        if computed {
-            row.iter_mut().for_each(|v| *v = normal(*v));
-        }
-        row
-    }
-
-    fn computed(&self, o: usize) -> bool {
-        matches!(self.expr.nodes()[self.expr.outputs()[o]], Node::Unary(..) | Node::Binary(..))
+    pub fn output(&self, o: usize) -> &[f32] {
+        &self.rows[self.expr.outputs()[o]][..MOST]
     }
 }
+
+/// Values that fit into a first-level cache that two threads share, with room for others.
+const CACHED: usize = 6144;
 
 /// How many inputs may be read where they lie.
 const LENT: usize = 8;
 
-// structs and not closures: a closure that the compiler does not inline would compute with narrow vectors
-
-struct Compute<'a> {
+/// Where values of a chunk are found.
+#[derive(Clone, Copy)]
+struct Found<'a> {
     nodes: &'a [Node],
-    passes: &'a [Pass],
-    rows: &'a mut [Row],
-    lent: [Option<&'a Row>; LENT],
+    /// The inputs that are read where they lie.
+    lent: [Option<&'a [f32]>; LENT],
+    /// The output that each computed node is, the first of several.
+    places: &'a [Option<usize>],
+    len: usize,
 }
 
-impl pulp::NullaryFnOnce for Compute<'_> {
+impl<'a> Found<'a> {
+    #[inline(always)]
+    fn lent(&self, node: usize) -> Option<&'a [f32]> {
+        if let Node::Input(i) = self.nodes[node] { self.lent.get(i).copied().flatten() } else { None }
+    }
+
+    /// A node's values: lent, made in their place, or in its row.
+    #[inline(always)]
+    fn at<'b>(&self, node: usize, rows: &'b [Row], results: &'b [&mut [f32]]) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        let place = self.places[node].and_then(|o| results.get(o)).filter(|r| !r.is_empty());
+        let row = place.map_or_else(|| &rows[node][..], |made| made);
+        &self.lent(node).unwrap_or(row)[..self.len]
+    }
+}
+
+// a struct and not a closure: a closure that the compiler does not inline would compute with narrow vectors
+struct Compute<'a, 'b, 'c> {
+    passes: &'a [Pass],
+    rows: &'a mut [Row],
+    found: Found<'a>,
+    results: &'b mut [&'c mut [f32]],
+}
+
+impl pulp::NullaryFnOnce for Compute<'_, '_, '_> {
     type Output = ();
     #[inline(always)]
     fn call(self) {
-        for p in self.passes {
+        let Compute { passes, rows, found, results } = self;
+        for p in passes {
             // operands stand before what is made of them
-            let (before, rest) = self.rows.split_at_mut(p.node);
-            let out = &mut rest[0];
-            let at = |j: usize| match self.nodes[j] {
-                Node::Input(i) => self.lent.get(i).copied().flatten().unwrap_or(&before[j]),
-                _ => &before[j],
-            };
-            match p.what {
-                What::Unary(u, a) => unary(u, at(a), out),
-                What::Binary(b, x, y) => binary(b, at(x), at(y), out),
-                What::Select(c, a, b) => select(at(c), at(a), at(b), out),
-                What::Several(f, rows, numbers) => f.compute(rows.map(at), numbers.map(|j| before[j][0]), out),
+            let (before, rest) = rows.split_at_mut(p.node);
+            let result = found.places[p.node];
+            let own = result.and_then(|o| results.get_mut(o)).map(take).unwrap_or_default();
+            let out = &mut if own.is_empty() { &mut rest[0][..] } else { &mut *own }[..found.len];
+            let at = |j: usize| found.at(j, before, results);
+            if p.normal {
+                pass::<true>(p.what, at, before, out)
+            } else {
+                pass::<false>(p.what, at, before, out)
+            }
+            if let Some(place) = result.and_then(|o| results.get_mut(o)) {
+                *place = own;
             }
         }
     }
 }
 
-struct Store<'a> {
-    from: &'a Row,
-    normal: bool,
-    to: &'a mut [f32],
-}
-
-impl pulp::NullaryFnOnce for Store<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn call(self) {
-        let pairs = self.to.iter_mut().zip(self.from);
-        if self.normal {
-            pairs.for_each(|(o, &v)| *o = normal(v));
-        } else {
-            pairs.for_each(|(o, &v)| *o = v);
-        }
-    }
-}
-
-/// The number; 0 with its sign where it is below the normal range.
+/// A pass over operands that `at` gives; a number is the first of its row.
 #[inline(always)]
-fn normal(v: f32) -> f32 {
-    if v.abs() < f32::MIN_POSITIVE { f32::from_bits(v.to_bits() & 0x8000_0000) } else { v }
-}
-
-#[inline(always)]
-pub(super) fn unary(u: Unary, x: &Row, out: &mut Row) {
-    #[inline(always)]
-    fn each(x: &Row, out: &mut Row, f: impl Fn(f32) -> f32) {
-        for (o, &v) in out.iter_mut().zip(x) {
-            *o = f(v);
-        }
-    }
-    match u {
-        Unary::Neg => each(x, out, |v| -v),
-        Unary::Abs => each(x, out, f32::abs),
-        Unary::Sign => each(x, out, |v| truth(v > 0.0) - truth(v < 0.0)),
-        Unary::Floor => each(x, out, f32::floor),
-        Unary::Exp => each(x, out, one::exp),
-        Unary::Expm1 => each(x, out, one::expm1),
-        Unary::Log => each(x, out, one::log),
-        Unary::Sqrt => each(x, out, f32::sqrt),
-        Unary::Sin => vector::sin(x, out),
-        Unary::Cos => vector::cos(x, out),
-        Unary::Tanh => each(x, out, one::tanh),
-        Unary::Sigmoid => each(x, out, one::sigmoid),
-        Unary::Softplus => each(x, out, one::softplus),
-        Unary::Erf => each(x, out, one::erf),
-        Unary::Relu => each(x, out, |v| if v < 0.0 { 0.0 } else { v }),
-        Unary::Positive => each(x, out, |v| truth(v > 0.0)),
-        Unary::Half => each(x, out, half_of),
-    }
-}
-
-/// The number rounded to f16; the twin of `shaders/lib/half.wgsl`.
-#[inline(always)]
-fn half_of(x: f32) -> f32 {
-    let a = x.to_bits() & 0x7fff_ffff;
-    let ten = a.wrapping_add(0xfff + (a >> 13 & 1)) & 0xffff_e000;
-    let large = if ten >= 0x4780_0000 { 0x7f80_0000 } else { ten };
-    // below 2^-14 the steps are 2^-24
-    let small = ((x.abs() * 16_777_216.0).round_ties_even() * f32::from_bits(0x3380_0000)).to_bits();
-    let r = if a < 0x3880_0000 { small } else { large };
-    let r = if a > 0x7f80_0000 { a } else { r };
-    f32::from_bits(r | x.to_bits() & 0x8000_0000)
-}
-
-#[inline(always)]
-fn truth(condition: bool) -> f32 {
-    if condition { 1.0 } else { 0.0 }
-}
-
-#[inline(always)]
-fn select(c: &Row, a: &Row, b: &Row, out: &mut Row) {
-    for (((o, &c), &a), &b) in out.iter_mut().zip(c).zip(a).zip(b) {
-        *o = if c == 0.0 { b } else { a };
-    }
-}
-
-#[inline(always)]
-pub(super) fn binary(b: Binary, x: &Row, y: &Row, out: &mut Row) {
-    #[inline(always)]
-    fn each(x: &Row, y: &Row, out: &mut Row, f: impl Fn(f32, f32) -> f32) {
-        for ((o, &a), &b) in out.iter_mut().zip(x).zip(y) {
-            *o = f(a, b);
-        }
-    }
-    match b {
-        Binary::Add => each(x, y, out, |a, b| a + b),
-        Binary::Sub => each(x, y, out, |a, b| a - b),
-        Binary::Mul => each(x, y, out, |a, b| a * b),
-        Binary::Div => each(x, y, out, |a, b| a / b),
-        // `f32::max` swallows NaN
-        Binary::Max => each(x, y, out, |a, b| if b.is_nan() || a < b { b } else { a }),
-        Binary::Min => each(x, y, out, |a, b| if b.is_nan() || a > b { b } else { a }),
-        Binary::Pow => vector::pow(x, y, out),
-        Binary::Less => each(x, y, out, |a, b| truth(a < b)),
-        Binary::LessEqual => each(x, y, out, |a, b| truth(a <= b)),
-        Binary::Equal => each(x, y, out, |a, b| truth(a == b)),
+fn pass<'a, const NORMAL: bool>(what: What, at: impl Fn(usize) -> &'a [f32], rows: &[Row], out: &mut [f32]) {
+    match what {
+        What::Unary(u, a) => unary::<NORMAL>(u, at(a), out),
+        What::Binary(b, x, y) => binary::<NORMAL>(b, at(x), at(y), out),
+        What::Select(c, a, b) => select::<NORMAL>(at(c), at(a), at(b), out),
+        What::Several(f, operands, numbers) => f.compute::<NORMAL>(operands.map(at), numbers.map(|j| rows[j][0]), out),
     }
 }
 

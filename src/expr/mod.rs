@@ -12,6 +12,7 @@
 
 mod derive;
 mod eval;
+mod loops;
 mod passes;
 mod primitive;
 mod real;
@@ -28,7 +29,7 @@ mod tests;
 pub use eval::Evaluator;
 pub use primitive::{Binary, Unary};
 pub use real::Real;
-pub use row::{CHUNK, Row, whole};
+pub use row::{CHUNK, MOST};
 pub use scalar::Scalar;
 pub use table::Activation;
 pub use tape::Tape;

@@ -1,7 +1,7 @@
 //! How a formula is computed over rows of values: in as few passes as its parts allow. A pass reads and writes the first-level cache, which takes
 //! longer than the sum or product that it makes; so what formulas often hold is one pass as a whole.
 
-use super::row::Row;
+use super::loops::{Functions, stored};
 use super::{Binary, Expr, Node, Unary};
 use std::sync::LazyLock;
 
@@ -11,6 +11,20 @@ pub(super) struct Pass {
     /// The node that it makes.
     pub node: usize,
     pub what: What,
+    /// Whether it is a result, which is normal or 0.
+    pub normal: bool,
+}
+
+impl Pass {
+    /// The nodes that it reads as rows.
+    pub fn reads(&self) -> [usize; ROWS] {
+        match self.what {
+            What::Unary(_, a) => [a; ROWS],
+            What::Binary(_, x, y) => [x, y, y],
+            What::Select(c, a, b) => [c, a, b],
+            What::Several(_, rows, _) => rows,
+        }
+    }
 }
 
 /// What a pass computes, of which nodes.
@@ -57,14 +71,15 @@ macro_rules! several {
 
         impl Several {
             #[inline(always)]
-            pub(super) fn compute(self, rows: [&Row; ROWS], numbers: [f32; NUMBERS], out: &mut Row) {
+            pub(super) fn compute<const NORMAL: bool>(self, rows: [&[f32]; ROWS], numbers: [f32; NUMBERS], out: &mut [f32]) {
                 match self {
                     $(Several::$name => {
-                        let [$($row,)* ..] = rows;
                         let [$($number,)* ..] = numbers;
-                        for (i, out) in out.iter_mut().enumerate() {
-                            $(let $row = $row[i];)*
-                            *out = $f;
+                        // in step, for an index that might be out of bounds ends a vector's loop early
+                        let [x, y, z] = rows;
+                        for (((out, &x), &y), &z) in out.iter_mut().zip(x).zip(y).zip(z) {
+                            let [$($row,)* ..] = [x, y, z];
+                            *out = stored::<NORMAL>($f);
                         }
                     })*
                 }
@@ -74,6 +89,9 @@ macro_rules! several {
 }
 
 several! {
+    // normalised rows: less their mean, by the inverse of their deviation, and what comes behind
+    Normalised(x, w, b; mean, scale) = (x - mean) * scale * w + b;
+    Whitened(x; mean, scale) = (x - mean) * scale;
     // an optimizer's step along a direction that is divided by a root
     Scaled(p, m, v; lr, e) = p - lr * (m / (v.sqrt() + e));
     OverRoot(m, v; e) = m / (v.sqrt() + e);
@@ -85,32 +103,25 @@ several! {
     // activations of a sum, and their gradients
     Rectified(x, y;) = (x + y).relu();
     Masked(x, y;) = x * y.positive();
-}
-
-/// What numbers lack that a [`Scalar`](super::Scalar) has.
-trait Functions {
-    fn relu(self) -> f32;
-    fn positive(self) -> f32;
-}
-
-impl Functions for f32 {
-    #[inline(always)]
-    fn relu(self) -> f32 {
-        if self < 0.0 { 0.0 } else { self }
-    }
-    #[inline(always)]
-    fn positive(self) -> f32 {
-        if self > 0.0 { 1.0 } else { 0.0 }
-    }
+    // along a row: deviations, exponentials, and what is one number for all of it
+    Deviation(x; mean) = (x - mean) * (x - mean);
+    Exponential(x; top) = Functions::exponential(x - top);
+    Scaled3(x, y; scale) = x * y * scale;
+    Affine(x, w, b;) = x * w + b;
+    Times(x; y) = x * y;
+    Minus(x; y) = x - y;
+    Plus(x; y) = x + y;
 }
 
 /// The passes that make a formula's outputs, in their order.
-pub(super) fn passes(f: &Expr) -> Vec<Pass> {
+/// `number`: which nodes are the same for all of a chunk.
+pub(super) fn passes(f: &Expr, number: impl Fn(usize) -> bool) -> Vec<Pass> {
     let nodes = f.nodes();
     // how often each node is read; a result counts as read by many
     let mut readers = vec![0; nodes.len()];
     nodes.iter().for_each(|n| operands(n).into_iter().flatten().for_each(|o| readers[o] += 1));
     f.outputs().iter().for_each(|&o| readers[o] = usize::MAX / 2);
+    let numbers: Vec<bool> = (0..nodes.len()).map(number).collect();
     let mut wanted = vec![false; nodes.len()];
     f.outputs().iter().for_each(|&o| wanted[o] = true);
     let mut found = Vec::new();
@@ -118,17 +129,18 @@ pub(super) fn passes(f: &Expr) -> Vec<Pass> {
         if !wanted[node] {
             continue;
         }
-        let what = PATTERNS.iter().find_map(|p| Match { nodes, readers: &readers, p }.at(node)).unwrap_or(match nodes[node] {
-            Node::Unary(u, a) => What::Unary(u, a),
-            Node::Binary(b, x, y) => What::Binary(b, x, y),
-            Node::Select(c, a, b) => What::Select(c, a, b),
-            Node::Input(_) | Node::Rate(_) | Node::Const(_) => continue,
-        });
+        let what =
+            PATTERNS.iter().find_map(|p| Match { nodes, readers: &readers, numbers: &numbers, p }.at(node)).unwrap_or(match nodes[node] {
+                Node::Unary(u, a) => What::Unary(u, a),
+                Node::Binary(b, x, y) => What::Binary(b, x, y),
+                Node::Select(c, a, b) => What::Select(c, a, b),
+                Node::Input(_) | Node::Rate(_) | Node::Const(_) => continue,
+            });
         match what {
             What::Several(_, rows, _) => rows.iter().for_each(|&o| wanted[o] = true),
             _ => operands(&nodes[node]).into_iter().flatten().for_each(|o| wanted[o] = true),
         }
-        found.push(Pass { node, what });
+        found.push(Pass { node, what, normal: f.outputs().contains(&node) });
     }
     found.reverse();
     found
@@ -147,6 +159,7 @@ fn operands(n: &Node) -> [Option<usize>; 3] {
 struct Match<'a> {
     nodes: &'a [Node],
     readers: &'a [usize],
+    numbers: &'a [bool],
     p: &'a Pattern,
 }
 
@@ -170,9 +183,10 @@ impl Match<'_> {
     /// The pattern's node `at` as the formula's `node`, which is read only here unless it is the result.
     fn any(&self, at: usize, node: usize, mut bound: Bound) -> Option<Bound> {
         let Node::Input(i) = self.p.f.nodes()[at] else {
-            return if self.readers[node] == 1 { self.inner(at, node, bound) } else { None };
+            let own = self.p.f.nodes().iter().flat_map(operands).flatten().filter(|o| *o == at).count();
+            return if self.readers[node] == own { self.inner(at, node, bound) } else { None };
         };
-        let number = matches!(self.nodes[node], Node::Const(_) | Node::Rate(_));
+        let number = self.numbers[node];
         if bound[i].is_some_and(|b| b != node) || (i >= self.p.rows && !number) {
             return None;
         }

@@ -1,12 +1,11 @@
 //! What formulas are computed over at a time.
 
-/// How many values are computed at a time: few enough that a formula's intermediate values stay in the first-level cache.
+/// How many values are computed at a time where nothing speaks for more: few enough that the intermediate values of any formula stay in the first-level
+/// cache.
 pub const CHUNK: usize = 256;
 
-/// One value for each place of a chunk.
-pub type Row = [f32; CHUNK];
+/// How many values can be computed at a time.
+pub const MOST: usize = 1024;
 
-/// A slice as a row, if it is as long as one: what the `load` of [`Evaluator::chunk_of`](super::Evaluator::chunk_of) lends.
-pub fn whole(x: &[f32]) -> Option<&Row> {
-    x.try_into().ok()
-}
+/// One value for each place of a chunk. No power of two: rows whose beginnings differ by 4 KiB wait for each other's stores.
+pub(super) type Row = [f32; MOST + 16];

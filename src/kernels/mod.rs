@@ -113,7 +113,7 @@ pub use cross_entropy::CrossEntropy;
 mod gemm_join;
 pub use gemm_join::GemmJoin;
 mod row;
-pub use row::{Row, RowOperand, RowSpec, Stage};
+pub use row::{Row, RowOperand, RowSpec, Slot, Stage};
 mod gemm_coop;
 pub use gemm_coop::GemmCoop;
 pub use gemm_coop::tile::{CoopCaps, CoopTile};

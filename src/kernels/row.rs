@@ -4,7 +4,7 @@
 mod stages;
 mod text;
 
-pub use stages::Stage;
+pub use stages::{Slot, Stage};
 
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};

@@ -5,7 +5,7 @@ use super::multiply::Shared;
 use crate::cpu::lib::draws::drawn;
 use crate::cpu::lib::fork::{WRITES, Writes, f32s, f32s_mut};
 use crate::cpu::lib::halves::Elements;
-use crate::expr::{CHUNK, Evaluator, whole};
+use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::Gemm;
 use std::ops::Range;
 
@@ -34,33 +34,34 @@ impl Ending<'_> {
             for at in (0..len).step_by(piece) {
                 let (count, piece) = (together.min(runs - run), piece.min(len - at));
                 let start = |j: usize| first + (run + j) * k.n + at;
-                if piece == CHUNK {
+                if count == 1 {
                     let all = start(0)..start(0) + piece;
-                    e.chunk_of(|i, row| {
-                        if i == 0 {
-                            // SAFETY: these elements are this block's, and the block is this thread's
-                            return whole(unsafe { outs[0].part(all.clone()) });
-                        }
-                        self.operand(i - 1, start(0), row);
-                        None
-                    });
+                    let load = |i: usize, row: &mut [f32]| match i {
+                        // SAFETY: these elements are this block's, and the block is this thread's
+                        0 => Some(unsafe { &*outs[0].part(all.clone()) }),
+                        _ => self.operand(i - 1, start(0), row),
+                    };
+                    e.run(piece, load, &mut []);
                     for (o, out) in outs.iter().enumerate().take(k.outputs.len()) {
                         // SAFETY: as above, and what was lent has been read
                         e.store(o, unsafe { out.part(all.clone()) });
                     }
                     continue;
                 }
-                e.chunk(|i, row| {
-                    for (j, part) in row.chunks_exact_mut(piece).take(count).enumerate() {
-                        match i {
+                let load = |i: usize, row: &mut [f32]| {
+                    for (j, part) in row.chunks_exact_mut(piece).enumerate() {
+                        let found = match i {
                             // SAFETY: these elements are this block's, and the block is this thread's
-                            0 => part.copy_from_slice(unsafe { outs[0].part(start(j)..start(j) + piece) }),
+                            0 => Some(unsafe { &*outs[0].part(start(j)..start(j) + piece) }),
                             _ => self.operand(i - 1, start(j), part),
-                        }
+                        };
+                        found.into_iter().for_each(|found| part.copy_from_slice(found));
                     }
-                });
+                    None
+                };
+                e.run(count * piece, load, &mut []);
                 for (o, out) in outs.iter().enumerate().take(k.outputs.len()) {
-                    for (j, part) in e.output(o).chunks_exact(piece).take(count).enumerate() {
+                    for (j, part) in e.output(o)[..count * piece].chunks_exact(piece).enumerate() {
                         // SAFETY: as above
                         unsafe { out.part(start(j)..start(j) + piece) }.copy_from_slice(part);
                     }
@@ -74,41 +75,44 @@ impl Ending<'_> {
         for first in units.clone().step_by(CHUNK) {
             let len = CHUNK.min(units.end - first);
             let here = first - units.start..first - units.start + len;
-            let product = &f32s(w[0])[here.clone()];
-            e.chunk(|i, row| match i {
-                0 => row[..len].copy_from_slice(product),
-                _ => self.operand(i - 1, first, &mut row[..len]),
-            });
+            let load = |i: usize, row: &mut [f32]| match i {
+                0 => Some(&f32s(w[0])[here.clone()]),
+                _ => self.operand(i - 1, first, row),
+            };
+            e.run(len, load, &mut []);
             for (o, out) in w.iter_mut().enumerate().take(self.k.outputs.len()) {
                 e.store(o, &mut f32s_mut(out)[here.clone()]);
             }
         }
     }
 
-    /// An operand of the formula, behind the product, at elements `first..` of the output: an extra, or what is drawn.
-    fn operand(&self, i: usize, first: usize, out: &mut [f32]) {
-        match i.checked_sub(self.k.extras.len()) {
-            None => self.plane(i, first, out),
-            Some(draw) => drawn(out, &self.k.draws[draw], self.reads[self.k.extras.len()], self.first + first),
-        }
+    /// An operand of the formula, behind the product, at elements `first..` of the output: an extra where it lies or in `out`, or what is drawn.
+    fn operand(&self, i: usize, first: usize, out: &mut [f32]) -> Option<&[f32]> {
+        let Some(draw) = i.checked_sub(self.k.extras.len()) else { return self.plane(i, first, out) };
+        drawn(out, &self.k.draws[draw], self.reads[self.k.extras.len()], self.first + first);
+        None
     }
 
     /// An extra, row by row.
-    fn plane(&self, extra: usize, first: usize, out: &mut [f32]) {
+    fn plane(&self, extra: usize, first: usize, out: &mut [f32]) -> Option<&[f32]> {
         let k = self.k;
         let (p, from) = (&k.extras[extra], Elements::new(self.reads[extra], k.spec.halves.input(2 + extra)));
         let size = k.m * k.n;
         let flat = |[outer, inner]: [usize; 2]| (k.batch[1] == 1 || inner == size) && (k.batch[0] == 1 || outer == k.batch[1] * size);
         if p.column == 1 && p.row == k.n && flat(p.batch) {
-            return from.run(out, p.offset + first, 1);
+            return from.lend(out, p.offset + first);
         }
         let mut done = 0;
         while done < out.len() {
             let (row, column) = ((first + done) / k.n, (first + done) % k.n);
             let run = (k.n - column).min(out.len() - done);
             let at = p.offset + k.along_batch(p.batch, row / k.m) + row % k.m * p.row + column * p.column;
+            if p.column == 1 && run == out.len() {
+                return from.lend(out, at);
+            }
             from.run(&mut out[done..done + run], at, p.column);
             done += run;
         }
+        None
     }
 }

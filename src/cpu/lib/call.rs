@@ -46,6 +46,11 @@ pub(crate) trait Twin {
         false
     }
 
+    /// Whether an input of a formula, both by their numbers, is one number for all of a chunk.
+    fn alike(&self, _formula: usize, _input: usize) -> bool {
+        false
+    }
+
     /// The parts of a product that reads or stores f16.
     fn pieces(&self) -> Vec<Piece> {
         vec![]

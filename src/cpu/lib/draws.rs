@@ -10,8 +10,13 @@ use crate::rng;
 /// Nanoseconds for a number.
 pub(crate) const DRAW: f64 = 0.7;
 
-/// Elements `first..` of what is drawn, at most [`CHUNK`].
+/// Elements `first..` of what is drawn.
 pub(crate) fn drawn(row: &mut [f32], d: &Draw, state: &[u32], first: usize) {
+    row.chunks_mut(CHUNK).zip((first..).step_by(CHUNK)).for_each(|(row, first)| some(row, d, state, first));
+}
+
+/// At most [`CHUNK`] elements.
+fn some(row: &mut [f32], d: &Draw, state: &[u32], first: usize) {
     let seed = u64::from(state[STATE_SEED_HI]) << 32 | u64::from(state[STATE_SEED_LO]);
     // the first may stand within its block
     let (block, lane) = (first / 4, first % 4);

@@ -1,6 +1,7 @@
 //! f16 in memory, f32 in the twins: operands are widened before a launch, results rounded to nearest behind it. Two halves lie in a word.
 
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
+use crate::kernels::Halves;
 pub(crate) use crate::tensor::{f16s, f16s_mut};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -30,6 +31,17 @@ impl<'a> Elements<'a> {
         }
     }
 
+    /// As many elements from `at` on as the row has: where they lie, or in the row.
+    pub(crate) fn lend(&self, row: &mut [f32], at: usize) -> Option<&'a [f32]> {
+        match self {
+            Elements::Whole(x) => Some(&x[at..][..row.len()]),
+            Elements::Half(_) => {
+                self.run(row, at, 1);
+                None
+            }
+        }
+    }
+
     /// `row[j] = self[at + j * step]`
     pub(crate) fn run(&self, row: &mut [f32], at: usize, step: usize) {
         match (self, step) {
@@ -49,6 +61,15 @@ pub(crate) fn put(to: &mut [u32], half: bool, at: usize, row: &[f32]) {
     } else {
         f32s_mut(to)[at..][..row.len()].copy_from_slice(row);
     }
+}
+
+/// These elements of the results that are f32; of others none.
+pub(crate) fn whole<'w>(w: &'w mut Writes<'_>, halves: &Halves, results: usize, elements: Range<usize>) -> [&'w mut [f32]; WRITES] {
+    let mut each = w.iter_mut().take(results).enumerate();
+    std::array::from_fn(|_| match each.next() {
+        Some((o, to)) if !halves.output(o) => &mut f32s_mut(to)[elements.clone()],
+        _ => &mut [],
+    })
 }
 
 /// The words that hold these halves.

@@ -23,6 +23,17 @@ impl Stage {
     }
 }
 
+/// What a formula along rows reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// A number for each row, an operand or made before.
+    Number,
+    /// An operand with a value at each place.
+    Values,
+    /// What an earlier stage has kept of each place.
+    Kept,
+}
+
 impl RowSpec {
     /// The stages of a formula over operands, of which some are `numbers`, and behind them what `joins` give, in their order. Its outputs are the
     /// terms of the joins, then `whole` results that are rows, then those that are one number for a row.
@@ -63,6 +74,17 @@ impl RowSpec {
         let stored = singles.iter().map(|&n| known.join(n).map_or_else(|| place[n].unwrap_or(0), |j| joined[j])).collect();
         let via = (0..results.len()).collect();
         RowSpec { numbers, stages, stored, lanes: 1, parts: 1, via, halves: Halves::default() }
+    }
+
+    /// What formulas read, by its number.
+    pub fn slots(&self) -> Vec<Slot> {
+        let operand = |number: &bool| if *number { Slot::Number } else { Slot::Values };
+        let mut slots: Vec<Slot> = self.numbers.iter().map(operand).collect();
+        for s in &self.stages {
+            slots.resize(slots.len() + s.numbers.outputs().len() + s.joins.len(), Slot::Number);
+            slots.resize(slots.len() + s.kept(), Slot::Kept);
+        }
+        slots
     }
 
     /// The formula of a stage over operands and numbers alone, without what it keeps: what earlier stages have kept is computed again.

@@ -136,7 +136,8 @@ impl LayerKind for LayerNorm {
 fn normalised(x: &Var, axes: &[usize], eps: f64) -> Var {
     let centred = x - x.mean_from_first(axes);
     let var = centred.square().mean_keep(axes);
-    centred / (var + eps).sqrt()
+    // one division for a row, and none for its values
+    centred * (1.0 / (var + eps).sqrt())
 }
 
 /// Root mean square normalisation (Zhang & Sennrich 2019; PyTorch's `RMSNorm`): each row of the last axes over the root of its mean square
@@ -185,7 +186,7 @@ impl LayerKind for RMSNorm {
             Err(v) => return v,
         };
         let weight = self.elementwise_affine.then(|| s.param("weight", &x.shape().dims()[axes[0]..], Init::Ones));
-        affine(&(x / (x.square().mean_keep(&axes) + self.eps).sqrt()), weight.as_ref(), None)
+        affine(&(x * (1.0 / (x.square().mean_keep(&axes) + self.eps).sqrt())), weight.as_ref(), None)
     }
 }
 

@@ -57,6 +57,10 @@ impl Rows {
         if own.size() == over.size() {
             return Some(if self.fills(over) { Read::Values(self.width) } else { Read::Number(1) });
         }
+        // numbers of rows have no axis along them
+        if !self.fills(over) {
+            return None;
+        }
         let first = (0..over.rank()).find(|&a| over.dims()[a..].iter().product::<usize>() == self.width)?;
         let steps = own.broadcast_strides(over);
         let axes = |from: usize, to: usize| (from..to).rev().filter(|&a| over[a] != 1);
@@ -232,6 +236,10 @@ mod tests {
         assert_eq!(read(&[4, 1], &[3, 4, 5]), None);
         assert_eq!(read(&[4, 5], &[3, 4, 5]), None);
         assert_eq!(read(&[3, 1, 5], &[3, 4, 5]), None);
+        // of numbers, whose last axis is as long as a row is wide
+        let numbers = Rows { rows: 12, width: 4 };
+        let of = |own: &[usize]| numbers.read(&own.into(), &[3, 4].into());
+        assert_eq!([of(&[4]), of(&[3, 1]), of(&[3, 4]), of(&[1])], [None, None, Some(Read::Number(1)), Some(Read::Number(0))]);
         let square = Rows { rows: 5, width: 5 };
         assert_eq!(square.read(&[5].into(), &[5, 5].into()), Some(Read::Values(0)));
         assert_eq!(square.read(&[5, 1].into(), &[5, 5].into()), Some(Read::Number(1)));

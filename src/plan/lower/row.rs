@@ -77,7 +77,9 @@ impl Lowering<'_> {
                         let log = tape.unary(Unary::Log, sum);
                         tape.binary(Binary::Sub, less, log)
                     } else {
-                        tape.binary(Binary::Div, e, sum)
+                        let one = tape.constant(1.0);
+                        let part = tape.binary(Binary::Div, one, sum);
+                        tape.binary(Binary::Mul, e, part)
                     }
                 }
                 _ => n.op.rule().formula(&mut tape, &args),
