@@ -45,12 +45,7 @@ impl Evaluator {
         let nodes = expr.nodes();
         let rows = nodes.iter().map(|n| if let Node::Const(c) = n { f64::from_bits(*c) as f32 } else { 0.0 });
         let rows = rows.map(|c| [c; MOST + 16]);
-        let number = |n: usize| match nodes[n] {
-            Node::Input(i) => alike(i),
-            Node::Rate(_) | Node::Const(_) => true,
-            _ => false,
-        };
-        let passes = passes(expr, number);
+        let passes = passes(expr, &alike);
         let read = |node: usize| expr.outputs().contains(&node) || passes.iter().any(|p| p.reads().contains(&node));
         let input = |(node, n): (usize, &Node)| {
             let Node::Input(i) = *n else { return None };
@@ -219,7 +214,7 @@ mod tests {
         for a in Activation::ALL {
             let mut e = Evaluator::new(&a.expr());
             e.chunk(|_, row| row.iter_mut().enumerate().for_each(|(i, v)| *v = i as f32 / 16.0 - 8.0));
-            for (i, &got) in e.output(0).iter().enumerate() {
+            for (i, &got) in e.output(0)[..CHUNK].iter().enumerate() {
                 let x = i as f64 / 16.0 - 8.0;
                 let want = a.expr().eval::<f64>(&[x], &[])[0];
                 assert!((f64::from(got) - want).abs() <= 1e-6 + 1e-5 * want.abs(), "{} at {x}: {got} for {want}", a.name());
@@ -227,19 +222,36 @@ mod tests {
         }
     }
 
-    /// Every f16 and what lies around it, against the crate `half`.
+    /// Inputs lent or put there, numbers, results where they belong or not, and of any length: the values of the formula.
     #[test]
-    fn halves_are_those_of_the_crate() {
-        let around = |h: u16| {
-            let (a, b) = (half::f16::from_bits(h).to_f32(), half::f16::from_bits(h.wrapping_add(1)).to_f32());
-            let middle = ((f64::from(a) + f64::from(b)) / 2.0) as f32;
-            [a, middle, f32::from_bits(middle.to_bits() + 1), f32::from_bits(middle.to_bits().saturating_sub(1)), 1.1 * a]
-        };
-        for x in (0..=u16::MAX).flat_map(around).chain([1e-10, 65_519.0, 65_520.0, 1e30, f32::INFINITY, -0.0]) {
-            let want = half::f16::from_f32(x).to_f32();
-            let alike = half_of(x).to_bits() == want.to_bits() || (x.is_nan() && half_of(x).is_nan());
-            // a result of the evaluator is never below f32's normal range, and neither is an f16
-            assert!(alike || x.abs() < f32::MIN_POSITIVE, "{x:e}: {:e} for {want:e}", half_of(x));
+    fn chunks_of_any_kind_are_the_formula() {
+        let f = Expr::of(4, |x| {
+            let y = (&x[0] - &x[2]) * &x[3];
+            vec![y.clone(), x[1].clone(), &y * &x[1] + &x[3], y, x[3].clone(), x[1].exp() * 0.5]
+        });
+        let alike = |i: usize| i >= 2;
+        let value = |i: usize, at: usize| if alike(i) { 1.0 + i as f32 } else { ((at * 7 + i) % 13) as f32 - 6.0 };
+        let columns: Vec<Vec<f32>> = (0..4).map(|i| (0..MOST).map(|at| value(i, at)).collect()).collect();
+        for (len, lends, places) in [(1, true, true), (7, false, true), (256, true, false), (1000, true, true), (MOST, false, false)] {
+            let mut e = Evaluator::over(&f, alike);
+            let mut made = vec![vec![0.0; if places { len } else { 0 }]; 6];
+            made[1] = vec![];
+            let load = |i: usize, row: &mut [f32]| {
+                if lends && !alike(i) {
+                    return Some(&columns[i][..len]);
+                }
+                row.copy_from_slice(&columns[i][..row.len()]);
+                None
+            };
+            let mut results: Vec<&mut [f32]> = made.iter_mut().map(|m| &mut m[..]).collect();
+            e.run(len, load, &mut results);
+            for at in 0..len {
+                let want = f.eval(&[0, 1, 2, 3].map(|i| value(i, at)), &[]);
+                for (o, want) in want.into_iter().enumerate() {
+                    let got = made[o].get(at).copied().unwrap_or_else(|| e.output(o)[at]);
+                    assert!((got - want).abs() <= 1e-6 * want.abs(), "output {o} at {at} of {len}: {got} for {want}");
+                }
+            }
         }
     }
 

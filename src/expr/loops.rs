@@ -133,3 +133,24 @@ pub(super) fn binary<const NORMAL: bool>(b: Binary, x: &[f32], y: &[f32], out: &
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every f16 and what lies around it, against the crate `half`.
+    #[test]
+    fn halves_are_those_of_the_crate() {
+        let around = |h: u16| {
+            let (a, b) = (half::f16::from_bits(h).to_f32(), half::f16::from_bits(h.wrapping_add(1)).to_f32());
+            let middle = ((f64::from(a) + f64::from(b)) / 2.0) as f32;
+            [a, middle, f32::from_bits(middle.to_bits() + 1), f32::from_bits(middle.to_bits().saturating_sub(1)), 1.1 * a]
+        };
+        for x in (0..=u16::MAX).flat_map(around).chain([1e-10, 65_519.0, 65_520.0, 1e30, f32::INFINITY, -0.0]) {
+            let want = half::f16::from_f32(x).to_f32();
+            let alike = half_of(x).to_bits() == want.to_bits() || (x.is_nan() && half_of(x).is_nan());
+            // a result of the evaluator is never below f32's normal range, and neither is an f16
+            assert!(alike || x.abs() < f32::MIN_POSITIVE, "{x:e}: {:e} for {want:e}", half_of(x));
+        }
+    }
+}

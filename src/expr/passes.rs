@@ -114,14 +114,19 @@ several! {
 }
 
 /// The passes that make a formula's outputs, in their order.
-/// `number`: which nodes are the same for all of a chunk.
-pub(super) fn passes(f: &Expr, number: impl Fn(usize) -> bool) -> Vec<Pass> {
+/// `alike`: which inputs are one number for all of a chunk.
+pub(super) fn passes(f: &Expr, alike: impl Fn(usize) -> bool) -> Vec<Pass> {
     let nodes = f.nodes();
+    let number = |n: &Node| match *n {
+        Node::Input(i) => alike(i),
+        Node::Rate(_) | Node::Const(_) => true,
+        Node::Unary(..) | Node::Binary(..) | Node::Select(..) => false,
+    };
     // how often each node is read; a result counts as read by many
     let mut readers = vec![0; nodes.len()];
     nodes.iter().for_each(|n| operands(n).into_iter().flatten().for_each(|o| readers[o] += 1));
     f.outputs().iter().for_each(|&o| readers[o] = usize::MAX / 2);
-    let numbers: Vec<bool> = (0..nodes.len()).map(number).collect();
+    let numbers: Vec<bool> = nodes.iter().map(number).collect();
     let mut wanted = vec![false; nodes.len()];
     f.outputs().iter().for_each(|&o| wanted[o] = true);
     let mut found = Vec::new();
@@ -221,23 +226,26 @@ mod tests {
             args.extend((0..p.f.arity() - p.rows).map(|i| tape.rate(i)));
             let out = tape.inline(&p.f, &args);
             let f = tape.finish(p.rows, &out);
-            let made = passes(&f);
+            let made = passes(&f, |_| false);
             assert!(matches!(made[..], [Pass { what: What::Several(w, ..), .. }] if w == p.what), "{:?}: {made:?}", p.what);
-            let (mut e, rates) = (Evaluator::new(&f), [0.9, 0.07]);
+            // where every node is a result, each is a pass of its own
+            let every: Vec<usize> = (0..f.nodes().len()).collect();
+            let apart = Expr { outputs: every, ..f.clone() };
+            let (mut e, mut plain, rates) = (Evaluator::new(&f), Evaluator::new(&apart), [0.9, 0.07]);
             let value = |i: usize, at: usize| ((at * (i + 3)) as f32 * 0.37).sin() + if i == 1 { 0.2 } else { 1.1 };
-            e.set_rates(&rates);
-            e.chunk(|i, row| row.iter_mut().enumerate().for_each(|(at, v)| *v = value(i, at)));
-            for at in 0..CHUNK {
-                let x: Vec<f32> = (0..p.rows).map(|i| value(i, at)).collect();
-                assert_eq!(e.output(0)[at].to_bits(), f.eval(&x, &rates)[0].to_bits(), "{:?} at {at}", p.what);
+            for e in [&mut e, &mut plain] {
+                e.set_rates(&rates);
+                e.chunk(|i, row| row.iter_mut().enumerate().for_each(|(at, v)| *v = value(i, at)));
             }
+            let bits = |x: &[f32]| x[..CHUNK].iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(e.output(0)), bits(plain.output(f.outputs()[0])), "{:?}", p.what);
         }
     }
 
     /// What others read, too, is a pass of its own.
     #[test]
     fn shared_nodes_stand_alone() {
-        let kinds = |f: Expr| passes(&f).iter().map(|p| matches!(p.what, What::Several(..))).collect::<Vec<_>>();
+        let kinds = |f: Expr| passes(&f, |_| false).iter().map(|p| matches!(p.what, What::Several(..))).collect::<Vec<_>>();
         let sum = |x: &[Scalar]| &x[0] + &x[1];
         assert_eq!(kinds(Expr::of(2, |x| vec![sum(x).relu()])), [true]);
         assert_eq!(kinds(Expr::of(2, |x| vec![sum(x).relu(), sum(x)])), [false, false]);
@@ -257,6 +265,6 @@ mod tests {
             let p = &x[0] - Scalar::rate(0) * (&m / (v.sqrt() + Scalar::rate(1)));
             vec![p, m, v]
         });
-        assert_eq!(passes(&adam).len(), 3);
+        assert_eq!(passes(&adam, |_| false).len(), 3);
     }
 }

@@ -4,7 +4,8 @@ use crate::make::{Case, Make};
 use gradus::graph::Var;
 
 /// Rows and widths: one lane, 8, 32, 64 and 256 of them, one value less and one more; with partial sums and without.
-const SHAPES: &[[usize; 2]] = &[[7, 3], [65, 8], [3, 9], [5, 31], [33, 32], [2, 33], [3, 64], [3, 255], [17, 257], [2, 1000], [3, 1025]];
+const SHAPES: &[[usize; 2]] =
+    &[[7, 3], [65, 8], [3, 9], [5, 31], [33, 32], [2, 33], [3, 64], [3, 255], [17, 257], [2, 1000], [3, 1025], [2, 2049]];
 
 fn normalised(m: &Make, x: &Var, axes: &[usize]) -> Var {
     let own = x.shape().dims()[axes[0]..].to_vec();
@@ -52,6 +53,12 @@ pub fn cases() -> Vec<Case> {
     case("as many rows as columns [31, 31]", |m| {
         let x = m.p([31, 31]);
         m.weigh(&(&x + x.sum_axes(&[1]) * x.sum_axes(&[1]).reshape([31, 1])))
+    });
+    // numbers of rows whose last axis is as long as a row is wide
+    case("numbers of rows with what lies along them [3, 4, 4]", |m| {
+        let sums = m.p([3, 4, 4]).sum_axes(&[2]);
+        m.output("sums", &(&sums + m.p([4])));
+        m.weigh(&(sums * m.p([3, 1])))
     });
     case("a softmax, what it is made of and what follows [9, 40]", |m| {
         let x = (m.p([9, 40]) * m.p([9, 1])).tanh() * 3.0;

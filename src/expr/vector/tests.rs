@@ -1,5 +1,5 @@
-use crate::expr::eval::{binary, unary};
-use crate::expr::{Binary, CHUNK, Row, Unary};
+use crate::expr::loops::{binary, unary};
+use crate::expr::{Binary, CHUNK, Unary};
 use pulp::NullaryFnOnce;
 
 /// The functions that are approximated, with the most units in the last place that each may be off.
@@ -43,7 +43,7 @@ const SPECIAL: [f32; 24] = [
 ];
 
 /// Values all over the range: every exponent, some hundred fractions in each.
-fn rows(step: usize) -> impl Iterator<Item = Row> {
+fn rows(step: usize) -> impl Iterator<Item = [f32; CHUNK]> {
     let bits = (0..=u32::MAX).step_by(step).map(f32::from_bits).chain(SPECIAL);
     let mut bits = bits.chain((0..4096).map(|i| (i as f32 - 2048.0) / 128.0));
     std::iter::from_fn(move || {
@@ -75,7 +75,7 @@ fn functions_are_within_their_bounds() {
         let mut worst = (0.0, 0.0);
         for x in rows(4_999) {
             let mut out = [0.0; CHUNK];
-            unary(u, &x, &mut out);
+            unary::<false>(u, &x, &mut out);
             for (&x, &got) in x.iter().zip(&out) {
                 let off = units(got, u.apply(f64::from(x)));
                 worst = if off > worst.0 { (off, x) } else { worst };
@@ -94,7 +94,7 @@ fn powers_are_within_a_unit() {
         for x in rows(100_003) {
             for (x, y) in [(x, [y; CHUNK]), ([y; CHUNK], x)] {
                 let mut out = [0.0; CHUNK];
-                binary(Binary::Pow, &x, &y, &mut out);
+                binary::<false>(Binary::Pow, &x, &y, &mut out);
                 for ((&x, &y), &got) in x.iter().zip(&y).zip(&out) {
                     let want = libm::pow(f64::from(x), f64::from(y));
                     assert!(units(got, want) <= 1.0, "{x:e} to the power of {y:e}: {got:e} for {want:e}");
@@ -105,7 +105,7 @@ fn powers_are_within_a_unit() {
 }
 
 /// All functions of a row and of its mirror image.
-struct All<'a>(&'a Row, &'a mut Vec<Row>);
+struct All<'a>(&'a [f32; CHUNK], &'a mut Vec<[f32; CHUNK]>);
 
 impl NullaryFnOnce for All<'_> {
     type Output = ();
@@ -113,12 +113,12 @@ impl NullaryFnOnce for All<'_> {
     fn call(self) {
         let mut out = [0.0; CHUNK];
         for (u, _) in FUNCTIONS {
-            unary(u, self.0, &mut out);
+            unary::<false>(u, self.0, &mut out);
             self.1.push(out);
         }
         let mut mirror = *self.0;
         mirror.reverse();
-        binary(Binary::Pow, self.0, &mirror, &mut out);
+        binary::<false>(Binary::Pow, self.0, &mirror, &mut out);
         self.1.push(out);
     }
 }
@@ -126,7 +126,8 @@ impl NullaryFnOnce for All<'_> {
 /// Narrow vectors, the processor's widest, and those between that `pulp` has for it. A NaN's own bits are the processor's.
 #[test]
 fn bits_are_the_same_with_all_widths() {
-    let bits = |of: Vec<Row>| of.into_iter().flatten().map(|v| if v.is_nan() { u32::MAX } else { v.to_bits() }).collect::<Vec<_>>();
+    let bits =
+        |of: Vec<[f32; CHUNK]>| of.into_iter().flatten().map(|v| if v.is_nan() { u32::MAX } else { v.to_bits() }).collect::<Vec<_>>();
     for x in rows(49_999) {
         let with = |run: &dyn Fn(All<'_>)| {
             let mut out = Vec::new();
