@@ -39,7 +39,7 @@ impl Twin for Map {
                 };
                 e.run(len, load, &mut whole(&mut w, halves, self.outputs.len(), own..own + len));
                 for o in (0..self.outputs.len()).filter(|o| halves.output(*o)) {
-                    put(&mut w[o], true, own, &e.output(o)[..len]);
+                    put(w[o], true, own, &e.output(o)[..len]);
                 }
             }
         });

@@ -172,7 +172,7 @@ impl Worker<'_> {
         }
         for (o, &slot) in k.spec.stored.iter().enumerate() {
             let o = k.whole() + o;
-            put(&mut to[o], k.spec.halves.output(o), own, &self.given[slot * self.shared.block..][..rows]);
+            put(to[o], k.spec.halves.output(o), own, &self.given[slot * self.shared.block..][..rows]);
         }
     }
 
@@ -207,7 +207,7 @@ impl Worker<'_> {
         let at = (own + part.row) * k.width + part.column;
         e.run(len, load, &mut whole(to, &k.spec.halves, k.whole(), at..at + len));
         for o in (0..k.whole()).filter(|o| k.spec.halves.output(*o)) {
-            put(&mut to[o], true, at, &e.output(o)[..len]);
+            put(to[o], true, at, &e.output(o)[..len]);
         }
     }
 

@@ -155,7 +155,7 @@ impl<'a> Found<'a> {
         'a: 'b,
     {
         let place = self.places[node].and_then(|o| results.get(o)).filter(|r| !r.is_empty());
-        let row = place.map_or_else(|| &rows[node][..], |made| made);
+        let row = place.map(|made| &**made).unwrap_or(&rows[node]);
         &self.lent(node).unwrap_or(row)[..self.len]
     }
 }

@@ -4,8 +4,7 @@ use crate::make::{Case, Make};
 use gradus::graph::Var;
 
 /// Rows and widths: one lane, 8, 32, 64 and 256 of them, one value less and one more; with partial sums and without.
-const SHAPES: &[[usize; 2]] =
-    &[[7, 3], [65, 8], [3, 9], [5, 31], [33, 32], [2, 33], [3, 64], [3, 255], [17, 257], [2, 1000], [3, 1025]];
+const SHAPES: &[[usize; 2]] = &[[7, 3], [65, 8], [3, 9], [5, 31], [33, 32], [2, 33], [3, 64], [3, 255], [17, 257], [2, 1000], [3, 1025]];
 
 fn normalised(m: &Make, x: &Var, axes: &[usize]) -> Var {
     let own = x.shape().dims()[axes[0]..].to_vec();
