@@ -6,11 +6,25 @@ const SIDE = 16u;
 const SLICES = 16u;
 const CELLS = 16u;
 const STEP = 4u * SLICES;
+// steps whose vectors are on their way together
+const AT_ONCE = 2u;
 var<workgroup> parts: array<vec4<f32>, SLICES * CELLS * 4u>;
 
 // Where row i of a cell's part lies: neighbours, be they slices or cells, write to other banks, and rows side by side are read from other banks.
 fn place_of(slice: u32, cell: u32, i: u32) -> u32 {
     return (slice * 4u + i) * CELLS + (cell ^ (slice % 8u) ^ (i % 2u * 4u));
+}
+
+// Four terms of a cell, as its thread read them.
+fn multiply(a_read: mat4x4<f32>, b_read: mat4x4<f32>, acc: ptr<function, array<vec4<f32>, 4>>, row_sum: ptr<function, vec4<f32>>) {
+    var a = a_read;
+    var b = b_read;
+    if (!TA) { a = transpose(a); }
+    if (TB) { b = transpose(b); }
+    for (var j = 0u; j < 4u; j++) {
+        for (var i = 0u; i < 4u; i++) { (*acc)[i] = fma(vec4<f32>(a[j][i]), b[j], (*acc)[i]); }
+        if (ROW_SUM) { *row_sum += a[j]; }
+    }
 }
 
 @compute @workgroup_size(256)
@@ -31,26 +45,44 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     var at_a: array<PlaceA, 4>;
     var at_b: array<PlaceB, 4>;
     for (var j = 0u; j < 4u; j++) {
-        at_a[j] = a_start(batch, row + select(j, 0u, TA), 4u * slice + select(0u, j, TA));
-        at_b[j] = b_start(batch, col + select(0u, j, TB), 4u * slice + select(j, 0u, TB));
+        at_a[j] = a_start(batch, row + select(j, 0u, TA), 4u * slice);
+        at_b[j] = b_start(batch, col + select(0u, j, TB), 4u * slice);
     }
+    // vectors of terms further on lie as far from there for all threads
+    var ahead_a: array<PlaceA, 4u * AT_ONCE>;
+    var ahead_b: array<PlaceB, 4u * AT_ONCE>;
+    for (var i = 0u; i < 4u * AT_ONCE; i++) {
+        ahead_a[i] = a_step(i / 4u * STEP + select(0u, i % 4u, TA));
+        ahead_b[i] = b_step(i / 4u * STEP + select(i % 4u, 0u, TB));
+    }
+    let step_a = a_step(AT_ONCE * STEP);
+    let step_b = b_step(AT_ONCE * STEP);
     var acc: array<vec4<f32>, 4>;
     var row_sum: vec4<f32>;
-    for (var k = 4u * slice; k < k_all; k += STEP) {
+    var k = 4u * slice;
+    for (; k + (AT_ONCE - 1u) * STEP < k_all; k += AT_ONCE * STEP) {
+        var a: array<mat4x4<f32>, AT_ONCE>;
+        var b: array<mat4x4<f32>, AT_ONCE>;
+        for (var i = 0u; i < 4u * AT_ONCE; i++) {
+            let j = i % 4u;
+            let first = k + i / 4u * STEP;
+            a[i / 4u][j] = a_at(at_a[select(j, 0u, TA)] + ahead_a[i], first + select(0u, j, TA), k_all);
+            b[i / 4u][j] = b_at(at_b[select(0u, j, TB)] + ahead_b[i], first + select(j, 0u, TB), k_all);
+        }
+        for (var j = 0u; j < 4u; j++) {
+            at_a[j] += step_a;
+            at_b[j] += step_b;
+        }
+        for (var i = 0u; i < AT_ONCE; i++) { multiply(a[i], b[i], &acc, &row_sum); }
+    }
+    if (k < k_all) {
         var a: mat4x4<f32>;
         var b: mat4x4<f32>;
         for (var j = 0u; j < 4u; j++) {
-            a[j] = a_at(at_a[j], k + select(0u, j, TA), k_all);
-            b[j] = b_at(at_b[j], k + select(j, 0u, TB), k_all);
-            at_a[j] = a_next(at_a[j], STEP);
-            at_b[j] = b_next(at_b[j], STEP);
+            a[j] = a_at(at_a[select(j, 0u, TA)] + ahead_a[j], k + select(0u, j, TA), k_all);
+            b[j] = b_at(at_b[select(0u, j, TB)] + ahead_b[j], k + select(j, 0u, TB), k_all);
         }
-        if (!TA) { a = transpose(a); }
-        if (TB) { b = transpose(b); }
-        for (var j = 0u; j < 4u; j++) {
-            for (var i = 0u; i < 4u; i++) { acc[i] = fma(vec4<f32>(a[j][i]), b[j], acc[i]); }
-            if (ROW_SUM) { row_sum += a[j]; }
-        }
+        multiply(a, b, &acc, &row_sum);
     }
     for (var i = 0u; i < 4u; i++) { parts[place_of(slice, cell, i)] = acc[i]; }
     workgroupBarrier();

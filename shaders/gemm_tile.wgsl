@@ -13,6 +13,8 @@ const PITCH_B = BN / 4u + 1u;
 // vectors of a slice for each thread
 const NA = BM * BK / 4u / THREADS;
 const NB = BN * BK / 4u / THREADS;
+// of the sums of A's rows: where A is turned all vectors of a thread are of the same rows
+const SUMS = select(NA, 1u, TA);
 var<workgroup> tile_a: array<vec4<f32>, PITCH_A * BK>;
 var<workgroup> tile_b: array<vec4<f32>, PITCH_B * BK>;
 
@@ -20,6 +22,16 @@ var<workgroup> tile_b: array<vec4<f32>, PITCH_B * BK>;
 fn vector_of(i: u32, rows: u32, along_rows: bool) -> vec2<u32> {
     if (along_rows) { return vec2<u32>(i % (rows / 4u) * 4u, i / (rows / 4u)); }
     return vec2<u32>(i / (BK / 4u), i % (BK / 4u) * 4u);
+}
+
+// A thread's vector of a slice of A, or what is to lie as one.
+fn stash_a(i: u32, x: vec4<f32>) {
+    let own = vector_of(i, BM, TA);
+    if (TA) {
+        tile_a[own.y * PITCH_A + own.x / 4u] = x;
+    } else {
+        for (var j = 0u; j < 4u; j++) { tile_a[(own.y + j) * PITCH_A + own.x / 4u][own.x % 4u] = x[j]; }
+    }
 }
 
 @compute @workgroup_size(THREADS)
@@ -48,16 +60,14 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
         at_b[v] = b_start(batch, col0 + own.x, own.y);
         next_b[v] = b_at(at_b[v], own.y, k_all);
     }
+    let step_a = a_step(BK);
+    let step_b = b_step(BK);
     var acc: array<vec4<f32>, RM * WIDE>;
-    var row_sum = 0.0;
+    var row_sum: array<vec4<f32>, SUMS>;
     for (var k0 = 0u; k0 < k_all; k0 += BK) {
         for (var v = 0u; v < NA; v++) {
-            let own = vector_of(lane + v * THREADS, BM, TA);
-            if (TA) {
-                tile_a[own.y * PITCH_A + own.x / 4u] = next_a[v];
-            } else {
-                for (var j = 0u; j < 4u; j++) { tile_a[(own.y + j) * PITCH_A + own.x / 4u][own.x % 4u] = next_a[v][j]; }
-            }
+            stash_a(lane + v * THREADS, next_a[v]);
+            if (ROW_SUM) { row_sum[v % SUMS] += next_a[v]; }
         }
         for (var v = 0u; v < NB; v++) {
             let own = vector_of(lane + v * THREADS, BN, !TB);
@@ -68,15 +78,17 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
             }
         }
         workgroupBarrier();
-        // the next slice is on its way while this one is multiplied
-        if (k0 + BK < k_all) {
-            let left = k_all - k0 - BK;
+        // the next slice is on its way while this one is multiplied. Where A is turned compilers make less of no question than of an answer: there the
+        // last slice is read once more
+        let more = k0 + BK < k_all;
+        if (TA || more) {
+            let left = select(0u, k_all - k0 - BK, !TA || more);
             for (var v = 0u; v < NA; v++) {
-                at_a[v] = a_next(at_a[v], BK);
+                at_a[v] += select(PlaceA(), step_a, !TA || more);
                 next_a[v] = a_at(at_a[v], vector_of(lane + v * THREADS, BM, TA).y, left);
             }
             for (var v = 0u; v < NB; v++) {
-                at_b[v] = b_next(at_b[v], BK);
+                at_b[v] += select(PlaceB(), step_b, !TA || more);
                 next_b[v] = b_at(at_b[v], vector_of(lane + v * THREADS, BN, !TB).y, left);
             }
         }
@@ -93,9 +105,6 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
                 }
             }
         }
-        if (ROW_SUM && col0 == 0u && lane < BM) {
-            for (var k = 0u; k < BK; k++) { row_sum += tile_a[k * PITCH_A + lane / 4u][lane % 4u]; }
-        }
         workgroupBarrier();
     }
     for (var u = 0u; u < FOURS; u++) {
@@ -106,5 +115,14 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
             }
         }
     }
-    if (ROW_SUM && col0 == 0u && lane < BM && row0 + lane < m) { store_row_sum(batch, row0 + lane, row_sum); }
+    if (ROW_SUM && col0 == 0u) {
+        // the threads' parts lie as their first vectors of a slice did
+        for (var v = 0u; v < SUMS; v++) { stash_a(lane + v * THREADS, row_sum[v]); }
+        workgroupBarrier();
+        if (lane < BM && row0 + lane < m) {
+            var sum = 0.0;
+            for (var k = 0u; k < BK * SUMS / NA; k++) { sum += tile_a[k * PITCH_A + lane / 4u][lane % 4u]; }
+            store_row_sum(batch, row0 + lane, sum);
+        }
+    }
 }

@@ -354,7 +354,7 @@ impl Archetype for Gemm {
             Tile::Staged { depth, each: [rows, columns], .. } => {
                 (self.k.div_ceil(depth) * (64 + depth * (1 + rows * (1 + columns / 4))), rows * columns)
             }
-            Tile::Split => (self.k.div_ceil(64) * 24 + 256, 1),
+            Tile::Split => (self.k.div_ceil(64) * 28 + 256, 1),
         };
         product + stored * self.draws.len() * ROUNDS
     }

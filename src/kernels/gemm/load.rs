@@ -5,8 +5,8 @@
 //! - `alias PlaceA`: what it must remember of a vector between two slices: a number, or a vector of numbers;
 //! - `fn a_start(batch: u32, row: u32, term: u32) -> PlaceA`: the vector that begins there: at four terms of a row where the operand is not
 //!   turned (`!TA`; `TB`), else at four rows of a term. The row may lie beyond the last, the term too: nothing is read yet by what the term says;
-//! - `fn a_next(place: PlaceA, terms: u32) -> PlaceA`: the one so many terms on. `terms` is the same for all threads, so that compilers compute the step
-//!   once, before the loop;
+//! - `fn a_step(terms: u32) -> PlaceA`: what added to a place makes it the one so many terms on. A body asks before its loop, since compilers leave
+//!   there what stands there;
 //! - `fn a_at(place: PlaceA, term: u32, end: u32) -> vec4<f32>`: its elements. It begins at `term`, counted from wherever `end` is counted from;
 //!   what stands at `end` or later is 0, and not read. Rows beyond the last are any of the operand's elements: nobody stores what comes of them.
 //!
@@ -35,7 +35,7 @@ impl Gemm {
         s.line(if edge { format!("    return vec2<u32>({first}, d.{rows} - 1u - own);\n}}") } else { format!("    return {first};\n}}") });
         let step = format!("terms{}{fours}", if turned { format!(" * d.{x}_pitch") } else { String::new() });
         let step = if edge { format!("vec2<u32>({step}, 0u)") } else { step };
-        s.line(format!("fn {x}_next(place: {place}, terms: u32) -> {place} {{ return place + {step}; }}"));
+        s.line(format!("fn {x}_step(terms: u32) -> {place} {{ return {step}; }}"));
         s.line(format!("fn {x}_at(place: {place}, term: u32, end: u32) -> vec4<f32> {{"));
         let each = "vec4<u32>(0u, 1u, 2u, 3u)";
         let (there, at) = match (vector, edge) {

@@ -32,7 +32,7 @@ pub(super) fn by_elements(s: &mut Source, side: &Side) {
     let place = format!("Place{}", x.to_uppercase());
     s.line(format!("alias {place} = vec2<u32>;"));
     s.line(format!("fn {x}_start(batch: u32, row: u32, term: u32) -> {place} {{ return vec2<u32>(min(row, d.{rows} - 1u), term); }}"));
-    s.line(format!("fn {x}_next(place: {place}, terms: u32) -> {place} {{ return place + vec2<u32>(0u, terms); }}"));
+    s.line(format!("fn {x}_step(terms: u32) -> {place} {{ return vec2<u32>(0u, terms); }}"));
     s.line(format!("fn {x}_at(place: {place}, term: u32, end: u32) -> vec4<f32> {{\n    if (term >= end) {{ return vec4<f32>(); }}"));
     s.line(if turned {
         format!("    return {x}4(0u, place.y, place.x);\n}}")

@@ -171,6 +171,8 @@ mod tests {
             let threads = rows * columns / (rm * rn);
             assert!(rows % rm == 0 && columns % rn == 0 && rm % 4 == 0 && rn % 4 == 0 && depth % 4 == 0, "{t}");
             assert!([rows, columns].iter().all(|side| side * depth % (4 * threads) == 0), "{t}");
+            // all vectors of a thread are of the same rows
+            assert!(threads % (rows / 4) == 0, "{t}");
             let bytes = 16 * depth * (rows / 4 + 1 + columns / 4 + 1);
             assert!(threads <= 256 && rows <= threads && bytes <= 16 << 10, "{t}: {threads} threads, {bytes} bytes");
         }

@@ -159,6 +159,7 @@ const REDUCE: &[Line] = &[
     ("every piece the first", S, &[("(item / inner % pieces) * d.piece", "0u")], &["Mean of [3, 5003] over [1]"]),
     ("the division dropped", S, &[(" / d.count", "")], &["Mean of [7, 33] over [1]"]),
     ("the largest from 0", S, &[("if (OPENED && live && length > 0u)", "if (false)")], &["the largest of negative columns"]),
+    ("every row of workgroups the first", S, &[("id.y * groups.x * WG + ", "")], &["4,194,305 sums of two"]),
     ("the inner step dropped", S, &[(" + i * d.in0_inner", "")], &["Sum of [7, 33] over [0]"]),
     ("the outer step dropped", S, &[(" + o * d.in0_outer", "")], &["Sum of [7, 33] over [1]"]),
     ("the result's offset dropped", S, &[("out0[d.out0_offset + item]", "out0[item]")], &["[7, 33] + [33]"]),
@@ -512,7 +513,7 @@ const GEMM_TILE: &[Line] = &[
     (
         "half of the tile of A loaded",
         G,
-        &[("tile_a[own.y * PITCH_A + own.x / 4u] = next_a[v]", "tile_a[own.y * PITCH_A] = next_a[v]")],
+        &[("tile_a[own.y * PITCH_A + own.x / 4u] = x", "tile_a[own.y * PITCH_A] = x")],
         &["tn 33 x 65 x 31"],
     ),
     (
@@ -521,11 +522,11 @@ const GEMM_TILE: &[Line] = &[
         &[("tile_b[own.y * PITCH_B + own.x / 4u] = next_b[v]", "tile_b[own.y * PITCH_B] = next_b[v]")],
         &["nn 33 x 65 x 31"],
     ),
-    ("A's terms in another order", G, &[("[own.x % 4u] = next_a[v][j]", "[own.x % 4u] = next_a[v][3u - j]")], &["nn 3 x 7 x 5"]),
+    ("A's terms in another order", G, &[("[own.x % 4u] = x[j]", "[own.x % 4u] = x[3u - j]")], &["nn 3 x 7 x 5"]),
     ("B's terms in another order", G, &[("[own.x % 4u] = next_b[v][j]", "[own.x % 4u] = next_b[v][3u - j]")], &["nt 33 x 65 x 31"]),
-    ("the first slice again", G, &[("a_next(at_a[v], BK)", "at_a[v]")], &["nn 33 x 65 x 31"]),
-    ("a slice too far", G, &[("b_next(at_b[v], BK)", "b_next(at_b[v], BK + BK)")], &["nn 33 x 65 x 31"]),
-    ("the terms counted from the first slice", G, &[("let left = k_all - k0 - BK", "let left = k_all")], &["nn 33 x 65 x 31"]),
+    ("the first slice again", G, &[("at_a[v] += select", "let lost = select")], &["nn 33 x 65 x 31"]),
+    ("a slice too far", G, &[("b_step(BK)", "b_step(BK + BK)")], &["nn 33 x 65 x 31"]),
+    ("the terms counted from the first slice", G, &[("k_all - k0 - BK, !TA", "k_all, !TA")], &["nn 33 x 65 x 31"]),
     ("no edge of the terms along a vector", G, &[("< vec4<u32>(end)", "< vec4<u32>(end + 1u)")], &["nn 3 x 7 x 5"]),
     ("no edge of the terms", G, &[("let there = term < end;", "let there = true;")], &["tn 33 x 65 x 31"]),
     (
@@ -545,13 +546,16 @@ const GEMM_TILE: &[Line] = &[
     ("rows that are stale", G, &[("if (row < m)", "if (row + 1u < m)")], &["nn 3 x 7 x 5"]),
     ("no edge of the rows", G, &[("if (row < m)", "if (true)")], &["rows beyond the edge"]),
     ("no edge of the columns", G, &[("if (col + j < n)", "if (true)")], &["nn 33 x 65 x 31"]),
-    ("the row sum of the last terms alone", G, &[("row_sum += tile_a", "row_sum = tile_a")], &["layers with relu"]),
+    ("the row sum of the last terms alone", G, &[("row_sum[v % SUMS] += next_a", "row_sum[v % SUMS] = next_a")], &["layers with relu"]),
     ("the row sums of other rows", G, &[("lane / 4u][lane % 4u]", "lane / 4u][0u]")], &["layers with relu"]),
+    ("the row sum of one thread's terms", G, &[("k < BK * SUMS / NA", "k < 1u")], &["layers with relu"]),
 ];
 
 const GEMM_SPLIT: &[Line] = &[
     ("a slice that is left out", G, &[("s < SLICES; s++) { sum", "s + 1u < SLICES; s++) { sum")], &["nn 3 x 2 x 1000"]),
-    ("slices that overlap", G, &[("k < k_all; k += STEP", "k < k_all; k += STEP / 2u")], &["nn 3 x 2 x 1000"]),
+    ("slices that overlap", G, &[("k_all; k += AT_ONCE * STEP", "k_all; k += STEP")], &["nn 3 x 2 x 1000"]),
+    ("the last terms left out", G, &[("    if (k < k_all) {", "    if (false) {")], &["nn 3 x 2 x 1000"]),
+    ("a step's vectors twice", G, &[("i / 4u * STEP + select(0u, i % 4u, TA)", "select(0u, i % 4u, TA)")], &["nn 3 x 2 x 1000"]),
     (
         "no barrier before the parts are read",
         G,
@@ -564,7 +568,7 @@ const GEMM_SPLIT: &[Line] = &[
     ("two parts in one place", G, &[("(cell ^ (slice", "(cell | (slice")], &["nn 257 x 3 x 255"]),
     ("A not turned", G, &[("if (!TA) { a = transpose(a); }", "")], &["nn 3 x 2 x 1000"]),
     ("B not turned", G, &[("if (TB) { b = transpose(b); }", "")], &["nt 9 x 33 x 200"]),
-    ("A stands still", G, &[("a_next(at_a[j], STEP)", "at_a[j]")], &["nn 3 x 2 x 1000"]),
+    ("A stands still", G, &[("at_a[j] += step_a", "let lost = step_a")], &["nn 3 x 2 x 1000"]),
     ("every batch the first, of B", G, &[("d.b_offset + batch * d.b_batch", "d.b_offset")], &["a long product of rank 3"]),
     ("rows that are stale", G, &[("row0 + r < m && col0", "row0 + r + 1u < m && col0")], &["nn 257 x 3 x 255"]),
     ("columns that are stale", G, &[("col0 + c < n)", "col0 + c + 1u < n)")], &["nn 257 x 3 x 255"]),
