@@ -36,6 +36,14 @@ fn finish_rows(batch: u32, row0: u32, thread: u32) {
     }
 }
 
+// One half is multiplied, the other filled with what was fetched.
+fn turn(half: u32, own_a: u32, own_b: u32, thread: u32, sums: bool) {
+    multiply(half, own_a, own_b);
+    stash(1u - half, thread);
+    if (sums) { add_rows(); }
+    workgroupBarrier();
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) place: vec3<u32>,
@@ -51,33 +59,36 @@ fn main(
     let own = thread / LANES;
     let row1 = own / ACROSS * TILES_DOWN * SIDE;
     let col1 = own % ACROSS * TILES_ACROSS * SIDE;
-    var half = 0u;
+    let own_a = row1 * PITCH;
+    let own_b = col1 * PITCH;
+    let sums = ROW_SUM && group.x == 0u;
     prepare(group.z, row0, col0, thread);
     fetch_part(0u, thread);
-    stash(half, thread);
-    if (ROW_SUM && group.x == 0u) { add_rows(); }
+    stash(0u, thread);
+    if (sums) { add_rows(); }
     workgroupBarrier();
+    var half = 0u;
     // the last slice may be no whole one, and nothing in the loop looks for its end
     let whole = d.k / BK;
-    for (var s = 1u; s < whole; s++) {
-        fetch_whole(s, thread);
-        multiply(half, row1, col1);
+    if (whole > 1u) {
+        // the first products stand before the loop, so that it finds the sums where products leave them: else NVK moves each of them in each turn
+        fetch_whole(1u, thread);
+        turn(half, own_a, own_b, thread, sums);
         half = 1u - half;
-        stash(half, thread);
-        if (ROW_SUM && group.x == 0u) { add_rows(); }
-        workgroupBarrier();
+        for (var s = 2u; s < whole; s++) {
+            fetch_whole(s, thread);
+            turn(half, own_a, own_b, thread, sums);
+            half = 1u - half;
+        }
     }
     if (d.k > BK && d.k % BK > 0u) {
         fetch_part(whole, thread);
-        multiply(half, row1, col1);
+        turn(half, own_a, own_b, thread, sums);
         half = 1u - half;
-        stash(half, thread);
-        if (ROW_SUM && group.x == 0u) { add_rows(); }
-        workgroupBarrier();
     }
-    multiply(half, row1, col1);
+    multiply(half, own_a, own_b);
     finish(own, thread % LANES, group.z, row0, col0, row0 + row1, col0 + col1);
-    if (ROW_SUM && group.x == 0u) {
+    if (sums) {
         leave_rows(thread);
         finish_rows(group.z, row0, thread);
     }

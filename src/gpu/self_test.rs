@@ -132,7 +132,8 @@ fn texts(candidates: &[CoopCaps]) -> Vec<String> {
 }
 
 /// Every tile in the two layouts that training uses most, by vectors and with sums of rows, and the largest in the two others: one as it is stored
-/// without an ending, one by single elements, a batch of two matrices that share an operand. The tiles stick out at every edge.
+/// without an ending, one by single elements, a batch of two matrices that share an operand. The tiles stick out at every edge, and there are terms for a turn of
+/// the loop.
 fn cases(caps: &CoopCaps) -> Vec<Case> {
     let all = [(false, true), (true, false), (false, false), (true, true)];
     let tiles = CoopTile::all(caps);
@@ -147,7 +148,7 @@ impl Case {
     fn new(tile: CoopTile, (ta, tb): (bool, bool)) -> Option<Case> {
         let (plain, elements) = (!ta && !tb, ta && tb);
         let odd = usize::from(elements);
-        let [m, n, k] = [tile.height() + 4 + odd, tile.width() + 8 - odd, 2 * tile.depth + 4 - odd];
+        let [m, n, k] = [tile.height() + 4 + odd, tile.width() + 8 - odd, 3 * tile.depth + 4 - odd];
         // sums of rows belong to a single product
         let (batch, row_sum) = (1 + odd, !plain && !elements);
         let epilogue = if plain { Expr::identity() } else { Expr::of(2, |x| vec![(&x[0] + &x[1]).relu(), x[0].clone()]) };

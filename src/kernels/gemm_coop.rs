@@ -168,16 +168,16 @@ fn multiply(s: &mut Source, t: &CoopTile) {
     for (i, j) in t.cells() {
         s.line(format!("var<private> z{i}_{j}: {name}<f32, C>;"));
     }
-    s.line("fn multiply(half: u32, row1: u32, col1: u32) {");
+    s.line("fn multiply(half: u32, own_a: u32, own_b: u32) {");
     for k in (0..t.depth).step_by(side) {
         let mut block = "    {\n".to_string();
         // A's rows lie term by term, and so do B's columns
         for i in 0..t.rows {
-            let at = format!("(half * BM + row1 + {}u) * PITCH + {}u", i * side, k / 4);
+            let at = format!("half * BM * PITCH + own_a + {}u * PITCH + {}u", i * side, k / 4);
             let _ = writeln!(block, "        let a{i} = coopLoadT<{name}<f16, A>>(&tile_a[{at}], PITCH);");
         }
         for j in 0..t.columns {
-            let at = format!("(half * BN + col1 + {}u) * PITCH + {}u", j * side, k / 4);
+            let at = format!("half * BN * PITCH + own_b + {}u * PITCH + {}u", j * side, k / 4);
             let _ = writeln!(block, "        let b{j} = coopLoad<{name}<f16, B>>(&tile_b[{at}], PITCH);");
         }
         for (i, j) in t.cells() {

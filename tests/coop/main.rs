@@ -132,7 +132,7 @@ fn shapes(layout: usize) {
     let products = |m: &Machine| {
         let tiles = CoopTile::all(&m.caps);
         let one = move |(i, size): (usize, &[usize; 3])| {
-            let mut p = Product::new(*size, LAYOUTS[layout], FINISHES[(i + layout) % 4], tiles[i / 2 % tiles.len()]);
+            let mut p = Product::new(*size, LAYOUTS[layout], FINISHES[(i + layout) % FINISHES.len()], tiles[i / 2 % tiles.len()]);
             (p.offset, p.gap) = ([0, 4, 3][i % 3], [0, 0, 1, 4][i / 3 % 4]);
             p
         };
@@ -172,7 +172,7 @@ fn batched_and_checked() {
         for (i, layout) in LAYOUTS.into_iter().enumerate() {
             for (j, size) in [[17, 35, 19], [40, 36, 20]].into_iter().enumerate() {
                 for shared in [false, true] {
-                    let p = Product::new(size, layout, FINISHES[(i + j + 2 * usize::from(shared)) % 4], tile);
+                    let p = Product::new(size, layout, FINISHES[(i + j + 2 * usize::from(shared)) % FINISHES.len()], tile);
                     out.push(Product { batch: 3, shared, offset: [1, 8][j], ..p });
                 }
             }

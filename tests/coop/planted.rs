@@ -17,7 +17,7 @@ pub struct Error {
 }
 
 const fn error(name: &'static str, layout: (bool, bool), edits: &'static [(&'static str, &'static str)]) -> Error {
-    Error { name, edits, layout, finish: Finish::Both, size: [45, 54, 37], batch: 1, refused: false }
+    Error { name, edits, layout, finish: Finish::Both, size: [45, 54, 53], batch: 1, refused: false }
 }
 
 const NN: (bool, bool) = (false, false);
@@ -29,7 +29,7 @@ pub const PLANTED: &[Error] = &[
     error("a block that is not turned", TN, &[("vec4<f16>(next_a0_0[0], next_a0_1[0], next_a0_2[0], next_a0_3[0])", "next_a0_0")])
         .whole()
         .refused(),
-    error("a row of a block in another's place", NN, &[("COLS * 4u + 1u) * PITCH", "COLS * 4u + 2u) * PITCH")]).whole().refused(),
+    error("a row of a block in another's place", NN, &[("into_a0 + 1u * PITCH", "into_a0 + 2u * PITCH")]).whole().refused(),
     error("B read by rows", NT, &[("let b1 = coopLoad<", "let b1 = coopLoadT<")]).refused(),
     error("C stored by columns", NT, &[("coopStoreT(", "coopStore(")]).refused(),
     error("two matrices' sums mixed up", NT, &[("z0_1 = coopMultiplyAdd(a0, b1", "z0_1 = coopMultiplyAdd(a1, b1")]).refused(),
@@ -42,7 +42,7 @@ pub const PLANTED: &[Error] = &[
     error("the first slice's terms again and again", NT, &[("fetch_whole(s, thread)", "fetch_whole(0u, thread)")]),
     error("a whole slice dropped", NT, &[("s < whole", "s + 1u < whole")]).refused(),
     error("the last part of the terms dropped", NT, &[("d.k % BK > 0u", "d.k % BK > 99u")]).refused(),
-    error("another pitch of A", NT, &[("(half * BM + row1 + 8u) * PITCH", "(half * BM + row1 + 8u) * COLS")]),
+    error("another pitch of A", NT, &[("own_a + 8u * PITCH", "own_a + 8u * COLS")]),
     error("rows of one subgroup", NT, &[("own / ACROSS * TILES_DOWN", "own % ACROSS * TILES_DOWN")]),
     error("another subgroup's scratch", NT, &[("scratch[own * SQUARE + e]", "scratch[e]")]),
     error("terms past the end, by elements", TN, &[("term + 1u < d.k)", "true)")]).many(),
@@ -59,6 +59,8 @@ pub const PLANTED: &[Error] = &[
         &[("fn store(batch: u32, row: u32, col: u32, x0: V) {", "fn store(batch: u32, row: u32, col: u32, x: V) { let x0 = 0.5 * x;")],
     )
     .of(Finish::Half, [45, 54, 37]),
+    error("another element's draw", NT, &[("draw_words(at / 4u", "draw_words(1u + at / 4u")]).of(Finish::Drop, [45, 56, 37]),
+    error("one draw for four", NT, &[("[at % 4u]", "[0u]")]).of(Finish::Drop, [45, 54, 37]),
     error("sums of rows of one slice", NT, &[("row_sum0 += ", "row_sum0 = ")]),
     error("sums of another row", TN, &[("= row_sum0[1]", "= row_sum0[0]")]).whole().refused(),
     error("sums of rows without their last parts", NT, &[("= row_sum1", "= 0.0 * row_sum1")]),
@@ -74,7 +76,7 @@ impl Error {
 
     /// Of a size whose operands are read in vectors.
     const fn whole(self) -> Error {
-        self.of(Finish::Both, [48, 56, 44])
+        self.of(Finish::Both, [48, 56, 60])
     }
 
     const fn refused(self) -> Error {

@@ -2,10 +2,12 @@
 #![allow(dead_code)]
 
 use gradus::expr::Expr;
-use gradus::kernels::{CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
-use gradus::plan::{Blocking, BufferId, DataId, Launch, Phase, Program, Purpose, Session};
+use gradus::graph::Distribution;
+use gradus::kernels::words::StateWords;
+use gradus::kernels::{CoopTile, Draw, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Matrix, Plane, Tile};
+use gradus::plan::{Blocking, BufferId, DataId, Launch, Phase, Program, Purpose, Session, StateSet};
 use gradus::prelude::*;
-use gradus::rng::Philox;
+use gradus::rng::{Philox, words};
 use gradus::tensor::{DType, HostTensor};
 use half::f16;
 use std::sync::{Arc, OnceLock};
@@ -22,9 +24,22 @@ pub enum Finish {
     /// `x * y` in f16 with y in f16 and of the product's shape, and x in f32; where there is one product also the sums of A's rows, in the
     /// buffer of x: what a backward has.
     Both,
+    /// `relu(x + bias)` in f16, of which a draw keeps every second, doubled: a layer's forward with dropout.
+    Drop,
 }
 
-pub const FINISHES: [Finish; 4] = [Finish::Plain, Finish::Bias, Finish::Half, Finish::Both];
+pub const FINISHES: [Finish; 5] = [Finish::Plain, Finish::Bias, Finish::Half, Finish::Both, Finish::Drop];
+
+/// What is drawn, by which seed and at which batch.
+const DRAW: Draw = Draw { distribution: Distribution::Bernoulli { below: 1 << 23 }, stream: 0x0fed_cba9_8765_4321 };
+const SEED: u64 = 0x0123_4567_89ab_cdef;
+const BATCH: u32 = 3;
+const STATE: BufferId = BufferId::State(StateSet::Eval);
+
+/// Whether element `e` of a result is kept.
+fn is_kept(e: usize) -> bool {
+    words(SEED, DRAW.stream, BATCH, (e / 4) as u32)[e % 4] >> 31 == 0
+}
 
 #[derive(Debug, Clone, Copy)]
 pub struct Product {
@@ -83,6 +98,7 @@ impl Product {
             Finish::Bias => (relu(), vec![bias], vec![f32], vec![f32]),
             Finish::Half => (relu(), vec![bias], vec![f32], vec![f16]),
             Finish::Both => (Expr::of(2, |x| vec![&x[0] * &x[1], x[0].clone()]), vec![full], vec![f16], vec![f16, f32]),
+            Finish::Drop => (Expr::of(3, |x| vec![(&x[0] + &x[1]).relu() * &x[2] * 2.0]), vec![bias], vec![f32], vec![f16]),
         };
         let mut via: Vec<usize> = (0..outputs.len()).collect();
         via.extend(self.sums().then_some(1));
@@ -93,7 +109,10 @@ impl Product {
         let spec = GemmSpec { epilogue, row_sum, via, halves, ..GemmSpec::new([self.ta, self.tb], Tile::Split) };
         let places = vec![self.offset.into(); outputs.len()];
         let (batch, row_sum) = ([1, self.batch], self.offset + all);
-        let gemm = Gemm { batch, a, b, extras, outputs: places, row_sum, ..Gemm::new(spec, [m, n, k]) };
+        let mut gemm = Gemm { batch, a, b, extras, outputs: places, row_sum, ..Gemm::new(spec, [m, n, k]) };
+        if self.finish == Finish::Drop {
+            gemm = gemm.drawing(vec![DRAW]);
+        }
         GemmCoop::with_tile(&gemm, self.tile).expect("a product in f16")
     }
 
@@ -111,7 +130,7 @@ impl Product {
         ];
         match self.finish {
             Finish::Plain => {}
-            Finish::Bias | Finish::Half => all.push((draw(self.offset + n), DType::F32)),
+            Finish::Bias | Finish::Half | Finish::Drop => all.push((draw(self.offset + n), DType::F32)),
             Finish::Both => all.push((draw(self.offset + self.batch * m * n), DType::F16)),
         }
         all
@@ -152,6 +171,9 @@ impl Product {
                         Finish::Bias => out[0][i] = wide(bias(x)),
                         Finish::Half => out[0][i] = narrow(bias(x)),
                         Finish::Both => (out[0][i], out[1][i]) = (narrow(x * data[2].0[i]), wide(x)),
+                        // doubled, and so is what it may be off by
+                        Finish::Drop if is_kept(i - self.offset) => out[0][i] = (2.0 * bias(x), 2.0 * narrow(bias(x)).1),
+                        Finish::Drop => {}
                     }
                 }
                 if self.sums() {
@@ -167,7 +189,8 @@ impl Product {
         let mut p = empty()?.clone();
         let results = self.results();
         let operands = 2 + kernel.gemm.extras.len();
-        let buffers = (0..operands).map(BufferId::Data).chain((0..results.len()).map(BufferId::Slot)).collect();
+        let state = (!kernel.gemm.draws.is_empty()).then_some(STATE);
+        let buffers = (0..operands).map(BufferId::Data).chain(state).chain((0..results.len()).map(BufferId::Slot)).collect();
         p.launches = vec![Launch { kernel: Kernel::GemmCoop(kernel), buffers, label: self.name(), flops: 0, bytes: 0 }];
         p.phases = vec![(Phase::Compute, 0..1)];
         p.slots = results.iter().map(|(n, t)| (n * t.size()).next_multiple_of(4)).collect();
@@ -177,7 +200,8 @@ impl Product {
 
     /// Runs it. `fresh` must be a session whose slots no other product has used: what lies around the results is looked at.
     pub fn run(&self, fresh: &mut dyn Session) -> gradus::Result<Found> {
-        let data: Vec<DataId> = self.data().iter().map(|(x, t)| fresh.add_data(&words(x, *t))).collect::<gradus::Result<_>>()?;
+        let data: Vec<DataId> = self.data().iter().map(|(x, t)| fresh.add_data(&stored(x, *t))).collect::<gradus::Result<_>>()?;
+        fresh.write(STATE, 0, &StateWords { batch: BATCH, ..StateWords::default() }.seed(SEED).words())?;
         let handle = fresh.prepare(&Arc::new(self.program()?), &data)?;
         fresh.profile(handle, None)?;
         let mut found = Vec::new();
@@ -231,7 +255,7 @@ fn empty() -> gradus::Result<&'static Program> {
     Ok(EMPTY.get_or_init(|| p))
 }
 
-fn words(x: &[f64], t: DType) -> Vec<u32> {
+fn stored(x: &[f64], t: DType) -> Vec<u32> {
     match t {
         DType::F16 => {
             let half = |v: Option<&f64>| v.map_or(0, |v| u32::from(f16::from_f64(*v).to_bits()));

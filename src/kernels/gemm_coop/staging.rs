@@ -74,12 +74,16 @@ impl Staging<'_> {
         for (v, j) in self.vectors(t) {
             s.line(format!("var<private> at_{x}{v}_{j}: u32;\nvar<private> next_{x}{v}_{j}: vec4<f16>;"));
         }
+        (0..self.count(t)).for_each(|v| _ = s.line(format!("var<private> into_{x}{v}: u32;")));
         if !self.vector {
             self.one(s);
         }
         self.begin(s, t, "prepare", "base: u32, first: u32, thread: u32");
         for (v, j) in self.vectors(t) {
             s.line(format!("    at_{x}{v}_{j} = {};", self.start(v, j)));
+        }
+        for v in 0..self.count(t) {
+            s.line(format!("    into_{x}{v} = {} * PITCH + {};", self.row(v), self.column(v)));
         }
         s.line("}");
         self.begin(s, t, "whole", "s: u32, thread: u32");
@@ -94,7 +98,7 @@ impl Staging<'_> {
                 1 => format!("next_{x}{v}_0"),
                 _ => format!("vec4<f16>({})", [0, 1, 2, 3].map(|term| format!("next_{x}{v}_{term}[{j}]")).join(", ")),
             };
-            s.line(format!("    tile_{x}[(half * {}u + {} + {j}u) * PITCH + {}] = {next};", self.rows, self.row(v), self.column(v)));
+            s.line(format!("    tile_{x}[half * {}u * PITCH + into_{x}{v} + {j}u * PITCH] = {next};", self.rows));
         }
         s.line("}");
     }
