@@ -1,5 +1,5 @@
-//! Products of more tiles than one axis of a grid has workgroups, 65,535: their tiles are counted along two axes. Cheap sizes: one element or a
-//! few of each tile.
+//! Products of more tiles, and sums of more workgroups, than one axis of a grid has workgroups, 65,535: they are counted along two axes. Cheap
+//! sizes: one element or a few of each tile, one lane for each sum.
 
 use crate::make::Case;
 
@@ -9,6 +9,8 @@ pub fn cases() -> Vec<Case> {
     const MANY: usize = 32 * 65_535 + 33;
     vec![
         Case::predict("a column of 2,097,153 rows", |m| m.output("y", &m.p([MANY, 1]).matmul(&m.p([1, 1])))),
+        // 64 sums a workgroup, on every kind of machine
+        Case::predict("4,194,305 sums of two", |m| m.output("y", &m.p([2, 64 * 65_535 + 65]).sum_axes(&[0]))),
         Case::predict("65,537 matrices", |m| m.output("y", &m.p([65_537, 1, 2]).matmul(&m.p([65_537, 2, 1])))),
     ]
 }

@@ -3,12 +3,15 @@
 
 use crate::common::{self, Job, Suite};
 use crate::make::{Case, no_rule};
-use crate::{cases, coop_product, corners, custom, draws, folded, formulas, gather, ignored, indices, long, mixed, movement, rows, scaled};
-use gradus::kernels::{Access, Archetype, BufferCopy, Commit, CoopTile, Kernel, Scaling, Target};
+use crate::{
+    cases, coop_product, corners, custom, draws, folded, formulas, gather, ignored, indices, long, mixed, movement, operands, rows, scaled,
+    unplanned,
+};
+use gradus::kernels::{Access, Archetype, BufferCopy, Commit, CoopTile, Kernel, Operand, Scaling, Target, Tile};
 use gradus::optim::{Adam, AdamW, Group, Lamb, Optimizer, RmsProp, Sgd};
 use gradus::plan::{Launch, Part};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 static SUITE: Suite = Suite::new("shaders", 4, || 5, false);
 
@@ -38,6 +41,7 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         rows::cases,
         movement::batched,
         movement::integers,
+        operands::cases,
         corners::all,
         draws::draws,
         custom::cases,
@@ -88,6 +92,23 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
             for l in built.part(target, &rule, Part::Whole)?.launches {
                 bound_once("in shards", &l)?;
                 out.entry(l.kernel.source()).or_insert(l.kernel);
+            }
+        }
+    }
+    for target in [Target::Software, Target::Lanes8, Target::Gpu] {
+        for (name, program) in unplanned::programs(target)? {
+            for l in program.launches {
+                bound_once(name, &l)?;
+                let mut kernel = l.kernel;
+                // no plan asks for them yet, so their sizes do not choose the tiles that a plan's would
+                if let Kernel::Gemm(g) = &mut kernel {
+                    for tile in Tile::all(target) {
+                        g.spec.tile = tile;
+                        let other = g.clone().by_vectors();
+                        out.insert(other.source(), Kernel::Gemm(other));
+                    }
+                }
+                out.insert(kernel.source(), kernel);
             }
         }
     }
@@ -185,12 +206,38 @@ fn every_specialisation() -> Result<(), String> {
         *n += 1;
         keep(&kernel.name(), *n, source)?;
     }
+    every_operand(all.values())?;
     if literals < 10_000 {
         return Err(format!("only {literals} literals were found"));
     }
     let counts: Vec<String> = names.iter().map(|(n, c)| format!("{c} {n}")).collect();
     common::say(&format!("{} specialisations are valid WGSL, SPIR-V, MSL and HLSL: {}", all.len(), counts.join(", ")));
     Ok(())
+}
+
+/// Each operand of a product is among them, on every kind of tile that can have it.
+fn every_operand<'a>(all: impl Iterator<Item = &'a Kernel>) -> Result<(), String> {
+    let kind = |t: Tile| match t {
+        Tile::Direct { shared, .. } => ["direct", "shared"][usize::from(shared)],
+        Tile::Staged { .. } => "staged",
+        Tile::Split => "split",
+    };
+    let seen: BTreeSet<(&str, String)> = all
+        .filter_map(|k| if let Kernel::Gemm(g) = k { Some(g) } else { None })
+        .map(|g| (kind(g.spec.tile), format!("{:?} by {:?}", g.spec.a, g.spec.b)))
+        .collect();
+    let (matrix, patches) = (Operand::Matrix, Operand::Patches);
+    for tile in ["direct", "staged", "split"] {
+        for (a, b) in [(matrix, matrix), (patches, matrix), (matrix, patches)] {
+            let wanted = (tile, format!("{a:?} by {b:?}"));
+            if !seen.contains(&wanted) {
+                return Err(format!("no product is {wanted:?}, but {seen:?}"));
+            }
+        }
+    }
+    // rows by number stay in their order, which threads that share terms would not keep
+    let one_hot = ("staged", format!("{:?} by {matrix:?}", Operand::OneHot));
+    if seen.contains(&one_hot) { Ok(()) } else { Err(format!("no product is {one_hot:?}, but {seen:?}")) }
 }
 
 /// Every tile, layout and ending of the kernel on cooperative matrices, operands in vectors and in elements.

@@ -4,32 +4,52 @@ use crate::check::{Fail, Found, Ready, Row, Site, floats, load};
 use crate::counts;
 use crate::make::{Built, Case, Make, no_rule};
 use gradus::graph::Var;
-use gradus::kernels::{Gemm, Kernel, Operand, Output, Patches};
-use gradus::plan::{Blocking, BufferId, Program};
+use gradus::kernels::{Gemm, Kernel, Operand, Output, Patches, Target};
+use gradus::plan::{Blocking, BufferId, Part, Program};
 use std::sync::Arc;
 
 /// Changes a program, and says where the elements of its output lie.
 type Edit = fn(&Built, &mut Program) -> Vec<usize>;
 
-pub fn rows() -> Vec<Row> {
-    let product: fn(&Make) -> Var = |m| (m.p([33, 12]).matmul(&m.p([12, 8])) + m.p([8])).tanh();
-    let batch: fn(&Make) -> Var = |m| m.p([2, 3, 9, 7]).matmul(&m.p([2, 3, 7, 5])) * m.p([2, 1, 9, 5]);
-    let table: [(&str, fn(&Make) -> Var, Edit); 6] = [
+type Body = fn(&Make) -> Var;
+
+fn table() -> [(&'static str, Body, Edit); 6] {
+    let product: Body = |m| (m.p([33, 12]).matmul(&m.p([12, 8])) + m.p([8])).tanh();
+    let batch: Body = |m| m.p([2, 3, 9, 7]).matmul(&m.p([2, 3, 7, 5])) * m.p([2, 1, 9, 5]);
+    [
         ("a product into rows of 12", product, |_, p| into_rows(p, [4, 8, 1])),
         ("a product into rows of 11", product, |_, p| into_rows(p, [3, 5, 2])),
         ("a batch by two axes into rows of 9", batch, |_, p| into_rows(p, [4, 8, 1])),
         ("a batch by two axes into rows of 8", batch, |_, p| into_rows(p, [3, 5, 2])),
         ("patches in a product", |m| (patches(m).matmul(&m.p([9 * CHANNELS, 5])) + m.p([5])).relu(), of_patches),
         ("patches turned in a product", |m| m.p([ROWS, 6]).matmul_with(&patches(m), true, false), of_patches),
-    ];
-    let row = |(name, body, edit): (&'static str, fn(&Make) -> Var, Edit)| {
+    ]
+}
+
+fn built(name: &str, body: Body) -> Result<Built, String> {
+    Case::predict(name, move |m| m.output("y", &body(m))).build()
+}
+
+/// Their names and programs, for whoever looks at their texts.
+pub fn programs(target: Target) -> Result<Vec<(&'static str, Program)>, String> {
+    let program = |(name, body, edit): (&'static str, Body, Edit)| {
+        let built = built(name, body)?;
+        let mut program = built.part(target, &no_rule(), Part::Whole)?;
+        edit(&built, &mut program);
+        Ok((name, program))
+    };
+    table().into_iter().map(program).collect()
+}
+
+pub fn rows() -> Vec<Row> {
+    let row = |(name, body, edit): (&'static str, Body, Edit)| {
         Row::new(name, move || {
-            let built = Case::predict(name, move |m| m.output("y", &body(m))).build()?;
+            let built = built(name, body)?;
             let (truth, facts) = (built.truth()?, counts::facts(&built));
             Ok(Ready { truth, run: Box::new(move |site| on(site, &built, edit)), facts })
         })
     };
-    table.into_iter().map(row).collect()
+    table().into_iter().map(row).collect()
 }
 
 /// `f` of the one product of a program, and of the buffers of its launch.
