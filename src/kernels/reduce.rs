@@ -7,7 +7,7 @@ use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
 use super::lib::flops::flops;
 use super::lib::grid::fold;
-use super::lib::halves::Halves;
+use super::lib::halves::{Halves, widened};
 use super::lib::join::Join;
 use super::lib::source::{Source, shader};
 use super::lib::target::Target;
@@ -272,8 +272,9 @@ impl Reduce {
             s.line(format!("    at{i} = d.in{i}_offset + o * d.in{i}_outer + i * d.in{i}_inner;\n    by{i} = d.in{i}_along;"));
         }
         s.line("}\nfn terms(r: u32) -> Joined {");
-        for i in 0..self.inputs.len() {
-            s.line(format!("    let x{i} = V(in{i}[at{i} + r * by{i}]);"));
+        for (i, t) in self.inputs.iter().enumerate() {
+            let element = format!("in{i}[at{i} + r * by{i}]");
+            s.line(format!("    let x{i} = V({});", widened(self.spec.halves.input(i), self.reads_fours(t), element)));
         }
         let names: Vec<String> = (0..self.inputs.len()).map(|i| format!("x{i}")).collect();
         let printed = self.spec.f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());

@@ -115,6 +115,22 @@ fn rows() -> Vec<Case> {
         let x = half(s, 70, 33);
         end(s, &(x.sum_axes(&[0]) * 0.1 + &x).tanh())
     }));
+    // one operand is read by fours and the other repeats
+    let gates: [(&str, [usize; 3], usize); 3] =
+        [("columns", [1, 8, 32], 1), ("the middle", [2, 6, 32], 1), ("a few long rows", [1, 3, 4100], 2)];
+    for (name, shape @ [b, t, d], axis) in gates {
+        out.push(Case::new(format!("f16 gated sums over {name} {shape:?}"), move |s| {
+            let (x, gate) = (half(s, b * t, d).reshape(shape), half(s, b * t, 1).reshape([b, t, 1]));
+            let y = (&x * &gate).sum_axes(&[axis]);
+            end(s, &(x + gate).reshape([b * t, d])) + s.weigh(&y)
+        }));
+    }
+    out.push(Case::new("f16 gated rows that are cut [16, 16400]", |s| {
+        let (x, gate) = (half(s, 16, 16_400), half(s, 16, 1));
+        let y = &x * &gate;
+        let centred = &y - y.mean_axes(&[1]).reshape([16, 1]);
+        end(s, &(x + gate).slice(1, 0..40)) + s.weigh(&centred)
+    }));
     out.push(
         Case::new("f16 accuracy [32, 10]", |s| {
             let x = (s.batch([6]).matmul(&s.p([6, 10])) * 0.3).tanh();
