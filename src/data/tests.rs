@@ -117,7 +117,7 @@ fn fields_that_cannot_be() -> Result<()> {
 
 #[test]
 fn labels_out_of_range_are_found() -> Result<()> {
-    let labels = |below| Limit { field: 1, below, except: None, table: None };
+    let labels = |below| Limit { field: 1, below, except: None, ignored: None, table: None };
     let mut y = vec![1; 9000];
     y[8500] = 4;
     let set = Dataset::new(x(9000), HostTensor::u8([9000], y.clone())?)?;

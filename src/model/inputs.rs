@@ -4,7 +4,8 @@ use super::core::Core;
 use crate::data::{Dataset, Limit};
 use crate::error::{Error, Faults, Result};
 use crate::graph::Field;
-use crate::plan::{Program, Purpose};
+use crate::nn::Loss;
+use crate::plan::{LabelLimit, Program, Purpose};
 use crate::tensor::DType;
 
 impl Core {
@@ -72,19 +73,18 @@ impl Core {
     pub(crate) fn limits(&self, data: &Dataset, program: &Program) -> Vec<Limit> {
         let names: Vec<String> = data.fields().into_iter().map(|f| f.name).collect();
         let integers = |name: &str| names.iter().position(|n| n == name).filter(|&i| data.holds_integers(i));
-        let labels = program
-            .label_limits
-            .iter()
-            .filter_map(|l| integers(&l.field).map(|field| Limit { field, below: l.classes, except: l.ignored, table: None }));
-        let indices = program
-            .index_limits
-            .iter()
-            .filter_map(|l| integers(&l.field).map(|field| Limit { field, below: l.rows, except: None, table: Some(l.at.clone()) }));
+        let ignored = self.description.settings.loss.as_ref().and_then(Loss::ignored);
+        let label =
+            |l: &LabelLimit| integers(&l.field).map(|field| Limit { field, below: l.classes, except: l.ignored, ignored, table: None });
+        let labels = program.label_limits.iter().filter_map(label);
+        let indices = program.index_limits.iter().filter_map(|l| {
+            integers(&l.field).map(|field| Limit { field, below: l.rows, except: None, ignored: None, table: Some(l.at.clone()) })
+        });
         // beside sample weights a row of weight 0 may have any label
         let reads = program.fields.iter().any(|f| f.name == "y" && f.stored == DType::F32) && !names.iter().any(|n| n == "weight");
         let checked = reads && self.description.settings.loss.as_ref().is_some_and(|l| l.takes_parts());
         let y = names.iter().position(|n| checked && n == "y");
-        let parts = y.map(|field| Limit { field, below: 0, except: None, table: None });
+        let parts = y.map(|field| Limit { field, below: 0, except: None, ignored: None, table: None });
         labels.chain(indices).chain(parts).collect()
     }
 

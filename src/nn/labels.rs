@@ -99,6 +99,16 @@ pub(super) fn targets_ignoring(op: &str, output: &Var, labels: &Var, ignored: u3
     Some((counts.select(&rows, 0.0), counts))
 }
 
+/// The classes of the labels, or the largest of their probabilities, as rows of 0 and 1 for scores of that shape, `[.., classes]`. Where a label is
+/// ignored its rows are 0, and 1 where a row counts comes along, `[.., 1]`.
+#[track_caller]
+pub(super) fn told(op: &str, output: &Var, labels: &Var, ignored: Option<u32>) -> Option<(Var, Option<Var>)> {
+    match ignored {
+        Some(ignored) => targets_ignoring(op, output, labels, ignored).map(|(rows, counts)| (rows, Some(counts))),
+        None => scores(op, output, labels).then(|| (one_hot(&classes(labels), output.shape().last()), None)),
+    }
+}
+
 /// Rows of 0 and 1 for classes `[..]` (u32).
 #[track_caller]
 pub(super) fn one_hot(classes: &Var, n: usize) -> Var {
@@ -107,6 +117,6 @@ pub(super) fn one_hot(classes: &Var, n: usize) -> Var {
 
 /// The class of each row, `[..]` (u32): the label itself, or its largest.
 #[track_caller]
-pub(super) fn classes(labels: &Var) -> Var {
+fn classes(labels: &Var) -> Var {
     if labels.dtype() == DType::F32 { labels.argmax(labels.shape().rank().saturating_sub(1)) } else { labels.clone() }
 }

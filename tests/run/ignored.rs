@@ -1,11 +1,11 @@
 //! Labels that do not count: every mean is over those that do, however many each batch has of them.
 
 use crate::common::need::Suite;
-use gradus::nn::{LogSoftmax, Loss, Nll};
+use gradus::nn::{Average, ConfusionMatrix, F1, LogSoftmax, Loss, Metric, Nll, PrecisionScore, Recall, TopKAccuracy};
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 
-static SUITE: Suite = Suite::new("ignored", 6);
+static SUITE: Suite = Suite::new("ignored", 12);
 
 const POSITIONS: usize = 3;
 const PAD: u32 = 9;
@@ -109,6 +109,95 @@ fn nothing_that_counts_and_labels_out_of_range() {
         for loss in losses() {
             let e = compile(loss.clone(), 0.3, &device).fit(&soft, Fit::new().verbose(0)).unwrap_err();
             assert!(e.to_string().contains("ignore_index"), "{loss:?}: {e}");
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// Metrics of classes pass over the rows that the loss passes over, be their label a class or none: what they are without those rows.
+#[test]
+fn metrics_follow_the_loss() {
+    let metrics = || -> Vec<Metric> {
+        vec![
+            Accuracy::new().into(),
+            TopKAccuracy::new(2).into(),
+            ConfusionMatrix::new(4).into(),
+            PrecisionScore::new().average(Average::Macro).into(),
+            Recall::new().average(Average::Weighted).into(),
+            F1::new().average(Average::Micro).into(),
+        ]
+    };
+    let told = |data: &Dataset, positions: usize, loss: &Loss, batch: usize, device: &Device| {
+        let net = Sequential::new().add(Linear::new(8)).add(Tanh).add(Linear::new(4)).add(LogSoftmax);
+        let c = Compile::new(Sgd::new(0.0), loss.clone()).input([positions, 5]).seed(4).device(device.clone());
+        let mut model = net.compile(metrics().into_iter().fold(c, Compile::metric)).unwrap();
+        let history = model.fit(data, Fit::new().batch_size(batch).verbose(0)).unwrap();
+        let seen = model.evaluate(data, batch).unwrap();
+        let matrix = seen.matrix("confusion").unwrap().values().to_vec();
+        let names = ["accuracy", "top_2_accuracy", "precision", "recall", "f1"];
+        names.iter().for_each(|n| assert_eq!(history.last(n), Some(seen[*n]), "{n} on {device}"));
+        (names.map(|n| seen[n]), matrix)
+    };
+    for device in SUITE.devices() {
+        let n = 61 * POSITIONS;
+        let x: Vec<f32> = (0..5 * n).map(|i| ((i * 7919) % 1013) as f32 / 506.5 - 1.0).collect();
+        for ignored in [PAD, 2] {
+            let label = |i: usize| match i % 7 {
+                0 | 3 => ignored,
+                _ => [0, 1, 3, if ignored == 2 { 1 } else { 2 }][i * 31 % 11 % 4],
+            };
+            let (tensor, labels) = (HostTensor::f32([61, POSITIONS, 5], x.clone()), (0..n).map(label));
+            let all = HostTensor::u32([61, POSITIONS], labels.collect());
+            let all = Dataset::from_fields([("x", tensor.unwrap()), ("y", all.unwrap())]).unwrap();
+            let kept: Vec<usize> = (0..n).filter(|&i| label(i) != ignored).collect();
+            let tensor = HostTensor::f32([kept.len(), 1, 5], kept.iter().flat_map(|&i| x[5 * i..][..5].to_vec()).collect());
+            let labels = HostTensor::u32([kept.len(), 1], kept.iter().map(|&i| label(i)).collect());
+            let some = Dataset::from_fields([("x", tensor.unwrap()), ("y", labels.unwrap())]).unwrap();
+            let want = told(&some, 1, &CrossEntropy::new().into(), 32, &device);
+            let ce = || CrossEntropy::new().ignore_index(ignored);
+            for loss in [Loss::from(ce()), Nll::new().ignore_index(ignored).into(), ce().class_weights([0.5, 2.0, 1.0, 3.0]).into()] {
+                assert_eq!(told(&all, POSITIONS, &loss, 8, &device), want, "{loss:?} on {device}");
+            }
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// A closure sees every label. Where it takes the ignored one for a class the error says so.
+#[test]
+fn a_metric_of_ones_own_is_told() {
+    for device in SUITE.devices() {
+        for loss in losses() {
+            let net = Sequential::new().add(Linear::new(4)).add(LogSoftmax);
+            let own = metric::custom("own", |y, t| y.accuracy(t));
+            let c = Compile::new(Sgd::new(0.1), loss.clone()).input([POSITIONS, 5]).metric(own).device(device.clone());
+            let e = net.compile(c).unwrap().fit(&uneven(20), Fit::new().verbose(0)).unwrap_err();
+            let text = e.to_string();
+            assert!(e.code() == "label-out-of-range" && text.contains("label 9") && text.contains("accuracy_ignoring"), "{loss:?}: {e}");
+        }
+        SUITE.ran(1);
+    }
+}
+
+/// An update whose batches hold nothing that counts moves nothing, and is no part of the epoch's loss.
+#[test]
+fn an_update_of_nothing_that_counts() {
+    for device in SUITE.devices() {
+        for loss in losses() {
+            // the first and the last of three updates of two batches, the last of which is a ragged one
+            let data = sequences(44, |i| (16..32).contains(&(i / POSITIONS)));
+            let mut model = compile(loss.clone(), 0.3, &device);
+            let mut run = model.trainer(&data, Fit::new().batch_size(8).accumulate(2).shuffle(false)).unwrap();
+            let mut told = vec![];
+            for update in 0..3 {
+                let before = weights(run.model());
+                let r = run.steps(1).unwrap().unwrap();
+                assert_eq!(weights(run.model()) == before, update != 1, "{loss:?} on {device}, update {update}");
+                told.push(f64::from(r.loss));
+            }
+            assert!((told[0], told[2]) == (0.0, 0.0) && told[1] > 0.1, "{loss:?} on {device}: {told:?}");
+            let epoch = run.history().last("loss").unwrap();
+            assert!(near(epoch, told[1]), "{loss:?} on {device}: {epoch}, {told:?}");
         }
         SUITE.ran(1);
     }

@@ -4,6 +4,10 @@ use super::Dataset;
 use crate::error::{Error, Result};
 use crate::tensor::DType;
 
+/// Of a label that the loss passes over.
+const IGNORED: &str = "The loss ignores this label, and something of your own reads it as a class: `Var::accuracy_ignoring` and \
+    `Var::cross_entropy_ignoring` are told which label does not count, and so are gradus' metrics of classes beside the loss";
+
 /// What the integers of a field must be below.
 #[derive(Debug, Clone)]
 pub(crate) struct Limit {
@@ -12,6 +16,8 @@ pub(crate) struct Limit {
     pub below: usize,
     /// One that need not be: a label whose rows do not count.
     pub except: Option<u32>,
+    /// The label that the loss ignores, be it that this reader does not.
+    pub ignored: Option<u32>,
     /// The table whose rows the integers number; none for class labels.
     pub table: Option<String>,
 }
@@ -34,6 +40,7 @@ impl Dataset {
             None => {
                 let classes = look.classes().map_or(limit.below, |c| c.min(limit.below));
                 let Some((i, label)) = self.first_beyond(limit, classes, words) else { return Ok(()) };
+                let at = if Some(label) == limit.ignored { format!("{at}. {IGNORED}") } else { at };
                 Err(Error::LabelOutOfRange { label: label.into(), row: row(i), classes, at })
             }
             Some(table) => {

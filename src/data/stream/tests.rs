@@ -126,7 +126,7 @@ fn errors_come_through_and_end_it() {
 fn labels_are_checked_in_every_block() -> Result<()> {
     let y: Vec<u8> = (0..100).map(|i| if i == 73 { 9 } else { i % 4 }).collect();
     let data = Dataset::new(HostTensor::f32([100, 1], vec![0.0; 100])?, HostTensor::u8([100], y)?)?.split_at(50)?.1;
-    let labels = |below| Limit { field: 1, below, except: None, table: None };
+    let labels = |below| Limit { field: 1, below, except: None, ignored: None, table: None };
     for shuffle in [None, Some(5)] {
         let p = Plan { data: data.clone(), fields: vec![0, 1], rows: 16, shuffle, epoch: 0, row: 0, epochs: 1, limits: vec![labels(4)] };
         let e = all(Blocks::start(p.clone())).unwrap_err();

@@ -80,8 +80,11 @@ impl CrossEntropy {
     /// Rows whose label is this do not count: their loss and gradient are 0, and the mean is over the others (PyTorch's `ignore_index`). It may be a class
     /// or lie beyond them; PyTorch's default of -100 has no u32, so here nothing is ignored unless it is said. In a batch where no row counts the loss is
     /// 0, and so is its gradient (PyTorch: NaN). Losses of an epoch and of an evaluation, and the gradients of
-    /// [`Fit::accumulate`](crate::train::Fit::accumulate), are means over all rows that count, however many each batch has; an
-    /// [`Accuracy`](crate::nn::Accuracy) beside passes over the same rows. Rows of probabilities cannot be ignored: an `Err` as soon as the labels are seen, of `fit`.
+    /// [`Fit::accumulate`](crate::train::Fit::accumulate), are means over all rows that count, however many each batch has. Metrics
+    /// of classes beside pass over the same rows: [`Accuracy`](crate::nn::Accuracy), [`TopKAccuracy`](crate::nn::TopKAccuracy),
+    /// [`ConfusionMatrix`](crate::nn::ConfusionMatrix), and with an average [`PrecisionScore`](crate::nn::PrecisionScore), [`Recall`](crate::nn::Recall) and
+    /// [`F1`](crate::nn::F1). A metric of your own ([`metric::custom`](crate::nn::metric::custom)) is given all labels, and takes the ignored one out itself
+    /// (as [`Var::accuracy_ignoring`] does). Rows of probabilities cannot be ignored: an `Err` as soon as the labels are seen, of `fit`.
     pub fn ignore_index(mut self, label: u32) -> Self {
         self.ignore_index = Some(label);
         self

@@ -2,10 +2,10 @@
 
 use super::finish::Finish;
 use super::kind::MetricKind;
-use super::settings::{binary_settings, check_threshold, half, labelled, positive};
+use super::settings::{binary_settings, check_threshold, half, ignoring, labelled, positive};
 use crate::error::Faults;
 use crate::graph::Var;
-use crate::nn::labels::{classes, fault, one_hot, scores, zeros_and_ones};
+use crate::nn::labels::{fault, told, zeros_and_ones};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -26,11 +26,6 @@ impl Accuracy {
     /// The fraction of rows whose largest output is the label's.
     pub fn new() -> Self {
         Self::default()
-    }
-    /// Rows of this label do not count, whatever the loss ignores.
-    pub fn ignore_index(mut self, label: u32) -> Self {
-        self.ignore_index = Some(label);
-        self
     }
 }
 
@@ -61,7 +56,7 @@ impl BinaryAccuracy {
 }
 
 /// The fraction of rows whose label is among the `k` largest outputs; outputs that equal the k-th count as among them (Keras'
-/// `TopKCategoricalAccuracy` and its sparse twin). Named `top_5_accuracy`, by its `k`.
+/// `TopKCategoricalAccuracy` and its sparse twin). Named `top_5_accuracy`, by its `k`. Rows whose label is ignored do not count, as in [`Accuracy`].
 #[doc(alias = "TopKCategoricalAccuracy")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +65,9 @@ impl BinaryAccuracy {
 pub struct TopKAccuracy {
     /// How many, at least 1.
     pub k: usize,
+    /// The class label that does not count; `None`: what the loss beside ignores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_index: Option<u32>,
     /// Its name in histories.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -78,8 +76,13 @@ pub struct TopKAccuracy {
 impl TopKAccuracy {
     /// Among the `k` largest.
     pub fn new(k: usize) -> Self {
-        TopKAccuracy { k, label: None }
+        TopKAccuracy { k, ignore_index: None, label: None }
     }
+}
+
+/// The columns of [`Finish::Counted`].
+fn both(hits: &Var, counted: &Var) -> Var {
+    hits.reshape([1]).concat(&[&counted.reshape([1])], 0)
 }
 
 /// Rows of scores that each row of the batch has.
@@ -88,6 +91,7 @@ fn rows_of(output: &Var) -> usize {
 }
 
 labelled! { BinaryAccuracy TopKAccuracy }
+ignoring! { Accuracy TopKAccuracy }
 binary_settings! { BinaryAccuracy }
 
 impl MetricKind for Accuracy {
@@ -106,8 +110,7 @@ impl MetricKind for Accuracy {
             None => output.accuracy(labels),
             Some(ignored) => {
                 let (share, counted) = output.accuracy_ignoring(labels, ignored);
-                let of = |v: &Var| v.reshape([1]);
-                of(&(share * &counted)).concat(&[&of(&counted)], 0)
+                both(&(share * &counted), &counted)
             }
         }
     }
@@ -139,18 +142,21 @@ impl MetricKind for BinaryAccuracy {
 impl MetricKind for TopKAccuracy {
     /// The label's place: how many outputs are not at or below it. NaN puts it behind all.
     fn build(&self, _: bool, output: &Var, labels: &Var) -> Var {
-        if !scores("top_k_accuracy", output, labels) {
+        let Some((told, counts)) = told("top_k_accuracy", output, labels, self.ignore_index) else {
             return output.builder().poisoned();
-        }
-        let n = output.shape().last();
+        };
         let last = output.shape().rank() - 1;
-        let own = one_hot(&classes(labels), n).select(output, &output.number(0.0)).sum_keep(&[last]);
+        let own = told.select(output, &output.number(0.0)).sum_keep(&[last]);
         let before = (1.0 - output.less_equal(&own)).sum_axes(&[last]);
-        before.less(&before.number(self.k as f64)).mean()
+        let hits = before.less(&before.number(self.k as f64));
+        match counts {
+            None => hits.mean(),
+            Some(counts) => both(&(hits * counts.reshape(before.shape())).sum(), &counts.sum()),
+        }
     }
 
     fn finish(&self, output: &Var) -> Finish {
-        Finish::Share(rows_of(output))
+        if self.ignore_index.is_some() { Finish::Counted } else { Finish::Share(rows_of(output)) }
     }
 
     fn check(&self, f: &mut Faults) {

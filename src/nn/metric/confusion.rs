@@ -2,11 +2,10 @@
 
 use super::finish::Finish;
 use super::kind::MetricKind;
-use super::settings::{labelled, positive};
+use super::settings::{ignoring, labelled, positive};
 use crate::error::Faults;
 use crate::graph::Var;
-use crate::nn::labels::{classes, fault, one_hot, scores, zeros_and_ones};
-use crate::tensor::DType;
+use crate::nn::labels::{fault, one_hot, told, zeros_and_ones};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -14,6 +13,7 @@ use std::borrow::Cow;
 /// [`Evaluation::matrix`](crate::train::Evaluation::matrix), under the name `confusion`; histories hold numbers and not this.
 ///
 /// The model gives one score for each class, or for two classes one probability (above 0.5 is class 1; or one logit, if the loss takes it for that).
+/// Rows whose class label is ignored do not count: unless it is told, that is the label that the loss of the model ignores.
 ///
 /// ```
 /// use gradus::nn::ConfusionMatrix;
@@ -35,6 +35,9 @@ use std::borrow::Cow;
 pub struct ConfusionMatrix {
     /// How many classes; at most 127 fit in the device's log.
     pub classes: usize,
+    /// The class label that does not count; `None`: what the loss beside ignores. Without effect on one probability for two classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_index: Option<u32>,
     /// Its name in evaluations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -43,11 +46,12 @@ pub struct ConfusionMatrix {
 impl ConfusionMatrix {
     /// Of so many classes.
     pub fn new(classes: usize) -> Self {
-        ConfusionMatrix { classes, label: None }
+        ConfusionMatrix { classes, ignore_index: None, label: None }
     }
 }
 
 labelled! { ConfusionMatrix }
+ignoring! { ConfusionMatrix }
 
 impl MetricKind for ConfusionMatrix {
     /// `[classes, classes]`, labels down, predictions along.
@@ -64,7 +68,7 @@ impl MetricKind for ConfusionMatrix {
             let problem = format!("{n} classes and outputs {}", output.shape());
             return fault(output, OP, problem, "give `ConfusionMatrix::new` as many classes as the model has outputs");
         }
-        match said_and_true(OP, output, labels) {
+        match said_and_true(OP, output, labels, self.ignore_index) {
             Some((said, told)) => told.matmul_with(&said, true, false),
             None => output.builder().poisoned(),
         }
@@ -88,13 +92,12 @@ fn flat(v: &Var) -> Var {
     v.reshape([v.shape().size()])
 }
 
-/// The classes that the model says and the classes of the labels, as rows of 0 and 1.
-pub(super) fn said_and_true(op: &str, output: &Var, labels: &Var) -> Option<(Var, Var)> {
-    if !scores(op, output, labels) {
-        return None;
-    }
+/// The classes that the model says and the classes of the labels, as rows of 0 and 1; rows that do not count are 0 in both.
+pub(super) fn said_and_true(op: &str, output: &Var, labels: &Var, ignored: Option<u32>) -> Option<(Var, Var)> {
+    let (told, counts) = told(op, output, labels, ignored)?;
     let n = output.shape().last();
     let rows = output.shape().size() / n.max(1);
-    let labels = if labels.dtype() == DType::F32 { labels.reshape([rows, n]) } else { labels.reshape([rows]) };
-    Some((one_hot(&output.reshape([rows, n]).argmax(1), n), one_hot(&classes(&labels), n)))
+    let said = one_hot(&output.reshape([rows, n]).argmax(1), n);
+    let said = counts.map_or_else(|| said.clone(), |counts| &said * counts.reshape([rows, 1]));
+    Some((said, told.reshape([rows, n])))
 }

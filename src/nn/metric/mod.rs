@@ -70,11 +70,20 @@ impl Metric {
         self.kind().name().unwrap_or(self.word().into())
     }
 
-    /// The metric as it is beside this loss: one that was not told which label does not count follows it.
+    /// The metric as it is beside this loss: one of classes that was not told which label does not count follows it.
     pub(crate) fn beside(mut self, loss: Option<&Loss>) -> Self {
-        if let Metric::Accuracy(accuracy) = &mut self {
-            accuracy.ignore_index = accuracy.ignore_index.or(loss.and_then(Loss::ignored));
-        }
+        let ignored = match &mut self {
+            Metric::Accuracy(m) => &mut m.ignore_index,
+            Metric::TopKAccuracy(m) => &mut m.ignore_index,
+            Metric::ConfusionMatrix(m) => &mut m.ignore_index,
+            Metric::Precision(m) => &mut m.ignore_index,
+            Metric::Recall(m) => &mut m.ignore_index,
+            Metric::F1(m) => &mut m.ignore_index,
+            // labels 0 and 1 and reals have none to ignore; a closure sees all
+            Metric::BinaryAccuracy(_) | Metric::Auc(_) | Metric::Mae(_) | Metric::Mse(_) | Metric::Rmse(_) | Metric::R2(_) => return self,
+            Metric::Custom(_) => return self,
+        };
+        *ignored = ignored.or(loss.and_then(Loss::ignored));
         self
     }
 

@@ -3,7 +3,7 @@
 use super::confusion::said_and_true;
 use super::finish::{Average, Finish, Score};
 use super::kind::MetricKind;
-use super::settings::{binary_settings, check_threshold, half, labelled, positive};
+use super::settings::{binary_settings, check_threshold, half, ignoring, labelled, positive};
 use crate::error::Faults;
 use crate::graph::Var;
 use crate::nn::labels::zeros_and_ones;
@@ -31,6 +31,9 @@ macro_rules! score {
             /// How the scores of several classes become one; none for labels 0 and 1.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub average: Option<Average>,
+            /// The class label whose rows do not count; `None`: what the loss beside ignores. Without effect where there is no average.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub ignore_index: Option<u32>,
             /// Its name in histories.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub label: Option<String>,
@@ -39,7 +42,7 @@ macro_rules! score {
         impl $name {
             /// Of labels 0 and 1, at a probability of 0.5.
             pub fn new() -> Self {
-                $name { threshold: 0.5, from_logits: None, average: None, label: None }
+                $name { threshold: 0.5, from_logits: None, average: None, ignore_index: None, label: None }
             }
             /// Of several classes.
             pub fn average(mut self, average: Average) -> Self {
@@ -50,7 +53,11 @@ macro_rules! score {
 
         impl MetricKind for $name {
             fn build(&self, logits: bool, output: &Var, labels: &Var) -> Var {
-                counts($word, self.average, self.threshold, self.from_logits.unwrap_or(logits), output, labels)
+                match self.average {
+                    None => sides($word, self.threshold, self.from_logits.unwrap_or(logits), output, labels),
+                    Some(_) => said_and_true($word, output, labels, self.ignore_index),
+                }
+                .map_or_else(|| output.builder().poisoned(), |(said, told)| counts(&said, &told))
             }
             fn finish(&self, _: &Var) -> Finish {
                 Finish::Score(Score::$name, self.average)
@@ -76,23 +83,18 @@ score! {
 }
 
 labelled! { Precision Recall F1 }
+ignoring! { Precision Recall F1 }
 binary_settings! { Precision Recall F1 }
 
 /// True positives, rows said to be positive, rows that are: one of each, or one for each class, `[3 * classes]`.
-fn counts(op: &str, average: Option<Average>, threshold: f64, logits: bool, output: &Var, labels: &Var) -> Var {
-    let (said, told) = match average {
-        None => {
-            let told = zeros_and_ones(op, output, labels);
-            let column = |v: &Var| v.reshape([v.shape().size(), 1]);
-            if told.value().is_none() {
-                return told;
-            }
-            (column(&positive(output, threshold, logits)), column(&told))
-        }
-        Some(_) => match said_and_true(op, output, labels) {
-            Some(both) => both,
-            None => return output.builder().poisoned(),
-        },
-    };
-    (&said * &told).concat(&[&said, &told], 1).sum_axes(&[0])
+fn counts(said: &Var, told: &Var) -> Var {
+    (said * told).concat(&[said, told], 1).sum_axes(&[0])
+}
+
+/// On which side of the threshold each output lies, and each label, `[outputs, 1]`.
+fn sides(op: &str, threshold: f64, logits: bool, output: &Var, labels: &Var) -> Option<(Var, Var)> {
+    let told = zeros_and_ones(op, output, labels);
+    let column = |v: &Var| v.reshape([v.shape().size(), 1]);
+    told.value()?;
+    Some((column(&positive(output, threshold, logits)), column(&told)))
 }

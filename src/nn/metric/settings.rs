@@ -16,6 +16,19 @@ macro_rules! labelled {
     )*};
 }
 
+/// A setter for the label that does not count.
+macro_rules! ignoring {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Rows of this class label do not count, whatever the loss ignores.
+            pub fn ignore_index(mut self, label: u32) -> Self {
+                self.ignore_index = Some(label);
+                self
+            }
+        }
+    )*};
+}
+
 /// Setters for the threshold and for `from_logits`, and the default.
 macro_rules! binary_settings {
     ($($name:ident)*) => {$(
@@ -39,7 +52,7 @@ macro_rules! binary_settings {
         }
     )*};
 }
-pub(super) use {binary_settings, labelled};
+pub(super) use {binary_settings, ignoring, labelled};
 
 /// The threshold where none is given.
 pub(super) fn half() -> f64 {
