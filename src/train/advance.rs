@@ -1,7 +1,7 @@
 //! A moment of a training loop: batches are queued ahead of the device, and their log lines are taken when they come.
 
 use super::flight::{Flight, UnderWay};
-use super::mean::weight_of;
+use super::mean::weighed_loss;
 use super::trainer::Trainer;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -90,8 +90,8 @@ impl Trainer<'_> {
                 f.report.mean.add(l, n, weighed, &self.measures);
                 self.record.sums.add(l, n, weighed, &self.measures);
             }
-            let weight = weight_of(l, n, weighed);
-            (sum, weights, rows) = (sum + weight * f64::from(l.loss), weights + weight, rows + n);
+            let (weight, loss) = weighed_loss(l, n, weighed);
+            (sum, weights, rows) = (sum + loss, weights + weight, rows + n);
         }
         let step = f.next_update() + 1;
         let loss = if f.open.len() == 1 || weights == 0.0 { loss } else { (sum / weights) as f32 };

@@ -28,12 +28,15 @@ impl Mean {
     pub fn add(&mut self, line: &LogLine, rows: usize, weighed: bool, measures: &[Measure]) {
         let w = rows as f64;
         self.rows += w;
-        let weight = weight_of(line, rows, weighed);
+        let (weight, loss) = weighed_loss(line, rows, weighed);
         if weighed {
-            *self.counted.get_or_insert(0.0) += weight;
+            // a checkpoint of before losses were weighed holds a sum by rows, which no weights can be added to
+            *self.counted.get_or_insert_with(|| {
+                self.loss = 0.0;
+                0.0
+            }) += weight;
         }
-        // where nothing counted the loss says nothing
-        self.loss += if weight == 0.0 { 0.0 } else { weight * f64::from(line.loss) };
+        self.loss += loss;
         self.metrics.resize(measures.iter().map(|m| m.finish.kept(m.columns)).sum(), 0.0);
         let (mut sums, mut line) = (&mut self.metrics[..], &line.metrics[..]);
         for m in measures {
@@ -67,8 +70,35 @@ impl Mean {
     }
 }
 
-/// What a batch's loss is a mean over: its rows, or where it is `weighed` the last of its metrics.
-pub(super) fn weight_of(line: &LogLine, rows: usize, weighed: bool) -> f64 {
+/// What a batch's loss is a mean over (its rows, or where it is `weighed` the last of its metrics), and the loss times that. Where nothing counted the
+/// loss says nothing, be it NaN.
+pub(super) fn weighed_loss(line: &LogLine, rows: usize, weighed: bool) -> (f64, f64) {
     let counted = line.metrics.last().filter(|_| weighed);
-    counted.map_or(rows as f64, |&w| f64::from(w))
+    let weight = counted.map_or(rows as f64, |&w| f64::from(w));
+    (weight, if weight == 0.0 { 0.0 } else { weight * f64::from(line.loss) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(loss: f32, counted: f32) -> LogLine {
+        LogLine { batch: 0, loss, grad_norm: 0.0, halted: false, skipped: false, scale: None, metrics: Box::new([counted]) }
+    }
+
+    /// Checkpoints of before losses were weighed hold sums by rows: they are no part of what is added after.
+    #[test]
+    fn sums_by_rows_and_by_weights_do_not_mix() {
+        let older = r#"{"rows":24.0,"loss":36.0,"metrics":[]}"#;
+        let mut mean: Mean = serde_json::from_str(older).unwrap();
+        assert_eq!(mean.evaluation(&[])["loss"], 1.5);
+        mean.add(&line(3.0, 0.5), 8, true, &[]);
+        mean.add(&line(f32::NAN, 0.0), 8, true, &[]);
+        mean.add(&line(1.0, 1.5), 8, true, &[]);
+        assert_eq!((mean.rows, mean.evaluation(&[])["loss"]), (48.0, 1.5));
+        // where they are means over rows it goes on
+        let mut mean: Mean = serde_json::from_str(older).unwrap();
+        mean.add(&line(3.0, 0.5), 8, false, &[]);
+        assert_eq!(mean.evaluation(&[])["loss"], 60.0 / 32.0);
+    }
 }

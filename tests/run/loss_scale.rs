@@ -8,7 +8,7 @@ use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use std::collections::BTreeMap;
 
-static SUITE: Suite = Suite::new("loss_scale", 30);
+static SUITE: Suite = Suite::new("loss_scale", 32);
 
 const WIDTH: usize = 6;
 
@@ -111,6 +111,39 @@ fn a_bad_step_changes_nothing() {
             // the bad losses are no part of the epoch's mean
             assert!(h.last("loss").unwrap().is_finite());
         }
+        SUITE.ran(1);
+    }
+}
+
+/// The loss of a batch that weighs nothing is no part of its update's, be it NaN.
+#[test]
+fn what_weighs_nothing_is_not_told() {
+    for device in SUITE.devices() {
+        let net = |s: &Scope, batch: &gradus::train::Batch| {
+            let y = s.at("fc").call(&Linear::new(1), &batch["x"]);
+            let counted = batch["weight"].sum();
+            // 0 / 0 where nothing counts
+            let loss = ((&y - &batch["y"]).square() * &batch["weight"]).sum() / &counted;
+            gradus::train::StepOut::new(loss).weight(&counted).output("y", &y)
+        };
+        let rows = 16;
+        let x = noise(WIDTH * rows, 3);
+        let weight = (0..rows).map(|r| if (4..8).contains(&r) { 0.0 } else { 1.0 + r as f32 / 8.0 }).collect();
+        let data = Dataset::from_fields([
+            ("y", HostTensor::f32([rows, 1], x.iter().step_by(WIDTH).map(|x| x * x).collect()).unwrap()),
+            ("x", HostTensor::f32([rows, WIDTH], x).unwrap()),
+            ("weight", HostTensor::f32([rows, 1], weight).unwrap()),
+        ]);
+        let data = data.unwrap();
+        let told = |accumulate: usize| {
+            let mut model = gradus::train::step(net).compile(settings(Sgd::new(0.1), &device).loss_scale(small())).unwrap();
+            let fit = Fit::new().batch_size(4).accumulate(accumulate).shuffle(false);
+            model.trainer(&data, fit).unwrap().steps(1).unwrap().unwrap()
+        };
+        let (alone, both) = (told(1), told(2));
+        assert_eq!((both.rows, &both.skipped[..]), (8, &[0][..]), "{device}");
+        let (alone, both) = (alone.losses[0], both.losses[0]);
+        assert!(alone > 0.0 && both == alone, "{device}: {both} and {alone}");
         SUITE.ran(1);
     }
 }
