@@ -1,7 +1,7 @@
 // gemm for GPUs: a workgroup makes a BM x BN tile from slices of BK staged in workgroup memory, a thread RM x RN of it: vectors of four rows
 // and of four columns, a tile's width apart, so that neighbours read neighbours. Each thread carries an equal share of the next slice in registers
 // while this one is multiplied.
-// Generated: TA, TB, BM, BN, BK, RM, RN, ROW_SUM, the loaders of A and B (src/kernels/gemm/load.rs), store_four, store_row_sum, tile_of, FOLDED.
+// Generated: TA, TB, BM, BN, BK, RM, RN, ROW_SUM, ONE_HOT (A is one-hot rows), the loaders of A and B (src/kernels/gemm/load.rs), store_four, store_row_sum, tile_of, FOLDED.
 // Sizes: m, n, k, matrices, of a and b what their loaders read, of each extra offset and steps, of each output the offset, and that of the row sums.
 const TX = BN / RN;
 const TY = BM / RM;
@@ -100,7 +100,12 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
                 for (var i = 0u; i < 4u; i++) {
                     for (var v = 0u; v < WIDE; v++) {
                         let at = (4u * u + i) * WIDE + v;
-                        acc[at] = fma(vec4<f32>(a[i]), b[v], acc[at]);
+                        if (ONE_HOT) {
+                            // by choice: 0 times what is not finite is not 0
+                            acc[at] = select(acc[at], acc[at] + b[v], a[i] != 0.0);
+                        } else {
+                            acc[at] = fma(vec4<f32>(a[i]), b[v], acc[at]);
+                        }
                     }
                 }
             }

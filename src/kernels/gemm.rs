@@ -293,6 +293,7 @@ impl Archetype for Gemm {
         }
         if let Tile::Staged { rows, columns, depth, each: [rm, rn] } = tile {
             s.number("BM", *rows).number("BN", *columns).number("BK", *depth).number("RM", *rm).number("RN", *rn);
+            s.flag("ONE_HOT", self.spec.a == Operand::OneHot);
         }
         self.stores(&mut s);
         self.tiles(&mut s, tile.rows(), tile.columns());

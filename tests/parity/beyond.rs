@@ -1,4 +1,4 @@
-//! Indices that a table has no row for, and the bits of sums by index.
+//! Indices that a table has no row for, gradients that are not finite, and the bits of sums by index.
 
 use crate::check::{Site, TARGETS, on};
 use crate::common::{Job, MACHINES};
@@ -64,6 +64,42 @@ fn bits() -> Result<(), String> {
     Ok(())
 }
 
+/// What comes back to a place stays with the row that it names, be it NaN: no sum of another row knows of it, and a padding row has no gradient.
+fn spoilt() -> Result<(), String> {
+    let width = 7;
+    for padding in [None, Some(2)] {
+        let case = Case::new("spoilt", move |m| {
+            let ix = indices(m, "ix", 5, &[3]);
+            // the root of 0 has an infinite slope, and 0 times that is NaN
+            let lives = ix.not_equal(2).unsqueeze(2);
+            let table = m.positive([5, width]);
+            let rows = padding.map_or_else(|| table.take(&ix), |row| table.take_padded(&ix, row));
+            m.weigh(&(rows * lives).sqrt())
+        });
+        let built = case.over(Order::shuffled(31, 62)).build()?;
+        let mut first: Option<Vec<f64>> = None;
+        for target in TARGETS {
+            for machine in MACHINES {
+                let site = Site { machine, target, planted: None };
+                let Some(found) = on(&site, &built) else { continue };
+                let found = found.map_err(|e| e.to_string())?;
+                let (_, gradient) = &found[found.iter().position(|f| f.0 == "gradient of p0").ok_or("no gradient")?];
+                let own = first.get_or_insert_with(|| gradient.clone());
+                let good = |i: usize| match (i / width, padding) {
+                    (2, None) => gradient[i].is_nan(),
+                    (2, Some(_)) => gradient[i] == 0.0,
+                    _ => (gradient[i] - own[i]).abs() <= 1e-5 * own[i].abs() + 1e-6,
+                };
+                if let Some(i) = (0..gradient.len()).find(|&i| !good(i)) {
+                    let row = &gradient[i / width * width..][..width];
+                    return Err(format!("{machine:?}, {target:?} kernels, padding {padding:?}: row {} is {row:?}", i / width));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 pub fn jobs() -> Vec<Job> {
-    vec![Job::new("indices beyond the table", beyond), Job::new("two runs alike", bits)]
+    vec![Job::new("indices beyond the table", beyond), Job::new("places that are spoilt", spoilt), Job::new("two runs alike", bits)]
 }

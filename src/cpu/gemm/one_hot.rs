@@ -7,7 +7,7 @@ use std::ops::Range;
 /// Nanoseconds of an element that is added.
 const ELEMENT: f64 = 0.3;
 
-/// `C[i] = the sum of B[p] over the terms p whose number is i`, in their order; what a shader adds beside is 0.
+/// `C[i] = the sum of B[p] over the terms p whose number is i`, in their order, and of no others.
 pub(super) fn run(k: &Gemm, threads: usize, numbers: &[u32], b: &[u32], out: &mut [u32]) {
     let (numbers, b) = (&numbers[k.a.offset..], &f32s(b)[k.b.offset..]);
     let mut workers = vec![(); parts(ELEMENT * (k.k * k.n) as f64, threads)];

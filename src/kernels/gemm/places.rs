@@ -31,8 +31,9 @@ pub enum Operand {
     Matrix,
     /// Patches of images, read where the images lie: a stored row for each position of each image.
     Patches,
-    /// Rows that are 0 but for one 1, and not stored: where the 1 of a row stands is a number, `pitch` behind that of the row before. As
-    /// nothing but zeros is added beside, a product with the transpose sums up rows by number, in their order.
+    /// Rows that are 0 but for one 1, and not stored: where the 1 of a row stands is a number, `pitch` behind that of the row before. A product with
+    /// the transpose sums up rows by number, in their order, and adds nothing beside: terms whose factor is 0 are passed over, be they NaN. So it is
+    /// for staged tiles alone, as [`Gemm::by_number`](super::Gemm::by_number) makes it.
     OneHot,
 }
 
