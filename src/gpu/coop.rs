@@ -39,6 +39,10 @@ impl Coop {
 }
 
 /// What an adapter lists of its matrices. Where its driver chooses the lanes of a subgroup for each pipeline, running one tells them.
+///
+/// The self-test's pipelines tell them, and all others are taken to have the same: WGSL cannot demand a number, and none tells its own but by running. The
+/// test tries every tile with the text and the workgroups of training's kernels; sizes and the epilogue may differ. Where `lanes` are one number there is
+/// no choice.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Listed {
     side: usize,
