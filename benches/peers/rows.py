@@ -14,7 +14,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-ROWS, WIDTH, CLASSES = 4096, 768, 1000
+ROWS, WIDTH, CLASSES, VOCABULARY = 4096, 768, 1000, [1024, 50257]
 
 
 def tasks():
@@ -24,6 +24,8 @@ def tasks():
     g = torch.randn(ROWS, WIDTH)
     s = torch.randn(ROWS, CLASSES, requires_grad=True)
     gs = torch.randn(ROWS, CLASSES)
+    v = torch.randn(*VOCABULARY, requires_grad=True)
+    label = torch.randint(3, VOCABULARY[:1])
 
     def backward(of, grad, *leaves):
         def run():
@@ -53,6 +55,7 @@ def tasks():
         "softmax": forward(lambda: s.softmax(-1)),
         "softmax_backward": backward(lambda: s.softmax(-1), gs, s),
         "log_softmax": forward(lambda: s.log_softmax(-1)),
+        "cross_entropy_backward": backward(lambda: F.cross_entropy(v, label), torch.tensor(1.0), v),
     }
 
 
@@ -85,7 +88,7 @@ def main():
             theirs.append(statistics.median(peer(run, a.repeats)))
             ours.extend(own(a.binary, name, a.repeats, a.threads))
         t, o = statistics.median(theirs), statistics.median(ours)
-        print(f"{name:20} PyTorch {t:8.3f} ms, gradus {o:8.3f} ms, its time over gradus' {t / o:.2f}")
+        print(f"{name:22} PyTorch {t:8.3f} ms, gradus {o:8.3f} ms, its time over gradus' {t / o:.2f}")
 
 
 if __name__ == "__main__":

@@ -33,10 +33,10 @@ impl Twin for CrossEntropy {
         let grain = (CHUNK / self.classes.max(1)).max(1);
         fork(&mut endings, 0..self.rows, grain, widths, writes, &|e: &mut Option<&mut Evaluator>, rows: Range<usize>, w: Writes<'_>| {
             let [l, h, slopes, ..] = w;
-            let mut slopes = f32s_mut(slopes).chunks_exact_mut(self.classes.max(1));
-            for ((row, l), h) in rows.zip(f32s_mut(l)).zip(f32s_mut(h)) {
-                (*l, *h) = batch.row(row, slopes.next(), e.as_deref_mut());
-            }
+            let mut told = f32s_mut(l).iter_mut().zip(f32s_mut(h));
+            batch.rows(rows, f32s_mut(slopes), e.as_deref_mut(), |(loss, hit)| {
+                told.next().into_iter().for_each(|(l, h)| (*l, *h) = (loss, hit));
+            });
         });
         Ok(())
     }
@@ -69,32 +69,38 @@ impl<'a> Batch<'a> {
     }
 
     /// Means of loss and hits over a small batch.
-    fn means(&self, mut ending: Option<&mut Evaluator>, slopes: &mut [f32]) -> (f32, f32) {
+    fn means(&self, ending: Option<&mut Evaluator>, slopes: &mut [f32]) -> (f32, f32) {
         let (mut loss, mut hits) = (0.0f64, 0.0f64);
-        let mut slopes = slopes.chunks_exact_mut(self.k.classes.max(1));
-        for row in 0..self.k.rows {
-            let (a, b) = self.row(row, slopes.next(), ending.as_deref_mut());
-            (loss, hits) = (loss + f64::from(a), hits + f64::from(b));
-        }
+        self.rows(0..self.k.rows, slopes, ending, |(a, b)| (loss, hits) = (loss + f64::from(a), hits + f64::from(b)));
         // the cast first: a sum beyond f32 is infinite, as it is on a GPU
         (loss as f32 / self.counted, hits as f32 / self.counted)
     }
 
-    /// The loss of a row and whether its largest logit is the label's; fills in the gradient, all while the row is in the cache.
-    fn row(&self, row: usize, mut slope: Option<&mut [f32]>, ending: Option<&mut Evaluator>) -> (f32, f32) {
-        let found = if self.labels.counts(row) {
-            wide(OneRow { batch: self, row, slope: slope.as_deref_mut() })
-        } else {
-            slope.as_deref_mut().into_iter().for_each(|s| s.fill(0.0));
-            (0.0, 0.0)
-        };
-        if let (Some(slope), Some(e), Some(factor)) = (slope, ending, self.factor) {
-            for part in slope.chunks_mut(CHUNK) {
-                e.chunk(|i, to| if i == 0 { to[..part.len()].copy_from_slice(part) } else { to.fill(factor) });
-                part.copy_from_slice(&e.output(0)[..part.len()]);
+    /// The loss of each row and whether its largest logit is the label's, told one after another; fills in the gradient. All while a row is in the
+    /// cache, or as many short ones as make a chunk of what rides on the gradient.
+    fn rows(&self, rows: Range<usize>, slopes: &mut [f32], mut ending: Option<&mut Evaluator>, mut tell: impl FnMut((f32, f32))) {
+        let n = self.k.classes.max(1);
+        let together = (CHUNK / n).max(1);
+        let mut slopes = slopes.chunks_mut(together * n);
+        for first in rows.clone().step_by(together) {
+            let few = slopes.next().unwrap_or_default();
+            let mut each = few.chunks_exact_mut(n);
+            (first..rows.end.min(first + together)).for_each(|row| tell(self.row(row, each.next())));
+            if let (Some(e), Some(factor)) = (ending.as_deref_mut(), self.factor) {
+                for part in few.chunks_mut(CHUNK) {
+                    e.chunk(|i, to| if i == 0 { to[..part.len()].copy_from_slice(part) } else { to.fill(factor) });
+                    part.copy_from_slice(&e.output(0)[..part.len()]);
+                }
             }
         }
-        found
+    }
+
+    fn row(&self, row: usize, slope: Option<&mut [f32]>) -> (f32, f32) {
+        if self.labels.counts(row) {
+            return wide(OneRow { batch: self, row, slope });
+        }
+        slope.into_iter().for_each(|s| s.fill(0.0));
+        (0.0, 0.0)
     }
 }
 
