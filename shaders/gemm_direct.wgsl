@@ -1,7 +1,7 @@
 // gemm for software adapters: no workgroup memory, no barrier. A thread makes ROWS rows x 4*NV columns; the 8 threads of a workgroup
 // stand side by side along the columns, so that all read the same of A: as a subgroup of 8 they share the reading.
 // Generated: TA, TB, ROWS, NV, ROW_SUM, a4/a1/b4/b1 (four or one element from (major, minor) of the stored matrix), store_four, tile_of, FOLDED, and
-// src/kernels/gemm_direct.rs: terms (four terms of every sum), all_sums, all_row_sums.
+// src/kernels/gemm/direct.rs: terms (four terms of every sum), all_sums, all_row_sums.
 // Sizes: m, n, k, matrices, of a and b offset, pitch and batch (from one matrix to the next), of each extra offset and steps, of each output the
 // offset, and that of the row sums.
 

@@ -3,6 +3,7 @@
 
 pub mod need;
 pub mod poison;
+pub mod twice;
 pub mod zoo;
 
 use gradus::cpu::CpuSession;

@@ -1,7 +1,6 @@
 //! A device without its driver's bounds checks of buffers: the same bits, and no kernel of the user's own.
 
-use crate::common::{need::Suite, zoo};
-use gradus::graph::{CustomKernel, CustomOp, Type, Var};
+use crate::common::{need::Suite, twice::Twice, zoo};
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 
@@ -30,27 +29,6 @@ fn the_same_bits_without_the_drivers_checks() {
             assert_eq!(animal.train(&without).unwrap(), robust, "{}", animal.name);
         }
     });
-}
-
-/// `2 x` of one's own.
-struct Twice;
-
-impl CustomOp for Twice {
-    fn name(&self) -> &str {
-        "twice"
-    }
-    fn infer(&self, x: &[&Type]) -> Result<Vec<Type>, String> {
-        Ok(vec![x[0].clone()])
-    }
-    fn reference(&self, _: &[&Type], x: &[&[f64]]) -> Vec<Vec<f64>> {
-        vec![x[0].iter().map(|v| 2.0 * v).collect()]
-    }
-    fn vjp(&self, _: &[Var], _: &[Var], grads: &[Var]) -> Result<Vec<Option<Var>>, String> {
-        Ok(vec![Some(&grads[0] * 2.0)])
-    }
-    fn kernel(&self, x: &[&Type], _: &[&Type]) -> Option<CustomKernel> {
-        Some(CustomKernel::each(x[0].shape.size(), "out0(i, 2.0 * in0(i));"))
-    }
 }
 
 /// What keeps a user's kernel within its buffers is the driver's check.

@@ -1,6 +1,7 @@
 //! Every archetype of kernel at sizes that 32 bits do not hold: planned, never run.
 
-use gradus::graph::{Builder, CustomKernel, CustomOp, Distribution, Draws, Field, Precision, Type, Var, gradients};
+use crate::common::twice::Twice;
+use gradus::graph::{Builder, Distribution, Draws, Field, Precision, Var, gradients};
 use gradus::kernels::{CoopCaps, Target};
 use gradus::optim::{Adam, Lamb, Optimizer, Sgd};
 use gradus::plan::{Arena, Caps, Part, Program, Purpose, Request, Rule, Step, plan};
@@ -92,27 +93,6 @@ impl Case {
             }
         }
         Ok(all)
-    }
-}
-
-/// `2 x` of one's own.
-struct Twice;
-
-impl CustomOp for Twice {
-    fn name(&self) -> &str {
-        "twice"
-    }
-    fn infer(&self, x: &[&Type]) -> Result<Vec<Type>, String> {
-        Ok(vec![x[0].clone()])
-    }
-    fn reference(&self, _: &[&Type], x: &[&[f64]]) -> Vec<Vec<f64>> {
-        vec![x[0].iter().map(|v| 2.0 * v).collect()]
-    }
-    fn vjp(&self, _: &[Var], _: &[Var], grads: &[Var]) -> Result<Vec<Option<Var>>, String> {
-        Ok(vec![Some(&grads[0] * 2.0)])
-    }
-    fn kernel(&self, x: &[&Type], _: &[&Type]) -> Option<CustomKernel> {
-        Some(CustomKernel::each(x[0].shape.size(), "out0(i, 2.0 * in0(i));"))
     }
 }
 
