@@ -8,7 +8,7 @@
 //! library's function over the same values in a loop (of `sigmoid`, `softplus` and `erf` a formula of them), the control of the same run.
 
 use gradus::cpu::CpuSession;
-use gradus::expr::{CHUNK, Evaluator, Expr, Row, Scalar, vector};
+use gradus::expr::{CHUNK, Evaluator, Expr, Scalar, vector};
 use gradus::graph::Distribution;
 use gradus::kernels::{Draw, Kernel, Map, Strided};
 use gradus::plan::{BufferId, Launch, Layout, Phase, Program, Purpose, Session};
@@ -57,7 +57,7 @@ fn units(n: usize) -> Vec<f32> {
     blocks.as_flattened()[..n].iter().map(|w| (w >> 8) as f32 / (1 << 24) as f32).collect()
 }
 
-fn rows(range: f32, below_0: bool) -> Vec<Row> {
+fn rows(range: f32, below_0: bool) -> Vec<[f32; CHUNK]> {
     let x: Vec<f32> = units(ROWS * CHUNK).iter().map(|u| if below_0 { range * (2.0 * u - 1.0) } else { range * u }).collect();
     x.chunks_exact(CHUNK).filter_map(|c| c.try_into().ok()).collect()
 }
@@ -70,8 +70,8 @@ fn functions(repeats: usize) {
         let mut out = [0.0; CHUNK];
         let ours = least(repeats, ROWS * CHUNK, || {
             for row in black_box(&x) {
-                e.chunk_of(|_, _| Some(row));
-                e.store(0, black_box(&mut out));
+                e.run(CHUNK, |_, _| Some(&row[..]), &mut [&mut out[..]]);
+                black_box(&mut out);
             }
         });
         let theirs = least(repeats, ROWS * CHUNK, || {
