@@ -57,8 +57,10 @@ impl Evaluator {
         };
         let inputs = nodes.iter().enumerate().filter_map(input).collect();
         let rates = nodes.iter().enumerate().filter_map(rate).collect();
-        let place = |n: usize| expr.outputs().iter().position(|o| *o == n);
-        let places = nodes.iter().enumerate().map(|(n, node)| if let Node::Input(_) = node { None } else { place(n) }).collect();
+        // inputs, rates and constants are no pass, and lie in their rows
+        let made = |n: usize| passes.iter().any(|p| p.node == n);
+        let place = |n: usize| expr.outputs().iter().position(|o| *o == n).filter(|_| made(n));
+        let places = (0..nodes.len()).map(place).collect();
         Evaluator { rows: rows.collect(), inputs, rates, passes, places, expr: expr.clone() }
     }
 
@@ -206,7 +208,7 @@ fn pass<'a, const NORMAL: bool>(what: What, at: impl Fn(usize) -> &'a [f32], row
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expr::Activation;
+    use crate::expr::{Activation, Scalar};
 
     /// The slice evaluator against the plain one in f64, at DESIGN's tolerance.
     #[test]
@@ -227,14 +229,15 @@ mod tests {
     fn chunks_of_any_kind_are_the_formula() {
         let f = Expr::of(4, |x| {
             let y = (&x[0] - &x[2]) * &x[3];
-            vec![y.clone(), x[1].clone(), &y * &x[1] + &x[3], y, x[3].clone(), x[1].exp() * 0.5]
+            vec![y.clone(), x[1].clone(), &y * &x[1] + &x[3], y, x[3].clone(), x[1].exp() * 0.5, Scalar::rate(0), 0.75.into()]
         });
         let alike = |i: usize| i >= 2;
         let value = |i: usize, at: usize| if alike(i) { 1.0 + i as f32 } else { ((at * 7 + i) % 13) as f32 - 6.0 };
         let columns: Vec<Vec<f32>> = (0..4).map(|i| (0..MOST).map(|at| value(i, at)).collect()).collect();
         for (len, lends, places) in [(1, true, true), (7, false, true), (256, true, false), (1000, true, true), (MOST, false, false)] {
             let mut e = Evaluator::over(&f, alike);
-            let mut made = vec![vec![0.0; if places { len } else { 0 }]; 6];
+            let mut made = vec![vec![0.0; if places { len } else { 0 }]; 8];
+            e.set_rates(&[7.0]);
             made[1] = vec![];
             let load = |i: usize, row: &mut [f32]| {
                 if lends && !alike(i) {
@@ -246,7 +249,7 @@ mod tests {
             let mut results: Vec<&mut [f32]> = made.iter_mut().map(|m| &mut m[..]).collect();
             e.run(len, load, &mut results);
             for at in 0..len {
-                let want = f.eval(&[0, 1, 2, 3].map(|i| value(i, at)), &[]);
+                let want = f.eval(&[0, 1, 2, 3].map(|i| value(i, at)), &[7.0]);
                 for (o, want) in want.into_iter().enumerate() {
                     let got = made[o].get(at).copied().unwrap_or_else(|| e.output(o)[at]);
                     assert!((got - want).abs() <= 1e-6 * want.abs(), "output {o} at {at} of {len}: {got} for {want}");
