@@ -29,7 +29,7 @@ pub const PLANTED: &[Error] = &[
     error("a block that is not turned", TN, &[("vec4<f16>(next_a0_0[0], next_a0_1[0], next_a0_2[0], next_a0_3[0])", "next_a0_0")])
         .whole()
         .refused(),
-    error("a row of a block in another's place", NN, &[("into_a0 + 1u * PITCH", "into_a0 + 2u * PITCH")]).whole().refused(),
+    error("a row of a block in another's place", NN, &[("into_b0 + 1u * PITCH", "into_b0 + 2u * PITCH")]).whole().refused(),
     error("B read by rows", NT, &[("let b1 = coopLoad<", "let b1 = coopLoadT<")]).refused(),
     error("C stored by columns", NT, &[("coopStoreT(", "coopStore(")]).refused(),
     error("two matrices' sums mixed up", NT, &[("z0_1 = coopMultiplyAdd(a0, b1", "z0_1 = coopMultiplyAdd(a1, b1")]).refused(),
