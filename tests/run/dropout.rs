@@ -2,11 +2,13 @@
 //! else decides it than seed, layer and batch.
 
 use crate::common::need::Suite;
+use gradus::graph::{Builder, Op, gradients, op};
 use gradus::nn::{GaussianNoise, Penalty};
 use gradus::prelude::*;
+use gradus::reference::{Data, draw, evaluate};
 use gradus::tensor::HostTensor;
 
-static SUITE: Suite = Suite::new("dropout", 13);
+static SUITE: Suite = Suite::new("dropout", 15);
 
 const WIDTH: usize = 1001;
 const ROWS: usize = 12;
@@ -72,6 +74,67 @@ fn masks_are_of_seed_layer_and_batch() {
             // both devices drop the same values
             Some(first) => assert_eq!(*first, all),
             None => first = Some(all),
+        }
+    }
+    SUITE.ran(devices.len());
+}
+
+/// Between two layers, on the product of the first.
+fn between(s: &Scope, x: &Var) -> Var {
+    let h = s.at("first").call(&Linear::new(9), x);
+    let h = s.at("drop").call(&Dropout::new(0.4), &h.tanh());
+    s.at("second").call(&Linear::new(3), &h)
+}
+
+/// The gradient of each parameter of the first step in f64: by the graph, and by finite differences of the loss, all of one mask.
+fn truth(values: &[(String, Vec<f64>)], data: &Dataset, seed: u64) -> Vec<(Vec<f64>, Vec<f64>)> {
+    let b = Builder::new();
+    let scope = Scope::root(&b, true);
+    let [x, y] = [0, 1].map(|i| b.batch(data.len(), data.fields()[i].clone()));
+    let loss = (between(&scope, &x) - y).square().mean().value().unwrap();
+    let wrt: Vec<_> = scope.parameters().iter().map(|(_, v)| v.value().unwrap()).collect();
+    let mut g = b.finish().unwrap();
+    let grads = gradients(&mut g, loss, &wrt).unwrap();
+    let run = |values: &[(String, Vec<f64>)], wanted| {
+        let feed = |op: &Op| match op {
+            Op::Parameter(p) => values.iter().find(|(n, _)| *n == p.name).map(|(_, v)| Data::Real(v.clone())),
+            Op::Batch(b) => Some(Data::Real(data.values(&b.field.name)?.to_f64())),
+            Op::Random(op::Random(d)) => Some(draw(d, seed, 0)),
+            _ => None,
+        };
+        evaluate::<f64>(&g, &feed, &[wanted]).unwrap()[0].to_f64()
+    };
+    let slope = |p: usize, i: usize| {
+        let at = |step: f64| {
+            let mut v = values.to_vec();
+            v[p].1[i] += step;
+            run(&v, loss)[0]
+        };
+        (at(1e-5) - at(-1e-5)) / 2e-5
+    };
+    grads.iter().enumerate().map(|(p, g)| (run(values, g.unwrap()), (0..values[p].1.len()).map(|i| slope(p, i)).collect())).collect()
+}
+
+/// A step of plain descent moves each parameter by its slope, found by finite differences with the mask that the step drew.
+#[test]
+fn gradients_are_those_of_what_was_kept() {
+    let devices = SUITE.devices();
+    let noise = |n: usize| (0..n).map(|i| ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0).collect::<Vec<_>>();
+    let data = Dataset::new(HostTensor::f32([5, 7], noise(35)).unwrap(), HostTensor::f32([5, 3], noise(15)).unwrap()).unwrap();
+    for device in &devices {
+        let settings = Compile::new(Sgd::new(1.0), Mse::new()).input([7]).seed(11).device(device.clone());
+        let mut m = module(between).compile(settings).unwrap();
+        let names: Vec<String> = m.parameter_names().map(String::from).collect();
+        assert_eq!(names, ["first.weight", "first.bias", "second.weight", "second.bias"]);
+        let values: Vec<(String, Vec<f64>)> = names.iter().map(|n| (n.clone(), m.parameter(n).unwrap().to_f64())).collect();
+        m.trainer(&data, Fit::new().batch_size(5).shuffle(false)).unwrap().steps(1).unwrap();
+        for ((name, before), (graph, slopes)) in values.iter().zip(truth(&values, &data, 11)) {
+            let after = m.parameter(name).unwrap().to_f64();
+            for (i, g) in graph.iter().enumerate() {
+                let moved = before[i] - after[i];
+                assert!((moved - g).abs() < 2e-6, "{name} {i} on {device}: {moved}, not {g}");
+                assert!((slopes[i] - g).abs() < 1e-8, "{name} {i}: {} by differences, {g} by the graph", slopes[i]);
+            }
         }
     }
     SUITE.ran(devices.len());
