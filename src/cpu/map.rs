@@ -73,19 +73,23 @@ fn integers(row: &mut [f32], from: &[u32], s: &Strided, read: Read, shape: &[usi
 
 /// As [`strided`], but where neighbours are read within one run they are lent.
 fn along<'a>(row: &mut [f32], from: &Elements<'a>, s: &Strided, shape: &[usize], first: usize) -> Option<&'a [f32]> {
-    if let (Some((&extent, outer)), Some((1, steps))) = (shape.split_last(), s.strides.split_last().map(|(l, s)| (*l, s)))
+    if let (Some((&extent, outer)), Some(1)) = (shape.split_last(), s.strides.last())
         && first % extent + row.len() <= extent
     {
-        let mut rest = first / extent;
-        let mut at = s.offset + first % extent;
-        for (&d, &step) in outer.iter().zip(steps).rev() {
-            at += rest % d * step;
-            rest /= d;
-        }
-        return from.lend(row, at);
+        return from.lend(row, place(s, outer, first / extent, first % extent));
     }
     strided(row, from, s, shape, first);
     None
+}
+
+/// Where element `inner` of run `outside` along the innermost axis is read.
+fn place(s: &Strided, outer: &[usize], mut outside: usize, inner: usize) -> usize {
+    let mut at = s.offset + inner * s.strides[outer.len()];
+    for (&d, &step) in outer.iter().zip(&s.strides).rev() {
+        at += outside % d * step;
+        outside /= d;
+    }
+    at
 }
 
 /// Elements `first..` of the output's order, read along strides: a division for each run along the innermost axis.
@@ -101,12 +105,7 @@ fn strided(row: &mut [f32], from: &Elements<'_>, s: &Strided, shape: &[usize], f
         let out = &mut row[done..done + run];
         done += run;
         let Some(w) = &s.pad else {
-            let mut at = s.offset + inner * s.strides[last];
-            for (&d, &step) in outer.iter().zip(&s.strides).rev() {
-                at += rest % d * step;
-                rest /= d;
-            }
-            from.run(out, at, s.strides[last]);
+            from.run(out, place(s, outer, rest, inner), s.strides[last]);
             continue;
         };
         let (mut at, mut inside) = (s.offset, true);

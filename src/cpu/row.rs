@@ -125,7 +125,19 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// The same, put into `row`.
+    /// The same where it lies, or put into `row`.
+    fn operand<'b>(&self, i: usize, first: usize, part: Part, given: &[f32], kept: &'b [f32], row: &mut [f32]) -> Option<&'b [f32]>
+    where
+        'a: 'b,
+    {
+        let found = self.lies(i, first, part, kept);
+        if found.is_none() {
+            self.load(i, first, part, given, row);
+        }
+        found
+    }
+
+    /// What lies nowhere, put into `row`.
     fn load(&self, i: usize, first: usize, part: Part, given: &[f32], row: &mut [f32]) {
         let Some(x) = self.k.inputs.get(i) else {
             return rows_of(part, row, |r, row| row.fill(given[i * self.block + part.row + r]));
@@ -197,13 +209,7 @@ impl Worker<'_> {
     fn results(&mut self, formula: usize, first: usize, own: usize, part: Part, to: &mut Writes<'_>) {
         let Worker { shared, formulas, given, kept, .. } = self;
         let (k, e, len) = (shared.k, &mut formulas[formula], part.len());
-        let load = |i: usize, row: &mut [f32]| {
-            let found = shared.lies(i, first, part, kept);
-            if found.is_none() {
-                shared.load(i, first, part, given, row);
-            }
-            found
-        };
+        let load = |i: usize, row: &mut [f32]| shared.operand(i, first, part, given, kept, row);
         let at = (own + part.row) * k.width + part.column;
         e.run(len, load, &mut whole(to, &k.spec.halves, k.whole(), at..at + len));
         for o in (0..k.whole()).filter(|o| k.spec.halves.output(*o)) {
@@ -224,13 +230,7 @@ impl Worker<'_> {
             _ => None,
         };
         if s.kept() > 0 || (0..joins).any(|j| lies(j).is_none()) {
-            let load = |i: usize, row: &mut [f32]| {
-                let found = shared.lies(i, first, part, kept);
-                if found.is_none() {
-                    shared.load(i, first, part, given, row);
-                }
-                found
-            };
+            let load = |i: usize, row: &mut [f32]| shared.operand(i, first, part, given, kept, row);
             let at = part.row * width + part.column;
             let mut keep = new.chunks_mut(shared.block * width).take(s.kept()).map(|all| &mut all[at..at + part.len()]);
             let mut results: [&mut [f32]; STORED] =

@@ -2,7 +2,7 @@
 
 use super::loops::{binary, select, unary};
 use super::passes::{Pass, What, passes};
-use super::row::{CHUNK, MOST, Row};
+use super::row::{CHUNK, MOST, ROOM, Row};
 use super::{Expr, Node};
 use std::mem::take;
 
@@ -44,7 +44,7 @@ impl Evaluator {
     pub fn over(expr: &Expr, alike: impl Fn(usize) -> bool) -> Self {
         let nodes = expr.nodes();
         let rows = nodes.iter().map(|n| if let Node::Const(c) = n { f64::from_bits(*c) as f32 } else { 0.0 });
-        let rows = rows.map(|c| [c; MOST + 16]);
+        let rows = rows.map(|c| [c; ROOM]);
         let passes = passes(expr, &alike);
         let read = |node: usize| expr.outputs().contains(&node) || passes.iter().any(|p| p.reads().contains(&node));
         let input = |(node, n): (usize, &Node)| {
