@@ -21,7 +21,7 @@ pub(super) fn patches(s: &mut Source, side: &Side, extent: &str) {
     let place = format!("{x}[d.{x}_offset + {image} + tables[at] + tables[d.steps + tap] + own % d.channels]");
     s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{\n    let own = min(minor, {extent} - 1u);"));
     s.line("    let tap = own / d.channels;\n    let at = d.starts + 2u * (major % d.positions);\n    var x = 0.0;");
-    s.line(format!("    if ((tables[at + 1u] >> tap & 1u) == 1u) {{ x = {}; }}\n    return x;\n}}", widened(half, false, place)));
+    s.line(format!("    if (((tables[at + 1u] >> tap) & 1u) == 1u) {{ x = {}; }}\n    return x;\n}}", widened(half, false, place)));
     let four: Vec<String> = (0..4).map(|j| format!("{x}1(batch, major, minor + {j}u)")).collect();
     s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{ return vec4<f32>({}); }}", four.join(", ")));
 }
