@@ -1,5 +1,8 @@
 //! The twin of `shaders/reduce.wgsl`.
 
+mod columns;
+
+use self::columns::columns;
 use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s_mut, fork, total, wide};
 use super::lib::halves::Elements;
@@ -16,10 +19,7 @@ impl Twin for Reduce {
             return Ok(());
         }
         if self.inner > 1 {
-            match self.outputs.len() {
-                1 => fork(workers, items, 16, [1; WRITES], writes, &|e: &mut Evaluator, u, w| columns::<1>(self, e, reads, u, w)),
-                _ => fork(workers, items, 16, [1; WRITES], writes, &|e: &mut Evaluator, u, w| columns::<WRITES>(self, e, reads, u, w)),
-            }
+            fork(workers, items, 16, [1; WRITES], writes, &|e: &mut Evaluator, units, w| columns(self, e, reads, units, w));
         } else if self.pieces == 1 && self.length <= CHUNK / 2 {
             let grain = CHUNK / self.length;
             fork(workers, items, grain, [1; WRITES], writes, &|e: &mut Evaluator, units, w| short(self, grain, e, reads, units, w))
@@ -31,6 +31,10 @@ impl Twin for Reduce {
 
     fn takes_halves(&self) -> bool {
         true
+    }
+
+    fn alike(&self, _formula: usize, input: usize) -> bool {
+        columns::alike(self, input)
     }
 }
 
@@ -146,81 +150,6 @@ fn short(k: &Reduce, grain: usize, e: &mut Evaluator, reads: &[&[u32]], units: R
                 let sum = joined(k, k.spec.joins[o], part, 0, part[0]);
                 f32s_mut(w)[row - units.start] = stored(k, o, sum, part[0], 0..k.length);
             }
-        }
-    }
-}
-
-/// Neighbouring columns side by side, and of each as many terms in a chunk as fit. Every place of a chunk is a sum of its own, in f64; those of a
-/// column are joined at the end, in their order. How many a column has is told by the shape alone. `N`: room for as many results.
-fn columns<const N: usize>(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mut w: Writes<'_>) {
-    let most = k.inner.min(64);
-    let together = CHUNK / most;
-    let mut item = units.start;
-    while item < units.end {
-        let n = (k.inner - item % k.inner).min(units.end - item).min(most);
-        let (row, along) = piece(k, item);
-        let chunk = |e: &mut Evaluator, r: usize, terms: usize| {
-            e.chunk(|i, x| {
-                let (t, from) = (&k.inputs[i], Elements::new(reads[i], k.spec.halves.input(i)));
-                if t.inner == 1 && t.along == n {
-                    return from.run(&mut x[..terms * n], at(k, t, row, r), 1);
-                }
-                for (j, part) in x.chunks_exact_mut(n).take(terms).enumerate() {
-                    from.run(part, at(k, t, row, r + j), t.inner);
-                }
-            });
-        };
-        chunk(e, along.start.min(k.length - 1), 1);
-        let (mut sums, mut firsts) = ([[0.0f64; CHUNK]; N], [[0.0f32; CHUNK]; N]);
-        for (o, &how) in k.spec.joins.iter().enumerate() {
-            firsts[o].chunks_exact_mut(n).for_each(|f| f.copy_from_slice(&e.output(o)[..n]));
-            sums[o].fill(start(how));
-            if how == Join::Max {
-                sums[o].iter_mut().zip(&firsts[o]).for_each(|(s, &f)| *s = f.into());
-            }
-        }
-        for r in along.clone().step_by(together) {
-            let terms = together.min(along.end - r);
-            chunk(e, r, terms);
-            for (o, &how) in k.spec.joins.iter().enumerate() {
-                let (sums, x, firsts) = (&mut sums[o][..terms * n], &e.output(o)[..terms * n], &firsts[o]);
-                if how == Join::MeanFromFirst && k.weights[0] > 1 {
-                    let terms = sums.iter_mut().zip(x.iter().zip(firsts)).enumerate();
-                    terms.for_each(|(i, (s, (&v, &f)))| *s += f64::from(v - f) * weight(k, r + i / n..r + i / n + 1));
-                } else {
-                    wide(Accumulated { how, sums, x, firsts });
-                }
-            }
-        }
-        for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
-            let how = k.spec.joins[o];
-            let out = &mut f32s_mut(w)[item - units.start..][..n];
-            for (c, out) in out.iter_mut().enumerate() {
-                let sum = sums[o].chunks_exact(n).take(together).fold(start(how), |sum, part| join(how, sum, part[c]));
-                *out = stored(k, o, sum, firsts[o][c], along.clone());
-            }
-        }
-        item += n;
-    }
-}
-
-/// One more term for each of neighbouring sums.
-struct Accumulated<'a> {
-    how: Join,
-    sums: &'a mut [f64],
-    x: &'a [f32],
-    firsts: &'a [f32],
-}
-
-impl pulp::NullaryFnOnce for Accumulated<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn call(self) {
-        let sums = self.sums.iter_mut().zip(self.x);
-        match self.how {
-            Join::Sum | Join::Mean => sums.for_each(|(s, &v)| *s += f64::from(v)),
-            Join::MeanFromFirst => sums.zip(self.firsts).for_each(|((s, &v), &f)| *s += f64::from(v) - f64::from(f)),
-            Join::Max => sums.for_each(|(s, &v)| *s = larger(*s, v.into())),
         }
     }
 }

@@ -1,24 +1,25 @@
 //! The twin of `shaders/row.wgsl`.
 
 use super::lib::call::{Call, Twin};
-use super::lib::fork::{LANES, Writes, fork_halves, wide};
-use super::lib::halves::{Elements, put, whole};
+use super::lib::fork::{LANES, WRITES, Writes, fork_halves};
+use super::lib::halves::{Elements, put, split};
+use super::lib::lanes::{Joining, Largest, Less, along};
 use crate::error::Result;
-use crate::expr::{CHUNK, Evaluator, MOST, Node};
+use crate::expr::{Behind, CHUNK, Evaluator, MOST, Made, Source};
 use crate::kernels::{Join, Row, Slot};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use pulp::Simd;
 use std::ops::Range;
 
 /// Values of the rows that are gone along together, at most: what is read of them stays in the caches from stage to stage.
-const BLOCK: usize = 16_384;
+const BLOCK: usize = 32_768;
 
 /// Rows that are wider have chunks of their own; of others several share one.
 const SHORT: usize = 64;
 
 /// Terms that are summed in f32 before they meet in f64.
 const SUMMED: usize = 1024;
-
-/// Results of a formula that are made where they belong; further ones are copied there.
-const STORED: usize = 8;
 
 /// Nanoseconds to join a value.
 const JOIN: f64 = 0.05;
@@ -38,7 +39,7 @@ impl Twin for Row {
         let shared = Shared { k: self, reads, block, slots: &slots, places: &places };
         let (given, kept) = (slots.len() * block, kept * block * self.width);
         let joins = stages.iter().map(|s| s.joins.len()).max().unwrap_or(0);
-        let partial = vec![Partial::new(Join::Sum, 0.0); joins];
+        let partial = vec![Partial::new(Join::Sum, 0.0); joins * block];
         let worker = |formulas| Worker { shared, formulas, given: vec![0.0; given], kept: vec![0.0; kept], partial: partial.clone() };
         let mut workers: Vec<Worker<'_>> = workers.chunks_mut(2 * stages.len()).map(worker).collect();
         let width = |o: usize| if o < self.whole() { self.width } else { 1 };
@@ -67,26 +68,31 @@ impl Twin for Row {
     }
 }
 
-/// Places that are evaluated together: of several rows all of them, or some of one row.
+/// Places that are evaluated together: of each of some rows these columns.
 #[derive(Clone, Copy)]
 struct Part {
     row: usize,
     rows: usize,
     column: usize,
     columns: usize,
+    /// Whether all its places are one row for the evaluator.
+    flat: bool,
 }
 
 impl Part {
-    fn len(&self) -> usize {
-        self.rows * self.columns
+    /// Rows and columns, as the evaluator sees them.
+    fn shape(&self) -> [usize; 2] {
+        if self.flat { [1, self.rows * self.columns] } else { [self.rows, self.columns] }
     }
 }
 
 /// The parts of so many rows.
 fn parts(rows: usize, width: usize) -> impl Iterator<Item = Part> {
-    let most = if width > SHORT { 1 } else { CHUNK / width };
+    let flat = width <= SHORT;
+    let most = if flat { CHUNK / width } else { rows };
     (0..rows).step_by(most).flat_map(move |row| {
-        (0..width).step_by(MOST).map(move |column| Part { row, rows: most.min(rows - row), column, columns: MOST.min(width - column) })
+        let columns = (0..width).step_by(MOST);
+        columns.map(move |column| Part { row, rows: most.min(rows - row), column, columns: MOST.min(width - column), flat })
     })
 }
 
@@ -109,50 +115,44 @@ impl<'a> Shared<'a> {
         self.places[number] * self.block * self.k.width
     }
 
-    /// What a formula reads at some places of the rows from `first` on, if it lies somewhere.
-    fn lies<'b>(&self, i: usize, first: usize, part: Part, kept: &'b [f32]) -> Option<&'b [f32]>
+    /// The elements of an operand, and which of them is the first of this row.
+    fn operand(&self, i: usize, row: usize) -> (Elements<'a>, usize) {
+        let x = &self.k.inputs[i];
+        (Elements::new(self.reads[i], self.k.spec.halves.input(i)), x.offset + row * x.step)
+    }
+
+    /// Where a formula finds what it reads at some places of the rows from `first` on.
+    fn source<'b>(&self, i: usize, first: usize, part: Part, given: &'b [f32], kept: &'b [f32]) -> Source<'b>
     where
         'a: 'b,
     {
         let width = self.k.width;
-        if self.slots[i] == Slot::Kept {
-            return Some(&kept[self.kept(i) + part.row * width + part.column..][..part.len()]);
-        }
-        let x = self.k.inputs.get(i).filter(|x| self.slots[i] == Slot::Values && (part.rows == 1 || x.step == width))?;
-        match Elements::new(self.reads[i], self.k.spec.halves.input(i)) {
-            Elements::Whole(all) => Some(&all[x.offset + (first + part.row) * x.step + part.column..][..part.len()]),
-            Elements::Half(_) => None,
-        }
-    }
-
-    /// The same where it lies, or put into `row`.
-    fn operand<'b>(&self, i: usize, first: usize, part: Part, given: &[f32], kept: &'b [f32], row: &mut [f32]) -> Option<&'b [f32]>
-    where
-        'a: 'b,
-    {
-        let found = self.lies(i, first, part, kept);
-        if found.is_none() {
-            self.load(i, first, part, given, row);
-        }
-        found
-    }
-
-    /// What lies nowhere, put into `row`.
-    fn load(&self, i: usize, first: usize, part: Part, given: &[f32], row: &mut [f32]) {
-        let Some(x) = self.k.inputs.get(i) else {
-            return rows_of(part, row, |r, row| row.fill(given[i * self.block + part.row + r]));
-        };
-        let (from, at) = (Elements::new(self.reads[i], self.k.spec.halves.input(i)), x.offset + (first + part.row) * x.step);
         match self.slots[i] {
-            Slot::Number => rows_of(part, row, |r, row| row.fill(from.one(at + r * x.step))),
-            _ => rows_of(part, row, |r, row| from.run(row, at + r * x.step + part.column, 1)),
+            Slot::Kept => Source::Lies(&kept[self.kept(i) + part.row * width + part.column..], width),
+            Slot::Number if part.flat => Source::Put,
+            Slot::Number => Source::Numbers(&given[i * self.block + part.row..]),
+            Slot::Values => match self.operand(i, first + part.row) {
+                (Elements::Whole(all), at) if !part.flat || part.rows == 1 || self.k.inputs[i].step == width => {
+                    Source::Lies(&all[at + part.column..], self.k.inputs[i].step)
+                }
+                _ => Source::Put,
+            },
         }
     }
-}
 
-/// Does something for each row of a part.
-fn rows_of(part: Part, all: &mut [f32], f: impl Fn(usize, &mut [f32])) {
-    if part.rows == 1 { f(0, all) } else { all.chunks_exact_mut(part.columns).enumerate().for_each(|(r, row)| f(r, row)) }
+    /// What lies nowhere, of row `r` of a part or of all of a flat one, put into `to`.
+    fn put(&self, i: usize, r: usize, first: usize, part: Part, given: &[f32], to: &mut [f32]) {
+        let r = part.row + r;
+        for (r, to) in (r..).zip(to.chunks_exact_mut(part.columns)) {
+            match self.slots[i] {
+                Slot::Number => to.fill(given[i * self.block + r]),
+                _ => {
+                    let (from, at) = self.operand(i, first + r);
+                    from.run(to, at + part.column, 1);
+                }
+            }
+        }
+    }
 }
 
 /// What goes along some rows: the formulas of the stages, two for each, and what they have given so far.
@@ -163,90 +163,100 @@ struct Worker<'a> {
     given: Vec<f32>,
     /// The values that are kept, those of `block` rows of each.
     kept: Vec<f32>,
-    /// What the joins of a stage have come to, of the row that is gone along.
+    /// What each join of a stage has come to, of each of `block` rows.
     partial: Vec<Partial>,
 }
 
 impl Worker<'_> {
     /// `rows` rows from `first` on; the part's own results begin `own` rows before.
     fn rows(&mut self, first: usize, rows: usize, own: usize, to: &mut Writes<'_>) {
-        let k = self.shared.k;
+        let Shared { k, block, .. } = self.shared;
+        for (i, x) in k.inputs.iter().enumerate().filter(|(i, _)| k.spec.numbers[*i]) {
+            let (from, at) = self.shared.operand(i, first);
+            from.run(&mut self.given[i * block..][..rows], at, x.step);
+        }
         let mut next = k.inputs.len();
         for (s, stage) in k.spec.stages.iter().enumerate() {
-            self.numbers(s, first, rows, next);
+            self.numbers(s, rows, next);
             next += stage.numbers.outputs().len();
-            if stage.joins.is_empty() {
-                parts(rows, k.width).for_each(|part| self.results(2 * s + 1, first, own, part, to));
-            } else {
-                parts(rows, k.width).for_each(|part| self.join(s, first, part, next));
+            for part in parts(rows, k.width) {
+                self.part(s, next, first, own, part, to);
             }
             next += stage.joins.len() + stage.kept();
         }
         for (o, &slot) in k.spec.stored.iter().enumerate() {
             let o = k.whole() + o;
-            put(to[o], k.spec.halves.output(o), own, &self.given[slot * self.shared.block..][..rows]);
+            put(to[o], k.spec.halves.output(o), own, &self.given[slot * block..][..rows]);
         }
     }
 
     /// The numbers of a stage, one of each for each row.
-    fn numbers(&mut self, stage: usize, first: usize, rows: usize, next: usize) {
-        let Worker { shared: Shared { k, reads, block, .. }, formulas, given, .. } = self;
+    fn numbers(&mut self, stage: usize, rows: usize, next: usize) {
+        let Worker { shared: Shared { k, block, .. }, formulas, given, .. } = self;
         let made = k.spec.stages[stage].numbers.outputs().len();
         if made == 0 {
             return;
         }
         let (given, new) = given.split_at_mut(next * *block);
-        let load = |i: usize, row: &mut [f32]| {
-            let Some(x) = k.inputs.get(i) else { return Some(&given[i * *block..][..rows]) };
-            Elements::new(reads[i], k.spec.halves.input(i)).run(row, x.offset + first * x.step, x.step);
-            None
-        };
         let mut results: Vec<&mut [f32]> = new.chunks_mut(*block).take(made).map(|n| &mut n[..rows]).collect();
-        formulas[2 * stage].run(rows, load, &mut results);
+        formulas[2 * stage].run(rows, |i, _| Some(&given[i * *block..][..rows]), &mut results);
     }
 
-    /// The results that are rows.
-    fn results(&mut self, formula: usize, first: usize, own: usize, part: Part, to: &mut Writes<'_>) {
-        let Worker { shared, formulas, given, kept, .. } = self;
-        let (k, e, len) = (shared.k, &mut formulas[formula], part.len());
-        let load = |i: usize, row: &mut [f32]| shared.operand(i, first, part, given, kept, row);
-        let at = (own + part.row) * k.width + part.column;
-        e.run(len, load, &mut whole(to, &k.spec.halves, k.whole(), at..at + len));
-        for o in (0..k.whole()).filter(|o| k.spec.halves.output(*o)) {
-            put(to[o], true, at, &e.output(o)[..len]);
-        }
-    }
-
-    /// The terms of a stage joined to those of the places before, and what it keeps. `next` is the number of the first join.
-    fn join(&mut self, stage: usize, first: usize, part: Part, next: usize) {
+    /// A stage at some places: the terms joined to those of the places before, and what it keeps; or the results that are rows. `next` is the number of
+    /// the first join.
+    fn part(&mut self, stage: usize, next: usize, first: usize, own: usize, part: Part, to: &mut Writes<'_>) {
         let Worker { shared, formulas, given, kept, partial } = self;
-        let (k, e) = (shared.k, &mut formulas[2 * stage + 1]);
-        let s = &k.spec.stages[stage];
-        let (joins, width) = (s.joins.len(), k.width);
+        let (k, block, joins) = (shared.k, shared.block, &shared.k.spec.stages[stage].joins);
+        let (given, joined) = given.split_at_mut(next * block);
         // what this stage keeps lies behind all that was kept before
-        let (kept, new) = kept.split_at_mut(shared.kept(next));
-        let lies = |j: usize| match s.f.nodes()[s.f.outputs()[j]] {
-            Node::Input(i) => shared.lies(i, first, part, kept),
-            _ => None,
-        };
-        if s.kept() > 0 || (0..joins).any(|j| lies(j).is_none()) {
-            let load = |i: usize, row: &mut [f32]| shared.operand(i, first, part, given, kept, row);
-            let at = part.row * width + part.column;
-            let mut keep = new.chunks_mut(shared.block * width).take(s.kept()).map(|all| &mut all[at..at + part.len()]);
-            let mut results: [&mut [f32]; STORED] =
-                std::array::from_fn(|o| if o < joins { &mut [] } else { keep.next().unwrap_or_default() });
-            e.run(part.len(), load, &mut results);
-            keep.enumerate().for_each(|(o, to)| e.store(STORED + o, to));
+        let before = shared.places.get(next).map_or(kept.len(), |_| shared.kept(next));
+        let (kept, new) = kept.split_at_mut(before);
+        let source = |i: usize| shared.source(i, first, part, given, kept);
+        let mut put = |i: usize, r: usize, row: &mut [f32]| shared.put(i, r, first, part, given, row);
+        let at = part.row * k.width + part.column;
+        let mut ending = Ending { part, width: k.width, joins, block, partial, joined, halves: Default::default() };
+        let e = &mut formulas[2 * stage + 1];
+        if joins.is_empty() {
+            let (mut results, halves) = split(to, &k.spec.halves, k.whole(), own * k.width + at);
+            ending.halves = halves;
+            return e.along(part.shape(), source, &mut put, (&mut results, k.width), &mut ending);
         }
-        for (j, (&join, partial)) in s.joins.iter().zip(partial).enumerate() {
-            let terms = lies(j).unwrap_or_else(|| &e.output(j)[..part.len()]);
-            for (row, terms) in terms.chunks_exact(part.columns).enumerate() {
-                if part.column == 0 {
-                    *partial = Partial::new(join, terms[0]);
-                }
-                wide(Joined { join, terms, to: partial });
-                if part.column + part.columns == width {
-                    given[(next + j) * shared.block + part.row + row] = partial.joined(join, width);
+        let keep = new.chunks_mut(block * k.width).take(k.spec.stages[stage].kept()).map(|all| &mut all[at..]);
+        let mut results: Vec<&mut [f32]> = joins.iter().map(|_| Default::default()).chain(keep).collect();
+        e.along(part.shape(), source, &mut put, (&mut results, k.width), &mut ending);
+    }
+}
+
+/// What is done with each row of a part: its terms are joined, and results that are f16 are rounded.
+struct Ending<'a> {
+    part: Part,
+    width: usize,
+    joins: &'a [Join],
+    block: usize,
+    partial: &'a mut [Partial],
+    /// What the joins have come to, `block` of each.
+    joined: &'a mut [f32],
+    /// The results that are f16, from the part's first place on.
+    halves: [&'a mut [f16]; WRITES],
+}
+
+impl Behind for Ending<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&mut self, simd: S, r: usize, made: Made<'_>) {
+        let Part { row, column, columns, .. } = self.part;
+        for (o, to) in self.halves.iter_mut().enumerate().filter(|(_, to)| !to.is_empty()) {
+            let row = made.output(o);
+            to[r * self.width..][..row.len()].convert_from_f32_slice(row);
+        }
+        for (j, &join) in self.joins.iter().enumerate() {
+            for (row, terms) in (row + r..).zip(made.output(j).chunks_exact(columns)) {
+                let own = j * self.block + row;
+                let mut partial = if column == 0 { Partial::new(join, terms[0]) } else { self.partial[own] };
+                partial.add(simd, join, terms);
+                if column + columns == self.width {
+                    self.joined[own] = partial.joined(join, self.width);
+                } else {
+                    self.partial[own] = partial;
                 }
             }
         }
@@ -265,15 +275,31 @@ struct Partial {
 
 impl Partial {
     /// Of no terms yet; the first will be this one.
+    #[inline(always)]
     fn new(join: Join, first: f32) -> Self {
         let lanes = [if join == Join::Max { f32::NEG_INFINITY } else { 0.0 }; LANES];
         Partial { lanes, count: 0, sum: 0.0, first }
     }
 
+    /// Further terms.
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, join: Join, terms: &[f32]) {
+        match join {
+            Join::Sum | Join::Mean => along(simd, terms, &mut self.lanes, Less(0.0)),
+            Join::MeanFromFirst => along(simd, terms, &mut self.lanes, Less(self.first)),
+            Join::Max => return along(simd, terms, &mut self.lanes, Largest),
+        }
+        self.count += terms.len();
+        if self.count >= SUMMED {
+            self.meet();
+        }
+    }
+
     /// The lanes' sum, in pairs, goes to the sum.
     #[inline(always)]
     fn meet(&mut self) {
-        let mut sums = self.lanes.map(f64::from);
+        let mut sums = [0.0f64; LANES];
+        sums.iter_mut().zip(&self.lanes).for_each(|(s, &l)| *s = l.into());
         let mut half = LANES / 2;
         while half > 0 {
             let (low, high) = sums.split_at_mut(half);
@@ -284,9 +310,10 @@ impl Partial {
     }
 
     /// The number that the terms have come to. A sum beyond f32 is infinite, as it is on a GPU, though its mean were not.
+    #[inline(always)]
     fn joined(&mut self, join: Join, width: usize) -> f32 {
         if join == Join::Max {
-            return self.lanes.iter().fold(f32::NEG_INFINITY, |a, &b| larger(a, b));
+            return self.lanes.iter().fold(f32::NEG_INFINITY, |a, &b| Largest.one(a, b));
         }
         self.meet();
         let (whole, mean) = (self.sum as f32, self.sum / width as f64);
@@ -296,47 +323,4 @@ impl Partial {
             _ => whole,
         }
     }
-}
-
-/// Further terms of a row.
-struct Joined<'a> {
-    join: Join,
-    terms: &'a [f32],
-    to: &'a mut Partial,
-}
-
-impl pulp::NullaryFnOnce for Joined<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn call(self) {
-        let Joined { join, terms, to } = self;
-        let first = to.first;
-        match join {
-            Join::Sum | Join::Mean => along(terms, &mut to.lanes, |l, v| l + v),
-            Join::MeanFromFirst => along(terms, &mut to.lanes, |l, v| l + (v - first)),
-            Join::Max => return along(terms, &mut to.lanes, larger),
-        }
-        to.count += terms.len();
-        if to.count >= SUMMED {
-            to.meet();
-        }
-    }
-}
-
-/// Each term to the lane that is its turn.
-#[inline(always)]
-fn along(terms: &[f32], to: &mut [f32; LANES], f: impl Fn(f32, f32) -> f32) {
-    let mut lanes = *to;
-    let (parts, rest) = terms.as_chunks::<LANES>();
-    for part in parts {
-        lanes.iter_mut().zip(part).for_each(|(l, &v)| *l = f(*l, v));
-    }
-    lanes.iter_mut().zip(rest).for_each(|(l, &v)| *l = f(*l, v));
-    *to = lanes;
-}
-
-/// A NaN is larger than all.
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b.is_nan() || b > a { b } else { a }
 }

@@ -1,10 +1,9 @@
 //! A formula evaluated over slices with the processor's vectors.
 
-use super::loops::{binary, select, unary};
-use super::passes::{Pass, What, passes};
+use super::compute::{Found, LENT, compute, settle};
+use super::passes::{Pass, passes};
 use super::row::{CHUNK, MOST, ROOM, Row};
 use super::{Expr, Node};
-use std::mem::take;
 
 /// Evaluates a formula over slices, at most [`MOST`] values at a time, with the machine's widest vectors. Keeps its scratch memory between calls.
 ///
@@ -13,25 +12,25 @@ use std::mem::take;
 /// in it.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
-    expr: Expr,
-    passes: Vec<Pass>,
-    rows: Vec<Row>,
-    inputs: Vec<Input>,
+    pub(super) expr: Expr,
+    pub(super) passes: Vec<Pass>,
+    pub(super) rows: Vec<Row>,
+    pub(super) inputs: Vec<Input>,
     /// The rates, of which none is lent.
     rates: Vec<Input>,
     /// The output that each computed node is, the first of several.
-    places: Vec<Option<usize>>,
+    pub(super) places: Vec<Option<usize>>,
 }
 
 /// An input of a formula, or a rate.
 #[derive(Debug, Clone, Copy)]
-struct Input {
-    node: usize,
-    number: usize,
+pub(super) struct Input {
+    pub node: usize,
+    pub number: usize,
     /// Whether it can be read where it lies.
-    lends: bool,
+    pub lends: bool,
     /// Whether its first value alone is read.
-    single: bool,
+    pub single: bool,
 }
 
 impl Evaluator {
@@ -96,16 +95,11 @@ impl Evaluator {
         let Evaluator { expr, passes, rows, places, .. } = self;
         let found = Found { nodes: expr.nodes(), lent, places, len };
         pulp::Arch::new().dispatch(Compute { passes, rows, found, results });
-        // inputs that are results, and what is a result twice
+        settle(expr.outputs(), rows, &found, results);
+        // results that are nobody's lie in their rows
         for (o, &node) in expr.outputs().iter().enumerate() {
-            if results.get(o).is_none_or(|r| r.is_empty()) {
-                if let Some(lent) = found.lent(node) {
-                    rows[node][..len].copy_from_slice(lent);
-                }
-            } else if places[node] != Some(o) {
-                let to = take(&mut results[o]);
-                to.copy_from_slice(found.at(node, rows, results));
-                results[o] = to;
+            if let (true, Some(lent)) = (results.get(o).is_none_or(|r| r.is_empty()), found.lent(node)) {
+                rows[node][..len].copy_from_slice(lent);
             }
         }
     }
@@ -130,38 +124,6 @@ impl Evaluator {
 /// Values that fit into a first-level cache that two threads share, with room for others.
 const CACHED: usize = 6144;
 
-/// How many inputs may be read where they lie.
-const LENT: usize = 8;
-
-/// Where values of a chunk are found.
-#[derive(Clone, Copy)]
-struct Found<'a> {
-    nodes: &'a [Node],
-    /// The inputs that are read where they lie.
-    lent: [Option<&'a [f32]>; LENT],
-    /// The output that each computed node is, the first of several.
-    places: &'a [Option<usize>],
-    len: usize,
-}
-
-impl<'a> Found<'a> {
-    #[inline(always)]
-    fn lent(&self, node: usize) -> Option<&'a [f32]> {
-        if let Node::Input(i) = self.nodes[node] { self.lent.get(i).copied().flatten() } else { None }
-    }
-
-    /// A node's values: lent, made in their place, or in its row.
-    #[inline(always)]
-    fn at<'b>(&self, node: usize, rows: &'b [Row], results: &'b [&mut [f32]]) -> &'b [f32]
-    where
-        'a: 'b,
-    {
-        let place = self.places[node].and_then(|o| results.get(o)).filter(|r| !r.is_empty());
-        let row = place.map(|made| &**made).unwrap_or(&rows[node]);
-        &self.lent(node).unwrap_or(row)[..self.len]
-    }
-}
-
 // a struct and not a closure: a closure that the compiler does not inline would compute with narrow vectors
 struct Compute<'a, 'b, 'c> {
     passes: &'a [Pass],
@@ -174,34 +136,7 @@ impl pulp::NullaryFnOnce for Compute<'_, '_, '_> {
     type Output = ();
     #[inline(always)]
     fn call(self) {
-        let Compute { passes, rows, found, results } = self;
-        for p in passes {
-            // operands stand before what is made of them
-            let (before, rest) = rows.split_at_mut(p.node);
-            let result = found.places[p.node];
-            let own = result.and_then(|o| results.get_mut(o)).map(take).unwrap_or_default();
-            let out = &mut if own.is_empty() { &mut rest[0][..] } else { &mut *own }[..found.len];
-            let at = |j: usize| found.at(j, before, results);
-            if p.normal {
-                pass::<true>(p.what, at, before, out)
-            } else {
-                pass::<false>(p.what, at, before, out)
-            }
-            if let Some(place) = result.and_then(|o| results.get_mut(o)) {
-                *place = own;
-            }
-        }
-    }
-}
-
-/// A pass over operands that `at` gives; a number is the first of its row.
-#[inline(always)]
-fn pass<'a, const NORMAL: bool>(what: What, at: impl Fn(usize) -> &'a [f32], rows: &[Row], out: &mut [f32]) {
-    match what {
-        What::Unary(u, a) => unary::<NORMAL>(u, at(a), out),
-        What::Binary(b, x, y) => binary::<NORMAL>(b, at(x), at(y), out),
-        What::Select(c, a, b) => select::<NORMAL>(at(c), at(a), at(b), out),
-        What::Several(f, operands, numbers) => f.compute::<NORMAL>(operands.map(at), numbers.map(|j| rows[j][0]), out),
+        compute(self.passes, self.rows, &self.found, self.results);
     }
 }
 

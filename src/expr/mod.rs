@@ -10,6 +10,8 @@
 //! assert!(f.wgsl(&["a", "b"]).statements.contains("tanh"));
 //! ```
 
+mod along;
+mod compute;
 mod derive;
 mod eval;
 mod loops;
@@ -26,6 +28,7 @@ mod wgsl;
 #[cfg(test)]
 mod tests;
 
+pub use along::{Behind, Made, Source};
 pub use eval::Evaluator;
 pub use primitive::{Binary, Unary};
 pub use real::Real;

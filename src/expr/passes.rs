@@ -40,7 +40,7 @@ pub(super) enum What {
 /// Most rows that a pass reads.
 pub(super) const ROWS: usize = 3;
 /// Most numbers, each the same for all of a chunk, that a pass reads.
-pub(super) const NUMBERS: usize = 2;
+pub(super) const NUMBERS: usize = 4;
 
 /// A formula that is one pass: what it looks like, and how many of its inputs are rows. The others are numbers.
 struct Pattern {
@@ -92,6 +92,9 @@ several! {
     // normalised rows: less their mean, by the inverse of their deviation, and what comes behind
     Normalised(x, w, b; mean, scale) = (x - mean) * scale * w + b;
     Whitened(x; mean, scale) = (x - mean) * scale;
+    // and their gradient: a part of what comes back, less what the mean of the squares takes (a square's is twice the same), less what the mean takes
+    Returned(x, g; keep, mean, by, less) = keep * g + ((x - mean) * by + (x - mean) * by) + less;
+    Weighed(x, g; mean) = g * (x - mean);
     // an optimizer's step along a direction that is divided by a root
     Scaled(p, m, v; lr, e) = p - lr * (m / (v.sqrt() + e));
     OverRoot(m, v; e) = m / (v.sqrt() + e);
@@ -107,6 +110,7 @@ several! {
     Deviation(x; mean) = (x - mean) * (x - mean);
     Exponential(x; top) = Functions::exponential(x - top);
     Scaled3(x, y; scale) = x * y * scale;
+    ScaledFirst(x, y; scale) = x * scale * y;
     Affine(x, w, b;) = x * w + b;
     Times(x; y) = x * y;
     Minus(x; y) = x - y;

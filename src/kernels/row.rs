@@ -1,6 +1,7 @@
 //! Work along the rows of `[rows, width]`: each row's values are joined to numbers, stage after stage, and formulas of both are stored. Softmax,
 //! normalisations and their gradients are one launch each.
 
+mod linear;
 mod stages;
 mod text;
 

@@ -11,6 +11,7 @@ mod explain;
 mod fits;
 mod fuse;
 mod human;
+mod light;
 mod limits;
 mod lower;
 mod memory;
@@ -71,7 +72,7 @@ pub fn plan(r: &Request<'_>) -> Result<Program> {
         }
         None => r.step.simplified()?,
     };
-    let groups = fuse::fuse(&step)?;
+    let (step, groups) = light::lightest(step)?;
     let draft = lower::lower(r, &step, &groups)?;
     let mut program = memory::colour(r, draft);
     program.weighed = r.step.weight.is_some();

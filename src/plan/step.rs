@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Graph, Precision, Value};
+use std::collections::HashMap;
 
 /// A step as a graph, with what is wanted of it.
 #[derive(Debug, Clone)]
@@ -42,15 +43,22 @@ impl Step {
     /// The same step over the simplified graph, all in f32.
     pub(crate) fn rewritten(&self) -> Result<Step> {
         let (graph, roots) = crate::graph::simplify(&self.graph, &self.roots())?;
-        let mut roots = roots.into_iter();
-        let rename = |list: &[(String, Value)], next: &mut dyn Iterator<Item = Value>| -> Vec<(String, Value)> {
-            list.iter().zip(next).map(|((n, _), v)| (n.clone(), v)).collect()
-        };
-        let loss = self.loss.and_then(|_| roots.next());
-        let gradients = rename(&self.gradients, &mut roots.by_ref().take(self.gradients.len()));
-        let metrics = rename(&self.metrics, &mut roots.by_ref().take(self.metrics.len()));
-        let outputs = rename(&self.outputs, &mut roots.by_ref().take(self.outputs.len()));
-        let updates = rename(&self.updates, &mut roots);
-        Ok(Step { graph, loss, gradients, weight: None, metrics, outputs, updates, precision: self.precision.clone() })
+        let to: HashMap<Value, Value> = self.roots().into_iter().zip(roots).collect();
+        Ok(self.renamed(graph, |v| to[&v]))
+    }
+
+    /// The same step over another graph, in which each of its values has another name.
+    pub(super) fn renamed(&self, graph: Graph, to: impl Fn(Value) -> Value) -> Step {
+        let all = |list: &[(String, Value)]| list.iter().map(|(n, v)| (n.clone(), to(*v))).collect();
+        Step {
+            graph,
+            loss: self.loss.map(&to),
+            gradients: all(&self.gradients),
+            weight: None,
+            metrics: all(&self.metrics),
+            outputs: all(&self.outputs),
+            updates: all(&self.updates),
+            precision: self.precision.clone(),
+        }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod draws;
 pub(crate) mod fork;
 pub(crate) mod halves;
 pub(crate) mod labels;
+pub(crate) mod lanes;
 pub(crate) mod largest;
 pub(crate) mod pieces;
 pub(crate) mod rates;

@@ -1,6 +1,7 @@
 //! The stages of work along rows, cut out of one formula: each joins what can be known when it begins.
 
 use super::RowSpec;
+use super::linear::earlier;
 use crate::expr::{Binary, Expr, Node, Tape, Unary};
 use crate::kernels::lib::halves::Halves;
 use crate::kernels::lib::join::Join;
@@ -38,6 +39,13 @@ impl RowSpec {
     /// The stages of a formula over operands, of which some are `numbers`, and behind them what `joins` give, in their order. Its outputs are the
     /// terms of the joins, then `whole` results that are rows, then those that are one number for a row.
     pub fn new(f: &Expr, numbers: Vec<bool>, joins: &[Join], whole: usize) -> Self {
+        match earlier(f, &numbers, joins) {
+            Some((f, joins)) => Self::cut(&f, numbers, &joins, whole),
+            None => Self::cut(f, numbers, joins, whole),
+        }
+    }
+
+    fn cut(f: &Expr, numbers: Vec<bool>, joins: &[Join], whole: usize) -> Self {
         let known = Known::new(f, &numbers, joins.len());
         let (terms, results) = f.outputs().split_at(joins.len());
         let (rows, singles) = results.split_at(whole);
@@ -112,14 +120,14 @@ impl RowSpec {
 }
 
 /// What is known of each node of a formula.
-struct Known<'a> {
-    nodes: &'a [Node],
+pub(super) struct Known<'a> {
+    pub nodes: &'a [Node],
     /// How many inputs are operands.
-    operands: usize,
+    pub operands: usize,
     /// Whether it differs along a row.
-    along: Vec<bool>,
+    pub along: Vec<bool>,
     /// The first stage that can compute it.
-    level: Vec<usize>,
+    pub level: Vec<usize>,
     /// Whether it takes long to compute again.
     dear: Vec<bool>,
 }
@@ -143,7 +151,7 @@ fn is_dear(n: &Node) -> bool {
 }
 
 impl<'a> Known<'a> {
-    fn new(f: &'a Expr, numbers: &[bool], joins: usize) -> Self {
+    pub fn new(f: &'a Expr, numbers: &[bool], joins: usize) -> Self {
         let (nodes, operands) = (f.nodes(), numbers.len());
         let mut k = Known { nodes, operands, along: vec![], level: vec![], dear: vec![] };
         let mut levels = vec![0; joins];

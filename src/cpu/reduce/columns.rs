@@ -1,0 +1,189 @@
+//! Sums down neighbouring columns. A few terms of a column are summed in f32, and those sums in f64; of narrow columns several rows lie side by side,
+//! and every place is a sum of its own. How many meet where is told by the shape alone.
+
+use super::{at, join, larger, piece, stored, weight};
+use crate::cpu::lib::fork::{Writes, f32s_mut, wide};
+use crate::cpu::lib::halves::Elements;
+use crate::cpu::lib::lanes::{Joining, Largest};
+use crate::expr::{Behind, CHUNK, Evaluator, MOST, Made, Source};
+use crate::kernels::{Join, Reduce};
+use pulp::Simd;
+use std::ops::Range;
+
+/// Columns that lie several rows side by side, at most.
+const NARROW: usize = 64;
+
+/// Terms of a column that are summed in f32.
+const TOGETHER: usize = 16;
+
+/// Whether an operand is one number for all columns that are gone along together.
+pub(super) fn alike(k: &Reduce, input: usize) -> bool {
+    k.inner > NARROW && k.inputs[input].inner == 0
+}
+
+pub(super) fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mut w: Writes<'_>) {
+    let mut item = units.start;
+    while item < units.end {
+        let n = (k.inner - item % k.inner).min(units.end - item).min(MOST);
+        let (row, terms) = piece(k, item);
+        let side = if k.inner > NARROW { 1 } else { (CHUNK / n).max(1) };
+        let sums = Columns { k, reads, row, n, side, numbers: vec![0.0; k.inputs.len() * TOGETHER] }.sums(e, terms.clone());
+        for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
+            let how = k.spec.joins[o];
+            let own = &sums.f64s[o * sums.places..][..sums.places];
+            for (c, out) in f32s_mut(w)[item - units.start..][..n].iter_mut().enumerate() {
+                let sum = own.chunks_exact(n).skip(1).fold(own[c], |sum, part| join(how, sum, part[c]));
+                *out = stored(k, o, sum, sums.firsts[o * sums.places + c], terms.clone());
+            }
+        }
+        item += n;
+    }
+}
+
+/// Neighbouring columns.
+struct Columns<'a> {
+    k: &'a Reduce,
+    reads: &'a [&'a [u32]],
+    /// The first of them.
+    row: usize,
+    n: usize,
+    /// Terms of a column that lie side by side.
+    side: usize,
+    /// The operands that are one number for all columns, of a few terms.
+    numbers: Vec<f32>,
+}
+
+impl<'a> Columns<'a> {
+    fn sums(mut self, e: &mut Evaluator, terms: Range<usize>) -> Sums<'a> {
+        let (k, n, side) = (self.k, self.n, self.side);
+        let places = n * side;
+        let all = places * k.spec.joins.len();
+        let (firsts, f32s, f64s) = (vec![0.0; all], vec![0.0; all], vec![0.0; all]);
+        let mut sums = Sums { k, n, places, begun: false, r: 0, firsts, f32s, f64s };
+        self.along(e, terms.start.min(k.length - 1), [1, n], &mut sums);
+        sums.begin();
+        let whole = terms.len() / side;
+        for first in (0..whole).step_by(TOGETHER) {
+            let chunks = TOGETHER.min(whole - first);
+            self.along(e, terms.start + first * side, [chunks, places], &mut sums);
+            wide(Meet { sums: &mut sums, places });
+        }
+        let rest = (terms.len() - whole * side) * n;
+        if rest > 0 {
+            self.along(e, terms.start + whole * side, [1, rest], &mut sums);
+            wide(Meet { sums: &mut sums, places: rest });
+        }
+        sums
+    }
+
+    /// So many rows of places from term `r` on.
+    fn along(&mut self, e: &mut Evaluator, r: usize, shape: [usize; 2], sums: &mut Sums<'_>) {
+        let Columns { k, reads, row, n, side, .. } = *self;
+        for (i, t) in k.inputs.iter().enumerate().filter(|(i, _)| alike(k, *i)) {
+            let numbers = &mut self.numbers[i * TOGETHER..][..shape[0]];
+            Elements::new(reads[i], k.spec.halves.input(i)).run(numbers, at(k, t, row, r), t.along);
+        }
+        let numbers = &self.numbers;
+        let source = |i: usize| {
+            let t = &k.inputs[i];
+            match Elements::new(reads[i], k.spec.halves.input(i)) {
+                _ if alike(k, i) => Source::Numbers(&numbers[i * TOGETHER..]),
+                Elements::Whole(all) if t.inner == 1 && (side == 1 || t.along == n) => Source::Lies(&all[at(k, t, row, r)..], side * t.along),
+                _ => Source::Put,
+            }
+        };
+        let mut put = |i: usize, chunk: usize, to: &mut [f32]| {
+            let (t, from) = (&k.inputs[i], Elements::new(reads[i], k.spec.halves.input(i)));
+            for (j, part) in to.chunks_mut(n).enumerate() {
+                from.run(part, at(k, t, row, r + chunk * side + j), t.inner);
+            }
+        };
+        sums.r = r;
+        e.along(shape, source, &mut put, (&mut [], 0), sums);
+    }
+}
+
+/// What the terms at each place have come to, for each result.
+struct Sums<'a> {
+    k: &'a Reduce,
+    /// Columns.
+    n: usize,
+    /// Terms of them that lie side by side.
+    places: usize,
+    /// Whether their first terms are known.
+    begun: bool,
+    /// The first term of those that are gone along.
+    r: usize,
+    /// A column's first term.
+    firsts: Vec<f32>,
+    /// Of a few terms.
+    f32s: Vec<f32>,
+    f64s: Vec<f64>,
+}
+
+impl Sums<'_> {
+    /// With the first terms. A piece past the end has the last term once more where the largest is looked for.
+    fn begin(&mut self) {
+        self.begun = true;
+        for (o, &how) in self.k.spec.joins.iter().enumerate() {
+            let own = o * self.places..(o + 1) * self.places;
+            let (f32s, firsts) = (&mut self.f32s[own.clone()], &mut self.firsts[own.clone()]);
+            firsts.chunks_mut(self.n).for_each(|f| f.copy_from_slice(&f32s[..f.len()]));
+            f32s.fill(start(how));
+            let first = |f: &f32| if how == Join::Max { f64::from(*f) } else { 0.0 };
+            self.f64s[own].iter_mut().zip(firsts.iter()).for_each(|(s, f)| *s = first(f));
+        }
+    }
+}
+
+fn start(how: Join) -> f32 {
+    if how == Join::Max { f32::NEG_INFINITY } else { 0.0 }
+}
+
+impl Behind for Sums<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&mut self, _: S, r: usize, made: Made<'_>) {
+        for (o, &how) in self.k.spec.joins.iter().enumerate() {
+            let x = made.output(o);
+            let own = o * self.places..o * self.places + x.len();
+            let (to, firsts) = (&mut self.f32s[own.clone()], &self.firsts[own.clone()]);
+            match how {
+                _ if !self.begun => to.copy_from_slice(x),
+                Join::Sum | Join::Mean => to.iter_mut().zip(x).for_each(|(t, &v)| *t += v),
+                // the terms stand for different numbers of others
+                Join::MeanFromFirst if self.k.weights[0] > 1 => {
+                    for (i, ((s, &v), &f)) in self.f64s[own].iter_mut().zip(x).zip(firsts).enumerate() {
+                        let term = self.r + (r * self.places + i) / self.n;
+                        *s += f64::from(v - f) * weight(self.k, term..term + 1);
+                    }
+                }
+                Join::MeanFromFirst => to.iter_mut().zip(x).zip(firsts).for_each(|((t, &v), &f)| *t += v - f),
+                Join::Max => to.iter_mut().zip(x).for_each(|(t, &v)| *t = Largest.one(*t, v)),
+            }
+        }
+    }
+}
+
+/// The sums of a few terms go to those of all, at the first so many places.
+struct Meet<'a, 'b> {
+    sums: &'a mut Sums<'b>,
+    places: usize,
+}
+
+impl pulp::NullaryFnOnce for Meet<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        let Meet { sums, places } = self;
+        for (o, &how) in sums.k.spec.joins.iter().enumerate() {
+            let from = o * sums.places;
+            let f32s = &mut sums.f32s[from..][..places];
+            let all = sums.f64s[from..][..places].iter_mut().zip(f32s.iter());
+            match how {
+                Join::Max => all.for_each(|(s, &v)| *s = larger(*s, v.into())),
+                _ => all.for_each(|(s, &v)| *s += f64::from(v)),
+            }
+            f32s.fill(start(how));
+        }
+    }
+}
