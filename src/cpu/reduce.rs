@@ -92,13 +92,52 @@ impl pulp::NullaryFnOnce for Joined<'_> {
         match self.how {
             Join::Sum | Join::Mean => total(self.x, |v| v),
             Join::MeanFromFirst => total(self.x, |v| v - self.first),
+            // its pair has both
+            Join::Variance => 0.0,
             Join::Max => self.x.iter().fold(f64::NEG_INFINITY, |m, &v| larger(m, v.into())),
         }
     }
 }
 
-/// What is stored of a result. A sum beyond f32 is infinite, as it is on a GPU, though its mean were not.
-fn stored(k: &Reduce, result: usize, sum: f64, first: f32, terms: Range<usize>) -> f32 {
+/// The sums of these terms and of their squares, less the first one of all, in f64, whose digits are enough for the difference of the two: of pieces with
+/// these variances where they are pieces, from number `r` on.
+fn spread(k: &Reduce, x: &[f32], own: &[f32], r: usize, first: f32) -> [f64; 2] {
+    if !k.spec.pieced {
+        return wide(Spread { x, first });
+    }
+    x.iter().zip(own).zip(r..).fold([0.0; 2], |[sum, squares], ((&v, &own), r)| {
+        let (d, w) = (f64::from(v) - f64::from(first), weight(k, r..r + 1));
+        [sum + w * d, squares + w * (f64::from(own) + d * d)]
+    })
+}
+
+struct Spread<'a> {
+    x: &'a [f32],
+    first: f32,
+}
+
+impl pulp::NullaryFnOnce for Spread<'_> {
+    type Output = [f64; 2];
+    #[inline(always)]
+    fn call(self) -> [f64; 2] {
+        let (mut sums, mut squares) = ([0.0f64; 8], [0.0f64; 8]);
+        for part in self.x.chunks(8) {
+            for ((s, q), &v) in sums.iter_mut().zip(&mut squares).zip(part) {
+                let d = f64::from(v) - f64::from(self.first);
+                (*s, *q) = (*s + d, *q + d * d);
+            }
+        }
+        [sums.iter().sum(), squares.iter().sum()]
+    }
+}
+
+/// What is stored of a result; `before`: of a variance the sum of its terms. A sum beyond f32 is infinite, as it is on a GPU, though its mean were not.
+fn stored(k: &Reduce, result: usize, [sum, before]: [f64; 2], first: f32, terms: Range<usize>) -> f32 {
+    if k.spec.joins[result] == Join::Variance {
+        let count = weight(k, terms).max(1.0);
+        let squares = (sum - before * before / count) / count;
+        return if squares < 0.0 { 0.0 } else { squares as f32 };
+    }
     if k.spec.joins[result] == Join::MeanFromFirst {
         return (f64::from(first) + sum / weight(k, terms).max(1.0)) as f32;
     }
@@ -114,7 +153,7 @@ fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mu
     for item in units.clone() {
         let (row, terms) = piece(k, item);
         chunk(e, row, terms.start.min(k.length - 1), 1);
-        let (mut sums, mut first) = ([0.0; WRITES], [0.0; WRITES]);
+        let (mut sums, mut before, mut first) = ([0.0; WRITES], [0.0; WRITES], [0.0; WRITES]);
         for (o, &how) in k.spec.joins.iter().enumerate() {
             (sums[o], first[o]) = (start(how), e.output(o)[0]);
             // a piece past the end has the last term once more
@@ -126,11 +165,16 @@ fn long(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mu
             let len = CHUNK.min(terms.end - r);
             chunk(e, row, r, len);
             for (o, &how) in k.spec.joins.iter().enumerate() {
+                if how == Join::Variance {
+                    let [sum, squares] = spread(k, &e.output(o - 1)[..len], &e.output(o)[..len], r, first[o - 1]);
+                    (before[o], sums[o]) = (before[o] + sum, sums[o] + squares);
+                    continue;
+                }
                 sums[o] = join(how, sums[o], joined(k, how, &e.output(o)[..len], r, first[o]));
             }
         }
         for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
-            f32s_mut(w)[item - units.start] = stored(k, o, sums[o], first[o], terms.clone());
+            f32s_mut(w)[item - units.start] = stored(k, o, [sums[o], before[o]], first[o], terms.clone());
         }
     }
 }
@@ -146,9 +190,16 @@ fn short(k: &Reduce, grain: usize, e: &mut Evaluator, reads: &[&[u32]], units: R
             }
         });
         for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
-            for (row, part) in rows.clone().zip(e.output(o).chunks_exact(k.length)) {
-                let sum = joined(k, k.spec.joins[o], part, 0, part[0]);
-                f32s_mut(w)[row - units.start] = stored(k, o, sum, part[0], 0..k.length);
+            let how = k.spec.joins[o];
+            let means = e.output(if how == Join::Variance { o - 1 } else { o }).chunks_exact(k.length);
+            for ((row, part), means) in rows.clone().zip(e.output(o).chunks_exact(k.length)).zip(means) {
+                let sums = if how == Join::Variance {
+                    let [sum, squares] = spread(k, means, part, 0, means[0]);
+                    [squares, sum]
+                } else {
+                    [joined(k, how, part, 0, part[0]), 0.0]
+                };
+                f32s_mut(w)[row - units.start] = stored(k, o, sums, part[0], 0..k.length);
             }
         }
     }

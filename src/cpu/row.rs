@@ -285,7 +285,7 @@ impl Partial {
     #[inline(always)]
     fn add<S: Simd>(&mut self, simd: S, join: Join, terms: &[f32]) {
         match join {
-            Join::Sum | Join::Mean => along(simd, terms, &mut self.lanes, Less(0.0)),
+            Join::Sum | Join::Mean | Join::Variance => along(simd, terms, &mut self.lanes, Less(0.0)),
             Join::MeanFromFirst => along(simd, terms, &mut self.lanes, Less(self.first)),
             Join::Max => return along(simd, terms, &mut self.lanes, Largest),
         }

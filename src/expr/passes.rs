@@ -92,8 +92,9 @@ several! {
     // normalised rows: less their mean, by the inverse of their deviation, and what comes behind
     Normalised(x, w, b; mean, scale) = (x - mean) * scale * w + b;
     Whitened(x; mean, scale) = (x - mean) * scale;
-    // and their gradient: a part of what comes back, less what the mean of the squares takes (a square's is twice the same), less what the mean takes
-    Returned(x, g; keep, mean, by, less) = keep * g + ((x - mean) * by + (x - mean) * by) + less;
+    // and their gradient: a part of what comes back, what the mean of the squares takes (of a square: the same twice), what the mean takes
+    Returned(x, g; keep, mean, by, less) = (x - mean) * by + g * keep + less;
+    Doubled(x, g; keep, by) = g * keep + (x * by + x * by);
     Weighed(x, g; mean) = g * (x - mean);
     // an optimizer's step along a direction that is divided by a root
     Scaled(p, m, v; lr, e) = p - lr * (m / (v.sqrt() + e));
@@ -235,7 +236,7 @@ mod tests {
             // where every node is a result, each is a pass of its own
             let every: Vec<usize> = (0..f.nodes().len()).collect();
             let apart = Expr { outputs: every, ..f.clone() };
-            let (mut e, mut plain, rates) = (Evaluator::new(&f), Evaluator::new(&apart), [0.9, 0.07]);
+            let (mut e, mut plain, rates) = (Evaluator::new(&f), Evaluator::new(&apart), [0.9, 0.07, 0.3, 1.7]);
             let value = |i: usize, at: usize| ((at * (i + 3)) as f32 * 0.37).sin() + if i == 1 { 0.2 } else { 1.1 };
             for e in [&mut e, &mut plain] {
                 e.set_rates(&rates);

@@ -173,6 +173,18 @@ impl Var {
     pub fn mean_from_first(&self, axes: &[usize]) -> Var {
         self.reduce(ReduceKind::MeanFromFirst, axes.to_vec(), true)
     }
+    /// The biased variance over these axes, which stay, with size 1: the mean of the squares of what each element is less their mean. Over neighbouring
+    /// axes it is one pass over the elements, together with [`Var::mean_from_first`] of the same.
+    #[track_caller]
+    pub fn variance_keep(&self, axes: &[usize]) -> Var {
+        let mut all = axes.to_vec();
+        all.sort_unstable();
+        all.dedup();
+        if all.windows(2).all(|two| two[0] + 1 == two[1]) {
+            return self.reduce(ReduceKind::Variance, all, true);
+        }
+        (self - self.mean_from_first(axes)).square().mean_keep(axes)
+    }
     /// As [`Var::max_axes`]; the axes stay, with size 1.
     #[track_caller]
     pub fn max_keep(&self, axes: &[usize]) -> Var {

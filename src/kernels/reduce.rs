@@ -34,6 +34,8 @@ pub struct ReduceSpec {
     pub f: Expr,
     /// How each result joins.
     pub joins: Vec<Join>,
+    /// Whether the terms of variances are those of pieces.
+    pub pieced: bool,
     /// How lanes share the sums.
     pub lanes: Lanes,
     /// The result through whose binding each is written: its own, or that of an earlier one in the same buffer.
@@ -80,7 +82,7 @@ impl Reduce {
         let fours = Self::fours_for([outer, length, inner], &inputs, &outputs);
         let lanes = Lanes::of(target, length.div_ceil(pieces), inner, fours);
         let via = (0..outputs.len()).collect();
-        let spec = ReduceSpec { f, joins, lanes, via, halves: Halves::default() };
+        let spec = ReduceSpec { f, joins, pieced: false, lanes, via, halves: Halves::default() };
         Reduce { spec, rows: outer * inner, inner, length, pieces, weights: [1, length], inputs, outputs }
     }
 
@@ -93,6 +95,7 @@ impl Reduce {
     /// Of terms that stand for so many each, and for so many in all: of pieces.
     pub fn weighing(mut self, weights: [usize; 2]) -> Self {
         self.weights = weights;
+        self.spec.pieced = self.spreads();
         if self.is_shifted() && self.spec.lanes.fours == Fours::Terms {
             self.spec.lanes.fours = Fours::No;
         }
@@ -141,9 +144,14 @@ impl Reduce {
         self.spec.joins.contains(&Join::MeanFromFirst)
     }
 
-    /// A list of what `f` gives for the number of each result.
-    fn each(&self, f: impl Fn(usize, Join) -> String) -> String {
-        self.spec.joins.iter().enumerate().map(|(k, &join)| f(k, join)).collect::<Vec<_>>().join(", ")
+    fn spreads(&self) -> bool {
+        self.spec.joins.contains(&Join::Variance)
+    }
+
+    /// A list of what `f` gives for the number of each result, and for how many terms they stand where there are variances.
+    fn each(&self, count: &str, f: impl Fn(usize, Join) -> String) -> String {
+        let count = self.spreads().then(|| count.to_string());
+        self.spec.joins.iter().enumerate().map(|(k, &join)| f(k, join)).chain(count).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -158,28 +166,37 @@ impl Archetype for Reduce {
         let mut s = Source::new(Element::F32.by_fours(lanes.fours != Fours::No), self);
         s.number("WG", lanes.workgroup()).number("STEP", lanes.step).number("PARTS", lanes.parts);
         s.flag("OPENED", self.spec.joins.iter().any(|j| j.looks_first())).math(f);
-        s.line(format!("struct Joined {{ {} }}", self.each(|k, _| format!("v{k}: V"))));
-        let join = |k, join| match join {
+        s.line(format!("struct Joined {{ {} }}", self.each("n: f32", |k, _| format!("v{k}: V"))));
+        let join = |k: usize, join| match join {
             Join::Max => format!("safe_max(a.v{k}, b.v{k})"),
             Join::Sum | Join::Mean | Join::MeanFromFirst => format!("a.v{k} + b.v{k}"),
+            Join::Variance => format!("a.v{k} + b.v{k} + apart(a.v{}, a.n, b.v{0}, b.n)", k.saturating_sub(1)),
         };
-        s.joins(lanes.group, &format!("return Joined({});", self.each(join)));
+        if self.spreads() {
+            // Chan's: by what two means lie apart, of sums of so many terms
+            s.line("fn apart(a: V, n: f32, b: V, m: f32) -> V {\n    let delta = b * (1.0 / max(m, 1.0)) - a * (1.0 / max(n, 1.0));");
+            s.line("    return delta * delta * (n * m / max(n + m, 1.0));\n}");
+        }
+        s.joins(lanes.group, &format!("return Joined({});", self.each("a.n + b.n", join)));
         self.terms(&mut s);
         let start = |k, join| if join == Join::Max { format!("opening.v{k}") } else { "V(0.0)".into() };
-        s.line(format!("fn start(opening: Joined) -> Joined {{ return Joined({}); }}", self.each(start)));
+        s.line(format!("fn start(opening: Joined) -> Joined {{ return Joined({}); }}", self.each("0.0", start)));
         let less = |k, join| match join {
             Join::MeanFromFirst => format!("(t.v{k} - opening.v{k}) * weight(r, r + 1u)"),
             Join::Sum | Join::Mean | Join::Max => format!("t.v{k}"),
+            Join::Variance if self.spec.pieced => format!("t.v{k} * weight(r, r + 1u)"),
+            Join::Variance => "V(0.0)".into(),
         };
+        let each = if self.spec.pieced { "weight(r, r + 1u)" } else { "1.0" };
         if self.is_shifted() {
             s.line("fn weight(first: u32, last: u32) -> f32 { return f32(min(last * d.each, d.total) - min(first * d.each, d.total)); }");
         }
-        s.line(format!("fn less(t: Joined, r: u32, opening: Joined) -> Joined {{ return Joined({}); }}", self.each(less)));
+        s.line(format!("fn less(t: Joined, r: u32, opening: Joined) -> Joined {{ return Joined({}); }}", self.each(each, less)));
         partial_sums(&mut s, lanes.parts);
         s.line("fn store(item: u32, first: u32, last: u32, opening: Joined, all: Joined) {");
         if terms {
-            s.line(format!("    let half = join(all, Joined({}));", self.each(|k, _| format!("all.v{k}.zwxy"))));
-            s.line(format!("    let sum = join(half, Joined({}));", self.each(|k, _| format!("half.v{k}.yxwz"))));
+            s.line(format!("    let half = join(all, Joined({}));", self.each("all.n", |k, _| format!("all.v{k}.zwxy"))));
+            s.line(format!("    let sum = join(half, Joined({}));", self.each("half.n", |k, _| format!("half.v{k}.yxwz"))));
         } else {
             s.line("    let sum = all;");
         }
@@ -187,6 +204,8 @@ impl Archetype for Reduce {
             let value = match (join, terms) {
                 (Join::MeanFromFirst, false) => format!("opening.v{k} + sum.v{k} / max(weight(first, last), 1.0)"),
                 (Join::MeanFromFirst, true) => format!("(opening.v{k} + sum.v{k} / max(4.0 * weight(first, last), 1.0)).x"),
+                (Join::Variance, false) => format!("sum.v{k} / max(sum.n, 1.0)"),
+                (Join::Variance, true) => format!("(sum.v{k} / max(sum.n, 1.0)).x"),
                 (Join::Mean, false) => format!("sum.v{k} / d.count"),
                 (Join::Mean, true) => format!("sum.v{k}.x / d.count"),
                 (Join::Sum | Join::Max, false) => format!("sum.v{k}"),
@@ -278,9 +297,10 @@ impl Reduce {
         }
         let names: Vec<String> = (0..self.inputs.len()).map(|i| format!("x{i}")).collect();
         let printed = self.spec.f.wgsl(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        s.line(printed.statements.trim_end()).line(format!("    return Joined({});\n}}", printed.outputs.join(", ")));
+        s.line(printed.statements.trim_end())
+            .line(format!("    return Joined({});\n}}", self.each("0.0", |k, _| printed.outputs[k].clone())));
         let opened = |k, _| if self.spec.lanes.fours == Fours::Terms { format!("V(t.v{k}.x)") } else { format!("t.v{k}") };
-        s.line(format!("fn opened(t: Joined) -> Joined {{ return Joined({}); }}", self.each(opened)));
+        s.line(format!("fn opened(t: Joined) -> Joined {{ return Joined({}); }}", self.each("0.0", opened)));
     }
 }
 

@@ -261,6 +261,29 @@ mod tests {
         assert!(sums.iter().sum::<usize>() == single && sums.iter().any(|n| *n > 1), "{sums:?} of {single}");
     }
 
+    /// Mean and variance of a batch are one launch, which reads it once; no launch makes squares.
+    #[test]
+    fn statistics_are_one_launch() {
+        let by_hand = |s: &Scope, x: &Var| {
+            let centred = s.at("fc").call(&Linear::new(4), x).tanh();
+            let centred = &centred - centred.mean_from_first(&[0]);
+            let var = centred.square().mean_keep(&[0]);
+            centred / (var + 1e-5).sqrt()
+        };
+        let layer = |s: &Scope, x: &Var| {
+            let norm = BatchNorm1d::new().affine(false).track_running_stats(false);
+            s.at("norm").call(&norm, &s.at("fc").call(&Linear::new(4), x).tanh())
+        };
+        let groups = |step: &Step| fuse(step).unwrap().groups;
+        let (by_hand, layer) = (deep(1, by_hand), deep(1, layer));
+        let kinds = |step: &Step, group: &Group| -> Vec<String> {
+            Groups::reductions(group).iter().map(|&n| step.graph.nodes[n].op.name().to_string()).collect()
+        };
+        let found = groups(&layer);
+        assert!(found.iter().any(|g| kinds(&layer, g) == ["mean", "variance"]), "{found:?}");
+        assert!(found.len() < groups(&by_hand).len(), "{} launches for {} by hand", found.len(), groups(&by_hand).len());
+    }
+
     /// What it costs to ask which group needs which grows with the nodes and no faster. Counted, not timed.
     #[test]
     fn deep_models_are_fused_in_linear_time() {

@@ -104,23 +104,36 @@ fn map<T: Real>(f: &Expr, inputs: &[(&[T], &Shape)], out: &Shape) -> Vec<T> {
 fn reduce<T: Real>(kind: ReduceKind, axes: &[usize], x: &[T], shape: &Shape, size: usize) -> Vec<T> {
     let mut sums = vec![T::from_f64(if kind == ReduceKind::Max { f64::NEG_INFINITY } else { 0.0 }); size];
     let mut first: Vec<Option<T>> = vec![None; size];
-    for (flat, &v) in x.iter().enumerate() {
+    let to = |flat: usize| {
         let at = index_of(flat, shape);
         // a reduced axis has size 1 in the result or is gone: either way its index adds nothing
-        let to = (0..shape.rank()).filter(|i| !axes.contains(i)).fold(0, |to, i| to * shape[i] + at[i]);
+        (0..shape.rank()).filter(|i| !axes.contains(i)).fold(0, |to, i| to * shape[i] + at[i])
+    };
+    for (flat, &v) in x.iter().enumerate() {
+        let to = to(flat);
         sums[to] = match kind {
             ReduceKind::Max if v.is_nan() || v > sums[to] => v,
             ReduceKind::Max => sums[to],
-            ReduceKind::MeanFromFirst => sums[to] + (v - *first[to].get_or_insert(v)),
+            ReduceKind::MeanFromFirst | ReduceKind::Variance => sums[to] + (v - *first[to].get_or_insert(v)),
             ReduceKind::Sum | ReduceKind::Mean => sums[to] + v,
         };
     }
     let count: usize = (0..shape.rank()).filter(|i| axes.contains(i)).map(|i| shape[i]).product();
     let share = |s: T| s / T::from_f64(count as f64);
+    let from_first =
+        |sums: Vec<T>, first: Vec<Option<T>>| sums.into_iter().zip(first).map(move |(s, first)| first.map_or(share(s), |x| x + share(s)));
     match kind {
         ReduceKind::Sum | ReduceKind::Max => sums,
         ReduceKind::Mean => sums.into_iter().map(share).collect(),
-        ReduceKind::MeanFromFirst => sums.into_iter().zip(first).map(|(s, first)| first.map_or(share(s), |x| x + share(s))).collect(),
+        ReduceKind::MeanFromFirst => from_first(sums, first).collect(),
+        ReduceKind::Variance => {
+            let (means, mut squares) = (from_first(sums, first).collect::<Vec<T>>(), vec![T::from_f64(0.0); size]);
+            for (flat, &v) in x.iter().enumerate() {
+                let to = to(flat);
+                squares[to] = squares[to] + (v - means[to]) * (v - means[to]);
+            }
+            squares.into_iter().map(share).collect()
+        }
     }
 }
 

@@ -189,6 +189,17 @@ fn reduce(kind: ReduceKind, axes: &[usize], (x, ty): (&Known, &Type), y: &[f64],
         return worst;
     }
     let terms = x.value.len() / y.len();
+    if kind == ReduceKind::Variance {
+        let (mut mean, mut most, mut moved) = (vec![0.0; y.len()], vec![0.0f64; y.len()], vec![0.0; y.len()]);
+        x.value.iter().enumerate().for_each(|(e, v)| mean[index(e, s, &at)] += v / terms as f64);
+        for (e, (v, t)) in x.value.iter().zip(&x.tol).enumerate() {
+            let (to, d) = (index(e, s, &at), (v - mean[index(e, s, &at)]).abs());
+            most[to] = most[to].max(d * d);
+            moved[to] += 2.0 * d * t / terms as f64;
+        }
+        // sums of deviations and of their squares
+        return (0..y.len()).map(|i| 4.0 * sum(terms, most[i], y[i] * terms as f64) / terms as f64 + moved[i]).collect();
+    }
     let share = if kind == ReduceKind::Sum { 1.0 } else { 1.0 / terms as f64 };
     (0..y.len()).map(|i| share * (sum(terms, scale[i], y[i] / share) + moved[i].total(mixed))).collect()
 }

@@ -30,10 +30,13 @@ pub(super) fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Ra
         let sums = Columns { k, reads, row, n, side, numbers: vec![0.0; k.inputs.len() * TOGETHER] }.sums(e, terms.clone());
         for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
             let how = k.spec.joins[o];
-            let own = &sums.f64s[o * sums.places..][..sums.places];
+            let all = |o: usize, c: usize| {
+                let own = &sums.f64s[o * sums.places..][..sums.places];
+                own.chunks_exact(n).skip(1).fold(own[c], |sum, part| join(how, sum, part[c]))
+            };
             for (c, out) in f32s_mut(w)[item - units.start..][..n].iter_mut().enumerate() {
-                let sum = own.chunks_exact(n).skip(1).fold(own[c], |sum, part| join(how, sum, part[c]));
-                *out = stored(k, o, sum, sums.firsts[o * sums.places + c], terms.clone());
+                let before = if how == Join::Variance { all(o - 1, c) } else { 0.0 };
+                *out = stored(k, o, [all(o, c), before], sums.firsts[o * sums.places + c], terms.clone());
             }
         }
         item += n;
@@ -136,6 +139,12 @@ impl Sums<'_> {
     }
 }
 
+/// Whether terms stand for different numbers of others.
+#[inline(always)]
+fn weighed(k: &Reduce, how: Join) -> bool {
+    (how == Join::MeanFromFirst && k.weights[0] > 1) || (how == Join::Variance && k.spec.pieced)
+}
+
 fn start(how: Join) -> f32 {
     if how == Join::Max { f32::NEG_INFINITY } else { 0.0 }
 }
@@ -145,18 +154,23 @@ impl Behind for Sums<'_> {
     fn row<S: Simd>(&mut self, _: S, r: usize, made: Made<'_>) {
         for (o, &how) in self.k.spec.joins.iter().enumerate() {
             let x = made.output(o);
-            let own = o * self.places..o * self.places + x.len();
-            let (to, firsts) = (&mut self.f32s[own.clone()], &self.firsts[own.clone()]);
+            let own_at = o * self.places;
+            let (to, firsts) = (&mut self.f32s[own_at..][..x.len()], &self.firsts[own_at..][..x.len()]);
             match how {
                 _ if !self.begun => to.copy_from_slice(x),
                 Join::Sum | Join::Mean => to.iter_mut().zip(x).for_each(|(t, &v)| *t += v),
-                // the terms stand for different numbers of others
-                Join::MeanFromFirst if self.k.weights[0] > 1 => {
-                    for (i, ((s, &v), &f)) in self.f64s[own].iter_mut().zip(x).zip(firsts).enumerate() {
+                // means of pieces, and variances about them
+                _ if weighed(self.k, how) => {
+                    let before = o - usize::from(how == Join::Variance);
+                    let firsts = &self.firsts[before * self.places..][..x.len()];
+                    for (i, (&v, &f)) in made.output(before).iter().zip(firsts).enumerate() {
                         let term = self.r + (r * self.places + i) / self.n;
-                        *s += f64::from(v - f) * weight(self.k, term..term + 1);
+                        let (d, own) = (f64::from(v) - f64::from(f), f64::from(x[i]));
+                        let value = if how == Join::Variance { own + d * d } else { d };
+                        self.f64s[own_at + i] += value * weight(self.k, term..term + 1);
                     }
                 }
+                Join::Variance => to.iter_mut().zip(x).zip(firsts).for_each(|((t, &v), &f)| *t += (v - f) * (v - f)),
                 Join::MeanFromFirst => to.iter_mut().zip(x).zip(firsts).for_each(|((t, &v), &f)| *t += v - f),
                 Join::Max => to.iter_mut().zip(x).for_each(|(t, &v)| *t = Largest.one(*t, v)),
             }

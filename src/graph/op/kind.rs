@@ -47,6 +47,8 @@ pub enum ReduceKind {
     /// The arithmetic mean, summed as differences from the first element, `x0 + mean(x - x0)`: exact where all are equal, and near to it
     /// where they are far from 0 and close together. For statistics; a first element far from all others costs it digits.
     MeanFromFirst,
+    /// The (biased) variance: the mean of the squares of what each is less their mean. In one pass over the elements.
+    Variance,
     /// The largest; NaN if one is.
     Max,
 }

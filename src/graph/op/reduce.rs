@@ -12,6 +12,7 @@ impl OpRule for Reduce {
         match self.kind {
             ReduceKind::Sum => "sum",
             ReduceKind::Mean | ReduceKind::MeanFromFirst => "mean",
+            ReduceKind::Variance => "variance",
             ReduceKind::Max => "max",
         }
     }
@@ -36,6 +37,11 @@ impl OpRule for Reduce {
         let count: usize = (0..full.rank()).filter(reduced).map(|i| full[i]).product();
         let v = match self.kind {
             ReduceKind::Max => return self.vjp_of_max(at, g, v, &kept.into()),
+            // what its mean hands on is 0 in all
+            ReduceKind::Variance => {
+                let mean = at.add(g, Reduce { kind: ReduceKind::MeanFromFirst, axes: self.axes.clone(), keep: true }, &[at.inputs[0]])?;
+                return Ok(vec![Some(at.map(g, &[at.inputs[0], mean, v], |x| (&x[0] - &x[1]) * (&x[2] * (2.0 / count as f64)))?)]);
+            }
             ReduceKind::Sum => v,
             ReduceKind::Mean | ReduceKind::MeanFromFirst => at.map(g, &[v], |x| &x[0] / count as f64)?,
         };
@@ -63,6 +69,10 @@ impl OpRule for Reduce {
             let mut run = axes.len() - 1;
             while run > 0 && axes[run - 1] + 1 == axes[run] {
                 run -= 1;
+            }
+            // a variance of variances is another one
+            if self.kind == ReduceKind::Variance && run > 0 {
+                return None;
             }
             ops.push(Reduce { kind: self.kind, axes: axes.split_off(run), keep: true }.into());
         }

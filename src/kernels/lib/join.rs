@@ -9,6 +9,9 @@ pub enum Join {
     Mean,
     /// Their mean, summed as differences from the first one.
     MeanFromFirst,
+    /// Their variance about the mean that stands right before it, a [`MeanFromFirst`](Join::MeanFromFirst) of the same terms: counts, sums and squares
+    /// of deviations are joined by Chan's rule.
+    Variance,
     /// The largest; NaN if one is.
     Max,
 }

@@ -1,4 +1,5 @@
-//! A sum along a row of values that numbers of earlier joins scale is those numbers times sums that need not wait for them: one way along the row less.
+//! A sum along a row of values that a number scales is that number times their sum. Where earlier joins make the number, the sum need not wait for them:
+//! one way along the row less.
 
 use super::stages::Known;
 use crate::expr::{Binary, Expr, Node, Tape, Unary};
@@ -8,7 +9,7 @@ use crate::kernels::lib::join::Join;
 const MOST: usize = 4;
 
 /// What a sum is multiplied with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Factor {
     Minus,
     Times(usize),
@@ -42,11 +43,11 @@ pub(super) fn earlier(f: &Expr, numbers: &[bool], joins: &[Join]) -> Option<(Exp
     (new.len() <= MOST).then(|| rewritten(f, &known, &new, &parts))
 }
 
-/// A sum's term as a sum of values that are known in an earlier stage.
+/// A sum's term as a sum of values that are known in an earlier stage, or as one that numbers scale.
 fn addends(known: &Known<'_>, join: Join, term: usize) -> Option<Addends> {
     let mut all = Vec::new();
-    let splits = matches!(join, Join::Sum | Join::Mean) && known.level[term] > 0;
-    (splits && taken_apart(known, known.level[term], term, &[], &mut all)).then_some(all)
+    let splits = matches!(join, Join::Sum | Join::Mean) && taken_apart(known, known.level[term], term, &[], &mut all);
+    (splits && all != [(vec![], term)]).then_some(all)
 }
 
 /// Adds what a node is the sum of. A number among them is refused: differences from a mean are not to be summed apart from it.
@@ -56,16 +57,16 @@ fn taken_apart(known: &Known<'_>, level: usize, node: usize, factors: &[Factor],
     if all.len() > MOST || number(node) {
         return false;
     }
-    let apart = known.level[node] == level;
+    let waits = known.level[node] == level && level > 0;
     let mut go = |node, factors: &[Factor]| taken_apart(known, level, node, factors, all);
     match known.nodes[node] {
         Node::Unary(Unary::Neg, x) => go(x, &with(Factor::Minus)),
         Node::Binary(Binary::Mul, x, y) if number(x) => go(y, &with(Factor::Times(x))),
         Node::Binary(Binary::Mul, x, y) if number(y) => go(x, &with(Factor::Times(y))),
         Node::Binary(Binary::Div, x, y) if number(y) => go(x, &with(Factor::Over(y))),
-        Node::Binary(Binary::Add, x, y) if apart => go(x, factors) && go(y, factors),
-        Node::Binary(Binary::Sub, x, y) if apart => go(x, factors) && go(y, &with(Factor::Minus)),
-        _ if apart => false,
+        Node::Binary(Binary::Add, x, y) if waits => go(x, factors) && go(y, factors),
+        Node::Binary(Binary::Sub, x, y) if waits => go(x, factors) && go(y, &with(Factor::Minus)),
+        _ if waits => false,
         _ => {
             all.push((factors.to_vec(), node));
             true

@@ -75,7 +75,7 @@ pub(super) fn source(k: &Row) -> String {
         let whole = |(n, (i, j)): (usize, (usize, &Join))| {
             let sum = joined.part("sum", i);
             let value = match j {
-                Join::Sum | Join::Max => sum,
+                Join::Sum | Join::Variance | Join::Max => sum,
                 Join::Mean => format!("{sum} / d.count"),
                 Join::MeanFromFirst => format!("{sum} / d.count + {}", joined.part("first", i)),
             };

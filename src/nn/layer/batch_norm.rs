@@ -136,12 +136,11 @@ impl LayerKind for BatchNorm1d {
                 }
                 let axes: &[usize] = if shape.rank() == 3 { &[0, 2] } else { &[0] };
                 let mean = x.mean_from_first(axes);
-                let centred = x - &mean;
-                let var = centred.square().mean_keep(axes);
+                let var = x.variance_keep(axes);
                 if let Some(r) = running.as_ref().filter(|_| s.training()) {
                     self.track(s, r, &mean.reshape([channels]), &var.reshape([channels]), n);
                 }
-                centred / (var + self.eps).sqrt()
+                (x - &mean) / (var + self.eps).sqrt()
             }
         };
         let weight = weight.map(|(w, b)| (across(&w), across(&b)));

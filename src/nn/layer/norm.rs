@@ -135,7 +135,7 @@ impl LayerKind for LayerNorm {
 /// Mean 0 and variance 1 over these axes; 0 to the bit where all are equal.
 fn normalised(x: &Var, axes: &[usize], eps: f64) -> Var {
     let centred = x - x.mean_from_first(axes);
-    let var = centred.square().mean_keep(axes);
+    let var = x.variance_keep(axes);
     // one division for a row, and none for its values
     centred * (1.0 / (var + eps).sqrt())
 }

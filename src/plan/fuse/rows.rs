@@ -2,7 +2,7 @@
 
 use super::fuser::Fuser;
 use super::{Core, Group, Groups};
-use crate::graph::{Graph, Kind, NodeId, Op, Value, op};
+use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
 use crate::kernels::Row;
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::{DType, Shape};
@@ -200,6 +200,7 @@ impl Fuser<'_> {
         nodes.sort_unstable();
         let joins = |&n: &NodeId| match g.nodes[n].op {
             Op::Softmax(_) => 2,
+            Op::Reduce(op::Reduce { kind: ReduceKind::Variance, .. }) => 2,
             Op::Reduce(_) => 1,
             _ => 0,
         };

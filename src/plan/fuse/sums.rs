@@ -1,8 +1,8 @@
 //! Reductions of the same extents that read the same operand become one launch.
 
 use super::fuser::Fuser;
-use super::{Core, Operand};
-use crate::graph::{Op, op};
+use super::{Core, Groups, Operand};
+use crate::graph::{NodeId, Op, ReduceKind, op};
 use crate::kernels::Reduce;
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::Shape;
@@ -42,11 +42,20 @@ impl Fuser<'_> {
         let inputs = |k: usize| self.f.sum_inputs(self.g, &self.f.groups[k]);
         let mut all: Vec<Operand> = inputs(host);
         all.extend(inputs(at).into_iter().filter(|o| !all.contains(o)).collect::<Vec<_>>());
-        let results = self.f.groups[host].sums.len() + 2;
+        let results = self.results(host) + self.results(at);
         results <= Reduce::MOST_RESULTS
             && all.len() + results <= STORAGE_BUFFERS
             && !self.needs.depends(host, at)
             && !self.needs.depends(at, host)
+    }
+
+    /// The results of a launch of these reductions; a variance comes with a mean.
+    fn results(&self, k: usize) -> usize {
+        let of = |n: NodeId| {
+            let variance = matches!(self.g.nodes[n].op, Op::Reduce(op::Reduce { kind: ReduceKind::Variance, .. }));
+            1 + usize::from(variance)
+        };
+        Groups::reductions(&self.f.groups[k]).into_iter().map(of).sum()
     }
 
     fn join_sums(&mut self, host: usize, at: usize) {

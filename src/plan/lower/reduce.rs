@@ -15,6 +15,7 @@ pub(super) fn join(kind: ReduceKind) -> Join {
         ReduceKind::Sum => Join::Sum,
         ReduceKind::Mean => Join::Mean,
         ReduceKind::MeanFromFirst => Join::MeanFromFirst,
+        ReduceKind::Variance => Join::Variance,
         ReduceKind::Max => Join::Max,
     }
 }
@@ -44,7 +45,8 @@ impl Lowering<'_> {
         let shape = g.shape(g.nodes[node].inputs[0]).clone();
         let nodes = Groups::reductions(group);
         let inputs = self.groups.sum_inputs(g, group);
-        let f = self.term(group, &nodes, &inputs);
+        let results = self.paired(&nodes);
+        let f = self.term(group, &results.iter().map(|r| r.0).collect::<Vec<_>>(), &inputs);
         let halves: Vec<bool> = inputs.iter().map(|o| self.half(o.value)).collect();
         let mut terms = Vec::new();
         let mut from = Vec::new();
@@ -56,15 +58,30 @@ impl Lowering<'_> {
         }
         let extents = extents(&shape, op);
         let (mut joins, mut to, mut names) = (vec![], vec![], vec![]);
-        for &n in &nodes {
-            let Op::Reduce(op) = &g.nodes[n].op else { continue };
-            joins.push(join(op.kind));
-            to.push(self.assign(n.into()));
-            names.push(g.nodes[n].op.name());
+        for &(n, how, own) in &results {
+            joins.push(how);
+            to.push(if own { self.assign(n.into()) } else { (self.temporary(extents[0] * extents[2]), 0) });
+            names.extend(own.then(|| g.nodes[n].op.name()));
         }
         let label = self.label(node, format!("{} {shape} to {}", names.join(", "), g.shape(node.into())), &group.maps);
         self.sums(Sums { f, halves, terms, from, extents, joins, to }, &label);
         Ok(())
+    }
+
+    /// The results of these reductions: of each the node whose terms it joins, how, and whether it is the node's own. Before each variance stands the mean
+    /// of its terms, another node's or one that nobody reads.
+    fn paired(&self, nodes: &[NodeId]) -> Vec<(NodeId, Join, bool)> {
+        let g = self.g;
+        let how = |n: NodeId| if let Op::Reduce(op) = &g.nodes[n].op { join(op.kind) } else { Join::Sum };
+        let mut left: Vec<NodeId> = nodes.iter().copied().filter(|&n| how(n) != Join::Variance).collect();
+        let mut results = Vec::new();
+        for &n in nodes.iter().filter(|&&n| how(n) == Join::Variance) {
+            let of = |m: NodeId| g.base(g.nodes[m].inputs[0]);
+            let mean = left.iter().position(|&m| how(m) == Join::MeanFromFirst && of(m) == of(n)).map(|at| left.remove(at));
+            results.push((mean.unwrap_or(n), Join::MeanFromFirst, mean.is_some()));
+            results.push((n, Join::Variance, true));
+        }
+        left.into_iter().map(|n| (n, how(n), true)).chain(results).collect()
     }
 
     /// The formulas of a term of these reductions, over what they read from outside.

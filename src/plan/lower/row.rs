@@ -4,7 +4,7 @@ use super::lowering::Lowering;
 use super::reduce::{Sums, join};
 use super::unplaced::{Place, Symbol, bind};
 use crate::expr::{Binary, Expr, Tape, Unary};
-use crate::graph::{Op, Value, op};
+use crate::graph::{Op, ReduceKind, Value, op};
 use crate::kernels::{Halves, Join, Kernel, Map, Row, RowOperand, RowSpec, Strided, Term};
 use crate::plan::fuse::{Group, Read, Reads, Rows};
 use std::collections::{HashMap, HashSet};
@@ -62,11 +62,20 @@ impl Lowering<'_> {
             let each = n.inputs.iter().zip(operands);
             let args: Vec<usize> = each.map(|(v, o)| o.map_or_else(|| made[&g.base(*v)], |i| tape.input(i))).collect();
             let mut joined = |tape: &mut Tape, join: Join, term: usize| {
+                if let Some(known) = (0..terms.len()).find(|&j| (terms[j], joins[j]) == (term, join)) {
+                    return tape.input(inputs.len() + known);
+                }
                 terms.push(term);
                 joins.push(join);
                 tape.input(inputs.len() + joins.len() - 1)
             };
             let value = match &n.op {
+                Op::Reduce(op::Reduce { kind: ReduceKind::Variance, .. }) => {
+                    let mean = joined(&mut tape, Join::MeanFromFirst, args[0]);
+                    let less = tape.binary(Binary::Sub, args[0], mean);
+                    let square = tape.binary(Binary::Mul, less, less);
+                    joined(&mut tape, Join::Mean, square)
+                }
                 Op::Reduce(op::Reduce { kind, .. }) => joined(&mut tape, join(*kind), args[0]),
                 Op::Softmax(op::Softmax { log }) => {
                     let top = joined(&mut tape, Join::Max, args[0]);

@@ -179,6 +179,10 @@ const REDUCE: &[Line] = &[
     ("lanes that stand together", G, &[("local / STEP % GROUP", "local % GROUP")], &["Sum of [1000, 3] over [0]"]),
     ("columns of another group", G, &[("local / (STEP * GROUP) * STEP + local % STEP", "local % STEP")], &["Mean of [5, 256] over [1]"]),
     ("a first term that does not come back", S, &[("opening.v0 + sum.v0", "sum.v0")], &["mean from the first of [7, 33]"]),
+    ("means that never lie apart", S, &[("+ apart(a.v0, a.n, b.v0, b.n)", "")], &["variance of [7, 33] over 0"]),
+    ("lanes whose means never lie apart", G, &[("+ apart(a.v0, a.n, b.v0, b.n)", "")], &["variance of [300, 64] over 0"]),
+    ("pieces of one term", S, &[("t.v1 * weight(r, r + 1u), weight(r, r + 1u)", "t.v1, 1.0")], &["variance of [5000, 3] over 0"]),
+    ("pieces without their own variance", S, &[("t.v1 * weight(r, r + 1u)", "V(0.0)")], &["variance of [5000, 3] over 0"]),
     ("a mean that is a sum", S, &[("sum.v0 / max(weight(first, last), 1.0)", "sum.v0")], &["mean from the first of [7, 33]"]),
     (
         "a second result dropped",
