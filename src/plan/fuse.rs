@@ -4,6 +4,7 @@ mod fuser;
 mod needs;
 mod rows;
 mod sums;
+mod unite;
 
 pub use rows::{Read, Reads, Rows};
 

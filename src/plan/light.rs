@@ -17,25 +17,19 @@ const ROUNDS: usize = 6;
 /// Light values that are made one of another.
 const MOST: usize = 3;
 
-/// The step and its launches, with light values for each reader where that moves fewer bytes.
-pub(super) fn lightest(step: Step) -> Result<(Step, Groups)> {
-    let groups = fuse(&step)?;
-    let mut best = (step, groups);
-    let (mut least, mut last) = (moved(&best.0.graph, &best.1), None);
+/// The step and its launches, with light values for each reader as long as that moves less.
+pub(super) fn lightest(mut step: Step) -> Result<(Step, Groups)> {
+    let mut groups = fuse(&step)?;
     // a launch that has its own light values may leave others to be light
     for _ in 0..ROUNDS {
-        let (step, groups) = last.as_ref().unwrap_or(&best);
-        let Some(lighter) = apart(step, groups) else { break };
-        let groups = fuse(&lighter)?;
-        let next = (lighter, groups);
-        let bytes = moved(&next.0.graph, &next.1);
-        if bytes < least {
-            (least, best, last) = (bytes, next, None);
-        } else {
-            last = Some(next);
+        let Some(lighter) = apart(&step, &groups) else { break };
+        let fused = fuse(&lighter)?;
+        if moved(&lighter.graph, &fused) >= moved(&step.graph, &groups) {
+            break;
         }
+        (step, groups) = (lighter, fused);
     }
-    Ok(best)
+    Ok((step, groups))
 }
 
 /// How many elements these launches read and write.
@@ -87,7 +81,8 @@ fn readers(g: &Graph, f: &Groups, k: usize, v: Value) -> Option<HashSet<usize>> 
 /// Whether a launch that reads a light value can read what that is made of in its place.
 fn has_room(g: &Graph, f: &Groups, reader: &Group, chain: &[NodeId]) -> bool {
     let inside: HashSet<NodeId> = reader.nodes().chain(chain.iter().copied()).collect();
-    let read: HashSet<Value> = inside.iter().flat_map(|n| &g.nodes[*n].inputs).map(|v| g.base(*v)).filter(|v| !inside.contains(&v.node)).collect();
+    let read: HashSet<Value> =
+        inside.iter().flat_map(|n| &g.nodes[*n].inputs).map(|v| g.base(*v)).filter(|v| !inside.contains(&v.node)).collect();
     // long rows are cut, and what each of their joins gives is an operand of the next
     let joins = match reader.core {
         Core::Row(width) if width > Row::LONG => STORAGE_BUFFERS,

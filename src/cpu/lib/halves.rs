@@ -73,7 +73,12 @@ pub(crate) fn whole<'w>(w: &'w mut Writes<'_>, halves: &Halves, results: usize, 
 }
 
 /// The results from this element on, those that are f32 and those that are f16.
-pub(crate) fn split<'w>(w: &'w mut Writes<'_>, halves: &Halves, results: usize, at: usize) -> ([&'w mut [f32]; WRITES], [&'w mut [f16]; WRITES]) {
+pub(crate) fn split<'w>(
+    w: &'w mut Writes<'_>,
+    halves: &Halves,
+    results: usize,
+    at: usize,
+) -> ([&'w mut [f32]; WRITES], [&'w mut [f16]; WRITES]) {
     let mut found = (<[&mut [f32]; WRITES]>::default(), <[&mut [f16]; WRITES]>::default());
     for (o, to) in w.iter_mut().take(results).enumerate() {
         if halves.output(o) {

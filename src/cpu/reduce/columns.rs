@@ -91,7 +91,9 @@ impl<'a> Columns<'a> {
             let t = &k.inputs[i];
             match Elements::new(reads[i], k.spec.halves.input(i)) {
                 _ if alike(k, i) => Source::Numbers(&numbers[i * TOGETHER..]),
-                Elements::Whole(all) if t.inner == 1 && (side == 1 || t.along == n) => Source::Lies(&all[at(k, t, row, r)..], side * t.along),
+                Elements::Whole(all) if t.inner == 1 && (side == 1 || t.along == n) => {
+                    Source::Lies(&all[at(k, t, row, r)..], side * t.along)
+                }
                 _ => Source::Put,
             }
         };

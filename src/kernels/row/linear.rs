@@ -151,7 +151,9 @@ mod tests {
             was.iter().zip(is).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} is {b}"));
         }
         // a number of a later stage among the addends, a product of two rows, the largest: these wait
-        for inner in [(|x, _| &x[1] - &x[3]) as fn(&[Scalar], Scalar) -> Scalar, |x, p| (&x[1] * &x[3]) * (p * &x[3]), |x, p| (p * &x[3]).exp()] {
+        for inner in
+            [(|x, _| &x[1] - &x[3]) as fn(&[Scalar], Scalar) -> Scalar, |x, p| (&x[1] * &x[3]) * (p * &x[3]), |x, p| (p * &x[3]).exp()]
+        {
             assert!(earlier(&of(inner), &[false, false, true], &[Join::Sum; 2]).is_none());
             assert_eq!(stages(&of(inner), &[Join::Sum; 2]), 3);
         }

@@ -15,18 +15,18 @@ pub(super) struct Fuser<'a> {
     pub(super) g: &'a Graph,
     pub(super) f: Groups,
     pub(super) needs: Needs,
-    held: Vec<Held>,
+    pub(super) held: Vec<Held>,
     /// How many readers of a value lie outside of its group; of products and maps.
     outside: HashMap<Value, usize>,
 }
 
 /// What a group reads and makes so far.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     /// The operands that its maps read from outside or draw, each once.
-    inputs: Vec<Operand>,
+    pub inputs: Vec<Operand>,
     /// How many values someone outside needs.
-    outputs: usize,
+    pub outputs: usize,
 }
 
 impl<'a> Fuser<'a> {
@@ -66,6 +66,9 @@ impl<'a> Fuser<'a> {
         }
         self.f.owner.insert(id, at);
         self.count(id, at, core);
+        if core == Core::Maps {
+            self.unite(id, at, &sources);
+        }
     }
 
     /// Notes what a node that has joined a group reads and makes.
