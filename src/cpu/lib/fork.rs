@@ -1,5 +1,6 @@
 //! Work shared out to threads, and small things that many loops need.
 
+use crate::cpu::handover::both;
 use crate::expr::{Binary, Expr, Node, Unary};
 use std::mem::take;
 use std::ops::Range;
@@ -86,7 +87,8 @@ pub(crate) fn fork_halves<W, F>(
     });
     let (first, second) = workers.split_at_mut(half);
     let at = units.start + cut;
-    rayon::join(
+    both(
+        half,
         || fork_halves(first, units.start..at, grain, widths, left, work),
         || fork_halves(second, at..units.end, grain, widths, right, work),
     );
@@ -125,7 +127,7 @@ fn each<W: Send>(workers: &mut [W], first: usize, work: &(impl Fn(&mut W, usize)
         many => {
             let half = many.len() / 2;
             let (before, after) = many.split_at_mut(half);
-            rayon::join(|| each(before, first, work), || each(after, first + half, work));
+            both(half, || each(before, first, work), || each(after, first + half, work));
         }
     }
 }
