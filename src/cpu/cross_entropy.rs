@@ -68,6 +68,10 @@ impl<'a> Batch<'a> {
         Batch { k, logits: &f32s(reads[0])[k.offsets[0]..], labels, counted, factor }
     }
 
+    fn logits(&self, row: usize) -> &'a [f32] {
+        &self.logits[row * self.k.classes..][..self.k.classes]
+    }
+
     /// Means of loss and hits over a small batch.
     fn means(&self, ending: Option<&mut Evaluator>, slopes: &mut [f32]) -> (f32, f32) {
         let (mut loss, mut hits) = (0.0f64, 0.0f64);
@@ -82,10 +86,12 @@ impl<'a> Batch<'a> {
         let n = self.k.classes.max(1);
         let together = (CHUNK / n).max(1);
         let mut slopes = slopes.chunks_mut(together * n);
+        let mut told = [(0.0, 0.0); CHUNK];
         for first in rows.clone().step_by(together) {
             let few = slopes.next().unwrap_or_default();
-            let mut each = few.chunks_exact_mut(n);
-            (first..rows.end.min(first + together)).for_each(|row| tell(self.row(row, each.next())));
+            let told = &mut told[..together.min(rows.end - first)];
+            wide(Group { batch: self, first, slopes: few, told });
+            told.iter().for_each(|t| tell(*t));
             if let (Some(e), Some(factor)) = (ending.as_deref_mut(), self.factor) {
                 for part in few.chunks_mut(CHUNK) {
                     e.chunk(|i, to| if i == 0 { to[..part.len()].copy_from_slice(part) } else { to.fill(factor) });
@@ -94,37 +100,105 @@ impl<'a> Batch<'a> {
             }
         }
     }
+}
 
-    fn row(&self, row: usize, slope: Option<&mut [f32]>) -> (f32, f32) {
-        if self.labels.counts(row) {
-            return wide(OneRow { batch: self, row, slope });
+/// Rows side by side, with room for their gradients where those are wanted, and for what is told of each.
+struct Group<'a> {
+    batch: &'a Batch<'a>,
+    first: usize,
+    slopes: &'a mut [f32],
+    told: &'a mut [(f32, f32)],
+}
+
+impl pulp::NullaryFnOnce for Group<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Group { batch, first, slopes, told } = self;
+        let n = batch.k.classes;
+        if (1..=SHORT).contains(&n) {
+            return short(batch, first, slopes, told);
         }
-        slope.into_iter().for_each(|s| s.fill(0.0));
-        (0.0, 0.0)
+        let mut slopes = slopes.chunks_exact_mut(n.max(1));
+        for (row, told) in (first..).zip(told) {
+            let mut slope = slopes.next();
+            if !batch.labels.counts(row) {
+                slope.into_iter().for_each(|s| s.fill(0.0));
+                *told = (0.0, 0.0);
+                continue;
+            }
+            let x = batch.logits(row);
+            let best = first_largest(x);
+            let top = x.get(best).copied().unwrap_or(0.0);
+            let sum = exponentials(x, top, slope.as_deref_mut());
+            *told = OneRow { batch, row, best, top, sum, log_sum: log(sum) }.end(slope);
+        }
     }
 }
 
-/// A row, with room for its gradient.
+/// Classes up to which a row is so short that its exponentials would hardly fill a vector.
+const SHORT: usize = 64;
+
+/// Short rows: the exponentials of all of them at once, then their logarithms.
+#[inline(always)]
+fn short(batch: &Batch<'_>, first: usize, slopes: &mut [f32], told: &mut [(f32, f32)]) {
+    let n = batch.k.classes;
+    let (mut beside, keeps) = ([0.0; CHUNK], !slopes.is_empty());
+    let exps = if keeps { slopes } else { &mut beside[..told.len() * n] };
+    let mut largest = [(0, 0.0); CHUNK];
+    for ((row, e), largest) in (first..).zip(exps.chunks_exact_mut(n)).zip(&mut largest) {
+        let x = batch.logits(row);
+        let best = first_largest(x);
+        let top = x[best];
+        for (e, &v) in e.iter_mut().zip(x) {
+            *e = v - top;
+        }
+        *largest = (best, top);
+    }
+    for e in exps.iter_mut() {
+        *e = exp(*e);
+    }
+    let mut sums = [1.0; CHUNK];
+    for (e, sum) in exps.chunks_exact(n).zip(&mut sums) {
+        *sum = total(e, |v| v) as f32;
+    }
+    let mut logs = sums;
+    for l in &mut logs[..told.len()] {
+        *l = log(*l);
+    }
+    let mut slopes = exps.chunks_exact_mut(n);
+    for (i, told) in told.iter_mut().enumerate() {
+        let (best, top) = largest[i];
+        let row = OneRow { batch, row: first + i, best, top, sum: sums[i], log_sum: logs[i] };
+        *told = row.end(slopes.next().filter(|_| keeps));
+    }
+}
+
+/// A row, and what its exponentials came to.
 struct OneRow<'a> {
     batch: &'a Batch<'a>,
     row: usize,
-    slope: Option<&'a mut [f32]>,
+    /// Where its largest logit is, and that logit.
+    best: usize,
+    top: f32,
+    /// The sum of `exp(x - top)`, and its logarithm.
+    sum: f32,
+    log_sum: f32,
 }
 
-impl pulp::NullaryFnOnce for OneRow<'_> {
-    type Output = (f32, f32);
-
+impl OneRow<'_> {
+    /// Its loss and whether it is a hit; makes the gradient of the exponentials in their place.
     #[inline(always)]
-    fn call(self) -> (f32, f32) {
-        let OneRow { batch, row, mut slope } = self;
-        let (n, smoothing, y) = (batch.k.classes, batch.k.smoothing, &batch.labels);
-        let x = &batch.logits[row * n..][..n];
-        let best = first_largest(x);
-        let top = x.get(best).copied().unwrap_or(0.0);
-        let sum = exponentials(x, top, slope.as_deref_mut());
+    fn end(self, slope: Option<&mut [f32]>) -> (f32, f32) {
+        let OneRow { batch, row, best, top, sum, log_sum } = self;
+        let (n, smoothing, y, x) = (batch.k.classes, batch.k.smoothing, &batch.labels, batch.logits(row));
+        if !y.counts(row) {
+            slope.into_iter().for_each(|s| s.fill(0.0));
+            return (0.0, 0.0);
+        }
         let label = y.class(row);
         let (share, own) = (smoothing / n as f32, 1.0 - smoothing);
-        let log_sum = log(sum);
         // of a class of target p; one of probability 0 adds nothing, even where its logit is -inf
         let part = |v: f32, p: f32| if p == 0.0 { 0.0 } else { p * (log_sum - (v - top)) };
         let loss = match y.kind {

@@ -21,6 +21,7 @@ mod gather;
 mod gemm;
 mod gemm_coop;
 mod gemm_join;
+mod handover;
 mod launch;
 mod lib;
 mod map;

@@ -27,9 +27,7 @@ impl Twin for Optimizer {
             widths[1 + self.moments] = each / 2;
         }
         fork(workers, 0..used, 1, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
-            for (i, unit) in units.enumerate() {
-                update(self, e, &view, g, unit * each..self.size.min((unit + 1) * each), i * each, &mut w);
-            }
+            update(self, e, &view, g, units.start * each..self.size.min(units.end * each), &mut w);
         });
         Ok(())
     }
@@ -39,9 +37,11 @@ impl Twin for Optimizer {
     }
 }
 
-/// The rule over these elements; the part's own words start at `own`.
-fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Range<usize>, own: usize, w: &mut Writes<'_>) {
-    let (mut first, mut last, piece) = (all.start, None, e.piece());
+/// The rule over these elements, which are the part's own.
+fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Range<usize>, w: &mut Writes<'_>) {
+    let (mut first, mut last) = (all.start, None);
+    // directions lie apart, and are brought together in a row
+    let piece = if k.applies { e.piece() } else { e.stretch() };
     while first < all.end {
         if let Some(still) = k.still.iter().find(|s| s.contains(&(first / BLOCK))) {
             first = all.end.min(still.end * BLOCK);
@@ -49,27 +49,23 @@ fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Ran
         }
         let next = k.still.iter().map(|s| s.start * BLOCK).find(|s| *s > first).unwrap_or(all.end);
         let chunk = view.chunk(first, piece.min(all.end.min(next) - first));
-        let n = chunk.len();
-        let at = own + first - all.start..own + first - all.start + n;
+        let at = first - all.start..chunk.end - all.start;
         view.turn_to(e, first, &mut last);
-        let load = |i: usize, row: &mut [f32]| match i {
-            0 => Some(&f32s(w[0])[at.clone()]),
-            // a block of directions is followed by its norms
-            1 if k.applies => {
-                let from = g[first / BLOCK * Direction::STRIDE..].chunks(Direction::STRIDE);
-                row.chunks_mut(BLOCK).zip(from).for_each(|(r, u)| r.copy_from_slice(&u[..r.len()]));
-                None
+        let (own, copies) = w.split_at_mut(1 + k.moments);
+        let mut states: [&mut [f32]; WRITES] = Default::default();
+        states.iter_mut().zip(own).for_each(|(s, w)| *s = &mut f32s_mut(w)[at.clone()]);
+        let states = &mut states[..1 + k.moments];
+        e.update(states, |row| {
+            if !k.applies {
+                return Some(&g[chunk.clone()]);
             }
-            1 => Some(&g[chunk.clone()]),
-            _ => Some(&f32s(w[i - 1])[at.clone()]),
-        };
-        e.run(n, load, &mut []);
-        for (o, out) in w.iter_mut().enumerate().take(1 + k.moments) {
-            e.store(o, &mut f32s_mut(out)[at.clone()]);
-        }
+            // a block of directions is followed by its norms
+            let from = g[first / BLOCK * Direction::STRIDE..].chunks(Direction::STRIDE);
+            row.chunks_mut(BLOCK).zip(from).for_each(|(r, u)| r.copy_from_slice(&u[..r.len()]));
+            None
+        });
         if k.half_copies {
-            let to = &mut w[1 + k.moments];
-            f16s_mut(to)[at.clone()].convert_from_f32_slice(&e.output(0)[..n]);
+            f16s_mut(&mut copies[0])[at].convert_from_f32_slice(states[0]);
         }
         first = chunk.end;
     }

@@ -9,6 +9,9 @@ use crate::kernels::words::STATE_LOSS_SCALE;
 use crate::kernels::{Shard, Squares, inverse};
 use std::ops::Range;
 
+/// Nanoseconds of a square. Half of it is that of one that another core has made: the threads that made the gradients had better read them.
+const SQUARE: f64 = 0.25;
+
 impl Twin for Squares {
     fn run(&self, Call { threads, reads, writes, .. }: Call<'_>) -> Result<()> {
         let (state, reads) = reads.split_at(usize::from(self.scaled));
@@ -27,7 +30,7 @@ impl Twin for Squares {
         let mut widths = [0; WRITES];
         widths[0] = 1;
         f32s_mut(writes[0])[used..].fill(0.0);
-        let mut workers = vec![(); parts(0.1 * self.size as f64, threads)];
+        let mut workers = vec![(); parts(SQUARE * self.size as f64, threads)];
         fork(&mut workers, 0..used, 1, widths, writes, &|_: &mut (), units: Range<usize>, w: Writes<'_>| {
             for (out, unit) in f32s_mut(w[0]).iter_mut().zip(units) {
                 let sum = squares_of(&g[unit * each..self.size.min((unit + 1) * each)], unscale);

@@ -3,6 +3,7 @@
 use super::compute::{Found, LENT, compute, settle};
 use super::passes::{Pass, passes};
 use super::row::{CHUNK, MOST, ROOM, Row};
+use super::together::Together;
 use super::{Expr, Node};
 
 /// Evaluates a formula over slices, at most [`MOST`] values at a time, with the machine's widest vectors. Keeps its scratch memory between calls.
@@ -14,6 +15,8 @@ use super::{Expr, Node};
 pub struct Evaluator {
     pub(super) expr: Expr,
     pub(super) passes: Vec<Pass>,
+    /// What an optimizer's rule is as a whole.
+    together: Option<Together>,
     pub(super) rows: Vec<Row>,
     pub(super) inputs: Vec<Input>,
     /// The rates, of which none is lent.
@@ -45,7 +48,9 @@ impl Evaluator {
         let rows = nodes.iter().map(|n| if let Node::Const(c) = n { f64::from_bits(*c) as f32 } else { 0.0 });
         let rows = rows.map(|c| [c; ROOM]);
         let passes = passes(expr, &alike);
-        let read = |node: usize| expr.outputs().contains(&node) || passes.iter().any(|p| p.reads().contains(&node));
+        let together = Together::find(expr);
+        let all = || passes.iter().chain(together.iter().flat_map(|t| &t.before));
+        let read = |node: usize| expr.outputs().contains(&node) || all().any(|p| p.reads().contains(&node));
         let input = |(node, n): (usize, &Node)| {
             let Node::Input(i) = *n else { return None };
             Some(Input { node, number: i, lends: i < LENT && !alike(i), single: alike(i) && !read(node) })
@@ -60,7 +65,7 @@ impl Evaluator {
         let made = |n: usize| passes.iter().any(|p| p.node == n);
         let place = |n: usize| expr.outputs().iter().position(|o| *o == n).filter(|_| made(n));
         let places = (0..nodes.len()).map(place).collect();
-        Evaluator { rows: rows.collect(), inputs, rates, passes, places, expr: expr.clone() }
+        Evaluator { rows: rows.collect(), inputs, rates, passes, together, places, expr: expr.clone() }
     }
 
     /// Sets the step's rates.
@@ -78,6 +83,37 @@ impl Evaluator {
             None
         };
         self.run(CHUNK, load, &mut []);
+    }
+
+    /// An optimizer's rule over (parameter, gradient, moments..): brings parameter and moments one step on, in their place. At most
+    /// [`Evaluator::stretch`] values: `load(row)` lends as many of the gradient where they lie, or fills in at most [`MOST`].
+    pub fn update<'a>(&mut self, states: &mut [&mut [f32]], mut load: impl FnMut(&mut [f32]) -> Option<&'a [f32]>) {
+        let len = states.first().map_or(0, |p| p.len());
+        if self.together.is_none() {
+            let given = &*states;
+            self.run(len, |i, row| if i == 1 { load(row) } else { Some(&*given[i.saturating_sub(1)]) }, &mut []);
+            return states.iter_mut().enumerate().for_each(|(o, to)| self.store(o, to));
+        }
+        let Evaluator { expr, together: Some(together), inputs, rows, places, .. } = self else { return };
+        let own = inputs.iter().find(|i| i.number == 1).map(|i| i.node);
+        let gradient = own.and_then(|node| load(&mut rows[node][..len.min(MOST)]));
+        if !together.before.is_empty() {
+            let mut lent = [None; LENT];
+            lent[1] = gradient;
+            states.iter().enumerate().for_each(|(s, state)| lent[if s == 0 { 0 } else { s + 1 }] = Some(&**state));
+            let found = Found { nodes: expr.nodes(), lent, places, len };
+            pulp::Arch::new().dispatch(Compute { passes: &together.before, rows, found, results: &mut [] });
+        }
+        let gradient = gradient.filter(|_| together.before.is_empty()).unwrap_or(&rows[together.gradient]);
+        together.compute(states, &gradient[..len], |node| rows[node][0]);
+    }
+
+    /// How many values [`Evaluator::update`] takes at a time.
+    pub fn stretch(&self) -> usize {
+        match &self.together {
+            Some(t) if t.before.is_empty() => usize::MAX,
+            _ => self.piece(),
+        }
     }
 
     /// `len` values, at most [`MOST`]: `load(i, row)` fills input `i`, or lends as many values where they lie. Output `o` goes to `results[o]` unless that is empty or not

@@ -22,6 +22,7 @@ mod row;
 mod scalar;
 mod table;
 mod tape;
+mod together;
 pub mod vector;
 mod wgsl;
 

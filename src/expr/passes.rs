@@ -122,16 +122,7 @@ several! {
 /// `alike`: which inputs are one number for all of a chunk.
 pub(super) fn passes(f: &Expr, alike: impl Fn(usize) -> bool) -> Vec<Pass> {
     let nodes = f.nodes();
-    let number = |n: &Node| match *n {
-        Node::Input(i) => alike(i),
-        Node::Rate(_) | Node::Const(_) => true,
-        Node::Unary(..) | Node::Binary(..) | Node::Select(..) => false,
-    };
-    // how often each node is read; a result counts as read by many
-    let mut readers = vec![0; nodes.len()];
-    nodes.iter().for_each(|n| operands(n).into_iter().flatten().for_each(|o| readers[o] += 1));
-    f.outputs().iter().for_each(|&o| readers[o] = usize::MAX / 2);
-    let numbers: Vec<bool> = nodes.iter().map(number).collect();
+    let (readers, numbers) = (readers(f), numbers(f, alike));
     let mut wanted = vec![false; nodes.len()];
     f.outputs().iter().for_each(|&o| wanted[o] = true);
     let mut found = Vec::new();
@@ -139,13 +130,12 @@ pub(super) fn passes(f: &Expr, alike: impl Fn(usize) -> bool) -> Vec<Pass> {
         if !wanted[node] {
             continue;
         }
-        let what =
-            PATTERNS.iter().find_map(|p| Match { nodes, readers: &readers, numbers: &numbers, p }.at(node)).unwrap_or(match nodes[node] {
-                Node::Unary(u, a) => What::Unary(u, a),
-                Node::Binary(b, x, y) => What::Binary(b, x, y),
-                Node::Select(c, a, b) => What::Select(c, a, b),
-                Node::Input(_) | Node::Rate(_) | Node::Const(_) => continue,
-            });
+        let what = PATTERNS.iter().find_map(|p| p.at(node, nodes, &readers, &numbers)).unwrap_or(match nodes[node] {
+            Node::Unary(u, a) => What::Unary(u, a),
+            Node::Binary(b, x, y) => What::Binary(b, x, y),
+            Node::Select(c, a, b) => What::Select(c, a, b),
+            Node::Input(_) | Node::Rate(_) | Node::Const(_) => continue,
+        });
         match what {
             What::Several(_, rows, _) => rows.iter().for_each(|&o| wanted[o] = true),
             _ => operands(&nodes[node]).into_iter().flatten().for_each(|o| wanted[o] = true),
@@ -154,6 +144,24 @@ pub(super) fn passes(f: &Expr, alike: impl Fn(usize) -> bool) -> Vec<Pass> {
     }
     found.reverse();
     found
+}
+
+/// How often each node is read; a result counts as read by many.
+pub(super) fn readers(f: &Expr) -> Vec<usize> {
+    let mut readers = vec![0; f.nodes().len()];
+    f.nodes().iter().for_each(|n| operands(n).into_iter().flatten().for_each(|o| readers[o] += 1));
+    f.outputs().iter().for_each(|&o| readers[o] = usize::MAX / 2);
+    readers
+}
+
+/// Which nodes are one number for all of a chunk.
+pub(super) fn numbers(f: &Expr, alike: impl Fn(usize) -> bool) -> Vec<bool> {
+    let number = |n: &Node| match *n {
+        Node::Input(i) => alike(i),
+        Node::Rate(_) | Node::Const(_) => true,
+        Node::Unary(..) | Node::Binary(..) | Node::Select(..) => false,
+    };
+    f.nodes().iter().map(number).collect()
 }
 
 fn operands(n: &Node) -> [Option<usize>; 3] {
@@ -165,39 +173,58 @@ fn operands(n: &Node) -> [Option<usize>; 3] {
     }
 }
 
+impl Pattern {
+    /// The pattern with this node as its result.
+    fn at(&self, node: usize, nodes: &[Node], readers: &[usize], numbers: &[bool]) -> Option<What> {
+        let bound = Match { nodes, outputs: &[node], readers, numbers, f: &self.f, rows: self.rows }.all()?;
+        let of = |i: usize, last: usize| bound.get(i).copied().flatten().filter(|_| i < last);
+        let all = self.f.arity();
+        // places beyond those that it reads hold the first once more
+        let first = of(0, all)?;
+        let rows = std::array::from_fn(|i| of(i, self.rows).unwrap_or(first));
+        let numbers = std::array::from_fn(|i| of(self.rows + i, all).unwrap_or(first));
+        Some(What::Several(self.what, rows, numbers))
+    }
+}
+
 /// The search for a pattern in a formula.
-struct Match<'a> {
-    nodes: &'a [Node],
-    readers: &'a [usize],
-    numbers: &'a [bool],
-    p: &'a Pattern,
+pub(super) struct Match<'a> {
+    pub nodes: &'a [Node],
+    /// The nodes that stand for the pattern's results.
+    pub outputs: &'a [usize],
+    /// How often each node is read.
+    pub readers: &'a [usize],
+    /// The nodes that are one number for all of a chunk.
+    pub numbers: &'a [bool],
+    /// The pattern, and how many of its inputs may be rows.
+    pub f: &'a Expr,
+    pub rows: usize,
 }
 
 /// The node that stands for each of a pattern's inputs, as far as they are known.
-type Bound = [Option<usize>; ROWS + NUMBERS];
+pub(super) type Bound = [Option<usize>; INPUTS];
+
+/// Most inputs of a pattern.
+const INPUTS: usize = 12;
 
 impl Match<'_> {
-    /// The pattern with this node as its result.
-    fn at(&self, node: usize) -> Option<What> {
-        let top = self.p.f.outputs()[0];
-        let bound = self.inner(top, node, [None; ROWS + NUMBERS])?;
-        let of = |i: usize, last: usize| bound.get(i).copied().flatten().filter(|_| i < last);
-        let all = self.p.f.arity();
-        // places beyond those that it reads hold the first once more
-        let first = of(0, all)?;
-        let rows = std::array::from_fn(|i| of(i, self.p.rows).unwrap_or(first));
-        let numbers = std::array::from_fn(|i| of(self.p.rows + i, all).unwrap_or(first));
-        Some(What::Several(self.p.what, rows, numbers))
+    /// What stands for the pattern's inputs, if all of its results are there.
+    pub fn all(&self) -> Option<Bound> {
+        let mut both = self.f.outputs().iter().zip(self.outputs);
+        both.try_fold([None; INPUTS], |bound, (&at, &node)| self.inner(at, node, bound))
     }
 
     /// The pattern's node `at` as the formula's `node`, which is read only here unless it is the result.
     fn any(&self, at: usize, node: usize, mut bound: Bound) -> Option<Bound> {
-        let Node::Input(i) = self.p.f.nodes()[at] else {
-            let own = self.p.f.nodes().iter().flat_map(operands).flatten().filter(|o| *o == at).count();
+        if let Some(o) = self.f.outputs().iter().position(|o| *o == at) {
+            return (self.outputs[o] == node).then_some(bound);
+        }
+        let Node::Input(i) = self.f.nodes()[at] else {
+            let own = self.f.nodes().iter().flat_map(operands).flatten().filter(|o| *o == at).count();
             return if self.readers[node] == own { self.inner(at, node, bound) } else { None };
         };
         let number = self.numbers[node];
-        if bound[i].is_some_and(|b| b != node) || (i >= self.p.rows && !number) {
+        if bound[i].is_some_and(|b| b != node) || (i >= self.rows && !number) {
             return None;
         }
         bound[i] = Some(node);
@@ -205,7 +232,7 @@ impl Match<'_> {
     }
 
     fn inner(&self, at: usize, node: usize, bound: Bound) -> Option<Bound> {
-        match (self.p.f.nodes()[at], self.nodes[node]) {
+        match (self.f.nodes()[at], self.nodes[node]) {
             (Node::Unary(p, a), Node::Unary(u, x)) if p == u => self.any(a, x, bound),
             (Node::Binary(p, a, b), Node::Binary(o, x, y)) if p == o => {
                 let two = |x, y| self.any(a, x, bound).and_then(|bound| self.any(b, y, bound));

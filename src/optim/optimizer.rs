@@ -91,3 +91,20 @@ fn with_l1() -> String {
     let last = names.pop().unwrap_or_default();
     format!("{} or {last}", names.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Adam, AdamW, Optimizer, Sgd};
+    use crate::expr::{Evaluator, MOST};
+
+    /// The usual rules are computed in one pass, in the place of what they change, however long it is.
+    #[test]
+    fn usual_rules_are_one_pass() {
+        let usual: [Optimizer; 3] = [Adam::default().into(), AdamW::default().into(), Sgd::new(0.1).momentum(0.9).into()];
+        for optimizer in usual {
+            assert!(Evaluator::new(&optimizer.rule().f).stretch() > MOST, "{optimizer:?}");
+        }
+        // what comes before is made in pieces
+        assert!(Evaluator::new(&Optimizer::from(Adam::default().weight_decay(0.1)).rule().f).stretch() <= MOST);
+    }
+}

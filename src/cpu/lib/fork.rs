@@ -1,5 +1,6 @@
 //! Work shared out to threads, and small things that many loops need.
 
+use crate::cpu::handover::both;
 use crate::expr::{Binary, Expr, Node, Unary};
 use std::mem::take;
 use std::ops::Range;
@@ -86,7 +87,8 @@ pub(crate) fn fork_halves<W, F>(
     });
     let (first, second) = workers.split_at_mut(half);
     let at = units.start + cut;
-    rayon::join(
+    both(
+        half,
         || fork_halves(first, units.start..at, grain, widths, left, work),
         || fork_halves(second, at..units.end, grain, widths, right, work),
     );
@@ -125,7 +127,7 @@ fn each<W: Send>(workers: &mut [W], first: usize, work: &(impl Fn(&mut W, usize)
         many => {
             let half = many.len() / 2;
             let (before, after) = many.split_at_mut(half);
-            rayon::join(|| each(before, first, work), || each(after, first + half, work));
+            both(half, || each(before, first, work), || each(after, first + half, work));
         }
     }
 }
@@ -155,14 +157,41 @@ pub(crate) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
 #[inline(always)]
 pub(crate) fn total_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
     let mut sums = [0.0f64; LANES];
-    for (x, y) in x.chunks(SUMMED).zip(y.chunks(SUMMED)) {
-        let mut lanes = [0.0f32; LANES];
-        for (x, y) in x.chunks(LANES).zip(y.chunks(LANES)) {
-            lanes.iter_mut().zip(x).zip(y).for_each(|((l, &a), &b)| *l += f(a, b));
+    // what is summed is made first: two plain loops, and a lane stays in its register
+    if x.len() <= LANES {
+        let mut made = [0.0f32; LANES];
+        for ((m, &a), &b) in made.iter_mut().zip(x).zip(y) {
+            *m = f(a, b);
         }
-        sums.iter_mut().zip(lanes).for_each(|(s, l)| *s += f64::from(l));
+        for (sum, m) in sums.iter_mut().zip(made) {
+            *sum = f64::from(m);
+        }
+        return joined(sums);
     }
-    sums.iter().sum()
+    for (x, y) in x.chunks(SUMMED).zip(y.chunks(SUMMED)) {
+        let mut made = [0.0f32; SUMMED];
+        for ((m, &a), &b) in made.iter_mut().zip(x).zip(y) {
+            *m = f(a, b);
+        }
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let mut lane = 0.0;
+            for row in 0..SUMMED / LANES {
+                lane += made[row * LANES + i];
+            }
+            *sum += f64::from(lane);
+        }
+    }
+    joined(sums)
+}
+
+/// The sum of all lanes, half of them to the other half: one after another each addition would wait for the one before it, longer than a short row takes.
+#[inline(always)]
+pub(crate) fn joined(mut lanes: [f64; LANES]) -> f64 {
+    for half in [16, 8, 4, 2, 1] {
+        let (to, from) = lanes.split_at_mut(half);
+        to.iter_mut().zip(from).for_each(|(l, &mut o)| *l += o);
+    }
+    lanes[0]
 }
 
 /// Lanes of a sum.

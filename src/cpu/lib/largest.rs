@@ -8,6 +8,11 @@ pub(crate) fn first_largest(x: &[f32]) -> usize {
     if x.first().is_none_or(|v| v.is_nan()) {
         return 0;
     }
+    // fewer than there are lanes are not worth them
+    if x.len() <= LANES {
+        let top = x.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+        return x.iter().position(|&v| v == top).unwrap_or(0);
+    }
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (whole, rest) = x.as_chunks::<LANES>();
     for part in whole.iter().map(|p| &p[..]).chain([rest]) {

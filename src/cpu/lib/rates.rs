@@ -39,6 +39,9 @@ impl<'a> View<'a> {
     /// Where a chunk of at most `most` elements from this one on ends: all of them have one owner. Both are multiples of a block, or the end
     /// of the arena.
     pub fn chunk(&self, first: usize, most: usize) -> Range<usize> {
+        if self.table.blocks == 0 {
+            return first..first + most;
+        }
         let owner = self.owner(first);
         let mut end = first + most.min(BLOCK);
         while end < first + most && self.owner(end) == owner {

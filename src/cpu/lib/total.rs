@@ -1,6 +1,6 @@
 //! A sum whose numbers come in several parts, to the bits of [`total`](super::fork::total) over all of them.
 
-use super::fork::{LANES, SUMMED};
+use super::fork::{LANES, SUMMED, joined};
 
 /// The sum so far. Each part but the last has a multiple of [`LANES`] numbers.
 pub(crate) struct Total {
@@ -59,7 +59,7 @@ impl Total {
         if !self.count.is_multiple_of(SUMMED) {
             self.close();
         }
-        self.sums.iter().sum()
+        joined(self.sums)
     }
 }
 
