@@ -1,5 +1,5 @@
 //! Work handed to a thread that is awake and waits for it. Where rayon's queue gives a part to whoever comes first, here each part goes to the same
-//! thread every time, which finds in its cache what it left there; and one that waits at its desk begins within a fraction of a microsecond.
+//! thread as long as that is awake, which finds in its cache what it left there; and one that waits at its desk begins within a fraction of a microsecond.
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};

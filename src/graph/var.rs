@@ -180,9 +180,10 @@ impl Var {
         let mut all = axes.to_vec();
         all.sort_unstable();
         all.dedup();
-        if all.windows(2).all(|two| two[0] + 1 == two[1]) {
+        if !all.is_empty() && all.windows(2).all(|two| two[0] + 1 == two[1]) {
             return self.reduce(ReduceKind::Variance, all, true);
         }
+        // of axes that are apart, or of none
         (self - self.mean_from_first(axes)).square().mean_keep(axes)
     }
     /// As [`Var::max_axes`]; the axes stay, with size 1.

@@ -92,13 +92,8 @@ impl Workbench {
         let exact = evaluate_all::<f64>(&step.graph, &feed, &step.roots())?;
         // the rewriting of the graph is checked before anything is rounded to f16
         let plain = written.rewritten()?;
-        let unrounded = if step.precision.is_mixed() { Some(evaluate_all::<f64>(&plain.graph, &feed, &plain.roots())?) } else { None };
-        simplified_well(
-            &written,
-            &plain,
-            unrounded.as_ref().unwrap_or(&exact),
-            &evaluate::<f64>(&written.graph, &feed, &written.roots())?,
-        )?;
+        let rewritten = evaluate_all::<f64>(&plain.graph, &feed, &plain.roots())?;
+        simplified_well(&written, &plain, &rewritten, &evaluate::<f64>(&written.graph, &feed, &written.roots())?)?;
         let all: Vec<NodeId> = (0..step.graph.nodes.len()).collect();
         let tolerance = rounding::tolerances(&step.graph, &exact, &all)?;
 

@@ -175,7 +175,7 @@ impl Archetype for Reduce {
         if self.spreads() {
             // Chan's: by what two means lie apart, of sums of so many terms
             s.line("fn apart(a: V, n: f32, b: V, m: f32) -> V {\n    let delta = b * (1.0 / max(m, 1.0)) - a * (1.0 / max(n, 1.0));");
-            s.line("    return delta * delta * (n * m / max(n + m, 1.0));\n}");
+            s.line("    return select(V(0.0), delta * delta * (n * m / max(n + m, 1.0)), n > 0.0 && m > 0.0);\n}");
         }
         s.joins(lanes.group, &format!("return Joined({});", self.each("a.n + b.n", join)));
         self.terms(&mut s);

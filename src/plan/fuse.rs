@@ -7,6 +7,7 @@ mod sums;
 mod unite;
 
 pub use rows::{Read, Reads, Rows};
+pub use sums::results;
 
 use self::fuser::Fuser;
 use super::axes::steps_over;

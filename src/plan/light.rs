@@ -1,7 +1,7 @@
 //! Values that cost less to compute again than to store: a difference from a row's mean, a product with a number. Where only maps, reductions and rows
 //! of other launches read such a value, each of those computes it for itself, from the one large operand that lies there anyway.
 
-use super::fuse::{Core, Group, Groups, fuse};
+use super::fuse::{Core, Group, Groups, fuse, results};
 use super::step::Step;
 use crate::error::Result;
 use crate::expr::{Binary, Node as Term, Unary};
@@ -17,8 +17,8 @@ const ROUNDS: usize = 6;
 /// Light values that are made one of another.
 const MOST: usize = 3;
 
-/// The step and its launches, with light values for each reader as long as that moves less.
-pub(super) fn lightest(mut step: Step) -> Result<(Step, Groups)> {
+/// The step with light values for each launch that reads them, as long as that moves less.
+pub(super) fn lightest(mut step: Step) -> Result<Step> {
     let mut groups = fuse(&step)?;
     // a launch that has its own light values may leave others to be light
     for _ in 0..ROUNDS {
@@ -29,7 +29,7 @@ pub(super) fn lightest(mut step: Step) -> Result<(Step, Groups)> {
         }
         (step, groups) = (lighter, fused);
     }
-    Ok((step, groups))
+    Ok(step)
 }
 
 /// How many elements these launches read and write.
@@ -87,7 +87,7 @@ fn has_room(g: &Graph, f: &Groups, reader: &Group, chain: &[NodeId]) -> bool {
     let joins = match reader.core {
         Core::Row(width) if width > Row::LONG => STORAGE_BUFFERS,
         Core::Row(_) | Core::Maps => 0,
-        _ => 1 + reader.sums.len(),
+        _ => results(g, Groups::reductions(reader)),
     };
     read.len() + f.outputs(reader).len() + joins <= STORAGE_BUFFERS
 }
@@ -194,4 +194,41 @@ fn rebuilt(step: &Step, f: &Groups, own: &BTreeMap<(usize, NodeId), Vec<NodeId>>
 fn copied(v: &Value, reader: usize, chain: &[NodeId], made: &HashMap<(usize, NodeId), NodeId>, to: &[NodeId]) -> Value {
     let copy = made.get(&(reader, v.node)).filter(|_| chain.contains(&v.node));
     Value { node: *copy.unwrap_or(&to[v.node]), ..*v }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Builder, Precision, Var, gradients};
+
+    /// Forward and backward of a formula of `[rows, width]`: elements that launches move, and how many launches there are, as fused and with light values.
+    fn before_and_after(of: impl Fn(&Var) -> Var) -> [(usize, usize); 2] {
+        let b = Builder::new();
+        let [x, w] = [("x", 64), ("w", 1)].map(|(n, rows)| b.parameter(n, [rows, 768].into()));
+        let loss = (of(&x) * &w).relu().cumsum(0).mean().value().unwrap();
+        let wrt = [&x, &w].map(|v| v.value().unwrap());
+        let mut graph = b.finish().unwrap();
+        let found = gradients(&mut graph, loss, &wrt).unwrap();
+        let gradients = ["x", "w"].iter().zip(found).filter_map(|(n, g)| Some((n.to_string(), g?))).collect();
+        let (metrics, outputs, updates, precision) = (vec![], vec![], vec![], Precision::F32);
+        let step = Step { graph, loss: Some(loss), gradients, weight: None, metrics, outputs, updates, precision };
+        let fused = step.rewritten().unwrap();
+        let light = lightest(fused.clone()).unwrap();
+        assert_eq!(light.roots().len(), fused.roots().len());
+        [fused, light].map(|s| {
+            let groups = fuse(&s).unwrap();
+            (moved(&s.graph, &groups), groups.groups.len())
+        })
+    }
+
+    #[test]
+    fn what_is_light_is_not_stored() {
+        // differences from a mean, scaled by a number of the row, which the backward pass reads, too
+        let norm = |x: &Var| (x - x.mean_from_first(&[1])) * (1.0 / (x.variance_keep(&[1]) + 1e-5).sqrt());
+        let [(before, launches), (after, fewer)] = before_and_after(norm);
+        assert!(after + 64 * 768 <= before && fewer <= launches, "{before} elements in {launches} launches, {after} in {fewer}");
+        // what costs something stays
+        let [before, after] = before_and_after(|x| x.tanh());
+        assert_eq!(before, after);
+    }
 }

@@ -63,16 +63,8 @@ use crate::error::{Error, Result};
 /// Plans a step.
 #[doc(hidden)]
 pub fn plan(r: &Request<'_>) -> Result<Program> {
-    let step = match r.step.weight {
-        // the host weighs the losses by it, too
-        Some(weight) => {
-            let mut step = r.step.clone();
-            step.metrics.push(("weight".into(), weight));
-            step.simplified()?
-        }
-        None => r.step.simplified()?,
-    };
-    let (step, groups) = light::lightest(step)?;
+    let step = r.step.simplified()?;
+    let groups = fuse::fuse(&step)?;
     let draft = lower::lower(r, &step, &groups)?;
     let mut program = memory::colour(r, draft);
     program.weighed = r.step.weight.is_some();

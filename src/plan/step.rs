@@ -1,5 +1,6 @@
 //! A step before it is planned: a graph with what is wanted of it.
 
+use super::light::lightest;
 use crate::error::Result;
 use crate::graph::{Graph, Precision, Value};
 use std::collections::HashMap;
@@ -33,11 +34,15 @@ impl Step {
         self.loss.into_iter().chain(named).collect()
     }
 
-    /// The same step over the simplified graph, its values in the dtypes that they are stored in.
+    /// The step as it is planned: over the simplified graph, its values in the dtypes that they are stored in, light ones once for each launch that reads
+    /// them.
     pub fn simplified(&self) -> Result<Step> {
-        let mut step = self.rewritten()?;
+        let mut step = self.clone();
+        // the host weighs the losses by it, too
+        step.metrics.extend(self.weight.map(|w| ("weight".into(), w)));
+        let mut step = step.rewritten()?;
         step.store()?;
-        Ok(step)
+        lightest(step)
     }
 
     /// The same step over the simplified graph, all in f32.

@@ -164,7 +164,8 @@ pub fn reductions() -> Vec<Case> {
 /// and in pieces.
 fn variances() -> Vec<Case> {
     let mut out = Vec::new();
-    let shapes: [(&[usize], usize); 12] = [
+    let shapes: [(&[usize], usize); 13] = [
+        (&[20, 17_000], 1),
         (&[7, 33], 0),
         (&[7, 33], 1),
         (&[1, 33], 0),
@@ -198,6 +199,22 @@ fn variances() -> Vec<Case> {
         }));
     }
     out.push(Case::new("variance over two axes that are apart", |m| m.weigh(&m.p([3, 5, 31]).variance_keep(&[0, 2]))));
+    out.push(Case::new("variance over two neighbours", |m| m.weigh(&m.p([5, 3, 11]).variance_keep(&[1, 2]))));
+    out.push(Case::new("variance over no axis", |m| m.weigh(&(m.p([7, 3]).variance_keep(&[]) + m.p([7, 3])))));
+    // two means that nobody reads, and lanes of four: as much as lanes may hold
+    out.push(Case::new("two variances of [300, 64]", |m| {
+        let x = m.p([300, 64]);
+        m.weigh(&(x.variance_keep(&[0]) * (&x * 2.0).variance_keep(&[0])))
+    }));
+    // seven operands, of which a variance leaves no room for its mean
+    out.push(Case::new("variance of seven operands", |m| {
+        let sum = (0..7).map(|_| m.p([30, 6])).reduce(|a, b| a + b);
+        sum.map_or_else(|| m.p([]), |sum| m.weigh(&sum.variance_keep(&[0])))
+    }));
+    out.push(Case::predict("variance far beyond", |m| {
+        let x = m.drawn([300, 12], |u| 1e18 * u);
+        m.output("variance", &x.variance_keep(&[0]));
+    }));
     out.push(Case::new("two variances and a sum", |m| {
         let x = m.p([70, 9]);
         let y = x.variance_keep(&[0]) * x.sum_keep(&[0]) + (&x * 2.0).variance_keep(&[0]);

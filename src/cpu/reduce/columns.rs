@@ -22,12 +22,12 @@ pub(super) fn alike(k: &Reduce, input: usize) -> bool {
 }
 
 pub(super) fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Range<usize>, mut w: Writes<'_>) {
-    let mut item = units.start;
+    let (mut sums, mut item) = (Sums::new(k), units.start);
     while item < units.end {
         let n = (k.inner - item % k.inner).min(units.end - item).min(MOST);
         let (row, terms) = piece(k, item);
-        let side = if k.inner > NARROW { 1 } else { (CHUNK / n).max(1) };
-        let sums = Columns { k, reads, row, n, side, numbers: vec![0.0; k.inputs.len() * TOGETHER] }.sums(e, terms.clone());
+        let side = if k.inner > NARROW { 1 } else { CHUNK / k.inner };
+        Columns { k, reads, row, n, side }.sums(e, terms.clone(), &mut sums);
         for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
             let how = k.spec.joins[o];
             let all = |o: usize, c: usize| {
@@ -52,41 +52,38 @@ struct Columns<'a> {
     n: usize,
     /// Terms of a column that lie side by side.
     side: usize,
-    /// The operands that are one number for all columns, of a few terms.
-    numbers: Vec<f32>,
 }
 
-impl<'a> Columns<'a> {
-    fn sums(mut self, e: &mut Evaluator, terms: Range<usize>) -> Sums<'a> {
-        let (k, n, side) = (self.k, self.n, self.side);
+impl Columns<'_> {
+    fn sums(&self, e: &mut Evaluator, terms: Range<usize>, sums: &mut Sums<'_>) {
+        let Columns { k, n, side, .. } = *self;
         let places = n * side;
-        let all = places * k.spec.joins.len();
-        let (firsts, f32s, f64s) = (vec![0.0; all], vec![0.0; all], vec![0.0; all]);
-        let mut sums = Sums { k, n, places, begun: false, r: 0, firsts, f32s, f64s };
-        self.along(e, terms.start.min(k.length - 1), [1, n], &mut sums);
+        sums.make_room(n, places);
+        if k.spec.joins.iter().any(|j| j.looks_first() || *j == Join::Variance) {
+            self.along(e, terms.start.min(k.length - 1), [1, n], sums);
+        }
         sums.begin();
         let whole = terms.len() / side;
         for first in (0..whole).step_by(TOGETHER) {
             let chunks = TOGETHER.min(whole - first);
-            self.along(e, terms.start + first * side, [chunks, places], &mut sums);
-            wide(Meet { sums: &mut sums, places });
+            self.along(e, terms.start + first * side, [chunks, places], sums);
+            wide(Meet { sums, places });
         }
         let rest = (terms.len() - whole * side) * n;
         if rest > 0 {
-            self.along(e, terms.start + whole * side, [1, rest], &mut sums);
-            wide(Meet { sums: &mut sums, places: rest });
+            self.along(e, terms.start + whole * side, [1, rest], sums);
+            wide(Meet { sums, places: rest });
         }
-        sums
     }
 
     /// So many rows of places from term `r` on.
-    fn along(&mut self, e: &mut Evaluator, r: usize, shape: [usize; 2], sums: &mut Sums<'_>) {
-        let Columns { k, reads, row, n, side, .. } = *self;
+    fn along(&self, e: &mut Evaluator, r: usize, shape: [usize; 2], sums: &mut Sums<'_>) {
+        let Columns { k, reads, row, n, side } = *self;
+        let mut numbers = std::mem::take(&mut sums.numbers);
         for (i, t) in k.inputs.iter().enumerate().filter(|(i, _)| alike(k, *i)) {
-            let numbers = &mut self.numbers[i * TOGETHER..][..shape[0]];
-            Elements::new(reads[i], k.spec.halves.input(i)).run(numbers, at(k, t, row, r), t.along);
+            let to = &mut numbers[i * TOGETHER..][..shape[0]];
+            Elements::new(reads[i], k.spec.halves.input(i)).run(to, at(k, t, row, r), t.along);
         }
-        let numbers = &self.numbers;
         let source = |i: usize| {
             let t = &k.inputs[i];
             match Elements::new(reads[i], k.spec.halves.input(i)) {
@@ -105,6 +102,7 @@ impl<'a> Columns<'a> {
         };
         sums.r = r;
         e.along(shape, source, &mut put, (&mut [], 0), sums);
+        sums.numbers = numbers;
     }
 }
 
@@ -113,7 +111,7 @@ struct Sums<'a> {
     k: &'a Reduce,
     /// Columns.
     n: usize,
-    /// Terms of them that lie side by side.
+    /// Terms that lie side by side: of each column as many.
     places: usize,
     /// Whether their first terms are known.
     begun: bool,
@@ -124,9 +122,25 @@ struct Sums<'a> {
     /// Of a few terms.
     f32s: Vec<f32>,
     f64s: Vec<f64>,
+    /// The operands that are one number for all columns, of a few terms.
+    numbers: Vec<f32>,
 }
 
-impl Sums<'_> {
+impl<'a> Sums<'a> {
+    fn new(k: &'a Reduce) -> Self {
+        let numbers = vec![0.0; k.inputs.len() * TOGETHER];
+        Sums { k, n: 0, places: 0, begun: false, r: 0, firsts: vec![], f32s: vec![], f64s: vec![], numbers }
+    }
+
+    fn make_room(&mut self, n: usize, places: usize) {
+        (self.n, self.places, self.begun) = (n, places, false);
+        let all = places * self.k.spec.joins.len();
+        self.firsts.resize(all, 0.0);
+        self.f64s.resize(all, 0.0);
+        self.f32s.clear();
+        self.f32s.resize(all, 0.0);
+    }
+
     /// With the first terms. A piece past the end has the last term once more where the largest is looked for.
     fn begin(&mut self) {
         self.begun = true;
@@ -154,7 +168,8 @@ fn start(how: Join) -> f32 {
 impl Behind for Sums<'_> {
     #[inline(always)]
     fn row<S: Simd>(&mut self, _: S, r: usize, made: Made<'_>) {
-        for (o, &how) in self.k.spec.joins.iter().enumerate() {
+        let joins = &self.k.spec.joins;
+        for (o, &how) in joins.iter().enumerate() {
             let x = made.output(o);
             let own_at = o * self.places;
             let (to, firsts) = (&mut self.f32s[own_at..][..x.len()], &self.firsts[own_at..][..x.len()]);
@@ -172,7 +187,15 @@ impl Behind for Sums<'_> {
                         self.f64s[own_at + i] += value * weight(self.k, term..term + 1);
                     }
                 }
-                Join::Variance => to.iter_mut().zip(x).zip(firsts).for_each(|((t, &v), &f)| *t += (v - f) * (v - f)),
+                // both sums in f64, whose digits are enough for the difference of the squares' and the other's square
+                Join::Variance => {
+                    let sums = self.f64s[own_at - self.places..].split_at_mut(self.places);
+                    for (((s, q), &v), &f) in sums.0.iter_mut().zip(sums.1).zip(x).zip(firsts) {
+                        let d = f64::from(v) - f64::from(f);
+                        (*s, *q) = (*s + d, *q + d * d);
+                    }
+                }
+                Join::MeanFromFirst if joins.get(o + 1) == Some(&Join::Variance) => {}
                 Join::MeanFromFirst => to.iter_mut().zip(x).zip(firsts).for_each(|((t, &v), &f)| *t += v - f),
                 Join::Max => to.iter_mut().zip(x).for_each(|(t, &v)| *t = Largest.one(*t, v)),
             }

@@ -179,6 +179,10 @@ fn threads_never_change_a_bit_of_other_kernels() -> Result<()> {
         z.mean(),
         z.softmax(),
         z.reshape([10, 60, 700]).matmul_with(&x.reshape([10, 60, 700]), false, true),
+        // columns so narrow that several rows lie side by side, cut within a row
+        z.reshape([8750, 48]).sum_axes(&[0]),
+        z.reshape([13_125, 32]).variance_keep(&[0]),
+        z.reshape([25, 700, 24]).max_axes(&[1]),
     ];
     let p = m.finish(None, &all, 1, Target::Software)?;
     let mut first = None;

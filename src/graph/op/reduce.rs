@@ -25,6 +25,12 @@ impl OpRule for Reduce {
         if let Some(a) = self.axes.iter().find(|&&a| a >= s.rank()) {
             return Err(OpFault::shape(format!("there is no axis {a} in {s}"), "axes count from 0, outermost first"));
         }
+        if self.kind == ReduceKind::Variance && self.axes.windows(2).any(|two| two[0] + 1 != two[1]) {
+            return Err(OpFault::shape(
+                format!("the axes {:?} are no neighbours", self.axes),
+                "take `Var::variance_keep`, which takes any",
+            ));
+        }
         let size = |i: usize| if self.axes.contains(&i) { self.keep.then_some(1) } else { Some(s[i]) };
         Ok(vec![Type::f32((0..s.rank()).filter_map(size).collect::<Vec<usize>>())])
     }

@@ -1,5 +1,5 @@
 //! A sum along a row of values that a number scales is that number times their sum. Where earlier joins make the number, the sum need not wait for them:
-//! one way along the row less.
+//! one way along the row less. A sum's sign is put behind it, too.
 
 use super::stages::Known;
 use crate::expr::{Binary, Expr, Node, Tape, Unary};
@@ -61,9 +61,10 @@ fn taken_apart(known: &Known<'_>, level: usize, node: usize, factors: &[Factor],
     let mut go = |node, factors: &[Factor]| taken_apart(known, level, node, factors, all);
     match known.nodes[node] {
         Node::Unary(Unary::Neg, x) => go(x, &with(Factor::Minus)),
-        Node::Binary(Binary::Mul, x, y) if number(x) => go(y, &with(Factor::Times(x))),
-        Node::Binary(Binary::Mul, x, y) if number(y) => go(x, &with(Factor::Times(y))),
-        Node::Binary(Binary::Div, x, y) if number(y) => go(x, &with(Factor::Over(y))),
+        // where nothing waits they stay: whoever divides before a sum may have a reason
+        Node::Binary(Binary::Mul, x, y) if waits && number(x) => go(y, &with(Factor::Times(x))),
+        Node::Binary(Binary::Mul, x, y) if waits && number(y) => go(x, &with(Factor::Times(y))),
+        Node::Binary(Binary::Div, x, y) if waits && number(y) => go(x, &with(Factor::Over(y))),
         Node::Binary(Binary::Add, x, y) if waits => go(x, factors) && go(y, factors),
         Node::Binary(Binary::Sub, x, y) if waits => go(x, factors) && go(y, &with(Factor::Minus)),
         _ if waits => false,

@@ -46,6 +46,7 @@ impl RowSpec {
     }
 
     fn cut(f: &Expr, numbers: Vec<bool>, joins: &[Join], whole: usize) -> Self {
+        debug_assert!(!joins.contains(&Join::Variance), "along rows a variance is a mean behind a mean");
         let known = Known::new(f, &numbers, joins.len());
         let (terms, results) = f.outputs().split_at(joins.len());
         let (rows, singles) = results.split_at(whole);

