@@ -24,12 +24,20 @@ pub(super) fn lightest(mut step: Step) -> Result<Step> {
     for _ in 0..ROUNDS {
         let Some(lighter) = apart(&step, &groups) else { break };
         let fused = fuse(&lighter)?;
-        if moved(&lighter.graph, &fused) >= moved(&step.graph, &groups) {
+        if cost(&lighter.graph, &fused) >= cost(&step.graph, &groups) {
             break;
         }
         (step, groups) = (lighter, fused);
     }
     Ok(step)
+}
+
+/// Elements that are read and written in the time of a launch: 1 MiB of them, at some 200 GB/s and 5 us.
+const LAUNCH: usize = 1 << 18;
+
+/// What these launches cost, in elements that they move.
+fn cost(g: &Graph, f: &Groups) -> usize {
+    moved(g, f) + LAUNCH * f.groups.len()
 }
 
 /// How many elements these launches read and write.
@@ -201,10 +209,10 @@ mod tests {
     use super::*;
     use crate::graph::{Builder, Precision, Var, gradients};
 
-    /// Forward and backward of a formula of `[rows, width]`: elements that launches move, and how many launches there are, as fused and with light values.
-    fn before_and_after(of: impl Fn(&Var) -> Var) -> [(usize, usize); 2] {
+    /// Forward and backward of a formula of so many rows of 768: elements that launches move, and how many launches there are, as fused and with light values.
+    fn before_and_after(rows: usize, of: impl Fn(&Var) -> Var) -> [(usize, usize); 2] {
         let b = Builder::new();
-        let [x, w] = [("x", 64), ("w", 1)].map(|(n, rows)| b.parameter(n, [rows, 768].into()));
+        let [x, w] = [("x", rows), ("w", 1)].map(|(n, rows)| b.parameter(n, [rows, 768].into()));
         let loss = (of(&x) * &w).relu().cumsum(0).mean().value().unwrap();
         let wrt = [&x, &w].map(|v| v.value().unwrap());
         let mut graph = b.finish().unwrap();
@@ -225,10 +233,11 @@ mod tests {
     fn what_is_light_is_not_stored() {
         // differences from a mean, scaled by a number of the row, which the backward pass reads, too
         let norm = |x: &Var| (x - x.mean_from_first(&[1])) * (1.0 / (x.variance_keep(&[1]) + 1e-5).sqrt());
-        let [(before, launches), (after, fewer)] = before_and_after(norm);
-        assert!(after + 64 * 768 <= before && fewer <= launches, "{before} elements in {launches} launches, {after} in {fewer}");
-        // what costs something stays
-        let [before, after] = before_and_after(|x| x.tanh());
-        assert_eq!(before, after);
+        let [(before, launches), (after, others)] = before_and_after(4096, norm);
+        assert!(after + 4096 * 768 <= before, "{before} elements in {launches} launches, {after} in {others}");
+        // what costs something stays, and where a launch costs more than it saves
+        for [before, after] in [before_and_after(4096, |x| x.tanh()), before_and_after(2, norm)] {
+            assert_eq!(before, after);
+        }
     }
 }

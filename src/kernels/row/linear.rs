@@ -147,7 +147,7 @@ mod tests {
         for join in [Join::Sum, Join::Mean] {
             let joins = [join, join];
             let (f, new) = earlier(&splits, &[false, false, true], &joins).unwrap();
-            assert_eq!((new.len(), stages(&splits, &joins)), (2, 2));
+            assert_eq!((new.len(), stages(&splits, &joins)), (3, 2));
             let (was, is) = (row(&splits, &joins, rows, 0.75).1, row(&f, &new, rows, 0.75).1);
             was.iter().zip(is).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} is {b}"));
         }
