@@ -11,6 +11,7 @@
 //! you write, in blocks ahead of the training and within [`Dataset::memory_budget`]. The order of the rows is the same as from memory, and so is
 //! every bit of the result. For data that you make while training there is [`Model::train_on_batch`](crate::train::Model::train_on_batch).
 
+mod chain;
 mod dataset;
 #[cfg(feature = "data-download")]
 mod download;
@@ -21,8 +22,10 @@ mod look;
 mod open;
 mod pinned;
 mod progress;
+mod rows;
 mod source;
 mod sources;
+mod split;
 mod stream;
 mod synthetic;
 #[cfg(test)]
@@ -35,7 +38,9 @@ pub use idx::read_idx;
 pub use look::Look;
 pub use open::{open_idx, open_safetensors};
 pub use progress::DownloadProgress;
+pub use rows::Rows;
 pub use source::{RowsMut, Source, SourceError};
 pub use sources::{Found, MnistOptions, mnist, mnist_with};
+pub use split::Split;
 pub(crate) use stream::{Blocks, Plan};
 pub use synthetic::synthetic_digits;

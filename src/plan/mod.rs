@@ -12,6 +12,7 @@ mod fits;
 mod fuse;
 mod human;
 mod limits;
+mod listed;
 mod lower;
 mod memory;
 mod pieces;
