@@ -1,4 +1,4 @@
-//! Data sets: from arrays, from files in MNIST's format, from the network, or drawn from a seed.
+//! Data sets: from arrays, from CSV, NumPy's, safetensors and MNIST's files, from the network, or drawn from a seed.
 //!
 //! ```
 //! use gradus::data;
@@ -6,6 +6,8 @@
 //! assert_eq!((train.len(), test.input_shape().dims()), (100, &[28, 28][..]));
 //! # Ok::<(), gradus::Error>(())
 //! ```
+//!
+//! **Parts of a set** share its values: [`Dataset::split`], [`Dataset::k_fold`], [`Dataset::select`], [`Dataset::balanced`], [`Dataset::concat`].
 //!
 //! **A set that does not fit in memory** stays where it is: a thread reads the files of [`open_idx`] and [`open_safetensors`], and any [`Source`] that
 //! you write, in blocks ahead of the training and within [`Dataset::memory_budget`]. The order of the rows is the same as from memory, and so is
@@ -28,6 +30,7 @@ mod sources;
 mod split;
 mod stream;
 mod synthetic;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -44,3 +47,4 @@ pub use sources::{Found, MnistOptions, mnist, mnist_with};
 pub use split::Split;
 pub(crate) use stream::{Blocks, Plan};
 pub use synthetic::synthetic_digits;
+pub use table::{Csv, Fill, Table, csv};
