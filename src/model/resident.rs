@@ -30,7 +30,8 @@ impl Engine {
     /// Whether a data set goes to the device whole, in blocks, or as a list of rows that lie there.
     pub(crate) fn place(&self, data: &Dataset, set: StateSet) -> Placement {
         let base = self.base_of(data);
-        let list_binds = 1 + 2 * data.fields().len() <= self.device.limits().storage_buffers;
+        // two buffers for each field, and one for the list
+        let list_binds = 2 * data.fields().len() < self.device.limits().storage_buffers;
         match (self.fits(&base), base.same_rows(data)) {
             (true, true) => Placement::Whole,
             (true, false) if list_binds => Placement::Listed,
