@@ -36,7 +36,7 @@ fn run(flags: &Flags, started: Instant) -> Result<()> {
     report.data(&data);
 
     // described there, done in the gather on the device
-    let sets = recipe.data.apply(data.train, Some(data.test), &Registry::new())?;
+    let sets = recipe.data.apply_seeded(data.train, Some(data.test), &Registry::new(), &recipe.seeds)?;
     let last = sets.test.clone().filter(|_| recipe.data.test != recipe.data.validation);
     let (train, test) = (sets.train, sets.validation.or(sets.test).context("the recipe's `data` has neither `validation` nor `test`")?);
     let mut model = recipe.compile(&Registry::new(), &device)?;

@@ -1,5 +1,6 @@
 //! The readers, each with files that it reads well: damage starts from those.
 
+use gradus::data::Csv;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use gradus::train::callbacks::{CsvLogger, ModelCheckpoint, ReduceLROnPlateau, TensorBoard};
@@ -32,6 +33,13 @@ pub fn all() -> Vec<Reader> {
         reader("idx in gzip", "x-idx3-ubyte.gz", idx_seeds().iter().map(|b| gzip(b)).collect(), |p| gradus::data::read_idx(p).map(drop)),
         reader("idx on disk", "x-idx1-ubyte", idx_seeds(), |p| gradus::data::open_idx(p, p).map(drop)),
         reader("safetensors on disk", "d.safetensors", vec![fields()], |p| gradus::data::open_safetensors(p).map(drop)),
+        reader("csv", "t.csv", csv_seeds(), |p| gradus::data::csv(p, Csv::new()).map(drop)),
+        reader("csv, chosen", "t.csv", csv_seeds(), |p| {
+            let csv = Csv::new().target("kind").categories("kind").one_hot("town").fill_missing(1.0).fill_missing_in("town", "Ulm");
+            csv.header(true).read(p).map(drop)
+        }),
+        reader("npy", "x.npy", npy_seeds(), |p| gradus::data::read_npy(p).map(drop)),
+        reader("npz", "x.npz", vec![npz(&npy_seeds()), npz(&npy_seeds()[..1])], |p| gradus::data::npz(p).map(drop)),
         reader("weights", "w.safetensors", weights.clone(), move |p| target.load_weights(p, Load::new()).map(drop)),
         reader("weights, loosely", "w.safetensors", weights, {
             let mut target = network(1);
@@ -150,6 +158,44 @@ fn idx_seeds() -> Vec<Vec<u8>> {
         b
     };
     vec![file(8, &[3, 28, 28], 1), file(8, &[10], 1), file(0x0d, &[4, 5], 4), file(0x0c, &[7], 4), file(8, &[2, 3, 2, 2, 1], 1)]
+}
+
+fn csv_seeds() -> Vec<Vec<u8>> {
+    let mixed = "size,town,kind\n1.5,Ulm,a\n-2e3,\"Bonn, West\",b\nNA,,a\n4, Ulm ,c\n";
+    let numbers = "a,b,c\r\n1,2,3\r\n4,5,6\r\n";
+    [mixed, numbers, "size,town,kind\n3,\u{c4}lm,a\n"].map(|t| t.as_bytes().to_vec()).to_vec()
+}
+
+fn npy_seeds() -> Vec<Vec<u8>> {
+    let file = |descr: &str, fortran: &str, shape: &str, bytes: usize| {
+        let dict = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}");
+        let text = format!("{dict:<117}\n");
+        let values = (0..bytes).map(|i| (i * 37) as u8 & 0x3f);
+        [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat().into_iter().chain(values).collect()
+    };
+    vec![
+        file("|u1", "False", "(3, 4)", 12),
+        file("<f4", "True", "(3, 2, 2)", 48),
+        file(">f8", "False", "(3,)", 24),
+        file("<i8", "False", "(3, 1)", 24),
+    ]
+}
+
+/// These arrays, stored.
+fn npz(arrays: &[Vec<u8>]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (name, content) in ["x.npy", "y.npy", "z.npy", "w.npy"].iter().zip(arrays) {
+        let (at, size) = ((out.len() as u32).to_le_bytes(), (content.len() as u32).to_le_bytes());
+        let bit = |c: u32| if c & 1 == 1 { c >> 1 ^ 0xedb8_8320 } else { c >> 1 };
+        let crc = !content.iter().fold(u32::MAX, |c, &b| (0..8).fold(c ^ u32::from(b), |c, _| bit(c)));
+        let common = [&[20, 0, 0, 0, 0, 0, 0, 0, 33, 0], &crc.to_le_bytes()[..], &size, &size, &[5, 0, 0, 0]].concat();
+        out.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), content].concat());
+        directory.extend([&b"PK\x01\x02\x14\x03"[..], &common, &[0; 10], &at, name.as_bytes()].concat());
+    }
+    let (at, n) = ((out.len() as u32).to_le_bytes(), (arrays.len() as u16).to_le_bytes());
+    let size = (directory.len() as u32).to_le_bytes();
+    out.extend([directory, [&b"PK\x05\x06\0\0\0\0"[..], &n, &n, &size, &at, &[0, 0]].concat()].concat());
+    out
 }
 
 /// A data set of three rows as safetensors.

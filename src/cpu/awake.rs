@@ -1,6 +1,5 @@
 //! Keeps threads awake while a submit runs: one that sleeps takes longer to wake than most launches take.
 
-use super::handover::{self, Desk, Desks};
 use rayon::ThreadPool;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -8,12 +7,6 @@ use std::time::{Duration, Instant};
 
 /// How long a thread looks for work before it goes to sleep after all.
 const PATIENCE: Duration = Duration::from_micros(200);
-
-/// How long it does so before it lets other programs have a turn: launches that one thread does alone mostly end before.
-const EAGER: Duration = Duration::from_micros(50);
-
-/// How often it looks at its desk before it looks for what else there is.
-const LOOKS: u32 = 32;
 
 /// Threads that a pool of a session's own has at most: each submit wakes all of them once.
 const MOST: usize = 256;
@@ -60,24 +53,23 @@ pub(super) fn process() -> u32 {
 /// Does this on the pool, while so many of its threads, this one among them, look for parts of it.
 pub(super) fn on<T: Send>(pool: &ThreadPool, threads: usize, work: impl FnOnce() -> T + Send) -> T {
     pool.install(|| {
-        if threads < 2 {
-            return work();
+        let ends = Ends(Arc::new(AtomicBool::new(false)));
+        if threads > 1 {
+            let (me, done) = (rayon::current_thread_index().unwrap_or(0), ends.0.clone());
+            // nobody waits for them: a thread that is slow to wake finds that all is done
+            rayon::spawn_broadcast(move |other| {
+                if is_awake(other.index(), me, other.num_threads(), threads) {
+                    look_for_work(&done);
+                }
+            });
         }
-        let (ends, desks) = (Ends(Arc::new(AtomicBool::new(false))), Desks::new(threads.min(cores())));
-        let (me, done, at) = (rayon::current_thread_index().unwrap_or(0), ends.0.clone(), desks.clone());
-        // nobody waits for them: a thread that is slow to wake finds that all is done
-        rayon::spawn_broadcast(move |other| {
-            if let Some(seat) = seat_of(other.index(), me, other.num_threads(), threads) {
-                handover::seated(&at, seat, || at.desk(seat).into_iter().for_each(|desk| look_for_work(desk, &done)));
-            }
-        });
-        handover::seated(&desks, 0, work)
+        work()
     })
 }
 
-/// The number of the desk at which the thread `other` of a pool looks for work when so many shall, with the one that asks.
-fn seat_of(other: usize, me: usize, all: usize, threads: usize) -> Option<usize> {
-    Some((other + all - me) % all).filter(|seat| (1..threads.min(cores())).contains(seat))
+/// Whether the thread `other` of a pool looks for work when so many shall, with the one that asks.
+fn is_awake(other: usize, me: usize, all: usize, threads: usize) -> bool {
+    (1..threads.min(cores())).contains(&((other + all - me) % all))
 }
 
 /// Sets the flag however the work ends.
@@ -89,30 +81,16 @@ impl Drop for Ends {
     }
 }
 
-fn look_for_work(desk: &Desk, done: &AtomicBool) {
-    let (mut since, mut looks) = (Instant::now(), 0u32);
-    desk.come();
+fn look_for_work(done: &AtomicBool) {
+    let mut since = Instant::now();
     while !done.load(Ordering::Acquire) {
-        if desk.look() {
-            since = Instant::now();
-            continue;
-        }
-        std::hint::spin_loop();
-        looks = looks.wrapping_add(1);
-        if !looks.is_multiple_of(LOOKS) || !desk.leave() {
-            continue;
-        }
         match rayon::yield_now() {
             Some(rayon::Yield::Executed) => since = Instant::now(),
             _ if since.elapsed() > PATIENCE => return,
             // to other programs, where the machine is busy
-            _ if since.elapsed() > EAGER => std::thread::yield_now(),
-            _ => {}
+            _ => std::thread::yield_now(),
         }
-        desk.come();
     }
-    // what is done is done: nobody offers more
-    desk.leave();
 }
 
 #[cfg(test)]
@@ -124,7 +102,7 @@ mod tests {
     fn no_more_are_awake_than_there_are_cores() {
         for (all, asked) in [(1, 1), (3, 2), (40 * cores(), 40 * cores()), (5000, usize::MAX)] {
             for me in [0, all / 2, all - 1] {
-                let awake = (0..all).filter(|other| seat_of(*other, me, all, asked).is_some()).count();
+                let awake = (0..all).filter(|other| is_awake(*other, me, all, asked)).count();
                 assert_eq!(awake + 1, asked.min(cores()).min(all), "{me} of {all}, {asked}");
             }
         }

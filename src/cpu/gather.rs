@@ -5,12 +5,13 @@ use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork_halves, parts, wide};
 use super::lib::halves::put;
 use crate::error::Result;
-use crate::graph::Field;
+use crate::graph::{Field, listed_row};
 use crate::kernels::Gather;
 use crate::kernels::words::{STATE_CURSOR, STATE_EPOCH, STATE_ROWS, STATE_SEED_HI, STATE_SEED_LO, STATE_SHUFFLE};
 use crate::rng::Permutation;
 use crate::tensor::DType;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Most threads that a batch is shared out to.
 const MOST: usize = 64;
@@ -24,18 +25,22 @@ fn width(f: &Field) -> usize {
 }
 
 impl Twin for Gather {
-    /// Fails where the state points past the data.
+    /// Fails where the state or the list points past the data.
     fn run(&self, Call { threads, reads, writes, .. }: Call<'_>) -> Result<()> {
-        let (state, data) = (reads[0], &reads[1..]);
+        let (state, (list, data)) = (reads[0], reads[1..].split_at(usize::from(self.listed)));
+        let list = list.first().copied();
         let (cursor, rows) = (state[STATE_CURSOR] as usize, state[STATE_ROWS] as usize);
         let held = data.iter().zip(&self.fields).map(|(d, f)| d.len().checked_div(f.field.words()).unwrap_or(usize::MAX)).min();
         let held = held.unwrap_or(usize::MAX);
-        if cursor + self.batch > rows || rows > held {
+        // a list tells row by row
+        if cursor + self.batch > rows || list.is_none() && rows > held {
             let problem = format!("rows {cursor} to {} of an order of {rows}, over {held} rows of data", cursor + self.batch);
             return Err(fault("the gather of a batch", problem));
         }
+        let epoch = state[STATE_EPOCH];
         let seed = u64::from(state[STATE_SEED_HI]) << 32 | u64::from(state[STATE_SEED_LO]);
-        let order = (state[STATE_SHUFFLE] != 0).then(|| Permutation::new(state[STATE_ROWS], seed, state[STATE_EPOCH]));
+        let order = (state[STATE_SHUFFLE] != 0).then(|| Permutation::new(state[STATE_ROWS], seed, epoch));
+        let beyond = AtomicBool::new(false);
         let mut widths = [0; WRITES];
         widths.iter_mut().zip(&self.fields).for_each(|(w, f)| *w = width(&f.field));
         let cost = 30.0 + NUMBER * widths.iter().sum::<usize>() as f64;
@@ -49,8 +54,13 @@ impl Twin for Gather {
             let mut places = [0; AHEAD];
             for (group, first) in batch.clone().step_by(AHEAD).enumerate() {
                 let places = &mut places[..AHEAD.min(batch.end - first)];
-                for (row, place) in (cursor + first..).zip(&mut *places) {
-                    *place = order.map_or(row, |o| o.at(row as u32) as usize);
+                for (at, place) in (cursor + first..).zip(&mut *places) {
+                    let permuted = order.map_or(at, |o| o.at(at as u32) as usize);
+                    let row_of = |list| listed_row(list, at as u32, permuted as u32, epoch).map_or(usize::MAX, |r| r as usize);
+                    *place = list.map_or(permuted, row_of);
+                }
+                if places.iter().any(|place| *place >= held) {
+                    return beyond.store(true, Ordering::Relaxed);
                 }
                 self.fields.iter().zip(data).for_each(|(f, from)| touch(from, f.field.words(), places));
                 for (i, &source) in (group * AHEAD..).zip(&*places) {
@@ -68,6 +78,10 @@ impl Twin for Gather {
                 }
             }
         });
+        if beyond.into_inner() {
+            let problem = format!("the list of rows names one beyond the {held} rows of data");
+            return Err(fault("the gather of a batch", problem));
+        }
         Ok(())
     }
 

@@ -21,7 +21,6 @@ mod gather;
 mod gemm;
 mod gemm_coop;
 mod gemm_join;
-mod handover;
 mod launch;
 mod lib;
 mod map;

@@ -65,7 +65,7 @@ fn update(k: &Optimizer, e: &mut Evaluator, view: &View<'_>, g: &[f32], all: Ran
             None
         });
         if k.half_copies {
-            f16s_mut(&mut copies[0])[at].convert_from_f32_slice(states[0]);
+            f16s_mut(copies[0])[at].convert_from_f32_slice(states[0]);
         }
         first = chunk.end;
     }

@@ -1,20 +1,27 @@
 //! A data set: fields of rows with how the model sees them, and which rows belong to it.
 
+mod balance;
+mod classes;
+mod concat;
+mod fold;
 mod limit;
+mod order;
+mod parts;
 mod vectors;
 mod weights;
 
 use super::look::Look;
-use super::source::{Source, read_words, source_error};
+use super::rows::Rows;
+use super::source::{Source, read_tensor, read_words, source_error};
 use crate::error::{Error, Faults, Result, panic_text, place};
 use crate::graph::Field;
 use crate::tensor::{DType, HostTensor, Shape};
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::Range;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
+use balance::Balance;
 pub(crate) use limit::Limit;
 
 /// Where all rows are read: words of a chunk (but at least one row), and most rows of a chunk.
@@ -42,7 +49,11 @@ pub struct Dataset {
     sources: Arc<[Arc<dyn Source>]>,
     /// How each source is shown, the features first.
     looks: Vec<Look>,
-    rows: Range<usize>,
+    rows: Rows,
+    /// How training draws its rows, where that is not each once.
+    balance: Option<Balance>,
+    /// What the classes of `y` are called, from class 0 on.
+    class_names: Option<Arc<[String]>>,
     /// For each field the values of this set's rows, copied at the first request. There is no copy where the set has all stored rows.
     own: Arc<[OnceLock<HostTensor>]>,
     budget: Option<u64>,
@@ -130,7 +141,9 @@ impl Dataset {
             looks: fields.iter().map(|(n, s)| Look::new(n, &**s)).collect(),
             own: nothing_yet(fields.len()),
             sources: fields.into_iter().map(|(_, s)| s).collect(),
-            rows: 0..rows,
+            rows: Rows::Range(0..rows),
+            balance: None,
+            class_names: None,
             budget: None,
             unknown: None,
         })
@@ -198,36 +211,6 @@ impl Dataset {
         if self.position("y").is_some() { self.on("y", |y| y.one_hot(classes)) } else { self }
     }
 
-    /// The first `rows` rows (all, if there are fewer).
-    #[must_use]
-    pub fn take(self, rows: usize) -> Self {
-        let Range { start, end } = self.rows;
-        self.cut(start..end.min(start.saturating_add(rows.max(1))))
-    }
-
-    /// The same values, but only these rows of what is stored.
-    fn cut(mut self, rows: Range<usize>) -> Self {
-        if rows != self.rows {
-            (self.rows, self.own) = (rows, nothing_yet(self.sources.len()));
-        }
-        self
-    }
-
-    /// Two sets: the first `rows` rows, and the rest. Fails if one of them would be empty.
-    #[track_caller]
-    pub fn split_at(&self, rows: usize) -> Result<(Dataset, Dataset)> {
-        if rows == 0 || rows >= self.len() {
-            return Err(Error::ShapeMismatch {
-                op: "Dataset::split_at".into(),
-                problem: format!("{} rows cannot be split at {rows}", self.len()),
-                at: place(Location::caller()),
-                help: format!("split between 1 and {}", self.len() - 1),
-            });
-        }
-        let Range { start, end } = self.rows;
-        Ok((self.clone().cut(start..start + rows), self.clone().cut(start + rows..end)))
-    }
-
     /// How many rows.
     #[allow(clippy::len_without_is_empty)] // never empty
     pub fn len(&self) -> usize {
@@ -270,23 +253,30 @@ impl Dataset {
     }
 
     /// A field's values `[rows, ..]` as stored (before `flatten`, `scale`, `one_hot`), one row for each row of this set, if there is such a
-    /// field and it is in memory. Of a set that [`Dataset::take`] or [`Dataset::split_at`] made this is a copy of its rows, made at the first
+    /// field and it is in memory. Of a part of a set, as [`Dataset::split`] makes it, this is a copy of its rows, made at the first
     /// call and kept with the set.
     pub fn values(&self, field: &str) -> Option<&HostTensor> {
         self.position(field).and_then(|i| self.own_values(i))
     }
 
     fn own_values(&self, field: usize) -> Option<&HostTensor> {
-        let stored = self.sources[field].tensor()?;
-        if self.rows == (0..self.sources[field].len()) {
-            return Some(stored);
+        let source = &self.sources[field];
+        if let Some(all) = source.tensor().filter(|_| self.rows == Rows::Range(0..source.len())) {
+            return Some(all);
         }
-        Some(self.own[field].get_or_init(|| stored.rows_of(self.rows.clone())))
+        if !source.is_in_memory() {
+            return None;
+        }
+        if let Some(copy) = self.own[field].get() {
+            return Some(copy);
+        }
+        let copy = read_tensor(&**source, &self.rows).ok()?;
+        Some(self.own[field].get_or_init(|| copy))
     }
 
-    /// Which rows of those that the first set was made of belong to this one, after `take` and `split_at`.
-    pub fn rows(&self) -> Range<usize> {
-        self.rows.clone()
+    /// Which rows of those that the first set was made of belong to this one, after `take`, `select`, `split` and their like.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     /// The fields of a batch, features first.
@@ -345,7 +335,7 @@ impl Dataset {
         const MOST_WORDS: usize = 1 << 16;
         let of = |i: usize| {
             let rows = (MOST_WORDS / self.row_words(i).max(1)).clamp(1, CHUNK_ROWS).min(self.len());
-            let rows: Vec<u32> = (self.rows.start..self.rows.start + rows).map(|r| r as u32).collect();
+            let rows: Vec<u32> = self.rows.iter().take(rows).map(|r| r as u32).collect();
             Some((self.looks[i].name.to_string(), self.words_of(i, &rows).ok()?))
         };
         (0..self.looks.len()).filter_map(of).collect()
@@ -356,20 +346,20 @@ impl Dataset {
         let words = self.looks[field].field().words();
         let (mut rows, mut out) = (Vec::new(), Vec::new());
         let chunk = (CHUNK_WORDS / words.max(1)).clamp(1, CHUNK_ROWS);
-        for first in self.rows().step_by(chunk) {
+        for first in (0..self.len()).step_by(chunk) {
             rows.clear();
-            rows.extend((first..self.rows.end.min(first + chunk)).map(|r| r as u32));
+            rows.extend((first..self.len().min(first + chunk)).map(|i| self.rows.at(i) as u32));
             out.clear();
             out.resize(rows.len() * words, 0);
             self.read(field, &rows, &mut out)?;
-            f(first - self.rows.start, &out)?;
+            f(first, &out)?;
         }
         Ok(())
     }
 
     /// The bytes that the set may take; none for a set in memory that was given no budget.
     pub(crate) fn budget(&self) -> Option<u64> {
-        self.budget.or_else(|| self.sources.iter().any(|s| s.tensor().is_none()).then_some(DEFAULT_BUDGET))
+        self.budget.or_else(|| self.sources.iter().any(|s| !s.is_in_memory()).then_some(DEFAULT_BUDGET))
     }
 
     /// Words of a stored row of one field.
@@ -382,9 +372,9 @@ impl Dataset {
         self.sources[field].dtype() != DType::F32
     }
 
-    /// Numbers that are equal for sets of the same rows of the same sources, so that the device keeps one copy of these.
-    pub(crate) fn identity(&self) -> (usize, usize, usize) {
-        (Arc::as_ptr(&self.sources) as *const () as usize, self.rows.start, self.rows.end)
+    /// Whether two sets have the same rows of the same sources in the same order, so that the device keeps one copy of these.
+    pub(crate) fn same_rows(&self, other: &Dataset) -> bool {
+        Arc::ptr_eq(&self.sources, &other.sources) && self.rows == other.rows && self.balance == other.balance
     }
 }
 
@@ -395,13 +385,25 @@ fn nothing_yet(fields: usize) -> Arc<[OnceLock<HostTensor>]> {
 
 impl fmt::Debug for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dataset").field("name", &self.name).field("rows", &self.rows).field("fields", &self.looks).finish()
+        f.debug_struct("Dataset").field("name", &self.name).field("rows", &RowsInWords(&self.rows)).field("fields", &self.looks).finish()
     }
 }
 
 /// Two data sets are equal if they show the same rows of the same values in the same way.
 impl PartialEq for Dataset {
     fn eq(&self, other: &Self) -> bool {
-        self.identity() == other.identity() && self.looks == other.looks
+        self.same_rows(other) && self.looks == other.looks
+    }
+}
+
+/// A list of rows may have millions: its length is told.
+struct RowsInWords<'a>(&'a Rows);
+
+impl fmt::Debug for RowsInWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Rows::Range(r) => write!(f, "{r:?}"),
+            Rows::Index(list) => write!(f, "a list of {}", list.len()),
+        }
     }
 }

@@ -66,6 +66,17 @@ impl Look {
         &self.row
     }
 
+    /// What it makes of what is stored, for messages.
+    pub(super) fn told(&self) -> String {
+        let Look { stored, row, scale, shift, one_hot, integers, .. } = self;
+        let shown = match one_hot {
+            Some(classes) => format!("one-hot rows of {classes}"),
+            None if *integers => "integers".into(),
+            None => format!("times {scale} plus {shift}"),
+        };
+        format!("{stored} {row}, {shown}")
+    }
+
     pub(super) fn check(&self, f: &mut Faults) {
         let key = |what: &str| format!("data.{}.{what}", self.name);
         f.check(self.one_hot != Some(0), &key("one_hot"), 0, "give at least 1 class");

@@ -1,4 +1,4 @@
-//! Data sets: from arrays, from files in MNIST's format, from the network, or drawn from a seed.
+//! Data sets: from arrays, from CSV, NumPy's, safetensors and MNIST's files, from the network, or drawn from a seed.
 //!
 //! ```
 //! use gradus::data;
@@ -7,10 +7,13 @@
 //! # Ok::<(), gradus::Error>(())
 //! ```
 //!
+//! **Parts of a set** share its values: [`Dataset::split`], [`Dataset::k_fold`], [`Dataset::select`], [`Dataset::balanced`], [`Dataset::concat`].
+//!
 //! **A set that does not fit in memory** stays where it is: a thread reads the files of [`open_idx`] and [`open_safetensors`], and any [`Source`] that
 //! you write, in blocks ahead of the training and within [`Dataset::memory_budget`]. The order of the rows is the same as from memory, and so is
 //! every bit of the result. For data that you make while training there is [`Model::train_on_batch`](crate::train::Model::train_on_batch).
 
+mod chain;
 mod dataset;
 #[cfg(feature = "data-download")]
 mod download;
@@ -18,13 +21,17 @@ mod file;
 mod folder;
 mod idx;
 mod look;
+mod numpy;
 mod open;
 mod pinned;
 mod progress;
+mod rows;
 mod source;
 mod sources;
+mod split;
 mod stream;
 mod synthetic;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -33,9 +40,13 @@ pub(crate) use dataset::Limit;
 pub use folder::idx_folder;
 pub use idx::read_idx;
 pub use look::Look;
+pub use numpy::{npz, read_npy, read_npz};
 pub use open::{open_idx, open_safetensors};
 pub use progress::DownloadProgress;
+pub use rows::Rows;
 pub use source::{RowsMut, Source, SourceError};
 pub use sources::{Found, MnistOptions, mnist, mnist_with};
+pub use split::Split;
 pub(crate) use stream::{Blocks, Plan};
 pub use synthetic::synthetic_digits;
+pub use table::{Csv, Fill, Table, csv};

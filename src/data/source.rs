@@ -1,5 +1,6 @@
 //! The trait of everything that gives rows, and the reading of rows into the device's words.
 
+use super::rows::Rows;
 use crate::error::Error;
 use crate::tensor::{DType, HostTensor, Shape};
 
@@ -65,6 +66,11 @@ pub trait Source: Send + Sync {
     fn tensor(&self) -> Option<&HostTensor> {
         None
     }
+
+    /// Whether the values are in memory, in one tensor or in several.
+    fn is_in_memory(&self) -> bool {
+        self.tensor().is_some()
+    }
 }
 
 /// Rows along the first axis.
@@ -98,6 +104,30 @@ fn copy<T: Copy>(values: Option<&[T]>, rows: &[u32], width: usize, out: &mut [T]
         to.copy_from_slice(values.get(at..at + width).ok_or("a row past the last was asked for")?);
     }
     Ok(())
+}
+
+/// Rows of a source as a tensor of their own.
+pub(crate) fn read_tensor(source: &dyn Source, rows: &Rows) -> Result<HostTensor, SourceError> {
+    let (numbers, shape) = (rows.iter().map(|r| r as u32).collect::<Vec<_>>(), source.row().batched(rows.len()));
+    let size = shape.size();
+    Ok(match source.dtype() {
+        DType::F32 => {
+            let mut out = vec![0.0; size];
+            source.read(&numbers, RowsMut::F32(&mut out))?;
+            HostTensor::f32(shape, out)?
+        }
+        DType::U32 => {
+            let mut out = vec![0; size];
+            source.read(&numbers, RowsMut::U32(&mut out))?;
+            HostTensor::u32(shape, out)?
+        }
+        DType::U8 => {
+            let mut out = vec![0; size];
+            source.read(&numbers, RowsMut::U8(&mut out))?;
+            HostTensor::u8(shape, out)?
+        }
+        other => return Err(format!("a source of {other}").into()),
+    })
 }
 
 /// How many rows of bytes are packed into words at a time.

@@ -2,7 +2,6 @@
 
 use super::{Dataset, Limit};
 use crate::error::{Error, Result};
-use crate::rng::Permutation;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
 
@@ -45,15 +44,15 @@ impl Plan {
         }
         let n = self.data.len();
         let end = n.min(self.row + self.rows.max(1));
-        let order = self.shuffle.map(|seed| Permutation::new(n as u32, seed, self.epoch));
-        let first = self.data.rows().start as u32;
-        let rows: Vec<u32> = (self.row as u32..end as u32).map(|i| first + order.map_or(i, |o| o.at(i))).collect();
+        let order = self.data.order(self.shuffle, self.epoch)?;
+        let own: Vec<u32> = (self.row as u32..end as u32).map(|at| order.own(at)).collect();
+        let rows: Vec<u32> = own.iter().map(|&i| order.stored(i)).collect();
         block.words.resize_with(self.fields.len(), Vec::new);
         for (&field, words) in self.fields.iter().zip(&mut block.words) {
             words.resize(rows.len() * self.data.row_words(field), 0);
             self.data.read(field, &rows, words)?;
             for limit in self.limits.iter().filter(|l| l.field == field) {
-                self.data.check_words(limit, words, |i| (rows[i] - first) as usize)?;
+                self.data.check_words(limit, words, |i| own[i] as usize)?;
             }
         }
         (block.rows, block.epoch) = (rows.len(), self.epoch);

@@ -9,7 +9,6 @@ use crate::model::inputs::in_call;
 use crate::model::shared::Model;
 use crate::plan::Purpose;
 use crate::reference::{Data, evaluate_all};
-use crate::rng::Permutation;
 use std::collections::HashMap;
 
 impl Model {
@@ -56,12 +55,11 @@ impl Core {
         at: std::ops::Range<usize>,
         batch: u32,
     ) -> Result<Option<Culprit>> {
-        let order =
-            shuffle.then(|| Permutation::new(data.len() as u32, self.description.settings.seed_of_order(), self.progress.epochs as u32));
-        let first = data.rows().start as u32;
-        let rows: Vec<u32> = at.map(|i| first + order.map_or(i as u32, |o| o.at(i as u32))).collect();
+        let seed = shuffle.then_some(self.description.settings.seed_of_order());
+        let order = data.order(seed, self.progress.epochs as u32)?;
+        let own: Vec<u32> = at.map(|i| order.own(i as u32)).collect();
+        let rows: Vec<u32> = own.iter().map(|&i| order.stored(i)).collect();
         let words = (0..data.fields().len()).map(|i| data.words_of(i, &rows)).collect::<Result<Vec<_>>>()?;
-        let own: Vec<u32> = rows.iter().map(|r| r - first).collect();
         self.trace(data, &own, &words, batch)
     }
 

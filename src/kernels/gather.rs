@@ -38,11 +38,13 @@ impl GatherField {
     }
 }
 
-/// Rows of the data set become a batch. Buffers: state, then each field's data and batch.
+/// Rows of the data set become a batch. Buffers: state, the list of rows if there is one, then each field's data and batch.
 #[derive(Debug, Clone)]
 pub struct Gather {
     /// Rows of the batch.
     pub batch: usize,
+    /// A [`RowList`](crate::graph::RowList) says which stored row stands at each place of the order.
+    pub listed: bool,
     /// The fields.
     pub fields: Vec<GatherField>,
 }
@@ -80,10 +82,15 @@ impl Archetype for Gather {
             ));
         }
         s.line("}");
+        if self.listed {
+            s.row_list();
+        }
+        let row = if self.listed { "listed_row(at, permuted)" } else { "permuted" };
+        s.line(format!("fn stored_row(at: u32, permuted: u32) -> u32 {{ return {row}; }}"));
         s.finish(shader!("gather.wgsl"))
     }
 
-    /// State, then each field's data and batch. Which rows of the data are read only the state says.
+    /// State, the list, then each field's data and batch. Which rows of the data are read only the state and the list say.
     fn bindings(&self) -> Vec<Binding> {
         let field = |(i, f): (usize, &GatherField)| {
             let four = f.vector();
@@ -95,7 +102,8 @@ impl Archetype for Gather {
                 Binding::write(format!("batch{i}"), made.by_fours(four), f.output..f.output + size),
             ]
         };
-        std::iter::once(Binding::state()).chain(self.fields.iter().enumerate().flat_map(field)).collect()
+        let list = self.listed.then(|| Binding::read("rows", Element::U32, 0..0).moving(self.batch));
+        std::iter::once(Binding::state()).chain(list).chain(self.fields.iter().enumerate().flat_map(field)).collect()
     }
 
     /// Its sizes. Of a field that is read in vectors the items of a row and the batch's offset count these.

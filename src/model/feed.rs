@@ -43,7 +43,7 @@ impl RowFeed {
             model.engine.data.owner += 1;
         }
         let resident = &model.engine.data.sets[at];
-        let stream = (place != Placement::Whole).then(|| {
+        let stream = matches!(place, Placement::Blocks(_) | Placement::ByHand(_)).then(|| {
             let names = data.fields().into_iter().map(|f| f.name).enumerate();
             let fields: Vec<usize> = names.filter(|(_, n)| program.fields.iter().any(|f| f.name == *n)).map(|(i, _)| i).collect();
             let plan = Plan {

@@ -1,5 +1,6 @@
 //! The programs of a model, planned and made ready: one for each purpose, part of an update, batch size and layout of the data.
 
+use super::device_data::Placement;
 use crate::graph::Field;
 use crate::plan::{Handle, Part, Program, Purpose};
 use crate::tensor::{DType, Shape};
@@ -17,6 +18,8 @@ pub(crate) struct ProgramKey {
     batch: usize,
     /// It logs statistics of the layers, too.
     pub probes: bool,
+    /// Its rows stand at the places that a list names.
+    pub listed: bool,
     fields: Vec<FieldKey>,
 }
 
@@ -43,7 +46,12 @@ impl ProgramKey {
             keep_integer: f.keep_integer,
             one_hot: f.one_hot,
         };
-        ProgramKey { purpose, part, batch, probes: false, fields: fields.iter().map(key).collect() }
+        ProgramKey { purpose, part, batch, probes: false, listed: false, fields: fields.iter().map(key).collect() }
+    }
+
+    /// The key of the same program over rows in this place.
+    pub fn over(self, place: Placement) -> Self {
+        ProgramKey { listed: place == Placement::Listed, ..self }
     }
 
     /// The key of the same program with statistics of the layers.

@@ -12,6 +12,7 @@ use super::shared::Model;
 use super::signature::Measure;
 use crate::data::Dataset;
 use crate::error::Result;
+use crate::graph::Field;
 use crate::kernels::Kernel;
 use crate::plan::{DataId, Handle, Part, Program, Purpose, StateSet};
 use std::sync::Arc;
@@ -46,6 +47,7 @@ impl Core {
     /// Makes the programs of full batches and of the ragged one ready, and gives that of full batches.
     pub(crate) fn prepared(&mut self, data: &Dataset, purpose: Purpose, batch_size: usize) -> Result<Arc<Program>> {
         check_batch_size(batch_size)?;
+        let data = &if purpose == Purpose::Train { data.clone() } else { data.undrawn() };
         let (n, batch) = (data.len(), batch_size.min(data.len()));
         for rows in [batch, n % batch].into_iter().filter(|r| *r > 0) {
             self.with_recovery(|m| m.handle(data, purpose, rows))?;
@@ -65,15 +67,20 @@ impl Core {
 
     /// As [`Core::program`], for one part of an update.
     pub(crate) fn program_part(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize) -> Result<Arc<Program>> {
+        self.program_in(data, purpose, part, batch, self.engine.place(data, purpose.state_set()))
+    }
+
+    /// As [`Core::program_part`], with the rows in this place.
+    fn program_in(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize, place: Placement) -> Result<Arc<Program>> {
         data.check()?;
         let fields = self.fields_of(data, purpose);
-        let key = ProgramKey::new(&fields, purpose, part, batch);
+        let key = ProgramKey::new(&fields, purpose, part, batch).over(place);
         if let Some(p) = self.programs.planned.get(&key) {
             return Ok(p.clone());
         }
         self.check_data(data, purpose)?;
         let built = self.description.build(purpose, batch, &fields)?;
-        let program = self.planned(built, purpose, part, batch)?;
+        let program = self.planned(built, purpose, part, batch, place)?;
         if self.programs.planned.len() >= 2 * MOST_READY {
             let handles = &self.engine.ready.handles;
             self.programs.planned.retain(|key, _| handles.keys().any(|(k, _)| k == key));
@@ -82,9 +89,10 @@ impl Core {
         Ok(program)
     }
 
-    fn planned(&mut self, built: Built, purpose: Purpose, part: Part, batch: usize) -> Result<Arc<Program>> {
+    fn planned(&mut self, built: Built, purpose: Purpose, part: Part, batch: usize, place: Placement) -> Result<Arc<Program>> {
         self.signature.check_same(built.signature, || format!("built for {purpose:?} with a batch of {batch}"))?;
-        let program = Arc::new(self.engine.plan(&built.step, purpose, part, batch)?);
+        let plain = self.engine.plan(&built.step, purpose, part, batch)?;
+        let program = Arc::new(if place == Placement::Listed { plain.listed(&self.engine.device.limits())? } else { plain });
         tracing::debug!(?purpose, batch, launches = program.launches.len(), "planned a step");
         Ok(program)
     }
@@ -94,10 +102,11 @@ impl Core {
         let fields = self.fields_of(data, Purpose::Train);
         let built = self.description.build_probed(batch, &fields)?;
         let probed = built.probed.clone();
-        let program = self.planned(built, Purpose::Train, part, batch)?;
-        let resident = self.engine.make_resident(self.engine.place(data, StateSet::Train), data, batch)?;
+        let place = self.engine.place(data, StateSet::Train);
+        let program = self.planned(built, Purpose::Train, part, batch, place)?;
+        let resident = self.engine.make_resident(place, data, batch)?;
         let handle = self.engine.prepare(data, &program, resident)?;
-        let program = ProgramKey::new(&fields, Purpose::Train, part, batch).with_probes();
+        let program = ProgramKey::new(&fields, Purpose::Train, part, batch).over(place).with_probes();
         let key = (program, self.engine.data.sets[resident].key);
         // the program of the last run goes; that of a loop around this one stays
         if self.engine.data.sets[resident].free()
@@ -129,15 +138,15 @@ impl Core {
 
     /// As [`Core::handle`], for a part of an update and with the rows in this place.
     pub(crate) fn handle_in(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize, place: Placement) -> Result<Handle> {
-        let program = self.program_part(data, purpose, part, batch)?;
+        let program = self.program_in(data, purpose, part, batch, place)?;
         let resident = self.engine.make_resident(place, data, batch)?;
-        let key = (ProgramKey::new(&self.fields_of(data, purpose), purpose, part, batch), self.engine.data.sets[resident].key);
+        let key = (ProgramKey::new(&self.fields_of(data, purpose), purpose, part, batch).over(place), self.engine.data.sets[resident].key);
         self.engine.ready.uses += 1;
         if let Some((h, used)) = self.engine.ready.handles.get_mut(&key) {
             *used = self.engine.ready.uses;
             return Ok(*h);
         }
-        if place == Placement::Whole {
+        if matches!(place, Placement::Whole | Placement::Listed) {
             self.check_limits(data, &program)?;
         }
         let handle = self.engine.prepare(data, &program, resident)?;
@@ -166,8 +175,9 @@ impl Core {
     /// Writes a batch by hand to its buffers, and gives the program over these.
     pub(crate) fn handle_by_hand(&mut self, data: &Dataset, purpose: Purpose) -> Result<Handle> {
         let (n, set) = (data.len(), purpose.state_set());
-        let handle = self.handle_in(data, purpose, Part::Whole, n, Placement::ByHand(set))?;
-        let program = self.program(data, purpose, n)?;
+        let place = Placement::ByHand(set);
+        let handle = self.handle_in(data, purpose, Part::Whole, n, place)?;
+        let program = self.program_in(data, purpose, Part::Whole, n, place)?;
         self.check_limits(data, &program)?;
         self.engine.upload_batch(data, set)?;
         Ok(handle)
@@ -190,9 +200,11 @@ impl Core {
 impl Engine {
     fn prepare(&mut self, data: &Dataset, program: &Arc<Program>, resident: usize) -> Result<Handle> {
         let names: Vec<String> = data.fields().into_iter().map(|f| f.name).collect();
-        let all = &self.data.sets[resident].ids;
-        let ids: Vec<DataId> =
-            program.fields.iter().filter_map(|f| names.iter().position(|n| *n == f.name).and_then(|i| all.get(i)).copied()).collect();
+        let set = &self.data.sets[resident];
+        let field = |f: &Field| names.iter().position(|n| *n == f.name).and_then(|i| set.ids.get(i)).copied();
+        // the list stands behind the fields
+        let list = set.list.iter().map(|list| list.id).filter(|_| program.is_listed());
+        let ids: Vec<DataId> = program.fields.iter().filter_map(field).chain(list).collect();
         self.session.prepare(program, &ids).map_err(|e| e.with_biggest(|| program.biggest()))
     }
 }

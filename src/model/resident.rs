@@ -1,14 +1,16 @@
 //! Data sets on their way to the device: whole, as room for blocks, or as room for batches by hand.
 
-use super::device_data::{DataOnDevice, Placement};
+use super::device_data::{DataOnDevice, Placement, RowListOnDevice};
 use super::engine::Engine;
-use crate::data::Dataset;
+use crate::data::{Dataset, Rows};
 use crate::error::Result;
 use crate::plan::{DataId, StateSet};
 use std::sync::Arc;
 
 /// Data sets that stay on the device at a time.
 const RESIDENT: usize = 4;
+/// A set that is a list of rows shares what is stored unless it has fewer than one in so many of it.
+const FEW: usize = 32;
 /// Blocks of one stream that exist at a time: one on the device, one on its way there, one that waits, one being read.
 const BLOCKS: u64 = 4;
 /// Most bytes of a block: larger blocks make nothing faster.
@@ -25,18 +27,42 @@ fn row_bytes(data: &Dataset) -> u64 {
 }
 
 impl Engine {
-    /// Whether a data set goes to the device whole or in blocks.
+    /// Whether a data set goes to the device whole, in blocks, or as a list of rows that lie there.
     pub(crate) fn place(&self, data: &Dataset, set: StateSet) -> Placement {
+        let base = self.base_of(data);
+        // two buffers for each field, and one for the list
+        let list_binds = 2 * data.fields().len() < self.device.limits().storage_buffers;
+        match (self.fits(&base), base.same_rows(data)) {
+            (true, true) => Placement::Whole,
+            (true, false) if list_binds => Placement::Listed,
+            _ if data.balance().is_none() && self.fits(data) => Placement::Whole,
+            _ => Placement::Blocks(set),
+        }
+    }
+
+    /// The set whose rows lie on the device where this one has a list of them: all that is stored, which other parts share, or its own rows where
+    /// these are few or all is too much. A range has its own.
+    fn base_of(&self, data: &Dataset) -> Dataset {
+        let own = data.undrawn();
+        if matches!(data.rows(), Rows::Range(_)) {
+            return own;
+        }
+        let all = data.whole();
+        if data.len().saturating_mul(FEW) >= all.len() && self.fits(&all) { all } else { own }
+    }
+
+    /// Whether all rows of a set may lie on the device at a time.
+    fn fits(&self, data: &Dataset) -> bool {
         let over = data.budget().is_some_and(|b| row_bytes(data).saturating_mul(data.len() as u64) > b);
         let wide = (0..data.fields().len()).any(|i| data.row_words(i).saturating_mul(data.len()) > self.data.limit);
-        if over || wide { Placement::Blocks(set) } else { Placement::Whole }
+        !over && !wide
     }
 
     /// For how many rows a data set gets buffers: at least for a batch.
     fn room(&self, place: Placement, data: &Dataset, batch: usize) -> usize {
         let n = data.len();
         match place {
-            Placement::Whole => n,
+            Placement::Whole | Placement::Listed => n,
             Placement::ByHand(_) => batch,
             Placement::Blocks(_) => {
                 let fields = data.fields().len();
@@ -52,22 +78,24 @@ impl Engine {
     /// filled. Gives the index of the data set among those on the device.
     pub(crate) fn make_resident(&mut self, place: Placement, data: &Dataset, batch: usize) -> Result<usize> {
         // two loops over one data set must not write to one block
-        let usable = |r: &DataOnDevice| r.same(place, data) && r.rows >= batch && (place == Placement::Whole || r.free());
+        let shared = matches!(place, Placement::Whole | Placement::Listed);
+        let usable = |r: &DataOnDevice| r.same(place, data) && r.rows >= batch && (shared || r.free());
         if let Some(i) = self.data.sets.iter().position(usable) {
             let r = self.data.sets.remove(i);
             self.data.sets.push(r);
             return Ok(self.data.sets.len() - 1);
         }
+        if place == Placement::Listed {
+            return self.make_list(data, batch);
+        }
         let too_small = self.data.sets.iter().position(|r| r.same(place, data) && r.free());
-        let oldest = || self.data.sets.iter().position(DataOnDevice::free).filter(|_| self.data.sets.len() >= RESIDENT);
-        if let Some(i) = too_small.or_else(oldest) {
-            let old = self.data.sets.remove(i);
-            old.ids.iter().for_each(|id| self.session.drop_data(*id));
-            self.ready.handles.retain(|(_, key), _| *key != old.key);
+        match too_small {
+            Some(i) => self.forget_set(i),
+            None => self.make_way(),
         }
         let rows = self.room(place, data, batch);
         match place {
-            Placement::Whole => tracing::debug!(data = data.name(), rows, "moving a data set to the device"),
+            Placement::Whole | Placement::Listed => tracing::debug!(data = data.name(), rows, "moving a data set to the device"),
             Placement::ByHand(_) => tracing::debug!(rows, "room on the device for batches by hand"),
             Placement::Blocks(_) => {
                 let bytes = row_bytes(data) * rows as u64;
@@ -88,8 +116,42 @@ impl Engine {
         }
         let key = self.data.next;
         self.data.next += 1;
-        self.data.sets.push(DataOnDevice { key, place, data: data.clone(), rows, ids, pin: Arc::new(()) });
+        self.data.sets.push(DataOnDevice { key, place, data: data.clone(), rows, ids, list: None, pin: Arc::new(()) });
         Ok(self.data.sets.len() - 1)
+    }
+
+    /// Makes the list of rows of a set, behind the fields of the set that it shares them with.
+    fn make_list(&mut self, data: &Dataset, batch: usize) -> Result<usize> {
+        let base = self.base_of(data);
+        let at = self.make_resident(Placement::Whole, &base, batch)?;
+        let (ids, pin) = (self.data.sets[at].ids.clone(), self.data.sets[at].pin.clone());
+        self.make_way();
+        let list = data.row_list(&base)?;
+        let rows = data.len();
+        tracing::debug!(data = data.name(), rows, "moving a list of rows to the device");
+        let id = self.session.add_data(list.words()).map_err(|e| {
+            e.with_biggest(|| vec![format!("the list of rows of the data set `{}`: {} bytes", data.name(), 4 * list.words().len())])
+        })?;
+        let key = self.data.next;
+        self.data.next += 1;
+        let list = Some(RowListOnDevice { id, _base: pin });
+        self.data.sets.push(DataOnDevice { key, place: Placement::Listed, data: data.clone(), rows, ids, list, pin: Arc::new(()) });
+        Ok(self.data.sets.len() - 1)
+    }
+
+    /// Where there are many sets on the device, drops the one that was not used for longest.
+    fn make_way(&mut self) {
+        if self.data.sets.len() >= RESIDENT
+            && let Some(i) = self.data.sets.iter().position(DataOnDevice::free)
+        {
+            self.forget_set(i);
+        }
+    }
+
+    fn forget_set(&mut self, i: usize) {
+        let old = self.data.sets.remove(i);
+        old.own_ids().iter().for_each(|id| self.session.drop_data(*id));
+        self.ready.handles.retain(|(_, key), _| *key != old.key);
     }
 
     /// Makes the buffer of one field, and fills it where it holds all rows.

@@ -13,6 +13,7 @@ mod fuse;
 mod human;
 mod light;
 mod limits;
+mod listed;
 mod lower;
 mod memory;
 mod pieces;

@@ -38,7 +38,7 @@ impl Program {
                     feeds.push(value);
                     feeds.len() - 1
                 });
-                *id = BufferId::Data(self.fields.len() + at);
+                *id = BufferId::Data(self.first_free_data() + at);
             }
             launches.push(l);
         }

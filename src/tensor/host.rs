@@ -87,22 +87,6 @@ impl HostTensor {
         if let Values::U8(v) = &self.values { Some(v) } else { None }
     }
 
-    /// A copy of these rows of the first axis; those past the last are left out.
-    pub(crate) fn rows_of(&self, rows: std::ops::Range<usize>) -> HostTensor {
-        fn cut<T: Copy>(v: &[T], rows: &std::ops::Range<usize>, width: usize) -> Vec<T> {
-            v.get(rows.start * width..rows.end * width).unwrap_or_default().to_vec()
-        }
-        let all = self.shape.dims().first().copied().unwrap_or(0);
-        let rows = rows.start.min(all)..rows.end.min(all);
-        let row = Shape::from(self.shape.dims().get(1..).unwrap_or_default());
-        let values = match &self.values {
-            Values::F32(v) => Values::F32(cut(v, &rows, row.size())),
-            Values::U32(v) => Values::U32(cut(v, &rows, row.size())),
-            Values::U8(v) => Values::U8(cut(v, &rows, row.size())),
-        };
-        HostTensor { shape: row.batched(rows.len()), values }
-    }
-
     /// Every value as f64, whatever the dtype.
     pub fn to_f64(&self) -> Vec<f64> {
         match &self.values {

@@ -60,6 +60,8 @@ impl Core {
     }
 
     async fn evaluate_once(&mut self, data: &Dataset, batch_size: usize) -> Result<Evaluation> {
+        // each row once, whatever training draws
+        let data = &data.undrawn();
         let mut mean = Mean::default();
         let (runs, mut feed) = self.begin_pass(data, Purpose::Evaluate, batch_size)?;
         let measures = self.measures();
@@ -102,7 +104,7 @@ impl Core {
 
     /// The first `most` outputs over all rows.
     async fn predicted(&mut self, data: &Dataset, batch_size: usize, most: usize) -> Result<Vec<(String, HostTensor)>> {
-        let mut losses = 0;
+        let (data, mut losses) = (&data.undrawn(), 0);
         loop {
             let outputs = match self.begin_pass(data, Purpose::Predict, batch_size) {
                 Ok((runs, feed)) => self.outputs(data, &runs, Some(feed), most).await,

@@ -1,6 +1,7 @@
 //! What the suites share: the one GPU of a test binary, sessions, and a count that no harness captures.
 #![allow(dead_code)] // each suite uses its part
 
+pub mod hear;
 pub mod need;
 pub mod poison;
 pub mod twice;

@@ -8,11 +8,11 @@ mod elsewhere;
 mod recipe;
 mod seen;
 
+use common::hear::warnings;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use gradus::train::callbacks::{self, CsvLogger, JsonLines, ModelCheckpoint, TensorBoard};
 use gradus::train::{DataSpec, Recipe};
-use seen::warnings;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;

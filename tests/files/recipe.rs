@@ -276,19 +276,56 @@ fn seeds_apart() {
     assert!(wrong.checked().unwrap_err().to_string().contains("compile.seed"));
 }
 
+/// What is held out at random, and what training draws, by the seeds of the run.
+#[test]
+fn drawn_rows_follow_the_seeds() {
+    let text = r#"{"source": "synthetic:120:10", "validation": {"split": {"share": 0.25, "stratified": true}}, "pipeline": [{"op": "balanced"}, {"op": "flatten"}]}"#;
+    let spec: DataSpec = serde_json::from_str(text).unwrap();
+    let held = HeldOut::Split { share: 0.25, stratified: true };
+    assert_eq!(spec, DataSpec::new("synthetic:120:10").op(DataOp::balanced()).flatten().validation(held));
+    assert_eq!(serde_json::from_str::<DataSpec>(&serde_json::to_string(&spec).unwrap()).unwrap(), spec);
+    let load = |seeds: Seeds| spec.load_seeded(&Registry::new(), &seeds).unwrap();
+    let sets = load(Seeds::new(1).split(5).order(8));
+    let (train, val) = (sets.train, sets.validation.unwrap());
+    assert_eq!((train.len(), val.len(), train.balance(), val.balance()), (90, 30, Some(8), None));
+    let of = |seeds: Seeds| load(seeds).validation.unwrap().rows().clone();
+    assert_eq!(&of(Seeds::new(5)), val.rows());
+    assert_ne!(&of(Seeds::new(5).split(1)), val.rows());
+    // the file says all: the same run again
+    let net = Sequential::new().add(Linear::new(10));
+    let settings = Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([784]);
+    let mut recipe = Recipe::new(&net, &settings, &Fit::new().verbose(0), spec.clone()).unwrap();
+    recipe.seeds = Seeds::new(1).split(5).order(8);
+    let run = |r: &Recipe| r.run(&Registry::new(), &Device::cpu()).unwrap().history;
+    let again = Recipe::from_json(&recipe.to_json()).unwrap();
+    assert_eq!(run(&recipe), run(&again));
+    for share in [0.0, 1.0, f64::NAN] {
+        let wrong = DataSpec::new("mnist").test(HeldOut::Split { share, stratified: false });
+        let e = Recipe::new(&net, &settings, &Fit::new(), wrong).unwrap().checked().unwrap_err().to_string();
+        assert!(e.contains("data.test") && e.contains("above 0 and below 1"), "{e}");
+    }
+}
+
 /// What the pipeline makes of a source, and what is held out.
 #[test]
 fn data_as_a_list() {
     let mine = super::rows(0.0);
     let registry = Registry::new().with_data("mine", &mine, None).with_data("other", &super::rows(1.0), Some(&mine));
     let load = |spec: DataSpec| spec.load(&registry);
-    let of = |set: &Dataset| (set.rows(), set.fields()[0].scale);
+    let of = |set: &Dataset| (set.rows().clone(), set.fields()[0].scale);
+    let rows = |range: std::ops::Range<usize>| gradus::data::Rows::Range(range);
     let sets =
         load(DataSpec::new("mine").op(DataOp::skip(2)).take(10).scale(0.5).validation(HeldOut::Rows(3)).test(HeldOut::Share(0.2))).unwrap();
-    assert_eq!([&sets.train, &sets.validation.unwrap(), &sets.test.unwrap()].map(of), [(2..7, 0.5), (7..10, 0.5), (10..12, 0.5)]);
+    assert_eq!(
+        [&sets.train, &sets.validation.unwrap(), &sets.test.unwrap()].map(of),
+        [(rows(2..7), 0.5), (rows(7..10), 0.5), (rows(10..12), 0.5)]
+    );
     // rows are chosen for training alone
     let sets = load(DataSpec::new("other").take(5).scale(0.5).validation(HeldOut::Test).test(HeldOut::Source("mine".into()))).unwrap();
-    assert_eq!([&sets.train, &sets.validation.unwrap(), &sets.test.unwrap()].map(of), [(0..5, 0.5), (0..13, 0.5), (0..13, 0.5)]);
+    assert_eq!(
+        [&sets.train, &sets.validation.unwrap(), &sets.test.unwrap()].map(of),
+        [(rows(0..5), 0.5), (rows(0..13), 0.5), (rows(0..13), 0.5)]
+    );
 
     let fails = |spec: DataSpec, says: &str| {
         let e = load(spec).unwrap_err().to_string();

@@ -166,6 +166,8 @@ pub fn load(s: &mut dyn Session, built: &Built, program: &Arc<Program>) -> gradu
             ids.push(s.add_data(&stored.words())?);
         }
     }
+    // behind the fields
+    ids.extend(built.order.list().map(|list| s.add_data(&list)).transpose()?);
     s.write(BufferId::State(program.purpose.state_set()), 0, &state(built).words())?;
     s.prepare(program, &ids)
 }

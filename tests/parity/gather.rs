@@ -1,6 +1,6 @@
 //! From what is stored to the batch: every dtype and use of a field, at the edges of words and chunks, in order and shuffled.
 
-use crate::make::{Case, Order, field};
+use crate::make::{Case, List, Order, field};
 use gradus::graph::Field;
 use gradus::tensor::DType;
 
@@ -66,6 +66,13 @@ pub fn gathers() -> Vec<Case> {
     for rows in 2..=13 {
         one(format!("{rows} rows, shuffled"), Order::shuffled(rows, rows), field("x", DType::U32, [5]));
     }
+    for (name, list) in [("by a list", List::Named), ("of one class", List::Drawn(1)), ("of four classes", List::Drawn(4))] {
+        let cut = Order { rows: 60, cursor: 11, epoch: 9, ..Order::all(33) };
+        for (order_name, order) in [("in order", cut), ("shuffled", Order::shuffled(33, 257)), ("of few", Order::shuffled(4, 9))] {
+            one(format!("bytes {name}, {order_name}"), order.by(list), field("x", DType::U8, [5]));
+            one(format!("floats {name}, {order_name}"), order.by(list), field("x", DType::F32, [8]));
+        }
+    }
     // more rows than one axis of the grid takes
     one("32,769 rows".into(), Order::shuffled(32_769, 40_000), Field { keep_integer: true, ..field("y", DType::U8, []) });
     let two = |m: &crate::make::Make| {
@@ -75,5 +82,6 @@ pub fn gathers() -> Vec<Case> {
         m.output("z", &m.batch([300]));
     };
     out.push(Case::predict("three fields of several chunks", two).over(Order::shuffled(33, 257)));
+    out.push(Case::predict("three fields by a list", two).over(Order::shuffled(33, 257).by(List::Named)));
     out
 }

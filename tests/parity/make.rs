@@ -1,7 +1,7 @@
 //! A case: a small graph with its data, as a row of a table makes it.
 
 use gradus::expr::Expr;
-use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Precision, Var, gradients, op, scaled_gradients};
+use gradus::graph::{Builder, Distribution, Draws, Field, Graph, Op, Precision, RowList, Var, gradients, op, scaled_gradients};
 use gradus::kernels::Target;
 use gradus::plan::{Arena, Caps, Part, Program, Purpose, Request, Rule, Step, plan, update_program};
 use gradus::reference::{Data, draw, evaluate_all};
@@ -21,24 +21,74 @@ pub struct Order {
     pub shuffle: bool,
     pub seed: u64,
     pub epoch: u32,
+    pub list: List,
+}
+
+/// By what list the rows are found, if by one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum List {
+    No,
+    /// Backwards, some of them twice and some never.
+    Named,
+    /// Drawn from so many classes of unequal sizes.
+    Drawn(usize),
 }
 
 impl Order {
     /// The whole data set, as it lies.
     pub fn all(batch: usize) -> Self {
-        Order { batch, rows: batch, cursor: 0, shuffle: false, seed: 0, epoch: 0 }
+        Order { batch, rows: batch, cursor: 0, shuffle: false, seed: 0, epoch: 0, list: List::No }
     }
 
     /// A batch from the middle of a shuffled epoch.
     pub fn shuffled(batch: usize, rows: usize) -> Self {
-        Order { batch, rows, cursor: (rows - batch) / 2, shuffle: true, seed: 0xfeed_beef_1234, epoch: 3 }
+        Order { batch, rows, cursor: (rows - batch) / 2, shuffle: true, seed: 0xfeed_beef_1234, epoch: 3, list: List::No }
+    }
+
+    /// As this, by a list.
+    pub fn by(self, list: List) -> Self {
+        Order { list, ..self }
     }
 
     fn source(&self, i: usize) -> usize {
         let at = self.cursor + i;
-        if self.shuffle { permuted(at as u32, self.rows as u32, self.seed, self.epoch) as usize } else { at }
+        let place = if self.shuffle { permuted(at as u32, self.rows as u32, self.seed, self.epoch) as usize } else { at };
+        match self.list {
+            List::No => place,
+            List::Named => self.named(place),
+            List::Drawn(n) => {
+                let words = gradus::rng::block([at as u32, self.epoch, 0x6261_6c61, 0x6e63_6564], [DRAWS as u32, (DRAWS >> 32) as u32]);
+                let part = |word: u32, of: usize| (u128::from(word) * of as u128 / (1 << 32)) as usize;
+                let class = &self.classes(n)[part(words[0], n)];
+                class[part(words[1], class.len())] as usize
+            }
+        }
+    }
+
+    /// The row at this place of a list.
+    fn named(&self, place: usize) -> usize {
+        (self.rows - 1 - place) / 2 * 2 % self.rows
+    }
+
+    /// Row `r` is of the class of how many of the classes' numbers divide it: the first have most.
+    fn classes(&self, n: usize) -> Vec<Vec<u32>> {
+        let class = |r: usize| (1..n).rev().find(|c| r.is_multiple_of(c + 1)).unwrap_or(0);
+        (0..n).map(|c| (0..self.rows).filter(|&r| class(r) == c).map(|r| r as u32).collect()).collect()
+    }
+
+    /// The words of the list, as the device holds them.
+    pub fn list(&self) -> Option<Vec<u32>> {
+        let list = match self.list {
+            List::No => return None,
+            List::Named => RowList::listed((0..self.rows).map(|i| self.named(i) as u32)),
+            List::Drawn(n) => RowList::drawn(DRAWS, &self.classes(n)),
+        };
+        Some(list.words().to_vec())
     }
 }
+
+/// The seed of a drawn order.
+const DRAWS: u64 = 0x9_8765_4321_0fed;
 
 /// The epoch's order, written anew from its description: six rounds of a Feistel network over the next even power of two, walked until it
 /// lands below `n`; up to twelve rows change places one by one. Neither machine's code is called, but for Philox, which has known answers.
@@ -355,8 +405,9 @@ impl Built {
     /// The training program for this part of an update.
     pub fn part(&self, target: Target, rule: &Rule, part: Part) -> Result<Program, String> {
         let (purpose, batch) = (self.purpose, self.order.batch);
-        plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, target, caps: Caps::default() })
-            .map_err(|e| e.to_string())
+        let plain = plan(&Request { step: &self.step, purpose, part, batch, arena: &self.arena, rule, target, caps: Caps::default() });
+        let made = if self.order.list == List::No { plain } else { plain.and_then(|p| p.listed(&Caps::default())) };
+        made.map_err(|e| e.to_string())
     }
 
     /// The update alone.

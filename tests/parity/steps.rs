@@ -2,7 +2,7 @@
 
 use crate::check::{Fail, Found, Ready, Row, Site, floats, load, state};
 use crate::counts::Facts;
-use crate::make::{Built, Case, Order, Truth, field, permuted};
+use crate::make::{Built, Case, List, Order, Truth, field, permuted};
 use crate::tolerance::Known;
 use gradus::graph::Distribution;
 use gradus::kernels::words::{
@@ -290,7 +290,7 @@ fn listing(order: Order) -> Case {
 fn epochs(rows: usize, batch: usize, epochs: usize, shuffle: bool) -> Row {
     let how = if shuffle { "shuffled" } else { "in order" };
     Row::new(format!("{epochs} epochs of {rows} rows by {batch}, {how}"), move || {
-        let order = Order { batch, rows, cursor: 0, shuffle, seed: 0x1234_5678_9abc, epoch: 1 };
+        let order = Order { batch, rows, cursor: 0, shuffle, seed: 0x1234_5678_9abc, epoch: 1, list: List::No };
         let full = listing(order).build()?;
         let rest = rows % batch;
         let ragged = (rest > 0).then(|| listing(Order { batch: rest, ..order }).build()).transpose()?;

@@ -16,6 +16,7 @@ mod loss_scale;
 mod metrics;
 mod mixed;
 mod robust;
+mod rows;
 mod shards;
 mod step;
 mod stream;

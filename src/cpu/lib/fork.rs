@@ -1,6 +1,5 @@
 //! Work shared out to threads, and small things that many loops need.
 
-use crate::cpu::handover::both;
 use crate::expr::{Binary, Expr, Node, Unary};
 use std::mem::take;
 use std::ops::Range;
@@ -87,8 +86,7 @@ pub(crate) fn fork_halves<W, F>(
     });
     let (first, second) = workers.split_at_mut(half);
     let at = units.start + cut;
-    both(
-        half,
+    rayon::join(
         || fork_halves(first, units.start..at, grain, widths, left, work),
         || fork_halves(second, at..units.end, grain, widths, right, work),
     );
@@ -127,7 +125,7 @@ fn each<W: Send>(workers: &mut [W], first: usize, work: &(impl Fn(&mut W, usize)
         many => {
             let half = many.len() / 2;
             let (before, after) = many.split_at_mut(half);
-            both(half, || each(before, first, work), || each(after, first + half, work));
+            rayon::join(|| each(before, first, work), || each(after, first + half, work));
         }
     }
 }

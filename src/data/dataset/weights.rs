@@ -1,7 +1,6 @@
 //! Weights of rows: how much each counts in the loss.
 
-use super::Dataset;
-use super::Look;
+use super::{Dataset, Look, Rows};
 use crate::error::{Error, Result, place};
 use crate::tensor::{DType, HostTensor};
 use std::panic::Location;
@@ -13,8 +12,8 @@ impl Dataset {
     /// the gradients of weights, as 0 times NaN.) Metrics do not look at it. A set made by
     /// [`Dataset::from_fields`] with a field of that name has weights too.
     ///
-    /// Fails unless there is one number, finite and 0 or above, for each row of this set (after `take` and `split_at` these are its own), and if there is such
-    /// a field.
+    /// Fails unless there is one number, finite and 0 or above, for each row of this set (of a part of a set these are its own; one that stands in it twice has one
+    /// weight), and if there is such a field.
     ///
     /// ```
     /// use gradus::data::Dataset;
@@ -44,12 +43,21 @@ impl Dataset {
             return Err(wrong("the set has a field `weight` already".into()));
         }
         let stored = self.sources.first().map_or(0, |s| s.len());
-        let weights = if rows == stored {
+        let weights = if self.rows == Rows::Range(0..stored) {
             weights
         } else {
             // a source has all stored rows: the weights of rows that are not of this set are never read
-            let mut all = vec![0.0; stored];
-            all[self.rows.clone()].copy_from_slice(weights.as_f32().unwrap_or_default());
+            let mut all = vec![f32::NAN; stored];
+            for (own, &w) in weights.as_f32().unwrap_or_default().iter().enumerate() {
+                let kept = &mut all[self.rows.at(own)];
+                if !kept.is_nan() && *kept != w {
+                    return Err(wrong(format!(
+                        "row {own} is one that stands in the set before, with the weight {kept}, and its own is {w}"
+                    )));
+                }
+                *kept = w;
+            }
+            all.iter_mut().filter(|w| w.is_nan()).for_each(|w| *w = 0.0);
             HostTensor::f32([stored], all)?
         };
         self.looks.push(Look::new("weight", &weights));

@@ -1,5 +1,6 @@
 use super::*;
 use crate::data::{RowsMut, Source, SourceError};
+use crate::rng::Permutation;
 use crate::tensor::{DType, HostTensor, Shape};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

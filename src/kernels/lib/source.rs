@@ -39,6 +39,7 @@ const PHILOX: ShaderFile = shader!("lib/philox.wgsl");
 const RANDOM: ShaderFile = shader!("lib/random.wgsl");
 pub(crate) const FINITE: ShaderFile = shader!("lib/finite.wgsl");
 const ORDER: ShaderFile = shader!("lib/order.wgsl");
+const ROW_LIST: ShaderFile = shader!("lib/row_list.wgsl");
 const TREE: ShaderFile = shader!("lib/tree.wgsl");
 pub(crate) const BLOCKS: ShaderFile = shader!("lib/blocks.wgsl");
 const SERIAL: ShaderFile = shader!("lib/serial.wgsl");
@@ -103,6 +104,11 @@ impl Source {
     /// The order of an epoch.
     pub(crate) fn order(&mut self) -> &mut Self {
         self.file(PHILOX).file(ORDER)
+    }
+
+    /// `listed_row(at, permuted)`, behind [`Source::order`] and where `rows` is bound.
+    pub(crate) fn row_list(&mut self) -> &mut Self {
+        self.file(ROW_LIST)
     }
 
     pub(crate) fn number(&mut self, name: &str, value: usize) -> &mut Self {

@@ -21,7 +21,7 @@ impl Lowering<'_> {
         if !fields.is_empty() {
             let names: Vec<String> =
                 fields.iter().map(|f| format!("{} {}", f.field.name, f.field.out_row().batched(self.r.batch))).collect();
-            let kernel = Kernel::Gather(Gather { batch: self.r.batch, fields });
+            let kernel = Kernel::Gather(Gather { batch: self.r.batch, listed: false, fields });
             self.push(kernel, buffers, names.join(", "));
         }
     }

@@ -1,6 +1,6 @@
 //! What two runs must have in common for one to go on where the other stopped.
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Rows};
 use crate::error::{Faults, Result};
 use crate::graph::Field;
 use crate::model::build::input_fields;
@@ -42,6 +42,9 @@ impl Agreement {
             ("compile.order_seed", json!(c.order_seed)),
             ("compile.loss_scale", json!(c.scaling().map(|s| s.0.name()))),
             ("data, rows", json!(data.len())),
+            // nothing where the rows are a range, as they were before there were lists
+            ("data, list of rows", json!(list_of_rows(data))),
+            ("data, seed of its balance", json!(data.balance())),
             ("data, fields", json!(fields)),
         ];
         let shape = |e: &crate::plan::ArenaEntry| format!("{}{}", e.shape, if e.frozen { ", frozen" } else { "" });
@@ -119,6 +122,14 @@ impl Circumstances {
                 crate::terminal::warn!(path = %path, field, "the first rows of the data are not those that the checkpoint was trained on");
             }
         }
+    }
+}
+
+/// A sum over the list of the rows of a set that has one.
+fn list_of_rows(data: &Dataset) -> Option<String> {
+    match data.rows() {
+        Rows::Range(_) => None,
+        Rows::Index(list) => Some(of_words(list)),
     }
 }
 

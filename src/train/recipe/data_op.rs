@@ -1,5 +1,6 @@
 //! One thing that is done with data before a model sees it.
 
+use super::seeds::Seeds;
 use crate::data::{Dataset, Look};
 use crate::error::{Faults, Result};
 use serde::{Deserialize, Serialize};
@@ -7,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// A step of a [`DataSpec`](super::DataSpec)'s pipeline. In files it is a map that names it: `{ op = "scale", factor = 0.5 }`.
 ///
 /// What shows values in another way ([`Flatten`](DataOp::Flatten) to [`OneHot`](DataOp::OneHot)) holds for the training set, the validation set and the
-/// test set alike; it is about the features, or the labels in the case of one-hot, unless a `field` is named. [`Take`](DataOp::Take) and
-/// [`Skip`](DataOp::Skip) choose among the training rows and leave a test set of the source's alone.
+/// test set alike; it is about the features, or the labels in the case of one-hot, unless a `field` is named. [`Take`](DataOp::Take),
+/// [`Skip`](DataOp::Skip) and [`Balanced`](DataOp::Balanced) choose among the training rows and leave a test set of the source's alone.
 ///
 /// ```
 /// use gradus::train::DataOp;
@@ -65,6 +66,8 @@ pub enum DataOp {
         /// How many.
         rows: usize,
     },
+    /// Training draws each class equally often, by the seed of the order: [`Dataset::balanced`].
+    Balanced,
 }
 
 impl DataOp {
@@ -97,6 +100,11 @@ impl DataOp {
         DataOp::Skip { rows }
     }
 
+    /// Training draws each class equally often.
+    pub fn balanced() -> Self {
+        DataOp::Balanced
+    }
+
     /// The same for another field. Without effect on what chooses rows.
     #[must_use]
     pub fn on(mut self, name: &str) -> Self {
@@ -113,12 +121,12 @@ impl DataOp {
             | DataOp::Shift { field, .. }
             | DataOp::Integers { field }
             | DataOp::OneHot { field, .. } => Some(field),
-            DataOp::Take { .. } | DataOp::Skip { .. } => None,
+            DataOp::Take { .. } | DataOp::Skip { .. } | DataOp::Balanced => None,
         }
     }
 
     /// What it makes of a set: of the training rows, or of rows that were held out.
-    pub(super) fn apply(&self, set: Dataset, trains: bool) -> Result<Dataset> {
+    pub(super) fn apply(&self, set: Dataset, trains: bool, seeds: &Seeds) -> Result<Dataset> {
         let seen = |field: &Option<String>, of_all: fn(Dataset) -> Dataset, of_one: fn(Look) -> Look, set: Dataset| match field {
             Some(name) => set.on(name, of_one),
             None => of_all(set),
@@ -134,7 +142,8 @@ impl DataOp {
             DataOp::OneHot { classes, field: None } => set.one_hot(*classes),
             DataOp::Take { rows } if trains => set.take(*rows),
             DataOp::Skip { rows } if trains && *rows > 0 => set.split_at(*rows)?.1,
-            DataOp::Take { .. } | DataOp::Skip { .. } => set,
+            DataOp::Balanced if trains => set.balanced(seeds.of_order())?,
+            DataOp::Take { .. } | DataOp::Skip { .. } | DataOp::Balanced => set,
         })
     }
 
@@ -152,7 +161,7 @@ impl DataOp {
             DataOp::Take { rows } => {
                 f.check(*rows > 0, &format!("{key}.rows"), rows, "give at least 1 row");
             }
-            DataOp::Flatten { .. } | DataOp::Integers { .. } | DataOp::Skip { .. } => {}
+            DataOp::Flatten { .. } | DataOp::Integers { .. } | DataOp::Skip { .. } | DataOp::Balanced => {}
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::data_op::DataOp;
 use super::registry::Registry;
-use crate::data::{self, Dataset};
+use super::seeds::Seeds;
+use crate::data::{self, Dataset, Split};
 use crate::error::{Error, Faults, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -25,7 +26,7 @@ const SYNTHETIC: (usize, usize) = (20_000, 4_000);
 #[must_use]
 pub struct DataSpec {
     /// The name of a set in the [`Registry`]; `mnist`; `synthetic`, or `synthetic:TRAIN:TEST` with how many digits are drawn; a folder in MNIST's
-    /// format; or a file `*.safetensors`, whose tensors are the fields.
+    /// format; or a file `*.safetensors` or `*.npz`, whose tensors are the fields.
     pub source: String,
     /// Bytes of memory that each set may take, as [`Dataset::memory_budget`]; by the kind of source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,7 +44,7 @@ pub struct DataSpec {
 
 /// Rows that are not trained on.
 ///
-/// In files: `"test"`, `{ rows = 5000 }`, `{ share = 0.1 }`, `{ source = "folder" }`.
+/// In files: `"test"`, `{ rows = 5000 }`, `{ share = 0.1 }`, `{ split = { share = 0.1, stratified = true } }`, `{ source = "folder" }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -54,6 +55,14 @@ pub enum HeldOut {
     Rows(usize),
     /// This part of the rows, above 0 and below 1: the last ones of what the pipeline leaves for training, rounded to whole rows.
     Share(f64),
+    /// This part of the rows, above 0 and below 1, drawn by [`Seeds::split`]: [`Dataset::split`].
+    Split {
+        /// The part.
+        share: f64,
+        /// Whether each class has the same share of it; it has not.
+        #[serde(default)]
+        stratified: bool,
+    },
     /// The training rows of another source.
     Source(String),
 }
@@ -120,32 +129,39 @@ impl DataSpec {
     ///
     /// Fails with `data-not-found` where there is no such source, with its errors where it cannot be read, and with `invalid-config` where
     /// more is held out than there is.
+    ///
+    /// What is drawn is drawn from seed 0; [`DataSpec::load_seeded`] takes the seeds of a run.
     pub fn load(&self, registry: &Registry) -> Result<Sets> {
+        self.load_seeded(registry, &Seeds::default())
+    }
+
+    /// As [`DataSpec::load`], with these seeds: [`Seeds::split`] draws what is held out, [`Seeds::order`] balanced rows.
+    pub fn load_seeded(&self, registry: &Registry, seeds: &Seeds) -> Result<Sets> {
         let (train, test) = open(&self.source, registry)?;
-        self.apply(train, test, registry)
+        self.apply_seeded(train, test, registry, seeds)
     }
 
     /// As [`DataSpec::load`], of a training set and a test set that are there already.
     pub fn apply(&self, train: Dataset, test: Option<Dataset>, registry: &Registry) -> Result<Sets> {
-        let train = self.pipeline.iter().try_fold(train, |set, op| op.apply(set, true))?;
+        self.apply_seeded(train, test, registry, &Seeds::default())
+    }
+
+    /// As [`DataSpec::load_seeded`], of a training set and a test set that are there already.
+    pub fn apply_seeded(&self, train: Dataset, test: Option<Dataset>, registry: &Registry, seeds: &Seeds) -> Result<Sets> {
+        let train = self.pipeline.iter().try_fold(train, |set, op| op.apply(set, true, seeds))?;
         let mut rest = train;
+        let from = Elsewhere { test: test.as_ref(), registry, seeds };
         // the test's rows are the very last, whatever is held out for validation beside them
-        let test_set = self.held_out(self.test.as_ref(), "data.test", &mut rest, test.as_ref(), registry)?;
-        let validation = self.held_out(self.validation.as_ref(), "data.validation", &mut rest, test.as_ref(), registry)?;
+        let test_set = self.held_out(self.test.as_ref(), "data.test", &mut rest, &from)?;
+        let validation = self.held_out(self.validation.as_ref(), "data.validation", &mut rest, &from)?;
         let within = |set: Dataset| if let Some(bytes) = self.memory_budget { set.memory_budget(bytes) } else { set };
         Ok(Sets { train: within(rest), validation: validation.map(within), test: test_set.map(within) })
     }
 
     /// Takes what is held out from the training rows, or from elsewhere.
-    fn held_out(
-        &self,
-        held: Option<&HeldOut>,
-        key: &str,
-        train: &mut Dataset,
-        test: Option<&Dataset>,
-        registry: &Registry,
-    ) -> Result<Option<Dataset>> {
-        let shown = |set: Dataset| self.pipeline.iter().try_fold(set, |set, op| op.apply(set, false)).map(Some);
+    fn held_out(&self, held: Option<&HeldOut>, key: &str, train: &mut Dataset, from: &Elsewhere<'_>) -> Result<Option<Dataset>> {
+        let Elsewhere { test, registry, seeds } = from;
+        let shown = |set: Dataset| self.pipeline.iter().try_fold(set, |set, op| op.apply(set, false, seeds)).map(Some);
         let rows = match held {
             None => return Ok(None),
             Some(HeldOut::Test) => {
@@ -154,6 +170,12 @@ impl DataSpec {
                 f.check(test.is_some(), key, format!("the source `{}` has no test set", self.source), help);
                 f.finish()?;
                 return test.cloned().map_or(Ok(None), shown);
+            }
+            Some(HeldOut::Split { share, stratified }) => {
+                let how = Split { stratified: *stratified, ..Split::seeded(seeds.of_split()) };
+                let (left, held) = train.split(1.0 - share, how)?;
+                *train = left;
+                return Ok(Some(held.undrawn()));
             }
             Some(HeldOut::Source(source)) => return shown(open(source, registry)?.0),
             Some(HeldOut::Rows(rows)) => *rows,
@@ -165,19 +187,26 @@ impl DataSpec {
         f.finish()?;
         let (left, held) = train.split_at(train.len() - rows)?;
         *train = left;
-        Ok(Some(held))
+        Ok(Some(held.undrawn()))
     }
 
     pub(super) fn check(&self, f: &mut Faults) {
         f.check(!self.source.is_empty(), "data.source", "it is empty", "name a source: `mnist`, `synthetic`, a folder");
         self.pipeline.iter().enumerate().for_each(|(i, op)| op.check(f, &format!("data.pipeline[{i}]")));
         for (key, held) in [("data.validation", &self.validation), ("data.test", &self.test)] {
-            if let Some(HeldOut::Share(share)) = held {
+            if let Some(HeldOut::Share(share) | HeldOut::Split { share, .. }) = held {
                 f.check(*share > 0.0 && *share < 1.0, key, share, "give a part above 0 and below 1, as 0.1");
             }
             f.check(*held != Some(HeldOut::Rows(0)), key, "0 rows", "hold out at least 1 row, or leave it out");
         }
     }
+}
+
+/// Where rows that are held out may come from, beside the training set.
+struct Elsewhere<'a> {
+    test: Option<&'a Dataset>,
+    registry: &'a Registry,
+    seeds: &'a Seeds,
 }
 
 /// The training set of a source, and its test set if it has one.
@@ -199,13 +228,16 @@ fn open(source: &str, registry: &Registry) -> Result<(Dataset, Option<Dataset>)>
     if path.extension().is_some_and(|e| e == "safetensors") {
         return data::open_safetensors(path).map(|set| (set, None));
     }
+    if path.extension().is_some_and(|e| e == "npz") {
+        return data::npz(path).map(|set| (set, None));
+    }
     let known = registry.data_names().map(|n| format!("`{n}`")).chain(["`mnist`", "`synthetic`"].map(String::from));
     let known = known.collect::<Vec<_>>().join(", ");
     Err(Error::DataNotFound {
         problem: format!("there is no source `{source}`"),
         looked: vec!["the registry".into(), format!("the folder {source}")],
         help: format!(
-            "give one of {known}, a folder in MNIST's format or a file `*.safetensors`; name sets of your own: `Registry::with_data`"
+            "give one of {known}, a folder in MNIST's format or a file `*.safetensors` or `*.npz`; name sets of your own: `Registry::with_data`"
         ),
     })
 }

@@ -53,7 +53,7 @@ impl Recipe {
     /// ```
     pub fn run(&self, registry: &Registry, device: &Device) -> Result<Outcome> {
         self.clone().checked()?;
-        let sets = self.data.load(registry)?;
+        let sets = self.data.load_seeded(registry, &self.seeds)?;
         let mut model = self.compile(registry, device)?;
         let mut fit = self.fit.clone();
         fit.validation = sets.validation;

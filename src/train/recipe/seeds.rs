@@ -21,13 +21,13 @@ pub struct Seeds {
     /// Of the initial weights; that of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<u64>,
-    /// Of the order of rows and of dropout; that of all.
+    /// Of the order of rows, of balanced rows and of dropout; that of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<u64>,
     /// Of augmentation; that of all. Nothing draws from it yet: files hold it, so that a recipe of today says all that it will have to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<u64>,
-    /// Of how rows are held out for validation and test; that of all. Nothing draws from it yet: [`HeldOut`](super::HeldOut) takes the last rows.
+    /// Of which rows are held out for validation and test by [`HeldOut::Split`](super::HeldOut::Split); that of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<u64>,
 }

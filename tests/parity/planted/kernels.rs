@@ -100,6 +100,7 @@ const LINES: &[Line] = &[
     ),
     ("reduce", "a wrong stride", edit!(Reduce, k => k.inputs[0].along = 1), &["Sum of [7, 33] over [0]"]),
     ("reduce", "a dropped last row", edit!(Reduce, k => k.rows = k.rows.max(2) - 1), &["Sum of [7, 33] over [1]"]),
+    ("gather", "the list passed over", edit!(Gather, k => k.listed = false), &["floats by a list, shuffled"]),
     ("gather", "a wrong scale", edit!(Gather, k => k.fields[0].field.scale *= 1.001), &["floats, shuffled"]),
     ("gather", "a shift too many", edit!(Gather, k => k.fields[0].field.shift += 0.125), &["bytes, scaled and shifted, shuffled"]),
     ("gather", "a dropped last row", edit!(Gather, k => k.batch -= 1), &["floats, shuffled"]),

@@ -23,6 +23,22 @@ const GATHER: &[Line] = &[
     ("a second field's chunk", S, &[("field1(chunk - d.field1_first", "field1(chunk")], &["three fields of several chunks"]),
 ];
 
+const ROW_LIST: &[Line] = &[
+    ("the list's head read as rows", S, &[("rows[3u + permuted]", "rows[2u + permuted]")], &["floats by a list, shuffled"]),
+    ("rows not permuted", S, &[("rows[3u + permuted]", "rows[3u + at]")], &["floats by a list, shuffled"]),
+    ("a draw of the permuted place", S, &[("vec4<u32>(at, ", "vec4<u32>(permuted, ")], &["floats of four classes, shuffled"]),
+    ("every epoch alike", S, &[("state_word(STATE_EPOCH), 0x62616c61u", "0u, 0x62616c61u")], &["floats of four classes, shuffled"]),
+    ("half of the draws' seed", S, &[("vec2<u32>(rows[1], rows[2])", "vec2<u32>(rows[1], 0u)")], &["floats of four classes, shuffled"]),
+    ("the first class alone", S, &[("3u + mul_high(words.x, classes)", "3u")], &["floats of four classes, shuffled"]),
+    (
+        "as many rows of each class as of all",
+        S,
+        &[("rows[chosen + 1u] - begin", "rows[3u + classes] - begin")],
+        &["floats of four classes, shuffled"],
+    ),
+    ("rows one beside", S, &[("rows[4u + classes + begin", "rows[5u + classes + begin")], &["floats of four classes, shuffled"]),
+];
+
 const ORDER: &[Line] = &[
     ("a round dropped", S, &[("round < 6u", "round < 5u")], &["floats, shuffled"]),
     ("a wrong constant", S, &[("0x846ca68bu", "0x846ca68du")], &["floats, shuffled"]),
@@ -808,6 +824,7 @@ const HALF: &[Line] = &[
 const ALL: &[(&str, &[Line])] = &[
     ("gather", GATHER),
     ("lib/order", ORDER),
+    ("lib/row_list", ROW_LIST),
     ("map", MAP),
     ("lib/math", MATH),
     ("lib/half", HALF),
