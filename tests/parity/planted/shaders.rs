@@ -474,7 +474,7 @@ const GEMM_DIRECT: &[Line] = &[
     ("A's rows and columns swapped in the tail", S, &[("x = a1(batch, row, k)", "x = a1(batch, k, row)")], &["nn 9 x 36 x 15"]),
     ("every batch the first, of A", S, &[("d.a_offset + batch * d.a_batch", "d.a_offset")], &["nn of rank 3"]),
     ("rows of a larger tensor without its gaps", S, &[("row * d.out0_pitch", "row * d.n")], &["a product into rows of 12"]),
-    ("taps outside of the image", S, &[("(tables[at + 1u] >> tap & 1u) == 1u", "true")], &["patches in a product"]),
+    ("taps outside of the image", S, &[("((tables[at + 1u] >> tap) & 1u) == 1u", "true")], &["patches in a product"]),
     ("the first image's patches for all", S, &[("major / d.positions * d.image", "0u")], &["patches turned in a product"]),
     ("one draw for four columns", S, &[("[at % 4u]", "[0u]")], &["uniform on a product of 33 columns"]),
     ("vectors of draws of the first row", S, &[("draw_words(at / 4u", "draw_words(col / 4u")], &["uniform on a product of 32 columns"]),
