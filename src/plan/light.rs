@@ -17,19 +17,21 @@ const ROUNDS: usize = 6;
 /// Light values that are made one of another.
 const MOST: usize = 3;
 
-/// The step with light values for each launch that reads them, as long as that moves less.
-pub(super) fn lightest(mut step: Step) -> Result<Step> {
-    let mut groups = fuse(&step)?;
-    // a launch that has its own light values may leave others to be light
-    for _ in 0..ROUNDS {
-        let Some(lighter) = apart(&step, &groups) else { break };
-        let fused = fuse(&lighter)?;
-        if cost(&lighter.graph, &fused) >= cost(&step.graph, &groups) {
-            break;
+impl Step {
+    /// The step with light values for each launch that reads them, as long as that costs less.
+    pub(super) fn lightened(mut self) -> Result<Step> {
+        let mut groups = fuse(&self)?;
+        // a launch that has its own light values may leave others to be light
+        for _ in 0..ROUNDS {
+            let Some(lighter) = apart(&self, &groups) else { break };
+            let fused = fuse(&lighter)?;
+            if cost(&lighter.graph, &fused) >= cost(&self.graph, &groups) {
+                break;
+            }
+            (self, groups) = (lighter, fused);
         }
-        (step, groups) = (lighter, fused);
+        Ok(self)
     }
-    Ok(step)
 }
 
 /// Elements that are read and written in the time of a launch: 1 MiB of them, at some 200 GB/s and 5 us.
@@ -221,7 +223,7 @@ mod tests {
         let (metrics, outputs, updates, precision) = (vec![], vec![], vec![], Precision::F32);
         let step = Step { graph, loss: Some(loss), gradients, weight: None, metrics, outputs, updates, precision };
         let fused = step.rewritten().unwrap();
-        let light = lightest(fused.clone()).unwrap();
+        let light = fused.clone().lightened().unwrap();
         assert_eq!(light.roots().len(), fused.roots().len());
         [fused, light].map(|s| {
             let groups = fuse(&s).unwrap();

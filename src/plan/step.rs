@@ -1,6 +1,5 @@
 //! A step before it is planned: a graph with what is wanted of it.
 
-use super::light::lightest;
 use crate::error::Result;
 use crate::graph::{Graph, Precision, Value};
 use std::collections::HashMap;
@@ -42,7 +41,7 @@ impl Step {
         step.metrics.extend(self.weight.map(|w| ("weight".into(), w)));
         let mut step = step.rewritten()?;
         step.store()?;
-        lightest(step)
+        step.lightened()
     }
 
     /// The same step over the simplified graph, all in f32.
