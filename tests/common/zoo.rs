@@ -117,7 +117,7 @@ pub fn all() -> Vec<Animal> {
             |c| c.input([784]).ema(0.9).penalty("*.weight", Penalty::l2(1e-4)),
         ),
         Animal { accumulate: 3, ..animal("accumulated", article, adam, |c| c.input([784]).clip_norm(1.0)) },
-        Animal { apart: 2e-2, ..animal("mixed precision", norms, adam, |c| c.input([784]).precision(Precision::mixed())) },
+        Animal { apart: 2e-3, ..animal("mixed precision", norms, adam, |c| c.input([784]).precision(Precision::mixed())) },
         Animal { data: sentences, ..animal("embedding", words, || Adam::new(0.05).into(), |c| c.input([9]).input_dtype(DType::U32)) },
         animal("rows and moves", moves, || Sgd::new(0.05).into(), flat),
     ]

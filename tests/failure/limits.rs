@@ -217,8 +217,11 @@ fn within_webgpus_limits() {
     let cut = device.cut_to_webgpu().unwrap();
     for animal in zoo::all() {
         let (ours, cpu) = (animal.train(&cut).unwrap(), animal.train(&Device::cpu()).unwrap());
+        let last = cpu.losses.len() - 1;
         for (i, (a, b)) in ours.losses.iter().zip(&cpu.losses).enumerate() {
-            assert!((a - b).abs() <= animal.apart * b.abs().max(0.1), "{}, step {i}: {a}, and {b} on the CPU", animal.name);
+            // the last is a share of 123 samples: two of them may be as near to one class as to another
+            let apart = if i == last { 2.5 / 123.0 } else { animal.apart * b.abs().max(0.1) };
+            assert!((a - b).abs() <= apart, "{}, step {i}: {a}, and {b} on the CPU", animal.name);
         }
     }
     // a binding of 128 MiB
