@@ -1,7 +1,8 @@
 // reduce: of every row and result the sum (or the largest) over r of its term, divided by their count for a mean. A row may be cut into pieces,
 // which lie as [outer, pieces, inner] and which a second launch joins. Generated: V (f32, or a vec4 of neighbouring columns or terms), WG, GROUP
 // (lanes that share a piece) and STEP (how far apart they stand), PARTS (partial sums of a lane, of the terms r + p * GROUP by PARTS * GROUP; 1
-// where there is one), OPENED (whether a piece's first terms are looked at: the largest begin with them, means subtract them), struct Joined, join(a, b),
+// where there is one), OPENED (whether a piece's first terms are looked at: the largest begin with them, means subtract them), struct Joined (with n, how many
+// terms it stands for, where there are variances, which join by Chan's rule: by how far the means beside them lie apart), join(a, b),
 // turn_to(row), terms(r), opened(terms), start(opening), less(terms, r, opening), begin(all), turn(r, opening), parted(), store(item, first,
 // last, opening, all). Sizes, counted in V: rows, length, pieces of a row, terms of a piece, inner, of means for how many each term stands and how
 // many that are in all, of each result divisor and offset, of each input offset and steps.

@@ -173,8 +173,16 @@ impl Var {
     pub fn mean_from_first(&self, axes: &[usize]) -> Var {
         self.reduce(ReduceKind::MeanFromFirst, axes.to_vec(), true)
     }
-    /// The biased variance over these axes, which stay, with size 1: the mean of the squares of what each element is less their mean. Over neighbouring
-    /// axes it is one pass over the elements, together with [`Var::mean_from_first`] of the same.
+    /// The biased variance over these axes, which stay, with size 1: the mean of the squares of what each element is less their mean (PyTorch's
+    /// `var(unbiased=False, keepdim=True)`). Over neighbouring axes that are not the last ones it is one pass over the elements, together with
+    /// [`Var::mean_from_first`] of the same (Chan, Golub & LeVeque 1979); along rows it is two, in one launch. Over no axes it is 0.
+    ///
+    /// ```
+    /// # use gradus::graph::Builder;
+    /// let b = Builder::new();
+    /// let x = b.parameter("x", [32, 7].into());
+    /// assert_eq!(x.variance_keep(&[0]).shape().dims(), [1, 7]);
+    /// ```
     #[track_caller]
     pub fn variance_keep(&self, axes: &[usize]) -> Var {
         let mut all = axes.to_vec();
