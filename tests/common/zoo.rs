@@ -16,6 +16,8 @@ pub struct Animal {
     accumulate: usize,
     /// How far two machines' losses may lie apart after a few steps, of their size.
     pub apart: f32,
+    /// Samples, as near to one class as to another, that two machines may tell apart.
+    pub flips: usize,
 }
 
 /// What a run left: the parameters' and buffers' bits, and every step's loss and gradient norm.
@@ -104,7 +106,8 @@ fn moves() -> Box<dyn Module> {
 /// All of them.
 pub fn all() -> Vec<Animal> {
     let flat = |c: Compile| c.input([784]);
-    let animal = |name, net, optimizer, settings| Animal { name, net, optimizer, settings, data: digits, accumulate: 1, apart: 1e-3 };
+    let animal =
+        |name, net, optimizer, settings| Animal { name, net, optimizer, settings, data: digits, accumulate: 1, apart: 1e-3, flips: 0 };
     let adam = || Adam::default().into();
     vec![
         animal("the article's", article, adam, flat),
@@ -117,7 +120,7 @@ pub fn all() -> Vec<Animal> {
             |c| c.input([784]).ema(0.9).penalty("*.weight", Penalty::l2(1e-4)),
         ),
         Animal { accumulate: 3, ..animal("accumulated", article, adam, |c| c.input([784]).clip_norm(1.0)) },
-        Animal { apart: 2e-3, ..animal("mixed precision", norms, adam, |c| c.input([784]).precision(Precision::mixed())) },
+        Animal { apart: 2e-3, flips: 2, ..animal("mixed precision", norms, adam, |c| c.input([784]).precision(Precision::mixed())) },
         Animal { data: sentences, ..animal("embedding", words, || Adam::new(0.05).into(), |c| c.input([9]).input_dtype(DType::U32)) },
         animal("rows and moves", moves, || Sgd::new(0.05).into(), flat),
     ]

@@ -41,6 +41,7 @@ mod tolerance;
 mod turns;
 mod unplanned;
 mod updates;
+mod variances;
 mod worker;
 
 use check::Row;

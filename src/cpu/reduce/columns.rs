@@ -1,7 +1,7 @@
 //! Sums down neighbouring columns. A few terms of a column are summed in f32, and those sums in f64; of narrow columns several rows lie side by side,
 //! and every place is a sum of its own. How many meet where is told by the shape alone.
 
-use super::{at, join, larger, piece, stored, weight};
+use super::{at, join, larger, piece, start, stored, weight};
 use crate::cpu::lib::fork::{Writes, f32s_mut, wide};
 use crate::cpu::lib::halves::Elements;
 use crate::cpu::lib::lanes::{Joining, Largest};
@@ -148,7 +148,7 @@ impl<'a> Sums<'a> {
             let own = o * self.places..(o + 1) * self.places;
             let (f32s, firsts) = (&mut self.f32s[own.clone()], &mut self.firsts[own.clone()]);
             firsts.chunks_mut(self.n).for_each(|f| f.copy_from_slice(&f32s[..f.len()]));
-            f32s.fill(start(how));
+            f32s.fill(start(how) as f32);
             let first = |f: &f32| if how == Join::Max { f64::from(*f) } else { 0.0 };
             self.f64s[own].iter_mut().zip(firsts.iter()).for_each(|(s, f)| *s = first(f));
         }
@@ -159,10 +159,6 @@ impl<'a> Sums<'a> {
 #[inline(always)]
 fn weighed(k: &Reduce, how: Join) -> bool {
     (how == Join::MeanFromFirst && k.weights[0] > 1) || (how == Join::Variance && k.spec.pieced)
-}
-
-fn start(how: Join) -> f32 {
-    if how == Join::Max { f32::NEG_INFINITY } else { 0.0 }
 }
 
 impl Behind for Sums<'_> {
@@ -222,7 +218,7 @@ impl pulp::NullaryFnOnce for Meet<'_, '_> {
                 Join::Max => all.for_each(|(s, &v)| *s = larger(*s, v.into())),
                 _ => all.for_each(|(s, &v)| *s += f64::from(v)),
             }
-            f32s.fill(start(how));
+            f32s.fill(start(how) as f32);
         }
     }
 }
