@@ -36,14 +36,15 @@ struct Row {
     by_index: Option<usize>,
 }
 
-/// The launches of a sum by index: zeros, chains of equal ones, sums.
-fn by_index() -> Vec<(Kernel, Vec<BufferId>)> {
+/// The launches of a sum by index: zeros, segments of equal ones, sums.
+fn by_index(target: Target) -> Vec<(Kernel, Vec<BufferId>)> {
     let ([rows, width, count], [values, indices, links, table]) =
         (TABLE, [BufferId::Data(0), BufferId::Data(1), BufferId::Slot(1), BufferId::Slot(0)]);
+    let piece = ScatterLinks::piece(target);
     vec![
         (Kernel::Map(Map::new(Expr::of(0, |_| vec![0.0.into()]), &[rows * width], vec![], vec![0])), vec![table]),
-        (Kernel::ScatterLinks(ScatterLinks { count, rows, padding: None, offset: 0 }), vec![indices, links]),
-        (Kernel::ScatterAdd(ScatterAdd { count, width, rows, offsets: [0, 0, 0] }), vec![values, indices, links, table]),
+        (Kernel::ScatterLinks(ScatterLinks { count, rows, width, padding: None, offsets: [0, 0], piece }), vec![indices, links, table]),
+        (Kernel::ScatterAdd(ScatterAdd::new(target, [count, width, rows], [0, 0, 0])), vec![values, indices, links, table]),
     ]
 }
 
@@ -62,7 +63,7 @@ fn words() -> Vec<u32> {
 /// The launches of a sum, with what they bind.
 fn launches(target: Target, row: &Row) -> Vec<(Kernel, Vec<BufferId>)> {
     if let Some(at) = row.by_index {
-        return by_index().drain(at..=at).collect();
+        return by_index(target).drain(at..=at).collect();
     }
     let [outer, length, inner] = row.extents;
     let terms = |length: usize| vec![Term { offset: 0, outer: length * inner, along: inner, inner: 1 }];
@@ -130,7 +131,7 @@ fn bench(device: &str, threads: usize, repeats: usize, only: &str) -> Result<(),
         rows.push(Row { name: format!("  {} parts, {} pieces", t[0], t[1]), extents: SHAPES[0], tried: Some(t), by_index: None });
     }
     let [table, width, count] = TABLE;
-    let parts = [("zeros", [1, table, width]), ("chains", [1, count, 1]), ("sums", [1, count, width])];
+    let parts = [("zeros", [1, table, width]), ("segments", [1, count, 1]), ("sums", [1, count, width])];
     for (i, (name, extents)) in parts.into_iter().enumerate() {
         rows.push(Row { name: format!("by index: {name}"), extents, tried: None, by_index: Some(i) });
     }

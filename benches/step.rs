@@ -11,6 +11,8 @@
 //! thread, less what other programs took from it. After the table comes one JSON object a line, with the keys of `peers/pytorch_step.py`.
 //! `RESULTS.md` says how to read it.
 
+use gradus::data::Augment;
+use gradus::nn::{Conv2d, MaxPool2d, models};
 use gradus::prelude::*;
 use gradus::rng::Philox;
 use gradus::tensor::HostTensor;
@@ -19,25 +21,73 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
-const PIXELS: usize = 28 * 28;
 const CLASSES: usize = 10;
 const USAGE: &str = "usage: cargo bench --bench step -- [--device auto|gpu|gpu:INDEX|gpu:NAME|software|cpu|list] [--threads N (cpu)]
-       [--seconds S a row (2)] [--repeats N (5)] [--only article,wide,tiny (article,wide)] [--precision f32|mixed (f32)] [--profile (a table of launches instead)]";
+       [--seconds S a row (2)] [--repeats N (5)] [--only article,wide,tiny,moved,turned,cnn,resnet20 (article,wide)] [--precision f32|mixed (f32)] [--profile (a table of launches instead)]";
 
 /// A network and a batch.
 struct Case {
     name: &'static str,
-    inputs: usize,
-    hidden: &'static [usize],
+    /// A row of the data.
+    image: &'static [usize],
+    /// The network, for listings.
+    layers: &'static str,
+    net: fn() -> Box<dyn Module>,
     batch: usize,
+    /// Whole batches.
     rows: usize,
+    augment: fn() -> Augment,
 }
 
-/// `rows` are whole batches; `tiny` does next to nothing, so that its time is what launches and submits cost.
-const CASES: [Case; 3] = [
-    Case { name: "article", inputs: PIXELS, hidden: &[64, 32], batch: 32, rows: 60_000 },
-    Case { name: "wide", inputs: PIXELS, hidden: &[1024, 1024], batch: 512, rows: 117 * 512 },
-    Case { name: "tiny", inputs: 1, hidden: &[], batch: 1, rows: 60_000 },
+/// Images move by whole pixels.
+fn moved() -> Augment {
+    Augment::new().shift(2).horizontal_flip(0.5)
+}
+
+/// Images turn, and there is noise upon them.
+fn turned() -> Augment {
+    Augment::new().rotate(15.0).translate(0.1).scale(0.9, 1.1).shear(5.0).noise(0.05)
+}
+
+/// Dense layers of these widths, and one that tells classes.
+fn dense(hidden: &[usize]) -> Box<dyn Module> {
+    let net = hidden.iter().fold(Sequential::new().add(Flatten), |net, &n| net.add(Linear::new(n)).add(Relu));
+    Box::new(net.add(Linear::new(CLASSES)).add(Softmax))
+}
+
+/// Keras' network for digits, without its dropout.
+fn cnn() -> Box<dyn Module> {
+    let net = Sequential::new().add(Conv2d::new(32, 3)).add(Relu).add(Conv2d::new(64, 3)).add(Relu).add(MaxPool2d::new(2)).add(Flatten);
+    Box::new(net.add(Linear::new(128)).add(Relu).add(Linear::new(CLASSES)))
+}
+
+const ARTICLE: Case = Case {
+    name: "article",
+    image: &[28, 28],
+    layers: "784-64-32-10",
+    net: || dense(&[64, 32]),
+    batch: 32,
+    rows: 60_000,
+    augment: Augment::new,
+};
+
+/// `tiny` does next to nothing, so that its time is what launches and submits cost; `moved` and `turned` are the article's step with augmentation.
+const CASES: [Case; 7] = [
+    ARTICLE,
+    Case { name: "wide", layers: "784-1024-1024-10", net: || dense(&[1024, 1024]), batch: 512, rows: 117 * 512, ..ARTICLE },
+    Case { name: "tiny", image: &[1, 1], layers: "1-10", net: || dense(&[]), batch: 1, ..ARTICLE },
+    Case { name: "moved", augment: moved, ..ARTICLE },
+    Case { name: "turned", augment: turned, ..ARTICLE },
+    Case { name: "cnn", image: &[1, 28, 28], layers: "conv 32, conv 64, pool, 128, 10", net: cnn, batch: 128, rows: 60 * 128, ..ARTICLE },
+    Case {
+        name: "resnet20",
+        image: &[3, 32, 32],
+        layers: "ResNet-20",
+        net: || Box::new(models::resnet20(CLASSES)),
+        batch: 128,
+        rows: 20 * 128,
+        ..ARTICLE
+    },
 ];
 
 struct Options {
@@ -83,12 +133,12 @@ fn options() -> Result<Options, String> {
         }
     }
     match o.only.iter().find(|n| CASES.iter().all(|c| c.name != **n)) {
-        Some(name) => Err(format!("--only {name}: there are article, wide, tiny")),
+        Some(name) => Err(format!("--only {name}: there are article, wide, tiny, moved, turned, cnn, resnet20")),
         None => Ok(o),
     }
 }
 
-/// Random images and labels of MNIST's shape.
+/// Random images and labels.
 fn random_data(case: &Case) -> gradus::Result<Dataset> {
     let mut rng = Philox::new(0, "bench");
     let mut bytes = |n: usize| {
@@ -96,9 +146,10 @@ fn random_data(case: &Case) -> gradus::Result<Dataset> {
         rand::Rng::fill_bytes(&mut rng, &mut v);
         v
     };
-    let x = HostTensor::u8([case.rows, case.inputs], bytes(case.rows * case.inputs))?;
+    let shape = [&[case.rows], case.image].concat();
+    let x = HostTensor::u8(shape.clone(), bytes(shape.iter().product()))?;
     let y = HostTensor::u8([case.rows], bytes(case.rows).into_iter().map(|b| b % CLASSES as u8).collect())?;
-    Ok(Dataset::new(x, y)?.named("random").scale(1.0 / 255.0).one_hot(CLASSES))
+    Ok(Dataset::new(x, y)?.named("random").scale(1.0 / 255.0).one_hot(CLASSES).augment((case.augment)()))
 }
 
 /// A fixed number of f32 multiply-adds on every core; seconds.
@@ -228,10 +279,9 @@ fn bench(o: &Options) -> gradus::Result<()> {
     let mut models = Vec::new();
     for case in &cases {
         let began = Instant::now();
-        let net = case.hidden.iter().fold(Sequential::new(), |net, &n| net.add(Linear::new(n)).add(Relu));
-        let net = net.add(Linear::new(CLASSES)).add(Softmax);
+        let net = (case.net)();
         let compile =
-            Compile::new(Adam::default(), CrossEntropy::new()).input([case.inputs]).metric(Accuracy::new()).precision(o.precision.clone());
+            Compile::new(Adam::default(), CrossEntropy::new()).input(case.image).metric(Accuracy::new()).precision(o.precision.clone());
         models.push((net.compile(compile.device(device.clone()))?, began.elapsed().as_secs_f64()));
     }
     if o.profile {
@@ -296,10 +346,9 @@ fn bench(o: &Options) -> gradus::Result<()> {
     }
     for r in &runners {
         let [median, min, max] = spread(&r.times).map(|t| t * 1e3);
-        let widths: Vec<usize> = [&[r.case.inputs], r.case.hidden, &[CLASSES]].concat();
         let line = json!({
             "peer": "gradus", "version": env!("CARGO_PKG_VERSION"), "case": r.case.name, "device": device.kind(), "adapter": device.name(),
-            "driver": device.driver(), "threads": o.threads, "precision": o.precision.to_string(), "layers": widths, "batch": r.case.batch, "steps": r.steps, "repeat": o.repeats,
+            "driver": device.driver(), "threads": o.threads, "precision": o.precision.to_string(), "layers": r.case.layers, "batch": r.case.batch, "steps": r.steps, "repeat": o.repeats,
             "ms_per_step": median, "min": min, "max": max, "busy_ms": spread(&r.busy)[0] * 1e3, "launches": r.launches, "first_step_s": r.first_step,
             "host_us": (device.kind() != "cpu").then(|| spread(&r.host)[0] * 1e6), "device_over_wall": (device.kind() != "cpu").then(|| spread(&r.device)[0]),
             "control_ms": control_median, "control_moved": moved,

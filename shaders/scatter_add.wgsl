@@ -1,31 +1,44 @@
-// scatter_add: out[r, c] = the sum of values[i, c] over the places i whose index is r, in their order. The first place of a chain walks
-// it; rows without one were zeroed before. Generated: WG, FIRST, LAST, LONG (16 links a turn). Sizes: size (of all values), width,
+// scatter_add: out[r, c] = the sum of values[i, c] over the places i whose index is r, in their order. The first place of an index walks its segments,
+// a lane some neighbouring columns; rows without a place were zeroed before. Generated: PIECE (places that were sorted together), COLUMNS, Sum (so many
+// numbers), load(at), store(at, sum), WG, FIRST, LAST, STEP (places a turn: 1, 4 or 16). Sizes: lanes, across (lanes of a row), width, count of places,
 // offsets of values, indices and out.
-struct Chain { i: u32, link: u32, sum: f32 }
+fn place(slot: u32) -> u32 { return slot / PIECE * PIECE + (links[d.count + slot] & 0xffffu); }
+fn value(slot: u32, c: u32) -> Sum { return load(d.values_offset + place(slot) * d.width + c); }
 
-fn value(i: u32, c: u32) -> f32 { return values[d.values_offset + i * d.width + c]; }
-
-// One link further, if there is one: it always points forward.
-fn walk(at: Chain, c: u32) -> Chain {
-    if ((at.link & LAST) == LAST) { return at; }
-    let i = at.link & LAST;
-    return Chain(i, links[i], at.sum + value(i, c));
+// One place further, if the segment reaches so far.
+fn more(sum: Sum, slot: u32, end: u32, c: u32) -> Sum { return select(sum, sum + value(min(slot, end - 1u), c), slot < end); }
+fn four(sum: Sum, slot: u32, end: u32, c: u32) -> Sum {
+    return more(more(more(more(sum, slot, end, c), slot + 1u, end, c), slot + 2u, end, c), slot + 3u, end, c);
 }
-fn four(at: Chain, c: u32) -> Chain { return walk(walk(walk(walk(at, c), c), c), c); }
 
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let e = id.y * groups.x * WG + id.x;
-    if (e >= d.size) { return; }
-    let width = d.width;
-    let c = e % width;
-    let i = e / width;
-    if ((links[i] & FIRST) == 0u) { return; }
-    let row = indices[d.indices_offset + i];
-    var at = Chain(i, links[i], value(i, c));
-    while ((at.link & LAST) != LAST) {
-        // written out, as a loop over them would count as turns of its own
-        if (LONG) { at = four(four(four(four(at, c), c), c), c); } else { at = walk(at, c); }
+    if (e >= d.lanes) { return; }
+    let across = d.across;
+    let c = e % across * COLUMNS;
+    var slot = e / across;
+    var link = links[slot];
+    if ((link & FIRST) == 0u) { return; }
+    let row = indices[d.indices_offset + place(slot)];
+    var end = slot + (links[d.count + slot] >> 16u);
+    var sum = value(slot, c);
+    slot++;
+    loop {
+        // written out, as a loop over a turn's places would count as turns of its own
+        for (; slot < end; slot += STEP) {
+            if (STEP == 16u) {
+                sum = four(four(four(four(sum, slot, end, c), slot + 4u, end, c), slot + 8u, end, c), slot + 12u, end, c);
+            } else if (STEP == 4u) {
+                sum = four(sum, slot, end, c);
+            } else {
+                sum += value(slot, c);
+            }
+        }
+        if ((link & LAST) == LAST) { break; }
+        slot = link & LAST;
+        link = links[slot];
+        end = slot + (links[d.count + slot] >> 16u);
     }
-    out[d.out_offset + row * width + c] = at.sum;
+    store(d.out_offset + row * d.width + c, sum);
 }

@@ -1,25 +1,52 @@
-// scatter_links: chains the indices that are equal. links[i] is the next place with the same index, or LAST; the bit FIRST says that no
-// earlier place has it. An index that the table has not, or of its padding row, gets no FIRST: nothing walks its chain.
-// Generated: WG, FIRST, LAST, LONG (16 places a turn). Sizes: count, rows of the table, indices' offset, padding (rows where there is none).
+// scatter_links: one workgroup sorts the places by index, WG of them at a time, and chains the segments of an index. What stands at slot s of the
+// sorted piece lies at count + s: its place within the piece, and above it the length of its segment. links[s], where a segment begins, is the slot
+// where the next one of the same index begins, or LAST; the bit FIRST says that no earlier piece has the index. An index that the table has not, or of
+// its padding row, gets no FIRST: nothing walks its segments. Each row of the table, which is zero, keeps in its first element the slot behind the
+// last one found and that one's FIRST; the sums are written over it. Generated: WG, FIRST, LAST. Sizes: count, rows and width of the table, offsets of
+// indices and table, padding (rows where there is none).
+var<workgroup> keys: array<u32, WG>;
 
-fn other(j: u32, own: u32) -> bool { return indices[d.indices_offset + j] != own; }
+// How many of the piece have a lower index, an equal one before this lane, an equal one.
+struct Found { lower: u32, before: u32, equal: u32 }
 
-// Whether none of 16 places has the index: written out, as a loop over them would count as turns of its own.
-fn four(j: u32, own: u32) -> bool { return other(j, own) & other(j + 1u, own) & other(j + 2u, own) & other(j + 3u, own); }
-fn sixteen(j: u32, own: u32) -> bool { return four(j, own) & four(j + 4u, own) & four(j + 8u, own) & four(j + 12u, own); }
+fn look(f: Found, j: u32, own: u32, lane: u32) -> Found {
+    let other = keys[j];
+    let equal = u32(other == own);
+    return Found(f.lower + u32(other < own), f.before + equal * u32(j < lane), f.equal + equal);
+}
+// Written out, as a loop over them would count as turns of its own.
+fn four(f: Found, j: u32, own: u32, lane: u32) -> Found {
+    return look(look(look(look(f, j, own, lane), j + 1u, own, lane), j + 2u, own, lane), j + 3u, own, lane);
+}
 
 @compute @workgroup_size(WG)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = id.y * groups.x * WG + id.x;
+fn main(@builtin(local_invocation_index) lane: u32) {
     let count = d.count;
-    if (i >= count) { return; }
-    let own = indices[d.indices_offset + i];
-    var first = own < d.rows && own != d.padding;
-    var j = 0u;
-    if (LONG) { for (; j + 16u <= i && first; j += 16u) { first = sixteen(j, own); } }
-    for (; j < i && first; j++) { first = other(j, own); }
-    var next = i + 1u;
-    if (LONG) { while (next + 16u <= count && sixteen(next, own)) { next += 16u; } }
-    while (next < count && other(next, own)) { next++; }
-    links[i] = select(LAST, next, next < count) | select(0u, FIRST, first);
+    for (var base = 0u; base < count; base += WG) {
+        let live = base + lane < count;
+        // behind the last place: above any index that a table has
+        var own = 0xffffffffu;
+        if (live) { own = indices[d.indices_offset + base + lane]; }
+        keys[lane] = own;
+        workgroupBarrier();
+        var f = Found(0u, 0u, 0u);
+        for (var j = 0u; j < WG; j += 16u) {
+            f = four(four(four(four(f, j, own, lane), j + 4u, own, lane), j + 8u, own, lane), j + 12u, own, lane);
+        }
+        if (live) {
+            let begin = base + f.lower;
+            var first = false;
+            if (f.before == 0u && own < d.rows && own != d.padding) {
+                let at = d.table_offset + own * d.width;
+                let earlier = table[at];
+                first = earlier == 0u;
+                if (!first) { links[(earlier & LAST) - 1u] = begin | (earlier & FIRST); }
+                table[at] = (begin + 1u) | select(0u, FIRST, first);
+            }
+            links[begin + f.before] = LAST | select(0u, FIRST, first);
+            links[count + begin + f.before] = lane | (f.equal << 16u);
+        }
+        storageBarrier();
+        workgroupBarrier();
+    }
 }

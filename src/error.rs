@@ -198,6 +198,10 @@ pub enum Error {
     #[error("there is no {what} `{name}`\n  where: {at}\n  help: {}", if known.is_empty() { "nothing of this kind is there; `Model::summary` lists what a model has".to_string() } else { format!("there is {}", known.join(", ")) })]
     NotFound { what: String, name: String, at: String, known: Vec<String> },
 
+    /// A distributed run that cannot go on: a worker and a server that do not fit, a worker that does not come, gradients that are not finite.
+    #[error("{problem}\n  where: {at}\n  help: {help}")]
+    Distributed { problem: String, at: String, help: String },
+
     /// A combination that this version cannot do.
     #[error("{what} is not possible here\n  where: {at}\n  help: {help}")]
     Unsupported { what: String, at: String, help: String },
@@ -328,6 +332,7 @@ codes! {
     OutOfMemory = "out-of-memory",
     DeviceFault = "device-fault",
     BadShader = "bad-shader",
+    Distributed = "distributed",
     CustomOp = "custom-op",
     NonFiniteLoss = "non-finite-loss",
     NonFiniteGradient = "non-finite-gradient",
@@ -390,7 +395,7 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 fn gives(available: u64) -> String {
-    if available == 0 { "the device gave none".into() } else { format!("the device gives {available}") }
+    if available == 0 { "the device gave none".into() } else { format!("may have {available}") }
 }
 
 fn labels_run(classes: usize) -> String {

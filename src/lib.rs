@@ -11,6 +11,7 @@ pub mod data;
 mod device;
 mod disk;
 pub mod error;
+pub mod exchange;
 pub mod expr;
 mod glob;
 #[cfg(feature = "gpu")]
@@ -29,7 +30,9 @@ pub mod plan;
 mod portable;
 pub mod reference;
 pub mod rng;
+pub mod server;
 mod store;
+pub mod study;
 pub mod tensor;
 mod terminal;
 pub mod train;
@@ -38,11 +41,11 @@ pub use error::{Error, Result};
 
 /// The names that a training program needs. `use gradus::nn::*` beside it brings the other layers, losses and metrics; no two of all these are alike.
 pub mod prelude {
-    pub use crate::data::{self, Dataset};
+    pub use crate::data::{self, Augment, Dataset};
     pub use crate::graph::{Precision, Var};
     pub use crate::nn::{
         self, Accuracy, BatchNorm1d, BinaryCrossEntropy, CrossEntropy, Dropout, Embedding, Flatten, Gelu, Huber, Init, Linear, Mae, Module,
-        Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, module,
+        Mse, Relu, Scope, Sequential, Sigmoid, Silu, Softmax, Tanh, loss, metric, models, module,
     };
     pub use crate::optim::kinds::*;
     pub use crate::optim::{Group, Optimizer, Schedule};

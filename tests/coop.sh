@@ -5,8 +5,8 @@
 #   tests/coop.sh setup              the driver alone; prints where it is
 #   tests/coop.sh run PROGRAM ARGS   any program that was built on this machine, under that driver
 #
-# tests/sid.sh says where the driver comes from and what that needs. Exit status 77: it cannot be set up here, and the last line says why; else
-# the program's.
+# tests/sid.sh says where the driver comes from and what that needs. GRADUS_TEST_FEATURES: features to build with, beside the default ones. Exit
+# status 77: the driver cannot be set up here, and the last line says why; else the program's.
 set -u -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || exit 1
 source "$here/tests/sid.sh"
@@ -20,7 +20,7 @@ run() {
 suite() {
     cd "$here" || return 1
     local built
-    built=$(cargo test --locked --test coop --no-run --message-format=json-render-diagnostics |
+    built=$(cargo test --locked ${GRADUS_TEST_FEATURES:+--features "$GRADUS_TEST_FEATURES"} --test coop --no-run --message-format=json-render-diagnostics |
         grep '"executable":"' | grep '"name":"coop"' | sed 's/.*"executable":"\([^"]*\)".*/\1/' | tail -n 1) || return 1
     [ -x "$built" ] || { echo "coop: cargo named no executable" >&2; return 1; }
     export GRADUS_REQUIRE_COOP=1 GRADUS_DEVICE=software

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times PyTorch's training step on the article's network: 784-64-32-10, Adam, cross entropy.
+"""Times PyTorch's training step on the article's network: 784-64-32-10, Adam, cross entropy; or on others (`--net`).
 
     python benches/peers/pytorch_step.py --threads 2
     python benches/peers/pytorch_step.py --device cuda --batch 512
@@ -30,9 +30,60 @@ def batches(x, y, size):
             yield x[rows], y[rows]
 
 
+class Block(nn.Module):
+    """torchvision's BasicBlock."""
+
+    def __init__(self, channels, out, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        same = stride == 1 and channels == out
+        self.downsample = None if same else nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x):
+        rest = x if self.downsample is None else self.downsample(x)
+        h = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(h)) + rest)
+
+
+class ResNet20(nn.Module):
+    """gradus' models::resnet20."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        stage = lambda i, o, s: nn.Sequential(Block(i, o, s), Block(o, o, 1), Block(o, o, 1))  # noqa: E731
+        self.layer1, self.layer2, self.layer3 = stage(16, 16, 1), stage(16, 32, 2), stage(32, 64, 2)
+        self.fc = nn.Linear(64, classes)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+def network(args):
+    """The network, and its name or widths for the listing."""
+    if args.net == "resnet20":
+        return ResNet20(CLASSES), "ResNet-20"
+    if args.net == "cnn":
+        convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+        return nn.Sequential(*convolutions, nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, CLASSES)), "conv 32, conv 64, pool, 128, 10"
+    widths = [PIXELS, *(int(w) for w in args.hidden.split(",") if w), CLASSES]
+    layers = []
+    for fan_in, fan_out in zip(widths, widths[1:]):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1]), widths
+
+
 def main():
     parser = argparse.ArgumentParser(description="Times PyTorch's training step.")
-    parser.add_argument("--hidden", default="64,32", help="widths of the hidden layers")
+    parser.add_argument("--net", choices=["dense", "cnn", "resnet20"], default="dense")
+    parser.add_argument("--hidden", default="64,32", help="widths of the hidden layers of a dense network")
+    parser.add_argument("--channels-last", action="store_true", help="memory_format=torch.channels_last, for images")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=500, help="steps in a repeat")
     parser.add_argument("--warmup", type=int, default=50, help="steps before the first repeat")
@@ -49,13 +100,13 @@ def main():
     torch.manual_seed(0)
     device = torch.device(args.device)
 
-    x = torch.rand(ROWS, PIXELS, device=device)
-    y = torch.randint(CLASSES, (ROWS,), device=device)
-    widths = [PIXELS, *(int(w) for w in args.hidden.split(",") if w), CLASSES]
-    layers = []
-    for fan_in, fan_out in zip(widths, widths[1:]):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-    model = nn.Sequential(*layers[:-1]).to(device)
+    rows, row = {"dense": (ROWS, (PIXELS,)), "cnn": (60 * 128, (1, 28, 28)), "resnet20": (20 * 128, (3, 32, 32))}[args.net]
+    x = torch.rand(rows, *row, device=device)
+    y = torch.randint(CLASSES, (rows,), device=device)
+    model, widths = network(args)
+    model = model.to(device)
+    if args.channels_last:
+        model, x = model.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
     loss_fn = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=args.fused or None, capturable=args.graph)
     feed = batches(x, y, args.batch)

@@ -4,23 +4,26 @@ use crate::digits::Digits;
 use crate::{digits, plot, recipe, report};
 use anyhow::{Context, Result};
 use clap::Parser;
+use gradus::data::Augment;
 use gradus::expr::Activation;
 use gradus::nn::InitScheme;
 use gradus::optim::schedule::Span;
 use gradus::optim::{Optimizer, Schedule};
 use gradus::prelude::{Checkpoint, Dataset, Device, EarlyStopping, Model, Precision, Resume};
 use gradus::train::callbacks::TensorBoard;
-use gradus::train::{DeviceChoice, Recipe};
+use gradus::train::{DataOp, DeviceChoice, Recipe};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples (after `cargo run --release --example mnist --`):
   --device cpu --epochs 3
+  --model cnn                          99 % after three epochs
   --hidden 128 --activation gelu --optimizer adamw --lr 5e-4
   --data fashion-mnist                 a folder with the four files of Fashion-MNIST
   --save digits.safetensors            then: --weights digits.safetensors --steps 0
   --print-recipe > run.toml            then: --recipe run.toml
   --hidden 1024,1024 --batch-size 512 --precision mixed
+  --augment shift,rotate,scale --train-samples 1000
   --dropout 0.1 --weight-decay 0.01 --optimizer adamw --schedule cosine:18750 --warmup 500 --ema 0.999
   --checkpoint run.gradus --resume --early-stopping 3 --tensorboard runs/first
   --explain --graph step.dot --steps 1
@@ -34,6 +37,15 @@ const ABOUT: &str = "\
 Trains a network on MNIST, on any GPU or on the CPU. Without flags: 784-64-32-10 with ReLU,
 softmax cross-entropy, Adam, 10 epochs in batches of 32, tested after each.";
 
+/// The network to begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Network {
+    /// Dense layers.
+    Mlp,
+    /// Convolutions.
+    Cnn,
+}
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(version, about = ABOUT, override_usage = "cargo run --release --example mnist -- [FLAGS]", after_help = EXAMPLES)]
@@ -46,6 +58,19 @@ pub struct Flags {
     /// A folder in MNIST's format, or `mnist`, or `synthetic` [default: mnist]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
+
+    /// Train on so many of its images alone, each class with its share, drawn by the seed [default: all]
+    #[arg(long, value_name = "N", help_heading = "The run")]
+    train_samples: Option<usize>,
+
+    /// Change the training images at random: shift[:PIXELS], rotate[:DEGREES], translate, scale[:LEAST:MOST], shear, flip, brightness,
+    /// contrast, noise[:DEVIATION], erase, mixup, cutmix, with commas between them
+    #[arg(long, value_name = "WORDS", help_heading = "The run", verbatim_doc_comment)]
+    augment: Option<Augment>,
+
+    /// mlp: the article's; cnn: two convolutions, 3 epochs in batches of 128
+    #[arg(long, value_enum, default_value = "mlp", conflicts_with = "recipe", help_heading = "The run")]
+    pub model: Network,
 
     /// Passes over the training data [default: 10]
     #[arg(long, value_name = "N", help_heading = "The run")]
@@ -251,6 +276,12 @@ impl Flags {
             let folder = Path::new(source).is_dir() && !source.contains(std::path::MAIN_SEPARATOR);
             r.data.source = if folder { format!(".{}{source}", std::path::MAIN_SEPARATOR) } else { source.clone() };
         }
+        r.data.pipeline.extend(self.train_samples.map(DataOp::sample_stratified));
+        if let Some(augment) = &self.augment {
+            // a pipeline has one: the flag's stands for the recipe's
+            r.data.pipeline.retain(|op| !matches!(op, DataOp::Augment(_)));
+            r.data.pipeline.push(DataOp::augment(augment.clone()));
+        }
         let set = |to: &mut usize, from: Option<usize>| *to = from.unwrap_or(*to);
         set(&mut r.fit.epochs, self.epochs);
         set(&mut r.fit.batch_size, self.batch_size);
@@ -324,7 +355,7 @@ impl Flags {
 
     /// The run as `--recipe` reads it. Looks at the data, where it is at hand: the network's ends follow it.
     fn show_recipe(&self) -> Result<String> {
-        let mut r = self.recipe(crate::article()?)?;
+        let mut r = self.recipe(crate::first(self.model)?)?;
         let data = digits::find(&r.data.source, false)?;
         self.suit(&mut r, &data)?;
         recipe::write(&r)
@@ -390,136 +421,4 @@ fn try_write(file: &Path, folder: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn flags(words: &str) -> Flags {
-        Flags::try_parse_from(std::iter::once("mnist").chain(words.split_whitespace())).unwrap()
-    }
-
-    #[test]
-    fn flags_change_what_they_name_and_nothing_else() {
-        let article = crate::article().unwrap();
-        assert_eq!(flags("").recipe(article.clone()).unwrap(), article);
-        let r = flags("--hidden 7 --activation tanh --optimizer sgd --lr 0.5 --batch-size 8 --no-shuffle").recipe(article.clone()).unwrap();
-        assert_eq!(recipe::describe(&r), "784-7-10, tanh, softmax");
-        assert_eq!((r.compile.optimizer.schedule().at(0), r.fit.batch_size, r.fit.epochs, r.fit.shuffle), (0.5, 8, 10, false));
-    }
-
-    /// Rate, schedule and warm-up each change their part; the file of a recipe holds them all.
-    #[test]
-    fn rates_and_starts() {
-        let article = crate::article().unwrap();
-        let words = "--schedule cosine:900:1e-5 --warmup 100 --lr 0.01 --init kaiming_normal:relu --weight-decay 0.1 --hidden 5";
-        let r = flags(words).recipe(article.clone()).unwrap();
-        assert!(
-            (r.compile.optimizer.schedule().at(100) - 0.01).abs() < 1e-15 && (r.compile.optimizer.schedule().at(2000) - 1e-5).abs() < 1e-15
-        );
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("run.toml");
-        let text = recipe::write(&r).unwrap();
-        assert!(text.contains("weight_decay = 0.1") && text.contains("kaiming_normal") && text.contains("warmup"), "{text}");
-        std::fs::write(&file, text).unwrap();
-        let from = format!("--recipe {}", file.display());
-        assert_eq!(flags(&from).recipe(article.clone()).unwrap(), r);
-        let other = flags(&format!("{from} --lr 0.5 --warmup 10")).recipe(article.clone()).unwrap();
-        assert_eq!((other.compile.optimizer.schedule().at(10), other.compile.optimizer.schedule().at(910)), (0.5, 1e-5));
-        let keras = flags("--init keras").recipe(article.clone()).unwrap();
-        assert_eq!(flags("--init pytorch").recipe(keras).unwrap(), article);
-        let e = flags("--schedule cosine:0 --weight-decay -1").recipe(article).unwrap_err().to_string();
-        assert!(e.contains("optimizer.lr.t_max") && e.contains("optimizer.weight_decay"), "{e}");
-    }
-
-    /// What stabilises a run reaches the recipe, and its file.
-    #[test]
-    fn robust_training() {
-        let article = crate::article().unwrap();
-        let words = "--dropout 0.25 --clip-norm 1 --accumulate 4 --ema 0.99 --early-stopping --tensorboard runs --checkpoint run.gradus \
-                     --checkpoint-every 50 --resume --optimizer lion --weight-decay 0.2";
-        let r = flags(words).recipe(article.clone()).unwrap();
-        assert_eq!(
-            (r.compile.clip_norm, r.compile.ema, r.fit.accumulate, r.fit.callbacks.len(), r.fit.resume),
-            (Some(1.0), Some(0.99), 4, 2, Resume::IfPresent)
-        );
-        assert_eq!(r.fit.checkpoint, Some(Checkpoint::new("run.gradus").every_steps(50)));
-        assert_eq!(r.model.layers().iter().filter(|l| matches!(l, gradus::nn::Layer::Dropout(_))).count(), 2);
-        let text = recipe::write(&r).unwrap();
-        for part in ["accumulate = 4", "early_stopping", "dropout", "run.gradus", "lion", "weight_decay = 0.2"] {
-            assert!(text.to_lowercase().contains(part), "no `{part}` in:\n{text}");
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("run.toml");
-        std::fs::write(&file, text).unwrap();
-        assert_eq!(flags(&format!("--recipe {}", file.display())).recipe(article).unwrap(), r);
-        assert!(Flags::try_parse_from(["mnist", "--resume"]).is_err()); // from what?
-    }
-
-    /// Told before the training; nothing is left behind.
-    #[test]
-    fn files_that_cannot_be_written() {
-        let dir = tempfile::tempdir().unwrap();
-        let article = crate::article().unwrap();
-        let ask = |flag: &str, name: &str| flags(&format!("--{flag} {}", dir.path().join(name).display())).recipe(article.clone());
-        std::fs::create_dir(dir.path().join("folder")).unwrap();
-        std::fs::write(dir.path().join("old"), "x").unwrap();
-        let long = "n".repeat(300);
-        for flag in ["save", "metrics-json", "graph", "checkpoint"] {
-            for bad in ["folder", "none/file", "old/file", &long] {
-                let e = ask(flag, bad).unwrap_err();
-                assert!(format!("{e:#}").contains("could not write"), "{flag} {bad}: {e:#}");
-            }
-            ask(flag, "old").unwrap();
-            ask(flag, "new").unwrap();
-        }
-        assert_eq!(std::fs::read(dir.path().join("old")).unwrap(), b"x");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
-    }
-
-    /// A recipe writes below this folder alone, unless it is trusted.
-    #[test]
-    fn a_recipe_that_writes_elsewhere() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("run.toml");
-        let article = crate::article().unwrap();
-        let mut r = article.clone();
-        r.fit = r.fit.checkpoint(Checkpoint::new("../run.gradus"));
-        std::fs::write(&file, recipe::write(&r).unwrap()).unwrap();
-        let from = format!("--recipe {}", file.display());
-        let e = flags(&from).recipe(article.clone()).unwrap_err().to_string();
-        assert!(e.contains("fit.checkpoint.path") && e.contains("--trust-recipe"), "{e}");
-        assert_eq!(flags(&format!("{from} --trust-recipe")).recipe(article).unwrap(), r);
-    }
-
-    #[test]
-    fn flags_win_over_a_recipe() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("run.toml");
-        let article = crate::article().unwrap();
-        let written = flags("--seed 5 --epochs 3 --hidden 9,8,7 --activation gelu_tanh --optimizer momentum --precision mixed")
-            .recipe(article.clone())
-            .unwrap();
-        std::fs::write(&file, recipe::write(&written).unwrap()).unwrap();
-        let from = format!("--recipe {}", file.display());
-        assert_eq!(flags(&from).recipe(article.clone()).unwrap(), written);
-        let r = flags(&format!("{from} --epochs 4 --hidden 6")).recipe(article).unwrap();
-        assert_eq!((r.seeds.all, r.fit.epochs, recipe::describe(&r).as_str()), (5, 4, "784-6-10, gelu_tanh, softmax"));
-    }
-
-    #[test]
-    fn wrong_words_are_told_with_the_choices() {
-        for (words, says) in [
-            ("--device fast", "choose one of auto, gpu, gpu:INDEX"),
-            ("--activation swish", "choose one of relu, tanh"),
-            ("--optimizer adamax", "choose one of sgd, momentum, adam, adamw"),
-            ("--hidden 64,,32", "widths of 1 or more"),
-            ("--schedule sine:3", "choose one of constant, step:SIZE:GAMMA"),
-            ("--precision half", "choose one of f32, mixed"),
-            ("--init best", "choose one of pytorch, keras, zeros"),
-        ] {
-            let e = Flags::try_parse_from(std::iter::once("mnist").chain(words.split_whitespace())).unwrap_err();
-            assert!(e.to_string().contains(says) && e.exit_code() == 2, "{e}");
-        }
-        let e = flags("--batch-size 0 --lr nan").recipe(crate::article().unwrap()).unwrap_err().to_string();
-        assert!(e.contains("optimizer.lr") || e.contains("fit.batch_size"), "{e}");
-    }
-}
+mod tests;

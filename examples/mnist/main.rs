@@ -10,7 +10,8 @@ mod recipe;
 mod report;
 
 use anyhow::{Context, Result};
-use flags::Flags;
+use flags::{Flags, Network};
+use gradus::nn::{Conv2d, MaxPool2d, Reshape};
 use gradus::prelude::*;
 use gradus::train::{DataSpec, HeldOut, Recipe, Registry};
 use log::Log;
@@ -27,8 +28,27 @@ fn article() -> gradus::Result<Recipe> {
     Recipe::new(&net, &compile, &fit, data)
 }
 
+/// Keras' convolutional network for digits (`--model cnn`): 99 % after three epochs.
+fn convolutions() -> gradus::Result<Recipe> {
+    let net = Sequential::new().add(Reshape::new([1, 28, 28]));
+    let net = net.add(Conv2d::new(32, 3)).add(Relu).add(Conv2d::new(64, 3)).add(Relu).add(MaxPool2d::new(2)).add(Dropout::new(0.25));
+    let net = net.add(Flatten).add(Linear::new(128)).add(Relu).add(Dropout::new(0.5)).add(Linear::new(10));
+    let compile = Compile::new(Adam::new(1e-3), CrossEntropy::new()).input([28, 28]).metric(Accuracy::new()).seed(0);
+    let fit = Fit::new().epochs(3).batch_size(128);
+    let data = DataSpec::new("mnist").scale(1.0 / 255.0).one_hot(10).validation(HeldOut::Test).test(HeldOut::Test);
+    Recipe::new(&net, &compile, &fit, data)
+}
+
+/// What the flags begin with.
+fn first(network: Network) -> gradus::Result<Recipe> {
+    match network {
+        Network::Mlp => article(),
+        Network::Cnn => convolutions(),
+    }
+}
+
 fn run(flags: &Flags, started: Instant) -> Result<()> {
-    let mut recipe = flags.recipe(article()?)?;
+    let mut recipe = flags.recipe(first(flags.model)?)?;
     let device = flags.device()?;
     let report = Report::begin(started, &device);
     let data = digits::find(&recipe.data.source, true)?;

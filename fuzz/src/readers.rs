@@ -1,6 +1,7 @@
 //! The readers, each with files that it reads well: damage starts from those.
 
-use gradus::data::Csv;
+use crate::packed;
+use gradus::data::{Csv, ImageFolder, Parquet};
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use gradus::train::callbacks::{CsvLogger, ModelCheckpoint, ReduceLROnPlateau, TensorBoard};
@@ -18,8 +19,15 @@ pub struct Reader {
     pub file: &'static str,
     /// Whole files.
     pub seeds: Vec<Vec<u8>>,
+    /// Bytes of memory that it may take whatever its file.
+    pub constant: usize,
     pub read: Read,
 }
+
+/// What most take for nothing.
+const PLAIN: usize = 1 << 20;
+/// A picture is decoded if its header promises no more than 2,048 bytes for each of its file's, and a page of Parquet is unpacked if it promises no more than 4 MiB.
+pub const PACKED: usize = 16 << 20;
 
 pub fn all() -> Vec<Reader> {
     let mut target = network(1);
@@ -40,6 +48,26 @@ pub fn all() -> Vec<Reader> {
         }),
         reader("npy", "x.npy", npy_seeds(), |p| gradus::data::read_npy(p).map(drop)),
         reader("npz", "x.npz", vec![npz(&npy_seeds()), npz(&npy_seeds()[..1])], |p| gradus::data::npz(p).map(drop)),
+        reader("npy on disk", "x.npy", npy_seeds(), |p| gradus::data::open_npy(p, p).map(drop)),
+        Reader { constant: PACKED, ..reader("pictures", "pictures/class/a.png", packed::pictures(), seen()) },
+        Reader {
+            constant: PACKED,
+            ..reader("png, sums mended", "pictures/class/a.png", packed::pngs(), {
+                let mut seen = seen();
+                move |p| {
+                    let bytes = std::fs::read(p).unwrap_or_default();
+                    let _ = std::fs::write(p, packed::mended(bytes));
+                    seen(p)
+                }
+            })
+        },
+        Reader {
+            constant: PACKED,
+            ..reader("parquet", "t.parquet", packed::parquets(), |p| {
+                let how = Parquet::new().target("price").one_hot("town").fill_missing(0.0).fill_missing_in("town", "Ulm");
+                how.memory(1 << 18).disk(1 << 20).dir(p.parent().unwrap_or(p)).read(p).map(drop)
+            })
+        },
         reader("weights", "w.safetensors", weights.clone(), move |p| target.load_weights(p, Load::new()).map(drop)),
         reader("weights, loosely", "w.safetensors", weights, {
             let mut target = network(1);
@@ -60,7 +88,19 @@ pub fn all() -> Vec<Reader> {
 }
 
 fn reader(name: &'static str, file: &'static str, seeds: Vec<Vec<u8>>, read: impl FnMut(&Path) -> gradus::Result<()> + 'static) -> Reader {
-    Reader { name, file, seeds, read: Box::new(read) }
+    Reader { name, file, seeds, constant: PLAIN, read: Box::new(read) }
+}
+
+/// Decodes a picture as training does: a model is shown it.
+fn seen() -> impl FnMut(&Path) -> gradus::Result<()> {
+    let net = Sequential::new().add(Flatten).add(Linear::new(2));
+    let compile = Compile::new(Sgd::new(0.1), CrossEntropy::new()).input([3, 4, 4]).device(Device::cpu_threads(1));
+    let model = net.compile(compile).expect("a small network");
+    move |p| {
+        let folder = p.parent().and_then(Path::parent).unwrap_or(p);
+        let set = gradus::data::image_folder(folder, ImageFolder::new().size(4, 4))?;
+        model.predict(&set, 1).map(drop)
+    }
 }
 
 fn network(seed: u64) -> Model {

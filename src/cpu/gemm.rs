@@ -1,26 +1,28 @@
 //! The twin of `shaders/gemm_direct.wgsl`, `shaders/gemm_tile.wgsl` and `shaders/gemm_split.wgsl`.
 
+mod block;
 mod dots;
 pub(super) mod ending;
 mod multiply;
 mod one_hot;
 mod patches;
 mod pieces;
+mod row_sums;
 mod turned;
 
 use super::lib::call::{Call, READS, Twin};
-use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share, total, wide};
+use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share};
 use super::lib::pieces::{Piece, pieces as pieces_of};
 use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::{Gemm, Operand};
+pub(super) use block::plain;
+use block::{Block, TERM, work};
 use ending::Ending;
 use gemm_common::cache::CACHE_INFO;
 use multiply::{FEW, NARROW, Shared, factor, multiply, plainly};
+use row_sums::row_sums;
 use std::ops::Range;
-
-/// Nanoseconds of one multiply-add, on a core with AVX-512.
-const TERM: f64 = 0.014;
 
 impl Twin for Gemm {
     fn run(&self, call: Call<'_>) -> Result<()> {
@@ -46,17 +48,15 @@ impl Twin for Gemm {
     }
 }
 
-/// Whether the product is stored as it is.
-pub(super) fn plain(k: &Gemm) -> bool {
-    k.spec.epilogue.is_identity()
-}
-
 /// A product whose operands and results are f32. Its results are those of a larger product from element `first` on.
 pub(super) fn run(k: &Gemm, threads: usize, workers: &mut [Evaluator], reads: &[&[u32]], mut writes: Writes<'_>, first: usize) {
     if k.outputs.iter().any(|o| o.within.is_some()) {
         return apart(k, writes, |k, writes| run(k, threads, workers, reads, writes, first));
     }
     if let Some(p) = k.patches {
+        if patches::run(k, p, threads, workers, reads, &mut writes, first) {
+            return;
+        }
         let (own, factor, made) = patches::gathered(k, p, reads);
         let mut all = [&[][..]; READS];
         all.iter_mut().zip(reads).for_each(|(to, from)| *to = from);
@@ -124,11 +124,6 @@ fn add(k: &Gemm, threads: usize, reads: &[&[u32]], mut writes: Writes<'_>) {
     product(k, within, &a[k.a.offset..], &b[k.b.offset..], f32s_mut(writes[0]), true);
 }
 
-/// A guess at the nanoseconds of the products alone.
-fn work(k: &Gemm) -> f64 {
-    TERM * (k.matrices() * k.m * k.n * k.k) as f64
-}
-
 /// How C is cut into blocks that know nothing of each other. By its shape alone, so that any number of threads gives the same bits. The
 /// crate's own threads share one packed copy of a factor, which only one of them makes: here each packs what its block needs,
 /// and the epilogue finds the block in the cache.
@@ -193,13 +188,6 @@ const DOTTED: usize = 800_000;
 /// Elements of C up to which the crate computes dot products.
 const DOTS: usize = 256;
 
-/// A part of C: rows and columns of one product of the batch.
-struct Block {
-    batch: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
-}
-
 /// The product of A's rows and B's columns.
 fn one_block(k: &Gemm, block: &Block, a: &[f32], b: &[f32], c: &Shared<'_>) {
     let (m, n, depth) = (block.rows.len(), block.columns.len(), k.k);
@@ -257,52 +245,6 @@ fn product(k: &Gemm, threads: usize, a: &[f32], b: &[f32], c: &mut [f32], add: b
     } else {
         let turned = |(x, row, column)| (x, column, row);
         multiply([n, m, depth], turned(b), turned(a), (&Shared::new(c), 0, 1, n), threads, add);
-    }
-}
-
-/// Nanoseconds of one term of a row sum.
-const SUMMED: f64 = 0.25;
-
-fn row_sums(k: &Gemm, threads: usize, a: &[f32], out: &mut [u32]) {
-    let all = out.chunks_exact_mut(k.m.max(1)).enumerate();
-    all.for_each(|(i, out)| row_sums_of(k, threads, &a[k.along_batch(k.a.batch, i)..], out));
-}
-
-/// Of one matrix of the batch.
-fn row_sums_of(k: &Gemm, threads: usize, a: &[f32], out: &mut [u32]) {
-    let mut idle = vec![(); parts(SUMMED * (k.m * k.k) as f64, threads)];
-    let mut writes = Writes::default();
-    writes[0] = out;
-    fork(&mut idle, 0..k.m, CHUNK, [1; WRITES], writes, &|_: &mut (), rows: Range<usize>, w: Writes<'_>| {
-        wide(RowSums { k, a, first: rows.start, out: f32s_mut(w[0]) });
-    });
-}
-
-/// The sums of A's rows over k from row `first` on, in index order, in f64.
-struct RowSums<'a> {
-    k: &'a Gemm,
-    a: &'a [f32],
-    first: usize,
-    out: &'a mut [f32],
-}
-
-impl pulp::NullaryFnOnce for RowSums<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn call(self) {
-        let RowSums { k, a, first, out } = self;
-        let a = &a[k.a.offset..];
-        if !k.spec.ta {
-            return out.iter_mut().enumerate().for_each(|(i, o)| *o = total(&a[(first + i) * k.a.pitch..][..k.k], |v| v) as f32);
-        }
-        for (i, out) in out.chunks_mut(CHUNK).enumerate() {
-            let mut sums = [0.0f64; CHUNK];
-            for p in 0..k.k {
-                let row = &a[p * k.a.pitch + first + i * CHUNK..][..out.len()];
-                sums.iter_mut().zip(row).for_each(|(s, &v)| *s += f64::from(v));
-            }
-            out.iter_mut().zip(&sums).for_each(|(o, &s)| *o = s as f32);
-        }
     }
 }
 

@@ -17,6 +17,7 @@ impl Twin for Map {
         let widths = std::array::from_fn(|o| if halves.output(o) { 1 } else { 2 });
         fork_halves(workers, 0..self.size(), CHUNK, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
             let piece = e.piece();
+            let rows: Vec<Option<Vec<f32>>> = (0..self.inputs.len()).map(|i| repeated(self, i, reads, piece, units.len())).collect();
             for first in units.clone().step_by(piece) {
                 let (len, own) = (piece.min(units.end - first), first - units.start);
                 let load = |i: usize, row: &mut [f32]| {
@@ -32,6 +33,10 @@ impl Twin for Map {
                     match self.spec.reads[i] {
                         Read::Flat => return from.lend(row, s.offset + first),
                         Read::One => row.fill(from.one(s.offset)),
+                        Read::Strided if rows[i].is_some() => {
+                            let row = rows[i].as_deref().unwrap_or_default();
+                            return Some(&row[first % self.shape.last().copied().unwrap_or(1)..][..len]);
+                        }
                         Read::Strided if s.pad.is_none() => return along(row, &from, s, &self.shape, first),
                         Read::Strided | Read::PadBox => strided(row, &from, s, &self.shape, first),
                     }
@@ -57,6 +62,21 @@ impl Twin for Map {
     fn alike(&self, _formula: usize, input: usize) -> bool {
         self.spec.reads.get(input) == Some(&Read::One)
     }
+}
+
+/// An operand of short rows that are the same all over, as a value for each channel of images: so often one behind the other that whatever piece is
+/// lent. Copied run by run anew for each piece they would cost more than the formula.
+fn repeated(k: &Map, i: usize, reads: &[&[u32]], piece: usize, units: usize) -> Option<Vec<f32>> {
+    let (s, extent) = (&k.inputs[i], *k.shape.last()?);
+    let (last, outer) = s.strides.split_last()?;
+    let same = k.spec.reads[i] == Read::Strided && s.pad.is_none() && outer.iter().all(|&step| step == 0);
+    if !same || extent >= piece || units < 4 * piece || k.spec.integers.get(i).is_some_and(|of_u32| *of_u32) {
+        return None;
+    }
+    let from = Elements::new(reads[i], k.spec.halves.input(i));
+    let mut row = vec![0.0; (piece + extent).next_multiple_of(extent)];
+    row.chunks_exact_mut(extent).for_each(|row| from.run(row, s.offset, *last));
+    Some(row)
 }
 
 /// Elements `first..` of integers, as numbers.

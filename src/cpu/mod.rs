@@ -41,6 +41,8 @@ mod take;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod window;
 
+pub(crate) use gather::gathered;
 pub(crate) use pool::threads_of;
 pub use session::CpuSession;

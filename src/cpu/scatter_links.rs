@@ -5,9 +5,9 @@ use crate::error::Result;
 use crate::kernels::{FIRST, LAST, ScatterLinks};
 
 impl Twin for ScatterLinks {
-    ///the same links, in one pass from the end.
+    ///the same chains, of single places, in one pass from the end; what was found is noted beside the table.
     fn run(&self, Call { reads, writes, .. }: Call<'_>) -> Result<()> {
-        let indices = &reads[0][self.offset..][..self.count];
+        let indices = &reads[0][self.offsets[0]..][..self.count];
         let links = &mut *writes.into_iter().next().unwrap_or_default();
         let mut next = vec![LAST; self.rows];
         for (i, &index) in indices.iter().enumerate().rev() {

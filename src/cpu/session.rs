@@ -155,6 +155,21 @@ impl Session for CpuSession {
         self.done.take_read(read).map(Some)
     }
 
+    fn words(&self, buffer: BufferId, len: usize) -> Option<&[u32]> {
+        let [piece] = self.table.cuts.pieces(buffer, 0, len)[..] else { return None };
+        self.table.words(self.table.place(piece.buffer).ok()?).get(piece.offset..piece.offset + piece.len)
+    }
+
+    fn words_mut(&mut self, buffer: BufferId, len: usize) -> Option<&mut [u32]> {
+        let [piece] = self.table.cuts.pieces(buffer, 0, len)[..] else { return None };
+        self.table.range(piece.buffer, piece.offset, piece.len).ok()
+    }
+
+    fn swap(&mut self, buffer: BufferId, words: &mut Vec<u32>) -> bool {
+        let [piece] = self.table.cuts.pieces(buffer, 0, words.len())[..] else { return false };
+        self.table.swap(piece.buffer, words)
+    }
+
     /// Runs the steps at once, all of them on the pool's threads.
     fn submit(&mut self, submit: Submit<'_>) -> Result<Ticket> {
         self.own_threads()?;

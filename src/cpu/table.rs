@@ -70,6 +70,17 @@ impl Table {
         }
     }
 
+    /// Takes these words as a buffer of the model, and gives what was there; `false` where it has another length.
+    pub(super) fn swap(&mut self, id: BufferId, words: &mut Vec<u32>) -> bool {
+        match self.place(id) {
+            Ok(TableIndex::Own(i)) if i < self.specs.len() && self.own[i].len() == words.len() => {
+                std::mem::swap(&mut self.own[i], words);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Makes a buffer of the model at least as large as this.
     pub(super) fn hold(&mut self, spec: &BufferSpec) -> Result<()> {
         match self.place(spec.id)? {

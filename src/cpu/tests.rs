@@ -1,5 +1,6 @@
 //! What callers get wrong is an error; the rest is in the rooms below.
 
+mod augment;
 pub(super) mod harness;
 mod training;
 mod twins;

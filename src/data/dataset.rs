@@ -1,10 +1,13 @@
 //! A data set: fields of rows with how the model sees them, and which rows belong to it.
 
+mod augment;
 mod balance;
+mod chunks;
 mod classes;
 mod concat;
 mod fold;
 mod limit;
+mod normalize;
 mod order;
 mod parts;
 mod vectors;
@@ -15,13 +18,16 @@ use super::rows::Rows;
 use super::source::{Source, read_tensor, read_words, source_error};
 use crate::error::{Error, Faults, Result, panic_text, place};
 use crate::graph::Field;
+use crate::graph::augment::Augmentation;
 use crate::tensor::{DType, HostTensor, Shape};
 use std::collections::HashSet;
 use std::fmt;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
+use augment::Augmenting;
 use balance::Balance;
+pub use chunks::Kept;
 pub(crate) use limit::Limit;
 
 /// Where all rows are read: words of a chunk (but at least one row), and most rows of a chunk.
@@ -59,6 +65,9 @@ pub struct Dataset {
     budget: Option<u64>,
     /// The name of a field that a setter was called for and that does not exist.
     unknown: Option<String>,
+    /// What training changes at random, and the exact numbers of it for these rows.
+    augment: Option<Arc<Augmenting>>,
+    drawn: Arc<OnceLock<Arc<Augmentation>>>,
 }
 
 impl Dataset {
@@ -146,6 +155,8 @@ impl Dataset {
             class_names: None,
             budget: None,
             unknown: None,
+            augment: None,
+            drawn: Arc::default(),
         })
     }
 
@@ -170,14 +181,14 @@ impl Dataset {
     #[must_use]
     pub fn on(mut self, field: &str, f: impl FnOnce(Look) -> Look) -> Self {
         match self.looks.iter_mut().find(|l| *l.name == *field) {
-            Some(look) => *look = f(look.clone()),
+            Some(look) => (*look, self.drawn) = (f(look.clone()), Arc::default()),
             None => self.unknown = Some(field.into()),
         }
         self
     }
 
     fn features_as(mut self, f: impl FnOnce(Look) -> Look) -> Self {
-        self.looks[0] = f(self.looks[0].clone());
+        (self.looks[0], self.drawn) = (f(self.looks[0].clone()), Arc::default());
         self
     }
 
@@ -197,6 +208,12 @@ impl Dataset {
     #[must_use]
     pub fn shift(self, offset: f32) -> Self {
         self.features_as(|x| x.shift(offset))
+    }
+
+    /// The middle of each image, `size` rows and columns (torchvision's `CenterCrop`): of features `[height, width]` or `[channels, height, width]`.
+    #[must_use]
+    pub fn center_crop(self, size: usize) -> Self {
+        self.features_as(|x| x.center_crop(size))
     }
 
     /// Features stored as u8 or u32 stay integers (u32), as an embedding takes them, and do not become f32.
@@ -281,7 +298,8 @@ impl Dataset {
 
     /// The fields of a batch, features first.
     pub fn fields(&self) -> Vec<Field> {
-        self.looks.iter().map(Look::field).collect()
+        let fields = self.looks.iter().map(Look::field).collect();
+        self.augmented(fields)
     }
 
     fn position(&self, field: &str) -> Option<usize> {
@@ -292,7 +310,9 @@ impl Dataset {
     pub(crate) fn check(&self) -> Result<()> {
         let mut f = Faults::default();
         self.looks.iter().for_each(|l| l.check(&mut f));
+        self.check_augment(&mut f);
         f.finish()?;
+        self.stored_mean()?;
         match &self.unknown {
             None => Ok(()),
             Some(name) => Err(Error::NotFound {
@@ -343,7 +363,7 @@ impl Dataset {
 
     /// Reads a field from end to end, a bounded number of rows at a time.
     pub(crate) fn each_chunk(&self, field: usize, mut f: impl FnMut(usize, &[u32]) -> Result<()>) -> Result<()> {
-        let words = self.looks[field].field().words();
+        let words = self.row_words(field);
         let (mut rows, mut out) = (Vec::new(), Vec::new());
         let chunk = (CHUNK_WORDS / words.max(1)).clamp(1, CHUNK_ROWS);
         for first in (0..self.len()).step_by(chunk) {
@@ -364,7 +384,22 @@ impl Dataset {
 
     /// Words of a stored row of one field.
     pub(crate) fn row_words(&self, field: usize) -> usize {
-        self.looks[field].field().words()
+        let source = &self.sources[field];
+        let width = source.row().size();
+        if source.dtype() == DType::U8 { width.div_ceil(4) } else { width }
+    }
+
+    /// The values of a field whose rows overlap, as many as these rows have, and how far they are apart: where the rows are a range.
+    pub(crate) fn overlapping(&self, field: usize) -> Option<(&[f32], usize)> {
+        let Rows::Range(rows) = &self.rows else { return None };
+        let (values, step) = self.sources[field].overlapping()?;
+        let (first, last) = (rows.start.checked_mul(step)?, rows.end.checked_sub(1)?.checked_mul(step)?);
+        Some((values.get(first..last.checked_add(self.row_words(field))?)?, step))
+    }
+
+    /// Words of a field on the device, where all rows lie there.
+    pub(crate) fn words_in_all(&self, field: usize) -> usize {
+        self.overlapping(field).map_or_else(|| self.row_words(field).saturating_mul(self.len()), |(values, _)| values.len())
     }
 
     /// Whether a field holds integers.
@@ -392,7 +427,7 @@ impl fmt::Debug for Dataset {
 /// Two data sets are equal if they show the same rows of the same values in the same way.
 impl PartialEq for Dataset {
     fn eq(&self, other: &Self) -> bool {
-        self.same_rows(other) && self.looks == other.looks
+        self.same_rows(other) && self.looks == other.looks && self.augment == other.augment
     }
 }
 

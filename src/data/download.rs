@@ -1,8 +1,6 @@
 //! Fetches pinned files from the first mirror that gives them, in bounded time and memory.
 
-use super::folder::BY_HAND;
-use super::idx;
-use super::pinned::{Pinned, verified};
+use super::pinned::{File, Pinned};
 use super::progress::DownloadProgress;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -12,10 +10,6 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use ureq::Timeout;
-
-/// Public copies of MNIST's four `.gz` files.
-pub(crate) const MIRRORS: [&str; 2] =
-    ["https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"];
 
 /// How long a download may take, and how large its files may be.
 #[derive(Debug, Clone)]
@@ -28,12 +22,15 @@ pub(crate) struct Network {
     pub stall: Duration,
     /// If nothing was received for this long no further mirror is asked.
     pub silence: Duration,
-    /// A mirror that is slower than this many bytes a second, on average after `stall`, is left for the next.
+    /// A mirror that is slower than this many bytes a second, on average after `stall`, is left for the next; also one that would take longer than `LONGEST`.
     pub slowest: f64,
     /// Bytes of one file as sent.
     pub largest: u64,
     pub proxy: Option<ureq::Proxy>,
 }
+
+/// Seconds that a file may take: 4 hours, which are 12 KB a second for CIFAR's.
+const LONGEST: f64 = 4.0 * 3600.0;
 
 impl Default for Network {
     /// The proxy is the environment's: `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY`, and `NO_PROXY`.
@@ -62,14 +59,23 @@ pub(crate) struct Fetcher {
     pending: u64,
     /// When something was last received.
     heard: Instant,
+    /// What to do where no mirror gives a file.
+    help: &'static str,
 }
 
 /// A file whose SHA-256 is right.
 pub(crate) struct Fetched {
     pub url: String,
-    /// As sent, and unpacked.
-    pub raw: Vec<u8>,
-    pub content: Vec<u8>,
+    pub file: File,
+    /// The packed bytes; none where it was sent unpacked.
+    packed: Vec<u8>,
+}
+
+impl Fetched {
+    /// The bytes as they were sent.
+    pub fn sent(&self) -> &[u8] {
+        if self.file.packed { &self.packed } else { &self.file.bytes }
+    }
 }
 
 /// An answer whose body has begun: `n` bytes of it lie in `chunk`.
@@ -82,8 +88,8 @@ struct Begun {
 
 impl Fetcher {
     /// Fetches from these base URLs files of about `pending` bytes together.
-    pub fn new(mirrors: Vec<String>, network: Network, progress: Progress, pending: u64) -> Self {
-        Fetcher { mirrors, network, progress, done: 0, pending, heard: Instant::now() }
+    pub fn new(mirrors: Vec<String>, network: Network, progress: Progress, pending: u64, help: &'static str) -> Self {
+        Fetcher { mirrors, network, progress, done: 0, pending, heard: Instant::now(), help }
     }
 
     /// The file's `.gz` (or what is under that name) from the first mirror that gives it. The error lists what each of them did.
@@ -93,11 +99,12 @@ impl Fetcher {
             let url = format!("{}/{}.gz", self.mirrors[i].trim_end_matches('/'), pin.file);
             tracing::info!("fetching {url}");
             match self.attempt(&url, pin) {
-                Ok((raw, content)) => {
+                Ok((file, packed)) => {
                     self.mirrors[..=i].rotate_right(1);
-                    self.done += raw.len() as u64;
+                    let got = Fetched { url, file, packed };
+                    self.done += got.sent().len() as u64;
                     self.pending = self.pending.saturating_sub(pin.packed);
-                    return Ok(Fetched { url, raw, content });
+                    return Ok(got);
                 }
                 Err(why) => {
                     crate::terminal::warn!("{url}: {why}");
@@ -109,26 +116,29 @@ impl Fetcher {
             tried.push("an empty list of mirrors".into());
         }
         let problem = format!("no mirror gave {}.gz", pin.file);
-        Err(Error::Download { problem, tried, help: BY_HAND.into() })
+        Err(Error::Download { problem, tried, help: self.help.into() })
     }
 
-    fn attempt(&mut self, url: &str, pin: &Pinned) -> Result<(Vec<u8>, Vec<u8>), String> {
+    fn attempt(&mut self, url: &str, pin: &Pinned) -> Result<(File, Vec<u8>), String> {
         let raw = self.body(url, pin)?;
-        // A server that unpacks on the way is fine too: the sum is the content's.
-        let content = idx::unpack(raw.clone(), Path::new(url), Some(pin.size)).map_err(|e| match e {
+        let got = raw.len();
+        let (file, packed) = File::pinned(url.into(), raw, pin).map_err(|e| match e {
+            Error::BadData { problem, offset: 0, .. } => format!("another file: {got} bytes; {problem}"),
             Error::BadData { problem, offset, .. } => format!("{problem} at byte {offset}"),
             e => e.to_string(),
         })?;
-        match verified(&content, pin) {
-            Some(false) => Err(format!("another file: {} bytes, and not the SHA-256 of {}", raw.len(), pin.file)),
-            _ => Ok((raw, content)),
+        // A server that unpacks on the way is fine too, where the sum is the content's.
+        match file.verified {
+            Some(true) => Ok((file, packed)),
+            _ => Err(format!("another file: {got} bytes, and not the SHA-256 of {}", pin.file)),
         }
     }
 
     fn body(&mut self, url: &str, pin: &Pinned) -> Result<Vec<u8>, String> {
         let Network { stall, slowest, .. } = self.network;
+        let slowest = slowest.max(pin.packed as f64 / LONGEST);
         // a server may unpack on the way
-        let largest = self.network.largest.max(pin.size);
+        let largest = self.network.largest.max(pin.size).max(pin.packed);
         let Begun { length, mut reader, mut chunk, mut n } = self.begin(url)?;
         let too_large = |n| format!("{n} bytes or more, where {} were expected", pin.packed);
         if let Some(n) = length.filter(|&n| n > largest) {

@@ -4,6 +4,7 @@ use super::source::{RowsMut, Source, SourceError};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Shape};
+use half::f16;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -19,18 +20,27 @@ const READ: usize = 256 << 10;
 pub(crate) enum Kind {
     U8,
     F32,
+    /// Read as f32.
+    F16,
+    /// Read as f32, rounded: one that is too large is an error.
+    F64,
     U32,
-    /// Read as u32: a negative one is an error.
+    /// Read as u32: one that is negative or too large is an error.
+    I8,
+    I16,
     I32,
     I64,
+    U16,
+    U64,
 }
 
 impl Kind {
     pub(crate) fn size(self) -> usize {
         match self {
-            Kind::U8 => 1,
+            Kind::U8 | Kind::I8 => 1,
+            Kind::F16 | Kind::I16 | Kind::U16 => 2,
             Kind::F32 | Kind::U32 | Kind::I32 => 4,
-            Kind::I64 => 8,
+            Kind::F64 | Kind::I64 | Kind::U64 => 8,
         }
     }
 }
@@ -113,10 +123,30 @@ impl FileRows {
         Ok(())
     }
 
-    fn negative(&self, offset: u64, value: i64) -> Error {
+    fn negative(&self, offset: u64, value: i128) -> Error {
         let problem = if value < 0 { format!("the value {value} is negative") } else { format!("the value {value} is above 2^32 - 1") };
-        let help = "signed integers are read as u32: write the values as f32".into();
+        let help = "integers are read as u32: write the values as f32".into();
         Error::BadData { path: self.path.clone(), offset, problem, help }
+    }
+
+    fn too_large(&self, offset: u64, value: f64) -> Error {
+        let problem = format!("the value {value} is too large for f32");
+        Error::BadData { path: self.path.clone(), offset, problem, help: "scale the values before they are saved".into() }
+    }
+
+    /// The integer at the beginning of these bytes.
+    fn integer(&self, bytes: &[u8]) -> i128 {
+        let big = self.big_endian;
+        match self.kind {
+            Kind::U8 => bytes[0].into(),
+            Kind::I8 => (bytes[0] as i8).into(),
+            Kind::I16 => parts(bytes, big).next().map_or(0, |b| i16::from_le_bytes(b).into()),
+            Kind::U16 => parts(bytes, big).next().map_or(0, |b| u16::from_le_bytes(b).into()),
+            Kind::I64 => parts(bytes, big).next().map_or(0, |b| i64::from_le_bytes(b).into()),
+            Kind::U64 => parts(bytes, big).next().map_or(0, |b| u64::from_le_bytes(b).into()),
+            Kind::U32 => parts(bytes, big).next().map_or(0, |b| u32::from_le_bytes(b).into()),
+            _ => parts(bytes, big).next().map_or(0, |b| i32::from_le_bytes(b).into()),
+        }
     }
 }
 
@@ -138,8 +168,8 @@ impl Source for FileRows {
     fn dtype(&self) -> DType {
         match self.kind {
             Kind::U8 => DType::U8,
-            Kind::F32 => DType::F32,
-            Kind::U32 | Kind::I32 | Kind::I64 => DType::U32,
+            Kind::F32 | Kind::F16 | Kind::F64 => DType::F32,
+            _ => DType::U32,
         }
     }
 
@@ -162,16 +192,30 @@ impl Source for FileRows {
                 out[place * width..][..width].iter_mut().zip(parts(bytes, big)).for_each(|(t, b)| *t = u32::from_le_bytes(b));
                 Ok(())
             })?,
-            (Kind::I32 | Kind::I64, RowsMut::U32(out)) => self.each(rows, |place, at, bytes| {
-                let values: &mut dyn Iterator<Item = i64> = match self.kind {
-                    Kind::I32 => &mut parts(bytes, big).map(|b| i32::from_le_bytes(b).into()),
-                    _ => &mut parts(bytes, big).map(i64::from_le_bytes),
-                };
-                for (i, (t, v)) in out[place * width..][..width].iter_mut().zip(values).enumerate() {
-                    *t = u32::try_from(v).map_err(|_| self.negative(at + (i * self.kind.size()) as u64, v))?;
+            (Kind::F16, RowsMut::F32(out)) => self.each(rows, |place, _, bytes| {
+                out[place * width..][..width].iter_mut().zip(parts(bytes, big)).for_each(|(t, b)| *t = f16::from_le_bytes(b).to_f32());
+                Ok(())
+            })?,
+            (Kind::F64, RowsMut::F32(out)) => self.each(rows, |place, at, bytes| {
+                for (i, (t, b)) in out[place * width..][..width].iter_mut().zip(parts(bytes, big)).enumerate() {
+                    let value = f64::from_le_bytes(b);
+                    *t = value as f32;
+                    if t.is_infinite() && value.is_finite() {
+                        return Err(self.too_large(at + 8 * i as u64, value));
+                    }
                 }
                 Ok(())
             })?,
+            (Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64 | Kind::U16 | Kind::U64, RowsMut::U32(out)) => {
+                let size = self.kind.size();
+                self.each(rows, |place, at, bytes| {
+                    for (i, (t, b)) in out[place * width..][..width].iter_mut().zip(bytes.chunks_exact(size)).enumerate() {
+                        let value = self.integer(b);
+                        *t = u32::try_from(value).map_err(|_| self.negative(at + (i * size) as u64, value))?;
+                    }
+                    Ok(())
+                })?
+            }
             _ => return Err("rows of another dtype were asked for".into()),
         }
         Ok(())

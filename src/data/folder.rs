@@ -1,6 +1,7 @@
 //! A folder in MNIST's format.
 
 use super::idx::{self, Origin};
+use super::pinned::{File, Pinned};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, HostTensor};
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// ```
 pub fn idx_folder(dir: impl AsRef<Path>) -> Result<(Dataset, Dataset)> {
     let dir = dir.as_ref();
-    assemble(load_folder(dir)?, &folder_name(dir))
+    assemble(load_folder(dir, &[])?, &folder_name(dir))
 }
 
 /// What to do where MNIST is nowhere.
@@ -34,43 +35,25 @@ pub(crate) const BY_HAND: &str = "fetch train-images-idx3-ubyte.gz, train-labels
 pub(crate) const NAMES: [&str; 4] =
     ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
-/// The content of an idx file, unpacked.
-pub(crate) struct File {
-    pub path: PathBuf,
-    pub packed: bool,
-    pub bytes: Vec<u8>,
-}
+const HELP: &str = "the folder must hold images (u8, [rows, height, width]) and labels (u8, [rows]) of one data set";
 
-impl File {
-    pub(crate) fn load(path: PathBuf, size: Option<u64>) -> Result<Self> {
-        let raw = idx::read_raw(&path)?;
-        let packed = idx::is_gzip(&raw);
-        Ok(File { bytes: idx::unpack(raw, &path, size)?, packed, path })
+fn tensor(file: &mut File, rank: usize) -> Result<HostTensor> {
+    let t = idx::parse(std::mem::take(&mut file.bytes), &Origin { path: &file.path, packed: file.packed })?;
+    if t.dtype() != DType::U8 {
+        return Err(file.bad(2, format!("its values are {}, not u8", t.dtype()), HELP));
     }
-
-    fn bad(&self, offset: u64, problem: String) -> Error {
-        let help = "the folder must hold images (u8, [rows, height, width]) and labels (u8, [rows]) of one data set";
-        Error::BadData { path: self.path.clone(), offset, problem, help: help.into() }
+    if t.shape().rank() != rank {
+        return Err(file.bad(3, format!("its shape {} has {} axes, not {rank}", t.shape(), t.shape().rank()), HELP));
     }
-
-    fn tensor(&mut self, rank: usize) -> Result<HostTensor> {
-        let t = idx::parse(std::mem::take(&mut self.bytes), &Origin { path: &self.path, packed: self.packed })?;
-        if t.dtype() != DType::U8 {
-            return Err(self.bad(2, format!("its values are {}, not u8", t.dtype())));
-        }
-        if t.shape().rank() != rank {
-            return Err(self.bad(3, format!("its shape {} has {} axes, not {rank}", t.shape(), t.shape().rank())));
-        }
-        Ok(t)
-    }
+    Ok(t)
 }
 
 pub(crate) fn assemble(files: [File; 4], name: &str) -> Result<(Dataset, Dataset)> {
     let pair = |mut images: File, mut labels: File| {
-        let (x, y) = (images.tensor(3)?, labels.tensor(1)?);
+        let (x, y) = (tensor(&mut images, 3)?, tensor(&mut labels, 1)?);
         if x.shape()[0] != y.shape()[0] {
             let problem = format!("{} labels for the {} images of {}", y.shape()[0], x.shape()[0], images.path.display());
-            return Err(labels.bad(4, problem));
+            return Err(labels.bad(4, problem, HELP));
         }
         Ok((Dataset::new(x, y)?.named(name), images))
     };
@@ -78,13 +61,18 @@ pub(crate) fn assemble(files: [File; 4], name: &str) -> Result<(Dataset, Dataset
     let ((train, _), (test, images)) = (pair(a, b)?, pair(c, d)?);
     if train.input_shape() != test.input_shape() {
         let problem = format!("test images are {}, training images {}", test.input_shape(), train.input_shape());
-        return Err(images.bad(8, problem));
+        return Err(images.bad(8, problem, HELP));
     }
     Ok((train, test))
 }
 
-pub(crate) fn load_folder(dir: &Path) -> Result<[File; 4]> {
-    let [a, b, c, d] = find(dir)?.map(|path| File::load(path, None));
+/// The four files of a folder, held against these pins if there are any.
+pub(crate) fn load_folder(dir: &Path, pins: &[Pinned]) -> Result<[File; 4]> {
+    let mut pins = pins.iter();
+    let [a, b, c, d] = find(dir)?.map(|path| {
+        let raw = idx::read_raw(&path)?;
+        File::new(path, raw, None, pins.next()).map(|(file, _)| file)
+    });
     Ok([a?, b?, c?, d?])
 }
 

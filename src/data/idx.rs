@@ -25,7 +25,7 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<HostTensor> {
     let path = path.as_ref();
     let raw = read_raw(path)?;
     let packed = is_gzip(&raw);
-    parse(unpack(raw, path, None)?, &Origin { path, packed })
+    parse(unpack(raw, path)?, &Origin { path, packed })
 }
 
 /// The bytes of an idx file, raw or gzip. A raw file whose size is not that of its header is refused before it is read.
@@ -155,14 +155,16 @@ pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// The bytes of an idx file, unpacked if they are gzip. At most one byte more than `size` is unpacked, or than the header promises.
+/// The bytes of an idx file, unpacked if they are gzip.
+fn unpack(raw: Vec<u8>, path: &Path) -> Result<Vec<u8>> {
+    if is_gzip(&raw) { inflate(&raw, path, None) } else { Ok(raw) }
+}
+
+/// What is in a gzip file. At most one byte more than `size` is unpacked, or than the header of an idx file promises.
 #[cfg(feature = "data-download")]
-pub(crate) fn unpack(raw: Vec<u8>, path: &Path, size: Option<u64>) -> Result<Vec<u8>> {
+pub(crate) fn inflate(raw: &[u8], path: &Path, size: Option<u64>) -> Result<Vec<u8>> {
     use std::io::{ErrorKind, Read};
-    if !is_gzip(&raw) {
-        return Ok(raw);
-    }
-    let mut gz = flate2::bufread::MultiGzDecoder::new(&raw[..]);
+    let mut gz = flate2::bufread::MultiGzDecoder::new(raw);
     let mut out = Vec::new();
     // room grows by halves and not by doubling, since it shall follow what is unpacked
     let mut grow = |out: &mut Vec<u8>, to: u64| loop {
@@ -213,17 +215,14 @@ fn no_memory(path: &Path, bytes: u64) -> Error {
     }
 }
 
-/// The bytes of an idx file that is not gzip.
+/// No gzip is unpacked without that feature.
 #[cfg(not(feature = "data-download"))]
-pub(crate) fn unpack(raw: Vec<u8>, path: &Path, _size: Option<u64>) -> Result<Vec<u8>> {
-    if is_gzip(&raw) {
-        return Err(Error::Unsupported {
-            what: "reading gzip".into(),
-            at: format!("{}; gradus was built without the feature `data-download`", path.display()),
-            help: "unpack the file with gunzip, or build with `--features data-download`".into(),
-        });
-    }
-    Ok(raw)
+pub(crate) fn inflate(_: &[u8], path: &Path, _size: Option<u64>) -> Result<Vec<u8>> {
+    Err(Error::Unsupported {
+        what: "reading gzip".into(),
+        at: format!("{}; gradus was built without the feature `data-download`", path.display()),
+        help: "unpack the file with gunzip, or build with `--features data-download`".into(),
+    })
 }
 
 #[cfg(test)]
@@ -239,7 +238,7 @@ mod tests {
     fn read(bytes: Vec<u8>) -> Result<HostTensor> {
         let path = Path::new("some-idx1-ubyte");
         let packed = is_gzip(&bytes);
-        parse(unpack(bytes, path, None)?, &Origin { path, packed })
+        parse(unpack(bytes, path)?, &Origin { path, packed })
     }
 
     #[track_caller]
@@ -330,7 +329,7 @@ mod tests {
             refused(gz(&bytes), 4, "promises 1099511627788 bytes");
             let most = idx(8, &[1 << 10, 1 << 10], &[0; 1 << 20]);
             assert_eq!(read(gz(&most)).unwrap().shape().size(), 1 << 20);
-            let out = unpack(gz(&most), Path::new("x"), None).unwrap();
+            let out = unpack(gz(&most), Path::new("x")).unwrap();
             assert!(out.capacity() < 2 * out.len(), "{}", out.capacity());
             let e = no_memory(Path::new("some.gz"), 7);
             assert!(e.code() == "out-of-memory" && e.to_string().contains("some.gz") && e.to_string().contains("7 bytes"), "{e}");
@@ -341,7 +340,7 @@ mod tests {
         fn a_bomb() -> Result<()> {
             let mut bytes = idx(8, &[4], &[]);
             bytes.resize(64 << 20, 0);
-            let out = unpack(gz(&bytes), Path::new("bomb"), None)?;
+            let out = unpack(gz(&bytes), Path::new("bomb"))?;
             assert!(out.len() < 4096 && out.capacity() < 16384, "{} {}", out.len(), out.capacity());
             refused(gz(&bytes), 12, "goes on");
             Ok(())

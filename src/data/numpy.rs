@@ -1,6 +1,7 @@
 //! NumPy's files: `.npy` holds an array, `.npz` several by name.
 
 mod header;
+mod open;
 mod values;
 mod zip;
 
@@ -9,6 +10,8 @@ use crate::disk;
 use crate::error::{Error, Result, place};
 use crate::tensor::HostTensor;
 use header::{Header, LONGEST};
+pub use open::open_npy;
+use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::panic::Location;
 use std::path::Path;
@@ -36,16 +39,23 @@ use std::path::Path;
 pub fn read_npy(path: impl AsRef<Path>) -> Result<HostTensor> {
     let path = path.as_ref();
     let failed = |e| Error::io("read", path, e);
-    let (mut file, size) = disk::open(path).map_err(failed)?;
     // what the header promises is held against the file before that is read
+    let (mut file, size, _) = header_of(path)?;
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    parse(&disk::rest(&mut file, size).map_err(failed)?, &Origin { path, member: None })
+}
+
+/// An opened npy file, its size and its header.
+fn header_of(path: &Path) -> Result<(File, u64, Header)> {
+    let failed = |e| Error::io("read", path, e);
+    let (mut file, size) = disk::open(path).map_err(failed)?;
     let head = disk::rest(&mut file, size.min(LONGEST as u64)).map_err(failed)?;
     let origin = Origin { path, member: None };
     if head.starts_with(b"PK") {
         return Err(origin.bad(0, "this is a zip file, as npz files are".into(), "read it with `data::read_npz` or `data::npz`"));
     }
-    Header::parse(&head, size, &origin)?;
-    file.seek(SeekFrom::Start(0)).map_err(failed)?;
-    parse(&disk::rest(&mut file, size).map_err(failed)?, &origin)
+    let header = Header::parse(&head, size, &origin)?;
+    Ok((file, size, header))
 }
 
 /// The arrays that `numpy.savez` or `savez_compressed` wrote, by name, in the order of the file. Types as for [`read_npy`]; what is compressed needs the feature

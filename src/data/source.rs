@@ -67,6 +67,12 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Of rows that overlap in one piece of memory, as the windows of a series do: the values from the first row's first to the last row's last, and how many of them
+    /// the next row begins further on. Such rows lie on the device as they do here. Of f32 alone.
+    fn overlapping(&self) -> Option<(&[f32], usize)> {
+        None
+    }
+
     /// Whether the values are in memory, in one tensor or in several.
     fn is_in_memory(&self) -> bool {
         self.tensor().is_some()

@@ -127,6 +127,15 @@ impl Device {
         Caps { f16: self.has_f16(), binding_bytes: self.binding_limit.unwrap_or(usize::MAX).min(own.binding_bytes), ..own }
     }
 
+    /// The CPU with one thread in the place of all of its own, and how many those are, for who runs many things side by side; a GPU as it is, and 1.
+    pub(crate) fn one_thread(&self) -> (Self, usize) {
+        match &self.machine {
+            Machine::Cpu { threads } => (Device { machine: Machine::Cpu { threads: 1 }, ..self.clone() }, crate::cpu::threads_of(*threads)),
+            #[cfg(feature = "gpu")]
+            Machine::Gpu(_) => (self.clone(), 1),
+        }
+    }
+
     /// The choice that gave this device.
     pub fn choice(&self) -> &DeviceChoice {
         &self.choice
@@ -166,6 +175,17 @@ impl Device {
             Machine::Cpu { .. } => String::new(),
             #[cfg(feature = "gpu")]
             Machine::Gpu(g) => format!("{} {}", g.summary.backend, g.summary.driver),
+        }
+    }
+
+    /// The CPU with its part of the threads, of so many parts; a GPU as it is.
+    pub(crate) fn part_of(&self, parts: usize) -> Self {
+        match self.one_thread() {
+            (mut one, all) if matches!(one.machine, Machine::Cpu { .. }) => {
+                one.machine = Machine::Cpu { threads: (all / parts.max(1)).max(1) };
+                one
+            }
+            (other, _) => other,
         }
     }
 

@@ -221,7 +221,7 @@ impl<'a> Marking<'a> {
             // logits and the like, which the loss or the user reads
             Kind::Product if self.forward[id] && !ahead.product[id] => Class::Loss,
             Kind::Product => Class::Product,
-            Kind::Map | Kind::Move => match (ahead.feeds[id], within && half_input()) {
+            Kind::Map | Kind::Move | Kind::Window => match (ahead.feeds[id], within && half_input()) {
                 (true, _) => Class::Feeds,
                 (_, true) => Class::Between,
                 _ if within => Class::Full,
@@ -305,15 +305,7 @@ mod tests {
     /// Two linear layers with a ReLU between them and a cross-entropy behind them, forward and backward, simplified.
     fn classifier() -> Example {
         let b = Builder::new();
-        let field = |name: &str, stored, row: &[usize], keep_integer| Field {
-            name: name.into(),
-            stored,
-            row: row.into(),
-            scale: 1.0,
-            shift: 0.0,
-            keep_integer,
-            one_hot: None,
-        };
+        let field = |name: &str, stored, row: &[usize], keep_integer| Field { keep_integer, ..Field::new(name, stored, row) };
         let (x, y) = (b.batch(8, field("x", DType::F32, &[6], false)), b.batch(8, field("y", DType::U32, &[], true)));
         let p: Vec<Var> = PARAMETERS.iter().zip([[6, 5], [1, 5], [5, 3], [1, 3]]).map(|(n, s)| b.parameter(n, s.into())).collect();
         b.enter("fc1");

@@ -3,40 +3,51 @@
 //! Users meet the graph as [`Var`]; the rest of the crate meets it as [`Graph`], plain data that can be printed and drawn. A pass that wants to
 //! know something about an operation asks the operation itself (see [`op`]): its rule gives its shapes, its gradient, its work, and its [`Kind`].
 
+pub mod augment;
 mod builder;
 mod class;
+mod convolution;
 mod field;
 mod grad;
+mod layout;
 pub mod op;
+mod pooling;
 mod precision;
 mod print;
 mod random;
 mod row_list;
+mod sampling;
 mod simplify;
 mod state;
 mod table;
 mod value;
 mod var;
+mod window;
 
 pub use builder::{Builder, Var};
 pub use class::Class;
 pub(crate) use class::{Wanted, assign, classes};
-pub use field::Field;
+pub use convolution::{Convolution, Padding, Pair};
+pub use field::{Augmented, Channels, Field};
 pub use grad::{gradients, scaled_gradients};
 pub(crate) use op::custom;
 pub use op::{Custom, CustomKernel, CustomOp, Labels, ReduceKind};
 // exhaustive on purpose, so that tests ask for a new operation; hidden, so that one breaks no promise
+pub(crate) use layout::channels_last;
 pub(crate) use op::{IGNORES_CLASSES, Limit, REAL_CLASSES, USER_DIMS, View};
 #[doc(hidden)]
 pub use op::{Kind, Leaf, Op};
+pub use pooling::{Interpolation, Pooling};
 pub use precision::Precision;
 pub use random::{Distribution, Draws};
 pub use row_list::{RowList, listed_row};
+pub use sampling::{Sampling, SamplingRule};
 pub use simplify::simplify;
 pub use state::StateField;
 pub(crate) use table::is_ordinals;
 pub use value::{NodeId, Type, Value};
 pub use var::Operand;
+pub use window::Window;
 
 use crate::error::{Result, site};
 use crate::tensor::Shape;

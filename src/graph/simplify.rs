@@ -98,8 +98,7 @@ mod tests {
     #[test]
     fn deep_models_are_simplified_in_linear_time() {
         let builder = Builder::new();
-        let field =
-            Field { name: "x".into(), stored: DType::F32, row: [2].into(), scale: 1.0, shift: 0.0, keep_integer: false, one_hot: None };
+        let field = Field::new("x", DType::F32, [2]);
         let scope = Scope::root(&builder, true);
         let x = builder.batch(3, field);
         let last = (0..3000).fold(x, |x, i| Relu.forward(&scope, &scope.at(i).call(&Linear::new(2), &x)));

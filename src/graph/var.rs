@@ -1,11 +1,13 @@
 //! The methods of [`Var`], with which a user builds a step. Formulas, movements, operators and the rest stand in files of their own.
 
+mod convolution;
 mod custom;
 mod elementwise;
 mod index;
 mod movement;
 mod operand;
 mod operators;
+mod pooling;
 
 pub use operand::Operand;
 
@@ -65,6 +67,15 @@ impl Var {
         sigmoid.then(|| Var { builder: self.builder.clone(), value: Some(node.inputs[0]) })
     }
 
+    /// The operand of the ReLU that made this value, if one did.
+    pub(crate) fn relu_input(&self) -> Option<Var> {
+        let v = self.value?;
+        let s = self.builder.0.borrow();
+        let node = s.graph.nodes.get(v.node)?;
+        let relu = matches!(&node.op, Op::Map(op::Map(f)) if *f == Activation::Relu.expr());
+        relu.then(|| Var { builder: self.builder.clone(), value: Some(node.inputs[0]) })
+    }
+
     /// The node of such an op whose first operands are these, if the graph has it.
     fn existing(&self, op: impl Fn(&Op) -> bool, inputs: &[&Var]) -> Option<NodeId> {
         let values: Vec<Value> = inputs.iter().map(|v| v.value).collect::<Option<_>>()?;
@@ -72,7 +83,7 @@ impl Var {
     }
 
     #[track_caller]
-    pub(super) fn op(&self, op: impl Into<Op>, others: &[&Var]) -> Var {
+    pub(crate) fn op(&self, op: impl Into<Op>, others: &[&Var]) -> Var {
         if others.iter().any(|o| !o.builder.same(&self.builder)) {
             self.builder.fail(Error::Unsupported {
                 what: "mixing values of two models".into(),

@@ -1,6 +1,7 @@
 //! Where a loss that is not finite comes from: the reference runs the bad step again, node by node.
 
-use super::workbench::{Leaves, batch_of};
+use super::batch::{Drawn, batches_of};
+use super::workbench::Leaves;
 use crate::data::Dataset;
 use crate::error::{Culprit, Error, OperandRange, Result, is_own, place};
 use crate::graph::{Graph, Leaf, NodeId, Op, Value};
@@ -69,7 +70,9 @@ impl Core {
         let batch = rows.len();
         let fields = self.fields_of(data, Purpose::Train);
         let built = self.description.build(Purpose::Train, batch, &fields)?;
-        let fed: HashMap<String, Data<f32>> = fields.iter().zip(words).map(|(f, w)| (f.name.clone(), single(batch_of(f, w)))).collect();
+        let drawn = Drawn { seed: self.description.settings.seed_of_order(), batch: number, epoch: self.progress.epochs as u32 };
+        let fed = batches_of(&fields, words, batch, drawn)?;
+        let fed: HashMap<String, Data<f32>> = fed.into_iter().map(|(name, batch)| (name, single(batch))).collect();
         let parameters = self.read_parameters()?;
         // in mixed precision what is stored as f16 may overflow: only the simplified graph says what is
         let step = if built.step.precision.is_mixed() { built.step.simplified()? } else { built.step };

@@ -3,7 +3,9 @@
 
 pub(crate) mod activations;
 pub(crate) mod anomaly;
+mod batch;
 pub(crate) mod bisect;
+pub(crate) mod changed;
 pub(crate) mod diagnose;
 #[cfg(feature = "plot")]
 #[cfg_attr(docsrs, doc(cfg(feature = "plot")))]

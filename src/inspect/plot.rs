@@ -6,6 +6,7 @@ mod axes;
 mod canvas;
 mod draw;
 mod font;
+mod sheet;
 
 use crate::disk;
 use crate::error::{Error, Result};

@@ -1,10 +1,11 @@
 //! What bisection works with: one step of a model in a session of its own, and beside it the values that the reference computes for the
 //! same graph.
 
+use super::batch::{Drawn, batches_of};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::expr::Real;
-use crate::graph::{Field, Graph, Leaf, NodeId, Op, StateField, Value};
+use crate::graph::{Graph, Leaf, NodeId, Op, StateField, Value};
 use crate::kernels::words::StateWords;
 use crate::model::build::Built;
 use crate::model::core::Core;
@@ -75,10 +76,8 @@ impl Workbench {
         model.check_limits(&rows, &program)?;
 
         let words = model.read_parameters()?;
-        let mut fed: HashMap<String, Data<f64>> = HashMap::new();
-        for (i, f) in fields.iter().enumerate() {
-            fed.insert(f.name.clone(), batch_of(f, &rows.words(i)?));
-        }
+        let stored = (0..fields.len()).map(|i| rows.words(i)).collect::<Result<Vec<_>>>()?;
+        let fed = batches_of(&fields, &stored, batch, Drawn { seed: model.description.settings.seed_of_order(), batch: 0, epoch: 0 })?;
         let scale = model.progress.scaler.map_or(1.0, |s| s.scale);
         let leaves = Leaves {
             fields: &fed,
@@ -256,24 +255,6 @@ impl<T: Real> Leaves<'_, T> {
             Leaf::Random(draws) => Some(draw(draws, self.seed, self.batch)),
         }
     }
-}
-
-/// What the gather kernel should make of the stored rows of a field.
-pub(crate) fn batch_of(f: &Field, words: &[u32]) -> Data<f64> {
-    let rows = words.chunks(f.words().max(1));
-    let integers: Vec<u32> = match f.stored {
-        DType::U8 => rows.flat_map(|row| (0..f.width()).map(|i| row[i / 4] >> (8 * (i % 4)) & 0xff)).collect(),
-        _ => words.to_vec(),
-    };
-    if let Some(classes) = f.one_hot {
-        let row = |l: &u32| (0..classes).map(|c| f64::from(u8::from(c == *l as usize))).collect::<Vec<_>>();
-        return Data::Real(integers.iter().flat_map(row).collect());
-    }
-    if f.keep_integer {
-        return Data::Integer(integers);
-    }
-    let value = |w: u32| if f.stored == DType::F32 { f64::from(f32::from_bits(w)) } else { f64::from(w) };
-    Data::Real(integers.into_iter().map(|w| value(w) * f64::from(f.scale) + f64::from(f.shift)).collect())
 }
 
 /// Fails unless the simplified graph has the values of the graph that was written down.

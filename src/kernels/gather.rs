@@ -1,13 +1,16 @@
 //! Rows of the data set, in the order of the epoch, to the fields of a batch.
 
+mod changed;
+mod plain;
+
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
 use super::lib::dims::Dims;
-use super::lib::halves::rounded;
 use super::lib::limits::MAX_GROUPS;
 use super::lib::source::{Source, shader};
 use super::lib::word::word;
 use crate::graph::Field;
+use crate::graph::augment::Augmentation;
 use crate::tensor::DType;
 
 const WG: usize = 64;
@@ -27,18 +30,30 @@ pub struct GatherField {
 }
 
 impl GatherField {
-    /// Four elements of a row at a time. Rows of the batch then begin at whole vectors.
+    /// Four elements of a row at a time. Rows of the batch then begin at whole vectors, and stored ones too where they are read so.
     fn vector(&self) -> bool {
-        self.field.one_hot.is_none() && self.field.width().is_multiple_of(4) && self.output.is_multiple_of(4)
+        let f = &self.field;
+        f.one_hot.is_none() && f.width().is_multiple_of(4) && self.output.is_multiple_of(4) && (self.is_changed() || f.step.is_none())
     }
 
-    /// Words of a stored row, or vectors.
+    /// Words of a stored row, or vectors, or elements of the batch's.
     fn items(&self) -> usize {
-        if self.vector() { self.field.width() / 4 } else { self.field.words() }
+        match (self.vector(), self.is_changed()) {
+            (true, _) => self.field.width() / 4,
+            (false, true) if self.field.one_hot.is_none() => self.field.width(),
+            _ => self.field.words(),
+        }
+    }
+
+    /// Whether values come from other places than their own, or by other ways than one scale and one shift.
+    pub fn is_changed(&self) -> bool {
+        let f = &self.field;
+        f.image.is_some() || f.augmented.is_some() || f.channels.is_some()
     }
 }
 
-/// Rows of the data set become a batch. Buffers: state, the list of rows if there is one, then each field's data and batch.
+/// Rows of the data set become a batch. Buffers: state, the list of rows if there is one, then each field's data and batch, then the tables if it looks
+/// anything up.
 #[derive(Debug, Clone)]
 pub struct Gather {
     /// Rows of the batch.
@@ -47,9 +62,29 @@ pub struct Gather {
     pub listed: bool,
     /// The fields.
     pub fields: Vec<GatherField>,
+    /// Where in the program's tables [`Gather::table`] begins.
+    pub tables: usize,
 }
 
 impl Gather {
+    /// What is drawn for each row, if anything is.
+    pub fn augmentation(&self) -> Option<&Augmentation> {
+        self.fields.iter().find_map(|f| f.field.augmented.as_ref()).map(|a| &*a.by)
+    }
+
+    /// Rows and columns of the image, and its corner where none is drawn. One place where there is no image.
+    pub fn image(&self) -> ([usize; 2], [i32; 2]) {
+        let image = self.fields.iter().find_map(|f| f.field.image.filter(|_| f.field.augmented.is_some()));
+        image.or_else(|| self.fields.iter().find_map(|f| f.field.image)).map_or(([1, 1], [0, 0]), |i| (i.shown, i.middle()))
+    }
+
+    /// The words that it looks up: what is drawn, then the scales and shifts of each field's channels.
+    pub fn table(&self) -> Vec<u32> {
+        let drawn = self.augmentation().map(Augmentation::words).unwrap_or_default();
+        let channels = self.fields.iter().filter_map(|f| f.field.channels.as_ref());
+        drawn.into_iter().chain(channels.flat_map(|c| c.scale.iter().chain(&c.shift).map(|v| v.to_bits()))).collect()
+    }
+
     fn chunks(f: &GatherField) -> usize {
         f.items().div_ceil(WG * ITEMS)
     }
@@ -68,11 +103,16 @@ impl Archetype for Gather {
         let mut s = Source::new(Element::F32, self);
         s.number("WG", WG).number("ITEMS", ITEMS);
         s.order();
+        changed::draws(&mut s, self);
+        let mut channels = self.augmentation().map_or(0, |a| a.words().len());
         for (i, f) in self.fields.iter().enumerate() {
-            if f.vector() {
-                field_of_vectors(&mut s, i, &f.field, f.half);
+            if f.is_changed() {
+                changed::field(&mut s, i, f, channels);
+                channels += f.field.channels.as_ref().map_or(0, |c| 2 * c.scale.len());
+            } else if f.vector() {
+                plain::field_of_vectors(&mut s, i, &f.field, f.half);
             } else {
-                one_field(&mut s, i, &f.field, f.half);
+                plain::one_field(&mut s, i, &f.field, f.half);
             }
         }
         s.line("fn fields(chunk: u32, row: u32, source: u32, lane: u32) {");
@@ -86,7 +126,10 @@ impl Archetype for Gather {
             s.row_list();
         }
         let row = if self.listed { "listed_row(at, permuted)" } else { "permuted" };
-        s.line(format!("fn stored_row(at: u32, permuted: u32) -> u32 {{ return {row}; }}"));
+        s.line("// The stored row of a place of the batch.\nfn source_of(row: u32) -> u32 {\n    let at = state_word(STATE_CURSOR) + row;\n    var permuted = at;");
+        s.line("    if (state_word(STATE_SHUFFLE) != 0u) {");
+        s.line("        permuted = permute(at, state_word(STATE_ROWS), state_word(STATE_SEED_LO), state_word(STATE_SEED_HI), state_word(STATE_EPOCH));");
+        s.line(format!("    }}\n    return {row};\n}}"));
         s.finish(shader!("gather.wgsl"))
     }
 
@@ -94,7 +137,7 @@ impl Archetype for Gather {
     fn bindings(&self) -> Vec<Binding> {
         let field = |(i, f): (usize, &GatherField)| {
             let four = f.vector();
-            let stored = Element::U32.by_fours(four && f.field.stored != DType::U8);
+            let stored = Element::U32.by_fours(four && f.field.stored != DType::U8 && !f.is_changed());
             let made = if f.field.out_dtype() == DType::U32 { Element::U32 } else { Element::float(f.half) };
             let size = self.batch * f.field.width() * f.field.one_hot.unwrap_or(1);
             [
@@ -103,7 +146,9 @@ impl Archetype for Gather {
             ]
         };
         let list = self.listed.then(|| Binding::read("rows", Element::U32, 0..0).moving(self.batch));
-        std::iter::once(Binding::state()).chain(list).chain(self.fields.iter().enumerate().flat_map(field)).collect()
+        let table = Some(self.table().len()).filter(|n| *n > 0);
+        let table = table.map(|n| Binding::read("tables", Element::U32, self.tables..self.tables + n).moving(n));
+        std::iter::once(Binding::state()).chain(list).chain(self.fields.iter().enumerate().flat_map(field)).chain(table).collect()
     }
 
     /// Its sizes. Of a field that is read in vectors the items of a row and the batch's offset count these.
@@ -114,13 +159,30 @@ impl Archetype for Gather {
         for (i, f) in self.fields.iter().enumerate() {
             let end = first + Self::chunks(f);
             d = d.u32(format!("field{i}_first"), first).u32(format!("field{i}_end"), end);
-            d = d.u32(format!("field{i}_width"), f.field.width()).u32(format!("field{i}_items"), f.items());
-            d = d.f32(format!("field{i}_scale"), f.field.scale).f32(format!("field{i}_shift"), f.field.shift);
-            d = d.u32(format!("field{i}_classes"), f.field.one_hot.unwrap_or(0));
+            d = d.u32(format!("field{i}_items"), f.items());
             d = d.u32(format!("batch{i}_offset"), if f.vector() { f.output / 4 } else { f.output });
+            // each text reads some of these; a launch holds 64 sizes of all its fields
+            let plain = !f.is_changed();
+            if plain && !f.vector() {
+                d = d.u32(format!("field{i}_width"), f.field.width());
+            }
+            if !(plain && f.vector()) {
+                d = d.u32(format!("field{i}_pitch"), f.field.pitch());
+            }
+            match f.field.one_hot {
+                Some(classes) => d = d.u32(format!("field{i}_classes"), classes),
+                None if f.field.keep_integer || f.field.channels.is_some() => {}
+                None => d = d.f32(format!("field{i}_scale"), f.field.scale).f32(format!("field{i}_shift"), f.field.shift),
+            }
+            d = changed::sizes(d, i, f);
             first = end;
         }
-        d
+        let ([rows, columns], [left, top]) = self.image();
+        if self.table().is_empty() {
+            return d;
+        }
+        let d = d.u32("tables", self.tables).u32("image_rows", rows).u32("image_columns", columns);
+        d.word("left", left as u32).word("top", top as u32)
     }
 
     /// Chunks by rows.
@@ -130,61 +192,15 @@ impl Archetype for Gather {
 
     fn turns(&self) -> usize {
         let turns = |f: &GatherField| {
-            let elements = if f.field.stored == DType::U8 { 4 } else { 1 };
+            let elements = if f.field.stored == DType::U8 || f.is_changed() { 4 } else { 1 };
             f.items().div_ceil(WG).min(ITEMS) * (1 + elements * (1 + f.field.one_hot.unwrap_or(0)))
         };
-        // a few for the order; a workgroup takes one field at a time
-        64 + self.all_chunks().div_ceil(MAX_GROUPS) * (1 + self.fields.iter().map(turns).max().unwrap_or(0))
+        // a few for the order and the draws of two rows; a workgroup takes one field at a time
+        64 + self.augmentation().map_or(0, |_| 400)
+            + self.all_chunks().div_ceil(MAX_GROUPS) * (1 + self.fields.iter().map(turns).max().unwrap_or(0))
     }
 
     fn flops(&self) -> u64 {
         0
     }
-}
-
-/// As [`one_field`], four elements at a time.
-fn field_of_vectors(s: &mut Source, i: usize, f: &Field, half: bool) {
-    s.line(format!("fn field{i}(chunk: u32, row: u32, source: u32, lane: u32) {{"));
-    s.line(format!("    let vectors = d.field{i}_items;\n    let to = d.batch{i}_offset;"));
-    s.line(format!("    let scale = d.field{i}_scale;\n    let shift = d.field{i}_shift;"));
-    s.line("    for (var item = 0u; item < ITEMS; item++) {\n        let w = chunk * (WG * ITEMS) + item * WG + lane;\n        if (w >= vectors) { return; }");
-    let stored = format!("data{i}[source * vectors + w]");
-    s.line(if f.stored == DType::U8 {
-        format!("        let value = (vec4<u32>({stored}) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u);")
-    } else {
-        format!("        let value = {stored};")
-    });
-    let value = if f.keep_integer { "value".into() } else { rounded(half, true, number(f, "vec4<f32>")) };
-    s.line(format!("        batch{i}[to + row * vectors + w] = {value};\n    }}\n}}"));
-}
-
-/// What is made of a stored `value`, as this type.
-fn number(f: &Field, of: &str) -> String {
-    let number = if f.stored == DType::F32 { format!("bitcast<{of}>(value)") } else { format!("{of}(value)") };
-    if f.shift == 0.0 { format!("{number} * scale") } else { format!("{number} * scale + shift") }
-}
-
-/// `fieldN(chunk, row, source, lane)`: this lane's words of a row, from stored to batch.
-fn one_field(s: &mut Source, i: usize, f: &Field, half: bool) {
-    s.line(format!("fn field{i}(chunk: u32, row: u32, source: u32, lane: u32) {{"));
-    s.line(format!("    let width = d.field{i}_width;\n    let words = d.field{i}_items;\n    let to = d.batch{i}_offset;"));
-    s.line(format!("    let scale = d.field{i}_scale;\n    let shift = d.field{i}_shift;"));
-    s.line("    for (var item = 0u; item < ITEMS; item++) {\n        let w = chunk * (WG * ITEMS) + item * WG + lane;\n        if (w >= words) { return; }");
-    s.line(format!("        let word = data{i}[source * words + w];"));
-    let bytes = f.stored == DType::U8;
-    if bytes {
-        s.line("        for (var j = 0u; j < 4u; j++) {\n            let e = w * 4u + j;\n            if (e >= width) { return; }");
-        s.line("            let value = (word >> (8u * j)) & 255u;");
-    } else {
-        s.line("        {\n            let e = w;\n            let value = word;");
-    }
-    s.line(match (f.one_hot, f.keep_integer) {
-        (Some(_), _) => format!(
-            "            let classes = d.field{i}_classes;\n            for (var c = 0u; c < classes; c++) {{ batch{i}[to + (row * width + e) * classes + c] = {}; }}",
-            rounded(half, false, "select(0.0, 1.0, c == value)".into())
-        ),
-        (None, true) => format!("            batch{i}[to + row * width + e] = value;"),
-        (None, false) => format!("            batch{i}[to + row * width + e] = {};", rounded(half, false, number(f, "f32"))),
-    });
-    s.line("        }\n    }\n}");
 }

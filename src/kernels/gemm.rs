@@ -9,7 +9,7 @@ mod places;
 mod side;
 pub(crate) mod tile;
 
-pub use places::{Matrix, Operand, Output, Patches, Plane};
+pub use places::{Matrix, Operand, Output, Patches, Plane, Scattered};
 
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};
@@ -24,7 +24,7 @@ use super::lib::word::word;
 use crate::expr::Expr;
 use crate::graph::Distribution;
 use ending::read;
-use looked_up::{by_elements, one_hot, patches};
+use looked_up::{by_elements, one_hot};
 use side::Side;
 use tile::Tile;
 
@@ -81,7 +81,7 @@ impl GemmSpec {
     }
 }
 
-/// `C = epilogue(A B)`. Buffers: A, B, extras, the state if anything is drawn, the tables if a factor is patches, outputs, row sums.
+/// `C = epilogue(A B)`. Buffers: A, B, extras, the state if anything is drawn, the tables if they say where anything lies, outputs, row sums.
 #[derive(Debug, Clone)]
 pub struct Gemm {
     /// Its pipeline.
@@ -158,8 +158,16 @@ impl Gemm {
 
     /// How many buffers it reads.
     pub(crate) fn reads(&self) -> usize {
-        2 + self.extras.len() + usize::from(!self.draws.is_empty()) + usize::from(self.patches.is_some())
+        2 + self.extras.len() + usize::from(!self.draws.is_empty()) + usize::from(self.looks_up())
     }
+
+    /// Whether it reads tables.
+    fn looks_up(&self) -> bool {
+        self.patches.is_some() || self.outputs.iter().any(|o| o.scattered.is_some())
+    }
+
+    /// Words of `dims` that patches need beside.
+    pub(crate) const PATCHES: usize = 7;
 
     /// Words of `dims` that it needs at most.
     pub(crate) fn words(extras: usize, draws: usize, outputs: usize) -> usize {
@@ -177,7 +185,7 @@ impl Gemm {
     const NUMBERS: usize = 4096;
 
     /// Whether rows are summed up by number as a product with one-hot rows: for so many numbers and rows of the table. The terms of a sum are in
-    /// their order where they are not cut. Software adapters walk chains faster.
+    /// their order where they are not cut. Software adapters sort faster.
     pub fn sums_by_number(target: Target, numbers: usize, rows: usize) -> bool {
         target == Target::Gpu && rows <= 512 && numbers <= Self::NUMBERS
     }
@@ -247,9 +255,25 @@ impl Gemm {
         };
         let starts = |o: &Output| {
             let (pitch, [outer, inner]) = o.within.unwrap_or_default();
-            [o.offset, pitch, outer, inner].iter().all(|v| v.is_multiple_of(4))
+            // rows that lie apart in images are whole channels of them
+            let image = o.scattered.map_or(0, |s| s.image);
+            [o.offset, pitch, outer, inner, image].iter().all(|v| v.is_multiple_of(4))
         };
         self.n.is_multiple_of(4) && self.outputs.iter().all(starts) && self.extras.iter().all(whole)
+    }
+
+    /// The same product, whose factors are read four elements at a time where they can be.
+    pub fn reading_fours(mut self) -> Self {
+        let fours = |of: Operand, x: &Matrix, minor: usize| match (of, self.patches) {
+            (Operand::Matrix, _) => x.in_fours(minor),
+            (Operand::Patches, Some(p)) => x.in_fours(p.channels) && p.image.is_multiple_of(4),
+            _ => false,
+        };
+        let (ta, tb) = (self.spec.ta, self.spec.tb);
+        let both =
+            (fours(self.spec.a, &self.a, if ta { self.m } else { self.k }), fours(self.spec.b, &self.b, if tb { self.k } else { self.n }));
+        (self.spec.va, self.spec.vb) = both;
+        self
     }
 
     /// The same product, whose results are written four columns at a time if they can be.
@@ -280,10 +304,12 @@ impl Archetype for Gemm {
                 // k only ends in the scalar tail
                 (Operand::Matrix, Tile::Direct { .. }) => self.elements(&mut s, side.name, (side.vector, side.half), &extent),
                 (Operand::Matrix, _) => self.matrix(&mut s, side),
-                (Operand::Patches, _) => patches(&mut s, side, &extent),
+                (Operand::Patches, Tile::Staged { .. } | Tile::Split) if side.vector => self.patches_by_fours(&mut s, side),
+                (Operand::Patches, _) => self.patches(&mut s, side, &extent),
                 (Operand::OneHot, _) => one_hot(&mut s),
             }
-            if of != Operand::Matrix && !matches!(tile, Tile::Direct { .. }) {
+            let fours = of == Operand::Patches && side.vector;
+            if of != Operand::Matrix && !fours && !matches!(tile, Tile::Direct { .. }) {
                 by_elements(&mut s, side);
             }
         }
@@ -312,13 +338,14 @@ impl Archetype for Gemm {
             let steps = [(batch[0], x.batch[0]), (batch[1], x.batch[1]), (rows, x.pitch), (columns, 1)];
             read(name.into(), Element::float(halves.input(i)).by_fours(four), x.offset, steps)
         };
-        let patches = |name: &str, i: usize, x: &Matrix, rows: usize| {
-            let size = self.patches.map_or(0, |p| rows.div_ceil(p.positions.max(1)) * p.image);
-            Binding::read(name.to_string(), Element::float(halves.input(i)), x.offset..x.offset + size)
+        let patches = |name: &str, i: usize, x: &Matrix, rows: usize, four: bool| {
+            let images = |p: Patches| (p.first + (self.matrices() - 1) * p.apart + rows).div_ceil(p.positions.max(1));
+            let size = self.patches.map_or(0, |p| images(p) * p.image);
+            Binding::read(name.to_string(), Element::float(halves.input(i)).by_fours(four), x.offset..x.offset + size)
         };
         let one = |name: &'static str, i: usize, of: Operand, x: &Matrix, [rows, columns]: [usize; 2], four: bool| match of {
             Operand::Matrix => factor(name, i, x, rows, columns, four),
-            Operand::Patches => patches(name, i, x, rows),
+            Operand::Patches => patches(name, i, x, rows, four),
             Operand::OneHot => read(name.into(), Element::U32, x.offset, [(1, 0), (1, 0), (rows, x.pitch), (1, 1)]),
         };
         let (stored_a, stored_b) = (if *ta { [k, m] } else { [m, k] }, if *tb { [n, k] } else { [k, n] });
@@ -334,8 +361,8 @@ impl Archetype for Gemm {
             d = self.batch_dims(d, name, x.batch);
         }
         if let Some(p) = self.patches {
-            d = d.u32("image", p.image).u32("channels", p.channels).u32("positions", p.positions);
-            d = d.u32("steps", p.steps).u32("starts", p.starts);
+            d = d.u32("image", p.image).u32("positions", p.positions).u32("words", p.words());
+            d = d.u32("terms", p.terms).u32("starts", p.starts).u32("first", p.first).u32("apart", p.apart);
         }
         if self.spec.a == Operand::OneHot {
             // where there is none a number that no row has

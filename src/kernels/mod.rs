@@ -55,9 +55,9 @@ macro_rules! with_kernels {
             Gather,
             /// Rows of a table by number.
             Take,
-            /// Chains of equal indices.
+            /// Places in the order of their indices.
             ScatterLinks,
-            /// Sums by index, over those chains.
+            /// Sums by index, over places in that order.
             ScatterAdd,
             /// An operation of the user's own.
             Custom,
@@ -75,9 +75,13 @@ macro_rules! with_kernels {
             Optimizer,
             /// The end of a step.
             Tick,
+            /// Values of windows over images.
+            Window,
         } // a new kernel is a row above this line, and its file below the macro
     };
 }
+mod window;
+pub use window::{Images, List, Window, WindowFormula, WindowSpec};
 mod tick;
 pub use tick::Tick;
 mod optimizer;
@@ -119,7 +123,7 @@ pub use gemm_coop::GemmCoop;
 pub use gemm_coop::tile::{CoopCaps, CoopTile};
 mod gemm;
 pub use gemm::tile::Tile;
-pub use gemm::{Gemm, GemmSpec, Matrix, Operand, Output, Patches, Plane};
+pub use gemm::{Gemm, GemmSpec, Matrix, Operand, Output, Patches, Plane, Scattered};
 mod reduce;
 pub use reduce::{Fours, Lanes, Reduce, ReduceSpec, Term};
 mod map;

@@ -231,14 +231,7 @@ fn unique(what: &str, list: &[Named], taken: Option<&str>) -> Result<()> {
 
 /// The fields that stand for the inputs before any data set is known.
 pub(crate) fn input_fields(settings: &Compile) -> Vec<Field> {
-    let field = |(name, row, dtype): (&str, &Shape, DType)| Field {
-        name: name.into(),
-        stored: dtype,
-        row: row.clone(),
-        scale: 1.0,
-        shift: 0.0,
-        keep_integer: dtype == DType::U32,
-        one_hot: None,
-    };
+    let field =
+        |(name, row, dtype): (&str, &Shape, DType)| Field { keep_integer: dtype == DType::U32, ..Field::new(name, dtype, row.clone()) };
     settings.all_inputs().into_iter().map(field).collect()
 }

@@ -332,7 +332,7 @@ pub struct Input {
 
 /// Whether the model gets the values of a field as they are stored.
 fn as_stored(f: &Field) -> bool {
-    f.one_hot.is_none() && f.scale == 1.0 && f.shift == 0.0
+    f.one_hot.is_none() && f.scale == 1.0 && f.shift == 0.0 && f.channels.is_none() && f.augmented.is_none()
 }
 
 /// Whether this is what files mean that were written before there was mixed precision.

@@ -58,6 +58,11 @@ impl Engine {
         }
     }
 
+    /// Whether an f16 copy is kept of some of these words.
+    pub fn has_half_copy(&self, buffer: BufferId) -> bool {
+        half_copy_of(&self.arena, buffer).is_some()
+    }
+
     /// The buffers that outlive a step, each with its number of words.
     pub fn lasting(&self) -> Vec<(BufferId, usize)> {
         Layout::under(&self.arena, &self.rule).lasting().iter().map(|b| (b.id, b.words)).collect()

@@ -106,6 +106,11 @@ impl RowFeed {
         Ok(most.min((s.rows - s.taken).div_ceil(self.batch)))
     }
 
+    /// Whether the rows are read while training, one block after another.
+    pub fn streams(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// Makes this loop write the state of training again before its next step.
     pub fn forget_owner(&mut self) {
         self.owner = 0; // no loop's

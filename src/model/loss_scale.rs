@@ -35,11 +35,31 @@ impl Scaler {
 
     /// Follows the device: a log line tells the scale that a step had and whether it was skipped, and the rule tells the rest.
     pub fn see(&mut self, line: &LogLine) {
-        self.last = line.scale.unwrap_or(self.scale);
-        self.skipped += u64::from(line.skipped);
-        if let Some((scale, count)) = self.rule.after(self.last, self.count, line.skipped) {
-            (self.scale, self.count) = (scale, count);
+        self.saw(line.scale, line.skipped);
+    }
+
+    /// Notes an update of such a scale. Gives whether there is a scale to go on with.
+    fn saw(&mut self, scale: Option<f32>, skipped: bool) -> bool {
+        self.last = scale.unwrap_or(self.scale);
+        self.skipped += u64::from(skipped);
+        let next = self.rule.after(self.last, self.count, skipped);
+        (self.scale, self.count) = next.unwrap_or((self.scale, self.count));
+        next.is_some()
+    }
+
+    /// Notes an update of a distributed run. Gradients of a scale that is no longer the present one say nothing about it. Gives whether there is a
+    /// scale to go on with.
+    pub fn judge(&mut self, scale: Option<f32>, skipped: bool) -> bool {
+        if scale.is_some_and(|s| s != self.scale) {
+            self.skipped += u64::from(skipped);
+            return true;
         }
+        self.saw(scale, skipped)
+    }
+
+    /// Takes over where another scale stands: in a distributed run the server decides.
+    pub fn follow(&mut self, scale: f32, count: u32, skipped: u64) {
+        (self.scale, self.last, self.count, self.skipped) = (scale, scale, count, skipped);
     }
 
     /// The state of training with the words of the loss scale in it.

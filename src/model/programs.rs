@@ -2,6 +2,7 @@
 
 use super::device_data::Placement;
 use crate::graph::Field;
+use crate::graph::augment::{ImageSize, Touches};
 use crate::plan::{Handle, Part, Program, Purpose};
 use crate::tensor::{DType, Shape};
 use std::collections::HashMap;
@@ -33,6 +34,11 @@ struct FieldKey {
     shift: u32,
     keep_integer: bool,
     one_hot: Option<usize>,
+    step: Option<usize>,
+    image: Option<ImageSize>,
+    touches: Option<Touches>,
+    /// The bits of what is drawn, and of the channels' scales and shifts.
+    words: Vec<u32>,
 }
 
 impl ProgramKey {
@@ -45,6 +51,10 @@ impl ProgramKey {
             shift: f.shift.to_bits(),
             keep_integer: f.keep_integer,
             one_hot: f.one_hot,
+            step: f.step,
+            image: f.image,
+            touches: f.touches(),
+            words: f.words_of_changes(),
         };
         ProgramKey { purpose, part, batch, probes: false, listed: false, fields: fields.iter().map(key).collect() }
     }

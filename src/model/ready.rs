@@ -60,6 +60,15 @@ impl Core {
         Ok(built.step.simplified()?.graph.to_dot())
     }
 
+    /// The training step over such data, for a batch of two; and the trainable parameters that its loss does not depend on.
+    pub(crate) fn step_over(&self, data: &Dataset) -> Result<(Built, Vec<String>)> {
+        let built = self.description.build(Purpose::Train, 2, &self.fields_of(data, Purpose::Train))?;
+        let has = |name: &str| built.step.gradients.iter().any(|(n, _)| n == name);
+        let trained = self.engine.arena.entries.iter().filter(|e| !e.frozen && !has(&e.name));
+        let untouched = trained.map(|e| e.name.clone()).collect();
+        Ok((built, untouched))
+    }
+
     /// The program for a purpose over data of this layout. It is planned on first use.
     pub(crate) fn program(&mut self, data: &Dataset, purpose: Purpose, batch: usize) -> Result<Arc<Program>> {
         self.program_part(data, purpose, Part::Whole, batch)
@@ -73,7 +82,7 @@ impl Core {
     /// As [`Core::program_part`], with the rows in this place.
     fn program_in(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize, place: Placement) -> Result<Arc<Program>> {
         data.check()?;
-        let fields = self.fields_of(data, purpose);
+        let fields = self.fields_in(data, purpose, place);
         let key = ProgramKey::new(&fields, purpose, part, batch).over(place);
         if let Some(p) = self.programs.planned.get(&key) {
             return Ok(p.clone());
@@ -89,6 +98,19 @@ impl Core {
         Ok(program)
     }
 
+    /// The fields of a batch where the rows lie in this place: those that lie there whole may overlap.
+    fn fields_in(&self, data: &Dataset, purpose: Purpose, place: Placement) -> Vec<Field> {
+        let mut fields = self.fields_of(data, purpose);
+        if matches!(place, Placement::Whole | Placement::Listed) {
+            let base = if place == Placement::Listed { self.engine.base_of(data) } else { data.undrawn() };
+            let names: Vec<String> = data.fields().into_iter().map(|f| f.name).collect();
+            for f in &mut fields {
+                f.step = names.iter().position(|n| *n == f.name).and_then(|i| base.overlapping(i)).map(|(_, step)| step);
+            }
+        }
+        fields
+    }
+
     fn planned(&mut self, built: Built, purpose: Purpose, part: Part, batch: usize, place: Placement) -> Result<Arc<Program>> {
         self.signature.check_same(built.signature, || format!("built for {purpose:?} with a batch of {batch}"))?;
         let plain = self.engine.plan(&built.step, purpose, part, batch)?;
@@ -99,10 +121,10 @@ impl Core {
 
     /// A training program that logs statistics of the layers too, made ready over a data set for which the usual program is ready.
     pub(crate) fn probe_handle(&mut self, data: &Dataset, part: Part, batch: usize) -> Result<(Handle, Vec<Probed>)> {
-        let fields = self.fields_of(data, Purpose::Train);
+        let place = self.engine.place(data, StateSet::Train);
+        let fields = self.fields_in(data, Purpose::Train, place);
         let built = self.description.build_probed(batch, &fields)?;
         let probed = built.probed.clone();
-        let place = self.engine.place(data, StateSet::Train);
         let program = self.planned(built, Purpose::Train, part, batch, place)?;
         let resident = self.engine.make_resident(place, data, batch)?;
         let handle = self.engine.prepare(data, &program, resident)?;
@@ -140,7 +162,8 @@ impl Core {
     pub(crate) fn handle_in(&mut self, data: &Dataset, purpose: Purpose, part: Part, batch: usize, place: Placement) -> Result<Handle> {
         let program = self.program_in(data, purpose, part, batch, place)?;
         let resident = self.engine.make_resident(place, data, batch)?;
-        let key = (ProgramKey::new(&self.fields_of(data, purpose), purpose, part, batch).over(place), self.engine.data.sets[resident].key);
+        let key =
+            (ProgramKey::new(&self.fields_in(data, purpose, place), purpose, part, batch).over(place), self.engine.data.sets[resident].key);
         self.engine.ready.uses += 1;
         if let Some((h, used)) = self.engine.ready.handles.get_mut(&key) {
             *used = self.engine.ready.uses;

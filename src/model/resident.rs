@@ -30,8 +30,10 @@ impl Engine {
     /// Whether a data set goes to the device whole, in blocks, or as a list of rows that lie there.
     pub(crate) fn place(&self, data: &Dataset, set: StateSet) -> Placement {
         let base = self.base_of(data);
-        // two buffers for each field, and one for the list
-        let list_binds = 2 * data.fields().len() < self.device.limits().storage_buffers;
+        // two buffers for each field, one for what the gather looks up, and one for the list
+        let fields = data.fields();
+        let looked_up = usize::from(fields.iter().any(|f| f.augmented.is_some() || f.channels.is_some()));
+        let list_binds = 2 * fields.len() + looked_up < self.device.limits().storage_buffers;
         match (self.fits(&base), base.same_rows(data)) {
             (true, true) => Placement::Whole,
             (true, false) if list_binds => Placement::Listed,
@@ -42,7 +44,7 @@ impl Engine {
 
     /// The set whose rows lie on the device where this one has a list of them: all that is stored, which other parts share, or its own rows where
     /// these are few or all is too much. A range has its own.
-    fn base_of(&self, data: &Dataset) -> Dataset {
+    pub(crate) fn base_of(&self, data: &Dataset) -> Dataset {
         let own = data.undrawn();
         if matches!(data.rows(), Rows::Range(_)) {
             return own;
@@ -53,9 +55,10 @@ impl Engine {
 
     /// Whether all rows of a set may lie on the device at a time.
     fn fits(&self, data: &Dataset) -> bool {
-        let over = data.budget().is_some_and(|b| row_bytes(data).saturating_mul(data.len() as u64) > b);
-        let wide = (0..data.fields().len()).any(|i| data.row_words(i).saturating_mul(data.len()) > self.data.limit);
-        !over && !wide
+        let words: Vec<usize> = (0..data.fields().len()).map(|i| data.words_in_all(i)).collect();
+        let bytes = words.iter().fold(0u64, |sum, w| sum.saturating_add(4 * *w as u64));
+        let over = data.budget().is_some_and(|b| bytes > b);
+        !over && words.iter().all(|w| *w <= self.data.limit)
     }
 
     /// For how many rows a data set gets buffers: at least for a batch.
@@ -157,8 +160,12 @@ impl Engine {
     /// Makes the buffer of one field, and fills it where it holds all rows.
     fn fill(&mut self, place: Placement, data: &Dataset, field: usize, rows: usize, ids: &mut Vec<DataId>) -> Result<()> {
         let words = data.row_words(field);
-        let id = self.session.new_data(rows * words)?;
+        let overlapping = data.overlapping(field).filter(|_| place == Placement::Whole);
+        let id = self.session.new_data(overlapping.map_or(rows * words, |(values, _)| values.len()))?;
         ids.push(id);
+        if let Some((values, _)) = overlapping {
+            return self.session.write_data(id, 0, bytemuck::cast_slice(values));
+        }
         if place != Placement::Whole {
             return Ok(());
         }

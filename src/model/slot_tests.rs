@@ -18,7 +18,7 @@ fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batc
     let settings = Compile::new(optimizer, CrossEntropy::new()).input([inputs]).metric(Accuracy::new());
     let module: Arc<dyn Describe> = Arc::new(Supervised(Arc::new(net), None));
     let x = input_fields(&settings).remove(0);
-    let y = Field { name: "y".into(), stored: DType::U8, row: [].into(), scale: 1.0, shift: 0.0, keep_integer: false, one_hot: Some(10) };
+    let y = Field { one_hot: Some(10), ..Field::new("y", DType::U8, []) };
     let fields = if purpose == Purpose::Predict { vec![x] } else { vec![x, y] };
     let built = build(&*module, &settings, purpose, batch, &fields).unwrap();
     let arena = Arena::with_frozen(built.signature.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), false)))

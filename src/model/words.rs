@@ -33,6 +33,13 @@ impl Core {
         if noted { Ok(()) } else { self.with_recovery(Self::copy_after(buffer, offset, words)) }
     }
 
+    /// As [`Core::write_words`], of a whole buffer: where that can be the words are taken, not copied. What is left of them means nothing.
+    pub(crate) fn give_words(&mut self, buffer: BufferId, words: &mut Vec<u32>) -> Result<()> {
+        self.settle_now()?;
+        let alone = self.recovery.kept.is_none() && !self.engine.has_half_copy(buffer);
+        if alone && self.engine.session.swap(buffer, words) { Ok(()) } else { self.write_words(buffer, 0, words) }
+    }
+
     /// Writes words and makes a copy of the model: a device that is lost in between loses the words.
     fn copy_after(buffer: BufferId, offset: usize, words: &[u32]) -> impl FnMut(&mut Self) -> Result<()> {
         move |m| {

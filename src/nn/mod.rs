@@ -8,6 +8,7 @@ mod labels;
 mod layer;
 pub mod loss;
 pub mod metric;
+pub mod models;
 mod module;
 mod numbers;
 mod penalty;

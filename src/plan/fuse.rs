@@ -239,7 +239,7 @@ mod tests {
     fn deep(blocks: usize, block: impl Fn(&Scope, &Var) -> Var) -> Step {
         let b = Builder::new();
         let (dtype, shift) = (DType::F32, 0.0);
-        let field = Field { name: "x".into(), stored: dtype, row: [4].into(), scale: 1.0, shift, keep_integer: false, one_hot: None };
+        let field = Field { shift, ..Field::new("x", dtype, [4]) };
         let scope = Scope::root(&b, true);
         let x = b.batch(4, field);
         let loss = (0..blocks).fold(x, |x, i| block(&scope.at(i), &x)).square().mean().value().unwrap();

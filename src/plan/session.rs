@@ -143,6 +143,25 @@ pub trait Session: Send {
     /// The words of a read, once they are there. They are handed out once.
     fn take_read(&mut self, read: &PendingRead) -> Result<Option<Vec<u32>>>;
 
+    /// As [`Session::words`], to be changed.
+    fn words_mut(&mut self, buffer: BufferId, len: usize) -> Option<&mut [u32]> {
+        let _ = (buffer, len);
+        None
+    }
+
+    /// Takes these words as the whole of a buffer, and gives what was there, if that is the host's memory: nothing is copied. `false` where it is not,
+    /// or where the buffer has another length: then nothing was done.
+    fn swap(&mut self, buffer: BufferId, words: &mut Vec<u32>) -> bool {
+        let _ = (buffer, words);
+        false
+    }
+
+    /// The first words of a buffer where they lie, if that is the host's memory, in one piece. Nothing may be under way.
+    fn words(&self, buffer: BufferId, len: usize) -> Option<&[u32]> {
+        let _ = (buffer, len);
+        None
+    }
+
     /// Queues steps.
     fn submit(&mut self, submit: Submit<'_>) -> Result<Ticket>;
 

@@ -46,7 +46,12 @@ impl Step {
 
     /// The same step over the simplified graph, all in f32.
     pub(crate) fn rewritten(&self) -> Result<Step> {
-        let (graph, roots) = crate::graph::simplify(&self.graph, &self.roots())?;
+        let roots = self.roots();
+        // before simplification, which cuts sums over height, width and batch where they are no neighbours
+        let (graph, roots) = match crate::graph::channels_last(&self.graph, &roots)? {
+            Some((moved, to)) => crate::graph::simplify(&moved, &to)?,
+            None => crate::graph::simplify(&self.graph, &roots)?,
+        };
         let to: HashMap<Value, Value> = self.roots().into_iter().zip(roots).collect();
         Ok(self.renamed(graph, |v| to[&v]))
     }

@@ -2,7 +2,7 @@
 
 mod factor;
 
-pub(super) use factor::Factor;
+pub(super) use factor::{Factor, matrix_steps};
 
 use super::step::Step;
 use crate::graph::{Graph, Kind, NodeId, Op, Type, Value, View, op};

@@ -16,6 +16,7 @@
 //! ```
 
 mod classify;
+mod convolution;
 mod evaluate;
 mod faults;
 mod index;
@@ -28,6 +29,7 @@ mod take;
 #[cfg(test)]
 mod tests;
 mod values;
+mod window;
 
 pub use evaluate::{evaluate, evaluate_all, evaluate_node};
 pub use random::draw;

@@ -3,7 +3,7 @@
 use super::faults::wrong_kind;
 use super::index::{broadcast_index, index_of};
 use super::movement::moved;
-use super::{Data, classify, movement, rows, take};
+use super::{Data, classify, convolution, movement, rows, take, window};
 use crate::error::{Error, Result};
 use crate::expr::{self, Expr, Real};
 use crate::graph::custom::checked_reference;
@@ -34,6 +34,9 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
         }
         Op::Reduce(op) => reduce(op.kind, &op.axes, real(node, x, 0)?, shape(0), out.size()),
         Op::MatMul(op) => matmul((real(node, x, 0)?, op.ta), (real(node, x, 1)?, op.tb), shape(0), out),
+        Op::Conv(op) => convolution::conv(op, real(node, x, 0)?, real(node, x, 1)?, shape(0), out),
+        Op::MaxPool(op) => window::max_pool(op, &reals(node, x)?, shape(0)),
+        Op::Resample(op) => window::resample(op, real(node, x, 0)?, shape(0)),
         Op::Permute(op) => return Ok(vec![moved(g, node, x, 0.0, |at| movement::permute(&op.0, at))]),
         Op::Slice(op) => return Ok(vec![moved(g, node, x, 0.0, |at| movement::slice(&op.start, at))]),
         Op::Pad(op) => return Ok(vec![moved(g, node, x, op.value, |at| movement::pad(&op.before, shape(0), at))]),
@@ -57,6 +60,10 @@ pub(super) fn run<T: Real>(g: &Graph, node: &Node, x: &[&Data<T>]) -> Result<Vec
 
 fn real<'a, T: Real>(node: &Node, x: &[&'a Data<T>], i: usize) -> Result<&'a [T]> {
     x[i].as_real().ok_or_else(|| wrong_kind(node, format!("operand {i} is of integers")))
+}
+
+fn reals<'a, T: Real>(node: &Node, x: &[&'a Data<T>]) -> Result<Vec<&'a [T]>> {
+    (0..x.len()).map(|i| real(node, x, i)).collect()
 }
 
 /// Runs the op's own reference, which computes in f64.

@@ -95,7 +95,7 @@ fn amplitude(g: &Graph, node: &Node, x: &[&Data<f64>], own: &[f64]) -> impl Fn(f
             let terms = node.op.flops(&types, &node.outputs) / (2 * own.len().max(1) as u64);
             (ATOL * (terms as f64).sqrt() * operand(0) * operand(1), RTOL)
         }
-        Kind::Cast | Kind::Detach | Kind::Move | Kind::Reduce | Kind::Loss | Kind::Alone => {
+        Kind::Cast | Kind::Detach | Kind::Move | Kind::Reduce | Kind::Loss | Kind::Window | Kind::Alone => {
             let terms = x.first().map_or(1, |d| d.len()).div_ceil(own.len().max(1));
             (ATOL * (terms as f64).sqrt() * operand(0).max(largest(own)), RTOL)
         }
@@ -116,6 +116,7 @@ fn of_leaf(leaf: Option<Leaf<'_>>, own: &[f64]) -> (f64, f64) {
         // only `v * scale + shift` rounds
         Some(Leaf::Batch(op::Batch { field, .. })) => {
             let plain = field.keep_integer || field.one_hot.is_some() || (field.scale, field.shift) == (1.0, 0.0);
+            let plain = plain && field.channels.is_none() && field.augmented.is_none();
             if plain { (0.0, 0.0) } else { (ATOL, RTOL) }
         }
         Some(Leaf::State(_)) | None => (ATOL * largest(own), RTOL),

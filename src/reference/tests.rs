@@ -1,6 +1,7 @@
 //! Each op at a hand-computed case; what a wrong feed gives. Gradients through whole graphs are in the rooms below.
 
 mod checker;
+mod convolution;
 mod custom;
 mod formulas;
 mod gradients;
@@ -9,6 +10,7 @@ mod models;
 mod movement;
 mod norms;
 mod random;
+mod window;
 
 use super::{Data, evaluate, evaluate_all, evaluate_node};
 use crate::error::{Error, Result};

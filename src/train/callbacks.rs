@@ -64,6 +64,7 @@ mod model_checkpoint;
 pub use model_checkpoint::ModelCheckpoint;
 mod early_stopping;
 pub use early_stopping::EarlyStopping;
+pub(crate) use early_stopping::{Patience, restored};
 
 impl CallbackKind {
     /// As files name it.
@@ -72,7 +73,7 @@ impl CallbackKind {
     }
 
     /// Faults of its settings; `key` is where it stands.
-    pub(super) fn check(&self, f: &mut Faults, key: &str) {
+    pub(crate) fn check(&self, f: &mut Faults, key: &str) {
         self.kind().check(f, key);
     }
 

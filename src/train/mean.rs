@@ -47,6 +47,15 @@ impl Mean {
         }
     }
 
+    /// Adds what another has added up, of batches of the same model.
+    pub fn join(&mut self, other: &Mean) {
+        self.rows += other.rows;
+        self.counted = self.counted.or(other.counted.map(|_| 0.0)).map(|c| c + other.counted.unwrap_or(0.0));
+        self.loss += other.loss;
+        self.metrics.resize(self.metrics.len().max(other.metrics.len()), 0.0);
+        self.metrics.iter_mut().zip(&other.metrics).for_each(|(sum, more)| *sum += more);
+    }
+
     pub fn evaluation(&self, measures: &[Measure]) -> Evaluation {
         let nothing = self.rows > 0.0 && self.counted == Some(0.0);
         let loss = if nothing { 0.0 } else { self.loss / self.counted.unwrap_or(self.rows) };
@@ -72,7 +81,7 @@ impl Mean {
 
 /// What a batch's loss is a mean over (its rows, or where it is `weighed` the last of its metrics), and the loss times that. Where nothing counted the
 /// loss says nothing, be it NaN.
-pub(super) fn weighed_loss(line: &LogLine, rows: usize, weighed: bool) -> (f64, f64) {
+pub(crate) fn weighed_loss(line: &LogLine, rows: usize, weighed: bool) -> (f64, f64) {
     let counted = line.metrics.last().filter(|_| weighed);
     let weight = counted.map_or(rows as f64, |&w| f64::from(w));
     (weight, if weight == 0.0 { 0.0 } else { weight * f64::from(line.loss) })

@@ -47,6 +47,8 @@ pub use budget::Budget;
 pub use by_hand::HostBatch;
 pub use evaluation::Evaluation;
 pub use history::History;
+pub(crate) use interrupt::{Interrupt, asked};
+pub(crate) use mean::{Mean, weighed_loss};
 pub use recipe::{DataOp, DataSpec, HeldOut, ModelSpec, Outcome, RECIPE_VERSION, Recipe, Registry, Seeds, Sets};
 pub use report::StepReport;
 pub use settings::Fit;

@@ -36,6 +36,7 @@ fn all() -> Vec<Error> {
         Error::OutOfMemory { what: s(), needed: 2, available: 1, biggest: vec![s()], help: s() },
         Error::DeviceFault { what: s(), problem: s(), device: s() },
         Error::BadShader { op: s(), problem: s(), at: s() },
+        Error::Distributed { problem: s(), at: s(), help: s() },
         Error::CustomOp { op: s(), problem: s(), at: s() },
         Error::NonFiniteLoss { step: 1, epoch: 1, loss: f32::NAN, parameter: Some(s()), scale: None, cause: None },
         Error::NonFiniteGradient { step: 1, epoch: 1, norm: f32::NAN, parameters: vec![s()], largest: None, scale: None, cause: None },

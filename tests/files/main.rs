@@ -7,6 +7,7 @@ mod common;
 mod elsewhere;
 mod recipe;
 mod seen;
+mod study;
 
 use common::hear::warnings;
 use gradus::prelude::*;
@@ -78,6 +79,7 @@ fn as_a_child() {
             Ok(d) => println!("\ndevice {}", d.choice()),
             Err(e) => println!("\ndevice {e}"),
         },
+        "study" => drop(study::run(&path)),
         "unpack" => println!("\nunpacked {}", gradus::data::read_idx(&path).map(drop).unwrap_err()),
         other => panic!("{other}"),
     }

@@ -73,8 +73,15 @@ fn every_setting_is_in_a_recipe() {
     change_every_field(&plain(), &[&compile(true), &compile(false), &named], &[]);
     change_every_field(&Fit::new(), &[&all], &["validation"]);
 
-    let data =
-        DataSpec::new("mnist").take(100).flatten().scale(0.5).shift(0.25).one_hot(4).op(DataOp::integers().on("mask")).op(DataOp::skip(3));
+    let data = DataSpec::new("mnist")
+        .take(100)
+        .flatten()
+        .scale(0.5)
+        .shift(0.25)
+        .one_hot(4)
+        .op(DataOp::integers().on("mask"))
+        .op(DataOp::skip(3))
+        .op(DataOp::sample_stratified(7));
     let data = data.memory_budget(1 << 20).validation(HeldOut::Share(0.25)).test(HeldOut::Rows(3));
     for settings in [compile(true), compile(false)] {
         let mut recipe = Recipe::new(&net(), &settings, &all, data.clone()).unwrap();
@@ -337,6 +344,14 @@ fn data_as_a_list() {
     let bad = DataSpec::new("").scale(f32::INFINITY).take(0).validation(HeldOut::Share(1.0)).test(HeldOut::Rows(0));
     let e = Recipe::new(&net(), &plain(), &fit(1), bad).unwrap().checked().unwrap_err();
     assert!(e.to_string().starts_with("5 settings"), "{e}");
+    let shift = |pixels| DataOp::augment(gradus::data::Augment::new().shift(pixels));
+    let checked = |spec: DataSpec| Recipe::new(&net(), &plain(), &fit(1), spec).unwrap().checked();
+    assert!(checked(DataSpec::new("mine").op(shift(1))).is_ok());
+    let e = checked(DataSpec::new("mine").op(shift(1)).scale(0.5).op(shift(2))).unwrap_err().to_string();
+    assert!(
+        e.contains("data.pipeline") && e.contains("`augment` stands in it 2 times") && e.contains("put all transforms into one"),
+        "{e}"
+    );
 }
 
 /// Settings as models and checkpoints held them before there was a seed of the order.

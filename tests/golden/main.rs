@@ -2,9 +2,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod convolution;
 mod initialisers;
+mod layer;
 mod losses;
 mod normalisation;
 mod optimizers;
 mod pytorch;
 mod schedules;
+mod window;

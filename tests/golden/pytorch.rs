@@ -200,15 +200,7 @@ fn formulas_of_two_are_pytorchs() {
 fn classifiers_are_pytorchs() {
     let golden = json("classifiers.json");
     let shape: Vec<usize> = floats(&golden["shape"]).iter().map(|&d| d as usize).collect();
-    let field = |stored: DType, row: &[usize]| Field {
-        name: "y".into(),
-        stored,
-        row: row.into(),
-        scale: 1.0,
-        shift: 0.0,
-        keep_integer: stored == DType::U32,
-        one_hot: None,
-    };
+    let field = |stored: DType, row: &[usize]| Field { keep_integer: stored == DType::U32, ..Field::new("y", stored, row) };
     let run = |loss: &dyn Fn(&Builder, &Var) -> (Var, Var), y: Data<f64>| -> Vec<Vec<f64>> {
         let b = Builder::new();
         let x = b.parameter("x", shape.clone().into());

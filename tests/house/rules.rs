@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Each room with those right below it; it may use all below these, too.
 pub const ARROWS: &[(&str, &[&str])] = &[
+    ("server", &["exchange"]),
+    ("exchange", &["train"]),
+    ("study", &["train"]),
     ("train", &["model", "store", "inspect", "data", "optim", "nn"]),
     ("store", &["model"]),
     ("inspect", &["model", "reference"]),

@@ -6,6 +6,7 @@ use crate::indices::indices;
 use crate::make::{Case, Make, Order, field};
 use gradus::graph::Field;
 use gradus::tensor::DType;
+use std::cell::Cell;
 
 /// Rows that the table has are there, all others are NaN, and nothing outside of the table is read; a loss over them halts the step.
 fn beyond() -> Result<(), String> {
@@ -64,6 +65,58 @@ fn bits() -> Result<(), String> {
     Ok(())
 }
 
+/// Sums by index: a table's rows, the places of a batch, and which row the i-th names.
+type Places = (usize, usize, fn(usize) -> usize);
+
+/// One index alone, each once, some as often as words, pairs among places that the table has not, a table of few rows: more places than any kernels sort
+/// together.
+const PLACES: &[Places] = &[
+    (600, 700, |_| 5),
+    (1000, 1000, |i| i * 7 % 1000),
+    (1000, 2100, |i| (i * i * 31 % 1009) * (i % 13) / 13),
+    (700, 1300, |i| if i % 3 == 0 { 699 + i } else { i % 500 }),
+    (3, 1300, |i| i % 5),
+];
+
+fn by_index(&(rows, places, row): &Places, padding: Option<usize>) -> Case {
+    let body = move |m: &Make| {
+        let (next, w) = (Cell::new(0), m.field(field("w", DType::F32, [3]), |u| 4.0 * u - 2.0));
+        let ix = m.field(Field { keep_integer: true, ..field("ix", DType::U32, []) }, |_| row(next.replace(next.get() + 1)) as f64);
+        let table = m.p([rows, 3]);
+        let taken = padding.map_or_else(|| table.take(&ix), |none| table.take_padded(&ix, none));
+        // a place that names no row is NaN
+        (ix.less(rows as f64).unsqueeze(1).select(&taken, 0.0) * w).sum()
+    };
+    Case::new(format!("{places} places of {rows} rows"), body).over(Order::all(places))
+}
+
+/// Every sum by index is its terms one after another as they stand in the batch, in f32, to the bit, on each machine.
+fn in_order() -> Result<(), String> {
+    for (p, padding) in PLACES.iter().flat_map(|p| [(p, None), (p, Some(2))]) {
+        let built = by_index(p, padding).build()?;
+        let &(rows, places, row) = p;
+        let mut want = vec![None; rows];
+        for i in (0..places).filter(|&i| row(i) < rows && Some(row(i)) != padding) {
+            let terms = built.fields[0].row(i).iter().map(|v| *v as f32);
+            let sums: &mut Option<Vec<f32>> = &mut want[row(i)];
+            *sums = Some(
+                sums.as_ref().map_or_else(|| terms.clone().collect(), |sums| sums.iter().zip(terms.clone()).map(|(s, t)| s + t).collect()),
+            );
+        }
+        let want: Vec<f64> = want.into_iter().flat_map(|sums| sums.unwrap_or(vec![0.0; 3])).map(f64::from).collect();
+        for (target, machine) in TARGETS.into_iter().flat_map(|t| MACHINES.into_iter().map(move |m| (t, m))) {
+            let Some(found) = on(&Site { machine, target, planted: None }, &built) else { continue };
+            let found = found.map_err(|e| e.to_string())?;
+            let (_, got) = found.iter().find(|f| f.0 == "gradient of p0").ok_or("no gradient")?;
+            if let Some(i) = (0..want.len()).find(|&i| got[i] != want[i]) {
+                let at = format!("{places} places of {rows} rows, padding {padding:?}: {machine:?}, {target:?} kernels");
+                return Err(format!("{at}: element {i} is {} for {}", got[i], want[i]));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What comes back to a place stays with the row that it names, be it NaN: no sum of another row knows of it, and a padding row has no gradient.
 fn spoilt() -> Result<(), String> {
     let width = 7;
@@ -101,5 +154,10 @@ fn spoilt() -> Result<(), String> {
 }
 
 pub fn jobs() -> Vec<Job> {
-    vec![Job::new("indices beyond the table", beyond), Job::new("places that are spoilt", spoilt), Job::new("two runs alike", bits)]
+    vec![
+        Job::new("indices beyond the table", beyond),
+        Job::new("places that are spoilt", spoilt),
+        Job::new("two runs alike", bits),
+        Job::new("sums in order", in_order),
+    ]
 }

@@ -5,6 +5,7 @@ use crate::counts;
 use crate::make::{Built, Case, Truth, no_rule};
 use crate::planted::Planted;
 use crate::tolerance::Known;
+use gradus::kernels::Kernel;
 use gradus::kernels::Target;
 use gradus::kernels::words::StateWords;
 use gradus::plan::{Blocking, BufferId, LogLine, Part, Program, Purpose, Rule, Session};
@@ -52,6 +53,7 @@ impl Site<'_> {
         let mut program = planned.map_err(Fail::Refused)?;
         if let Some(p) = self.planted {
             program.launches.iter_mut().for_each(|l| p.edit(&mut l.kernel));
+            follow(&mut program);
         }
         if self.planted.is_none() {
             counts::program(&program);
@@ -131,6 +133,20 @@ impl From<Case> for Row {
             Ok(Ready { truth, run: Box::new(move |site| on(site, &built)), facts })
         })
     }
+}
+
+/// What a gather looks up follows its numbers.
+fn follow(program: &mut Program) {
+    let mut tables = program.tables.to_vec();
+    for l in &program.launches {
+        if let Kernel::Gather(g) = &l.kernel {
+            let table = g.table();
+            if let Some(old) = tables.get_mut(g.tables..g.tables + table.len()) {
+                old.copy_from_slice(&table);
+            }
+        }
+    }
+    program.tables = tables.into();
 }
 
 /// The state's words at the start of a case.

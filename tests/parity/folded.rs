@@ -1,7 +1,20 @@
 //! Products of more tiles, and sums of more workgroups, than one axis of a grid has workgroups, 65,535: they are counted along two axes. Cheap
 //! sizes: one element or a few of each tile, one lane for each sum.
 
+use crate::check::Row;
+use crate::common::Machine;
 use crate::make::Case;
+use gradus::kernels::Target;
+use std::rc::Rc;
+
+/// Each kind of kernels once on a GPU, and once on the CPU, which has no grid: values and results by the million take their time everywhere.
+pub fn rows() -> Vec<Row> {
+    let sites = |m, p| match m {
+        Machine::Cpu => p == Target::Software,
+        Machine::Gpu { checked } => checked == (p == Target::Software),
+    };
+    cases().into_iter().map(|c| Row { sites: Rc::new(sites), ..c.into() }).collect()
+}
 
 /// Against the reference, on every kind of tile: rows and matrices beyond the axis. Columns are counted by the same lines as rows.
 pub fn cases() -> Vec<Case> {

@@ -23,6 +23,7 @@ const SIZES: &[(usize, usize, usize)] = &[
     (1000, 4, 255),
     (1000, 64, 1),
     (7, 7, 1000),
+    (1000, 7, 2000),
 ];
 
 pub fn cases() -> Vec<Case> {

@@ -7,9 +7,11 @@
 mod common;
 
 mod accumulate;
+mod augmented;
 mod beyond;
 mod cases;
 mod check;
+mod convolutions;
 #[path = "../coop/product.rs"]
 mod coop_product;
 mod corners;
@@ -42,6 +44,8 @@ mod turns;
 mod unplanned;
 mod updates;
 mod variances;
+mod window_tolerance;
+mod windows;
 mod worker;
 
 use check::Row;
@@ -107,11 +111,13 @@ tests! {
     reductions = rows(cases::reductions());
     products = product_rows(false);
     products_of_transposed = product_rows(true);
+    convolutions = rows(convolutions::cases().into_iter().map(|c| with_lanes(c, true)).collect());
     layers = rows(cases::layers().into_iter().map(|c| with_lanes(c, false)).collect());
     views = rows(cases::views());
     classifiers = rows(cases::classifiers());
     ignored_labels = rows(ignored::cases());
     gathers = rows(gather::gathers());
+    augmented_rows = rows(augmented::cases());
     indices = rows(indices::cases());
     custom_ops = rows(custom::cases());
     wrong_shaders = shader::jobs();
@@ -119,12 +125,15 @@ tests! {
     movements = rows(movement::movements());
     largest = rows(movement::largest());
     row_kernels = rows(movement::row_kernels());
+    windows = rows(windows::cases());
+    mixed_windows = rows(windows::mixed());
+    mixed_windows_store_f16 = windows::mixed().into_iter().map(|c| Job::new(c.name.clone(), move || mixed::stores_f16(&c))).collect();
     along_rows = rows(rows::cases());
     batched = rows(movement::batched());
     operands = rows(operands::cases());
     unplanned = rows(unplanned::rows());
     long = rows(long::cases());
-    folded = rows(folded::cases().into_iter().map(|c| with_lanes(c, false)).collect());
+    folded = rows(folded::rows());
     long_and_known = turns::rows().into_iter().flat_map(|r| rows(vec![r])).collect();
     too_long = turns::jobs();
     mixed = rows(mixed::cases());

@@ -10,6 +10,7 @@ use gradus::tensor::{DType, Shape};
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::augmented;
 use crate::tolerance::{self, Known};
 
 /// Which rows of the data the step sees.
@@ -50,7 +51,7 @@ impl Order {
         Order { list, ..self }
     }
 
-    fn source(&self, i: usize) -> usize {
+    pub fn source(&self, i: usize) -> usize {
         let at = self.cursor + i;
         let place = if self.shuffle { permuted(at as u32, self.rows as u32, self.seed, self.epoch) as usize } else { at };
         match self.list {
@@ -197,13 +198,13 @@ pub struct Stored {
 impl Stored {
     /// What is stored of row `i`.
     pub fn row(&self, i: usize) -> &[f64] {
-        let width = self.field.row.size();
-        &self.values[i * width..][..width]
+        let width = self.field.stored_width();
+        &self.values[i * self.field.step.unwrap_or(width)..][..width]
     }
 
     /// Puts a number in the place of a row's last.
     pub fn spoil(&mut self, i: usize, value: f64) {
-        let width = self.field.row.size();
+        let width = self.field.stored_width();
         self.values[(i + 1) * width - 1] = value;
     }
 
@@ -214,13 +215,18 @@ impl Stored {
             return self.values.iter().map(word).collect();
         }
         let four = |bytes: &[f64]| bytes.iter().enumerate().fold(0u32, |w, (i, b)| w | (*b as u32) << (8 * i));
-        self.values.chunks(self.field.row.size()).flat_map(|row| row.chunks(4).map(four)).collect()
+        self.values.chunks(self.field.stored_width()).flat_map(|row| row.chunks(4).map(four)).collect()
+    }
+
+    /// Whether training changes it, or it is shown in part or by channels.
+    fn is_changed(&self) -> bool {
+        self.field.augmented.is_some() || self.field.image.is_some() || self.field.channels.is_some()
     }
 
     /// The batch that the gather should give.
     fn gathered(&self, order: &Order) -> Data<f64> {
-        let (f, width) = (&self.field, self.field.row.size());
-        let values = (0..order.batch).flat_map(|i| &self.values[order.source(i) * width..][..width]);
+        let f = &self.field;
+        let values = (0..order.batch).flat_map(|i| self.row(order.source(i)));
         match (f.one_hot, f.keep_integer) {
             (Some(n), _) => Data::Real(values.flat_map(|v| (0..n).map(|c| f64::from(u8::from(c as f64 == *v)))).collect()),
             (None, true) => Data::Integer(values.map(|v| *v as u32).collect()),
@@ -305,7 +311,7 @@ impl Make {
 
     /// A field of the batch; `f(u)` draws what is stored.
     pub fn field(&self, field: Field, f: impl Fn(f64) -> f64) -> Var {
-        let n = self.order.rows * field.row.size();
+        let n = (self.order.rows - 1) * field.step.unwrap_or(field.stored_width()) + field.stored_width();
         let values = (0..n).map(|_| f64::from(f(self.random.borrow_mut().uniform()) as f32)).collect();
         self.parts.borrow_mut().fields.push(Stored { field: field.clone(), values });
         self.builder.batch(self.order.batch, field)
@@ -344,7 +350,7 @@ impl Make {
 
 /// A plain field: what is stored is what the batch holds.
 pub fn field(name: &str, stored: DType, row: impl Into<Shape>) -> Field {
-    Field { name: name.into(), stored, row: row.into(), scale: 1.0, shift: 0.0, keep_integer: false, one_hot: None }
+    Field::new(name, stored, row)
 }
 
 /// A case with its graph, and the truth about it.
@@ -418,7 +424,10 @@ impl Built {
 
     fn feed(&self, op: &Op, batch: u32) -> Option<Data<f64>> {
         match op {
-            Op::Batch(b) => self.fields.iter().find(|f| f.field.name == b.field.name).map(|f| f.gathered(&self.order)),
+            Op::Batch(b) => self.fields.iter().find(|f| f.field.name == b.field.name).map(|f| match f.is_changed() {
+                true => augmented::gathered(f, &self.fields, &self.order, batch),
+                false => f.gathered(&self.order),
+            }),
             Op::Parameter(op::Parameter { name, .. }) | Op::Buffer(op::Buffer { name, .. }) => {
                 let leaf = self.leaves.iter().chain(&self.buffers).find(|l| l.name == *name)?;
                 Some(Data::Real(leaf.values.iter().map(|&v| v.into()).collect()))

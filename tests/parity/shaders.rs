@@ -4,8 +4,8 @@
 use crate::common::{self, Job, Suite};
 use crate::make::{Case, no_rule};
 use crate::{
-    cases, coop_product, corners, custom, draws, folded, formulas, gather, ignored, indices, long, mixed, movement, operands, rows, scaled,
-    unplanned,
+    augmented, cases, convolutions, coop_product, corners, custom, draws, folded, formulas, gather, ignored, indices, long, mixed,
+    movement, operands, rows, scaled, unplanned, windows,
 };
 use gradus::kernels::{Access, Archetype, BufferCopy, Commit, CoopTile, Kernel, Operand, Scaling, Target, Tile};
 use gradus::optim::{Adam, AdamW, Group, Lamb, Optimizer, RmsProp, Sgd};
@@ -28,8 +28,10 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         cases::reductions,
         cases::products,
         cases::layers,
+        convolutions::cases,
         cases::views,
         cases::classifiers,
+        augmented::for_browsers,
         gather::gathers,
         ignored::cases,
         indices::cases,
@@ -38,6 +40,8 @@ fn sources() -> Result<BTreeMap<String, Kernel>, String> {
         movement::movements,
         movement::largest,
         movement::row_kernels,
+        windows::cases,
+        windows::mixed,
         rows::cases,
         movement::batched,
         movement::integers,

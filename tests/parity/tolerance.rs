@@ -3,7 +3,9 @@
 //! Every value of a graph gets a tolerance of its own: what its operation may do, and what its operands' tolerances move it by. So a
 //! composite case adds up what it contains, and nothing has to be tuned.
 
+use crate::window_tolerance;
 use gradus::expr::{Binary, Expr, Node as ExprNode, Unary};
+use gradus::graph::op::ConvPart;
 use gradus::graph::{CustomOp, Distribution, Graph, Labels, Node, Op, ReduceKind, Type, Value, op};
 use gradus::reference::{Data, evaluate_node};
 use gradus::tensor::{DType, Shape};
@@ -84,7 +86,7 @@ fn stored(plain: Option<&Graph>, node: &Node, id: usize, all: &[Option<Vec<Data<
 /// What the terms' tolerances move a sum by. Roundings to f16 that turn over know nothing of each other and are of either sign: they add up as
 /// squares do; [`TURNED`] times that.
 #[derive(Default)]
-struct Moved {
+pub struct Moved {
     sum: f64,
     squares: f64,
 }
@@ -93,11 +95,11 @@ struct Moved {
 const TURNED: f64 = 4.0;
 
 impl Moved {
-    fn add(&mut self, t: f64) {
+    pub fn add(&mut self, t: f64) {
         (self.sum, self.squares) = (self.sum + t, self.squares + t * t);
     }
 
-    fn total(&self, mixed: bool) -> f64 {
+    pub fn total(&self, mixed: bool) -> f64 {
         if mixed { self.sum.min(TURNED * self.squares.sqrt()) } else { self.sum }
     }
 }
@@ -108,6 +110,11 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>], mixed: bool) -> V
     vec![match &node.op {
         Op::Parameter(_) | Op::Buffer(_) => vec![0.0; y0.len()],
         // only `v * scale + shift` rounds
+        // a bilinear sample of bytes, colours, noise: products and sums of a few, of numbers as large as what is stored
+        Op::Batch(op::Batch { field: f, .. }) if f.augmented.is_some() || f.channels.is_some() => {
+            let largest = y0.iter().fold(1.0f64, |m, v| m.max(v.abs()));
+            y0.iter().map(|_| 2e-5 * largest).collect()
+        }
         Op::Batch(op::Batch { field: f, .. }) if f.keep_integer || f.one_hot.is_some() || (f.scale, f.shift) == (1.0, 0.0) => {
             vec![0.0; y0.len()]
         }
@@ -129,7 +136,10 @@ fn outputs(node: &Node, x: &[(&Known, &Type)], y: &[Vec<f64>], mixed: bool) -> V
         Op::ToF32(_) => y0.iter().map(|&y| if y > f64::from(1 << 24) { elementwise(y) } else { 0.0 }).collect(),
         Op::Reduce(r) => reduce(r.kind, &r.axes, x[0], y0, mixed),
         Op::MatMul(m) => matmul((x[0], m.ta), (x[1], m.tb), shape, y0, mixed),
+        Op::Conv(c) => conv(c, x, shape, y0, mixed),
         Op::Permute(_) | Op::Slice(_) | Op::Pad(_) | Op::Concat(_) => (0..y0.len()).map(|e| moved(&node.op, x, shape, e)).collect(),
+        Op::MaxPool(p) => window_tolerance::max_pool(p, x, y0, mixed),
+        Op::Resample(r) => window_tolerance::resample(r, x[0], y0, mixed),
         Op::ArgMax(a) => argmax(x[0], a.axis, y0.len()),
         Op::CumSum(c) => rows(x[0]).zip(y0.chunks(shape.last())).flat_map(|(r, y)| r.running(y, c.reverse)).collect(),
         Op::Softmax(op::Softmax { log: false }) => rows(x[0]).flat_map(|r| r.softmax()).map(|(_, t)| t).collect(),
@@ -228,6 +238,40 @@ fn matmul(
         sum(inner, scale, y) + moved.total(mixed)
     };
     y.iter().enumerate().map(element).collect()
+}
+
+/// A sum of products for each element, whichever of the three parts it is.
+fn conv(op: &op::Conv, x: &[(&Known, &Type)], shape: &Shape, y: &[f64], mixed: bool) -> Vec<f64> {
+    let ((a, a_ty), (b, _)) = (x[0], x[1]);
+    let (w, groups) = (op.window, op.groups);
+    let (n, channels, results) = match op.part {
+        ConvPart::Forward => (a_ty.shape[0], a_ty.shape[3], shape[3]),
+        ConvPart::Data => (a_ty.shape[0], shape[3], a_ty.shape[3]),
+        ConvPart::Weights => (a_ty.shape[0], a_ty.shape[3], shape[0]),
+    };
+    let (within, positions) = (channels / groups, w.positions[0] * w.positions[1]);
+    let mut found: Vec<(usize, f64, Moved)> = y.iter().map(|_| Default::default()).collect();
+    for (image, position, o) in (0..n).flat_map(|i| (0..positions).flat_map(move |p| (0..results).map(move |o| (i, p, o)))) {
+        for (tap, i) in (0..w.taps()).flat_map(|t| (0..within).map(move |i| (t, i))) {
+            let Some([row, column]) = w.inside(position, tap) else { continue };
+            let place = ((image * w.image[0] + row) * w.image[1] + column) * channels + o / (results / groups) * within + i;
+            let (weight, result) = ((o * w.taps() + tap) * within + i, (image * positions + position) * results + o);
+            let (p, q, to) = match op.part {
+                ConvPart::Forward => (place, weight, result),
+                ConvPart::Data => (result, weight, place),
+                ConvPart::Weights => (place, result, weight),
+            };
+            let (terms, scale, moved) = &mut found[to];
+            (*terms, *scale) = (*terms + 1, scale.max((a.value[p] * b.value[q]).abs()));
+            moved.add(a.value[p].abs() * b.tol[q]);
+            moved.add(b.value[q].abs() * a.tol[p]);
+        }
+    }
+    found
+        .iter()
+        .zip(y)
+        .map(|((terms, scale, moved), &y)| if *terms == 0 { 0.0 } else { sum(*terms, *scale, y) + moved.total(mixed) })
+        .collect()
 }
 
 /// As a map, each operand's element moved by its tolerance one after another. Integers are exact.

@@ -1,10 +1,10 @@
-//! Products that no plan asks for yet: a program's product is told to read patches of images, or to write rows of a larger tensor.
+//! Products that no plan asks for yet: a program's product is told to write rows of a larger tensor.
 
 use crate::check::{Fail, Found, Ready, Row, Site, floats, load};
 use crate::counts;
 use crate::make::{Built, Case, Make, no_rule};
 use gradus::graph::Var;
-use gradus::kernels::{Gemm, Kernel, Operand, Output, Patches, Target};
+use gradus::kernels::{Gemm, Kernel, Output, Target};
 use gradus::plan::{Blocking, BufferId, Part, Program};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ type Edit = fn(&Built, &mut Program) -> Vec<usize>;
 
 type Body = fn(&Make) -> Var;
 
-fn table() -> [(&'static str, Body, Edit); 6] {
+fn table() -> [(&'static str, Body, Edit); 4] {
     let product: Body = |m| (m.p([33, 12]).matmul(&m.p([12, 8])) + m.p([8])).tanh();
     let batch: Body = |m| m.p([2, 3, 9, 7]).matmul(&m.p([2, 3, 7, 5])) * m.p([2, 1, 9, 5]);
     [
@@ -21,8 +21,6 @@ fn table() -> [(&'static str, Body, Edit); 6] {
         ("a product into rows of 11", product, |_, p| into_rows(p, [3, 5, 2])),
         ("a batch by two axes into rows of 9", batch, |_, p| into_rows(p, [4, 8, 1])),
         ("a batch by two axes into rows of 8", batch, |_, p| into_rows(p, [3, 5, 2])),
-        ("patches in a product", |m| (patches(m).matmul(&m.p([9 * CHANNELS, 5])) + m.p([5])).relu(), of_patches),
-        ("patches turned in a product", |m| m.p([ROWS, 6]).matmul_with(&patches(m), true, false), of_patches),
     ]
 }
 
@@ -70,55 +68,13 @@ fn into_rows(p: &mut Program, [gap, offset, between]: [usize; 3]) -> Vec<usize> 
         let (pitch, [outer, inner]) = (g.n + gap, g.batch);
         let matrix = (g.m + between) * pitch;
         let steps = [inner * matrix + pitch, matrix];
-        g.outputs = vec![Output { offset, within: Some((pitch, steps)) }];
+        g.outputs = vec![Output { offset, within: Some((pitch, steps)), scattered: None }];
         for i in 0..outer * inner * g.m {
             let first = offset + g.along_batch(steps, i / g.m) + i % g.m * pitch;
             places.extend(first..first + g.n);
         }
     });
     places
-}
-
-const IMAGES: usize = 2;
-const HEIGHT: usize = 5;
-const WIDTH: usize = 6;
-const CHANNELS: usize = 3;
-const ROWS: usize = IMAGES * HEIGHT * WIDTH;
-
-/// Patches of 3 x 3 around each place of images with zeros around them, put together by movements.
-fn patches(m: &Make) -> Var {
-    let x = m.p([IMAGES, HEIGHT, WIDTH, CHANNELS]).pad(&[(0, 0), (1, 1), (1, 1), (0, 0)], 0.0);
-    let tap = |t: usize| x.slice(1, t / 3..t / 3 + HEIGHT).slice(2, t % 3..t % 3 + WIDTH);
-    let taps: Vec<Var> = (0..9).map(tap).collect();
-    taps[0].concat(&taps[1..].iter().collect::<Vec<_>>(), 3).reshape([ROWS, 9 * CHANNELS])
-}
-
-/// The product reads the images where it read what was put together.
-fn of_patches(built: &Built, p: &mut Program) -> Vec<usize> {
-    let images = built.leaves.iter().position(|l| l.shape.rank() == 4).unwrap();
-    let offset = built.arena.entries[images].offset;
-    // a word for each tap, then two for each position
-    let mut tables: Vec<u32> = (0..9).map(|t| ((t / 3 * WIDTH + t % 3) * CHANNELS) as u32).collect();
-    for (y, x) in (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (y, x))) {
-        let first = ((y * WIDTH + x) * CHANNELS) as u32;
-        let inside = |t: usize| (1..=HEIGHT).contains(&(y + t / 3)) && (1..=WIDTH).contains(&(x + t % 3));
-        let bits = (0..9).filter(|&t| inside(t)).map(|t| 1 << t).sum();
-        tables.extend([first.wrapping_sub(((WIDTH + 1) * CHANNELS) as u32), bits]);
-    }
-    p.tables = tables.into();
-    let mut size = 0;
-    product(p, |g, buffers| {
-        let (image, positions) = (HEIGHT * WIDTH * CHANNELS, HEIGHT * WIDTH);
-        g.patches = Some(Patches { image, channels: CHANNELS, positions, taps: 9, steps: 0, starts: 9 });
-        if g.spec.ta {
-            (g.spec.b, g.spec.vb, g.b.offset, buffers[1]) = (Operand::Patches, false, offset, BufferId::Parameters);
-        } else {
-            (g.spec.a, g.spec.va, g.a.offset, buffers[0]) = (Operand::Patches, false, offset, BufferId::Parameters);
-        }
-        buffers.insert(2 + g.extras.len(), BufferId::Tables);
-        size = g.m * g.n;
-    });
-    (0..size).collect()
 }
 
 fn on(site: &Site<'_>, built: &Built, edit: Edit) -> Option<Result<Found, Fail>> {

@@ -1,4 +1,4 @@
-//! The five programs of the public face. Those whose parts come later stand behind a `cfg` that names their issue.
+//! The five programs of the public face.
 #![allow(dead_code)]
 
 use gradus::prelude::*;
@@ -54,7 +54,6 @@ fn own_loop(model: &mut Model, train: &Dataset, val: &Dataset) -> gradus::Result
 }
 
 // (d) PyTorch weights, frozen trunk
-#[cfg(gradus_issue = "4")]
 fn fine_tune(train: &Dataset) -> gradus::Result<()> {
     let opt = AdamW::new(1e-3).group("layer?.*", Group::new().frozen()).group("*.bias", Group::new().weight_decay(0.0));
     let mut m = models::resnet18(5).compile(Compile::new(opt, CrossEntropy::new()).input([3, 64, 64]))?;
@@ -65,9 +64,8 @@ fn fine_tune(train: &Dataset) -> gradus::Result<()> {
 }
 
 // (e) mixed precision, augmentation, resume
-#[cfg(gradus_issue = "6")]
 fn robust(net: impl Module, train: &Dataset, val: &Dataset) -> gradus::Result<History> {
-    let train = train.augment(Augment::new().random_crop(32, 4).horizontal_flip(0.5));
+    let train = train.clone().augment(Augment::new().random_crop(32, 4).horizontal_flip(0.5));
     let rate = Schedule::cosine(1e-3, 20_000).warmup(500);
     let mut m = net.compile(
         Compile::new(AdamW::new(rate), CrossEntropy::new().label_smoothing(0.1))

@@ -226,7 +226,7 @@ fn pairs() -> Dataset {
 fn truth(values: &[(String, Vec<f64>)], x: &[f32]) -> (Vec<f64>, Vec<f64>) {
     let b = Builder::new();
     let row: gradus::tensor::Shape = [7].into();
-    let field = Field { name: "x".into(), stored: DType::F32, row, scale: 1.0, shift: 0.0, keep_integer: false, one_hot: None };
+    let field = Field::new("x", DType::F32, row);
     let input = b.batch(12, field);
     let scope = Scope::root(&b, true);
     let loss = (tied(&scope, &input) - &input).square().mean().value().unwrap();

@@ -3,7 +3,7 @@
 use crate::common::need::Suite;
 use gradus::prelude::*;
 
-static SUITE: Suite = Suite::new("training", 7);
+static SUITE: Suite = Suite::new("training", 8);
 
 fn article(device: &Device, train: &Dataset, test: &Dataset, seed: u64, epochs: usize) -> f64 {
     let net = Sequential::new().add(Linear::new(64)).add(Relu).add(Linear::new(32)).add(Relu).add(Linear::new(10)).add(Softmax);
@@ -40,6 +40,30 @@ fn mnist_on_lavapipe() {
         let accuracy = article(&device, &train, &test, 0, 3);
         assert!(accuracy >= 0.955, "{accuracy}");
     }
+    SUITE.ran(1);
+}
+
+/// Pictures in colour from the folder of the data; what is not CIFAR-10's own bytes does not bear its name. A field that no loss reads is no hindrance.
+#[test]
+fn cifar10_of_the_folder() {
+    let Some(dir) = SUITE.data(1) else { return };
+    if !dir.join("cifar10").is_dir() {
+        return SUITE.skipped(1, "no data: GRADUS_DATA has no cifar10/");
+    }
+    let found = data::cifar10_with(&data::ArchiveOptions::default().offline(true)).unwrap();
+    assert_eq!(found.train.name(), if found.checked { "cifar10" } else { "cifar10 (unchecked)" });
+    assert_eq!((found.train.input_shape().dims(), found.train.class_name(0)), (&[3, 32, 32][..], "airplane".to_string()));
+    let counts = found.train.class_counts().unwrap();
+    assert_eq!(counts.len(), 10);
+    assert!(counts.iter().all(|(_, rows)| rows * 12 > found.train.len()), "{counts:?}");
+    let few = found.train.take(2000);
+    let values = |field| few.values(field).unwrap().clone();
+    let fields = [("x", values("x")), ("y", values("y")), ("coarse", values("y"))];
+    let set = Dataset::from_fields(fields).unwrap().scale(1.0 / 255.0);
+    let net = Sequential::new().add(Flatten).add(Linear::new(32)).add(Relu).add(Linear::new(10));
+    let settings = Compile::new(Adam::default(), CrossEntropy::new()).input([3, 32, 32]).device(Device::cpu());
+    let history = net.compile(settings).unwrap().fit(&set, Fit::new().epochs(3).verbose(0)).unwrap();
+    assert!(history.last("loss").unwrap() < 2.15, "{:?}", history.last("loss"));
     SUITE.ran(1);
 }
 

@@ -46,7 +46,8 @@ def cannot(why):
 
 
 def texts_of_the_suite(folder):
-    command = ["cargo", "test", "--locked", "--test", "parity", "shaders::"]
+    features = os.environ.get("GRADUS_TEST_FEATURES")  # those of a build that is there
+    command = ["cargo", "test", "--locked", *(["--features", features] if features else []), "--test", "parity", "shaders::"]
     print("$", *command, flush=True)
     subprocess.run(command, cwd=HERE.parent.parent, env={**os.environ, "GRADUS_SHADERS": folder}, check=True)
 

@@ -18,15 +18,7 @@ struct Plain {
 
 fn plain(net: &dyn Module, rows: usize) -> Plain {
     let b = Builder::new();
-    let field = |name: &str, stored, row: &[usize]| Field {
-        name: name.into(),
-        stored,
-        row: row.into(),
-        scale: 1.0,
-        shift: 0.0,
-        keep_integer: stored == DType::U8,
-        one_hot: None,
-    };
+    let field = |name: &str, stored, row: &[usize]| Field { keep_integer: stored == DType::U8, ..Field::new(name, stored, row) };
     let x = b.batch(rows, field("x", DType::F32, &[6]));
     let y = b.batch(rows, field("y", DType::U8, &[]));
     let scope = Scope::root(&b, false);

@@ -1,6 +1,6 @@
 //! What rides on a product, over results in which it stands.
 
-use super::Block;
+use super::block::Block;
 use super::multiply::Shared;
 use crate::cpu::lib::draws::drawn;
 use crate::cpu::lib::fork::{WRITES, Writes, f32s, f32s_mut};

@@ -1,31 +1,74 @@
-//! A factor of patches, gathered into the matrix that it stands for.
+//! Products with patches of images, which are read where they lie: no columns are made. Every sum is in the order of its terms, so that neither
+//! threads nor the width of vectors change a bit.
 
-use crate::cpu::lib::fork::f32s;
-use crate::kernels::{Gemm, Matrix, Operand, Patches};
+mod gathered;
+mod places;
+mod positions;
+mod weights;
 
-/// The product with a matrix in the place of its patches, and the elements of that.
-pub(super) fn gathered(k: &Gemm, p: Patches, reads: &[&[u32]]) -> (Gemm, usize, Vec<u32>) {
-    let mut own = Gemm { patches: None, ..k.clone() };
-    let (factor, x, rows) = match k.spec.a {
-        Operand::Patches => (0, &mut own.a, if k.spec.ta { k.k } else { k.m }),
-        _ => (1, &mut own.b, if k.spec.tb { k.n } else { k.k }),
-    };
-    let images = &f32s(reads[factor])[x.offset..];
-    *x = Matrix::new(0, p.row());
-    (own.spec.a, own.spec.b) = (Operand::Matrix, Operand::Matrix);
-    (own, factor, matrix(p, rows, images, reads[k.reads() - 1]))
+use super::block::{Block, plain, work};
+use super::ending::Ending;
+use super::multiply::Shared;
+use super::row_sums::row_sums;
+use crate::cpu::lib::fork::{WRITES, Writes, f32s, f32s_mut, parts, share};
+use crate::expr::Evaluator;
+use crate::kernels::{Gemm, Operand, Patches};
+
+pub(super) use gathered::gathered;
+
+/// Runs the product, if it is one of those that convolutions are.
+pub(super) fn run(
+    k: &Gemm,
+    p: Patches,
+    threads: usize,
+    workers: &mut [Evaluator],
+    reads: &[&[u32]],
+    writes: &mut Writes<'_>,
+    first: usize,
+) -> bool {
+    let (forward, turned) = (k.spec.a == Operand::Patches && !k.spec.ta, k.spec.b == Operand::Patches && k.spec.ta && !k.spec.tb);
+    if !forward && !turned {
+        return false;
+    }
+    if turned && k.spec.row_sum {
+        row_sums(k, threads, f32s(reads[0]), std::mem::take(&mut writes[k.outputs.len()]));
+    }
+    let looked_up = 2 + k.extras.len() + usize::from(!k.draws.is_empty());
+    let (factors, tables) = ([f32s(reads[0]), f32s(reads[1])], reads[looked_up]);
+    let mut outs: [Shared<'_>; WRITES] = Default::default();
+    outs.iter_mut().zip(writes.iter_mut()).for_each(|(o, w)| *o = Shared::new(f32s_mut(w)));
+    let ending = Ending { k, reads: &reads[2..looked_up], first };
+    if forward {
+        positions::with_packed(k, factors[1], threads, |packed| {
+            let product = |block: &Block| positions::block(k, p, factors[0], packed, tables, block, &outs[0]);
+            blocks(k, positions::ROWS, threads, workers, &outs, &ending, &product);
+        });
+    } else {
+        let product = |block: &Block| weights::block(k, p, factors, tables, block, &outs[0]);
+        blocks(k, weights::cut(k), threads, workers, &outs, &ending, &product);
+    }
+    true
 }
 
-/// `rows` positions, image by image, each with all taps; 0 outside.
-fn matrix(p: Patches, rows: usize, images: &[f32], tables: &[u32]) -> Vec<u32> {
-    let mut out = vec![0; rows * p.row()];
-    for (i, row) in out.chunks_exact_mut(p.row().max(1)).enumerate() {
-        let at = p.starts + 2 * (i % p.positions);
-        let (first, inside) = (tables[at], tables[at + 1]);
-        for (tap, to) in row.chunks_exact_mut(p.channels).enumerate().filter(|(tap, _)| inside >> tap & 1 == 1) {
-            let start = i / p.positions * p.image + first.wrapping_add(tables[p.steps + tap]) as usize;
-            to.iter_mut().zip(&images[start..]).for_each(|(to, v)| *to = v.to_bits());
-        }
+/// Every block of so many rows, with what rides on it.
+fn blocks(
+    k: &Gemm,
+    rows: usize,
+    threads: usize,
+    workers: &mut [Evaluator],
+    outs: &[Shared<'_>; WRITES],
+    ending: &Ending<'_>,
+    product: &(impl Fn(&Block) + Sync),
+) {
+    let down = k.m.div_ceil(rows);
+    let block = |i: usize| Block { batch: i / down, rows: i % down * rows..k.m.min((i % down + 1) * rows), columns: 0..k.n };
+    let units = k.matrices() * down;
+    if plain(k) {
+        return share(&mut vec![(); parts(work(k), threads)], units, &|_: &mut (), i| product(&block(i)));
     }
-    out
+    share(workers, units, &|e: &mut Evaluator, i| {
+        let block = block(i);
+        product(&block);
+        ending.finish(e, &block, outs);
+    });
 }

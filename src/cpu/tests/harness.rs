@@ -41,7 +41,7 @@ pub fn floats(v: &[u32]) -> Vec<f32> {
 
 pub fn field(name: &str, stored: DType, row: &[usize]) -> Field {
     let keep_integer = stored == DType::U32;
-    Field { name: name.into(), stored, row: row.into(), scale: 1.0, shift: 0.0, keep_integer, one_hot: None }
+    Field { keep_integer, ..Field::new(name, stored, row) }
 }
 
 /// A step in the making: parameters are drawn as they are made.

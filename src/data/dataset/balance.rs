@@ -54,9 +54,9 @@ impl Dataset {
         self.balance.as_ref().map(|b| b.seed)
     }
 
-    /// The same rows, each once and in order.
+    /// The same rows, each once, in order and as it is.
     pub(crate) fn undrawn(&self) -> Dataset {
-        Dataset { balance: None, ..self.clone() }
+        Dataset { balance: None, augment: None, ..self.clone() }
     }
 
     /// The set's own rows by class, where training draws them.

@@ -24,6 +24,12 @@ impl Dataset {
         self
     }
 
+    /// Names the classes as another set does.
+    pub(crate) fn classes_as(mut self, other: &Dataset) -> Self {
+        self.class_names = other.class_names.clone();
+        self
+    }
+
     /// What a class is called: its name, or its number where it has none.
     pub fn class_name(&self, class: u32) -> String {
         let name = self.class_names.as_ref().and_then(|n| n.get(class as usize));

@@ -60,15 +60,19 @@ impl Dataset {
                 Arc::new(Chain::new(sets.iter().map(|s| (s.sources[field].clone(), s.rows.clone())).collect()))
             };
             all.sources = (0..first.sources.len()).map(chain).collect();
+            all.augment = first.augment.as_ref().map(|a| a.of_rows(0..rows));
             Rows::Range(0..rows)
         };
-        all.own = nothing_yet(all.sources.len());
+        (all.own, all.drawn) = (nothing_yet(all.sources.len()), Arc::default());
         Ok(all)
     }
 
     /// In what another set differs that its rows could not stand behind these.
     fn differs(&self, other: &Dataset) -> Option<String> {
         let names = |d: &Dataset| d.looks.iter().map(|l| l.name.to_string()).collect::<Vec<_>>().join(", ");
+        if self.augment != other.augment {
+            return Some("training changes its rows in another way".into());
+        }
         if self.looks.len() != other.looks.len() || self.looks.iter().zip(&other.looks).any(|(a, b)| a.name != b.name) {
             return Some(format!("its fields are {}, and not {}", names(other), names(self)));
         }

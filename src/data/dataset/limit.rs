@@ -63,7 +63,7 @@ impl Dataset {
         let (f, bytes) = (self.looks[field].field(), self.sources[field].dtype() == DType::U8);
         words.chunks_exact(f.words()).enumerate().find_map(|(i, stored)| {
             let value = |e: usize| if bytes { stored[e / 4] >> (8 * (e % 4)) & 255 } else { stored[e] };
-            (0..f.width()).map(value).find(|&v| v as usize >= most && Some(v) != except).map(|v| (i, v))
+            (0..f.stored_width()).map(value).find(|&v| v as usize >= most && Some(v) != except).map(|v| (i, v))
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::{Dataset, Rows, nothing_yet};
 use crate::error::{Error, Result, place};
 use std::panic::Location;
+use std::sync::Arc;
 
 impl Dataset {
     /// The first `rows` rows (all, if there are fewer).
@@ -60,7 +61,7 @@ impl Dataset {
     pub(super) fn cut(mut self, places: &Rows) -> Self {
         let rows = self.rows.of(places);
         if rows != self.rows {
-            (self.rows, self.own) = (rows, nothing_yet(self.sources.len()));
+            (self.rows, self.own, self.drawn) = (rows, nothing_yet(self.sources.len()), Arc::default());
             // its classes have other rows now
             self.balance = self.balance.map(|b| b.of_other_rows());
         }
@@ -70,6 +71,6 @@ impl Dataset {
     /// All rows of all that is stored, as this set shows them.
     pub(crate) fn whole(&self) -> Dataset {
         let stored = self.sources.first().map_or(0, |s| s.len());
-        Dataset { rows: Rows::Range(0..stored), own: nothing_yet(self.sources.len()), balance: None, ..self.clone() }
+        Dataset { rows: Rows::Range(0..stored), own: nothing_yet(self.sources.len()), balance: None, augment: None, ..self.clone() }
     }
 }

@@ -17,6 +17,10 @@ impl Dataset {
             let help = "take its classes as they are stored".into();
             return Err(Error::Unsupported { what: "reading one-hot rows".into(), at, help });
         }
+        if look.image.is_some() || look.channels.is_some() {
+            let help = "take the values before `center_crop` and `normalize`".into();
+            return Err(Error::Unsupported { what: "reading the middle of images, or normalised channels".into(), at, help });
+        }
         let (words, width, stored) = (look.words(), look.width(), self.sources[i].dtype());
         let vector = look.row.dims().last().copied().unwrap_or(1);
         let mut values = vec![0.0; width];

@@ -1,6 +1,7 @@
 //! Against servers on 127.0.0.1 only.
 
 use super::*;
+use crate::data::archive::MNIST;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
@@ -43,7 +44,7 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
 fn pin() -> Pinned {
     let content = content();
     let sha256 = hmac_sha256::Hash::hash(&content);
-    Pinned { file: "some-idx1-ubyte", packed: 9000, size: content.len() as u64, sha256 }
+    Pinned { file: "some-idx1-ubyte", packed: 9000, size: content.len() as u64, sha256, of_packed: false }
 }
 
 fn right(_: &str, to: TcpStream) {
@@ -56,12 +57,12 @@ fn right(_: &str, to: TcpStream) {
 fn unpacked_on_the_way() {
     let (url, _) = server(unpacked);
     let network = Network { largest: 10_000, ..Network::default() };
-    let got = Fetcher::new(vec![url], network, None, 9000).get(&pin()).unwrap();
-    assert!(got.raw == content() && got.content == content());
+    let got = Fetcher::new(vec![url], network, None, 9000, MNIST.help).get(&pin()).unwrap();
+    assert!(got.sent() == content() && got.file.bytes == content());
     // and bounded all the same
     let (url, _) = server(|_, to| send(&to, "200 OK", 20_009, &[0; 20_009]));
     let network = Network { largest: 10_000, ..Network::default() };
-    let e = Fetcher::new(vec![url], network, None, 9000).get(&pin()).map(|_| ()).unwrap_err().to_string();
+    let e = Fetcher::new(vec![url], network, None, 9000, MNIST.help).get(&pin()).map(|_| ()).unwrap_err().to_string();
     assert!(e.contains("20009 bytes or more"), "{e}");
 }
 
@@ -133,7 +134,7 @@ const PATIENT: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(500);
 
 fn fetcher(mirrors: &[&str], wait: Duration) -> Fetcher {
-    Fetcher::new(mirrors.iter().map(|m| m.to_string()).collect(), network(wait), None, 9000)
+    Fetcher::new(mirrors.iter().map(|m| m.to_string()).collect(), network(wait), None, 9000, MNIST.help)
 }
 
 /// The reasons that the mirrors are refused for, in good time.
@@ -160,18 +161,18 @@ fn a_good_mirror() -> Result<()> {
     let steps = Arc::new(Mutex::new(Vec::new()));
     let log = steps.clone();
     let progress: Progress = Some(Arc::new(move |p| log.lock().unwrap().push(p)));
-    let got = Fetcher::new(vec![url.clone()], network(PATIENT), progress, 9000).get(&pin())?;
-    assert_eq!((got.content, got.raw.len()), (content(), gz(&content()).len()));
+    let got = Fetcher::new(vec![url.clone()], network(PATIENT), progress, 9000, MNIST.help).get(&pin())?;
+    assert_eq!((&got.file.bytes, got.sent().len()), (&content(), gz(&content()).len()));
     assert_eq!(got.url, format!("{url}some-idx1-ubyte.gz"));
     assert_eq!(*seen.lock().unwrap(), ["GET /mnist/some-idx1-ubyte.gz HTTP/1.1"]);
     let last = steps.lock().unwrap().pop().unwrap();
-    assert_eq!((last.received, last.total), (got.raw.len() as u64, got.raw.len() as u64));
+    assert_eq!((last.received, last.total), (got.sent().len() as u64, got.sent().len() as u64));
     Ok(())
 }
 
 #[test]
 fn a_server_that_unpacks() -> Result<()> {
-    assert_eq!(fetcher(&[&server(unpacked).0], PATIENT).get(&pin())?.raw, content());
+    assert_eq!(fetcher(&[&server(unpacked).0], PATIENT).get(&pin())?.sent(), content());
     Ok(())
 }
 
@@ -286,7 +287,7 @@ fn bad_then_good() -> Result<()> {
     for bad in [wrong, missing, silent, stalling] {
         let ((bad, asked), (good, seen)) = (server(bad), server(right));
         let mut fetcher = fetcher(&[&bad, &good], 2 * SHORT);
-        assert_eq!(fetcher.get(&pin())?.content, content());
+        assert_eq!(fetcher.get(&pin())?.file.bytes, content());
         assert!(fetcher.get(&pin())?.url.starts_with(&good));
         assert_eq!((asked.lock().unwrap().len(), seen.lock().unwrap().len()), (1, 2));
     }
@@ -301,7 +302,7 @@ fn redirects_are_followed() -> Result<()> {
         }
         let _ = (&to).write_all(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
-    assert_eq!(fetcher(&[&server(moved).0], PATIENT).get(&pin())?.content, content());
+    assert_eq!(fetcher(&[&server(moved).0], PATIENT).get(&pin())?.file.bytes, content());
     Ok(())
 }
 
@@ -317,10 +318,10 @@ fn a_proxy_is_used() -> Result<()> {
     let (url, seen) = server(proxy);
     let proxy = ureq::Proxy::new(url.trim_end_matches("/mnist/")).ok();
     let mirrors = vec!["http://mirror.invalid/mnist".to_string()];
-    let got = Fetcher::new(mirrors, Network { proxy: proxy.clone(), ..network(PATIENT) }, None, 0).get(&pin())?;
-    assert_eq!(got.content, content());
+    let got = Fetcher::new(mirrors, Network { proxy: proxy.clone(), ..network(PATIENT) }, None, 0, MNIST.help).get(&pin())?;
+    assert_eq!(got.file.bytes, content());
     assert_eq!(*seen.lock().unwrap(), ["CONNECT mirror.invalid:80 HTTP/1.1"]);
-    Fetcher::new(vec![server(right).0], Network { proxy, ..network(PATIENT) }, None, 0).get(&pin())?;
+    Fetcher::new(vec![server(right).0], Network { proxy, ..network(PATIENT) }, None, 0, MNIST.help).get(&pin())?;
     assert_eq!(seen.lock().unwrap().len(), 1);
     Ok(())
 }

@@ -189,3 +189,59 @@ fn compressed_archives() -> Result<()> {
     }
     Ok(())
 }
+
+/// Read where it stands, every type gives what the whole file gives, in any order of rows; and what a type does not hold is an error of the read.
+#[test]
+fn rows_on_disk() -> Result<()> {
+    use crate::data::source::read_tensor;
+    use crate::data::{Rows, Source};
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let labels = path("y.npy", &array("<i8", "(4,)", &[3i64, 1, 4, 1].map(i64::to_le_bytes).concat()));
+    let cases: [(&str, Vec<u8>); 12] = [
+        ("|u1", (0..8).collect()),
+        ("|b1", vec![0, 1, 1, 0, 0, 1, 0, 1]),
+        ("|i1", (0..8).collect()),
+        ("<i2", (0..8i16).flat_map(|v| (300 * v).to_le_bytes()).collect()),
+        (">i4", (0..8i32).flat_map(|v| (70_000 * v).to_be_bytes()).collect()),
+        ("<i8", (0..8i64).flat_map(|v| (1i64 << (3 * v)).to_le_bytes()).collect()),
+        (">u2", (0..8u16).flat_map(|v| (9000 * v).to_be_bytes()).collect()),
+        ("<u4", (0..8u32).flat_map(|v| (u32::MAX - v).to_le_bytes()).collect()),
+        (">u8", (0..8u64).flat_map(|v| v.to_be_bytes()).collect()),
+        ("<f2", (0..8u8).flat_map(|v| [v, 0x3c]).collect()),
+        (">f4", (0..8u8).flat_map(|v| (f32::from(v) - 2.5).to_be_bytes()).collect()),
+        ("<f8", (0..8u8).flat_map(|v| (f64::from(v) / 3.0).to_le_bytes()).collect()),
+    ];
+    for (descr, values) in &cases {
+        let x = path("x.npy", &array(descr, "(4, 2)", values));
+        let (set, whole) = (open_npy(&x, &labels)?, read_npy(&x)?);
+        assert_eq!((set.len(), set.input_shape().dims(), set.name()), (4, &[2][..], "x"), "{descr}");
+        let rows = Rows::from(&[3, 0, 2]);
+        let words: Vec<Vec<u32>> = rows.iter().map(|r| set.words_of(0, &[r as u32]).unwrap()).collect();
+        let all = Dataset::unlabelled(whole.clone())?;
+        let want: Vec<Vec<u32>> = rows.iter().map(|r| all.words_of(0, &[r as u32]).unwrap()).collect();
+        assert_eq!(words, want, "{descr}");
+        assert_eq!(read_tensor(&whole as &dyn Source, &rows).unwrap().shape()[0], 3);
+        assert_eq!(set.words_of(1, &[2])?, [4]);
+    }
+    let told = |descr: &str, values: &[u8], says: &str| {
+        let x = path("bad.npy", &array(descr, "(4,)", values));
+        let e = open_npy(&x, &labels).unwrap().words_of(0, &[0, 1, 2, 3]).unwrap_err().to_string();
+        assert!(e.contains(says) && e.contains("bad.npy"), "{e}");
+    };
+    told("|i1", &[1, 2, 255, 4], "-1 is negative");
+    told("<u8", &[1u64, 2, 1 << 32, 3].map(u64::to_le_bytes).concat(), "4294967296 is above 2^32 - 1");
+    told("<f8", &[1.0, 2.0, 1e300, 3.0].map(f64::to_le_bytes).concat(), "too large for f32");
+    let open = |bytes: &[u8]| open_npy(path("z.npy", bytes), &labels).map(|_| ()).unwrap_err();
+    let fortran = npy("{'descr': '|u1', 'fortran_order': True, 'shape': (4, 2), }", &[0; 8]);
+    assert_eq!(open(&fortran).code(), "unsupported");
+    assert_eq!(open(&array("|u1", "()", &[1])).code(), "shape-mismatch");
+    assert_eq!(open(&array("|u1", "(3,)", &[1; 3])).code(), "shape-mismatch");
+    assert_eq!(open(&array("|u1", "(4,)", &[1; 3])).code(), "bad-data");
+    assert_eq!(open(b"PK\x03\x04").code(), "bad-data");
+    Ok(())
+}

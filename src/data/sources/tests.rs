@@ -1,5 +1,6 @@
 use super::*;
 use crate::data::idx_folder;
+use crate::data::pinned::Pinned;
 use std::ffi::OsString;
 use std::fs;
 use tempfile::{TempDir, tempdir};
@@ -85,16 +86,17 @@ fn files_that_do_not_fit() {
     refused(idx_folder(dir.path()), "bad-data", &["test images are [3, 2], training images [2, 3]"]);
 }
 
-fn pins() -> [Pinned; 4] {
+fn archive() -> Archive {
     let [a, b, c, d] = files(7);
     let pin = |i: usize, bytes: Vec<u8>| {
         #[cfg(feature = "data-download")]
         let sha256 = hmac_sha256::Hash::hash(&bytes);
         #[cfg(not(feature = "data-download"))]
         let sha256 = [0; 32];
-        Pinned { file: USUAL[i], packed: bytes.len() as u64, size: bytes.len() as u64, sha256 }
+        Pinned { file: USUAL[i], packed: bytes.len() as u64, size: bytes.len() as u64, sha256, of_packed: false }
     };
-    [pin(0, a), pin(1, b), pin(2, c), pin(3, d)]
+    let files = vec![pin(0, a), pin(1, b), pin(2, c), pin(3, d)];
+    Archive { files: files.leak(), ..archive::MNIST }
 }
 
 fn offline() -> MnistOptions {
@@ -112,40 +114,44 @@ fn the_order_of_the_search() -> Result<()> {
         move |key: &str| pairs.iter().find(|(k, _)| *k == key).map(|(_, v)| base.join(v).into_os_string())
     };
     let both = env(&[("GRADUS_DATA", "data"), ("XDG_CACHE_HOME", "cache"), ("HOME", "")]);
-    refused(search(&offline(), &both, &pins()), "data-not-found", &["GRADUS_DATA (there is no folder", "cache", "--data DIR"]);
-    refused(search(&offline(), &|_| None, &pins()), "data-not-found", &["GRADUS_DATA (not set)", "no cache folder"]);
+    refused(search(&offline(), &both, &archive()), "data-not-found", &["GRADUS_DATA (there is no folder", "cache", "--data DIR"]);
+    refused(search(&offline(), &|_| None, &archive()), "data-not-found", &["GRADUS_DATA (not set)", "no cache folder"]);
 
-    refused(search(&offline(), &both, &pins()), "data-not-found", &["GRADUS_DATA names ", "data, which is not there"]);
+    refused(search(&offline(), &both, &archive()), "data-not-found", &["GRADUS_DATA names ", "data, which is not there"]);
     #[cfg(feature = "data-download")]
-    refused(search(&MnistOptions::default().mirrors([""; 0]), &both, &pins()), "download", &["GRADUS_DATA names ", "which is not there"]);
+    refused(
+        search(&MnistOptions::default().mirrors([""; 0]), &both, &archive()),
+        "download",
+        &["GRADUS_DATA names ", "which is not there"],
+    );
     // a file is told at once, whatever the cache holds
     fs::write(path("data"), "x").unwrap();
-    refused(search(&offline(), &both, &pins()), "data-not-found", &["GRADUS_DATA names ", "data, which is no folder", "--data DIR"]);
+    refused(search(&offline(), &both, &archive()), "data-not-found", &["GRADUS_DATA names ", "data, which is no folder", "--data DIR"]);
     fs::remove_file(path("data")).unwrap();
 
     write(&path("cache/gradus/mnist"), USUAL, files(7));
-    let found = search(&offline(), &both, &pins())?;
+    let found = search(&offline(), &both, &archive())?;
     assert_eq!((found.train.name(), found.train.len(), found.checked), ("mnist", 7, CHECKED));
     assert_eq!(found.whence.replace('\\', "/"), "~/cache/gradus/mnist");
 
     // GRADUS_DATA itself, with another set in it: that folder's name, and not called checked.
     write(&path("data"), USUAL, files(4));
-    let found = search(&offline(), &both, &pins())?;
+    let found = search(&offline(), &both, &archive())?;
     assert_eq!((found.train.name(), found.train.len(), found.checked), ("data", 4, false));
 
     write(&path("data/mnist"), USUAL, files(6));
-    let found = search(&offline(), &both, &pins())?;
+    let found = search(&offline(), &both, &archive())?;
     assert_eq!((found.train.name(), found.train.len(), found.checked), ("mnist", 6, false));
     write(&path("data/mnist"), USUAL, files(7));
-    assert_eq!(search(&offline(), &both, &pins())?.checked, CHECKED);
+    assert_eq!(search(&offline(), &both, &archive())?.checked, CHECKED);
 
     write(&path("mine"), USUAL, files(3));
-    let found = search(&offline().dir(path("mine")), &both, &pins())?;
+    let found = search(&offline().dir(path("mine")), &both, &archive())?;
     assert_eq!((found.train.name(), found.train.len(), found.checked), ("mine", 3, false));
 
     // A damaged file in the folder that the user named is told, not passed over.
     fs::write(path("data/mnist").join(USUAL[0]), [0, 0, 8]).unwrap();
-    refused(search(&offline(), &both, &pins()), "bad-data", &["inside its header"]);
+    refused(search(&offline(), &both, &archive()), "bad-data", &["inside its header"]);
     Ok(())
 }
 
@@ -190,14 +196,14 @@ mod download {
         let root = tempdir().unwrap();
         let cache = root.path().join("deep/cache");
         let options = MnistOptions::default().mirrors([url]).cache(&cache);
-        let found = search(&options, &|_| None, &pins())?;
+        let found = search(&options, &|_| None, &archive())?;
         assert_eq!((found.train.len(), found.train.name(), found.checked), (7, "mnist", true));
         assert_eq!(found.whence, cache.display().to_string());
         assert_eq!(*seen.lock().unwrap(), [USUAL[3], USUAL[1], USUAL[2], USUAL[0]]);
         assert_eq!(fs::read_dir(&cache).unwrap().count(), 4);
 
-        search(&options.clone().offline(true), &|_| None, &pins())?;
-        search(&options, &|_| None, &pins())?;
+        search(&options.clone().offline(true), &|_| None, &archive())?;
+        search(&options, &|_| None, &archive())?;
         assert_eq!(seen.lock().unwrap().len(), 4);
 
         let spoilt = cache.join(format!("{}.gz", USUAL[2]));
@@ -205,11 +211,11 @@ mod download {
         bytes[20] ^= 0x40;
         fs::write(&spoilt, bytes).unwrap();
         // Offline it is passed over and left; else replaced.
-        refused(search(&options.clone().offline(true), &|_| None, &pins()), "data-not-found", &["deep"]);
+        refused(search(&options.clone().offline(true), &|_| None, &archive()), "data-not-found", &["deep"]);
         assert!(spoilt.exists());
-        assert_eq!(search(&options, &|_| None, &pins())?.test.len(), 2);
+        assert_eq!(search(&options, &|_| None, &archive())?.test.len(), 2);
         assert_eq!(seen.lock().unwrap()[4..], [USUAL[2]]);
-        search(&options.offline(true), &|_| None, &pins())?;
+        search(&options.offline(true), &|_| None, &archive())?;
         Ok(())
     }
 
@@ -251,20 +257,20 @@ mod download {
         fs::write(cache.join(&piece), &files(7)[2][..9]).unwrap();
         let options = MnistOptions::default().cache(&cache);
         // labels come first, for they are small: right; then the test images: wrong
-        let e = search(&options.clone().mirrors([lying_mirror(&[2, 0])]), &|_| None, &pins());
+        let e = search(&options.clone().mirrors([lying_mirror(&[2, 0])]), &|_| None, &archive());
         refused(e, "download", &["SHA-256", USUAL[2], "help:"]);
         let mut kept = vec![piece.clone(), USUAL[1].to_string(), USUAL[3].to_string()];
         kept.sort();
         assert_eq!(names(&cache), kept);
         let (url, seen) = mirror();
         // the liar is asked first, then the honest one
-        let found = search(&options.clone().mirrors([lying_mirror(&[2, 0]), url]), &|_| None, &pins())?;
+        let found = search(&options.clone().mirrors([lying_mirror(&[2, 0]), url]), &|_| None, &archive())?;
         assert_eq!((found.train.len(), found.checked), (7, true));
         assert_eq!(*seen.lock().unwrap(), [USUAL[2], USUAL[0]]);
         // a file that ends in the middle, as a full disk or a copy by hand leaves it, is fetched again
         fs::write(cache.join(USUAL[1]), &files(7)[1][..10]).unwrap();
-        search(&options.clone().mirrors([mirror().0]), &|_| None, &pins())?;
-        search(&options.offline(true), &|_| None, &pins())?;
+        search(&options.clone().mirrors([mirror().0]), &|_| None, &archive())?;
+        search(&options.offline(true), &|_| None, &archive())?;
         Ok(())
     }
 
@@ -275,7 +281,7 @@ mod download {
         const CACHE: &str = "GRADUS_TEST_FETCH_CACHE";
         if let (Some(url), Some(cache)) = (std::env::var_os(URL), std::env::var_os(CACHE)) {
             let options = MnistOptions::default().cache(cache).mirrors([url.to_string_lossy()]);
-            assert!(search(&options, &|_| None, &pins())?.checked);
+            assert!(search(&options, &|_| None, &archive())?.checked);
             return Ok(());
         }
         let (url, _) = mirror();
@@ -298,7 +304,7 @@ mod download {
         let mut whole = USUAL.map(|n| format!("{n}.gz"));
         whole.sort();
         assert_eq!(names(&cache), whole);
-        search(&MnistOptions::default().cache(&cache).offline(true), &|_| None, &pins())?;
+        search(&MnistOptions::default().cache(&cache).offline(true), &|_| None, &archive())?;
         Ok(())
     }
 
@@ -309,7 +315,7 @@ mod download {
         let root = tempdir().unwrap();
         fs::write(root.path().join("file"), "").unwrap();
         let options = MnistOptions::default().mirrors([url.clone()]).cache(root.path().join("file/cache"));
-        let found = search(&options, &|_| None, &pins())?;
+        let found = search(&options, &|_| None, &archive())?;
         assert!(found.whence.starts_with(&url) && found.checked, "{}", found.whence);
         Ok(())
     }
@@ -323,7 +329,7 @@ mod download {
             "XDG_CACHE_HOME" => Some(root.path().into()),
             _ => None,
         };
-        search(&MnistOptions::default(), &env, &pins())?;
+        search(&MnistOptions::default(), &env, &archive())?;
         assert_eq!(seen.lock().unwrap().len(), 4);
         assert!(root.path().join("gradus/mnist").join(format!("{}.gz", USUAL[0])).exists());
         Ok(())
@@ -335,5 +341,5 @@ mod download {
 fn without_the_feature_it_says_so() {
     let none = tempdir().unwrap();
     let options = MnistOptions::default().cache(none.path());
-    refused(search(&options, &|_| None, &pins()), "data-not-found", &["feature `data-download`"]);
+    refused(search(&options, &|_| None, &archive()), "data-not-found", &["feature `data-download`"]);
 }

@@ -1,14 +1,23 @@
-//! In the place of `read.rs` where gradus was built without the feature `data-csv`.
+//! In the place of the reading where gradus was built without the feature `data-csv` or `data-parquet`.
 
-use super::Table;
-use super::settings::Csv;
+use super::made::Table;
 use crate::error::{Error, Result};
 use std::path::Path;
 
-pub(super) fn read(_: &Csv, path: &Path) -> Result<Table> {
+fn without(what: &str, feature: &str, path: &Path) -> Result<Table> {
     Err(Error::Unsupported {
-        what: "reading CSV".into(),
-        at: format!("{}; gradus was built without the feature `data-csv`", path.display()),
-        help: "build with `--features data-csv`".into(),
+        what: format!("reading {what}"),
+        at: format!("{}; gradus was built without the feature `{feature}`", path.display()),
+        help: format!("build with `--features {feature}`"),
     })
+}
+
+#[cfg(not(feature = "data-csv"))]
+pub(super) fn read(_: &super::settings::Csv, path: &Path) -> Result<Table> {
+    without("CSV", "data-csv", path)
+}
+
+#[cfg(not(feature = "data-parquet"))]
+pub(super) fn read_parquet(_: &super::parquet::Parquet, path: &Path) -> Result<Table> {
+    without("Parquet", "data-parquet", path)
 }

@@ -22,7 +22,7 @@ pub(super) fn number(text: &str) -> Result<f32, String> {
 }
 
 /// A value as a message shows it.
-#[cfg(feature = "data-csv")]
+#[cfg(any(feature = "data-csv", feature = "data-parquet"))]
 pub(super) fn short(text: &str) -> String {
     const MOST: usize = 40;
     let mut out: String = text.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 /// Most different words of a column: more are names or numbers.
 pub(super) const MOST_WORDS: usize = 1 << 16;
 
+/// Most words of a one-hot column: each is a number in every row.
+pub(super) const MOST_ONE_HOT: usize = 1 << 10;
+
 /// The words of a column of categories.
 #[derive(Debug, Default)]
 pub(super) struct Words {
@@ -18,6 +21,20 @@ impl Words {
     /// These words and no other; those of the file where there are none.
     pub fn new(given: &[String]) -> Self {
         Words { number: given.iter().cloned().zip(0..).collect(), given: !given.is_empty() }
+    }
+
+    /// Whether no other words may come.
+    #[cfg(feature = "data-parquet")]
+    pub fn is_given(&self) -> bool {
+        self.given
+    }
+
+    /// The words that were given, by their numbers.
+    #[cfg(feature = "data-parquet")]
+    pub fn in_order(&self) -> Vec<String> {
+        let mut words: Vec<(&String, &u32)> = self.number.iter().collect();
+        words.sort_by_key(|(_, n)| **n);
+        words.into_iter().map(|(w, _)| w.clone()).collect()
     }
 
     /// The number of a word, or what is wrong with it.

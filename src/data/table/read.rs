@@ -1,31 +1,24 @@
 //! The reading of a CSV file.
 
-use super::Table;
 use super::cell::{is_missing, number, short};
-use super::column::Words;
-use super::settings::{Csv, Fill};
+use super::choice::{self, Fill};
+use super::column::MOST_ONE_HOT;
+use super::made::Table;
+use super::settings::Csv;
 use crate::data::Dataset;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 use ::csv::{ByteRecord, Reader, ReaderBuilder, Trim};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// Most columns: a header of more is no table's.
 const MOST_COLUMNS: usize = 1 << 16;
 
-/// Most words of a one-hot column: each is a number in every row.
-const MOST_ONE_HOT: usize = 1 << 10;
-
-/// What the values of a column become.
+/// A column, and its values: numbers, or numbers of words.
 struct Column {
-    /// Its place in a line, and its name.
-    at: usize,
-    name: String,
-    words: Option<Words>,
-    fill: Option<Fill>,
-    /// Numbers, or numbers of words.
+    of: choice::Column,
     values: Vec<f32>,
 }
 
@@ -47,7 +40,8 @@ pub(super) fn read(csv: &Csv, path: &Path) -> Result<Table> {
         row: 0,
     };
     let first = lines.first(csv)?;
-    let mut columns = lines.chosen(csv)?;
+    let chosen = csv.choice().chosen(&lines.names, path)?;
+    let mut columns: Vec<Column> = chosen.into_iter().map(|of| Column { of, values: vec![] }).collect();
     let mut more = first || lines.next()?;
     while more {
         lines.row += 1;
@@ -129,35 +123,6 @@ impl Lines<'_> {
         Ok(false)
     }
 
-    /// The columns that are read: features, then targets.
-    fn chosen(&self, csv: &Csv) -> Result<Vec<Column>> {
-        let place: HashMap<&str, usize> = self.names.iter().zip(0..).map(|(n, i)| (n.as_str(), i)).collect();
-        let named = csv.targets.iter().chain(&csv.columns).chain(&csv.dropped).chain(&csv.one_hot);
-        for name in named.chain(csv.categories.keys()).chain(csv.fills.keys()) {
-            if !place.contains_key(name.as_str()) {
-                return Err(Error::NotFound {
-                    what: "column".into(),
-                    name: name.clone(),
-                    at: self.path.display().to_string(),
-                    known: self.names.iter().take(50).cloned().collect(),
-                });
-            }
-        }
-        let (targets, dropped): (HashSet<&String>, HashSet<&String>) = (csv.targets.iter().collect(), csv.dropped.iter().collect());
-        let own = self.names.iter().filter(|n| !targets.contains(n) && !dropped.contains(n));
-        let features: Vec<&String> = if csv.columns.is_empty() { own.collect() } else { csv.columns.iter().collect() };
-        if features.is_empty() {
-            let problem = "no column is left for the features".to_string();
-            return Err(self.bad(0, problem, "leave fewer columns out, or name the features: `Csv::columns`"));
-        }
-        let column = |name: &String| {
-            let words = csv.categories.get(name);
-            let fill = csv.fills.get(name).cloned().or(csv.fill.filter(|_| words.is_none()).map(Fill::Number));
-            Column { at: place[name.as_str()], name: name.clone(), words: words.map(|w| Words::new(w)), fill, values: vec![] }
-        };
-        Ok(features.into_iter().chain(&csv.targets).map(column).collect())
-    }
-
     fn check_length(&self) -> Result<()> {
         let (has, want) = (self.line.len(), self.names.len());
         if has == want {
@@ -169,15 +134,15 @@ impl Lines<'_> {
 
     /// The value of a column in this line.
     fn take(&self, column: &mut Column) -> Result<()> {
-        let bytes = self.line.get(column.at).unwrap_or_default();
+        let bytes = self.line.get(column.of.at).unwrap_or_default();
         let at = |problem: String| {
             let (row, line) = (self.row, self.number_of_line());
-            format!("row {row} (line {line}), column `{}`: {problem}", short(&column.name))
+            format!("row {row} (line {line}), column `{}`: {problem}", short(&column.of.name))
         };
         let Ok(text) = std::str::from_utf8(bytes) else {
             return Err(self.bad(self.start(), at("the value is no UTF-8".into()), "write the file in UTF-8"));
         };
-        let value = match (&mut column.words, &column.fill) {
+        let value = match (&mut column.of.words, &column.of.fill) {
             (Some(words), Some(Fill::Word(fill))) if is_missing(text) => words.number(fill).map(|n| n as f32),
             (None, Some(Fill::Number(fill))) if is_missing(text) => Ok(*fill as f32),
             _ if is_missing(text) => {
@@ -198,7 +163,7 @@ impl Lines<'_> {
 fn table(csv: &Csv, columns: Vec<Column>, rows: usize, path: &Path) -> Result<Table> {
     let mut categories = BTreeMap::new();
     let mut read: Vec<(String, Vec<f32>, Option<Vec<String>>)> = Vec::new();
-    for Column { name, words, mut values, .. } in columns {
+    for Column { of: choice::Column { name, words, .. }, mut values } in columns {
         let words = words.map(|words| {
             let (words, last) = words.sorted();
             values.iter_mut().for_each(|v| *v = last[*v as usize] as f32);

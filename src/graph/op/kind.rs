@@ -25,14 +25,16 @@ pub enum Kind {
     Reduce,
     /// Compares rows with labels. A second result is the gradient for the rows; one map may ride on that.
     Loss,
+    /// Values of windows over images, in a kernel of its own, on which nothing rides. Between two products they are stored in their precision.
+    Window,
     /// A kernel of its own, on which nothing rides.
     Alone,
 }
 
 impl Kind {
-    /// Whether the operation passes elements on, each changed by itself at most. Between two products such values are stored in their precision.
+    /// Whether the operation passes elements on, each changed by itself or joined with its neighbours in an image. Between two products such values are stored in their precision.
     pub fn is_between(self) -> bool {
-        matches!(self, Kind::Map | Kind::Move)
+        matches!(self, Kind::Map | Kind::Move | Kind::Window)
     }
 }
 
@@ -51,6 +53,28 @@ pub enum ReduceKind {
     Variance,
     /// The largest; NaN if one is.
     Max,
+}
+
+/// What a convolution makes of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConvPart {
+    /// Images and weights: the results.
+    Forward,
+    /// Results and weights: images. The gradient for the images, and a transposed convolution.
+    Data,
+    /// Images and results: weights. The gradient for the weights.
+    Weights,
+}
+
+/// What a pool of largest values makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PoolPart {
+    /// Of images: the largest value of each window.
+    Largest,
+    /// Of images and results: images, each result where its window's largest value stands. The gradient.
+    Back,
+    /// Of images and images: of each window the second's value where the first's largest stands. The gradient's gradient.
+    Picked,
 }
 
 /// What the labels of a classification are.

@@ -8,6 +8,7 @@
 
 mod adjoint;
 mod classify;
+mod convolution;
 pub(crate) mod custom;
 mod custom_kernel;
 mod fault;
@@ -20,17 +21,18 @@ mod multiple;
 mod product;
 mod reduce;
 mod rows;
+mod window;
 
 pub(crate) use classify::{IGNORES_CLASSES, REAL_CLASSES};
 pub use custom::{Custom, CustomOp};
 pub use custom_kernel::CustomKernel;
 pub(crate) use custom_kernel::USER_DIMS;
 pub(crate) use fault::OpFault;
-pub use kind::{Kind, Labels, ReduceKind};
+pub use kind::{ConvPart, Kind, Labels, PoolPart, ReduceKind};
 pub(crate) use kind::{Limit, View};
 pub use leaf::Leaf;
 
-use super::{Draws, Field, Graph, NodeId, StateField, Type, Value};
+use super::{Draws, Field, Graph, NodeId, Sampling, StateField, Type, Value, Window};
 use crate::error::Result;
 use crate::expr::{Expr, Tape};
 use crate::tensor::Shape;
@@ -166,6 +168,29 @@ operations! {
         /// The right operand lies transposed.
         pub tb: bool,
     }
+
+    /// A convolution of images, channels last, or one of its gradients: as in every deep-learning framework the window is not mirrored. With `[N, H, W, C]` images,
+    /// `[O, kh, kw, C / groups]` weights and `[N, OH, OW, O]` results.
+    struct Conv {
+        /// How the weights' window moves over the images.
+        pub window: Window,
+        /// Groups of channels that know nothing of each other.
+        pub groups: usize,
+        /// Which of the three is made of the two others.
+        pub part: ConvPart,
+    }
+
+    /// The largest value of each window over images `[N, H, W, C]`, or what belongs to that: the first of equals in row order, the last NaN if there is
+    /// one (PyTorch's rule).
+    struct MaxPool {
+        /// How the window moves.
+        pub window: Window,
+        /// What is made.
+        pub part: PoolPart,
+    }
+
+    /// Weighted sums along the height and along the width of images `[N, H, W, C]`.
+    struct Resample(pub [Sampling; 2])
 
     /// Combines over axes; they stay as 1 where `keep` is set.
     struct Reduce {

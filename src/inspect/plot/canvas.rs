@@ -32,6 +32,13 @@ impl Canvas {
         Ok(out)
     }
 
+    /// Sets a pixel, if it is there.
+    pub fn set(&mut self, x: usize, y: usize, rgb: [u8; 3]) {
+        if x < self.width && y < self.height {
+            self.rgb[3 * (y * self.width + x)..][..3].copy_from_slice(&rgb);
+        }
+    }
+
     /// Puts colour over a pixel; `part` of it is covered.
     fn blend(&mut self, x: i32, y: i32, color: BackendColor, part: f64) {
         let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y)) else { return };

@@ -33,9 +33,10 @@ impl Gemm {
         let vector = if spec.vc { " / 4u" } else { "" };
         for (o, name) in printed.outputs.iter().enumerate() {
             let value = rounded(spec.halves.output(o), spec.vc, name.clone());
-            let place = match self.outputs.get(o).and_then(|o| o.within) {
-                None => "at".into(),
-                Some(_) => format!("row * d.out{o}_pitch + {} + col", self.over_batch(&format!("out{o}"))),
+            let place = match self.outputs.get(o).map(|o| (o.within, o.scattered)) {
+                Some((_, Some(_))) => "row / d.out_positions * d.out_image + tables[d.out_starts + row % d.out_positions] + col".into(),
+                Some((Some(_), None)) => format!("row * d.out{o}_pitch + {} + col", self.over_batch(&format!("out{o}"))),
+                _ => "at".into(),
             };
             s.line(format!("    out{}[(d.out{o}_offset + {place}){vector}] = {value};", spec.via[o]));
         }
@@ -59,10 +60,16 @@ impl Gemm {
             all.push(read(format!("extra{i}"), of, e.offset, steps));
         }
         all.extend((!self.draws.is_empty()).then(Binding::state));
-        all.extend(self.patches.map(|p| Binding::read("tables", Element::U32, 0..p.end())));
+        let scattered = self.outputs.iter().find_map(|o| o.scattered);
+        let looked_up = self.patches.map(|p| p.end()).into_iter().chain(scattered.map(|s| s.starts + s.positions)).max();
+        all.extend(looked_up.map(|end| Binding::read("tables", Element::U32, 0..end)));
         // the row sums come after the outputs
         let size = self.matrices() * self.m * self.n;
         let span = |o: &Output| match o.within {
+            _ if o.scattered.is_some() => {
+                let images = o.scattered.map_or(0, |s| self.m.div_ceil(s.positions.max(1)) * s.image);
+                o.offset..o.offset + images
+            }
             Some((pitch, [outer, inner])) if size > 0 => {
                 o.offset..o.offset + (batch[0] - 1) * outer + (batch[1] - 1) * inner + (self.m - 1) * pitch + self.n
             }
@@ -89,8 +96,11 @@ impl Gemm {
             d = self.batch_dims(d, &format!("extra{i}"), e.batch);
         }
         d = self.draws.iter().enumerate().fold(d, |d, (i, draw)| draw.dims(d, i));
-        self.outputs.iter().enumerate().fold(d, |d, (o, &Output { offset, within })| {
-            let d = d.u32(format!("out{o}_offset"), offset);
+        self.outputs.iter().enumerate().fold(d, |d, (o, &Output { offset, within, scattered })| {
+            let mut d = d.u32(format!("out{o}_offset"), offset);
+            if let Some(s) = scattered {
+                d = d.u32("out_image", s.image).u32("out_positions", s.positions).u32("out_starts", s.starts);
+            }
             let Some((pitch, batch)) = within else { return d };
             self.batch_dims(d.u32(format!("out{o}_pitch"), pitch), &format!("out{o}"), batch)
         })

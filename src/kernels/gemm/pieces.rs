@@ -13,6 +13,9 @@ const MOST: usize = 131_072;
 /// Elements of all pieces' results, where a piece need not be longer for it.
 const ROOM: usize = 1 << 22;
 
+/// Positions of images that are a piece.
+const POSITIONS: usize = 1024;
+
 /// Workgroups that keep a GPU busy: of those that there are, the large ones have places for some hundred to some three hundred.
 const BUSY: usize = 192;
 
@@ -26,15 +29,25 @@ impl Gemm {
         let gpu = target == Target::Gpu;
         let long = if k <= Self::LONG { 1 } else { k.div_ceil(PIECE).min(ROOM / size.max(1)).max(k.div_ceil(MOST)) };
         // pieces of a batch would run one after the other
-        let pieces = if gpu && self.matrices() == 1 { long.max(self.idle_share(coop)) } else { long };
+        let pieces = match self.matrices() {
+            1 if gpu => long.max(self.idle_share(coop)),
+            // a processor's threads share them, and each finds the rows of its piece in its cache
+            1 if self.spec.b == Operand::Patches => long.max((k / POSITIONS).clamp(1, 16).min(ROOM / size.max(1))),
+            _ => long,
+        };
         // terms of others do not lie evenly
-        let stored = [self.spec.a, self.spec.b].iter().all(|&x| x == Operand::Matrix);
-        if pieces <= 1 || !stored {
+        let even = match (self.spec.a, self.spec.b) {
+            (Operand::Matrix, Operand::Matrix) => true,
+            (Operand::Matrix, Operand::Patches) => !self.spec.tb,
+            _ => false,
+        };
+        if pieces <= 1 || !even {
             return k;
         }
         if !gpu {
-            // whole vectors, so that each piece begins at one
-            return k.div_ceil(pieces).next_multiple_of(64);
+            // whole images; whole vectors, so that each piece begins at one
+            let whole = self.patches.map_or(64, |p| p.positions.max(64));
+            return k.div_ceil(pieces).next_multiple_of(whole).min(k);
         }
         // pieces of whole slices and nothing left over, if there is such a number near; else as little as can be is left for a launch of its own
         let even = (pieces / 2 + 1..=pieces).rev().find(|p| k.is_multiple_of(32 * p));

@@ -37,8 +37,8 @@ pub enum Operand {
     OneHot,
 }
 
-/// Patches of images, channels last. The tables tell, for every geometry alike, where a patch begins and its taps lie: no kernel divides by a
-/// stride, and none knows of padding.
+/// Patches of images, channels last. The tables tell, for every geometry alike, where a patch begins and its terms lie: no kernel knows of strides,
+/// dilation or padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patches {
     /// Elements from one image to the next.
@@ -47,12 +47,16 @@ pub struct Patches {
     pub channels: usize,
     /// Positions in an image.
     pub positions: usize,
-    /// Places of a patch, 32 at most.
+    /// Places of a patch.
     pub taps: usize,
-    /// Where in the tables each tap has a word: how many elements behind a patch's first place it lies, modulo 2^32.
-    pub steps: usize,
-    /// Where each position has two: its first element, which may lie before the image, and a bit for each tap that lies inside.
+    /// Where in the tables each term of a row has two words: how many elements behind a patch's first place it lies, modulo 2^32, and its tap.
+    pub terms: usize,
+    /// Where each position has its words: its first element, which may lie before the image (modulo 2^32), and bits for the taps that lie inside.
     pub starts: usize,
+    /// The row of all images' positions at which this factor begins.
+    pub first: usize,
+    /// Rows from one matrix of the batch to the next.
+    pub apart: usize,
 }
 
 impl Patches {
@@ -61,10 +65,26 @@ impl Patches {
         self.taps * self.channels
     }
 
+    /// Words of a position in the tables.
+    pub(crate) fn words(&self) -> usize {
+        1 + self.taps.div_ceil(32)
+    }
+
     /// Words of the tables that it looks at end here.
     pub(crate) fn end(&self) -> usize {
-        (self.steps + self.taps).max(self.starts + 2 * self.positions)
+        (self.terms + 2 * self.row()).max(self.starts + self.words() * self.positions)
     }
+}
+
+/// Rows of a result that lie apart in images, as the tables tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scattered {
+    /// Elements from one image to the next.
+    pub image: usize,
+    /// Rows of an image.
+    pub positions: usize,
+    /// Where in the tables each of them has the first element of its row.
+    pub starts: usize,
 }
 
 /// Where a result goes.
@@ -74,11 +94,13 @@ pub struct Output {
     pub offset: usize,
     /// The rows of a larger tensor that it fills: from one to the next, and the same along each axis of the batch. Else it lies without gaps.
     pub within: Option<(usize, [usize; 2])>,
+    /// Its rows lie where the tables tell; for a product of one matrix and one result, to which nothing is fused.
+    pub scattered: Option<Scattered>,
 }
 
 impl From<usize> for Output {
     fn from(offset: usize) -> Self {
-        Output { offset, within: None }
+        Output { offset, within: None, scattered: None }
     }
 }
 

@@ -36,9 +36,10 @@ pub(crate) fn files_of(text: &str) -> Vec<&str> {
 pub(crate) const MATH: ShaderFile = shader!("lib/math.wgsl");
 const HALF: ShaderFile = shader!("lib/half.wgsl");
 const PHILOX: ShaderFile = shader!("lib/philox.wgsl");
-const RANDOM: ShaderFile = shader!("lib/random.wgsl");
+pub(crate) const RANDOM: ShaderFile = shader!("lib/random.wgsl");
 pub(crate) const FINITE: ShaderFile = shader!("lib/finite.wgsl");
 const ORDER: ShaderFile = shader!("lib/order.wgsl");
+pub(crate) const AUGMENT: ShaderFile = shader!("lib/augment.wgsl");
 const ROW_LIST: ShaderFile = shader!("lib/row_list.wgsl");
 const TREE: ShaderFile = shader!("lib/tree.wgsl");
 pub(crate) const BLOCKS: ShaderFile = shader!("lib/blocks.wgsl");

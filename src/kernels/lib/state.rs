@@ -88,8 +88,6 @@ state_words! {
         weight: STATE_WEIGHT = 18,
         /// Reserved: how the order of rows is made.
         order: STATE_ORDER = 19,
-        /// Reserved: the strength of augmentation, as the bits of an f32.
-        strength: STATE_STRENGTH = 20,
     }
 }
 
@@ -115,7 +113,7 @@ mod tests {
         let numbered: Vec<u32> = (1..=STATE_WORDS as u32).collect();
         let kept = StateWords::from_words(&numbered).words();
         assert!(kept.iter().zip(&numbered).all(|(k, n)| k == n || *k == 0));
-        assert_eq!(kept.iter().filter(|w| **w != 0).count(), STATE_NAMES.len() + 5, "two names of one word");
+        assert_eq!(kept.iter().filter(|w| **w != 0).count(), STATE_NAMES.len() + 4, "two names of one word");
         assert!(STATE_NAMES.iter().all(|(_, at)| *at < STATE_SAVED), "a checkpoint would lose it");
         assert_eq!(
             StateWords { cursor: 1, epoch: 2, rows: 3, shuffle: 4, ..StateWords::default() }.of_order(),

@@ -118,6 +118,12 @@ layers! {
     pub enum Layer {
         /// [`Linear`].
         Linear(Linear) = "linear";
+        /// [`Conv2d`].
+        Conv2d(Conv2d) = "conv_2d";
+        /// [`Conv1d`].
+        Conv1d(Conv1d) = "conv_1d";
+        /// [`ConvTranspose2d`].
+        ConvTranspose2d(ConvTranspose2d) = "conv_transpose_2d";
         /// [`Embedding`].
         Embedding(Embedding) = "embedding";
         /// An activation.
@@ -131,6 +137,8 @@ layers! {
         Elu(Elu) = "elu";
         /// [`BatchNorm1d`].
         BatchNorm1d(BatchNorm1d) = "batch_norm_1d";
+        /// [`BatchNorm2d`].
+        BatchNorm2d(BatchNorm2d) = "batch_norm_2d";
         /// [`LayerNorm`].
         LayerNorm(LayerNorm) = "layer_norm";
         /// [`RMSNorm`].
@@ -147,6 +155,8 @@ layers! {
         LogSoftmax {} = "log_softmax" => LogSoftmax;
         /// [`Flatten`].
         Flatten {} = "flatten" => Flatten;
+        /// [`Reshape`].
+        Reshape(Reshape) = "reshape";
         /// [`GlobalMean`].
         GlobalMean {} = "global_mean" => GlobalMean;
         /// [`Normalization`].
@@ -158,22 +168,46 @@ layers! {
             /// In order.
             layers: Vec<Layer>
         } = "sequential" => Sequential::from_layers(layers);
+        /// [`MaxPool2d`].
+        MaxPool2d(MaxPool2d) = "max_pool_2d";
+        /// [`AvgPool2d`].
+        AvgPool2d(AvgPool2d) = "avg_pool_2d";
+        /// [`MaxPool1d`].
+        MaxPool1d(MaxPool1d) = "max_pool_1d";
+        /// [`AvgPool1d`].
+        AvgPool1d(AvgPool1d) = "avg_pool_1d";
+        /// [`AdaptiveAvgPool2d`].
+        AdaptiveAvgPool2d(AdaptiveAvgPool2d) = "adaptive_avg_pool_2d";
+        /// [`GlobalAvgPool2d`].
+        GlobalAvgPool2d {} = "global_avg_pool_2d" => GlobalAvgPool2d;
+        /// [`Upsample`].
+        Upsample(Upsample) = "upsample";
+        /// [`Dropout2d`].
+        Dropout2d(Dropout2d) = "dropout_2d";
     } // a new layer is a row above this line, and its file below it
 }
+mod upsample;
+pub use upsample::Upsample;
+mod pool;
+pub use pool::{AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool2d, MaxPool1d, MaxPool2d};
 mod scaling;
 pub use scaling::{Normalization, Rescaling};
 mod global_mean;
 pub use global_mean::GlobalMean;
+mod reshape;
+pub use reshape::Reshape;
 mod flatten;
 pub use flatten::Flatten;
 mod softmax;
 pub use softmax::{LogSoftmax, Softmax};
 mod dropout;
-pub use dropout::{Dropout, GaussianNoise};
+pub use dropout::{Dropout, Dropout2d, GaussianNoise};
 mod norm;
 pub use norm::{GroupNorm, LayerNorm, RMSNorm};
 mod batch_norm;
-pub use batch_norm::BatchNorm1d;
+pub use batch_norm::{BatchNorm1d, BatchNorm2d};
+mod conv;
+pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
 mod slopes;
 pub use slopes::{Elu, LeakyRelu};
 mod embedding;
@@ -194,4 +228,4 @@ macro_rules! without_settings {
         }
     )*};
 }
-without_settings! { Softmax LogSoftmax Flatten GlobalMean }
+without_settings! { Softmax LogSoftmax Flatten GlobalMean GlobalAvgPool2d }

@@ -3,10 +3,11 @@
 use super::needs::Needs;
 use super::sums::results;
 use super::{Core, Group, Groups, Operand};
+use crate::graph::op::ConvPart;
 use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
 use crate::kernels::{DIMS, Gemm, Map, Strided};
 use crate::plan::axes::lies_alike;
-use crate::plan::views::{Factor, along};
+use crate::plan::views::{Factor, along, matrix_steps};
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -50,7 +51,7 @@ impl<'a> Fuser<'a> {
             Kind::Map | Kind::Constant => (self.host_for_map(id, &sources), Core::Maps, own()),
             Kind::Reduce => (self.host_for_reduce(id), Core::Reduce(id), operand()),
             Kind::Product => (None, Core::Gemm(id), own()),
-            Kind::Loss | Kind::Alone => (None, Core::Alone(id), operand()),
+            Kind::Loss | Kind::Window | Kind::Alone => (None, Core::Alone(id), operand()),
         };
         let at = host.unwrap_or(self.f.groups.len());
         match host {
@@ -165,18 +166,25 @@ impl<'a> Fuser<'a> {
         match group.core {
             Core::Gemm(product) => {
                 let read: Vec<Strided> = inputs().filter(|o| !f.is_drawn(g, group, **o)).map(|o| f.strided(g, *o, shape)).collect();
-                let words = Gemm::words(stored, draws, outputs);
-                // both factors, and the sums of rows that may come along
-                let room = 3 + stored + outputs <= STORAGE_BUFFERS && words <= DIMS;
-                room && read.iter().all(|r| r.pad.is_none()) && self.counts(product, read)
+                let conv = matches!(g.nodes[product].op, Op::Conv(_));
+                let words = Gemm::words(stored, draws, outputs) + if conv { Gemm::PATCHES } else { 0 };
+                // both factors, the sums of rows that may come along, and the tables of patches
+                let room = 3 + usize::from(conv) + stored + outputs <= STORAGE_BUFFERS && words <= DIMS;
+                room && read.iter().all(|r| r.pad.is_none()) && self.counts(product, read, draws)
             }
             _ => stored + outputs <= STORAGE_BUFFERS && Map::words(shape.rank(), stored - windows, windows, draws, outputs) <= DIMS,
         }
     }
 
     /// Whether a product's kernel can count the axes of its result with such operands beside its factors.
-    fn counts(&self, product: NodeId, read: Vec<Strided>) -> bool {
-        let Op::MatMul(op) = &self.g.nodes[product].op else { return false };
+    fn counts(&self, product: NodeId, read: Vec<Strided>, draws: usize) -> bool {
+        let op = match &self.g.nodes[product].op {
+            Op::MatMul(op) => op,
+            // draws count the result's elements one by one, and groups do not make them so
+            Op::Conv(op) if op.groups > 1 && draws > 0 => return false,
+            Op::Conv(op) if op.part == ConvPart::Data && op.rests() > 1 => return false,
+            _ => return read.iter().all(|r| matrix_steps(self.g, product, &r.strides).is_some()),
+        };
         let [Some(left), Some(right)] = Factor::of(self.g, &self.f.views, product, op) else { return false };
         let riding: Vec<Vec<usize>> = read.into_iter().map(|r| r.strides).collect();
         Factor::axes(&left, &right, self.g.shape(product.into()), &riding).is_some()
@@ -221,22 +229,25 @@ impl<'a> Fuser<'a> {
         let mut products: HashMap<Value, Vec<usize>> = HashMap::new();
         for (k, group) in self.f.groups.iter().enumerate() {
             if let Core::Gemm(m) = group.core
-                && matches!(g.nodes[m].op, Op::MatMul(op::MatMul { ta: true, .. }))
+                && let Some(by_columns) = by_columns(g, m)
             {
-                products.entry(g.base(g.nodes[m].inputs[0])).or_default().push(k);
+                products.entry(g.base(by_columns)).or_default().push(k);
             }
         }
         for r in 0..self.f.groups.len() {
             let Core::Reduce(node) = self.f.groups[r].core else { continue };
             let Op::Reduce(op::Reduce { kind: ReduceKind::Sum, axes, .. }) = &g.nodes[node].op else { continue };
             let input = g.nodes[node].inputs[0];
-            if !self.f.groups[r].maps.is_empty() || axes != &[0] || g.shape(input).rank() != 2 {
+            // over all but the last axis
+            if !self.f.groups[r].maps.is_empty() || g.shape(input).rank() < 2 || !axes.iter().copied().eq(0..g.shape(input).rank() - 1) {
                 continue;
             }
             let alike = products.get(&g.base(input)).map_or(&[][..], Vec::as_slice);
             let gemm = alike.iter().copied().find(|&k| {
                 let Core::Gemm(m) = self.f.groups[k].core else { return false };
-                g.shape(g.nodes[m].inputs[0]) == g.shape(input) && self.f.groups[k].row_sum.is_none() && !self.needs.depends(k, r)
+                by_columns(g, m).is_some_and(|v| g.shape(v) == g.shape(input))
+                    && self.f.groups[k].row_sum.is_none()
+                    && !self.needs.depends(k, r)
             });
             if let Some(k) = gemm {
                 self.f.groups[k].row_sum = Some(node);
@@ -255,5 +266,14 @@ impl<'a> Fuser<'a> {
         f.groups = self.needs.in_order(&left).iter().map(|&k| f.groups[k].clone()).collect();
         f.owner = f.groups.iter().enumerate().flat_map(|(i, k)| k.nodes().map(move |n| (n, i))).collect();
         f
+    }
+}
+
+/// The factor of a product whose columns are the rows of the result.
+fn by_columns(g: &Graph, product: NodeId) -> Option<Value> {
+    match &g.nodes[product].op {
+        Op::MatMul(op::MatMul { ta: true, .. }) => Some(g.nodes[product].inputs[0]).filter(|v| g.shape(*v).rank() == 2),
+        Op::Conv(op) if op.part == ConvPart::Weights => Some(g.nodes[product].inputs[1]),
+        _ => None,
     }
 }

@@ -21,8 +21,17 @@ impl Lowering<'_> {
         if !fields.is_empty() {
             let names: Vec<String> =
                 fields.iter().map(|f| format!("{} {}", f.field.name, f.field.out_row().batched(self.r.batch))).collect();
-            let kernel = Kernel::Gather(Gather { batch: self.r.batch, listed: false, fields });
-            self.push(kernel, buffers, names.join(", "));
+            let mut label = names.join(", ");
+            let gather = Gather { batch: self.r.batch, listed: false, fields, tables: self.draft.tables.len() };
+            let table = gather.table();
+            if !table.is_empty() {
+                buffers.push(Symbol::Fixed(BufferId::Tables));
+                self.draft.tables.extend(table);
+            }
+            if let Some(a) = gather.augmentation() {
+                label += &format!(", augmented: {a}");
+            }
+            self.push(Kernel::Gather(gather), buffers, label);
         }
     }
 }

@@ -44,7 +44,15 @@ impl Lowering<'_> {
             // their kernels bind a buffer once, however many results lie in it
             let alone = match self.g.kind(b.node) {
                 Kind::Map | Kind::Constant | Kind::Reduce | Kind::Product => true,
-                Kind::Leaf | Kind::Random | Kind::Cast | Kind::Alias | Kind::Detach | Kind::Move | Kind::Loss | Kind::Alone => false,
+                Kind::Leaf
+                | Kind::Random
+                | Kind::Cast
+                | Kind::Alias
+                | Kind::Detach
+                | Kind::Move
+                | Kind::Loss
+                | Kind::Window
+                | Kind::Alone => false,
             };
             let alone = alone && self.is_wanted_alone(b) && self.groups.owner.contains_key(&b.node);
             if let Some(slot) = out.slot(*to).filter(|_| alone) {

@@ -20,7 +20,7 @@ impl Lowering<'_> {
         self.push(Kernel::Take(kernel), vec![table, indices, to.0], label);
     }
 
-    /// Sums by index: a product with one-hot rows where the table is small, else zeros, the chains of equal indices, the sums.
+    /// Sums by index: a product with one-hot rows where the table is small, else zeros, the places in the order of their indices, the sums.
     pub(super) fn scatter_add(&mut self, node: NodeId, rows: usize, padding: Option<usize>) {
         let n = &self.g.nodes[node];
         let ((values, from), (indices, at)) = (self.place(n.inputs[0]), self.place(n.inputs[1]));
@@ -35,10 +35,10 @@ impl Lowering<'_> {
             return self.push(Kernel::Gemm(gemm.by_vectors()), vec![indices, values, to.0], label);
         }
         self.zero(rows * width, to, &label);
-        let links = self.temporary(count);
-        let kernel = ScatterLinks { count, rows, padding, offset: at };
-        self.push(Kernel::ScatterLinks(kernel), vec![indices, links], format!("[{count}] for {label}"));
-        let kernel = ScatterAdd { count, width, rows, offsets: [from, at, to.1] };
+        let (links, piece) = (self.temporary(ScatterLinks::words(count)), ScatterLinks::piece(self.r.target));
+        let kernel = ScatterLinks { count, rows, width, padding, offsets: [at, to.1], piece };
+        self.push(Kernel::ScatterLinks(kernel), vec![indices, links, to.0], format!("[{count}] for {label}"));
+        let kernel = ScatterAdd::new(self.r.target, [count, width, rows], [from, at, to.1]);
         self.push(Kernel::ScatterAdd(kernel), vec![values, indices, links, to.0], label);
     }
 

@@ -1,5 +1,6 @@
 //! The state of a step while its groups become launches: where each value lies, and the launches so far.
 
+use super::known::{Known, KnownList};
 use super::unplaced::{Draft, DraftLaunch, Place, Symbol};
 use crate::expr::{Activation, Expr};
 use crate::graph::{Graph, NodeId, Op, StateField, Value, op};
@@ -23,6 +24,10 @@ pub(super) struct Lowering<'a> {
     /// How often each value is wanted of the step.
     pub(super) wanted: HashMap<Value, usize>,
     pub(super) draft: Draft,
+    /// The patches of images that there are tables of.
+    pub(super) patches: Vec<Known>,
+    /// The lists of what places of a result see, which there are tables of.
+    pub(super) lists: Vec<KnownList>,
 }
 
 impl Lowering<'_> {
@@ -48,7 +53,7 @@ impl Lowering<'_> {
         self.stored(elements, DType::F32)
     }
 
-    fn stored(&mut self, elements: usize, dtype: DType) -> Symbol {
+    pub(super) fn stored(&mut self, elements: usize, dtype: DType) -> Symbol {
         // halves fill whole words
         self.draft.virtuals.push((elements * dtype.size()).next_multiple_of(4));
         self.draft.full.push(4 * elements);

@@ -2,13 +2,16 @@
 
 mod batch;
 mod buffer_update;
+mod convolution;
 mod custom;
 mod formula;
 mod index;
+mod known;
 mod long;
 mod lowering;
 mod maps;
 mod metrics;
+mod patches;
 mod product;
 mod reduce;
 mod row;
@@ -16,6 +19,7 @@ mod rows;
 mod shards;
 pub(super) mod unplaced;
 mod update;
+mod window;
 
 use self::lowering::Lowering;
 use self::unplaced::Draft;
@@ -37,7 +41,17 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
     let g = &step.graph;
     let mut wanted: HashMap<Value, usize> = HashMap::new();
     step.roots().into_iter().for_each(|v| *wanted.entry(g.base(v)).or_default() += 1);
-    let mut l = Lowering { r, g, groups, places: HashMap::new(), direct: HashMap::new(), wanted, draft: Draft::default() };
+    let mut l = Lowering {
+        r,
+        g,
+        groups,
+        places: HashMap::new(),
+        direct: HashMap::new(),
+        wanted,
+        draft: Draft::default(),
+        patches: vec![],
+        lists: vec![],
+    };
     l.direct_gradients(step);
     let updates = l.place_updates(step);
     let together = (logged.len() > BOUND_METRICS).then(|| l.temporary(columns));
@@ -74,7 +88,17 @@ pub fn lower(r: &Request<'_>, step: &Step, groups: &Groups) -> Result<Draft> {
 /// The update of a rule alone, over gradients that are there: a step of no nodes.
 pub fn update_alone(r: &Request<'_>) -> Draft {
     let (groups, places, direct) = (Groups::default(), HashMap::new(), HashMap::new());
-    let mut l = Lowering { r, g: &r.step.graph, groups: &groups, places, direct, wanted: HashMap::new(), draft: Draft::default() };
+    let mut l = Lowering {
+        r,
+        g: &r.step.graph,
+        groups: &groups,
+        places,
+        direct,
+        wanted: HashMap::new(),
+        draft: Draft::default(),
+        patches: vec![],
+        lists: vec![],
+    };
     l.finish(None, &[]);
     l.draft
 }
@@ -126,6 +150,9 @@ impl Lowering<'_> {
         let g = self.g;
         match &g.nodes[node].op {
             Op::MatMul(op) => self.gemm(node, group, op)?,
+            Op::Conv(op) => self.conv(node, group, op)?,
+            Op::MaxPool(op) => self.max_pool(node, op),
+            Op::Resample(op) => self.resample(node, op),
             Op::Reduce(op) => self.reduce(node, group, op)?,
             Op::CrossEntropy(op) => self.cross_entropy(node, group, op),
             Op::Accuracy(op) => self.accuracy(node, op),

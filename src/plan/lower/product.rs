@@ -2,7 +2,7 @@
 
 use super::lowering::Lowering;
 use super::reduce::Sums;
-use super::unplaced::{Place, Symbol, bind};
+use super::unplaced::{Place, Symbol, TABLES, bind};
 use crate::error::Result;
 use crate::expr::Expr;
 use crate::graph::{NodeId, op};
@@ -46,8 +46,7 @@ impl Lowering<'_> {
         let read = [left.value, right.value].into_iter().chain(inputs.iter().map(|o| o.value)).map(|v| self.half(v));
         let halves = Halves::new(read.collect(), outputs.iter().map(|v| self.half(*v)).collect());
         let tile = Tile::choose(self.r.target, self.r.caps.registers, [m, n, k]);
-        let mut spec = GemmSpec { epilogue, row_sum: sum.is_some(), via, halves, ..GemmSpec::new([ta, tb], tile) };
-        (spec.va, spec.vb) = (a.in_fours(if ta { m } else { k }), b.in_fours(if tb { k } else { n }));
+        let spec = GemmSpec { epilogue, row_sum: sum.is_some(), via, halves, ..GemmSpec::new([ta, tb], tile) };
         let mut label = self.label(node, &out, &group.maps);
         if sum.is_some() {
             label = format!("rowsum {label}");
@@ -61,14 +60,18 @@ impl Lowering<'_> {
         }
         let (batch, outputs) = (axes.batch(&out), places.iter().map(|p| p.1.into()).collect());
         let gemm = Gemm { batch, a, b, extras, outputs, row_sum: sum.map_or(0, |p| p.1), ..Gemm::new(spec, [m, n, k]) };
-        let gemm = gemm.drawing(draws);
-        let piece = gemm.piece(self.r.target, self.on_matrices(&gemm).map(|c| c.tile));
-        if piece < k {
-            self.long_product(gemm, piece, &buffers, &label);
-        } else {
-            self.push_product(gemm, buffers, label);
-        }
+        self.push_cut(gemm.reading_fours().drawing(draws), buffers, &label);
         Ok(())
+    }
+
+    /// A product, whose terms are cut in pieces where that is better.
+    pub(super) fn push_cut(&mut self, gemm: Gemm, buffers: Vec<Symbol>, label: &str) {
+        let piece = gemm.piece(self.r.target, self.on_matrices(&gemm).map(|c| c.tile));
+        if piece < gemm.k {
+            self.long_product(gemm, piece, &buffers, label);
+        } else {
+            self.push_product(gemm, buffers, label.into());
+        }
     }
 
     /// The product on cooperative matrices, where it is worth it.
@@ -103,18 +106,23 @@ impl Lowering<'_> {
             if together > 1 {
                 (own.batch, own.a.batch, own.b.batch) = ([1, together], [0, piece * step_a], [0, piece * step_b]);
             }
+            // the terms of patches are their rows
+            if let Some(p) = &mut own.patches {
+                (p.first, p.apart) = (first, if together > 1 { piece } else { 0 });
+            }
             (own.extras, own.outputs) = (vec![], vec![(first / piece * size).into()]);
             own.row_sum = pieces * size + first / piece * rows;
             let s = &mut own.spec;
             (s.epilogue, s.via) = (Expr::identity(), vec![0; 1 + usize::from(s.row_sum)]);
             s.halves = Halves::new(vec![s.halves.input(0), s.halves.input(1)], vec![]);
-            (s.va, s.vb) = (own.a.in_fours(if s.ta { own.m } else { own.k }), own.b.in_fours(if s.tb { own.k } else { own.n }));
             let terms = own.k * together;
             let text = format!("{label}, terms {first} to {}", first + terms);
-            self.push_product(own, vec![buffers[0], buffers[1], parts], text);
+            let tables = own.patches.map(|_| TABLES);
+            self.push_product(own.reading_fours(), [buffers[0], buffers[1]].into_iter().chain(tables).chain([parts]).collect(), text);
             first += terms;
         }
-        let bound = std::iter::once(parts).chain(buffers[2..].iter().copied()).collect();
-        self.push(Kernel::GemmJoin(GemmJoin { gemm: gemm.by_vectors(), pieces }), bound, format!("sum of {label}"));
+        let bound = std::iter::once(parts).chain(buffers[2..].iter().copied().filter(|b| *b != TABLES)).collect();
+        let gemm = Gemm { patches: None, ..gemm }.by_vectors();
+        self.push(Kernel::GemmJoin(GemmJoin { gemm, pieces }), bound, format!("sum of {label}"));
     }
 }

@@ -14,6 +14,9 @@ pub enum Symbol {
     Virtual(usize),
 }
 
+/// What kernels look up and nobody writes.
+pub const TABLES: Symbol = Symbol::Fixed(BufferId::Tables);
+
 /// A launch over symbols.
 #[derive(Debug)]
 pub struct DraftLaunch {

@@ -1,7 +1,9 @@
 //! How a product steps through its factors.
 
 use super::Views;
-use crate::graph::{Graph, NodeId, Value, op};
+use crate::graph::op::ConvPart;
+use crate::graph::{Graph, NodeId, Op, Value, op};
+use crate::kernels::reshaped;
 use crate::plan::axes::Axes;
 use crate::tensor::Shape;
 
@@ -20,6 +22,14 @@ pub(in crate::plan) struct Factor {
     pub term: usize,
     /// How many terms.
     pub terms: usize,
+}
+
+/// The steps of what is read over a convolution's result along the rows and columns of the product that makes it. `None` where they are not even.
+pub(in crate::plan) fn matrix_steps(g: &Graph, conv: NodeId, steps: &[usize]) -> Option<[usize; 2]> {
+    let Op::Conv(op) = &g.nodes[conv].op else { return None };
+    let shape = g.shape(conv.into());
+    let rows = if op.part == ConvPart::Weights { shape[0] } else { shape.size() / shape.last() };
+    reshaped(shape.dims(), steps, &[rows, shape.size() / rows])?.try_into().ok()
 }
 
 impl Factor {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 /// A field of the batch; `one_hot` makes rows of probabilities of it.
 pub fn field(name: &str, stored: DType, row: Shape, one_hot: Option<usize>) -> Field {
     let keep_integer = stored == DType::U32;
-    Field { name: name.into(), stored, row, scale: 1.0, shift: 0.0, keep_integer, one_hot }
+    Field { keep_integer, one_hot, ..Field::new(name, stored, row) }
 }
 
 /// What a check that passed has seen.

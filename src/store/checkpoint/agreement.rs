@@ -6,6 +6,7 @@ use crate::graph::Field;
 use crate::model::build::input_fields;
 use crate::model::core::Core;
 use crate::plan::Purpose;
+use crate::rng::fnv1a;
 use crate::store::sum::of_words;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -136,18 +137,40 @@ fn list_of_rows(data: &Dataset) -> Option<String> {
 /// How a field is stored, and what the model makes of it.
 fn field(f: &Field) -> String {
     let one_hot = f.one_hot.map_or(String::new(), |n| format!(", one-hot {n}"));
-    format!("{} {} {} * {} + {}{one_hot}", f.name, f.stored, f.row, f.scale, f.shift)
+    // nothing where it is shown as it is stored, as before there was anything else
+    let changes = f.words_of_changes();
+    let changes = if changes.is_empty() { String::new() } else { format!(", changed by {}", of_words(&changes)) };
+    let image = f.image.map_or(String::new(), |i| format!(", {} x {} of the image", i.shown[0], i.shown[1]));
+    format!("{} {} {} * {} + {}{one_hot}{image}{changes}", f.name, f.stored, f.row, f.scale, f.shift)
+}
+
+/// What a model computes and is trained with, as a fingerprint: two processes with the same one train one model. Data is no part of it.
+pub(crate) fn fingerprint(model: &Core) -> Result<String> {
+    let c = &model.description.settings;
+    let shapes: Vec<String> = model.engine.arena.entries.iter().map(|e| format!("{} {} {}", e.name, e.shape, e.frozen)).collect();
+    // a schedule of the user's own has no text, and counts for nothing here
+    let (optimizer, loss) = (serde_json::to_value(&c.optimizer).unwrap_or_default(), serde_json::to_value(&c.loss).unwrap_or_default());
+    let precision = serde_json::to_value(&c.precision).unwrap_or_default();
+    let numbers = json!([c.seed, c.order_seed, c.clip_norm, c.clip_value, c.ema]);
+    let scaling = c.scaling();
+    let all = format!("{optimizer} {loss} {precision} {numbers} {scaling:?} {shapes:?} {}", structure(model)?);
+    Ok(format!("{:016x}", fnv1a(all.as_bytes())))
 }
 
 /// A hash of what the model computes. The lines of the source of the user are no part of it: a new comment changes nothing.
 fn structure(model: &Core) -> Result<String> {
     let built = model.description.build(Purpose::Predict, 2, &input_fields(&model.description.settings))?;
+    Ok(of_graph(&built.step.graph))
+}
+
+/// A hash of what a graph computes.
+pub(crate) fn of_graph(graph: &crate::graph::Graph) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a
     let mut add = |text: String| text.bytes().for_each(|b| hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    for n in &built.step.graph.nodes {
+    for n in &graph.nodes {
         // beyond its name an operation of the user's is only an address
         let op = if let crate::graph::Op::Custom(c) = &n.op { format!("custom {}", c.op().name()) } else { format!("{:?}", n.op) };
         add(format!("{op} {:?} {:?}\n", n.inputs, n.outputs));
     }
-    Ok(format!("{hash:016x}"))
+    format!("{hash:016x}")
 }

@@ -7,7 +7,7 @@ mod settings;
 mod tensors;
 mod write;
 
-pub(crate) use agreement::{Agreement, Circumstances};
+pub(crate) use agreement::{Agreement, Circumstances, fingerprint, of_graph};
 pub(crate) use read::{CheckpointFile, bytes};
 pub use settings::{Checkpoint, Resume};
-pub(crate) use write::{Contents, arenas_to_write, write};
+pub(crate) use write::{Contents, Sheet, arenas_to_write, write};

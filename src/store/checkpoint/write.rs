@@ -1,7 +1,7 @@
 //! Writing a checkpoint.
 
 use super::agreement::Circumstances;
-use super::tensors::{damaged, views};
+use super::tensors::{ArenaTensor, damaged, views};
 use crate::error::{Error, Result};
 use crate::model::compile::Compile;
 use crate::model::core::Core;
@@ -70,14 +70,30 @@ pub(crate) async fn arenas_to_write(model: &mut Core, path: &Path) -> Result<Are
 
 /// Puts a checkpoint in the place of a file, whole or not at all. `arenas` are those of [`arenas_to_write`].
 pub(crate) fn write<R: Serialize>(model: &Core, path: &Path, arenas: &Arenas, contents: &Contents<'_, R>) -> Result<()> {
-    let parts = model.arena_tensors();
-    let mut tensors = views(&parts, arenas, "");
-    for (name, kept) in contents.kept {
-        tensors.extend(views(&parts, kept, &format!("gradus.kept.{name}.")));
+    Sheet::of(model, path, contents)?.write(path, arenas, contents.kept)
+}
+
+/// All that a checkpoint says of a model beside its arenas: with it the file is written while the model goes on.
+pub(crate) struct Sheet {
+    parts: Vec<ArenaTensor>,
+    meta: String,
+}
+
+impl Sheet {
+    pub fn of<R: Serialize>(model: &Core, path: &Path, contents: &Contents<'_, R>) -> Result<Self> {
+        let meta = metadata(model, contents).map_err(|e| damaged(path, e, "settings"))?;
+        Ok(Sheet { parts: model.arena_tensors(), meta })
     }
-    let meta = metadata(model, contents).map_err(|e| damaged(path, e, "settings"))?;
-    let bytes = sum::summed(tensors, Some(meta)).map_err(|e| damaged(path, e, "its header"))?;
-    atomic::replace(path, &bytes)
+
+    /// Puts the checkpoint in the place of a file, whole or not at all.
+    pub fn write(self, path: &Path, arenas: &Arenas, kept: &BTreeMap<String, Arenas>) -> Result<()> {
+        let mut tensors = views(&self.parts, arenas, "");
+        for (name, kept) in kept {
+            tensors.extend(views(&self.parts, kept, &format!("gradus.kept.{name}.")));
+        }
+        let bytes = sum::summed(tensors, Some(self.meta)).map_err(|e| damaged(path, e, "its header"))?;
+        atomic::replace(path, &bytes)
+    }
 }
 
 /// The metadata: one JSON object of all three parts.

@@ -109,7 +109,7 @@ impl CallbackSettings for EarlyStopping {
     }
 
     fn check_state(&self, state: &Value) -> Result<()> {
-        parsed::<State>("early_stopping", state).map(drop)
+        parsed::<Patience>("early_stopping", state).map(drop)
     }
 
     fn asks_for(&self) -> Vec<String> {
@@ -121,52 +121,77 @@ pub(super) struct Running {
     set: EarlyStopping,
     /// The name of the weights that it keeps.
     kept: String,
-    now: State,
+    now: Patience,
 }
 
+/// What a value has come to, and for how long it has got no better.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct State {
+pub(crate) struct Patience {
     wait: usize,
     #[serde(with = "json_floats::one")]
     best: f64,
     /// From 1; 0 for none.
-    best_epoch: usize,
+    pub best_epoch: usize,
     stopped_epoch: usize,
+}
+
+/// What is to be done after an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// The weights are the best so far.
+    pub keep: bool,
+    pub stop: bool,
+}
+
+impl Patience {
+    pub fn new(set: &EarlyStopping) -> Self {
+        Patience { wait: 0, best: set.mode.worst(&set.monitor), best_epoch: 0, stopped_epoch: 0 }
+    }
+
+    /// Looks at the value of an epoch, and says a line where it is the last.
+    pub fn look(&mut self, set: &EarlyStopping, epoch: usize, value: f64) -> Verdict {
+        if epoch <= set.start_from_epoch {
+            return Verdict { keep: false, stop: false };
+        }
+        // even where no value is ever better than the first: NaN
+        let first = self.best_epoch == 0;
+        if first {
+            self.best_epoch = epoch;
+        }
+        self.wait += 1;
+        if set.better(value, self.best) {
+            (self.best, self.best_epoch) = (value, epoch);
+            if set.baseline.is_none_or(|b| set.better(value, b)) {
+                self.wait = 0;
+            }
+            return Verdict { keep: true, stop: false };
+        }
+        let stop = self.wait >= set.patience && epoch > 1;
+        if stop {
+            self.stopped_epoch = epoch;
+            tracing::info!(epoch, monitor = set.monitor, best = self.best, "early stopping");
+            let best = number(self.best);
+            say(format!("early stopping after epoch {epoch}: {} was best in epoch {}, {best}", set.monitor, self.best_epoch));
+        }
+        Verdict { keep: first, stop }
+    }
 }
 
 impl Running {
     pub fn new(set: EarlyStopping, number: usize) -> Self {
-        let best = set.mode.worst(&set.monitor);
-        Running { kept: format!("best{number}"), now: State { wait: 0, best, best_epoch: 0, stopped_epoch: 0 }, set }
-    }
-
-    fn keep(&self, run: &mut Trainer<'_>) -> Result<()> {
-        if self.set.restore_best_weights { run.keep_weights(&self.kept) } else { Ok(()) }
+        Running { kept: format!("best{number}"), now: Patience::new(&set), set }
     }
 }
 
 impl Callback for Running {
     fn on_epoch_end(&mut self, run: &mut Trainer<'_>, logs: &Logs) -> Result<()> {
-        let Some(value) = logs.get(&self.set.monitor).filter(|_| logs.epoch > self.set.start_from_epoch) else { return Ok(()) };
-        if self.now.best_epoch == 0 {
-            // even where no value is ever better than the first: NaN
-            self.keep(run)?;
-            self.now.best_epoch = logs.epoch;
+        let Some(value) = logs.get(&self.set.monitor) else { return Ok(()) };
+        let seen = self.now.look(&self.set, logs.epoch, value);
+        if seen.keep && self.set.restore_best_weights {
+            run.keep_weights(&self.kept)?;
         }
-        self.now.wait += 1;
-        if self.set.better(value, self.now.best) {
-            (self.now.best, self.now.best_epoch) = (value, logs.epoch);
-            self.keep(run)?;
-            if self.set.baseline.is_none_or(|b| self.set.better(value, b)) {
-                self.now.wait = 0;
-            }
-        } else if self.now.wait >= self.set.patience && logs.epoch > 1 {
-            self.now.stopped_epoch = logs.epoch;
-            tracing::info!(epoch = logs.epoch, monitor = self.set.monitor, best = self.now.best, "early stopping");
-            let best = number(self.now.best);
-            let State { best_epoch, .. } = self.now;
-            say(format!("early stopping after epoch {}: {} was best in epoch {best_epoch}, {best}", logs.epoch, self.set.monitor));
+        if seen.stop {
             run.record.history.stopped_epoch = Some(logs.epoch);
             run.stop();
         }
@@ -175,10 +200,8 @@ impl Callback for Running {
 
     fn on_train_end(&mut self, run: &mut Trainer<'_>) -> Result<()> {
         if self.set.restore_best_weights && run.has_weights(&self.kept) {
-            tracing::info!(epoch = self.now.best_epoch, "the weights of the best epoch are restored");
             run.restore_weights(&self.kept)?;
-            say(format!("the model has the weights of epoch {}, its best", self.now.best_epoch));
-            run.record.history.restored_epoch = Some(self.now.best_epoch);
+            run.record.history.restored_epoch = Some(restored(self.now.best_epoch));
         }
         Ok(())
     }
@@ -195,4 +218,11 @@ impl Callback for Running {
         }
         Ok(())
     }
+}
+
+/// Says that the weights of this epoch are restored.
+pub(crate) fn restored(epoch: usize) -> usize {
+    tracing::info!(epoch, "the weights of the best epoch are restored");
+    say(format!("the model has the weights of epoch {epoch}, its best"));
+    epoch
 }

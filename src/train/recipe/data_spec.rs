@@ -8,6 +8,8 @@ use crate::error::{Error, Faults, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// Sources that every program knows.
+const KNOWN: [&str; 5] = ["mnist", "fashion-mnist", "cifar10", "cifar100", "synthetic"];
 /// How many digits `synthetic` draws for training and for the test.
 const SYNTHETIC: (usize, usize) = (20_000, 4_000);
 
@@ -25,7 +27,7 @@ const SYNTHETIC: (usize, usize) = (20_000, 4_000);
 #[non_exhaustive]
 #[must_use]
 pub struct DataSpec {
-    /// The name of a set in the [`Registry`]; `mnist`; `synthetic`, or `synthetic:TRAIN:TEST` with how many digits are drawn; a folder in MNIST's
+    /// The name of a set in the [`Registry`]; `mnist`, `fashion-mnist`, `cifar10`, `cifar100`; `synthetic`, or `synthetic:TRAIN:TEST` with how many digits are drawn; a folder in MNIST's
     /// format; or a file `*.safetensors` or `*.npz`, whose tensors are the fields.
     pub source: String,
     /// Bytes of memory that each set may take, as [`Dataset::memory_budget`]; by the kind of source.
@@ -125,7 +127,7 @@ impl DataSpec {
         self
     }
 
-    /// Finds the source and makes the sets of it. `mnist` may be downloaded, as [`data::mnist`] does.
+    /// Finds the source and makes the sets of it. `mnist` and its like may be downloaded, as [`data::mnist`] does.
     ///
     /// Fails with `data-not-found` where there is no such source, with its errors where it cannot be read, and with `invalid-config` where
     /// more is held out than there is.
@@ -154,8 +156,31 @@ impl DataSpec {
         // the test's rows are the very last, whatever is held out for validation beside them
         let test_set = self.held_out(self.test.as_ref(), "data.test", &mut rest, &from)?;
         let validation = self.held_out(self.validation.as_ref(), "data.validation", &mut rest, &from)?;
+        let (rest, validation, test_set) = self.normalized(rest, validation, test_set)?;
         let within = |set: Dataset| if let Some(bytes) = self.memory_budget { set.memory_budget(bytes) } else { set };
         Ok(Sets { train: within(rest), validation: validation.map(within), test: test_set.map(within) })
+    }
+
+    /// Shows all sets by the training rows' means and deviations, where the pipeline asks for it.
+    fn normalized(
+        &self,
+        mut train: Dataset,
+        validation: Option<Dataset>,
+        test: Option<Dataset>,
+    ) -> Result<(Dataset, Option<Dataset>, Option<Dataset>)> {
+        let mut any = false;
+        for op in &self.pipeline {
+            if let DataOp::Normalize { field } = op {
+                train = train.normalize_field(field.as_deref().unwrap_or("x"))?;
+                any = true;
+            }
+        }
+        if !any {
+            return Ok((train, validation, test));
+        }
+        let as_train = |set: Option<Dataset>| set.map(|s| s.normalize_as(&train)).transpose();
+        let (validation, test) = (as_train(validation)?, as_train(test)?);
+        Ok((train, validation, test))
     }
 
     /// Takes what is held out from the training rows, or from elsewhere.
@@ -193,6 +218,14 @@ impl DataSpec {
     pub(super) fn check(&self, f: &mut Faults) {
         f.check(!self.source.is_empty(), "data.source", "it is empty", "name a source: `mnist`, `synthetic`, a folder");
         self.pipeline.iter().enumerate().for_each(|(i, op)| op.check(f, &format!("data.pipeline[{i}]")));
+        let augments = self.pipeline.iter().filter(|op| matches!(op, DataOp::Augment(_))).count();
+        let help = "put all transforms into one; an arm of a study sets `data.pipeline` where the recipe has one already";
+        f.check(
+            augments < 2,
+            "data.pipeline",
+            format!("`augment` stands in it {augments} times, and the last would replace the others"),
+            help,
+        );
         for (key, held) in [("data.validation", &self.validation), ("data.test", &self.test)] {
             if let Some(HeldOut::Share(share) | HeldOut::Split { share, .. }) = held {
                 f.check(*share > 0.0 && *share < 1.0, key, share, "give a part above 0 and below 1, as 0.1");
@@ -209,14 +242,40 @@ struct Elsewhere<'a> {
     seeds: &'a Seeds,
 }
 
+impl Registry {
+    /// Opens a source now and keeps it under its own name: whatever recipe names it shares its rows, and none reads it again. One that is there already
+    /// stays.
+    ///
+    /// Fails as [`DataSpec::load`] does where there is no such source, or it cannot be read.
+    ///
+    /// ```
+    /// use gradus::train::{DataSpec, Registry};
+    /// let registry = Registry::new().with_source("synthetic:200:50")?;
+    /// let spec = DataSpec::new("synthetic:200:50");
+    /// assert_eq!(spec.load(&registry)?, spec.load(&registry)?); // the same rows of the same values
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn with_source(self, source: &str) -> Result<Self> {
+        if self.data(source).is_some() {
+            return Ok(self);
+        }
+        let (train, test) = open(source, &self)?;
+        Ok(self.with_data(source, &train, test.as_ref()))
+    }
+}
+
 /// The training set of a source, and its test set if it has one.
 fn open(source: &str, registry: &Registry) -> Result<(Dataset, Option<Dataset>)> {
     if let Some((train, test)) = registry.data(source) {
         return Ok((train.clone(), test.clone()));
     }
     let both = |(train, test)| (train, Some(test));
-    if source == "mnist" {
-        return data::mnist().map(both);
+    match source {
+        "mnist" => return data::mnist().map(both),
+        "fashion-mnist" => return data::fashion_mnist().map(both),
+        "cifar10" => return data::cifar10().map(both),
+        "cifar100" => return data::cifar100().map(both),
+        _ => {}
     }
     if let Some((train, test)) = synthetic(source) {
         return data::synthetic_digits(0, train, test).map(both);
@@ -231,7 +290,7 @@ fn open(source: &str, registry: &Registry) -> Result<(Dataset, Option<Dataset>)>
     if path.extension().is_some_and(|e| e == "npz") {
         return data::npz(path).map(|set| (set, None));
     }
-    let known = registry.data_names().map(|n| format!("`{n}`")).chain(["`mnist`", "`synthetic`"].map(String::from));
+    let known = registry.data_names().map(|n| format!("`{n}`")).chain(KNOWN.map(|n| format!("`{n}`")));
     let known = known.collect::<Vec<_>>().join(", ");
     Err(Error::DataNotFound {
         problem: format!("there is no source `{source}`"),

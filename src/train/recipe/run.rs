@@ -1,7 +1,9 @@
 //! A recipe that is run.
 
 use super::Recipe;
+use super::data_spec::Sets;
 use super::registry::Registry;
+use crate::data::Dataset;
 use crate::device::Device;
 use crate::error::Result;
 use crate::model::core::Core;
@@ -54,12 +56,27 @@ impl Recipe {
     pub fn run(&self, registry: &Registry, device: &Device) -> Result<Outcome> {
         self.clone().checked()?;
         let sets = self.data.load_seeded(registry, &self.seeds)?;
+        let mut outcome = self.train(registry, device, &sets)?;
+        outcome.test = sets.test.map(|set| outcome.evaluate(&set, self)).transpose()?;
+        Ok(outcome)
+    }
+
+    /// The run without its test: makes the model and trains it on sets that are loaded.
+    ///
+    /// Fails as `compile` and `fit` do.
+    pub fn train(&self, registry: &Registry, device: &Device, sets: &Sets) -> Result<Outcome> {
         let mut model = self.compile(registry, device)?;
         let mut fit = self.fit.clone();
-        fit.validation = sets.validation;
+        fit.validation = sets.validation.clone();
         let history = model.fit(&sets.train, fit)?;
-        let batch = self.fit.batch_size.max(TEST_BATCH);
-        let test = sets.test.map(|set| model.evaluate(&set, batch.min(set.len()))).transpose()?;
-        Ok(Outcome { model, history, test })
+        Ok(Outcome { model, history, test: None })
+    }
+}
+
+impl Outcome {
+    /// What a set says of the model, in batches of the recipe's size, or of 256 rows where those are smaller: as [`Recipe::run`] tests it.
+    pub fn evaluate(&mut self, set: &Dataset, recipe: &Recipe) -> Result<Evaluation> {
+        let batch = recipe.fit.batch_size.max(TEST_BATCH);
+        self.model.evaluate(set, batch.min(set.len()))
     }
 }

@@ -24,7 +24,7 @@ pub struct Seeds {
     /// Of the order of rows, of balanced rows and of dropout; that of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<u64>,
-    /// Of augmentation; that of all. Nothing draws from it yet: files hold it, so that a recipe of today says all that it will have to.
+    /// Of augmentation, beside that of the order, which it is drawn from too; that of the order alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<u64>,
     /// Of which rows are held out for validation and test by [`HeldOut::Split`](super::HeldOut::Split); that of all.
@@ -65,10 +65,6 @@ impl Seeds {
     /// The seed that the order of rows and dropout are drawn from.
     pub fn of_order(&self) -> u64 {
         self.order.unwrap_or(self.all)
-    }
-    /// The seed for augmentation.
-    pub fn of_augment(&self) -> u64 {
-        self.augment.unwrap_or(self.all)
     }
     /// The seed of how rows are held out.
     pub fn of_split(&self) -> u64 {

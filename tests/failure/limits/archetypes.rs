@@ -1,7 +1,7 @@
 //! Every archetype of kernel at sizes that 32 bits do not hold: planned, never run.
 
 use crate::common::twice::Twice;
-use gradus::graph::{Builder, Distribution, Draws, Field, Precision, Var, gradients};
+use gradus::graph::{Builder, Convolution, Distribution, Draws, Field, Interpolation, Precision, Var, gradients};
 use gradus::kernels::{CoopCaps, Target};
 use gradus::optim::{Adam, Lamb, Optimizer, Sgd};
 use gradus::plan::{Arena, Caps, Part, Program, Purpose, Request, Rule, Step, plan};
@@ -26,7 +26,7 @@ impl Make {
     }
 
     fn field(&self, name: &str, stored: DType, row: impl Into<Shape>, keep_integer: bool, one_hot: Option<usize>) -> Var {
-        let field = Field { name: name.into(), stored, row: row.into(), scale: 1.0, shift: 0.0, keep_integer, one_hot };
+        let field = Field { keep_integer, one_hot, ..Field::new(name, stored, row) };
         self.builder.batch(self.batch, field)
     }
 
@@ -132,6 +132,9 @@ pub fn all() -> Vec<Case> {
         value("log_softmax of long rows", |m, n| m.p([256, n / 256]).log_softmax()),
         value("cumsum", |m, n| m.p([n / 256, 256]).cumsum(1)),
         value("cumsum of long rows", |m, n| m.p([256, n / 256]).cumsum(1)),
+        value("window", |m, n| m.p([n / 256, 4, 8, 8]).max_pool2d(2)),
+        value("window, sums", |m, n| m.p([n / 1024, 1, 16, 16]).interpolate([32, 32], Interpolation::Bilinear, false)),
+        value("window, depthwise", |m, n| m.p([n / 256, 4, 8, 8]).conv2d(&m.p([4, 1, 3, 3]), Convolution::new().groups(4))),
         value("argmax", |m, n| m.p([n / 256, 256]).argmax(1)),
         value("argmax of columns", |m, n| m.p([n / 256, 256]).argmax(0)),
         rows("cross_entropy", |m, n| m.p([m.batch, n / m.batch]).cross_entropy(&m.classes()), many),

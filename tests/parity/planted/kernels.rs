@@ -2,7 +2,13 @@
 
 use super::{Edit, Spec};
 use gradus::expr::{Expr, Scalar};
+use gradus::graph::augment::{Augmentation, Chance};
 use gradus::kernels::{Halves, Join, Kernel, Row, Scaling, Shard};
+
+/// What a gather draws for the rows of each of its fields.
+fn drawn(k: &mut gradus::kernels::Gather) -> impl Iterator<Item = &mut Augmentation> {
+    k.fields.iter_mut().filter_map(|f| f.field.augmented.as_mut()).map(|a| std::sync::Arc::make_mut(&mut a.by))
+}
 
 type Line = (&'static str, &'static str, Edit, &'static [&'static str]);
 
@@ -40,6 +46,18 @@ const LINES: &[Line] = &[
         "no epilogue",
         edit!(Gemm, k => k.spec.epilogue = Expr::of(k.spec.epilogue.arity(), |x| vec![x[0].clone(); k.outputs.len()])),
         &["a product with one row"],
+    ),
+    (
+        "gemm",
+        "images closer together",
+        |k| if let Kernel::Gemm(g) = k { g.patches.as_mut().map(|p| p.image -= p.channels).is_some() } else { false },
+        &["a convolution colours"],
+    ),
+    (
+        "gemm",
+        "results where another's are",
+        |k| if let Kernel::Gemm(g) = k { g.outputs[0].scattered.as_mut().map(|s| s.positions -= 1).is_some() } else { false },
+        &["a convolution strided"],
     ),
     (
         "map",
@@ -100,6 +118,25 @@ const LINES: &[Line] = &[
     ),
     ("reduce", "a wrong stride", edit!(Reduce, k => k.inputs[0].along = 1), &["Sum of [7, 33] over [0]"]),
     ("reduce", "a dropped last row", edit!(Reduce, k => k.rows = k.rows.max(2) - 1), &["Sum of [7, 33] over [1]"]),
+    ("gather", "no shift", edit!(Gather, k => drawn(k).for_each(|a| a.corner.ways = [1; 2])), &["shift: bytes"]),
+    ("gather", "a wider turn", edit!(Gather, k => drawn(k).for_each(|a| a.rotate.high *= 1.1)), &["rotation: bytes"]),
+    ("gather", "flips in all rows", edit!(Gather, k => drawn(k).for_each(|a| a.mirrors[0] = Chance::ALWAYS)), &["flips: bytes"]),
+    ("gather", "no hole", edit!(Gather, k => drawn(k).for_each(|a| a.erase = Chance::NEVER)), &["holes: bytes"]),
+    ("gather", "another mean", edit!(Gather, k => drawn(k).for_each(|a| a.mean += 10.0)), &["brightness and contrast: bytes"]),
+    ("gather", "noise twice as strong", edit!(Gather, k => drawn(k).for_each(|a| a.noise.low *= 2.0)), &["noise: bytes"]),
+    ("gather", "rows not mixed", edit!(Gather, k => drawn(k).for_each(|a| a.mixup = Chance::NEVER)), &["mixup: bytes"]),
+    (
+        "gather",
+        "channels passed over",
+        edit!(Gather, k => k.fields.iter_mut().for_each(|f| f.field.channels = None)),
+        &["normalised planes"],
+    ),
+    (
+        "gather",
+        "windows closer together",
+        edit!(Gather, k => k.fields.iter_mut().for_each(|f| f.field.step = f.field.step.map(|s| s - 1))),
+        &["windows"],
+    ),
     ("gather", "the list passed over", edit!(Gather, k => k.listed = false), &["floats by a list, shuffled"]),
     ("gather", "a wrong scale", edit!(Gather, k => k.fields[0].field.scale *= 1.001), &["floats, shuffled"]),
     ("gather", "a shift too many", edit!(Gather, k => k.fields[0].field.shift += 0.125), &["bytes, scaled and shifted, shuffled"]),
@@ -127,6 +164,10 @@ const LINES: &[Line] = &[
     ("row", "a sum for the largest", edit!(Row, k => joins(k).for_each(|j| *j = Join::Sum)), &["softmax of large scores"]),
     ("row", "a sum for the mean", edit!(Row, k => joins(k).for_each(|j| *j = Join::Sum)), &["normalised rows [17, 257]"]),
     ("row", "another number stored", edit!(Row, k => k.spec.stored.iter_mut().for_each(|s| *s -= 1)), &["log-sum-exp of rows [3, 255]"]),
+    ("window", "images closer together", edit!(Window, k => k.x.rows -= 1), &["a max pool of 2 x 2"]),
+    ("window", "f16 read and stored as f32", edit!(Window, k => k.spec.halves = Halves::default()), &["f16 means, 8 channels"]),
+    ("window", "an operand that begins elsewhere", edit!(Window, k => k.x.offset += 4), &["a max pool of 2 x 2"]),
+    ("window", "a last image left out", edit!(Window, k => k.images = k.images.max(2) - 1), &["a max pool of 2 x 2"]),
     ("cross_entropy", "a class too few", edit!(CrossEntropy, k => k.classes -= 1), &["cross_entropy [32, 10], classes"]),
     ("cross_entropy", "a dropped last row", edit!(CrossEntropy, k => k.rows -= 1), &["cross_entropy [32, 10], classes"]),
     (

@@ -7,8 +7,10 @@
 //! To add an error: a line in one of the two tables. It says what is broken and which rows must see it. A pattern that is not in the row's
 //! kernels fails, a text that is no valid WGSL fails, and an error that no row sees fails: then a row is missing.
 
+mod augment;
 mod kernels;
 mod shaders;
+mod windows;
 
 use crate::check::{Fail, Site, compare};
 use crate::common::{Job, Machine};

@@ -3,7 +3,7 @@
 use super::{Edits, Text};
 use gradus::kernels::Target::{self, Gpu as G, Lanes8 as L, Software as S};
 
-type Line = (&'static str, Target, Edits, &'static [&'static str]);
+pub(super) type Line = (&'static str, Target, Edits, &'static [&'static str]);
 
 const GATHER: &[Line] = &[
     ("the cursor ignored", S, &[("state_word(STATE_CURSOR) + row", "row")], &["floats, from the middle"]),
@@ -12,7 +12,7 @@ const GATHER: &[Line] = &[
     ("never shuffled", S, &[("state_word(STATE_SHUFFLE) != 0u", "false")], &["floats, shuffled"]),
     ("the epoch ignored", S, &[("state_word(STATE_EPOCH)", "0u")], &["floats, shuffled"]),
     ("half of the seed", S, &[("state_word(STATE_SEED_HI),", "0u,")], &["floats, shuffled"]),
-    ("a wrong stride of the stored rows", S, &[("source * words + w", "source * width + w")], &["bytes, shuffled"]),
+    ("a wrong stride of the stored rows", S, &[("source * d.field0_pitch + w", "source * width + w")], &["bytes, shuffled"]),
     ("a wrong stride of the batch", S, &[("row * width + e", "row * words + e")], &["bytes, shuffled"]),
     ("chunks beyond the first dropped", S, &[("chunk * (WG * ITEMS) + item", "item")], &["rows of 1025 floats"]),
     ("a stale tail", S, &[("if (w >= words)", "if (w + 1u >= words)")], &["rows of 257 floats"]),
@@ -398,25 +398,48 @@ const TAKE: &[Line] = &[
 
 const SCATTER_LINKS: &[Line] = &[
     ("the padding row trained", S, &[(" && own != d.padding", "")], &["a row without a gradient"]),
-    ("every place the first of its index", S, &[("first = other(j, own)", "first = true")], &["255 rows of [3, 7]"]),
-    ("the next place passed over", S, &[("var next = i + 1u", "var next = i + 2u")], &["255 rows of [3, 7]"]),
-    ("a stale tail", S, &[("i >= count", "i + 1u >= count")], &["255 rows of [3, 7]", "3 rows of [255, 1]", "1 rows of [1, 1]"]),
-    ("sixteen earlier places passed over", S, &[("first = sixteen(j, own)", "first = true")], &["80000 places of one index"]),
-    ("sixteen later places passed over", S, &[("&& sixteen(next, own)", "")], &["80000 places of one index"]),
+    ("every piece the first of its index", S, &[("first = earlier == 0u", "first = true")], &["255 rows of [3, 7]"]),
+    (
+        "a later piece that nothing leads to",
+        S,
+        &[("links[(earlier & LAST) - 1u] = begin | (earlier & FIRST);", "first = false;")],
+        &["255 rows of [3, 7]"],
+    ),
+    ("the first piece forgotten", S, &[("begin | (earlier & FIRST)", "begin")], &["255 rows of [3, 7]"]),
+    ("a row's note where others are", S, &[("own * d.width", "own")], &["255 rows of [1000, 4]"]),
+    ("the last piece found forgotten", S, &[("(begin + 1u) | select", "1u | select")], &["255 rows of [3, 7]"]),
+    ("lower indices passed over", S, &[("f.lower + u32(other < own)", "f.lower")], &["255 rows of [3, 7]"]),
+    ("equal ones in one slot", S, &[("f.before + equal * u32(j < lane)", "f.before")], &["255 rows of [3, 7]"]),
+    ("four of sixteen passed over", S, &[("j + 12u, own, lane)", "j + 8u, own, lane)")], &["255 rows of [3, 7]"]),
+    ("another's length", S, &[("(f.equal << 16u)", "(f.before << 16u)")], &["255 rows of [3, 7]"]),
+    (
+        "a stale tail",
+        S,
+        &[("base + lane < count", "base + lane + 1u < count")],
+        &["255 rows of [3, 7]", "3 rows of [255, 1]", "1 rows of [1, 1]"],
+    ),
+    ("a second piece dropped", G, &[("base < count", "base < min(count, WG)")], &["2000 rows of [1000, 7]"]),
 ];
 
 const SCATTER_ADD: &[Line] = &[
-    ("a link's value dropped", S, &[("at.sum + value(i, c)", "at.sum")], &["255 rows of [3, 7]"]),
+    ("further values dropped", S, &[("sum += value(slot, c)", "sum += 0.0 * value(slot, c)")], &["255 rows of [3, 7]"]),
+    ("a row's second half dropped", S, &[("out[at + 2u] = sum[2]", "out[at + 2u] = sum[1]")], &["1000 rows of [255, 4]"]),
+    ("further values of four dropped", G, &[("sum + value(min(slot, end - 1u), c)", "sum")], &["2000 rows of [1000, 7]"]),
+    ("values behind the segment", G, &[("c), slot < end)", "c), true)")], &["2000 rows of [1000, 7]"]),
     (
-        "a link of four dropped",
+        "four of sixteen dropped",
         S,
-        &[("walk(walk(walk(walk(at, c), c), c), c)", "walk(Chain(links[at.i] & LAST, links[links[at.i] & LAST], at.sum), c)")],
+        &[(
+            "four(four(four(four(sum, slot, end, c), slot + 4u, end, c), slot + 8u, end, c), slot + 12u, end, c)",
+            "four(four(four(sum, slot, end, c), slot + 4u, end, c), slot + 8u, end, c)",
+        )],
         &["80000 places of one index"],
     ),
-    ("a chain's first value dropped", S, &[("links[i], value(i, c))", "links[i], 0.0)")], &["255 rows of [3, 7]"]),
-    ("chains not walked", S, &[("while ((at.link & LAST) != LAST)", "while (false)")], &["255 rows of [3, 7]"]),
-    ("a wrong stride of the values", S, &[("i * d.width + c]", "i * d.width]")], &["255 rows of [3, 7]"]),
-    ("a wrong stride of the result", S, &[("row * width + c]", "row * (width - 1u) + c]")], &["255 rows of [3, 7]"]),
+    ("the first value dropped", S, &[("var sum = value(slot, c)", "var sum = 0.0")], &["255 rows of [3, 7]"]),
+    ("later pieces not walked", S, &[("if ((link & LAST) == LAST) { break; }", "if (slot > 0u) { break; }")], &["255 rows of [3, 7]"]),
+    ("places of the first piece", S, &[("slot / PIECE * PIECE + ", "")], &["255 rows of [3, 7]"]),
+    ("a wrong stride of the values", S, &[("* d.width + c); }", "* d.width); }")], &["255 rows of [3, 7]"]),
+    ("a wrong stride of the result", S, &[("row * d.width + c, sum", "row * (d.width - 1u) + c, sum")], &["255 rows of [3, 7]"]),
 ];
 
 const ACCURACY: &[Line] = &[
@@ -474,8 +497,11 @@ const GEMM_DIRECT: &[Line] = &[
     ("A's rows and columns swapped in the tail", S, &[("x = a1(batch, row, k)", "x = a1(batch, k, row)")], &["nn 9 x 36 x 15"]),
     ("every batch the first, of A", S, &[("d.a_offset + batch * d.a_batch", "d.a_offset")], &["nn of rank 3"]),
     ("rows of a larger tensor without its gaps", S, &[("row * d.out0_pitch", "row * d.n")], &["a product into rows of 12"]),
-    ("taps outside of the image", S, &[("((tables[at + 1u] >> tap) & 1u) == 1u", "true")], &["patches in a product"]),
-    ("the first image's patches for all", S, &[("major / d.positions * d.image", "0u")], &["patches turned in a product"]),
+    ("taps outside of the image", S, &[("((tables[at + 1u + tap / 32u] >> (tap % 32u)) & 1u) == 1u", "true")], &["a convolution colours"]),
+    ("taps outside, by fours", S, &[("((tables[at + 1u + tap / 32u] >> (tap % 32u)) & 1u) == 1u", "true")], &["a convolution fours"]),
+    ("the first taps for the last", S, &[("tap / 32u]", "0u]")], &["a convolution of 7 x 7"]),
+    ("the first image's patches for all", S, &[("image * d.image", "0u")], &["a convolution strided"]),
+    ("all rests in one place", S, &[("tables[d.out_starts + row % d.out_positions]", "0u")], &["a convolution strided"]),
     ("one draw for four columns", S, &[("[at % 4u]", "[0u]")], &["uniform on a product of 33 columns"]),
     ("vectors of draws of the first row", S, &[("draw_words(at / 4u", "draw_words(col / 4u")], &["uniform on a product of 32 columns"]),
     (
@@ -825,6 +851,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("gather", GATHER),
     ("lib/order", ORDER),
     ("lib/row_list", ROW_LIST),
+    ("lib/augment", super::augment::AUGMENT),
     ("map", MAP),
     ("lib/math", MATH),
     ("lib/half", HALF),
@@ -838,6 +865,7 @@ const ALL: &[(&str, &[Line])] = &[
     ("reduce", REDUCE),
     ("argmax", ARGMAX),
     ("cumsum", CUMSUM),
+    ("window", super::windows::WINDOW),
     ("commit", COMMIT),
     ("row", ROW),
     ("cross_entropy", CROSS_ENTROPY),

@@ -1,0 +1,164 @@
+//! Patches times a matrix: a convolution's results, and its gradient for the images. A tile is a few positions by some vectors of columns; a term is one
+//! number of each position, read where it lies, times a row of the packed matrix.
+
+use super::places::Places;
+use crate::cpu::gemm::block::{Block, work};
+use crate::cpu::gemm::multiply::Shared;
+use crate::cpu::lib::fork::{parts, share};
+use crate::kernels::{Gemm, Patches};
+use pulp::Simd;
+use std::cell::RefCell;
+
+/// Positions of a tile.
+const SIDE: usize = 6;
+/// Positions of a block: its results stay in the cache while all columns are made, and a panel of the packed matrix while all its positions are.
+pub(super) const ROWS: usize = 96;
+
+/// Vectors of columns in a tile, with as many registers as the machine has.
+const fn vectors(lanes: usize) -> usize {
+    if lanes == 16 { 4 } else { 2 }
+}
+
+/// How wide the machine's vectors are.
+struct Width;
+
+impl pulp::WithSimd for Width {
+    type Output = usize;
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> usize {
+        S::F32_LANES
+    }
+}
+
+fn lanes() -> usize {
+    pulp::Arch::new().dispatch(Width)
+}
+
+thread_local! {
+    /// The packed matrix of the launch under way. Memory that were new for each launch would cost as much as the packing.
+    static PACKED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static PLACES: RefCell<Places> = RefCell::new(Places::default());
+}
+
+/// Packs the right factor of all matrices of the batch: panels of as many columns as a tile has, term by term, zeros beyond the last column.
+pub(super) fn with_packed(k: &Gemm, b: &[f32], threads: usize, work_on: impl FnOnce(&[f32])) {
+    let wide = vectors(lanes()) * lanes();
+    let (panel, panels) = (k.k * wide, k.n.div_ceil(wide));
+    // taken out, so that nobody who comes back here finds it lent
+    let mut packed = PACKED.take();
+    let size = k.matrices() * panels * panel;
+    packed.resize(packed.len().max(size), 0.0);
+    let out = Shared::new(&mut packed[..size]);
+    let mut idle = vec![(); parts(0.02 * work(k), threads)];
+    share(&mut idle, k.matrices() * panels, &|_: &mut (), i| {
+        // SAFETY: panel i is this call's alone
+        let to = unsafe { out.part(i * panel..(i + 1) * panel) };
+        let b = &b[k.b.offset + k.along_batch(k.b.batch, i / panels)..];
+        let first = i % panels * wide;
+        let columns = wide.min(k.n - first);
+        let (term, column) = if k.spec.tb { (1, k.b.pitch) } else { (k.b.pitch, 1) };
+        for (t, row) in to.chunks_exact_mut(wide).enumerate() {
+            for (j, to) in row.iter_mut().enumerate() {
+                *to = if j < columns { b[t * term + (first + j) * column] } else { 0.0 };
+            }
+        }
+    });
+    work_on(&packed[..size]);
+    PACKED.set(packed);
+}
+
+/// One block of positions and all columns.
+pub(super) fn block(k: &Gemm, p: Patches, x: &[f32], packed: &[f32], tables: &[u32], block: &Block, c: &Shared<'_>) {
+    PLACES.with_borrow_mut(|places| {
+        let own = p.first + block.batch * p.apart;
+        let images = &x[k.a.offset + k.along_batch(k.a.batch, block.batch)..];
+        places.find(&p, images, tables, own + block.rows.start..own + block.rows.end, SIDE);
+        let p = places.put_together(p);
+        let size = packed.len() / k.matrices();
+        let packed = &packed[block.batch * size..][..size];
+        pulp::Arch::new().dispatch(Tiles { k, p, at: &places.at, packed, tables, block, c });
+    });
+}
+
+struct Tiles<'a> {
+    k: &'a Gemm,
+    p: Patches,
+    at: &'a [*const f32],
+    packed: &'a [f32],
+    tables: &'a [u32],
+    block: &'a Block,
+    c: &'a Shared<'a>,
+}
+
+impl pulp::WithSimd for Tiles<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::F32_LANES == 16 { tiles::<S, 4>(simd, self) } else { tiles::<S, 2>(simd, self) }
+    }
+}
+
+// loops and no closures in all of this: what the compiler leaves uninlined keeps narrow vectors
+#[inline(always)]
+fn tiles<S: Simd, const VECTORS: usize>(simd: S, t: Tiles<'_>) {
+    let Tiles { k, p, at, packed, tables, block, c } = t;
+    let wide = VECTORS * S::F32_LANES;
+    let rows = block.rows.len();
+    for (i, panel) in packed.chunks_exact((k.k * wide).max(1)).enumerate() {
+        let columns = wide.min(k.n - i * wide);
+        for first in (0..rows).step_by(SIDE) {
+            let own = &at[first * p.taps..(first + SIDE) * p.taps];
+            // SAFETY: each of these points to the channels of a tap, all of which lie in the images or among the zeros
+            let sums = unsafe { tile::<S, VECTORS>(simd, own, [p.taps, p.channels], panel) };
+            for (j, sums) in sums.iter().enumerate().take(rows - first) {
+                let start = place(k, tables, block.batch, block.rows.start + first + j) + i * wide;
+                // SAFETY: these elements are this block's, and the block is this thread's
+                let out = unsafe { c.part(start..start + columns) };
+                for (v, to) in out.chunks_mut(S::F32_LANES).enumerate() {
+                    simd.partial_store_f32s(to, sums[v]);
+                }
+            }
+        }
+    }
+}
+
+/// The first element of a row of the result.
+#[inline(always)]
+fn place(k: &Gemm, tables: &[u32], batch: usize, row: usize) -> usize {
+    match k.outputs[0].scattered {
+        None => (batch * k.m + row) * k.n,
+        Some(s) => row / s.positions * s.image + tables[s.starts + row % s.positions] as usize,
+    }
+}
+
+/// The sums of a tile: `at` has the taps of each of its positions.
+///
+/// # Safety
+/// Each of `at` points to so many channels.
+#[inline(always)]
+unsafe fn tile<S: Simd, const VECTORS: usize>(
+    simd: S,
+    at: &[*const f32],
+    [taps, channels]: [usize; 2],
+    panel: &[f32],
+) -> [[S::f32s; VECTORS]; SIDE] {
+    let zero = simd.splat_f32s(0.0);
+    let mut sums = [[zero; VECTORS]; SIDE];
+    let mut terms = S::as_simd_f32s(panel).0.chunks_exact(VECTORS);
+    for tap in 0..taps {
+        let mut rows = [std::ptr::null::<f32>(); SIDE];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = at[r * taps + tap];
+        }
+        for (channel, term) in terms.by_ref().take(channels).enumerate() {
+            for (row, sums) in rows.iter().zip(&mut sums) {
+                // SAFETY: a tap has so many channels
+                let x = simd.splat_f32s(unsafe { *row.add(channel) });
+                for (sum, &w) in sums.iter_mut().zip(term) {
+                    *sum = simd.mul_add_e_f32s(x, w, *sum);
+                }
+            }
+        }
+    }
+    sums
+}

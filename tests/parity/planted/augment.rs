@@ -1,0 +1,52 @@
+//! Faults in what training changes at random.
+
+use super::shaders::Line;
+use gradus::kernels::Target::Software as S;
+
+pub const AUGMENT: &[Line] = &[
+    ("one draw for all rows", S, &[("draw_words(row * 8u + block", "draw_words(block")], &["shift: bytes"]),
+    ("half of the stream's number", S, &[("AUGMENT_HI ^ augment_word(SALT_AT + 1u)", "AUGMENT_HI")], &["a shift by a seed of its own"]),
+    ("a chance passed over", S, &[("|| word < chance", "|| true")], &["rotation: bytes"]),
+    ("always at full strength", S, &[("if (!FADES)", "if (true)")], &["a weaker shift, flips and noise: bytes"]),
+    ("the strength of another epoch", S, &[("STRENGTH_COUNT - 1u)", "STRENGTH_COUNT - 2u)")], &["a weaker shift, flips and noise: bytes"]),
+    ("weak chances as strong ones", S, &[("(chance >> 16u) * s", "chance")], &["a weaker shift, flips and noise: bytes"]),
+    ("weak ranges as strong ones", S, &[("* (f32(s) * 1.52587890625e-5)", "")], &["a weaker shift, flips and noise: bytes"]),
+    ("the least number for all", S, &[("low + (augment_number(at + 2u) - low) * (f32", "low + 0.0 * (f32")], &["rotation: bytes"]),
+    ("angles half as large", S, &[("angle * 0.25", "angle * 0.125")], &["rotation: bytes"]),
+    ("one doubling of the angle too few", S, &[("i < 2u", "i < 1u")], &["rotation: bytes"]),
+    ("a shift to one side", S, &[("least + i32(most - each)", "least + i32(most)")], &["shift: bytes"]),
+    ("columns and rows by one word", S, &[("begins(1u, places.y, s)", "begins(1u, places.x, s)")], &["shift: bytes"]),
+    ("no shift", S, &[("r.corner = vec2<i32>(begins", "_ = vec2<i32>(begins")], &["shift: bytes"]),
+    ("some shifts where all are", S, &[("augment_words(row, 1u).x < chance", "false")], &["shift of some, far: bytes"]),
+    ("no flip", S, &[("r.mirrored.x = falls", "_ = falls")], &["flips: bytes"]),
+    ("no vertical flip", S, &[("r.mirrored.y = falls", "_ = falls")], &["flips: bytes"]),
+    ("no translation", S, &[("r.moved = vec2", "_ = vec2")], &["all of the affine map: bytes"]),
+    ("no shear", S, &[("let tangent = sheared.x / sheared.y", "let tangent = 0.0")], &["all of the affine map: bytes"]),
+    ("no scale", S, &[("-turned.x, turned.y) / larger", "-turned.x, turned.y)")], &["all of the affine map: bytes"]),
+    (
+        "turned the other way",
+        S,
+        &[("turned.y * tangent + turned.x, -turned.x", "turned.y * tangent - turned.x, turned.x")],
+        &["rotation: bytes"],
+    ),
+    ("no brightness", S, &[("r.colours.x = drawn", "_ = drawn")], &["brightness and contrast: bytes"]),
+    ("no contrast", S, &[("r.colours.y = drawn", "_ = drawn")], &["brightness and contrast: bytes"]),
+    ("no saturation", S, &[("r.colours.z = drawn", "_ = drawn")], &["saturation"]),
+    ("noise in all rows", S, &[("coin = augment_words(row, 1u).y", "coin = 0u")], &["noise in some: bytes"]),
+    ("holes in all rows", S, &[("falls_weakened(a.y, augment_word(ERASE_AT), s)", "true")], &["holes: bytes"]),
+    ("another size of hole", S, &[("HOLES + (a.z >>", "HOLES + (a.w >>")], &["holes: bytes"]),
+    ("holes at the corner", S, &[("vec4<u32>(x, y, x + wide, y + high)", "vec4<u32>(0u, 0u, wide, high)")], &["holes: bytes"]),
+    ("rows mixed with themselves", S, &[("(row + 1u + mul_high(a.w, rows - 1u)) % rows", "row")], &["mixup: bytes"]),
+    ("all rows mixed", S, &[("falls_weakened(a.z, augment_word(MIXUP_AT), s)", "true")], &["mixup: bytes"]),
+    ("another share", S, &[("SHARES + (b.x >>", "SHARES + (b.y >>")], &["mixup: bytes"]),
+    (
+        "boxes not cut at the border",
+        S,
+        &[("let end = min(start + vec2<i32>(wide, high), vec2<i32>(shown))", "let end = start + vec2<i32>(wide, high)")],
+        &["cutmix: bytes"],
+    ),
+    ("boxes one beside", S, &[("- wide / 2,", "- wide / 2 + 1,")], &["cutmix: bytes"]),
+    ("shares that are not the box's", S, &[("p.share = 1.0 - f32", "p.share = 0.5 + 0.0 * f32")], &["cutmix: bytes"]),
+    ("a box without its last column", S, &[("(p < b.zw)", "(p + vec2<i32>(1, 0) < b.zw)")], &["cutmix: bytes", "holes: bytes"]),
+    ("the nearer of two values", S, &[("a + (b - a) * part", "select(a, b, part >= 0.5)")], &["rotation: bytes"]),
+];
