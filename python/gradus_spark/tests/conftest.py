@@ -38,17 +38,21 @@ def estimator(**more):
 
 
 def kill_at(monkeypatch, epoch, find):
-    """Kills the processes that are found when the server tells of this epoch, once. Gives the list of them."""
+    """Kills the processes that are found when the server tells of this epoch, once. Gives the list of them.
+
+    They are looked for when workers begin: to look takes longer than an epoch."""
     from gradus_spark import estimator
 
-    killed, start = [], estimator.process.start
+    found, killed, start = [], [], estimator.process.start
 
     def listening(command, log):
         def heard(line):
-            if line.startswith(f"epoch {epoch} ") and not killed:
-                killed.extend(int(pid) for pid in find())
-                for pid in killed:
+            if not found and (line.startswith("worker ") or line.startswith("epoch ")):
+                found.extend(int(pid) for pid in find())
+            if found and not killed and line.startswith("epoch ") and int(line[6:].split("/")[0]) >= epoch:
+                for pid in found:
                     os.kill(pid, signal.SIGKILL)
+                killed.extend(found)
             log(line)
 
         return start(command, heard)

@@ -71,7 +71,7 @@ def a_worker():
 @pytest.mark.parametrize("spark", ["local-cluster[2,1,1024]"], indirect=True)
 def test_a_killed_worker_is_started_again(spark, frame, monkeypatch):
     data = frame(spark, rows=10_000)
-    long = estimator(recipe=recipe(epochs=12, width=64))
+    long = estimator(recipe=recipe(epochs=40, width=64))
     plain = long.fit(data).getOrDefault("weights")
     killed = kill_at(monkeypatch, 3, a_worker)
     model = long.fit(data)
@@ -88,5 +88,5 @@ def test_without_the_shuffle_spark_gives_up(spark, frame, monkeypatch):
     monkeypatch.setattr(barrier, "collect", lambda f, s: collect(f, s, retried=False))
     killed = kill_at(monkeypatch, 3, a_worker)
     with pytest.raises(Exception, match="barrier ResultStage"):
-        estimator(recipe=recipe(epochs=12, width=64)).fit(data)
+        estimator(recipe=recipe(epochs=40, width=64)).fit(data)
     assert killed

@@ -55,7 +55,7 @@ def test_a_lost_executor_of_a_cluster_is_replaced(cluster, frame, monkeypatch):
     try:
         data = frame(spark, rows=10_000)
         # until a new one is there and its Python is up
-        long = estimator(recipe=recipe(epochs=12, width=64), deadline=600.0)
+        long = estimator(recipe=recipe(epochs=40, width=64), deadline=600.0)
         plain = long.fit(data)
 
         def executor():
@@ -69,7 +69,7 @@ def test_a_lost_executor_of_a_cluster_is_replaced(cluster, frame, monkeypatch):
     assert killed, "no executor was there to be killed"
     assert all(r["began_at"] > 0 for r in json.loads(model.getOrDefault("reports"))), "the stage was not retried, or from the start"
     assert model.getOrDefault("weights") == plain.getOrDefault("weights")
-    assert len(model.history["loss"]) == 12
+    assert len(model.history["loss"]) == 40
 
 
 def test_a_run_that_is_over_outlives_the_last_words_of_its_workers(spark, frame, tmp_path, capfd):

@@ -95,6 +95,11 @@ impl Words {
     }
 }
 
+/// Which of a table's [`ENTRIES`] a word draws: by its upper bits. Not by a shift of usize, which has 32 bits in a browser.
+fn entry(word: u32) -> usize {
+    (word >> (u32::BITS - ENTRIES.trailing_zeros())) as usize
+}
+
 /// A number below `n`, all equally likely.
 fn below(word: u32, n: u32) -> u32 {
     ((u64::from(word) * u64::from(n)) >> 32) as u32
@@ -190,7 +195,7 @@ impl Augmentation {
         if self.erase.is_some() {
             let (a, b) = (w.of(5), w.of(6));
             if s.falls_weakened(a[1], self.erase) {
-                let size = self.holes[a[2] as usize / ((1 << 32) / ENTRIES)];
+                let size = self.holes[entry(a[2])];
                 drawn.hole = inside(size, [b[0], b[1]], shown);
             }
         }
@@ -205,7 +210,7 @@ impl Augmentation {
         let (w, s) = (self.words_of(seed, batch, row), self.strength(epoch));
         let (a, b) = (w.of(6), w.of(7));
         let other = (row + 1 + below(a[3], rows as u32 - 1) as usize) % rows;
-        let entry = b[0] as usize / ((1 << 32) / ENTRIES);
+        let entry = entry(b[0]);
         if self.mixup.is_some() && s.falls_weakened(a[2], self.mixup) {
             return Some(Partner { row: other, share: f32::from_bits(self.shares[entry]), cut: None });
         }

@@ -57,16 +57,16 @@ macro_rules! convolutions {
 
         impl $Name {
             /// With so many channels and a window of this size; PyTorch's defaults else: stride 1, no padding, dilation 1, one group, a bias.
-            pub fn new(out_channels: usize, kernel_size: impl Into<$Size>) -> Self {
-                let kernel_size = kernel_size.into().into();
+            pub fn new(out_channels: usize, kernel_size: $Size) -> Self {
+                let kernel_size = kernel_size.into();
                 let (stride, dilation, padding) = (one(), one(), Padding::default());
                 let (weight_init, bias_init) = (None, None);
                 $Name { out_channels, kernel_size, stride, padding, dilation, groups: 1, bias: true, $($($own: $first,)*)? weight_init, bias_init }
             }
 
             /// From one position to the next.
-            pub fn stride(mut self, stride: impl Into<$Size>) -> Self {
-                self.stride = stride.into().into();
+            pub fn stride(mut self, stride: $Size) -> Self {
+                self.stride = stride.into();
                 self
             }
 
@@ -77,8 +77,8 @@ macro_rules! convolutions {
             }
 
             /// From one place of the window to the next.
-            pub fn dilation(mut self, dilation: impl Into<$Size>) -> Self {
-                self.dilation = dilation.into().into();
+            pub fn dilation(mut self, dilation: $Size) -> Self {
+                self.dilation = dilation.into();
                 self
             }
 
@@ -147,7 +147,7 @@ convolutions! {
     /// # Ok::<(), gradus::Error>(())
     /// ```
     #[doc(alias = "Convolution2D")]
-    Conv2d, Pair;
+    Conv2d, impl Into<Pair>;
 
     /// A convolution along one axis, `[batch, channels, length]` to `[batch, out_channels, ..]`: PyTorch's `Conv1d`.
     ///
@@ -178,7 +178,7 @@ convolutions! {
     /// ```
     #[doc(alias = "Conv2DTranspose")]
     #[doc(alias = "Deconvolution")]
-    ConvTranspose2d, Pair {
+    ConvTranspose2d, impl Into<Pair> {
         #[serde(default = "none")]
         - "Rows and columns more behind, which the stride leaves open; 0."
         output_padding: Pair = none();
