@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times JAX's training step, jitted, on the network of `pytorch_step.py`: same widths, batch, Adam and random data.
+"""Times JAX's training step, jitted, on the networks of `pytorch_step.py`: same widths, batch, Adam and random data.
 
     python benches/peers/jax_step.py --threads 2 --hidden 1024,1024 --batch 512
 
@@ -9,13 +9,15 @@ keys of `pytorch_step.py`.
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
 import time
 
 parser = argparse.ArgumentParser(description="Times JAX's training step.")
-parser.add_argument("--hidden", default="64,32", help="widths of the hidden layers")
+parser.add_argument("--net", choices=["dense", "cnn", "resnet20"], default="dense")
+parser.add_argument("--hidden", default="64,32", help="widths of the hidden layers of a dense network")
 parser.add_argument("--batch", type=int, default=32)
 parser.add_argument("--steps", type=int, default=500, help="steps in a repeat")
 parser.add_argument("--warmup", type=int, default=50, help="steps before the first repeat")
@@ -28,50 +30,56 @@ if hasattr(os, "sched_setaffinity"):
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
+import jax_images  # noqa: E402
 import numpy as np  # noqa: E402
 
 ROWS, PIXELS, CLASSES = 60_000, 28 * 28, 10
 RATE, B1, B2, EPS = 1e-3, 0.9, 0.999, 1e-8
 
 
-def forward(params, x):
+def dense(params, running, x):
     for w, b in params[:-1]:
         x = jax.nn.relu(x @ w + b)
     w, b = params[-1]
-    return x @ w + b
+    return x @ w + b, running
 
 
-def loss_of(params, x, y):
-    logits = jax.nn.log_softmax(forward(params, x))
-    return -jnp.take_along_axis(logits, y[:, None], axis=1).mean()
+def loss_of(params, running, forward, x, y):
+    logits, running = forward(params, running, x)
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1).mean(), running
 
 
-def step(state, x, y, rows):
-    params, m, v, t = state
-    loss, g = jax.value_and_grad(loss_of)(params, x[rows], y[rows])
+def step(forward, state, x, y, rows):
+    params, m, v, t, running = state
+    (loss, running), g = jax.value_and_grad(loss_of, has_aux=True)(params, running, forward, x[rows], y[rows])
     t = t + 1
     m = jax.tree.map(lambda m, g: B1 * m + (1 - B1) * g, m, g)
     v = jax.tree.map(lambda v, g: B2 * v + (1 - B2) * g * g, v, g)
     c1, c2 = 1 - B1**t, 1 - B2**t
     params = jax.tree.map(lambda p, m, v: p - RATE * (m / c1) / (jnp.sqrt(v / c2) + EPS), params, m, v)
-    return (params, m, v, t), loss
+    return (params, m, v, t, running), loss
 
 
 def main():
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.random((ROWS, PIXELS), dtype=np.float32))
-    y = jnp.asarray(rng.integers(CLASSES, size=ROWS))
-    widths = [PIXELS, *(int(w) for w in args.hidden.split(",") if w), CLASSES]
-    draw = lambda i, o: jnp.asarray(rng.uniform(-1, 1, (i, o)).astype(np.float32) / np.sqrt(i))  # noqa: E731
-    params = [(draw(i, o), jnp.zeros(o)) for i, o in zip(widths, widths[1:])]
+    count, row = jax_images.ROWS.get(args.net, (ROWS, (PIXELS,)))
+    x = jnp.asarray(rng.random((count, *row), dtype=np.float32))
+    y = jnp.asarray(rng.integers(CLASSES, size=count))
+    if args.net == "dense":
+        widths = [PIXELS, *(int(w) for w in args.hidden.split(",") if w), CLASSES]
+        draw = lambda i, o: jnp.asarray(rng.uniform(-1, 1, (i, o)).astype(np.float32) / np.sqrt(i))  # noqa: E731
+        params, running, forward = [(draw(i, o), jnp.zeros(o)) for i, o in zip(widths, widths[1:])], {}, dense
+    else:
+        widths = args.net
+        params, running, forward = jax_images.build(args.net, 1, CLASSES)
     zeros = lambda: jax.tree.map(jnp.zeros_like, params)  # noqa: E731
-    state = (params, zeros(), zeros(), jnp.float32(0))
-    run_step = jax.jit(step, donate_argnums=0)
+    state = (params, zeros(), zeros(), jnp.float32(0), running)
+    run_step = jax.jit(functools.partial(step, forward), donate_argnums=0)
 
     def batches():
         while True:
-            order = rng.permutation(ROWS).astype(np.int32)
-            for at in range(0, ROWS - args.batch + 1, args.batch):
+            order = rng.permutation(count).astype(np.int32)
+            for at in range(0, count - args.batch + 1, args.batch):
                 yield order[at : at + args.batch]
 
     feed = batches()

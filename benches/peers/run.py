@@ -6,13 +6,14 @@
     python3 benches/peers/run.py --device gpu            # PyTorch on CUDA, eager, compiled and as a CUDA graph; Burn on wgpu
 
 Runs what is there: gradus by `cargo bench --bench step`; PyTorch where $PYTORCH (else /opt/torchvenv/bin/python, else python3)
-imports torch; JAX where $JAX (else /opt/jaxvenv/bin/python, else python3) imports jax; Burn (flex on the CPU, else wgpu) where
+imports torch; JAX where $JAX (else /opt/jaxvenv/bin/python, else python3) imports jax; Keras, on TensorFlow, where $KERAS
+(else python3) imports tensorflow; Burn (flex on the CPU, else wgpu) where
 $BURN, else target/peers/release/gradus-peer-burn, is there. That is made, in a quarter of an hour, by
 
     cargo build --release --locked --manifest-path benches/peers/burn/Cargo.toml --target-dir target/peers
 
 A peer that is missing or fails is named and left out. Cases: the article's 784-64-32-10 at batch 32 and the wide 784-1024-1024-10
-at batch 512, Keras' network for digits (`cnn`) and ResNet-20 at batch 128, these beside PyTorch alone; all train with Adam on random data of MNIST's shape that lies on the device (Burn on wgpu with 40,000 rows: more of
+at batch 512, Keras' network for digits (`cnn`) and ResNet-20 at batch 128, these beside PyTorch, JAX and Keras; all train with Adam on random data of MNIST's shape that lies on the device (Burn on wgpu with 40,000 rows: more of
 its f32 images do not fit in a binding of lavapipe). Every round runs each peer once; a figure is the median over the rounds, with
 the least and the most. Ratios are the peer's time over gradus': above 1 gradus is faster; of the medians, and the least and most
 within a round. `control` is fixed arithmetic inside the gradus runs: where it moved, others used the machine, and the ratios are
@@ -74,7 +75,8 @@ def last_json(command, case, environment):
 def the_peers(args):
     """Each peer's name with its command for a case, and the names of those that are not here with the reason."""
     threads = ["--threads", str(args.threads)]
-    gradus = ["cargo", "bench", "-q", "--bench", "step", "--", "--device", args.device, *threads, "--seconds", args.seconds]
+    bench = [args.program] if args.program else ["cargo", "bench", "-q", "--bench", "step", "--"]
+    gradus = [*bench, "--device", args.device, *threads, "--seconds", args.seconds]
     peers, absent = {"gradus": lambda case: [*gradus, "--only", case]}, {}
     if args.device != "software":
         script = str(HERE / "pytorch_step.py")
@@ -92,6 +94,13 @@ def the_peers(args):
             peers["JAX jit"] = lambda case: [jax, str(HERE / "jax_step.py"), *threads, *CASES[case], *LENGTH[case]]
         else:
             absent["JAX"] = "no Python here imports jax: set JAX to one that does"
+        if args.device == "cpu":
+            script_keras = str(HERE / "keras_step.py")
+            if keras := python_with("tensorflow", "KERAS", None):
+                for name, extra in {"Keras": [], "Keras, XLA": ["--jit"]}.items():
+                    peers[name] = lambda case, extra=extra: [keras, script_keras, *threads, *CASES[case], *LENGTH[case], *extra]
+            else:
+                absent["Keras"] = "no Python here imports tensorflow: set KERAS to one that does"
     burn = pathlib.Path(os.environ.get("BURN") or ROOT / "target/peers/release/gradus-peer-burn")
     name, kind = ("Burn flex", "flex") if args.device == "cpu" else ("Burn wgpu", args.device)
     if burn.exists():
@@ -103,8 +112,10 @@ def the_peers(args):
 
 
 def knows(peer, case):
-    """JAX' and Burn's programs here have dense networks alone; only images have channels to put last."""
-    return peer.startswith(("gradus", "PyTorch")) and ("last" not in peer or case in IMAGES) or case not in IMAGES and "last" not in peer
+    """Keras' program here has images alone, Burn's dense networks alone; only images have channels to put last."""
+    if case in IMAGES:
+        return not peer.startswith("Burn")
+    return not peer.startswith("Keras") and "last" not in peer
 
 
 def main():
@@ -114,9 +125,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", default="2", help="of gradus, a round")
     parser.add_argument("--cases", default="article,wide")
+    parser.add_argument("--program", help="the bench `step` as it was built, instead of cargo's own")
     args = parser.parse_args()
 
-    subprocess.run(["cargo", "bench", "-q", "--bench", "step", "--no-run"], cwd=ROOT, check=True)
+    if not args.program:
+        subprocess.run(["cargo", "bench", "-q", "--bench", "step", "--no-run"], cwd=ROOT, check=True)
     peers, absent = the_peers(args)
     environment = dict(os.environ)
     if args.device == "software":
