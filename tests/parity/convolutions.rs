@@ -21,6 +21,9 @@ const CASES: &[(&str, [usize; 4], [usize; 4], How)] = &[
     ("in groups", [2, 8, 5, 6], [12, 4, 3, 3], |c| c.groups(2).padding(1)),
     ("in odd groups", [1, 6, 5, 4], [9, 2, 2, 2], |c| c.groups(3).stride(2)),
     ("wide", [1, 20, 6, 5], [70, 20, 3, 3], |c| c.padding(1)),
+    ("between widths of tiles", [1, 34, 6, 5], [18, 34, 3, 3], |c| c.padding(1)),
+    ("of three vectors", [2, 48, 5, 5], [48, 48, 3, 3], |c| c.padding(1)),
+    ("of two channels to many", [3, 2, 9, 8], [40, 2, 3, 3], |c| c),
     ("of a tile's edges", [1, 16, 17, 15], [33, 16, 3, 3], |c| c.padding(1)),
 ];
 

@@ -3,7 +3,7 @@
 use super::{Adjoint, Broadcast, Map, Op, Reduce, ReduceKind, Reshape};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, Scalar};
-use crate::graph::{Graph, Value};
+use crate::graph::{Graph, Node, Value};
 use crate::tensor::Shape;
 
 impl Adjoint<'_> {
@@ -43,10 +43,34 @@ impl Adjoint<'_> {
         if full == *to {
             return Ok(v);
         }
+        if let Some(v) = self.sum_of_multiple(g, v, to)? {
+            return Ok(v);
+        }
         let skip = full.rank() - to.rank();
         let axes: Vec<usize> = (0..full.rank()).filter(|&i| i < skip || (to[i - skip] == 1 && full[i] != 1)).collect();
         let v = if axes.is_empty() { v } else { self.add(g, Reduce { kind: ReduceKind::Sum, axes, keep: false }, &[v])? };
         if g.shape(v) == to { Ok(v) } else { self.reshape(g, v, to) }
+    }
+
+    /// [`Adjoint::sum_to`] of what is negated, or times a value of that very shape: the sum comes first, so that what is summed is a value
+    /// that others sum, too, as a bias beside a mean.
+    fn sum_of_multiple(&self, g: &mut Graph, v: Value, to: &Shape) -> Result<Option<Value>> {
+        let Node { op: Op::Map(Map(f)), inputs, .. } = &g.nodes[v.node] else { return Ok(None) };
+        let inputs = inputs.clone();
+        if *f == Expr::of(1, |x| vec![-&x[0]]) {
+            let sum = self.sum_to(g, inputs[0], to)?;
+            return Ok(Some(self.map(g, &[sum], |x| -&x[0])?));
+        }
+        if *f != Expr::of(2, |x| vec![&x[0] * &x[1]]) && *f != Expr::of(2, |x| vec![&x[1] * &x[0]]) {
+            return Ok(None);
+        }
+        for (of, times) in [(inputs[0], inputs[1]), (inputs[1], inputs[0])] {
+            if g.shape(times) == to && g.shape(of) == g.shape(v) {
+                let sum = self.sum_to(g, of, to)?;
+                return Ok(Some(self.map(g, &[sum, times], |x| &x[0] * &x[1])?));
+            }
+        }
+        Ok(None)
     }
 
     /// The error that says that there is no such gradient.

@@ -164,8 +164,8 @@ impl BatchNorm {
             rank => v.reshape([vec![channels], vec![1; rank - 2]].concat()),
         };
         let use_running = !s.training() || self.is_frozen(s);
-        let y = match &running {
-            Some(r) if use_running => (x - across(&r.mean)) / (across(&r.var) + self.eps).sqrt(),
+        let (mean, var) = match &running {
+            Some(r) if use_running => (across(&r.mean), across(&r.var)),
             _ => {
                 let n = shape.size() / channels.max(1);
                 if n == 1 {
@@ -186,11 +186,13 @@ impl BatchNorm {
                 if let Some(r) = running.as_ref().filter(|_| s.training()) {
                     self.track(s, r, &mean.reshape([channels]), &var.reshape([channels]), n);
                 }
-                (x - &mean) / (var + self.eps).sqrt()
+                (mean, var)
             }
         };
-        let weight = weight.map(|(w, b)| (across(&w), across(&b)));
-        affine(&y, weight.as_ref().map(|w| &w.0), weight.as_ref().map(|w| &w.1))
+        // one factor for each channel: forward multiplies once, and backward's sums are of the results' gradient itself
+        let (root, weight) = ((var + self.eps).sqrt(), weight.map(|(w, b)| (across(&w), across(&b))));
+        let factor = weight.as_ref().map_or_else(|| 1.0 / &root, |(w, _)| w / &root);
+        affine(&(x - mean), Some(&factor), weight.as_ref().map(|w| &w.1))
     }
 
     /// Moves the running averages towards a batch of `n` values per channel.

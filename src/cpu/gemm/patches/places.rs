@@ -33,11 +33,13 @@ impl Places {
             let own = &tables[p.starts + position * words..][..words];
             // a patch's channels lie within its image
             let images = &x[image * p.image..x.len().min((image + 1) * p.image)];
-            for ((at, steps), &inside) in at.chunks_mut(32).zip(self.steps.chunks(32)).zip(&own[1..]) {
-                for (t, (at, &step)) in at.iter_mut().zip(steps).enumerate() {
-                    let start = own[0].wrapping_add(step) as usize;
-                    if inside >> t & 1 == 1 && start + p.channels <= images.len() {
-                        *at = images[start..].as_ptr();
+            if !all_inside(p, own, &self.steps, images, at) {
+                for ((at, steps), &inside) in at.chunks_mut(32).zip(self.steps.chunks(32)).zip(&own[1..]) {
+                    for (t, (at, &step)) in at.iter_mut().zip(steps).enumerate() {
+                        let start = own[0].wrapping_add(step) as usize;
+                        if inside >> t & 1 == 1 && start + p.channels <= images.len() {
+                            *at = images[start..].as_ptr();
+                        }
                     }
                 }
             }
@@ -58,13 +60,41 @@ impl Places {
             return p;
         }
         let row = p.row();
-        self.together.clear();
-        for &from in &self.at {
-            // SAFETY: each points to so many channels of an image, or to zeros
-            self.together.extend_from_slice(unsafe { std::slice::from_raw_parts(from, p.channels) });
+        self.together.resize(self.at.len() * p.channels, 0.0);
+        // SAFETY: each points to so many channels of an image, or to zeros
+        unsafe {
+            match p.channels {
+                1 => copy::<1>(&self.at, &mut self.together),
+                2 => copy::<2>(&self.at, &mut self.together),
+                _ => copy::<3>(&self.at, &mut self.together),
+            }
         }
         self.at.clear();
         self.at.extend(self.together.chunks_exact(row).map(<[f32]>::as_ptr));
         Patches { taps: 1, channels: row, ..p }
+    }
+}
+
+/// Where the taps of a position lie, if all are inside: most positions', whose taps need not be looked at one by one.
+#[inline]
+fn all_inside(p: &Patches, own: &[u32], steps: &[u32], images: &[f32], at: &mut [*const f32]) -> bool {
+    let full = own[1..].iter().enumerate().all(|(word, &inside)| inside.count_ones() as usize == (p.taps - 32 * word).min(32));
+    let last = steps.iter().fold(0, |last: u32, &step| last.max(own[0].wrapping_add(step))) as usize;
+    if !full || last + p.channels > images.len() {
+        return false;
+    }
+    let first = images.as_ptr();
+    at.iter_mut().zip(steps).for_each(|(at, &step)| *at = first.wrapping_add(own[0].wrapping_add(step) as usize));
+    true
+}
+
+/// Copies channels to where they lie behind one another: of a known number, as three loads cost less than a copy of three.
+///
+/// # Safety
+/// Each of `at` points to so many.
+unsafe fn copy<const CHANNELS: usize>(at: &[*const f32], to: &mut [f32]) {
+    for (to, from) in to.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(at) {
+        // SAFETY: as the caller has it
+        *to = unsafe { from.cast::<[f32; CHANNELS]>().read() };
     }
 }

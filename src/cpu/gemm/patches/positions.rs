@@ -8,15 +8,28 @@ use crate::cpu::lib::fork::{parts, share};
 use crate::kernels::{Gemm, Patches};
 use pulp::Simd;
 use std::cell::RefCell;
+use std::ops::Range;
 
-/// Positions of a tile.
-const SIDE: usize = 6;
+/// Positions to a multiple of which a block's are filled up: all tiles divide it.
+const SIDE: usize = 12;
 /// Positions of a block: its results stay in the cache while all columns are made, and a panel of the packed matrix while all its positions are.
 pub(super) const ROWS: usize = 96;
 
-/// Vectors of columns in a tile, with as many registers as the machine has.
-const fn vectors(lanes: usize) -> usize {
+/// Vectors of columns in the widest tile, with as many registers as the machine has.
+const fn widest(lanes: usize) -> usize {
     if lanes == 16 { 4 } else { 2 }
+}
+
+/// Columns of a panel of the packed matrix, of which so many are left: as wide as they need, so that few columns are not filled up with zeros.
+const fn wide(left: usize, lanes: usize) -> usize {
+    let vectors = left.div_ceil(lanes);
+    lanes * if vectors <= 2 && vectors < widest(lanes) { vectors } else { widest(lanes) }
+}
+
+/// Columns of all panels together.
+fn width(columns: usize, lanes: usize) -> usize {
+    let whole = columns / (widest(lanes) * lanes) * widest(lanes) * lanes;
+    whole + if whole < columns { wide(columns - whole, lanes) } else { 0 }
 }
 
 /// How wide the machine's vectors are.
@@ -42,19 +55,21 @@ thread_local! {
 
 /// Packs the right factor of all matrices of the batch: panels of as many columns as a tile has, term by term, zeros beyond the last column.
 pub(super) fn with_packed(k: &Gemm, b: &[f32], threads: usize, work_on: impl FnOnce(&[f32])) {
-    let wide = vectors(lanes()) * lanes();
-    let (panel, panels) = (k.k * wide, k.n.div_ceil(wide));
+    let lanes = lanes();
+    let (whole, all) = (widest(lanes) * lanes, width(k.n, lanes));
+    let panels = k.n.div_ceil(whole);
     // taken out, so that nobody who comes back here finds it lent
     let mut packed = PACKED.take();
-    let size = k.matrices() * panels * panel;
+    let size = k.matrices() * k.k * all;
     packed.resize(packed.len().max(size), 0.0);
     let out = Shared::new(&mut packed[..size]);
     let mut idle = vec![(); parts(0.02 * work(k), threads)];
     share(&mut idle, k.matrices() * panels, &|_: &mut (), i| {
+        let first = i % panels * whole;
+        let (wide, start) = (wide(k.n - first, lanes), (i / panels * all + first) * k.k);
         // SAFETY: panel i is this call's alone
-        let to = unsafe { out.part(i * panel..(i + 1) * panel) };
+        let to = unsafe { out.part(start..start + wide * k.k) };
         let b = &b[k.b.offset + k.along_batch(k.b.batch, i / panels)..];
-        let first = i % panels * wide;
         let columns = wide.min(k.n - first);
         let (term, column) = if k.spec.tb { (1, k.b.pitch) } else { (k.b.pitch, 1) };
         for (t, row) in to.chunks_exact_mut(wide).enumerate() {
@@ -94,29 +109,41 @@ impl pulp::WithSimd for Tiles<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if S::F32_LANES == 16 { tiles::<S, 4>(simd, self) } else { tiles::<S, 2>(simd, self) }
+        let (k, lanes) = (self.k, S::F32_LANES);
+        let (mut first, mut packed) = (0, self.packed);
+        while first < k.n && k.k > 0 {
+            let wide = wide(k.n - first, lanes);
+            let (panel, rest) = packed.split_at(k.k * wide);
+            let columns = first..k.n.min(first + wide);
+            // as many sums as there are registers for, and as hide how long a product takes
+            match (wide / lanes, lanes == 16) {
+                (1, _) => tiles::<S, 1, 12>(simd, &self, panel, columns),
+                (2, true) => tiles::<S, 2, 12>(simd, &self, panel, columns),
+                (2, false) => tiles::<S, 2, 6>(simd, &self, panel, columns),
+                _ => tiles::<S, 4, 6>(simd, &self, panel, columns),
+            }
+            (first, packed) = (first + wide, rest);
+        }
     }
 }
 
 // loops and no closures in all of this: what the compiler leaves uninlined keeps narrow vectors
+
+/// All positions by the columns of a panel.
 #[inline(always)]
-fn tiles<S: Simd, const VECTORS: usize>(simd: S, t: Tiles<'_>) {
-    let Tiles { k, p, at, packed, tables, block, c } = t;
-    let wide = VECTORS * S::F32_LANES;
+fn tiles<S: Simd, const VECTORS: usize, const SIDE: usize>(simd: S, t: &Tiles<'_>, panel: &[f32], columns: Range<usize>) {
+    let Tiles { k, p, at, tables, block, c, .. } = t;
     let rows = block.rows.len();
-    for (i, panel) in packed.chunks_exact((k.k * wide).max(1)).enumerate() {
-        let columns = wide.min(k.n - i * wide);
-        for first in (0..rows).step_by(SIDE) {
-            let own = &at[first * p.taps..(first + SIDE) * p.taps];
-            // SAFETY: each of these points to the channels of a tap, all of which lie in the images or among the zeros
-            let sums = unsafe { tile::<S, VECTORS>(simd, own, [p.taps, p.channels], panel) };
-            for (j, sums) in sums.iter().enumerate().take(rows - first) {
-                let start = place(k, tables, block.batch, block.rows.start + first + j) + i * wide;
-                // SAFETY: these elements are this block's, and the block is this thread's
-                let out = unsafe { c.part(start..start + columns) };
-                for (v, to) in out.chunks_mut(S::F32_LANES).enumerate() {
-                    simd.partial_store_f32s(to, sums[v]);
-                }
+    for first in (0..rows).step_by(SIDE) {
+        let own = &at[first * p.taps..(first + SIDE) * p.taps];
+        // SAFETY: each of these points to the channels of a tap, all of which lie in the images or among the zeros
+        let sums = unsafe { tile::<S, VECTORS, SIDE>(simd, own, [p.taps, p.channels], panel) };
+        for (j, sums) in sums.iter().enumerate().take(rows - first) {
+            let start = place(k, tables, block.batch, block.rows.start + first + j);
+            // SAFETY: these elements are this block's, and the block is this thread's
+            let out = unsafe { c.part(start + columns.start..start + columns.end) };
+            for (v, to) in out.chunks_mut(S::F32_LANES).enumerate() {
+                simd.partial_store_f32s(to, sums[v]);
             }
         }
     }
@@ -136,7 +163,7 @@ fn place(k: &Gemm, tables: &[u32], batch: usize, row: usize) -> usize {
 /// # Safety
 /// Each of `at` points to so many channels.
 #[inline(always)]
-unsafe fn tile<S: Simd, const VECTORS: usize>(
+unsafe fn tile<S: Simd, const VECTORS: usize, const SIDE: usize>(
     simd: S,
     at: &[*const f32],
     [taps, channels]: [usize; 2],
@@ -144,21 +171,58 @@ unsafe fn tile<S: Simd, const VECTORS: usize>(
 ) -> [[S::f32s; VECTORS]; SIDE] {
     let zero = simd.splat_f32s(0.0);
     let mut sums = [[zero; VECTORS]; SIDE];
-    let mut terms = S::as_simd_f32s(panel).0.chunks_exact(VECTORS);
+    let mut terms = S::as_simd_f32s(panel).0;
     for tap in 0..taps {
         let mut rows = [std::ptr::null::<f32>(); SIDE];
         for (r, row) in rows.iter_mut().enumerate() {
             *row = at[r * taps + tap];
         }
-        for (channel, term) in terms.by_ref().take(channels).enumerate() {
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                // SAFETY: a tap has so many channels
-                let x = simd.splat_f32s(unsafe { *row.add(channel) });
-                for (sum, &w) in sums.iter_mut().zip(term) {
-                    *sum = simd.mul_add_e_f32s(x, w, *sum);
-                }
+        let mut channel = 0;
+        // SAFETY: a tap has so many channels, each of which is looked at once
+        unsafe {
+            // some at a time where there are few vectors: of so many rows a pointer finds no register, and is loaded once for all of them
+            while VECTORS == 1 && channel + 4 <= channels {
+                some::<S, VECTORS, SIDE, 4>(simd, &rows, channel, &mut terms, &mut sums);
+                channel += 4;
+            }
+            while VECTORS == 2 && channel + 2 <= channels {
+                some::<S, VECTORS, SIDE, 2>(simd, &rows, channel, &mut terms, &mut sums);
+                channel += 2;
+            }
+            while channel < channels {
+                some::<S, VECTORS, SIDE, 1>(simd, &rows, channel, &mut terms, &mut sums);
+                channel += 1;
             }
         }
     }
     sums
+}
+
+/// Adds so many terms to all sums, each in its order.
+///
+/// # Safety
+/// Each row has as many numbers behind `channel`.
+#[inline(always)]
+unsafe fn some<S: Simd, const VECTORS: usize, const SIDE: usize, const TERMS: usize>(
+    simd: S,
+    rows: &[*const f32; SIDE],
+    channel: usize,
+    terms: &mut &[S::f32s],
+    sums: &mut [[S::f32s; VECTORS]; SIDE],
+) {
+    let (own, rest) = terms.split_at(TERMS * VECTORS);
+    *terms = rest;
+    let mut w = [[simd.splat_f32s(0.0); VECTORS]; TERMS];
+    for (w, own) in w.iter_mut().zip(own.chunks_exact(VECTORS)) {
+        w.copy_from_slice(own);
+    }
+    for (row, sums) in rows.iter().zip(sums) {
+        for (i, w) in w.iter().enumerate() {
+            // SAFETY: as the caller has it
+            let x = simd.splat_f32s(unsafe { *row.add(channel + i) });
+            for (sum, &w) in sums.iter_mut().zip(w) {
+                *sum = simd.mul_add_e_f32s(x, w, *sum);
+            }
+        }
+    }
 }

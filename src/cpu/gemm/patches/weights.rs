@@ -8,8 +8,6 @@ use crate::kernels::{Gemm, Patches};
 use pulp::Simd;
 use std::cell::RefCell;
 
-/// Rows, or numbers of a patch, in a tile.
-const SIDE: usize = 6;
 /// Positions whose products are added at a time: what they read stays in the cache for all tiles.
 const POSITIONS: usize = 64;
 /// Matrices of a batch from which on each of them is one block.
@@ -68,31 +66,36 @@ impl pulp::WithSimd for Tiles<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        match (S::F32_LANES == 16, self.narrow) {
-            (true, false) => by_channels::<S, 4>(simd, self),
-            (false, false) => by_channels::<S, 2>(simd, self),
-            (true, true) => by_rows::<S, 4>(simd, self),
-            (false, true) => by_rows::<S, 2>(simd, self),
-        }
+        if self.narrow { by_rows(simd, self) } else { by_channels(simd, self) }
     }
 }
 
-// loops and no closures in all of this: what the compiler leaves uninlined keeps narrow vectors
+// loops and no closures in all of this: what the compiler leaves uninlined keeps narrow vectors. Tiles have as many sums as there are registers for, and as
+// hide how long a product takes.
 
 /// Vectors of channels.
 #[inline(always)]
-fn by_channels<S: Simd, const VECTORS: usize>(simd: S, mut t: Tiles<'_>) {
-    let lanes = S::F32_LANES;
-    let channels = t.p.channels;
+fn by_channels<S: Simd>(simd: S, mut t: Tiles<'_>) {
+    let (lanes, channels, many) = (S::F32_LANES, t.p.channels, S::F32_LANES == 16);
     for tap in 0..t.p.taps {
         let mut channel = 0;
-        while channel + VECTORS * lanes <= channels {
-            down::<S, VECTORS>(simd, &mut t, tap, channel, VECTORS * lanes);
-            channel += VECTORS * lanes;
-        }
         while channel < channels {
-            let some = lanes.min(channels - channel);
-            down::<S, 1>(simd, &mut t, tap, channel, some);
+            let left = channels - channel;
+            let vectors = if left >= 4 * lanes && many {
+                4
+            } else if left >= 2 * lanes {
+                2
+            } else {
+                1
+            };
+            let some = left.min(vectors * lanes);
+            match (vectors, many) {
+                (4, _) => down::<S, 6, 4>(simd, &mut t, tap, channel, some),
+                (2, true) => down::<S, 8, 2>(simd, &mut t, tap, channel, some),
+                (2, false) => down::<S, 6, 2>(simd, &mut t, tap, channel, some),
+                (_, true) => down::<S, 16, 1>(simd, &mut t, tap, channel, some),
+                _ => down::<S, 8, 1>(simd, &mut t, tap, channel, some),
+            }
             channel += some;
         }
     }
@@ -100,11 +103,15 @@ fn by_channels<S: Simd, const VECTORS: usize>(simd: S, mut t: Tiles<'_>) {
 
 /// All rows by these channels of a tap.
 #[inline(always)]
-fn down<S: Simd, const VECTORS: usize>(simd: S, t: &mut Tiles<'_>, tap: usize, channel: usize, some: usize) {
+fn down<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, t: &mut Tiles<'_>, tap: usize, channel: usize, some: usize) {
     let mut row = 0;
-    while row + SIDE <= t.rows {
-        rows_by_channels::<S, SIDE, VECTORS>(simd, t, tap, channel, some, row);
-        row += SIDE;
+    while row + ROWS <= t.rows {
+        rows_by_channels::<S, ROWS, VECTORS>(simd, t, tap, channel, some, row);
+        row += ROWS;
+    }
+    while row + 4 <= t.rows {
+        rows_by_channels::<S, 4, VECTORS>(simd, t, tap, channel, some, row);
+        row += 4;
     }
     while row < t.rows {
         rows_by_channels::<S, 1, VECTORS>(simd, t, tap, channel, some, row);
@@ -160,21 +167,44 @@ fn rows_by_channels<S: Simd, const ROWS: usize, const VECTORS: usize>(
 
 /// Vectors of rows.
 #[inline(always)]
-fn by_rows<S: Simd, const VECTORS: usize>(simd: S, mut t: Tiles<'_>) {
+fn by_rows<S: Simd>(simd: S, mut t: Tiles<'_>) {
+    let (lanes, many) = (S::F32_LANES, S::F32_LANES == 16);
     let mut row = 0;
     while row < t.rows {
-        let some = (VECTORS * S::F32_LANES).min(t.rows - row);
-        let numbers = t.p.row();
-        for number in (0..numbers).step_by(SIDE) {
-            numbers_by_rows::<S, VECTORS>(simd, &mut t, number, SIDE.min(numbers - number), row, some);
+        let vectors = match (t.rows - row).div_ceil(lanes) {
+            few @ (1 | 2) => few,
+            _ if many => 4,
+            _ => 2,
+        };
+        match (vectors, many) {
+            (1, _) => along::<S, 1, 9>(simd, &mut t, row),
+            (2, true) => along::<S, 2, 9>(simd, &mut t, row),
+            (2, false) => along::<S, 2, 6>(simd, &mut t, row),
+            _ => along::<S, 4, 6>(simd, &mut t, row),
         }
-        row += some;
+        row += vectors * lanes;
+    }
+}
+
+/// All numbers of a patch by so many vectors of rows.
+#[inline(always)]
+fn along<S: Simd, const VECTORS: usize, const SIDE: usize>(simd: S, t: &mut Tiles<'_>, row: usize) {
+    let (some, numbers) = ((VECTORS * S::F32_LANES).min(t.rows - row), t.p.row());
+    for number in (0..numbers).step_by(SIDE) {
+        numbers_by_rows::<S, VECTORS, SIDE>(simd, t, number, SIDE.min(numbers - number), row, some);
     }
 }
 
 /// These numbers of a patch by these rows.
 #[inline(always)]
-fn numbers_by_rows<S: Simd, const VECTORS: usize>(simd: S, t: &mut Tiles<'_>, number: usize, numbers: usize, row: usize, some: usize) {
+fn numbers_by_rows<S: Simd, const VECTORS: usize, const SIDE: usize>(
+    simd: S,
+    t: &mut Tiles<'_>,
+    number: usize,
+    numbers: usize,
+    row: usize,
+    some: usize,
+) {
     let (taps, channels, lanes, wide) = (t.p.taps, t.p.channels, S::F32_LANES, t.p.row());
     let zero = simd.splat_f32s(0.0);
     let mut sums = [[zero; VECTORS]; SIDE];
