@@ -77,7 +77,8 @@ fn planted_errors_are_seen() {
     let sketch: Vec<f64> = std::iter::once(norm(&right)).chain(products("planted", &right)).collect();
     assert_eq!(distance("planted", &right, &sketch), 0.0);
     let more = (1e-3 * norm(&right)) as f32;
-    let plants: [&dyn Fn(&mut Vec<f32>); 4] = [
+    type Plant<'a> = &'a dyn Fn(&mut [f32]);
+    let plants: [Plant<'_>; 4] = [
         &|v| v[77] += more,
         &|v| v[72..144].iter_mut().for_each(|v| *v += more / 72f32.sqrt()),
         &|v| v.iter_mut().for_each(|v| *v *= 1.001),
