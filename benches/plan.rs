@@ -9,6 +9,7 @@
 //! step and makes it ready, `again` does the same for a second batch size, and `step` runs one. `launches` are those of the training step, `µs` is
 //! `plan` for each of them. With `--explain` the whole programs are printed, so that two versions of the planner can be held side by side.
 
+use gradus::nn::Reshape;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 use std::time::Instant;
@@ -32,6 +33,8 @@ const NETWORKS: &[Network] = &[
     Network { name: "a sum of all layers, 500", width: 4, depth: 500, make: dense },
     Network { name: "a recurrence of 96 steps", width: 96, depth: 96, make: recurrence },
     Network { name: "200 layers with statistics", width: 8, depth: 200, make: normalised },
+    // whole, whatever part of the depth is asked for
+    Network { name: "ResNet-18, images of 224", width: 3 * 224 * 224, depth: 18, make: resnet18 },
 ];
 
 /// Products with a matrix each, a function behind each.
@@ -84,6 +87,11 @@ fn normalised(width: usize, depth: usize, s: &Scope, x: &Var) -> Var {
         let h = s.at(format!("{i}.norm")).call(&BatchNorm1d::new(), &h).relu();
         &x + s.at(format!("{i}.drop")).call(&Dropout::new(0.1), &h) * 1e-3
     })
+}
+
+fn resnet18(_: usize, _: usize, s: &Scope, x: &Var) -> Var {
+    let image = s.at("image").call(&Reshape::new([3, 224, 224]), x);
+    s.call(&models::resnet18(1000), &image)
 }
 
 fn data(width: usize) -> gradus::Result<Dataset> {

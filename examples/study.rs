@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use gradus::prelude::*;
 use gradus::study::{Event, Power, Record, RunOptions, Study, Table};
+use gradus::train::Registry;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,11 @@ fn text(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))
 }
 
+/// What a base may name as its model, with the number of classes as its `config`: networks that are no chain of layers.
+fn networks() -> Registry {
+    Registry::new().with("resnet20", models::resnet20)
+}
+
 /// The folder of the study's files: of its own for the brief form, which is another study.
 fn folder(flags: &Flags) -> PathBuf {
     let name = flags.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -89,7 +95,7 @@ fn run(flags: &Flags, study: &Study, device: &Device, folder: &Path) -> Result<T
     if flags.fresh && journal.exists() {
         std::fs::remove_file(&journal).with_context(|| format!("could not remove {}", journal.display()))?;
     }
-    let mut options = RunOptions::new().journal(journal);
+    let mut options = RunOptions::new().journal(journal).registry(networks());
     options.workers = flags.workers;
     let bar = bar();
     let table = study.run_with(device, &options, |event| match event {

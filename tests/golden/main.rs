@@ -3,9 +3,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod convolution;
+mod hashed;
 mod initialisers;
 mod layer;
 mod losses;
+mod models;
 mod normalisation;
 mod optimizers;
 mod pytorch;
