@@ -25,8 +25,12 @@ pub struct Ps {
 
 impl Folder {
     pub fn new() -> Self {
+        Self::with(&super::recipe())
+    }
+
+    pub fn with(recipe: &super::Recipe) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("recipe.toml"), toml::to_string(&super::recipe()).unwrap()).unwrap();
+        std::fs::write(folder.path().join("recipe.toml"), toml::to_string(recipe).unwrap()).unwrap();
         Folder(folder)
     }
 
