@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-static SUITE: Suite = Suite::new("dist", 29);
+static SUITE: Suite = Suite::new("dist", 30);
 
 type Bits = BTreeMap<String, Vec<u32>>;
 

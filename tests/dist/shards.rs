@@ -109,13 +109,13 @@ fn out_of_step_over_the_network() {
 /// Either of two servers is killed in the middle and goes on from its checkpoint: workers do again what it has lost, and the other takes nothing twice.
 #[test]
 fn a_shard_that_is_killed_and_restored() {
-    for dies in [0, 1] {
+    for (dies, mode, updates) in [(0, "sync", 39), (1, "sync", 39), (1, "semi-async:1", 78)] {
         let folder = Folder::with(&unclipped());
         let addrs = [free_port(), free_port()];
         let start = |i: usize| {
             let (shard, file) = (["1/2", "2/2"][i], ["run.1", "run.2"][i]);
             let of = ["--workers", "2", "--shard", shard, "--listen", &addrs[i]];
-            folder.ps(&[&of[..], &["--checkpoint", file, "--checkpoint-every", "10", "--resume"]].concat())
+            folder.ps(&[&of[..], &["--mode", mode, "--checkpoint", file, "--checkpoint-every", "10", "--resume"]].concat())
         };
         let mut ps = [0, 1].map(|i| Some(start(i)));
         let pushes = Arc::new(AtomicU64::new(0));
@@ -137,7 +137,8 @@ fn a_shard_that_is_killed_and_restored() {
             workers.map(|w| w.join().unwrap())
         });
         let said = ps.map(|ps| ps.unwrap().process.ends_well());
-        assert!(said[dies].contains(" 10 updates behind it") && said.iter().all(|s| s.contains("39 updates in")), "{said:?}");
+        assert!(!said[dies].contains(" 0 updates behind it") && said[dies].contains("0 updates behind it"), "{said:?}");
+        assert!(said.iter().all(|s| s.contains(&format!("{updates} updates in"))), "{said:?}");
         // what is done again the other knows
         let again: Vec<u64> = done.iter().map(|(report, _)| report.pushes - 39).collect();
         assert!(again.iter().all(|n| (1..10).contains(n)), "{again:?}: {said:?}");

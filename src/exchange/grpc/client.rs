@@ -397,7 +397,7 @@ impl Exchange for Grpc {
     }
 
     fn carries(&self, values: &[u32]) -> bool {
-        !self.connect.half || values.iter().all(|w| f32::from_bits(*w).abs() < BEYOND_F16 || f32::from_bits(*w).is_nan())
+        !(self.connect.half && values.iter().any(|w| f32::from_bits(*w).abs() >= BEYOND_F16))
     }
 
     fn push(&mut self, push: &Push, values: &[u32], buffers: &[u32]) -> Result<Reply> {
