@@ -4,6 +4,7 @@ use crate::process;
 use crate::train::Step;
 use anyhow::{Result, ensure};
 use clap::Args;
+use gradus::exchange::Shard;
 use gradus::server::{Event, Rules, Serve, Server, Serving, Watcher, serve};
 use gradus::train::{Checkpoint, Device, Fit, Registry, Sets};
 use std::io::Write;
@@ -22,6 +23,9 @@ pub struct Flags {
     listen: String,
     #[command(flatten)]
     rules: Step,
+    /// Which of several servers this is, as 1/2: each has a range of the parameters, and workers are given the addresses of all. It does not evaluate
+    #[arg(long, value_name = "NUMBER/ALL")]
+    shard: Option<Shard>,
     /// Write the run here, whole or not at all
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -55,22 +59,35 @@ pub fn run(flags: &Flags) -> Result<()> {
     if let Some(folder) = flags.save.as_ref().and_then(|p| p.parent()).filter(|p| !p.as_os_str().is_empty()) {
         ensure!(folder.is_dir(), "--save: there is no folder {}", folder.display());
     }
+    let shard = flags.shard.unwrap_or_default();
+    if shard.is_part() {
+        ensure!(flags.save.is_none(), "--save: shard {shard} has a part of the weights; `gradus worker --save FILE` writes all");
+        ensure!(
+            recipe.fit.callbacks.is_empty(),
+            "--shard {shard}: the recipe has callbacks, and no shard sees the whole model: leave them out, or give one server"
+        );
+    }
     process::hear_signals();
     let (registry, device) = (Registry::new(), Device::select(&flags.device)?);
-    let sets = if flags.no_data { None } else { Some(recipe.data.load_seeded(&registry, &recipe.seeds)?) };
+    let sets = if flags.no_data || shard.is_part() { None } else { Some(recipe.data.load_seeded(&registry, &recipe.seeds)?) };
     let (validation, test) = sets.map_or((None, None), |Sets { validation, test, .. }| (validation, test));
-    let rules = flags.rules.rules(flags.workers)?;
+    let rules = flags.rules.rules(flags.workers)?.shard(shard.index, shard.of);
     let mode = rules.mode;
     let server = open(flags, recipe.compile(&registry, &device)?, rules)?;
     let mut fit = recipe.fit.clone();
     (fit.validation, fit.checkpoint) = (validation, None);
+    if !shard.leads() {
+        // all would say the same
+        fit.verbose = 0;
+    }
     watch(&server, &fit)?;
     let mut how = flags.secured(Serve::new(&flags.listen))?;
     if let Some(secret) = secret {
         how = how.secret(secret);
     }
     let serving = serve(server.clone(), how)?;
-    eprintln!("{:<8} {} workers, {mode}; {} updates behind it", "mode", flags.workers, server.standing().updates);
+    let which = if shard.is_part() { format!(", shard {shard}") } else { String::new() };
+    eprintln!("{:<8} {} workers, {mode}{which}; {} updates behind it", "mode", flags.workers, server.standing().updates);
     // a program that has started this one reads the line
     println!("listening on {}", serving.addr());
     std::io::stdout().flush()?;
@@ -94,6 +111,9 @@ pub fn run(flags: &Flags) -> Result<()> {
         s.greatest_age,
         s.known
     );
+    if shard.is_part() {
+        return Ok(());
+    }
     let model = server.into_model()?;
     if let Some(path) = &flags.save {
         model.save_weights(path)?;

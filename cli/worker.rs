@@ -1,19 +1,19 @@
 //! `gradus worker`: one worker of a distributed run, as a process.
 
 use crate::process;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use gradus::exchange::{Connect, Worker, WorkerReport, connect};
-use gradus::train::{Device, Registry};
+use gradus::exchange::{Connect, Exchange, Worker, WorkerReport, connect, connect_shards};
+use gradus::train::{Device, Registry, Sets};
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Flags {
     #[command(flatten)]
     process: process::Common,
-    /// Where the server listens, HOST:PORT; https://HOST:PORT for TLS
-    #[arg(long, value_name = "ADDRESS")]
-    server: String,
+    /// Where the server listens, HOST:PORT; https://HOST:PORT for TLS. Of several (`gradus ps --shard`) all, in their order: HOST:PORT,HOST:PORT
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', required = true)]
+    server: Vec<String>,
     /// This worker's number, from 0
     #[arg(long)]
     rank: usize,
@@ -48,6 +48,9 @@ pub struct Flags {
     /// Epochs in the place of the recipe's: the same for all workers
     #[arg(long)]
     epochs: Option<usize>,
+    /// Write the weights here when its part is over: all of the run's, from however many servers. Says what the recipe's test set says of them
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// Write what it has done here, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -55,6 +58,9 @@ pub struct Flags {
 
 pub fn run(flags: &Flags) -> Result<()> {
     let (mut recipe, secret) = flags.process.begin()?;
+    if let Some(folder) = flags.save.as_ref().and_then(|p| p.parent()).filter(|p| !p.as_os_str().is_empty()) {
+        ensure!(folder.is_dir(), "--save: there is no folder {}", folder.display());
+    }
     if let Some(source) = &flags.source {
         recipe.data.source.clone_from(source);
     }
@@ -72,8 +78,11 @@ pub fn run(flags: &Flags) -> Result<()> {
         how = how.authority(process::pem(authority)?);
     }
     // whoever cannot reach the server need not load data
-    let mut link = connect(&flags.server, how)?;
-    let train = recipe.data.load_seeded(&registry, &recipe.seeds)?.train;
+    let mut link: Box<dyn Exchange> = match &flags.server[..] {
+        [one] => Box::new(connect(one, how)?),
+        all => Box::new(connect_shards(all, how)?),
+    };
+    let Sets { train, test, .. } = recipe.data.load_seeded(&registry, &recipe.seeds)?;
     let mut model = recipe.compile(&registry, &device)?;
     let epochs = flags.epochs.unwrap_or(recipe.fit.epochs);
     let mut fit = recipe.fit.clone().epochs(epochs).verbose(0);
@@ -86,11 +95,17 @@ pub fn run(flags: &Flags) -> Result<()> {
     if let Some(part) = flags.top {
         worker = worker.top_k(part);
     }
-    let report = model.worker(&mut link, worker).run(&train, &fit)?;
+    let report = model.worker(&mut *link, worker).run(&train, &fit)?;
     println!(
         "worker {}: began with push {}, {} pushes, {} of them known, {:.1} s in steps, {:.1} s with the server",
         flags.rank, report.began_at, report.pushes, report.known, report.computing, report.exchanging
     );
+    if let Some(path) = &flags.save {
+        model.save_weights(path)?;
+        if let Some(set) = test {
+            println!("test     {}", model.evaluate(&set, recipe.fit.batch_size.max(256).min(set.len()))?);
+        }
+    }
     if let Some(path) = &flags.report {
         std::fs::write(path, json(flags.rank, &report)).with_context(|| format!("could not write {}", path.display()))?;
     }

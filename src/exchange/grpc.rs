@@ -8,7 +8,7 @@ pub(crate) mod fill;
 pub(crate) mod flow;
 pub(crate) mod wire;
 
-pub use client::{Connect, Grpc, connect};
+pub use client::{Connect, Grpc, connect, connect_shards};
 pub(crate) use fault::{check_secret, status_of};
 
 /// Bytes that may be under way to somebody before it says that it has them, on one call and on one connection: gRPC's 64 KiB make large arrays

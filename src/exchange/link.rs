@@ -2,6 +2,7 @@
 
 use super::message::{Hello, Pulled, Push, Welcome};
 use super::mode::Mode;
+use super::stop::Stop;
 use crate::error::Result;
 
 /// What became of a push, or of a wish for parameters.
@@ -25,8 +26,20 @@ pub trait Exchange: Send {
     /// pushes in an epoch is that of the longest.
     fn join(&mut self, hello: &Hello) -> Result<Welcome>;
 
-    /// Parameters for the push of this clock, once they may be had.
+    /// Parameters for the push of this clock, once they may be had. For a push that the server knows already they are those of now.
     fn pull(&mut self, clock: u64, into: &mut Pulled) -> Result<Reply>;
+
+    /// As [`Exchange::pull`], of a link that is one of [`Shards`](super::Shards): where it can it gives [`Reply::Rejoin`] once the wait is to stop.
+    fn pull_unless(&mut self, clock: u64, into: &mut Pulled, stop: &Stop) -> Result<Reply> {
+        let _ = stop;
+        self.pull(clock, into)
+    }
+
+    /// Whether such gradients can go over this link: as f16 not those of 65,520 and more. A push of others says that they are not finite.
+    fn carries(&self, values: &[u32]) -> bool {
+        let _ = values;
+        true
+    }
 
     /// Hands in gradients ([`Mode::Local`](super::Mode::Local): parameters), and of rank 0 the state that is not trained (local: of all).
     fn push(&mut self, push: &Push, values: &[u32], buffers: &[u32]) -> Result<Reply>;

@@ -1,6 +1,7 @@
 //! What a worker and its server say to each other. The arrays (gradients, parameters, buffers) travel beside these, as the words of their f32.
 
 use super::mode::Mode;
+use super::shard::Shard;
 use serde::{Deserialize, Serialize};
 
 /// A worker asks for its place.
@@ -33,6 +34,9 @@ pub struct Hello {
     pub own_rows: bool,
     /// Passes over the rows.
     pub epochs: u64,
+    /// Which of how many servers it takes this one for; the only one.
+    #[serde(default, skip_serializing_if = "Shard::is_whole")]
+    pub shard: Shard,
 }
 
 /// The server gives a worker its place.
@@ -53,6 +57,8 @@ pub struct Welcome {
     pub before: [u64; 2],
     /// In [`Mode::Sync`], the machine of the worker that came first, where this one may compute other bits.
     pub other_machine: Option<String>,
+    /// Which of the trainable parameters' elements the server has: the first, and the one behind the last.
+    pub range: [u64; 2],
 }
 
 /// Where the loss scale stands, which the server decides.

@@ -6,8 +6,11 @@ pub(crate) mod grpc;
 mod link;
 mod message;
 mod mode;
+mod shard;
+mod shards;
 mod share;
 mod stepper;
+mod stop;
 mod top;
 mod worker;
 
@@ -16,9 +19,12 @@ pub(crate) use stepper::{Run, Stepper};
 
 #[cfg(feature = "dist")]
 #[cfg_attr(docsrs, doc(cfg(feature = "dist")))]
-pub use grpc::{Connect, Grpc, connect};
+pub use grpc::{Connect, Grpc, connect, connect_shards};
 pub use link::{Exchange, Reply};
 pub use message::{Hello, Pulled, Push, ScaleWords, Welcome};
 pub use mode::Mode;
+pub use shard::Shard;
+pub use shards::Shards;
 pub use share::Share;
+pub use stop::Stop;
 pub use worker::{Worker, WorkerReport};

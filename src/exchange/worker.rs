@@ -2,6 +2,7 @@
 
 use super::link::{Exchange, Reply};
 use super::message::{Hello, Pulled, Push, Welcome};
+use super::shard::Shard;
 use super::share::{Batches, Place, Share};
 use super::stepper::{Run, Stepper};
 use super::top::Top;
@@ -176,13 +177,12 @@ impl<'a> Turns<'a> {
         report: &'a mut WorkerReport,
     ) -> Result<Self> {
         let Worker { rank, world, share, top } = worker;
-        let mine = link.mode()?;
+        let (mine, rows) = (link.mode()?, data.len());
         if mine.is_local() && top.is_some() {
             let mut f = Faults::default();
             f.check(false, "top", format!("with the mode `{mine}`"), "parameters are pushed there, and all of them: leave it out");
             f.finish()?;
         }
-        let rows = data.len();
         let data = if mine.is_local() && share == Share::Common && world > 1 { shard(data, rank, world)? } else { data.clone() };
         let batch = fit.batch_size.min(data.len());
         let cut = Accumulation { rows: data.len(), batch, accumulate: 1 };
@@ -203,6 +203,7 @@ impl<'a> Turns<'a> {
             shuffle: fit.shuffle,
             own_rows: share == Share::Own,
             epochs: fit.epochs as u64,
+            shard: Shard::default(),
         };
         let welcome = link.join(&hello)?;
         if welcome.mode != mine {

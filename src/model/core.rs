@@ -61,6 +61,11 @@ impl std::fmt::Debug for Core {
 
 impl Core {
     pub(crate) fn new(module: Arc<dyn Describe>, settings: Compile) -> Result<Self> {
+        Self::training(module, settings, &|_| true)
+    }
+
+    /// As [`Core::new`], of which no other parameters train than these.
+    pub(super) fn training(module: Arc<dyn Describe>, settings: Compile, trains: &dyn Fn(&str) -> bool) -> Result<Self> {
         settings.check(module.refuses(&settings))?;
         let device = match &settings.device {
             Some(d) => d.reopened()?, // the handle may be older than a loss
@@ -80,7 +85,7 @@ impl Core {
             faults.check(false, name, "no file could give this parameter back: the name is taken in files", help);
         }
         faults.finish()?;
-        let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name);
+        let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name) || !trains(&p.name);
         let arena = Arena::with_frozen(signature.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))))
             .with_buffers(signature.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
         let arena = if settings.precision.is_mixed() { arena.with_half_copies() } else { arena };

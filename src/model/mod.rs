@@ -21,6 +21,7 @@ pub(crate) mod loss_scale;
 pub(crate) mod make;
 pub(crate) mod pace;
 pub(crate) mod parameter_words;
+pub(crate) mod part;
 pub(crate) mod probe;
 pub(crate) mod programs;
 pub(crate) mod progress;

@@ -1,5 +1,6 @@
 //! A model with another optimizer, and all else as it was.
 
+use super::compile::Compile;
 use super::core::Core;
 use super::parameter_words::ParameterWords;
 use super::shared::Model;
@@ -43,12 +44,17 @@ impl Model {
 impl Core {
     /// The same model with another optimizer.
     fn with_optimizer(&mut self, optimizer: Optimizer) -> Result<Core> {
-        self.check_trains()?;
-        self.settle_now()?;
         let mut settings = self.description.settings.clone();
         settings.optimizer = optimizer;
+        self.anew(settings, &|_| true)
+    }
+
+    /// The same parameters and buffers under these settings. None trains but these.
+    pub(super) fn anew(&mut self, mut settings: Compile, trains: &dyn Fn(&str) -> bool) -> Result<Core> {
+        self.check_trains()?;
+        self.settle_now()?;
         settings.device = Some(self.engine.device.clone());
-        let mut new = Core::new(self.description.module.clone(), settings)?;
+        let mut new = Core::training(self.description.module.clone(), settings, trains)?;
         let old = self.read_parameters()?;
         let mut words = ParameterWords::zeros(&new.engine.arena);
         let values = |w: &[u32]| w.iter().map(|w| f32::from_bits(*w)).collect::<Vec<_>>();

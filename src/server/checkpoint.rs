@@ -3,7 +3,7 @@
 use super::keeper::{Copied, KeeperState};
 use super::length::Length;
 use crate::error::Result;
-use crate::exchange::Mode;
+use crate::exchange::{Mode, Shard};
 use crate::store::checkpoint::{Checkpoint, Sheet};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -34,6 +34,9 @@ pub(super) struct ServerRun {
     pub known: u64,
     pub skipped: u64,
     pub keeper: KeeperState,
+    /// Which of several servers it is.
+    #[serde(default, skip_serializing_if = "Shard::is_whole")]
+    pub shard: Shard,
 }
 
 /// A copy of a run that is still to be written.

@@ -227,20 +227,25 @@ impl Clocks {
         Ok(())
     }
 
-    /// A worker wishes parameters for the push of this clock.
+    /// A worker wishes parameters for the push of this clock. One that is here already may come again, of a worker that has gone back to the clock of another
+    /// server: then they are for that one.
     pub fn pull(&mut self, rank: usize, incarnation: u64, clock: u64, now: f64) -> Result<Asked, Refusal> {
         let (begun, least, mode) = (self.begun, self.least, self.mode);
         let last = self.length == Some(clock);
         let seat = self.seat(rank, incarnation)?;
-        if seat.state != State::Present || clock != seat.clock {
+        if seat.state != State::Present || clock > seat.clock {
             return Ok(Asked::Rejoins);
         }
+        let again = clock < seat.clock;
         seat.owes_since = None;
         let (ahead, bound) = (clock.saturating_sub(least), if last { Some(0) } else { mode.bound() });
         if !begun || bound.is_some_and(|s| ahead > s) {
             return Ok(Asked::Waits);
         }
-        (seat.granted, seat.owes_since) = (!last, Some(now));
+        seat.owes_since = Some(now);
+        if !again {
+            seat.granted = !last;
+        }
         if !last {
             self.staleness = self.staleness.max(ahead);
         }

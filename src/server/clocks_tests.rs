@@ -192,3 +192,28 @@ fn in_step_one_that_leaves_is_missed() {
     assert_eq!(clocks.tick(5.0, 5.0), (vec![], None));
     assert_eq!(clocks.tick(6.1, 5.0), (vec![1], None));
 }
+
+/// A worker that has gone back to the clock of another server is given parameters for what is here already, and what it pushes then changes nothing.
+#[test]
+fn what_is_here_may_be_asked_for_again() {
+    let mut clocks = Clocks::new(2, Mode::Sync);
+    let [a, b] = [0, 1].map(|rank| clocks.join(rank, 0.0).unwrap());
+    for (rank, w) in [a, b].into_iter().enumerate() {
+        clocks.pull(rank, w.incarnation, 0, 0.0).unwrap();
+        clocks.push(rank, w.incarnation, 0, 0, 0.0).unwrap();
+    }
+    clocks.pull(0, a.incarnation, 1, 1.0).unwrap();
+    assert_eq!(clocks.push(0, a.incarnation, 1, 1, 1.0), Ok(Pushed::Held));
+    let a = clocks.join(0, 2.0).unwrap();
+    assert_eq!(a.clock, 2);
+    for clock in 0..2 {
+        assert_eq!(clocks.pull(0, a.incarnation, clock, 3.0), Ok(Asked::Granted), "the other's push is not waited for");
+        assert_eq!(clocks.push(0, a.incarnation, clock, 1, 3.0), Ok(Pushed::Known));
+    }
+    assert_eq!(clocks.push(0, a.incarnation, 2, 1, 3.0), Ok(Pushed::Rejoins), "no parameters were given for it");
+    assert_eq!(clocks.pull(0, a.incarnation, 2, 3.0), Ok(Asked::Waits));
+    assert_eq!(clocks.pull(1, b.incarnation, 1, 3.0), Ok(Asked::Granted));
+    assert_eq!(clocks.push(1, b.incarnation, 1, 1, 3.0), Ok(Pushed::Complete { clock: 1 }));
+    assert_eq!(clocks.pull(0, a.incarnation, 2, 3.0), Ok(Asked::Granted));
+    assert_eq!(clocks.push(0, a.incarnation, 2, 2, 3.0), Ok(Pushed::Held));
+}

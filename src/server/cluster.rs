@@ -76,7 +76,7 @@ impl Cluster {
 
     /// As [`Cluster::run`], of models that the program makes: that of the server, and with `make` that of each rank.
     pub fn fit(&self, server: Model, make: impl Fn(usize) -> Result<Model> + Sync, data: &Dataset, fit: &Fit) -> Result<ClusterOutcome> {
-        check(fit)?;
+        check(fit, &self.rules)?;
         let server = Server::new(server, self.rules.clone())?;
         let watcher = Watcher::new(fit)?;
         let hears = watcher.clone();
@@ -118,9 +118,10 @@ impl Cluster {
     }
 }
 
-fn check(fit: &Fit) -> Result<()> {
+fn check(fit: &Fit, rules: &Rules) -> Result<()> {
     let mut f = Faults::default();
     f.check(fit.checkpoint.is_none(), "fit.checkpoint", "several workers have another one", "leave it out");
+    f.check(!rules.shard.is_part(), "shard", "a cluster has one server", "leave it out: nothing is gained in one process");
     f.finish()
 }
 

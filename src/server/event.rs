@@ -28,7 +28,7 @@ pub enum Event<'a> {
         /// Its number, from 1.
         epoch: u64,
         /// The model with the parameters of now, to look at or to change: workers are given what it has when this returns. It may not be trained, or
-        /// replaced by another.
+        /// replaced by another. Of a [shard](super::Rules::shard) only its range is that of the run.
         model: &'a mut Model,
     },
     /// A worker has come.

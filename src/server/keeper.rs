@@ -23,6 +23,8 @@ pub(super) struct Keeper {
     pub model: Model,
     update: Option<Handle>,
     outer: Outer,
+    /// Whether the state that is not trained is this server's.
+    leads: bool,
     /// The sum of what the workers pushed, where it cannot be made in its place.
     sum: Vec<u32>,
     /// What the outer step keeps of those before.
@@ -32,13 +34,13 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub fn new(mut model: Model, outer: Outer) -> Result<Self> {
+    pub fn new(mut model: Model, outer: Outer, leads: bool) -> Result<Self> {
         let core = model.core();
         core.check_trains()?;
         core.settle_now()?;
         core.engine.session.forget(StateSet::Train);
         wait_for(core.keep_copies(false))?;
-        Ok(Keeper { model, update: None, outer, sum: vec![], velocity: vec![], length: None })
+        Ok(Keeper { model, update: None, outer, leads, sum: vec![], velocity: vec![], length: None })
     }
 
     /// Plans the update, of all parameters but these.
@@ -61,10 +63,10 @@ impl Keeper {
         self.model.core().begin_schedule(RunLength { updates: Some(updates), per_epoch })
     }
 
-    /// Words of gradients, of parameters and of buffers.
+    /// Words of gradients or parameters, and of the state that is not trained, as workers push and are given them.
     pub fn sizes(&mut self) -> (usize, usize) {
         let arena = &self.model.core().engine.arena;
-        (arena.size, arena.buffered)
+        (arena.size, if self.leads { arena.buffered } else { 0 })
     }
 
     /// One update, of the mean of these gradients: those of a worker alone are taken as they lie. `false` where it is not finite: then nothing was changed.
@@ -183,8 +185,8 @@ impl Keeper {
 
     /// Copies the parameters, and where the loss scale stands.
     pub fn show(&mut self, update: u64, out: &mut Snapshot) -> Result<()> {
+        let (size, buffered) = self.sizes();
         let m = self.model.core();
-        let (size, buffered) = (m.engine.arena.size, m.engine.arena.buffered);
         let copy = |now: &[u32], out: &mut Vec<u32>| {
             out.clear();
             out.extend_from_slice(now);

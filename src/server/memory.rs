@@ -2,7 +2,7 @@
 
 use super::shared::Server;
 use crate::error::Result;
-use crate::exchange::{Exchange, Hello, Mode, Pulled, Push, Reply, Welcome};
+use crate::exchange::{Exchange, Hello, Mode, Pulled, Push, Reply, Stop, Welcome};
 
 /// A link through memory. Dropped before its worker has left it gives the place back.
 struct Memory {
@@ -37,8 +37,12 @@ impl Exchange for Memory {
     }
 
     fn pull(&mut self, clock: u64, into: &mut Pulled) -> Result<Reply> {
+        self.pull_unless(clock, into, &Stop::default())
+    }
+
+    fn pull_unless(&mut self, clock: u64, into: &mut Pulled, stop: &Stop) -> Result<Reply> {
         let (rank, incarnation) = self.seat();
-        self.server.pull(rank, incarnation, clock, into)
+        self.server.pull(rank, incarnation, clock, into, stop)
     }
 
     fn push(&mut self, push: &Push, values: &[u32], buffers: &[u32]) -> Result<Reply> {

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod clocks;
 mod cluster;
+mod cut;
 mod event;
 mod gathered;
 mod keeper;

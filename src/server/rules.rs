@@ -2,7 +2,7 @@
 
 use super::outer::Outer;
 use crate::error::{Faults, Result};
-use crate::exchange::Mode;
+use crate::exchange::{Mode, Shard};
 use serde::{Deserialize, Serialize};
 
 /// How a server treats its workers.
@@ -34,6 +34,9 @@ pub struct Rules {
     /// without it.
     #[serde(default = "ten_minutes")]
     pub deadline: f64,
+    /// Which of how many servers this is; the only one.
+    #[serde(default)]
+    pub shard: Shard,
 }
 
 fn ten_minutes() -> f64 {
@@ -43,7 +46,7 @@ fn ten_minutes() -> f64 {
 impl Rules {
     /// So many workers, in step.
     pub fn new(workers: usize) -> Self {
-        Rules { workers, mode: Mode::Sync, damped: false, outer: Outer::default(), deadline: ten_minutes() }
+        Rules { workers, mode: Mode::Sync, damped: false, outer: Outer::default(), deadline: ten_minutes(), shard: Shard::default() }
     }
     /// How they keep step.
     pub fn mode(mut self, mode: Mode) -> Self {
@@ -65,6 +68,11 @@ impl Rules {
         self.deadline = seconds;
         self
     }
+    /// One of several servers, counted from 0: it has a range of the parameters, and workers reach all of them by [`Shards`](crate::exchange::Shards).
+    pub fn shard(mut self, index: usize, of: usize) -> Self {
+        self.shard = Shard { index, of };
+        self
+    }
 
     pub(super) fn check(&self) -> Result<()> {
         let mut f = Faults::default();
@@ -77,6 +85,8 @@ impl Rules {
             "no gradient is late there: leave it out",
         );
         self.outer.faults(&mut f, self.mode);
+        let Shard { index, of } = self.shard;
+        f.check(index < of, "shard", format!("number {index} of {of}"), "give 0 to the number of servers less 1");
         let some = !matches!(self.mode, Mode::Local { every: 0 } | Mode::SemiAsync { staleness: 0 });
         f.check(some, "mode", self.mode, "give a number of at least 1");
         f.finish()

@@ -9,13 +9,15 @@ use super::rules::Rules;
 use super::snapshot::{Newest, Snapshot};
 use super::state::{State, closed};
 use crate::error::{Error, Faults, Result};
-use crate::exchange::{Hello, Mode, Pulled, Push, Reply, Welcome};
+use crate::exchange::{Hello, Mode, Pulled, Push, Reply, Stop, Welcome};
 use crate::store::checkpoint::fingerprint;
 use crate::train::Model;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 mod kept;
+mod part;
 #[cfg(feature = "dist")]
 mod remote;
 
@@ -47,7 +49,10 @@ struct Inner {
     #[cfg(feature = "dist")]
     instance: u64,
     rules: Rules,
+    /// The whole model's fingerprint.
     model: String,
+    /// Which of the trainable parameters' elements are this server's.
+    range: Range<usize>,
     born: Instant,
     state: Mutex<State>,
     /// Something has changed that a worker may wait for.
@@ -71,7 +76,8 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// A server of this model, which it takes: [`Server::into_model`] gives it back. Fails on settings that cannot be used.
+    /// A server of this model, which it takes: [`Server::into_model`] gives it back. Fails on settings that cannot be used, as a [shard](Rules::shard) on
+    /// what needs all gradients (`clip_norm`), and on fewer parameter tensors than there are shards.
     pub fn new(mut model: Model, rules: Rules) -> Result<Self> {
         rules.check()?;
         let mut f = Faults::default();
@@ -82,9 +88,11 @@ impl Server {
             format!("with the mode `{}`", rules.mode),
             "the server's average of the workers takes its place: leave it out",
         );
+        part::check(&mut f, model.settings(), &rules);
         f.finish()?;
         let fingerprint = fingerprint(model.core())?;
-        let mut keeper = Keeper::new(model, rules.outer)?;
+        let (model, range) = part::of(model, rules.shard)?;
+        let mut keeper = Keeper::new(model, rules.outer, rules.shard.leads())?;
         let (before, mut newest) = (keeper.before(), Newest::default());
         newest.make(|s| keeper.show(0, s))?;
         let clocks = Clocks::new(rules.workers, rules.mode);
@@ -110,6 +118,7 @@ impl Server {
             instance: remote::instance(),
             rules,
             model: fingerprint,
+            range,
             born: Instant::now(),
             state: Mutex::new(state),
             moved: Condvar::new(),
@@ -120,9 +129,9 @@ impl Server {
     }
 
     /// Is told of all that happens from now on, in the thread of the worker that it happens to; an error ends the run. Nobody else is served meanwhile, so
-    /// it must not ask this server anything: it would wait for itself.
+    /// it must not ask this server anything: it would wait for itself. [`Flow::Stop`] of a [shard](Rules::shard) is an error: the others would go on.
     pub fn watch(&self, watch: impl FnMut(Event<'_>) -> Result<Flow> + Send + 'static) {
-        self.lock().watch = Some(Box::new(watch));
+        self.lock().watch = Some(Box::new(part::watched(self.inner.rules.shard, watch)));
     }
 
     /// Where the run stands.
@@ -133,8 +142,10 @@ impl Server {
         Standing { updates, present, clocks, greatest_staleness, over: s.standing.over || s.clocks.is_done(), ..s.standing.clone() }
     }
 
-    /// The model. Workers that are still there get an error from now on. Fails where another clone has taken it.
+    /// The model. Workers that are still there get an error from now on. Fails where another clone has taken it, and of a [shard](Rules::shard), which has
+    /// a part of it: each worker's model has all parameters once its part is over.
     pub fn into_model(self) -> Result<Model> {
+        self.whole("Server::into_model")?;
         let keeper = self.lock().keeper.take();
         self.moved();
         keeper.map(|k| k.model).ok_or_else(closed)
@@ -181,6 +192,10 @@ impl Server {
             let problem = format!("the worker's model has the fingerprint {}, the server's {}", hello.model, self.inner.model);
             return refuse(problem, "give both the same recipe: layers, optimizer, loss, precision, seeds");
         }
+        if hello.shard != rules.shard {
+            let problem = format!("the server is shard {}, the worker takes it for shard {}", rules.shard, hello.shard);
+            return refuse(problem, "give the worker the addresses of all servers of the run, in the order of their shards");
+        }
         if hello.world != rules.workers {
             return refuse(format!("the server is for {} workers", rules.workers), "start both for the same number of workers");
         }
@@ -224,16 +239,18 @@ impl Server {
             clocks: clocks.unwrap_or(0),
             before: s.before,
             other_machine,
+            range: [self.inner.range.start as u64, self.inner.range.end as u64],
         }))
     }
 
-    pub(crate) fn pull(&self, rank: usize, incarnation: u64, clock: u64, out: &mut Pulled) -> Result<Reply> {
+    pub(crate) fn pull(&self, rank: usize, incarnation: u64, clock: u64, out: &mut Pulled, stop: &Stop) -> Result<Reply> {
         let mut s = self.lock();
         self.look(&mut s)?;
         let (newest, over) = loop {
             match self.wish(&mut s, rank, incarnation, clock)? {
                 Wish::Granted { newest, over } => break (newest, over),
                 Wish::Rejoins => return Ok(Reply::Rejoin),
+                Wish::Waits if stop.is_raised() => return Ok(Reply::Rejoin),
                 Wish::Waits => s = self.wait(s)?,
             }
         };

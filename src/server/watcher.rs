@@ -118,6 +118,14 @@ impl Seen {
             // the slowest has ended several epochs at once
             return Ok(Flow::Stop);
         }
+        if (self.fit.validation.is_some() || !self.stops.is_empty()) && model.core().is_part() {
+            return Err(Error::Unsupported {
+                what: "validation or early stopping by one of several servers, which has a part of the parameters".into(),
+                at: "server::Watcher".into(),
+                help: "leave them out: a worker's model has all parameters once its part is over, to be evaluated; or give one server"
+                    .into(),
+            });
+        }
         let mut values = vec![("loss".to_string(), self.loss / self.rows as f64)];
         if let Some(set) = &self.fit.validation {
             let evaluation = model.evaluate(set, self.fit.batch_size.max(256).min(set.len()))?;

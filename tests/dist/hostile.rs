@@ -32,6 +32,7 @@ fn another_model_version_or_secret() {
         batches: 1,
         own_rows: false,
         epochs: 1,
+        shard: Default::default(),
     };
     let told = |link: &mut gradus::exchange::Grpc, hello: Hello| link.join(&hello).unwrap_err().to_string();
     let e = told(&mut link, hello.clone());

@@ -7,6 +7,7 @@ mod files;
 mod hostile;
 mod processes;
 mod proxy;
+mod shards;
 
 use common::need::Suite;
 use gradus::exchange::{Connect, Exchange, Hello, Mode, Pulled, Push, Reply, Welcome, Worker, connect};
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-static SUITE: Suite = Suite::new("dist", 22);
+static SUITE: Suite = Suite::new("dist", 30);
 
 type Bits = BTreeMap<String, Vec<u32>>;
 

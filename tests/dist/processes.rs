@@ -25,8 +25,12 @@ pub struct Ps {
 
 impl Folder {
     pub fn new() -> Self {
+        Self::with(&super::recipe())
+    }
+
+    pub fn with(recipe: &super::Recipe) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("recipe.toml"), toml::to_string(&super::recipe()).unwrap()).unwrap();
+        std::fs::write(folder.path().join("recipe.toml"), toml::to_string(recipe).unwrap()).unwrap();
         Folder(folder)
     }
 
@@ -123,7 +127,14 @@ impl Drop for Process {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and stays so until its server is there, or there again: it is none of those that the system gives to whoever connects.
 pub fn free_port() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static TAKEN: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    loop {
+        let number = TAKEN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let addr = format!("127.0.0.1:{}", 10_000 + (std::process::id() % 1_000 * 20 + number) % 20_000);
+        if std::net::TcpListener::bind(&addr).is_ok() {
+            return addr;
+        }
+    }
 }

@@ -22,6 +22,7 @@ mod models;
 mod robust;
 mod rows;
 mod series;
+mod servers;
 mod shards;
 mod simulation;
 mod step;

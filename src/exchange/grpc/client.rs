@@ -5,15 +5,19 @@ use super::codec::{Form, MOST, Outgoing, Parts, Stored, Wire, framed};
 use super::fault::{cause, check_secret, final_error, nonsense};
 use super::fill::Fill;
 use super::flow::{self, Inflow};
-use super::wire::{HelloMessage, Leaving, ModeAsked, ModeTold, PullPart, PushHead, Seat, Verdict, WelcomeMessage, Wish, path, reply};
+use super::wire::{
+    HelloMessage, Leaving, ModeAsked, ModeTold, PullPart, PushHead, Seat, Verdict, WelcomeMessage, Wish, number, path, reply,
+};
 use super::{ALIVE_EVERY, ALIVE_WITHIN, CONNECTION_WINDOW, FRAME, MOST_PLAIN, STREAM_WINDOW};
 use crate::error::{Error, Faults, Result};
-use crate::exchange::{Exchange, Hello, Mode, Pulled, Push, Reply, Welcome};
+use crate::exchange::{Exchange, Hello, Mode, Pulled, Push, Reply, Shards, Stop, Welcome};
 use bytes::Bytes;
 use prost::Message;
 use std::future::poll_fn;
 use std::iter::once;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tonic::client::Grpc as Calls;
 use tonic::codegen::Service;
@@ -222,6 +226,22 @@ pub fn connect(addr: &str, connect: Connect) -> Result<Grpc> {
     Ok(link)
 }
 
+/// A link to all servers of a run in shards at these addresses, in the order of the shards. Waits and fails as [`connect`] does, and on no address.
+///
+/// ```no_run
+/// use gradus::exchange::{Connect, Worker, connect_shards};
+/// # use gradus::prelude::*;
+/// # let data: Dataset = todo!();
+/// # let compile = || -> gradus::Result<Model> { todo!() };
+/// let mut link = connect_shards(&["10.0.0.7:7007", "10.0.0.8:7007"], Connect::new())?;
+/// compile()?.worker(&mut link, Worker::new(0, 4)).run(&data, &Fit::new().epochs(5))?;
+/// # Ok::<(), gradus::Error>(())
+/// ```
+pub fn connect_shards<A: AsRef<str>>(addrs: &[A], how: Connect) -> Result<Shards> {
+    let links = addrs.iter().map(|addr| Ok(Box::new(connect(addr.as_ref(), how.clone())?) as Box<dyn Exchange>));
+    Shards::new(links.collect::<Result<_>>()?)
+}
+
 impl Grpc {
     /// Asks until there is an answer that stays what it is, or the deadline is over.
     fn until<T>(&mut self, within: f64, mut ask: impl FnMut(&mut Self) -> Result<T, Status>) -> Result<T> {
@@ -284,9 +304,9 @@ impl Grpc {
         self.seat.unwrap_or(Seat { rank: u64::MAX, ..Seat::default() })
     }
 
-    fn pulled(&mut self, clock: u64, into: &mut Pulled) -> Result<u32, Status> {
+    fn pulled(&mut self, clock: u64, into: &mut Pulled, stop: &Stop) -> Result<u32, Status> {
         let wish = Wish { seat: Some(self.seat()), clock };
-        block_on(async {
+        let pulled = async {
             let mut answer = self.call(path::PULL, once(framed(|out| wish.encode_raw(out)))).await?;
             let head = answer.message::<PullPart>(MOST).await?.ok_or_else(ended)?;
             let head = head.head.ok_or_else(|| Status::invalid_argument("parameters without a head"))?;
@@ -295,7 +315,8 @@ impl Grpc {
             let mut fill = Fill::new([parameters, buffers], [head.parameters as usize, head.buffers as usize]);
             while answer.words(&mut fill).await? {}
             if fill.is_full() { Ok(head.reply) } else { Err(ended()) }
-        })
+        };
+        block_on(unless(stop, pulled))
     }
 
     fn pushed(&mut self, head: PushHead) -> Result<u32, Status> {
@@ -318,6 +339,12 @@ impl Grpc {
         let verdict: Verdict = self.until(within, |link| link.ask(path::LEAVE, Leaving { seat: Some(seat), done }))?;
         reply(verdict.reply)
     }
+}
+
+/// A call, dropped where it is to stop: as if the server had said to join again.
+async fn unless(stop: &Stop, call: impl Future<Output = Result<u32, Status>>) -> Result<u32, Status> {
+    let mut call = pin!(call);
+    poll_fn(|cx| if stop.poll(cx) { Poll::Ready(Ok(number(Reply::Rejoin))) } else { call.as_mut().poll(cx) }).await
 }
 
 /// From here on the nearest f16 is infinite.
@@ -362,11 +389,19 @@ impl Exchange for Grpc {
     }
 
     fn pull(&mut self, clock: u64, into: &mut Pulled) -> Result<Reply> {
-        reply(self.until(self.connect.deadline, |link| link.pulled(clock, into))?)
+        self.pull_unless(clock, into, &Stop::default())
+    }
+
+    fn pull_unless(&mut self, clock: u64, into: &mut Pulled, stop: &Stop) -> Result<Reply> {
+        reply(self.until(self.connect.deadline, |link| link.pulled(clock, into, stop))?)
+    }
+
+    fn carries(&self, values: &[u32]) -> bool {
+        !(self.connect.half && values.iter().any(|w| f32::from_bits(*w).abs() >= BEYOND_F16))
     }
 
     fn push(&mut self, push: &Push, values: &[u32], buffers: &[u32]) -> Result<Reply> {
-        if self.connect.half && values.iter().any(|w| f32::from_bits(*w).abs() >= BEYOND_F16) {
+        if !self.carries(values) {
             // all workers shall know whose they are
             let told = self.push(&Push { finite: false, ..*push }, &[], &[]);
             return if push.scale.is_some() { told } else { Err(beyond_f16(self.seat().rank)) };

@@ -1,7 +1,7 @@
 //! The messages on the wire, as `gradus.proto` has them.
 
 use crate::error::{Error, Result};
-use crate::exchange::{Hello, Push, Reply, ScaleWords, Welcome};
+use crate::exchange::{Hello, Push, Reply, ScaleWords, Shard, Welcome};
 use bytes::Bytes;
 
 pub(crate) mod path {
@@ -51,6 +51,10 @@ pub(crate) struct HelloMessage {
     pub batch_size: u64,
     #[prost(bool, tag = "13")]
     pub shuffle: bool,
+    #[prost(uint64, tag = "14")]
+    pub shard: u64,
+    #[prost(uint64, tag = "15")]
+    pub shards: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -73,6 +77,10 @@ pub(crate) struct WelcomeMessage {
     pub epochs_before: u64,
     #[prost(uint64, tag = "9")]
     pub batches_before: u64,
+    #[prost(uint64, tag = "10")]
+    pub first: u64,
+    #[prost(uint64, tag = "11")]
+    pub end: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -197,33 +205,50 @@ pub(crate) struct Fault {
 
 impl From<&Hello> for HelloMessage {
     fn from(h: &Hello) -> Self {
-        let Hello { rank, world, version, model, machine, step, untouched, rows, batch_size, batches, shuffle, own_rows, epochs } =
-            h.clone();
-        let (rank, world) = (rank as u64, world as u64);
-        HelloMessage { rank, world, version, model, machine, untouched, batches, own_rows, epochs, step, rows, batch_size, shuffle }
+        let Hello { version, model, machine, step, untouched, rows, batch_size, batches, shuffle, own_rows, epochs, .. } = h.clone();
+        let [rank, world, shard, shards] = [h.rank, h.world, h.shard.index, h.shard.of].map(|n| n as u64);
+        HelloMessage {
+            rank,
+            world,
+            version,
+            model,
+            machine,
+            untouched,
+            batches,
+            own_rows,
+            epochs,
+            step,
+            rows,
+            batch_size,
+            shuffle,
+            shard,
+            shards,
+        }
     }
 }
 
 impl From<HelloMessage> for Hello {
     fn from(h: HelloMessage) -> Self {
-        let HelloMessage { rank, world, version, model, machine, untouched, batches, own_rows, epochs, step, rows, batch_size, shuffle } =
-            h;
-        let (rank, world) = (rank as usize, world as usize);
-        Hello { rank, world, version, model, machine, step, untouched, rows, batch_size, batches, shuffle, own_rows, epochs }
+        // a client that says nothing of shards knows one server
+        let [rank, world, index, of] = [h.rank, h.world, h.shard, h.shards.max(1)].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        let HelloMessage { version, model, machine, untouched, batches, own_rows, epochs, step, rows, batch_size, shuffle, .. } = h;
+        let shard = Shard { index, of };
+        Hello { rank, world, version, model, machine, step, untouched, rows, batch_size, batches, shuffle, own_rows, epochs, shard }
     }
 }
 
 impl WelcomeMessage {
     pub fn new(w: Welcome, instance: u64) -> Self {
-        let Welcome { clock, incarnation, mode, rounds, clocks, before: [epochs_before, batches_before], other_machine } = w;
-        let mode = mode.to_string();
-        WelcomeMessage { clock, incarnation, mode, rounds, clocks, other_machine, instance, epochs_before, batches_before }
+        let Welcome { clock, incarnation, mode, rounds, clocks, before: [epochs_before, batches_before], other_machine, range } = w;
+        let (mode, [first, end]) = (mode.to_string(), range);
+        WelcomeMessage { clock, incarnation, mode, rounds, clocks, other_machine, instance, epochs_before, batches_before, first, end }
     }
 
     pub fn welcome(self) -> Result<Welcome> {
-        let WelcomeMessage { clock, incarnation, mode, rounds, clocks, other_machine, epochs_before, batches_before, .. } = self;
-        let before = [epochs_before, batches_before];
-        Ok(Welcome { clock, incarnation, mode: mode.parse()?, rounds, clocks, before, other_machine })
+        let WelcomeMessage { clock, incarnation, mode, rounds, clocks, other_machine, epochs_before, batches_before, first, end, .. } =
+            self;
+        let (before, range) = ([epochs_before, batches_before], [first, end]);
+        Ok(Welcome { clock, incarnation, mode: mode.parse()?, rounds, clocks, before, other_machine, range })
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 impl Server {
     /// Writes the run to a file from now on, every so many updates (`every_steps`) and epochs: all that [`Server::restore`] goes on from. The model can
-    /// be loaded from it, too ([`Model::load`]).
+    /// be loaded from it, too ([`Model::load`]), but of a [shard](Rules::shard), whose file has the run's parameters of its range alone.
     ///
     /// A copy is made under the server's lock, and written beside the run: workers do not wait for the disk. A file that cannot be written is told
     /// ([`Event::NotWritten`], and a warning) and ends nothing; the older file is as it was. Fails where no file can be made there.
@@ -86,6 +86,7 @@ impl Server {
         f.check(run.fingerprint == server.inner.model, "the model", format!("it is another than in {at}"), as_it_was);
         f.check(run.mode == rules.mode, "mode", format!("{}, in {at} it is {}", rules.mode, run.mode), as_it_was);
         f.check(run.clocks.len() == rules.workers, "workers", format!("{}, in {at} {}", rules.workers, run.clocks.len()), as_it_was);
+        f.check(run.shard == rules.shard, "shard", format!("{}, in {at} {}", rules.shard, run.shard), as_it_was);
         f.finish()?;
         file.check_counters(run.clocks.iter().all(|c| *c < 1 << 52), run.epochs)?;
         {
@@ -157,6 +158,7 @@ impl State {
             known: self.standing.known,
             skipped: self.standing.skipped,
             keeper: copied.state.clone(),
+            shard: inner.rules.shard,
         };
         let contents = Contents { settings: "{}", circumstances: &Circumstances::default(), run: &run, kept: &copied.kept };
         let sheet = Sheet::of(keeper.model.core(), &path, &contents)?;

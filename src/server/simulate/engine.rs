@@ -74,7 +74,7 @@ pub(super) fn run(s: &Simulation, recipe: &Recipe, registry: &Registry) -> Resul
     let clocks_of_all = rows.div_ceil(batch as u64).div_ceil(s.workers as u64);
     let (_, untouched) = model.core().step_over(&sets.train)?;
     let learner = Learner::new(model.core(), &sets.train, batch, recipe.fit.shuffle, s.mode.is_local().then_some(clocks_of_all))?;
-    let mut keeper = Keeper::new(server, s.outer)?;
+    let mut keeper = Keeper::new(server, s.outer, true)?;
     keeper.plan(&untouched)?;
     if !s.mode.is_local() {
         let each = if s.mode.gathers() { 1 } else { s.workers as u64 };
