@@ -115,7 +115,9 @@ fn a_shard_that_is_killed_and_restored() {
         let start = |i: usize| {
             let (shard, file) = (["1/2", "2/2"][i], ["run.1", "run.2"][i]);
             let of = ["--workers", "2", "--shard", shard, "--listen", &addrs[i]];
-            folder.ps(&[&of[..], &["--mode", mode, "--checkpoint", file, "--checkpoint-every", "10", "--resume"]].concat())
+            folder
+                .ps(&[&of[..], &["--mode", mode, "--deadline", "30", "--checkpoint", file, "--checkpoint-every", "10", "--resume"]]
+                    .concat())
         };
         let mut ps = [0, 1].map(|i| Some(start(i)));
         let pushes = Arc::new(AtomicU64::new(0));
@@ -219,7 +221,7 @@ impl Exchange for Lost {
 #[test]
 fn a_wait_ends_where_another_server_must_be_joined() {
     for network in [false, true] {
-        let (servers, serving, addrs) = both(Rules::new(2));
+        let (servers, serving, addrs) = both(Rules::new(2).deadline(30.0));
         let link = |i: usize| -> Box<dyn Exchange> {
             if network { Box::new(connect(&addrs[i], Connect::new().deadline(20.0)).unwrap()) } else { Box::new(servers[i].link()) }
         };

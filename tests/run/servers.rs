@@ -224,7 +224,7 @@ fn they_judge_alike() {
 #[test]
 fn a_worker_that_dies_between_two_pushes() {
     let data = digits(100);
-    let all = servers(plain, &Rules::new(2), 2);
+    let all = servers(plain, &Rules::new(2).deadline(30.0), 2);
     let work = |rank: usize, dies: bool| {
         let change = move |p: &Push, _: &mut [u32]| {
             if dies && p.clock == 5 {
