@@ -45,10 +45,11 @@ mod tests {
 
     /// All cuts of `n` tensors in `of` ranges.
     fn all(first: usize, n: usize, of: usize) -> Vec<Vec<Range<usize>>> {
+        use std::iter::once;
         if of == 1 {
-            return vec![vec![first..n]];
+            return vec![once(first..n).collect()];
         }
-        let with = |end: usize| all(end, n, of - 1).into_iter().map(move |rest| [vec![first..end], rest].concat());
+        let with = |end: usize| all(end, n, of - 1).into_iter().map(move |rest| once(first..end).chain(rest).collect());
         (first + 1..=n - (of - 1)).flat_map(with).collect()
     }
 

@@ -28,6 +28,8 @@ fn plain() -> Model {
 }
 
 type Bits = Vec<(String, Vec<u32>)>;
+type Make = Box<dyn Fn() -> Model + Sync>;
+type Change = Box<dyn FnMut(&Push, &mut [u32]) + Send>;
 
 /// Parameters and buffers.
 fn bits(model: &Model) -> Bits {
@@ -75,7 +77,7 @@ fn in_step_they_have_the_bits_of_one() {
         m.fit(&data, fit().epochs(1)).unwrap();
         m
     };
-    let fresh: [(&str, Box<dyn Fn() -> Model + Sync>); 5] = [
+    let fresh: [(&str, Make); 5] = [
         ("sgd", Box::new(plain)),
         ("adam", Box::new(move || compiled(settings(Adam::new(rate()).group("*.bias", Group::new().lr_multiplier(3.0)))))),
         ("lamb", Box::new(move || compiled(settings(Lamb::new(rate())).clip_value(0.01)))),
@@ -106,7 +108,7 @@ struct Seen<E> {
     link: E,
     /// Words of parameters and of buffers, by push.
     sizes: Arc<Mutex<Vec<[usize; 2]>>>,
-    change: Box<dyn FnMut(&Push, &mut [u32]) + Send>,
+    change: Change,
 }
 
 impl<E: Exchange> Exchange for Seen<E> {
