@@ -13,7 +13,7 @@
 #[allow(dead_code)]
 mod pictures;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use gradus::data::{ImageFolder, Split};
 use gradus::prelude::*;
@@ -58,25 +58,29 @@ struct Flags {
 struct Found {
     train: Dataset,
     test: Dataset,
+    /// Kinds of pictures, in both together.
+    classes: usize,
     told: String,
 }
 
 impl Flags {
     fn pictures(&self, drawn: (usize, usize)) -> Result<Found> {
-        let (train, test, told) = match &self.images {
+        let classes = |d: &Dataset| Ok::<_, gradus::Error>(d.class_counts()?.last().map_or(0, |(class, _)| *class as usize + 1));
+        let (train, test, classes, told) = match &self.images {
             Some(dir) => {
                 let all = data::image_folder(dir, ImageFolder::new().size(self.size, self.size).crop(true))?;
                 let (train, test) = all.split(0.8, Split::seeded(self.seed).stratified())?;
                 let told = format!("{} + {} pictures of {}", train.len(), test.len(), dir.display());
-                (train, test, told)
+                (train, test, classes(&all)?, told)
             }
             None => {
                 let drawn = pictures::shapes(drawn, "for want of pictures (--images DIR)")?;
-                (drawn.train, drawn.test, drawn.told)
+                let classes = classes(&drawn.train)?;
+                (drawn.train, drawn.test, classes, drawn.told)
             }
         };
         let as_imagenet = |d: Dataset| d.scale(1.0 / 255.0).normalize_with(&IMAGENET.0, &IMAGENET.1);
-        Ok(Found { train: as_imagenet(train)?, test: as_imagenet(test)?, told })
+        Ok(Found { train: as_imagenet(train)?, test: as_imagenet(test)?, classes, told })
     }
 
     /// The network with a new head: its trunk has torchvision's weights, and stays as it is.
@@ -116,7 +120,7 @@ fn run(flags: &Flags, found: &Found, device: Device) -> Result<Model> {
             file
         }
     };
-    let classes = found.train.class_counts()?.last().map_or(0, |(class, _)| *class as usize + 1);
+    let classes = found.classes;
     let (mut model, report) = flags.network(&weights, classes, found.train.input_shape().dims(), device)?;
     show(&format!("weights: {report}"));
     let (all, frozen) = (model.parameter_count(), model.frozen_count());
@@ -130,6 +134,9 @@ fn run(flags: &Flags, found: &Found, device: Device) -> Result<Model> {
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
+    if let Some(folder) = flags.save.as_ref().and_then(|file| file.parent()).filter(|folder| !folder.as_os_str().is_empty()) {
+        ensure!(folder.is_dir(), "--save: there is no folder {}", folder.display());
+    }
     let device = flags.device.as_deref().map_or_else(Device::best, Device::select)?;
     let found = flags.pictures((1_000, 500))?;
     show(&format!("{}; on {device}", found.told));

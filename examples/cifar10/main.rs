@@ -7,7 +7,7 @@
 
 mod pictures;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 use gradus::optim::schedule::Span;
 use gradus::prelude::*;
@@ -101,6 +101,9 @@ fn show(text: &str) {
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
+    if let Some(folder) = flags.save.as_ref().and_then(|file| file.parent()).filter(|folder| !folder.as_os_str().is_empty()) {
+        ensure!(folder.is_dir(), "--save: there is no folder {}", folder.display());
+    }
     let device = flags.device.as_deref().map_or_else(Device::best, Device::select)?;
     let found = pictures::find(flags.data.as_deref())?;
     show(&format!("{}; on {device}", found.told));

@@ -64,15 +64,12 @@ impl Shards {
 }
 
 impl One {
-    /// Pulls its range to where it belongs.
-    fn pull_to(&mut self, clock: u64, own: &mut [u32], stop: &Stop) -> Result<Reply> {
+    /// Pulls its range.
+    fn pull(&mut self, clock: u64, stop: &Stop) -> Result<Reply> {
         let reply = self.link.pull_unless(clock, &mut self.pulled, stop)?;
-        let given = &self.pulled.parameters;
-        if reply != Reply::Rejoin {
-            if given.len() != own.len() {
-                return Err(differ(&format!("a server gives {} parameters, and has {}", given.len(), own.len())));
-            }
-            own.copy_from_slice(given);
+        let (given, has) = (self.pulled.parameters.len(), self.range.len());
+        if reply != Reply::Rejoin && given != has {
+            return Err(differ(&format!("a server gives {given} parameters, and has {has}")));
         }
         Ok(reply)
     }
@@ -127,17 +124,9 @@ impl Exchange for Shards {
     }
 
     fn pull(&mut self, clock: u64, into: &mut Pulled) -> Result<Reply> {
-        into.parameters.resize(self.size(), 0);
-        let mut left = &mut into.parameters[..];
-        let mut parts = vec![];
-        for one in &mut self.all {
-            let (own, rest) = std::mem::take(&mut left).split_at_mut(one.range.len());
-            parts.push((one, own));
-            left = rest;
-        }
         let stop = Stop::default();
-        let replies = at_once(parts, |(one, own): (&mut One, &mut [u32])| {
-            let reply = one.pull_to(clock, own, &stop);
+        let replies = at_once(self.all.iter_mut().collect(), |one: &mut One| {
+            let reply = one.pull(clock, &stop);
             if !matches!(reply, Ok(Reply::Taken | Reply::Known)) {
                 // where another is waited at, it may be for a worker that must come here first
                 stop.raise();
@@ -147,6 +136,9 @@ impl Exchange for Shards {
         if replies.contains(&Reply::Rejoin) {
             return Ok(Reply::Rejoin);
         }
+        // only now: what a server said to have is not what it gives
+        into.parameters.clear();
+        self.all.iter().for_each(|one| into.parameters.extend_from_slice(&one.pulled.parameters));
         into.over = self.all.iter().any(|one| one.pulled.over);
         // they move alike but after a restart; the least is safe for all
         let scales = self.all.iter().filter_map(|one| one.pulled.scale);
@@ -180,7 +172,19 @@ impl Exchange for Shards {
     }
 
     fn leave(&mut self, done: bool) -> Result<Reply> {
-        at_once(self.all.iter_mut().collect(), |one: &mut One| one.link.leave(done)).map(|replies| together(&replies))
+        let mut replies = at_once(self.all.iter_mut().collect(), |one: &mut One| Ok(one.link.leave(done)))?;
+        // who has the last parameters is done, also where a server is not there to hear it: it went when it had heard all, or died since
+        if done && replies.iter().any(|r| matches!(r, Ok(Reply::Taken | Reply::Known))) {
+            for (server, reply) in replies.iter_mut().enumerate() {
+                if let Err(e) = reply {
+                    crate::terminal::warn!("server {} has not heard that the worker is done: {e}", server + 1);
+                }
+                if !matches!(reply, Ok(Reply::Known)) {
+                    *reply = Ok(Reply::Taken);
+                }
+            }
+        }
+        Ok(together(&replies.into_iter().collect::<Result<Vec<_>>>()?))
     }
 }
 

@@ -27,6 +27,17 @@ pub(crate) fn check_format(path: &Path, meta: &serde_json::Value) -> Result<()> 
     Err(bad_file(path, &problem, "its metadata", &format!("use gradus {by} or newer")))
 }
 
+/// Fails on the file of one of several servers: it has all tensors, of which those of the others are as they began.
+pub(crate) fn check_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let text = SafeTensors::read_metadata(bytes).ok().and_then(|(_, m)| m.metadata().as_ref()?.get(META).cloned());
+    let meta: Option<serde_json::Value> = text.and_then(|text| serde_json::from_str(&text).ok());
+    if meta.is_some_and(|m| m.pointer("/run/shard").is_some()) {
+        let problem = "it is of one of several servers, and has a part of the weights";
+        return Err(bad_file(path, problem, "its metadata", "take the file of a worker: `gradus worker --save`, `Model::save_weights`"));
+    }
+    Ok(())
+}
+
 /// The tensor of a parameter: `words` are its values.
 pub(crate) fn tensor(name: &str, e: &ArenaEntry, words: &[u32]) -> Tensor {
     (name.into(), e.shape.dims().to_vec(), words.iter().flat_map(|w| w.to_le_bytes()).collect(), Dtype::F32)

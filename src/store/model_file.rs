@@ -1,6 +1,6 @@
 //! A whole model as one file: settings, weights, optimizer state.
 
-use super::format::{FORMAT, META, NOT_WEIGHTS, Tensor, bad_file, check_format, parse, tensor, to_f32};
+use super::format::{FORMAT, META, NOT_WEIGHTS, Tensor, bad_file, check_format, check_whole, parse, tensor, to_f32};
 use super::weights::{Load, write_file};
 use super::{atomic, sum};
 use crate::device::Device;
@@ -96,6 +96,7 @@ impl Core {
         let mut value: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| bad_file(path, &e.to_string(), "its metadata", no_model))?;
         check_format(path, &value)?;
+        check_whole(path, &bytes)?;
         sum::check(path, &bytes, &file)?;
         if let Some(name) = closure(&value) {
             let problem = format!("it was trained with `{name}`, a closure, which no file holds");

@@ -1,6 +1,6 @@
 //! Weights as a file: written, read, and matched with a model's by their names.
 
-use super::format::{NOT_WEIGHTS, Tensor, bad_file, parse, tensor, to_f32};
+use super::format::{NOT_WEIGHTS, Tensor, bad_file, check_whole, parse, tensor, to_f32};
 use super::{atomic, sum};
 use crate::error::{Error, Result, WrongShape};
 use crate::glob::covers;
@@ -134,6 +134,7 @@ impl Core {
         let path = path.as_ref();
         let bytes = atomic::read(path)?;
         let file = parse(path, &bytes)?;
+        check_whole(path, &bytes)?;
         sum::check(path, &bytes, &file)?;
         let (words, report) = self.match_weights(path, &file, &how)?;
         self.write_parameters(&words)?;

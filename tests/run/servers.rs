@@ -327,5 +327,9 @@ fn a_file_is_of_one_shard() {
         assert!(e.code() == "invalid-config" && e.to_string().contains("shard"), "{e}");
     }
     assert_eq!(restore(Rules::new(1).shard(1, 2)).unwrap().standing().updates, 15);
+    // a model would be half as it began, and nobody would see it
+    for e in [Model::load(&path).unwrap_err(), compiled(settings(Adam::new(0.01))).load_weights(&path, Load::new()).unwrap_err()] {
+        assert!(e.code() == "bad-file" && e.to_string().contains("one of several servers"), "{e}");
+    }
     SUITE.ran(1);
 }

@@ -16,8 +16,8 @@ pub(super) struct Places {
     together: Vec<f32>,
 }
 
-/// Channels below which a patch is put together first: a tap would be less work than to look where it lies.
-const FEW: usize = 4;
+/// Channels up to which a patch is put together first: a tap would be less work than to look where it lies.
+const FEW: usize = 3;
 
 impl Places {
     /// The taps of these rows of a factor, whose images begin at `x`; the last row is repeated to a multiple of `side`.
@@ -56,17 +56,15 @@ impl Places {
 
     /// The same patches, each as one tap, where they have few channels; else as they are.
     pub fn put_together(&mut self, p: Patches) -> Patches {
-        if p.channels >= FEW {
-            return p;
-        }
         let row = p.row();
-        self.together.resize(self.at.len() * p.channels, 0.0);
+        self.together.resize(self.at.len() * p.channels.min(FEW), 0.0);
         // SAFETY: each points to so many channels of an image, or to zeros
         unsafe {
             match p.channels {
                 1 => copy::<1>(&self.at, &mut self.together),
                 2 => copy::<2>(&self.at, &mut self.together),
-                _ => copy::<3>(&self.at, &mut self.together),
+                FEW => copy::<FEW>(&self.at, &mut self.together),
+                _ => return p,
             }
         }
         self.at.clear();
