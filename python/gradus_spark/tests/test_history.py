@@ -15,7 +15,7 @@ def test_means_are_over_all_rows():
 
 def test_what_workers_have_not_told_is_the_servers():
     losses = {}
-    for line in ("worker 0 begins with push 0", "epoch 1  loss 4.5000", "epoch 2  loss 3e-5  val_loss 2", "epoch 3  loss NaN"):
+    for line in ("worker 0 begins with push 0", "epoch 1  loss 4.5000", "epoch 2/3  loss 3e-5  val_loss 2", "epoch 3  loss NaN"):
         heard(line, losses)
     assert losses[0] == 4.5 and losses[1] == 3e-5 and math.isnan(losses[2])
     found = joined([report(1, 2, loss=[1.0], accuracy=[0.5])], losses)
