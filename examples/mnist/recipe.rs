@@ -93,9 +93,14 @@ pub fn set_hidden(r: &mut Recipe, widths: &[usize]) {
     r.model.layers_mut().into_iter().for_each(|layers| drop(layers.splice(..last, hidden.clone())));
 }
 
-/// Fits the network's ends to the data: as many inputs as an image has pixels, and an output for every class, 10 at least.
+/// Fits the network's ends to the data: as many inputs as an image has pixels, or its height and width, and an output for every class, 10 at least.
 pub fn suit(r: &mut Recipe, data: &Dataset) {
-    r.compile.input = data.input_shape().size().into();
+    let image = data.input_shape();
+    r.compile.input = if r.compile.input.rank() == 1 { image.size().into() } else { image.clone() };
+    if let Some(Layer::Reshape(to)) = r.model.layers_mut().and_then(|layers| layers.first_mut()) {
+        // of one channel
+        to.shape = [&[1], image.dims()].concat();
+    }
     let top = data.labels().and_then(|l| l.as_u8()).and_then(|l| l.iter().max()).copied().unwrap_or(0);
     let outputs = (usize::from(top) + 1).max(10);
     if let (Some(i), Some(layers)) = (last_linear(r), r.model.layers_mut())

@@ -1,6 +1,8 @@
 //! What flags make of a run.
 
 use super::*;
+use gradus::prelude::HostTensor;
+use gradus::train::Registry;
 
 fn flags(words: &str) -> Flags {
     Flags::try_parse_from(std::iter::once("mnist").chain(words.split_whitespace())).unwrap()
@@ -13,6 +15,21 @@ fn flags_change_what_they_name_and_nothing_else() {
     let r = flags("--hidden 7 --activation tanh --optimizer sgd --lr 0.5 --batch-size 8 --no-shuffle").recipe(article.clone()).unwrap();
     assert_eq!(recipe::describe(&r), "784-7-10, tanh, softmax");
     assert_eq!((r.compile.optimizer.schedule().at(0), r.fit.batch_size, r.fit.epochs, r.fit.shuffle), (0.5, 8, 10, false));
+}
+
+/// Each network takes the images that are there, of whatever size: a step of it runs.
+#[test]
+fn networks_suit_the_data() {
+    for (words, size) in [("", 28), ("--model cnn", 28), ("--model cnn", 20)] {
+        let flags = flags(words);
+        let mut r = flags.recipe(crate::first(flags.model).unwrap()).unwrap();
+        let images = HostTensor::u8([8, size, size], vec![7; 8 * size * size]).unwrap();
+        let data = Dataset::new(images, HostTensor::u8([8], (0..8).collect()).unwrap()).unwrap();
+        recipe::suit(&mut r, &data);
+        let sets = r.data.apply_seeded(data, None, &Registry::new(), &r.seeds).unwrap();
+        let mut model = r.compile(&Registry::new(), &Device::cpu()).unwrap();
+        model.prepare(&sets.train, 4).unwrap_or_else(|e| panic!("{words}, {size}: {e}"));
+    }
 }
 
 /// A recipe's augmentation gives way to the flag's; both together would be refused.
