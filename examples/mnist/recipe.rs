@@ -99,7 +99,7 @@ pub fn suit(r: &mut Recipe, data: &Dataset) {
     r.compile.input = if r.compile.input.rank() == 1 { image.size().into() } else { image.clone() };
     if let Some(Layer::Reshape(to)) = r.model.layers_mut().and_then(|layers| layers.first_mut()) {
         // of one channel
-        to.shape = [&[1], image.dims()].concat();
+        to.shape = [&[1][..], image.dims()].concat();
     }
     let top = data.labels().and_then(|l| l.as_u8()).and_then(|l| l.iter().max()).copied().unwrap_or(0);
     let outputs = (usize::from(top) + 1).max(10);
