@@ -27,7 +27,7 @@ fn networks_suit_the_data() {
         let data = Dataset::new(images, HostTensor::u8([8], (0..8).collect()).unwrap()).unwrap();
         recipe::suit(&mut r, &data);
         let sets = r.data.apply_seeded(data, None, &Registry::new(), &r.seeds).unwrap();
-        let mut model = r.compile(&Registry::new(), &Device::cpu()).unwrap();
+        let model = r.compile(&Registry::new(), &Device::cpu()).unwrap();
         model.prepare(&sets.train, 4).unwrap_or_else(|e| panic!("{words}, {size}: {e}"));
     }
 }
