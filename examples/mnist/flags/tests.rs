@@ -26,7 +26,7 @@ fn networks_suit_the_data() {
         let images = HostTensor::u8([8, size, size], vec![7; 8 * size * size]).unwrap();
         let data = Dataset::new(images, HostTensor::u8([8], (0..8).collect()).unwrap()).unwrap();
         recipe::suit(&mut r, &data);
-        let sets = r.data.apply_seeded(data, None, &Registry::new(), &r.seeds).unwrap();
+        let sets = r.data.apply_seeded(data.clone(), Some(data), &Registry::new(), &r.seeds).unwrap();
         let model = r.compile(&Registry::new(), &Device::cpu()).unwrap();
         model.prepare(&sets.train, 4).unwrap_or_else(|e| panic!("{words}, {size}: {e}"));
     }
