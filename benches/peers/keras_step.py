@@ -41,7 +41,7 @@ def cnn():
 def resnet20():
     image = keras.Input((32, 32, 3))
     conv = lambda x, out, size, stride: layers.Conv2D(out, size, stride, padding="same", use_bias=False)(x)  # noqa: E731
-    norm = layers.BatchNormalization
+    norm = lambda: layers.BatchNormalization(epsilon=1e-5, momentum=0.9)  # noqa: E731, PyTorch's settings
     x = layers.ReLU()(norm()(conv(image, 16, 3, 1)))
     for stage, out in enumerate([16, 32, 64]):
         for block in range(3):

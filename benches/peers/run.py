@@ -13,7 +13,7 @@ $BURN, else target/peers/release/gradus-peer-burn, is there. That is made, in a 
     cargo build --release --locked --manifest-path benches/peers/burn/Cargo.toml --target-dir target/peers
 
 A peer that is missing or fails is named and left out. Cases: the article's 784-64-32-10 at batch 32 and the wide 784-1024-1024-10
-at batch 512, Keras' network for digits (`cnn`) and ResNet-20 at batch 128, these beside PyTorch, JAX and Keras; all train with Adam on random data of MNIST's shape that lies on the device (Burn on wgpu with 40,000 rows: more of
+at batch 512, Keras' network for digits (`cnn`) and ResNet-20 at batch 128, these beside PyTorch, JAX and Keras; all train with Adam on random data of MNIST's shape (ResNet-20: CIFAR's) that lies on the device (Burn on wgpu with 40,000 rows: more of
 its f32 images do not fit in a binding of lavapipe). Every round runs each peer once; a figure is the median over the rounds, with
 the least and the most. Ratios are the peer's time over gradus': above 1 gradus is faster; of the medians, and the least and most
 within a round. `control` is fixed arithmetic inside the gradus runs: where it moved, others used the machine, and the ratios are
