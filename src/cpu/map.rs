@@ -17,7 +17,7 @@ impl Twin for Map {
         let widths = std::array::from_fn(|o| if halves.output(o) { 1 } else { 2 });
         fork_halves(workers, 0..self.size(), CHUNK, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
             let piece = e.piece();
-            let rows: Vec<Option<Vec<f32>>> = (0..self.inputs.len()).map(|i| repeated(self, i, reads, piece, units.len())).collect();
+            let lies: Vec<Lies> = (0..self.inputs.len()).map(|i| Lies::of(self, i, reads, piece, units.len())).collect();
             for first in units.clone().step_by(piece) {
                 let (len, own) = (piece.min(units.end - first), first - units.start);
                 let load = |i: usize, row: &mut [f32]| {
@@ -30,15 +30,12 @@ impl Twin for Map {
                         return None;
                     }
                     let (from, s) = (Elements::new(reads[i], halves.input(i)), &self.inputs[i]);
-                    match self.spec.reads[i] {
-                        Read::Flat => return from.lend(row, s.offset + first),
-                        Read::One => row.fill(from.one(s.offset)),
-                        Read::Strided if rows[i].is_some() => {
-                            let row = rows[i].as_deref().unwrap_or_default();
-                            return Some(&row[first % self.shape.last().copied().unwrap_or(1)..][..len]);
-                        }
-                        Read::Strided if s.pad.is_none() => return along(row, &from, s, &self.shape, first),
-                        Read::Strided | Read::PadBox => strided(row, &from, s, &self.shape, first),
+                    match (&lies[i], self.spec.reads[i]) {
+                        (Lies::Densely, _) => return from.lend(row, s.offset + first),
+                        (Lies::Repeated(row), _) => return Some(&row[first % self.shape.last().copied().unwrap_or(1)..][..len]),
+                        (_, Read::One) => row.fill(from.one(s.offset)),
+                        _ if s.pad.is_none() => return along(row, &from, s, &self.shape, first),
+                        _ => strided(row, &from, s, &self.shape, first),
                     }
                     None
                 };
@@ -64,19 +61,42 @@ impl Twin for Map {
     }
 }
 
-/// An operand of short rows that are the same all over, as a value for each channel of images: so often one behind the other that whatever piece is
-/// lent. Copied run by run anew for each piece they would cost more than the formula.
-fn repeated(k: &Map, i: usize, reads: &[&[u32]], piece: usize, units: usize) -> Option<Vec<f32>> {
-    let (s, extent) = (&k.inputs[i], *k.shape.last()?);
-    let (last, outer) = s.strides.split_last()?;
-    let same = k.spec.reads[i] == Read::Strided && s.pad.is_none() && outer.iter().all(|&step| step == 0);
-    if !same || extent >= piece || units < 4 * piece || k.spec.integers.get(i).is_some_and(|of_u32| *of_u32) {
-        return None;
+/// How an operand is handed to the formula.
+enum Lies {
+    /// One element behind the other, as the result does: lent. Where another operand is repeated this one, too, has strides.
+    Densely,
+    /// A short row that is the same all over, as a value for each channel of images: so often one behind the other that whatever piece is lent.
+    /// Copied run by run anew for each piece it would cost more than the formula.
+    Repeated(Vec<f32>),
+    Apart,
+}
+
+impl Lies {
+    fn of(k: &Map, i: usize, reads: &[&[u32]], piece: usize, units: usize) -> Lies {
+        let (s, read) = (&k.inputs[i], k.spec.reads[i]);
+        if read == Read::Flat || (read == Read::Strided && s.pad.is_none() && lies_densely(s, &k.shape)) {
+            return Lies::Densely;
+        }
+        let (Some(&extent), Some((last, outer))) = (k.shape.last(), s.strides.split_last()) else { return Lies::Apart };
+        let same = read == Read::Strided && s.pad.is_none() && outer.iter().all(|&step| step == 0);
+        if !same || extent >= piece || units < 4 * piece || k.spec.integers.get(i).is_some_and(|of_u32| *of_u32) {
+            return Lies::Apart;
+        }
+        let from = Elements::new(reads[i], k.spec.halves.input(i));
+        let mut row = vec![0.0; (piece + extent).next_multiple_of(extent)];
+        row.chunks_exact_mut(extent).for_each(|row| from.run(row, s.offset, *last));
+        Lies::Repeated(row)
     }
-    let from = Elements::new(reads[i], k.spec.halves.input(i));
-    let mut row = vec![0.0; (piece + extent).next_multiple_of(extent)];
-    row.chunks_exact_mut(extent).for_each(|row| from.run(row, s.offset, *last));
-    Some(row)
+}
+
+/// Whether elements lie one behind the other in the order of this shape.
+fn lies_densely(s: &Strided, shape: &[usize]) -> bool {
+    let mut dense = 1;
+    shape.iter().zip(&s.strides).rev().all(|(&extent, &step)| {
+        let lies = extent == 1 || step == dense;
+        dense *= extent;
+        lies
+    })
 }
 
 /// Elements `first..` of integers, as numbers.

@@ -26,6 +26,7 @@ mod lib;
 mod map;
 mod memory;
 mod optimizer;
+mod pages;
 mod pool;
 mod prepared;
 mod profile;

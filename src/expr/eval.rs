@@ -23,6 +23,7 @@ pub struct Evaluator {
     rates: Vec<Input>,
     /// The output that each computed node is, the first of several.
     pub(super) places: Vec<Option<usize>>,
+    piece: usize,
 }
 
 /// An input of a formula, or a rate.
@@ -59,13 +60,16 @@ impl Evaluator {
             let Node::Rate(i) = *n else { return None };
             Some(Input { node, number: i, lends: false, single: !read(node) })
         };
-        let inputs = nodes.iter().enumerate().filter_map(input).collect();
+        let inputs: Vec<Input> = nodes.iter().enumerate().filter_map(input).collect();
+        // inputs that are lent need no row
+        let own = nodes.iter().filter(|n| !matches!(n, Node::Const(_) | Node::Rate(_))).count() - inputs.iter().filter(|i| i.lends).count();
+        let piece = (CACHED / own.max(1) / CHUNK * CHUNK).clamp(CHUNK, MOST);
         let rates = nodes.iter().enumerate().filter_map(rate).collect();
         // inputs, rates and constants are no pass, and lie in their rows
         let made = |n: usize| passes.iter().any(|p| p.node == n);
         let place = |n: usize| expr.outputs().iter().position(|o| *o == n).filter(|_| made(n));
         let places = (0..nodes.len()).map(place).collect();
-        Evaluator { rows: rows.collect(), inputs, rates, passes, together, places, expr: expr.clone() }
+        Evaluator { rows: rows.collect(), inputs, rates, passes, together, places, piece, expr: expr.clone() }
     }
 
     /// Sets the step's rates.
@@ -142,8 +146,7 @@ impl Evaluator {
 
     /// How many values at a time keep the rows of this formula in the first-level cache: a multiple of [`CHUNK`].
     pub fn piece(&self) -> usize {
-        let rows = self.expr.nodes().iter().filter(|n| !matches!(n, Node::Const(_) | Node::Rate(_))).count();
-        (CACHED / rows.max(1) / CHUNK * CHUNK).clamp(CHUNK, MOST)
+        self.piece
     }
 
     /// The first values of output `o` of the last chunk, to `out`.

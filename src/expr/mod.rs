@@ -104,6 +104,14 @@ impl Expr {
         self.arity == 1 && self.outputs.len() == 1 && self.nodes[self.outputs[0]] == Node::Input(0)
     }
 
+    /// Whether it is `f(x, y) = x * y`.
+    pub fn is_product(&self) -> bool {
+        let input = |n: usize| if let Node::Input(i) = self.nodes[n] { Some(i) } else { None };
+        let [out] = self.outputs[..] else { return false };
+        let Node::Binary(Binary::Mul, a, b) = self.nodes[out] else { return false };
+        self.arity == 2 && matches!((input(a), input(b)), (Some(0), Some(1)) | (Some(1), Some(0)))
+    }
+
     /// Floating-point operations of one evaluation.
     pub fn flops(&self) -> usize {
         self.nodes.iter().filter(|n| matches!(n, Node::Unary(..) | Node::Binary(..) | Node::Select(..))).count()

@@ -4,7 +4,7 @@
 use super::fuse::{Core, Group, Groups, fuse, results};
 use super::step::Step;
 use crate::error::Result;
-use crate::expr::{Binary, Node as Term, Unary};
+use crate::expr::{Binary, Expr, Node as Term, Unary};
 use crate::graph::{Graph, Kind, Node, NodeId, Op, Value, op};
 use crate::kernels::Row;
 use crate::portable::STORAGE_BUFFERS;
@@ -140,7 +140,7 @@ impl Light<'_> {
     fn large(&self, n: NodeId) -> Option<Value> {
         let (g, f) = (self.g, self.f);
         let Op::Map(op::Map(formula)) = &g.nodes[n].op else { return None };
-        let light = formula.flops() <= 2 && formula.nodes().iter().all(is_light);
+        let light = is_light(formula);
         let own = g.shape(n.into());
         let inputs = &g.nodes[n].inputs;
         let real = |v: &Value| g.ty(*v).dtype == DType::F32 && g.kind(v.node) != Kind::Random && !f.views.sees(g, *v);
@@ -156,12 +156,14 @@ impl Light<'_> {
     }
 }
 
-fn is_light(n: &Term) -> bool {
-    match n {
-        Term::Input(_) | Term::Rate(_) | Term::Const(_) | Term::Select(..) => true,
-        Term::Unary(u, _) => matches!(u, Unary::Neg | Unary::Abs | Unary::Sign | Unary::Relu | Unary::Positive),
-        Term::Binary(b, ..) => !matches!(b, Binary::Div | Binary::Pow),
-    }
+/// Whether a formula costs less than its result's way through memory.
+pub(super) fn is_light(f: &Expr) -> bool {
+    f.flops() <= 2
+        && f.nodes().iter().all(|n| match n {
+            Term::Input(_) | Term::Rate(_) | Term::Const(_) | Term::Select(..) => true,
+            Term::Unary(u, _) => matches!(u, Unary::Neg | Unary::Abs | Unary::Sign | Unary::Relu | Unary::Positive),
+            Term::Binary(b, ..) => !matches!(b, Binary::Div | Binary::Pow),
+        })
 }
 
 /// The step with these values once more for each launch that shall have its own, and without those that nothing reads any more.

@@ -11,6 +11,7 @@ Weights and data are no file: `values` below and `Hashed` in tests/golden/hashed
 | `resnet18` | torchvision's names and shapes; outputs in evaluation; of one training step the loss, and of every gradient and     |
 |            | every running mean and variance after it a norm and `SIGNS` inner products with hashed vectors of +1 and -1         |
 | `cnn`, `resnet20` | the losses of 100 steps                                                                                     |
+| `long`     | the loss and the gradients of a convolution whose weights' gradient sums 131,072 positions                         |
 """
 
 import json
@@ -107,6 +108,15 @@ def of_resnet18(dtype=torch.float64):
     }
 
 
+def of_long_sums(dtype=torch.float64):
+    """A convolution of 128 images of 32 x 32, hyperbolic tangents and means over places."""
+    model = load(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1)), dtype)
+    x, y = images(128, (2, 32, 32))
+    loss = nn.functional.cross_entropy(model(x.to(dtype)).tanh().mean((2, 3)), y % 4)
+    loss.backward()
+    return {"loss": short(loss.item(), 12), "gradients": {n: [short(v, 12) for v in p.grad.flatten()] for n, p in model.named_parameters()}}
+
+
 def cnn():
     """The network of `mnist --model cnn` without its dropout, under the names that it has there."""
     net = nn.Sequential()
@@ -183,6 +193,7 @@ def check(golden):
 
 if __name__ == "__main__":
     golden = {"torch": torch.__version__, "resnet18": of_resnet18()}
+    golden["long"] = of_long_sums()
     golden |= {name: train(*run) for name, run in RUNS.items()}
     if "check" in sys.argv:
         check(golden)

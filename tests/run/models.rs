@@ -1,6 +1,6 @@
 //! Networks that many know: their parameters under torchvision's names, and a step of each that is small enough.
 
-use gradus::nn::models;
+use gradus::nn::{BatchNorm2d, Conv2d, models};
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
 
@@ -54,4 +54,21 @@ fn small_ones_learn() {
     let pairs = Dataset::new(data.features().unwrap().clone(), HostTensor::u8([8], two).unwrap()).unwrap();
     let history = m.fit(&pairs, Fit::new().epochs(8).batch_size(8).verbose(0)).unwrap();
     assert!(history.last("loss").unwrap() < history["loss"][0], "{history:?}");
+}
+
+/// Backward through batch normalisation sums two things over the images: the gradient, for bias, mean and images, and its product with deviations.
+#[test]
+fn batch_normalisation_sums_twice() {
+    let net = module(|s, x| {
+        let x = s.at("conv").call(&Conv2d::new(8, 3), x);
+        let x = s.at("norm").call(&BatchNorm2d::new(), &x).relu();
+        s.at("next").call(&Conv2d::new(4, 3), &x).mean_axes(&[2, 3])
+    });
+    let data =
+        Dataset::new(HostTensor::f32([8, 3, 16, 16], vec![0.5; 8 * 768]).unwrap(), HostTensor::u8([8], vec![1; 8]).unwrap()).unwrap();
+    let text = compiled(net, [3, 16, 16]).prepare(&data, 8).unwrap().explain();
+    let sums: Vec<&str> = text.lines().filter(|l| l.contains("reduce") && l.contains("sum") && l.contains("[8, 14, 14, 8]")).collect();
+    assert!(!sums.is_empty() && sums.iter().all(|l| l.matches("sum").count() == 2), "{text}");
+    // and the gradient is stored once: whoever needs it scaled scales it
+    assert!(!text.lines().any(|l| l.contains("gemm_nn") && l.contains("mul")), "{text}");
 }

@@ -5,7 +5,7 @@ use super::multiply::Shared;
 use crate::cpu::lib::draws::drawn;
 use crate::cpu::lib::fork::{WRITES, Writes, f32s, f32s_mut};
 use crate::cpu::lib::halves::Elements;
-use crate::expr::{CHUNK, Evaluator};
+use crate::expr::Evaluator;
 use crate::kernels::Gemm;
 use std::ops::Range;
 
@@ -28,8 +28,9 @@ impl Ending<'_> {
             (rows, columns) if columns == k.n => (1, rows * columns),
             (rows, columns) => (rows, columns),
         };
-        let together = (CHUNK / len).clamp(1, runs);
-        let piece = len.min(CHUNK);
+        let most = e.piece();
+        let together = (most / len).clamp(1, runs);
+        let piece = len.min(most);
         for run in (0..runs).step_by(together) {
             for at in (0..len).step_by(piece) {
                 let (count, piece) = (together.min(runs - run), piece.min(len - at));
@@ -72,8 +73,9 @@ impl Ending<'_> {
 
     /// The formula over the product that stands in the first output.
     pub(in crate::cpu) fn run(&self, e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>) {
-        for first in units.clone().step_by(CHUNK) {
-            let len = CHUNK.min(units.end - first);
+        let most = e.piece();
+        for first in units.clone().step_by(most) {
+            let len = most.min(units.end - first);
             let here = first - units.start..first - units.start + len;
             let load = |i: usize, row: &mut [f32]| match i {
                 0 => Some(&f32s(w[0])[here.clone()]),

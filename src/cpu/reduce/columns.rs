@@ -5,7 +5,7 @@ use super::{at, join, larger, piece, start, stored, weight};
 use crate::cpu::lib::fork::{Writes, f32s_mut, wide};
 use crate::cpu::lib::halves::Elements;
 use crate::cpu::lib::lanes::{Joining, Largest};
-use crate::expr::{Behind, CHUNK, Evaluator, MOST, Made, Source};
+use crate::expr::{Behind, Evaluator, MOST, Made, Source};
 use crate::kernels::{Join, Reduce};
 use pulp::Simd;
 use std::ops::Range;
@@ -26,7 +26,7 @@ pub(super) fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Ra
     while item < units.end {
         let n = (k.inner - item % k.inner).min(units.end - item).min(MOST);
         let (row, terms) = piece(k, item);
-        let side = if k.inner > NARROW { 1 } else { CHUNK / k.inner };
+        let side = if k.inner > NARROW { 1 } else { MOST / k.inner };
         Columns { k, reads, row, n, side }.sums(e, terms.clone(), &mut sums);
         for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
             let how = k.spec.joins[o];
@@ -59,6 +59,7 @@ impl Columns<'_> {
         let Columns { k, n, side, .. } = *self;
         let places = n * side;
         sums.make_room(n, places);
+        self.repeat(&mut sums.same, places);
         if k.spec.joins.iter().any(|j| j.looks_first() || *j == Join::Variance) {
             self.along(e, terms.start.min(k.length - 1), [1, n], sums);
         }
@@ -76,10 +77,21 @@ impl Columns<'_> {
         }
     }
 
+    /// Operands that have one value for all terms of a column: as often as terms lie side by side.
+    fn repeat(&self, same: &mut Vec<f32>, places: usize) {
+        let Columns { k, reads, row, n, .. } = *self;
+        same.resize(k.inputs.len() * places, 0.0);
+        for (i, t) in k.inputs.iter().enumerate().filter(|(_, t)| t.along == 0) {
+            let from = Elements::new(reads[i], k.spec.halves.input(i));
+            same[i * places..][..places].chunks_mut(n).for_each(|part| from.run(part, at(k, t, row, 0), t.inner));
+        }
+    }
+
     /// So many rows of places from term `r` on.
     fn along(&self, e: &mut Evaluator, r: usize, shape: [usize; 2], sums: &mut Sums<'_>) {
         let Columns { k, reads, row, n, side } = *self;
-        let mut numbers = std::mem::take(&mut sums.numbers);
+        let (mut numbers, same) = (std::mem::take(&mut sums.numbers), std::mem::take(&mut sums.same));
+        let places = sums.places;
         for (i, t) in k.inputs.iter().enumerate().filter(|(i, _)| alike(k, *i)) {
             let to = &mut numbers[i * TOGETHER..][..shape[0]];
             Elements::new(reads[i], k.spec.halves.input(i)).run(to, at(k, t, row, r), t.along);
@@ -88,6 +100,7 @@ impl Columns<'_> {
             let t = &k.inputs[i];
             match Elements::new(reads[i], k.spec.halves.input(i)) {
                 _ if alike(k, i) => Source::Numbers(&numbers[i * TOGETHER..]),
+                _ if t.along == 0 => Source::Lies(&same[i * places..][..places], 0),
                 Elements::Whole(all) if t.inner == 1 && (side == 1 || t.along == n) => {
                     Source::Lies(&all[at(k, t, row, r)..], side * t.along)
                 }
@@ -102,7 +115,7 @@ impl Columns<'_> {
         };
         sums.r = r;
         e.along(shape, source, &mut put, (&mut [], 0), sums);
-        sums.numbers = numbers;
+        (sums.numbers, sums.same) = (numbers, same);
     }
 }
 
@@ -124,12 +137,14 @@ struct Sums<'a> {
     f64s: Vec<f64>,
     /// The operands that are one number for all columns, of a few terms.
     numbers: Vec<f32>,
+    /// The operands that are the same for all terms of a column, at each place.
+    same: Vec<f32>,
 }
 
 impl<'a> Sums<'a> {
     fn new(k: &'a Reduce) -> Self {
         let numbers = vec![0.0; k.inputs.len() * TOGETHER];
-        Sums { k, n: 0, places: 0, begun: false, r: 0, firsts: vec![], f32s: vec![], f64s: vec![], numbers }
+        Sums { k, n: 0, places: 0, begun: false, r: 0, firsts: vec![], f32s: vec![], f64s: vec![], numbers, same: vec![] }
     }
 
     fn make_room(&mut self, n: usize, places: usize) {

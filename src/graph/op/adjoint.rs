@@ -57,14 +57,14 @@ impl Adjoint<'_> {
     fn sum_of_multiple(&self, g: &mut Graph, v: Value, to: &Shape) -> Result<Option<Value>> {
         let Node { op: Op::Map(Map(f)), inputs, .. } = &g.nodes[v.node] else { return Ok(None) };
         let inputs = inputs.clone();
-        if *f == Expr::of(1, |x| vec![x[0].clone()]) {
+        if f.is_identity() {
             return self.sum_of_multiple(g, inputs[0], to);
         }
         if *f == Expr::of(1, |x| vec![-&x[0]]) {
             let sum = self.sum_to(g, inputs[0], to)?;
             return Ok(Some(self.map(g, &[sum], |x| -&x[0])?));
         }
-        if *f != Expr::of(2, |x| vec![&x[0] * &x[1]]) && *f != Expr::of(2, |x| vec![&x[1] * &x[0]]) {
+        if !f.is_product() {
             return Ok(None);
         }
         for (of, times) in [(inputs[0], inputs[1]), (inputs[1], inputs[0])] {

@@ -7,6 +7,7 @@ use crate::graph::op::ConvPart;
 use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
 use crate::kernels::{DIMS, Gemm, Map, Strided};
 use crate::plan::axes::lies_alike;
+use crate::plan::light::is_light;
 use crate::plan::views::{Factor, along, matrix_steps};
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::DType;
@@ -133,7 +134,37 @@ impl<'a> Fuser<'a> {
 
     /// The latest group that this map can ride on, of those that it reads.
     fn host_for_map(&mut self, map: NodeId, sources: &[usize]) -> Option<usize> {
-        sources.iter().rev().copied().find(|&h| self.fits(h, map) && sources.iter().all(|&s| s == h || !self.needs.depends(s, h)))
+        let host =
+            sources.iter().rev().copied().find(|&h| self.fits(h, map) && sources.iter().all(|&s| s == h || !self.needs.depends(s, h)))?;
+        (!self.belongs_to_readers(host, map)).then_some(host)
+    }
+
+    /// Whether a map would only add a result to a product: it is light, what it is made of is stored anyway, and sums or maps behind the product alone read
+    /// it, which make it as they go. So are the gradient that batch normalisation scales, and its product with deviations.
+    fn belongs_to_readers(&self, host: usize, map: NodeId) -> bool {
+        let (g, f, size) = (self.g, &self.f, |v: Value| self.g.shape(v).size());
+        let (Core::Gemm(_), Op::Map(op::Map(formula))) = (f.groups[host].core, &g.nodes[map].op) else { return false };
+        let own = Value::from(map);
+        let mut large = g.nodes[map].inputs.iter().filter(|v| size(**v) == size(own));
+        let within = |v: &&Value| f.owner.get(&v.node) == Some(&host);
+        let outside = |n: &NodeId| matches!(g.kind(*n), Kind::Reduce | Kind::Product);
+        let stored = |v: &Value| f.readers.get(v).is_some_and(|r| r.iter().any(outside));
+        if f.roots.contains(&own) || !is_light(formula) || !large.clone().filter(within).all(stored) {
+            return false;
+        }
+        // a reader that rides on another product would find it in memory at no cost
+        let beside = |v: &Value| *v == own || size(*v) < size(own) || self.made_by_maps(*v);
+        let goes_on = |n: &NodeId| g.kind(*n) == Kind::Map && size((*n).into()) == size(own) && g.nodes[*n].inputs.iter().all(beside);
+        let sums = |n: &NodeId| g.kind(*n) == Kind::Reduce;
+        f.readers.get(&own).is_some_and(|r| r.iter().all(sums) || (large.all(|v| within(&v)) && r.iter().all(goes_on)))
+    }
+
+    /// Whether a value is made by maps that ride on nothing, as far as that is known.
+    fn made_by_maps(&self, v: Value) -> bool {
+        match self.f.owner.get(&v.node) {
+            Some(&k) => self.f.groups[k].core == Core::Maps,
+            None => self.g.kind(v.node) == Kind::Map,
+        }
     }
 
     /// Whether a map can be appended to a group, looking at shapes and buffers alone.

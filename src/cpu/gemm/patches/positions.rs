@@ -91,14 +91,16 @@ pub(super) fn block(k: &Gemm, p: Patches, x: &[f32], packed: &[f32], tables: &[u
         let p = places.put_together(p);
         let size = packed.len() / k.matrices();
         let packed = &packed[block.batch * size..][..size];
-        pulp::Arch::new().dispatch(Tiles { k, p, at: &places.at, packed, tables, block, c });
+        pulp::Arch::new().dispatch(Tiles { k, p, at: &places.at, count: places.count, packed, tables, block, c });
     });
 }
 
 struct Tiles<'a> {
     k: &'a Gemm,
     p: Patches,
+    /// The first tap of so many positions, then their second.
     at: &'a [*const f32],
+    count: usize,
     packed: &'a [f32],
     tables: &'a [u32],
     block: &'a Block,
@@ -132,18 +134,21 @@ impl pulp::WithSimd for Tiles<'_> {
 /// All positions by the columns of a panel.
 #[inline(always)]
 fn tiles<S: Simd, const VECTORS: usize, const SIDE: usize>(simd: S, t: &Tiles<'_>, panel: &[f32], columns: Range<usize>) {
-    let Tiles { k, p, at, tables, block, c, .. } = t;
+    let Tiles { k, p, at, count, tables, block, c, .. } = t;
     let rows = block.rows.len();
     for first in (0..rows).step_by(SIDE) {
-        let own = &at[first * p.taps..(first + SIDE) * p.taps];
         // SAFETY: each of these points to the channels of a tap, all of which lie in the images or among the zeros
-        let sums = unsafe { tile::<S, VECTORS, SIDE>(simd, own, [p.taps, p.channels], panel) };
+        let sums = unsafe { tile::<S, VECTORS, SIDE>(simd, &at[first..], *count, [p.taps, p.channels], panel) };
         for (j, sums) in sums.iter().enumerate().take(rows - first) {
             let start = place(k, tables, block.batch, block.rows.start + first + j);
             // SAFETY: these elements are this block's, and the block is this thread's
             let out = unsafe { c.part(start + columns.start..start + columns.end) };
-            for (v, to) in out.chunks_mut(S::F32_LANES).enumerate() {
-                simd.partial_store_f32s(to, sums[v]);
+            let (whole, rest) = S::as_mut_simd_f32s(out);
+            for (to, &sum) in whole.iter_mut().zip(sums) {
+                *to = sum;
+            }
+            if !rest.is_empty() {
+                simd.partial_store_f32s(rest, sums[whole.len()]);
             }
         }
     }
@@ -158,7 +163,7 @@ fn place(k: &Gemm, tables: &[u32], batch: usize, row: usize) -> usize {
     }
 }
 
-/// The sums of a tile: `at` has the taps of each of its positions.
+/// The sums of a tile: `at` has the first tap of its positions and of others, and the next so far behind.
 ///
 /// # Safety
 /// Each of `at` points to so many channels.
@@ -166,6 +171,7 @@ fn place(k: &Gemm, tables: &[u32], batch: usize, row: usize) -> usize {
 unsafe fn tile<S: Simd, const VECTORS: usize, const SIDE: usize>(
     simd: S,
     at: &[*const f32],
+    next: usize,
     [taps, channels]: [usize; 2],
     panel: &[f32],
 ) -> [[S::f32s; VECTORS]; SIDE] {
@@ -174,9 +180,7 @@ unsafe fn tile<S: Simd, const VECTORS: usize, const SIDE: usize>(
     let mut terms = S::as_simd_f32s(panel).0;
     for tap in 0..taps {
         let mut rows = [std::ptr::null::<f32>(); SIDE];
-        for (r, row) in rows.iter_mut().enumerate() {
-            *row = at[r * taps + tap];
-        }
+        rows.copy_from_slice(&at[tap * next..][..SIDE]);
         let mut channel = 0;
         // SAFETY: a tap has so many channels, each of which is looked at once
         unsafe {

@@ -7,8 +7,9 @@ use crate::cpu::gemm::multiply::Shared;
 use crate::kernels::{Gemm, Patches};
 use pulp::Simd;
 use std::cell::RefCell;
+use std::ops::Range;
 
-/// Positions whose products are added at a time: what they read stays in the cache for all tiles.
+/// Positions whose products are added at a time: what they read stays in the cache for all tiles. Of few channels there are four times as many.
 const POSITIONS: usize = 64;
 /// Matrices of a batch from which on each of them is one block.
 const MATRICES: usize = 8;
@@ -36,22 +37,35 @@ pub(super) fn block(k: &Gemm, p: Patches, [a, x]: [&[f32]; 2], tables: &[u32], b
         // SAFETY: these elements are this block's, and the block is this thread's
         let c = unsafe { c.part(start..start + block.rows.len() * k.n) };
         c.fill(0.0);
-        for first in (0..k.k).step_by(POSITIONS) {
-            let count = POSITIONS.min(k.k - first);
+        let narrow = p.channels < NARROW;
+        let some = if narrow { 4 * POSITIONS } else { POSITIONS };
+        for first in (0..k.k).step_by(some) {
+            let count = some.min(k.k - first);
             places.find(&p, images, tables, own + first..own + first + count, 1);
-            let narrow = p.channels < NARROW;
             let p = places.put_together(p);
             let a = &a[first * k.a.pitch..];
             // the last position has its rows, too
             assert!((count - 1) * k.a.pitch + block.rows.len() <= a.len());
-            pulp::Arch::new().dispatch(Tiles { p, at: &places.at, a, pitch: k.a.pitch, rows: block.rows.len(), count, c: &mut *c, narrow });
+            pulp::Arch::new().dispatch(Tiles {
+                p,
+                at: &places.at,
+                far: places.count,
+                a,
+                pitch: k.a.pitch,
+                rows: block.rows.len(),
+                count,
+                c: &mut *c,
+                narrow,
+            });
         }
     });
 }
 
 struct Tiles<'a> {
     p: Patches,
+    /// The first tap of each position, and `far` behind it the second.
     at: &'a [*const f32],
+    far: usize,
     /// The rows of these positions, `pitch` apart.
     a: &'a [f32],
     pitch: usize,
@@ -73,81 +87,102 @@ impl pulp::WithSimd for Tiles<'_> {
 // loops and no closures in all of this: what the compiler leaves uninlined keeps narrow vectors. Tiles have as many sums as there are registers for, and as
 // hide how long a product takes.
 
-/// Vectors of channels.
+/// Vectors of channels: of all taps one behind the other, as the result has them, or the last ones of each tap.
 #[inline(always)]
 fn by_channels<S: Simd>(simd: S, mut t: Tiles<'_>) {
-    let (lanes, channels, many) = (S::F32_LANES, t.p.channels, S::F32_LANES == 16);
+    let (lanes, channels) = (S::F32_LANES, t.p.channels);
+    if channels % lanes == 0 {
+        let all = 0..t.p.row();
+        return side_by_side(simd, &mut t, all);
+    }
     for tap in 0..t.p.taps {
-        let mut channel = 0;
-        while channel < channels {
-            let left = channels - channel;
-            let vectors = if left >= 4 * lanes && many {
-                4
-            } else if left >= 2 * lanes {
-                2
-            } else {
-                1
-            };
-            let some = left.min(vectors * lanes);
-            match (vectors, many) {
-                (4, _) => down::<S, 6, 4>(simd, &mut t, tap, channel, some),
-                (2, true) => down::<S, 8, 2>(simd, &mut t, tap, channel, some),
-                (2, false) => down::<S, 6, 2>(simd, &mut t, tap, channel, some),
-                (_, true) => down::<S, 16, 1>(simd, &mut t, tap, channel, some),
-                _ => down::<S, 8, 1>(simd, &mut t, tap, channel, some),
-            }
-            channel += some;
-        }
+        let whole = tap * channels..tap * channels + channels / lanes * lanes;
+        let end = (tap + 1) * channels;
+        side_by_side(simd, &mut t, whole.clone());
+        down::<S, 8, 1, 1>(simd, &mut t, whole.end..end);
     }
 }
 
-/// All rows by these channels of a tap.
+/// These numbers of a patch, which are whole vectors.
 #[inline(always)]
-fn down<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, t: &mut Tiles<'_>, tap: usize, channel: usize, some: usize) {
+fn side_by_side<S: Simd>(simd: S, t: &mut Tiles<'_>, numbers: Range<usize>) {
+    let (lanes, many, mut first) = (S::F32_LANES, S::F32_LANES == 16, numbers.start);
+    while first < numbers.end {
+        let vectors = match (numbers.end - first) / lanes {
+            few @ (1 | 2) => few,
+            _ if !many => 2,
+            _ if t.p.channels % (4 * lanes) == 0 => 4,
+            _ => 3,
+        };
+        let own = first..first + vectors * lanes;
+        match (vectors, many) {
+            (4, _) => down::<S, 6, 4, 1>(simd, t, own),
+            (3, _) => down::<S, 8, 3, 3>(simd, t, own),
+            (2, true) => down::<S, 12, 2, 2>(simd, t, own),
+            (2, false) => down::<S, 6, 2, 2>(simd, t, own),
+            (_, true) => down::<S, 16, 1, 1>(simd, t, own),
+            _ => down::<S, 8, 1, 1>(simd, t, own),
+        }
+        first += vectors * lanes;
+    }
+}
+
+/// All rows by these numbers of a patch, of one tap or of as many as there are vectors.
+#[inline(always)]
+fn down<S: Simd, const ROWS: usize, const VECTORS: usize, const TAPS: usize>(simd: S, t: &mut Tiles<'_>, numbers: Range<usize>) {
     let mut row = 0;
     while row + ROWS <= t.rows {
-        rows_by_channels::<S, ROWS, VECTORS>(simd, t, tap, channel, some, row);
+        rows_by_channels::<S, ROWS, VECTORS, TAPS>(simd, t, &numbers, row);
         row += ROWS;
     }
     while row + 4 <= t.rows {
-        rows_by_channels::<S, 4, VECTORS>(simd, t, tap, channel, some, row);
+        rows_by_channels::<S, 4, VECTORS, TAPS>(simd, t, &numbers, row);
         row += 4;
     }
     while row < t.rows {
-        rows_by_channels::<S, 1, VECTORS>(simd, t, tap, channel, some, row);
+        rows_by_channels::<S, 1, VECTORS, TAPS>(simd, t, &numbers, row);
         row += 1;
     }
 }
 
 #[inline(always)]
-fn rows_by_channels<S: Simd, const ROWS: usize, const VECTORS: usize>(
+fn rows_by_channels<S: Simd, const ROWS: usize, const VECTORS: usize, const TAPS: usize>(
     simd: S,
     t: &mut Tiles<'_>,
-    tap: usize,
-    channel: usize,
-    some: usize,
+    numbers: &Range<usize>,
     row: usize,
 ) {
-    let (taps, channels, lanes) = (t.p.taps, t.p.channels, S::F32_LANES);
+    let (channels, wide, lanes, some) = (t.p.channels, t.p.row(), S::F32_LANES, numbers.len());
+    let whole = some == VECTORS * lanes;
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    let start = |i: usize| ((row + i) * taps + tap) * channels + channel;
     for (i, sums) in sums.iter_mut().enumerate() {
-        let from = &t.c[start(i)..start(i) + some];
-        for (v, sum) in sums.iter_mut().enumerate() {
-            *sum = simd.partial_load_f32s(&from[v * lanes..]);
+        let from = &t.c[(row + i) * wide + numbers.start..][..some];
+        if whole {
+            sums.copy_from_slice(S::as_simd_f32s(from).0);
+        } else {
+            sums[0] = simd.partial_load_f32s(from);
         }
     }
-    let whole = some == VECTORS * lanes;
+    // where the taps are found, and the first channel of each
+    let mut from = [(0, 0); TAPS];
+    for (v, from) in from.iter_mut().enumerate() {
+        let number = numbers.start + v * lanes;
+        *from = (number / channels * t.far, number % channels);
+    }
     let mut x = [simd.splat_f32s(0.0); VECTORS];
     for position in 0..t.count {
-        // SAFETY: this many positions have all their taps there, each of which points to its channels, and `channel + some` is at most as many
-        let from = unsafe { std::slice::from_raw_parts(t.at.get_unchecked(position * taps + tap).add(channel), some) };
-        if whole {
-            for (x, v) in x.iter_mut().zip(S::as_simd_f32s(from).0) {
-                *x = *v;
+        for (x, &(tap, channel)) in x.chunks_exact_mut(VECTORS / TAPS).zip(&from) {
+            // SAFETY: this many positions have all their taps there, each of which points to its channels: whole vectors, or the last ones
+            unsafe {
+                let first = t.at.get_unchecked(tap + position).add(channel);
+                for (v, x) in x.iter_mut().enumerate() {
+                    *x = if whole {
+                        first.add(v * lanes).cast::<S::f32s>().read_unaligned()
+                    } else {
+                        simd.partial_load_f32s(std::slice::from_raw_parts(first, some))
+                    };
+                }
             }
-        } else {
-            x[0] = simd.partial_load_f32s(from);
         }
         for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: `block` has looked whether the last of these lies there
@@ -158,9 +193,11 @@ fn rows_by_channels<S: Simd, const ROWS: usize, const VECTORS: usize>(
         }
     }
     for (i, sums) in sums.iter().enumerate() {
-        let to = &mut t.c[start(i)..start(i) + some];
-        for (v, &sum) in sums.iter().enumerate() {
-            simd.partial_store_f32s(&mut to[v * lanes..], sum);
+        let to = &mut t.c[(row + i) * wide + numbers.start..][..some];
+        if whole {
+            S::as_mut_simd_f32s(to).0.copy_from_slice(sums);
+        } else {
+            simd.partial_store_f32s(to, sums[0]);
         }
     }
 }
@@ -205,14 +242,14 @@ fn numbers_by_rows<S: Simd, const VECTORS: usize, const SIDE: usize>(
     row: usize,
     some: usize,
 ) {
-    let (taps, channels, lanes, wide) = (t.p.taps, t.p.channels, S::F32_LANES, t.p.row());
+    let (channels, lanes, wide) = (t.p.channels, S::F32_LANES, t.p.row());
     let zero = simd.splat_f32s(0.0);
     let mut sums = [[zero; VECTORS]; SIDE];
     // the last numbers are repeated where the tile has more
     let (mut tap, mut channel) = ([0; SIDE], [0; SIDE]);
     for i in 0..SIDE {
         let own = number + i.min(numbers - 1);
-        (tap[i], channel[i]) = (own / channels, own % channels);
+        (tap[i], channel[i]) = (own / channels * t.far, own % channels);
     }
     let whole = some == VECTORS * lanes;
     for position in 0..t.count {
@@ -229,7 +266,7 @@ fn numbers_by_rows<S: Simd, const VECTORS: usize, const SIDE: usize>(
         }
         for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: this many positions have all their taps there, each of which points to its channels
-            let x = simd.splat_f32s(unsafe { *t.at.get_unchecked(position * taps + tap[i]).add(channel[i]) });
+            let x = simd.splat_f32s(unsafe { *t.at.get_unchecked(tap[i] + position).add(channel[i]) });
             for (sum, &a) in sums.iter_mut().zip(&a) {
                 *sum = simd.mul_add_e_f32s(a, x, *sum);
             }
