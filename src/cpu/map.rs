@@ -31,7 +31,10 @@ impl Twin for Map {
                     }
                     let (from, s) = (Elements::new(reads[i], halves.input(i)), &self.inputs[i]);
                     match (&lies[i], self.spec.reads[i]) {
-                        (Lies::Densely, _) => return from.lend(row, s.offset + first),
+                        (Lies::Densely, _) => {
+                            from.ahead(s.offset + first + piece, piece.min(units.end.saturating_sub(first + piece)));
+                            return from.lend(row, s.offset + first);
+                        }
                         (Lies::Repeated(row), _) => return Some(&row[first % self.shape.last().copied().unwrap_or(1)..][..len]),
                         (_, Read::One) => row.fill(from.one(s.offset)),
                         _ if s.pad.is_none() => return along(row, &from, s, &self.shape, first),

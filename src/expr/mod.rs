@@ -10,6 +10,7 @@
 //! assert!(f.wgsl(&["a", "b"]).statements.contains("tanh"));
 //! ```
 
+mod ahead;
 mod along;
 mod compute;
 mod derive;
@@ -29,6 +30,7 @@ mod wgsl;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ahead::ahead;
 pub use along::{Behind, Made, Source};
 pub use eval::Evaluator;
 pub use primitive::{Binary, Unary};

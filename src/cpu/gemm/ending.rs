@@ -102,6 +102,7 @@ impl Ending<'_> {
         let size = k.m * k.n;
         let flat = |[outer, inner]: [usize; 2]| (k.batch[1] == 1 || inner == size) && (k.batch[0] == 1 || outer == k.batch[1] * size);
         if p.column == 1 && p.row == k.n && flat(p.batch) {
+            from.ahead(p.offset + first + out.len(), out.len());
             return from.lend(out, p.offset + first);
         }
         let mut done = 0;

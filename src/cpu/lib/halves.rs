@@ -1,6 +1,7 @@
 //! f16 in memory, f32 in the twins: operands are widened before a launch, results rounded to nearest behind it. Two halves lie in a word.
 
 use super::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts};
+use crate::expr::ahead;
 use crate::kernels::Halves;
 pub(crate) use crate::tensor::{f16s, f16s_mut};
 use half::f16;
@@ -39,6 +40,15 @@ impl<'a> Elements<'a> {
                 self.run(row, at, 1);
                 None
             }
+        }
+    }
+
+    /// Asks for so many elements from `at` on, if they are there and f32.
+    pub(crate) fn ahead(&self, at: usize, len: usize) {
+        if let Elements::Whole(x) = self
+            && let Some(next) = x.get(at..at + len)
+        {
+            ahead(next);
         }
     }
 
