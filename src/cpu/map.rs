@@ -71,6 +71,7 @@ enum Lies {
     /// A short row that is the same all over, as a value for each channel of images: so often one behind the other that whatever piece is lent.
     /// Copied run by run anew for each piece it would cost more than the formula.
     Repeated(Vec<f32>),
+    /// Along strides, in a box, or one number for all.
     Apart,
 }
 

@@ -3,7 +3,7 @@
 
 /// Asks the system for large pages under what a vector has reserved and nobody has touched. Where there are none, small ones do.
 #[cfg(target_os = "linux")]
-pub(super) fn large(v: &mut Vec<u32>) {
+pub(super) fn ask_for_large_pages(v: &mut Vec<u32>) {
     const PAGE: usize = 2 << 20;
     let start = v.as_mut_ptr() as usize;
     let (first, end) = (start.next_multiple_of(PAGE), (start + 4 * v.capacity()) / PAGE * PAGE);
@@ -15,4 +15,4 @@ pub(super) fn large(v: &mut Vec<u32>) {
 
 /// Other systems choose pages by themselves.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn large(_: &mut Vec<u32>) {}
+pub(super) fn ask_for_large_pages(_: &mut Vec<u32>) {}

@@ -2,7 +2,7 @@
 
 use super::fault::fault;
 use super::memory::available;
-use super::pages::large;
+use super::pages::ask_for_large_pages;
 use crate::error::{Error, Result};
 use crate::kernels::words::STATE_MICRO;
 use crate::plan::{BufferId, BufferSpec, Cuts, DataId, Lasts, Layout, StateSet};
@@ -227,7 +227,7 @@ fn reserved(words: usize) -> Result<Vec<u32>> {
     // a figure that would do says nothing: there is no such piece, or the system counts otherwise
     let left = || available().filter(|left| *left < 4 * words as u64).unwrap_or(0);
     v.try_reserve_exact(words).map_err(|_| too_large(words, left()))?;
-    large(&mut v);
+    ask_for_large_pages(&mut v);
     Ok(v)
 }
 

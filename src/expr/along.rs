@@ -1,7 +1,6 @@
 //! A formula along rows of values, some of whose inputs are one number for a row: what is looked up and decided once for all of them.
 
 use super::Evaluator;
-use super::ahead::ahead;
 use super::compute::{Found, LENT, compute, settle};
 use super::row::Row;
 use pulp::Simd;
@@ -83,12 +82,7 @@ impl<B: Behind> pulp::WithSimd for Along<'_, '_, '_, B> {
                 match *source {
                     Source::Numbers(all) if input.single => row[0] = all[r],
                     Source::Numbers(all) => row.fill(all[r]),
-                    Source::Lies(all, step) if input.lends => {
-                        lent[input.number] = Some(&all[r * step..][..columns]);
-                        if let (true, Some(next)) = (step > 0, all.get((r + 1) * step..)) {
-                            ahead(&next[..columns.min(next.len())]);
-                        }
-                    }
+                    Source::Lies(all, step) if input.lends => lent[input.number] = Some(&all[r * step..][..columns]),
                     Source::Lies(all, step) => row.copy_from_slice(&all[r * step..][..columns]),
                     Source::Put => put(input.number, r, row),
                 }

@@ -10,6 +10,7 @@ use crate::model::feed::RowFeed;
 use crate::model::inputs::in_call;
 use crate::model::rate::Rate;
 use crate::model::shared::Model;
+use crate::optim::schedule::RunLength;
 use crate::plan::{Blocking, BufferId, Clock, Handle, Phase, Program, Purpose, StateSet, human_bytes, human_count};
 use std::fmt;
 use std::sync::Arc;
@@ -279,9 +280,20 @@ impl Core {
         let handles = self.loop_handles(data, &windows)?;
         let order = Order { shuffle: true, epoch: self.progress.epochs as u32, row: 0, epochs: 1 };
         let steps = RowFeed::start(self, data, &program, rows, order)?.ready(self, 0, most)?;
-        let steps = self.upload_rates(self.progress.updates, steps, Rate::default())?;
+        let steps = self.upload_rates_of_an_epoch(steps, windows.rows.div_ceil(batch.max(1)) as u64)?;
         let none = || Error::NotFound { what: "program".into(), name: "training".into(), at: "the profile".into(), known: vec![] };
         handles.first().map(|h| (h.1, steps)).ok_or_else(none)
+    }
+
+    /// The rates of these steps, which leave nothing behind: where the schedule is relative to a run and there was none, as in one of an epoch.
+    fn upload_rates_of_an_epoch(&mut self, steps: usize, updates: u64) -> Result<usize> {
+        let (before, own) = (self.schedule.clone(), self.schedule().clone());
+        if before.is_none() && own.is_relative() {
+            self.schedule = Some(own.within(RunLength { updates: Some(updates), per_epoch: updates }));
+        }
+        let steps = self.upload_rates(self.progress.updates, steps, Rate::default());
+        self.schedule = before;
+        steps
     }
 
     /// Steps in one submit, as training runs them: seconds until all are done, and until the host had submitted them.

@@ -11,7 +11,7 @@ Weights and data are no file: `values` below and `Hashed` in tests/golden/hashed
 | `resnet18` | torchvision's names and shapes; outputs in evaluation; of one training step the loss, and of every gradient and     |
 |            | every running mean and variance after it a norm and `SIGNS` inner products with hashed vectors of +1 and -1         |
 | `cnn`, `resnet20` | the losses of 100 steps                                                                                     |
-| `long`     | the loss and the gradients of a convolution whose weights' gradient sums 131,072 positions                         |
+| `long`     | by channels of the images the loss and the gradients of a convolution whose weights' gradient sums 131,072 positions |
 """
 
 import json
@@ -108,10 +108,10 @@ def of_resnet18(dtype=torch.float64):
     }
 
 
-def of_long_sums(dtype=torch.float64):
+def of_long_sums(channels, dtype=torch.float64):
     """A convolution of 128 images of 32 x 32, hyperbolic tangents and means over places."""
-    model = load(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1)), dtype)
-    x, y = images(128, (2, 32, 32))
+    model = load(nn.Sequential(nn.Conv2d(channels, 4, 3, padding=1)), dtype)
+    x, y = images(128, (channels, 32, 32))
     loss = nn.functional.cross_entropy(model(x.to(dtype)).tanh().mean((2, 3)), y % 4)
     loss.backward()
     return {"loss": short(loss.item(), 12), "gradients": {n: [short(v, 12) for v in p.grad.flatten()] for n, p in model.named_parameters()}}
@@ -186,6 +186,9 @@ def check(golden):
     for key in ("gradients", "buffers"):
         pairs = [(np.array(single[key][n]), np.array(v)) for n, v in golden["resnet18"][key].items()]
         print(f"{key}: {max(np.sqrt(((a - b)[1:] ** 2).mean()) / b[0] for a, b in pairs):.1e}")
+    for channels, long in golden["long"].items():
+        a, b = (np.array(g["gradients"]["0.weight"]) for g in (of_long_sums(int(channels), torch.float32), long))
+        print(f"long sums, {channels} channels: {abs(a - b).max() / abs(b).max():.1e}")
     for name, run in RUNS.items():
         a, b = np.array(train(*run, dtype=torch.float32)), np.array(golden[name])
         print(f"{name}: {abs(a / b - 1).max():.1e}, loss {b[0]:.3f} -> {b[-1]:.3f}")
@@ -193,7 +196,7 @@ def check(golden):
 
 if __name__ == "__main__":
     golden = {"torch": torch.__version__, "resnet18": of_resnet18()}
-    golden["long"] = of_long_sums()
+    golden["long"] = {str(channels): of_long_sums(channels) for channels in (2, 16)}
     golden |= {name: train(*run) for name, run in RUNS.items()}
     if "check" in sys.argv:
         check(golden)

@@ -54,6 +54,13 @@ pub fn cases() -> Vec<Case> {
         let w = small(m, [6, 4, 1, 5]).reshape([6, 4, 5]);
         m.weigh(&m.p([2, 4, 19]).conv1d(&w, Convolution::new().stride(2).padding(2)))
     }));
+    // tiles of four vectors of a tap's channels, and more taps than a word has bits
+    out.push(Case::new("a convolution of 64 channels", |m| {
+        m.weigh(&m.p([1, 64, 5, 5]).conv2d(&small(m, [17, 64, 3, 3]), Convolution::new().padding(1)))
+    }));
+    out.push(Case::new("a convolution of 49 taps", |m| {
+        m.weigh(&m.p([1, 16, 9, 8]).conv2d(&small(m, [5, 16, 7, 7]), Convolution::new().padding(2)))
+    }));
     out.extend(riding());
     out
 }

@@ -26,7 +26,7 @@ pub(super) fn columns(k: &Reduce, e: &mut Evaluator, reads: &[&[u32]], units: Ra
     while item < units.end {
         let n = (k.inner - item % k.inner).min(units.end - item).min(MOST);
         let (row, terms) = piece(k, item);
-        let side = if k.inner > NARROW { 1 } else { MOST / k.inner };
+        let side = if k.inner > NARROW { 1 } else { (MOST / k.inner).min(k.piece()).max(1) };
         Columns { k, reads, row, n, side }.sums(e, terms.clone(), &mut sums);
         for (o, w) in w.iter_mut().take(k.outputs.len()).enumerate() {
             let how = k.spec.joins[o];

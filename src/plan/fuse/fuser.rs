@@ -11,7 +11,7 @@ use crate::plan::light::is_light;
 use crate::plan::views::{Factor, along, matrix_steps};
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::DType;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Groups while they grow. What a group is asked for with each node is kept beside it, so that no question walks through all of its maps.
 pub(super) struct Fuser<'a> {
@@ -136,35 +136,56 @@ impl<'a> Fuser<'a> {
     fn host_for_map(&mut self, map: NodeId, sources: &[usize]) -> Option<usize> {
         let host =
             sources.iter().rev().copied().find(|&h| self.fits(h, map) && sources.iter().all(|&s| s == h || !self.needs.depends(s, h)))?;
-        (!self.belongs_to_readers(host, map)).then_some(host)
+        (!self.belongs_to_reader(host, map)).then_some(host)
     }
 
-    /// Whether a map would only add a result to a product: it is light, what it is made of is stored anyway, and sums or maps behind the product alone read
-    /// it, which make it as they go. So are the gradient that batch normalisation scales, and its product with deviations.
-    fn belongs_to_readers(&self, host: usize, map: NodeId) -> bool {
+    /// Whether a map would only add a result to a product: it is light, what it is made of is stored anyway, and one sum or map behind the product reads it,
+    /// which makes it as it goes. So are the gradient that batch normalisation scales, and its product with deviations.
+    fn belongs_to_reader(&self, host: usize, map: NodeId) -> bool {
         let (g, f, size) = (self.g, &self.f, |v: Value| self.g.shape(v).size());
-        let (Core::Gemm(_), Op::Map(op::Map(formula))) = (f.groups[host].core, &g.nodes[map].op) else { return false };
+        let (Core::Gemm(product), Op::Map(op::Map(formula))) = (f.groups[host].core, &g.nodes[map].op) else { return false };
         let own = Value::from(map);
-        let mut large = g.nodes[map].inputs.iter().filter(|v| size(**v) == size(own));
-        let within = |v: &&Value| f.owner.get(&v.node) == Some(&host);
-        let outside = |n: &NodeId| matches!(g.kind(*n), Kind::Reduce | Kind::Product);
-        let stored = |v: &Value| f.readers.get(v).is_some_and(|r| r.iter().any(outside));
+        let Some(&[reader]) = f.readers.get(&own).map(Vec::as_slice) else { return false };
+        let mut large = g.nodes[map].inputs.iter().map(|v| f.source(g, *v)).filter(|v| size(*v) == size(own));
+        let within = |v: &Value| f.owner.get(&v.node) == Some(&host);
+        let elsewhere = |n: &NodeId| *n != map && matches!(g.kind(*n), Kind::Reduce | Kind::Product);
+        let stored = |v: Value| f.readers.get(&v).is_some_and(|r| r.iter().any(elsewhere));
         if f.roots.contains(&own) || !is_light(formula) || !large.clone().filter(within).all(stored) {
             return false;
         }
-        // a reader that rides on another product would find it in memory at no cost
-        let beside = |v: &Value| *v == own || size(*v) < size(own) || self.made_by_maps(*v);
-        let goes_on = |n: &NodeId| g.kind(*n) == Kind::Map && size((*n).into()) == size(own) && g.nodes[*n].inputs.iter().all(beside);
-        let sums = |n: &NodeId| g.kind(*n) == Kind::Reduce;
-        f.readers.get(&own).is_some_and(|r| r.iter().all(sums) || (large.all(|v| within(&v)) && r.iter().all(goes_on)))
+        match &g.nodes[reader].op {
+            Op::Reduce(op) => {
+                let shape = g.shape(own);
+                let takes = |o: Operand| {
+                    let read = f.strided(g, o, shape);
+                    read.pad.is_none() && along(shape, &read.strides, op).is_some()
+                };
+                g.nodes[reader].inputs[0] == own && f.operands(g, map).into_iter().all(takes)
+            }
+            // a reader that can ride on a product would find it there, or in memory, at no cost
+            Op::Map(_) => size(reader.into()) == size(own) && large.all(|v| within(&v)) && self.waits_for_sums(reader, host, product),
+            _ => false,
+        }
     }
 
-    /// Whether a value is made by maps that ride on nothing, as far as that is known.
-    fn made_by_maps(&self, v: Value) -> bool {
-        match self.f.owner.get(&v.node) {
-            Some(&k) => self.f.groups[k].core == Core::Maps,
-            None => self.g.kind(v.node) == Kind::Map,
+    /// Whether a map reads what sums of this product's results have made: it rides on none of it.
+    fn waits_for_sums(&self, map: NodeId, host: usize, product: NodeId) -> bool {
+        const MOST: usize = 64;
+        let mut open = vec![(map, false)];
+        let mut met = HashSet::new();
+        while let Some((n, summed)) = open.pop().filter(|_| met.len() < MOST) {
+            if self.f.owner.get(&n) == Some(&host) {
+                if summed {
+                    return true;
+                }
+                continue;
+            }
+            // nodes before the product know nothing of it
+            let before = self.g.nodes[n].inputs.iter().map(|v| v.node).filter(|&i| i >= product);
+            let summed = summed || self.g.kind(n) == Kind::Reduce;
+            open.extend(before.map(|i| (i, summed)).filter(|&next| met.insert(next)));
         }
+        false
     }
 
     /// Whether a map can be appended to a group, looking at shapes and buffers alone.

@@ -1,5 +1,5 @@
 //! A turned matrix times patches: a convolution's gradient for its weights. Its terms are positions. Where there are channels enough a tile is a few
-//! rows by vectors of a tap's channels; else a few numbers of a patch by vectors of rows.
+//! rows by vectors of channels, of one tap or of several; else a few numbers of a patch by vectors of rows.
 
 use super::places::Places;
 use crate::cpu::gemm::block::Block;
