@@ -114,6 +114,16 @@ impl Expr {
         self.arity == 2 && matches!((input(a), input(b)), (Some(0), Some(1)) | (Some(1), Some(0)))
     }
 
+    /// Whether it costs less than its result's way through memory: two operations at most, and no division, power or function.
+    pub(crate) fn is_light(&self) -> bool {
+        self.flops() <= 2
+            && self.nodes.iter().all(|n| match n {
+                Node::Input(_) | Node::Rate(_) | Node::Const(_) | Node::Select(..) => true,
+                Node::Unary(u, _) => matches!(u, Unary::Neg | Unary::Abs | Unary::Sign | Unary::Relu | Unary::Positive),
+                Node::Binary(b, ..) => !matches!(b, Binary::Div | Binary::Pow),
+            })
+    }
+
     /// Floating-point operations of one evaluation.
     pub fn flops(&self) -> usize {
         self.nodes.iter().filter(|n| matches!(n, Node::Unary(..) | Node::Binary(..) | Node::Select(..))).count()

@@ -4,7 +4,6 @@
 use super::fuse::{Core, Group, Groups, fuse, results};
 use super::step::Step;
 use crate::error::Result;
-use crate::expr::{Binary, Expr, Node as Term, Unary};
 use crate::graph::{Graph, Kind, Node, NodeId, Op, Value, op};
 use crate::kernels::Row;
 use crate::portable::STORAGE_BUFFERS;
@@ -140,7 +139,7 @@ impl Light<'_> {
     fn large(&self, n: NodeId) -> Option<Value> {
         let (g, f) = (self.g, self.f);
         let Op::Map(op::Map(formula)) = &g.nodes[n].op else { return None };
-        let light = is_light(formula);
+        let light = formula.is_light();
         let own = g.shape(n.into());
         let inputs = &g.nodes[n].inputs;
         let real = |v: &Value| g.ty(*v).dtype == DType::F32 && g.kind(v.node) != Kind::Random && !f.views.sees(g, *v);
@@ -154,16 +153,6 @@ impl Light<'_> {
         let told = |v: &Value| self.lies(g.base(*v)) || matches!(self.group.core, Core::Row(_));
         (large.all(|v| *v == first) && inputs.iter().filter(small).all(told) && first == g.base(first)).then_some(first)
     }
-}
-
-/// Whether a formula costs less than its result's way through memory.
-pub(super) fn is_light(f: &Expr) -> bool {
-    f.flops() <= 2
-        && f.nodes().iter().all(|n| match n {
-            Term::Input(_) | Term::Rate(_) | Term::Const(_) | Term::Select(..) => true,
-            Term::Unary(u, _) => matches!(u, Unary::Neg | Unary::Abs | Unary::Sign | Unary::Relu | Unary::Positive),
-            Term::Binary(b, ..) => !matches!(b, Binary::Div | Binary::Pow),
-        })
 }
 
 /// The step with these values once more for each launch that shall have its own, and without those that nothing reads any more.

@@ -7,7 +7,6 @@ use crate::graph::op::ConvPart;
 use crate::graph::{Graph, Kind, NodeId, Op, ReduceKind, Value, op};
 use crate::kernels::{DIMS, Gemm, Map, Strided};
 use crate::plan::axes::lies_alike;
-use crate::plan::light::is_light;
 use crate::plan::views::{Factor, along, matrix_steps};
 use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::DType;
@@ -150,7 +149,7 @@ impl<'a> Fuser<'a> {
         let within = |v: &Value| f.owner.get(&v.node) == Some(&host);
         let elsewhere = |n: &NodeId| *n != map && matches!(g.kind(*n), Kind::Reduce | Kind::Product);
         let stored = |v: Value| f.readers.get(&v).is_some_and(|r| r.iter().any(elsewhere));
-        if f.roots.contains(&own) || !is_light(formula) || !large.clone().filter(within).all(stored) {
+        if f.roots.contains(&own) || !formula.is_light() || !large.clone().filter(within).all(stored) {
             return false;
         }
         match &g.nodes[reader].op {
