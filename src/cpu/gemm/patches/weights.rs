@@ -91,7 +91,7 @@ impl pulp::WithSimd for Tiles<'_> {
 #[inline(always)]
 fn by_channels<S: Simd>(simd: S, mut t: Tiles<'_>) {
     let (lanes, channels) = (S::F32_LANES, t.p.channels);
-    if channels % lanes == 0 {
+    if channels.is_multiple_of(lanes) {
         let all = 0..t.p.row();
         return side_by_side(simd, &mut t, all);
     }
@@ -111,7 +111,7 @@ fn side_by_side<S: Simd>(simd: S, t: &mut Tiles<'_>, numbers: Range<usize>) {
         let vectors = match (numbers.end - first) / lanes {
             few @ (1 | 2) => few,
             _ if !many => 2,
-            _ if t.p.channels % (4 * lanes) == 0 => 4,
+            _ if t.p.channels.is_multiple_of(4 * lanes) => 4,
             _ => 3,
         };
         let own = first..first + vectors * lanes;
