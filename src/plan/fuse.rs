@@ -263,6 +263,36 @@ mod tests {
         assert!(sums.iter().sum::<usize>() == single && sums.iter().any(|n| *n > 1), "{sums:?} of {single}");
     }
 
+    /// Launches of what is made of two operands, a row and a matrix.
+    fn launches(of: impl Fn(&Var, &Var, &Var, &Var) -> Vec<Var>) -> usize {
+        let b = Builder::new();
+        let [x, y] = ["x", "y"].map(|n| b.parameter(n, [4, 6].into()));
+        let made = of(&x, &y, &b.parameter("s", [6].into()), &b.parameter("w", [6, 6].into()));
+        let outputs = made.iter().enumerate().map(|(i, v)| (format!("{i}"), v.value().unwrap())).collect();
+        let (gradients, metrics, updates, precision) = (vec![], vec![], vec![], Precision::F32);
+        let step = Step { graph: b.finish().unwrap(), loss: None, gradients, weight: None, metrics, outputs, updates, precision };
+        fuse(&step.rewritten().unwrap()).unwrap().groups.len()
+    }
+
+    /// A map that leaves a product never becomes a launch of its own: one sum takes it along, or it stays.
+    #[test]
+    fn maps_leave_products_only_for_who_takes_them() {
+        let product = |x: &Var, w: &Var| x.matmul(w);
+        // one sum
+        assert_eq!(launches(|x, y, _, w| vec![(product(x, w) * y).sum_axes(&[0]), product(x, w).matmul(w)]), 3);
+        // two
+        let two = |x: &Var, y: &Var, w: &Var| {
+            let (h, m) = (product(x, w), product(x, w) * y);
+            vec![m.sum_axes(&[0]), m.sum_axes(&[1]), h.matmul(w)]
+        };
+        assert_eq!(launches(|x, y, _, w| two(x, y, w)), 4);
+        // a sum that goes another way than the row lies
+        assert_eq!(launches(|x, y, _, w| vec![(product(x, w) * y).reshape([2, 12]).sum_axes(&[1]), product(x, w).matmul(w)]), 3);
+        // a map that rides on the same product, and one that rides on the next
+        assert_eq!(launches(|x, y, s, w| vec![(product(x, w) * s + y).tanh(), product(x, w).matmul(w)]), 2);
+        assert_eq!(launches(|x, _, s, w| vec![product(x, w) * s + product(x, w).matmul(w).relu(), product(x, w).sum_axes(&[0])]), 3);
+    }
+
     /// Mean and variance of a batch are one launch, which reads it once; no launch makes squares.
     #[test]
     fn statistics_are_one_launch() {
