@@ -92,13 +92,13 @@ pub struct Flags {
     #[arg(long, value_name = "NAME", help = optimizers(), help_heading = "The run")]
     optimizer: Option<Chosen>,
 
-    /// Learning rate [default: 0.001; sgd 0.1, momentum 0.01]
+    /// Learning rate [default: 0.001; sgd 0.1, momentum 0.01; cnn up to 0.005]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true, help_heading = "The run")]
     lr: Option<f64>,
 
     /// The learning rate over the updates, from --lr: constant, step:SIZE:GAMMA, multi_step:UPDATE,..:GAMMA, exponential:GAMMA,
     /// polynomial:TOTAL:POWER, cosine:TOTAL:END, cosine_restarts:FIRST:TIMES:END, one_cycle:TOTAL. Lengths are updates (an epoch of
-    /// MNIST in batches of 32 has 1875), 2.5epochs, or 95% of the run [default: constant]
+    /// MNIST in batches of 32 has 1875), 2.5epochs, or 95% of the run [default: constant; cnn one_cycle:100%]
     #[arg(long, value_name = "SCHEDULE", help_heading = "The run", verbatim_doc_comment)]
     schedule: Option<Schedule>,
 
