@@ -49,8 +49,8 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
         at_b[j] = b_start(batch, col + select(0u, j, TB), 4u * slice);
     }
     // vectors of terms further on lie as far from there for all threads
-    var ahead_a: array<PlaceA, 4u * AT_ONCE>;
-    var ahead_b: array<PlaceB, 4u * AT_ONCE>;
+    var ahead_a: array<StepA, 4u * AT_ONCE>;
+    var ahead_b: array<StepB, 4u * AT_ONCE>;
     for (var i = 0u; i < 4u * AT_ONCE; i++) {
         ahead_a[i] = a_step(i / 4u * STEP + select(0u, i % 4u, TA));
         ahead_b[i] = b_step(i / 4u * STEP + select(i % 4u, 0u, TB));
@@ -66,12 +66,12 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < 4u * AT_ONCE; i++) {
             let j = i % 4u;
             let first = k + i / 4u * STEP;
-            a[i / 4u][j] = a_at(at_a[select(j, 0u, TA)] + ahead_a[i], first + select(0u, j, TA), k_all);
-            b[i / 4u][j] = b_at(at_b[select(0u, j, TB)] + ahead_b[i], first + select(j, 0u, TB), k_all);
+            a[i / 4u][j] = a_at(a_on(at_a[select(j, 0u, TA)], ahead_a[i]), first + select(0u, j, TA), k_all);
+            b[i / 4u][j] = b_at(b_on(at_b[select(0u, j, TB)], ahead_b[i]), first + select(j, 0u, TB), k_all);
         }
         for (var j = 0u; j < 4u; j++) {
-            at_a[j] += step_a;
-            at_b[j] += step_b;
+            at_a[j] = a_on(at_a[j], step_a);
+            at_b[j] = b_on(at_b[j], step_b);
         }
         for (var i = 0u; i < AT_ONCE; i++) { multiply(a[i], b[i], &acc, &row_sum); }
     }
@@ -79,8 +79,8 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
         var a: mat4x4<f32>;
         var b: mat4x4<f32>;
         for (var j = 0u; j < 4u; j++) {
-            a[j] = a_at(at_a[select(j, 0u, TA)] + ahead_a[j], k + select(0u, j, TA), k_all);
-            b[j] = b_at(at_b[select(0u, j, TB)] + ahead_b[j], k + select(j, 0u, TB), k_all);
+            a[j] = a_at(a_on(at_a[select(j, 0u, TA)], ahead_a[j]), k + select(0u, j, TA), k_all);
+            b[j] = b_at(b_on(at_b[select(0u, j, TB)], ahead_b[j]), k + select(j, 0u, TB), k_all);
         }
         multiply(a, b, &acc, &row_sum);
     }

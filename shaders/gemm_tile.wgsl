@@ -18,15 +18,18 @@ const SUMS = select(NA, 1u, TA);
 var<workgroup> tile_a: array<vec4<f32>, PITCH_A * BK>;
 var<workgroup> tile_b: array<vec4<f32>, PITCH_B * BK>;
 
-// The first row and the first term of vector i of a slice of so many rows.
-fn vector_of(i: u32, rows: u32, along_rows: bool) -> vec2<u32> {
-    if (along_rows) { return vec2<u32>(i % (rows / 4u) * 4u, i / (rows / 4u)); }
-    return vec2<u32>(i / (BK / 4u), i % (BK / 4u) * 4u);
+// The first row and the first term of a thread's vector v of a slice of so many rows: of all its vectors one of the two is the same.
+fn vector_of(lane: u32, v: u32, rows: u32, along_rows: bool) -> vec2<u32> {
+    let side = select(BK, rows, along_rows) / 4u;
+    let along = lane % side * 4u;
+    let across = lane / side + v * (THREADS / side);
+    if (along_rows) { return vec2<u32>(along, across); }
+    return vec2<u32>(across, along);
 }
 
 // A thread's vector of a slice of A, or what is to lie as one.
-fn stash_a(i: u32, x: vec4<f32>) {
-    let own = vector_of(i, BM, TA);
+fn stash_a(lane: u32, v: u32, x: vec4<f32>) {
+    let own = vector_of(lane, v, BM, TA);
     if (TA) {
         tile_a[own.y * PITCH_A + own.x / 4u] = x;
     } else {
@@ -48,48 +51,60 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     let ty = lane / TX;
     var at_a: array<PlaceA, NA>;
     var at_b: array<PlaceB, NB>;
-    var next_a: array<vec4<f32>, NA>;
-    var next_b: array<vec4<f32>, NB>;
-    for (var v = 0u; v < NA; v++) {
-        let own = vector_of(lane + v * THREADS, BM, TA);
-        at_a[v] = a_start(batch, row0 + own.x, own.y);
-        next_a[v] = a_at(at_a[v], own.y, k_all);
-    }
-    for (var v = 0u; v < NB; v++) {
-        let own = vector_of(lane + v * THREADS, BN, !TB);
-        at_b[v] = b_start(batch, col0 + own.x, own.y);
-        next_b[v] = b_at(at_b[v], own.y, k_all);
-    }
+    var next_a: array<ReadA, NA>;
+    var next_b: array<ReadB, NB>;
+    var there_a: array<ThereA, NA>;
+    var there_b: array<ThereB, NB>;
     let step_a = a_step(BK);
     let step_b = b_step(BK);
+    let first = !TA || BK < k_all;
+    for (var v = 0u; v < NA; v++) {
+        let own = vector_of(lane, v, BM, TA);
+        at_a[v] = a_start(batch, row0 + own.x, own.y);
+        there_a[v] = a_there(at_a[v], own.y, k_all);
+        next_a[v] = a_read(at_a[v], there_a[v]);
+        at_a[v] = a_on(at_a[v], select(StepA(), step_a, first));
+    }
+    for (var v = 0u; v < NB; v++) {
+        let own = vector_of(lane, v, BN, !TB);
+        at_b[v] = b_start(batch, col0 + own.x, own.y);
+        there_b[v] = b_there(at_b[v], own.y, k_all);
+        next_b[v] = b_read(at_b[v], there_b[v]);
+        at_b[v] = b_on(at_b[v], select(StepB(), step_b, first));
+    }
     var acc: array<vec4<f32>, RM * WIDE>;
     var row_sum: array<vec4<f32>, SUMS>;
     for (var k0 = 0u; k0 < k_all; k0 += BK) {
         for (var v = 0u; v < NA; v++) {
-            stash_a(lane + v * THREADS, next_a[v]);
-            if (ROW_SUM) { row_sum[v % SUMS] += next_a[v]; }
+            let x = a_value(next_a[v], there_a[v]);
+            stash_a(lane, v, x);
+            if (ROW_SUM) { row_sum[v % SUMS] += x; }
         }
         for (var v = 0u; v < NB; v++) {
-            let own = vector_of(lane + v * THREADS, BN, !TB);
+            let own = vector_of(lane, v, BN, !TB);
+            let x = b_value(next_b[v], there_b[v]);
             if (TB) {
-                for (var j = 0u; j < 4u; j++) { tile_b[(own.y + j) * PITCH_B + own.x / 4u][own.x % 4u] = next_b[v][j]; }
+                for (var j = 0u; j < 4u; j++) { tile_b[(own.y + j) * PITCH_B + own.x / 4u][own.x % 4u] = x[j]; }
             } else {
-                tile_b[own.y * PITCH_B + own.x / 4u] = next_b[v];
+                tile_b[own.y * PITCH_B + own.x / 4u] = x;
             }
         }
         workgroupBarrier();
-        // the next slice is on its way while this one is multiplied. Where A is turned compilers make less of no question than of an answer: there the
-        // last slice is read once more
+        // the next slice is on its way while this one is multiplied, and its places are those of the one after it. Where A is turned compilers make less of
+        // no question than of an answer: there the last slice is read once more
         let more = k0 + BK < k_all;
         if (TA || more) {
             let left = select(0u, k_all - k0 - BK, !TA || more);
+            let further = !TA || k0 + 2u * BK < k_all;
             for (var v = 0u; v < NA; v++) {
-                at_a[v] += select(PlaceA(), step_a, !TA || more);
-                next_a[v] = a_at(at_a[v], vector_of(lane + v * THREADS, BM, TA).y, left);
+                there_a[v] = a_there(at_a[v], vector_of(lane, v, BM, TA).y, left);
+                next_a[v] = a_read(at_a[v], there_a[v]);
+                at_a[v] = a_on(at_a[v], select(StepA(), step_a, further));
             }
             for (var v = 0u; v < NB; v++) {
-                at_b[v] += select(PlaceB(), step_b, !TA || more);
-                next_b[v] = b_at(at_b[v], vector_of(lane + v * THREADS, BN, !TB).y, left);
+                there_b[v] = b_there(at_b[v], vector_of(lane, v, BN, !TB).y, left);
+                next_b[v] = b_read(at_b[v], there_b[v]);
+                at_b[v] = b_on(at_b[v], select(StepB(), step_b, further));
             }
         }
         for (var k = 0u; k < BK; k++) {
@@ -122,7 +137,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     }
     if (ROW_SUM && col0 == 0u) {
         // the threads' parts lie as their first vectors of a slice did
-        for (var v = 0u; v < SUMS; v++) { stash_a(lane + v * THREADS, row_sum[v]); }
+        for (var v = 0u; v < SUMS; v++) { stash_a(lane, v, row_sum[v]); }
         workgroupBarrier();
         if (lane < BM && row0 + lane < m) {
             var sum = 0.0;

@@ -13,6 +13,7 @@ mod turned;
 use super::lib::call::{Call, READS, Twin};
 use super::lib::fork::{WRITES, Writes, f32s, f32s_mut, fork, parts, share};
 use super::lib::pieces::{Piece, pieces as pieces_of};
+use super::lib::shared::Shared;
 use crate::error::Result;
 use crate::expr::{CHUNK, Evaluator};
 use crate::kernels::{Gemm, Operand};
@@ -20,7 +21,7 @@ pub(super) use block::plain;
 use block::{Block, TERM, work};
 use ending::Ending;
 use gemm_common::cache::CACHE_INFO;
-use multiply::{FEW, NARROW, Shared, factor, multiply, plainly};
+use multiply::{FEW, NARROW, factor, multiply, plainly};
 use row_sums::row_sums;
 use std::ops::Range;
 

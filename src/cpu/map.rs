@@ -15,9 +15,10 @@ impl Twin for Map {
         let (state, reads) = reads.split_at(usize::from(!self.draws.is_empty()));
         let halves = &self.spec.halves;
         let widths = std::array::from_fn(|o| if halves.output(o) { 1 } else { 2 });
+        let piece = workers.first().map_or(CHUNK, Evaluator::piece);
+        let each = self.size() / workers.len().max(1);
+        let lies: Vec<Lies> = (0..self.inputs.len()).map(|i| Lies::of(self, i, reads, piece, each)).collect();
         fork_halves(workers, 0..self.size(), CHUNK, widths, writes, &|e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>| {
-            let piece = e.piece();
-            let lies: Vec<Lies> = (0..self.inputs.len()).map(|i| Lies::of(self, i, reads, piece, units.len())).collect();
             for first in units.clone().step_by(piece) {
                 let (len, own) = (piece.min(units.end - first), first - units.start);
                 let load = |i: usize, row: &mut [f32]| {

@@ -9,7 +9,7 @@ use super::sync::lock;
 use super::verdict::KeptVerdict;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
-use crate::kernels::{Archetype, CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Plane, Tile};
+use crate::kernels::{Archetype, CoopCaps, CoopTile, Gemm, GemmCoop, GemmSpec, Halves, Kernel, Operand, Patches, Plane, Tile};
 use crate::rng::Philox;
 use crate::tensor::{f16_words, f16s};
 use half::f16;
@@ -79,7 +79,14 @@ struct Case {
     b: Vec<f16>,
     /// Of a product with an ending: `relu(x + bias)` in f32, and x in f16. Else it is stored as it is.
     bias: Option<Vec<f32>>,
+    /// Of a product with patches: what their tables say. A patch is one place with all terms, or all columns, of a row.
+    tables: Option<Vec<u32>>,
 }
+
+/// Places of an image of such patches.
+const POSITIONS: usize = 5;
+/// The place that lies outside of it: its row is zero.
+const OUTSIDE: usize = 3;
 
 /// Why the matrices cannot be used.
 enum Fault {
@@ -133,19 +140,21 @@ fn texts(candidates: &[CoopCaps]) -> Vec<String> {
 
 /// Every tile in the two layouts that training uses most, by vectors and with sums of rows, and the largest in the two others: one as it is stored
 /// without an ending, one by single elements, a batch of two matrices that share an operand. The tiles stick out at every edge, and there are terms for a turn of
-/// the loop.
+/// the loop. Of the largest also what convolutions are: patches as A, and as B.
 fn cases(caps: &CoopCaps) -> Vec<Case> {
     let all = [(false, true), (true, false), (false, false), (true, true)];
     let tiles = CoopTile::all(caps);
     let of = |(i, tile): (usize, &CoopTile)| {
         let layouts = if i == 0 { &all[..] } else { &all[..2] };
-        layouts.iter().filter_map(|&layout| Case::new(*tile, layout)).collect::<Vec<_>>()
+        let looked_up = if i == 0 { &all[..2] } else { &[] };
+        let each = layouts.iter().map(|l| (l, false)).chain(looked_up.iter().map(|l| (l, true)));
+        each.filter_map(|(&layout, looked_up)| Case::new(*tile, layout, looked_up)).collect::<Vec<_>>()
     };
     tiles.iter().enumerate().flat_map(of).collect()
 }
 
 impl Case {
-    fn new(tile: CoopTile, (ta, tb): (bool, bool)) -> Option<Case> {
+    fn new(tile: CoopTile, (ta, tb): (bool, bool), looked_up: bool) -> Option<Case> {
         let (plain, elements) = (!ta && !tb, ta && tb);
         let odd = usize::from(elements);
         let [m, n, k] = [tile.height() + 4 + odd, tile.width() + 8 - odd, 3 * tile.depth + 4 - odd];
@@ -161,11 +170,25 @@ impl Case {
         let extras = bias.into_iter().collect();
         let mut gemm = Gemm { batch: [1, batch], extras, outputs, ..Gemm::new(spec, [m, n, k]) };
         gemm.a.batch = [0, m * k];
+        let (wide, rows) = if ta { (n, k) } else { (k, m) };
+        if looked_up {
+            let image = POSITIONS * wide;
+            let starts = 2 * wide;
+            gemm.patches = Some(Patches { image, channels: wide, positions: POSITIONS, taps: 1, terms: 0, starts, first: 0, apart: 0 });
+            *if ta { &mut gemm.spec.b } else { &mut gemm.spec.a } = Operand::Patches;
+        }
+        let place = |p: usize| [(p * wide) as u32, u32::from(p != OUTSIDE)];
+        let tables = looked_up.then(|| (0..wide as u32).map(|t| [t, 0]).chain((0..POSITIONS).map(place)).flatten().collect());
         let mut rng = Philox::new(0, &format!("{tile} {ta} {tb}"));
         let mut draw = |n: usize| (0..n).map(|_| f16::from_f64(2.0 * rng.uniform() - 1.0)).collect::<Vec<_>>();
-        let (a, b) = (draw(batch * m * k), draw(k * n));
+        let (mut a, mut b) = (draw(batch * m * k), draw(k * n));
+        if looked_up {
+            // whole images
+            let images = if ta { &mut b } else { &mut a };
+            images.resize(rows.next_multiple_of(POSITIONS) * wide, f16::ONE);
+        }
         let bias = bias.map(|_| draw(n).into_iter().map(f16::to_f32).collect());
-        GemmCoop::with_tile(&gemm, tile).map(|kernel| Case { kernel: GemmCoop { tells_lanes: true, ..kernel }, a, b, bias })
+        GemmCoop::with_tile(&gemm, tile).map(|kernel| Case { kernel: GemmCoop { tells_lanes: true, ..kernel }, a, b, bias, tables })
     }
 
     /// The words of each output, of the row sums where the product has them, and the lanes of a subgroup.
@@ -177,7 +200,7 @@ impl Case {
         results.extend(self.kernel.gemm.spec.row_sum.then_some(m));
         results.push(1);
         let bias = self.bias.iter().map(|b| b.iter().map(|x| x.to_bits()).collect());
-        let operands: Vec<Vec<u32>> = [f16_words(&self.a), f16_words(&self.b)].into_iter().chain(bias).collect();
+        let operands: Vec<Vec<u32>> = [f16_words(&self.a), f16_words(&self.b)].into_iter().chain(bias).chain(self.tables.clone()).collect();
         launch(gpu, kernel, &operands, &results, planted)
     }
 
@@ -185,7 +208,11 @@ impl Case {
     /// and far less than the error of sums in f16, of a wrong element or of a missing term.
     fn compare(&self, found: &[Vec<u32>]) -> std::result::Result<(), String> {
         let Gemm { ref spec, m, n, k, batch: [_, batch], .. } = self.kernel.gemm;
-        let at = |z: usize, row: usize, p: usize| self.a[z * m * k + if spec.ta { p * m + row } else { row * k + p }].to_f64();
+        let outside = |of: Operand, stored: usize| of == Operand::Patches && stored % POSITIONS == OUTSIDE;
+        let at = |z: usize, row: usize, p: usize| match outside(spec.a, row) {
+            true => 0.0,
+            false => self.a[z * m * k + if spec.ta { p * m + row } else { row * k + p }].to_f64(),
+        };
         let wrong = |what: &str, place: String, got: f64, want: f64| {
             Err(format!("{} of {m} x {n} x {k}, {}: {what} {place} is {got} for {want}", self.kernel.name(), self.kernel.tile))
         };
@@ -193,7 +220,10 @@ impl Case {
             |got: f64, want: f64, rounding: f64| (got - want).abs() <= 1e-5 * ((k as f64).sqrt() + want.abs()) + rounding * want.abs();
         for (z, row) in (0..batch).flat_map(|z| (0..m).map(move |row| (z, row))) {
             for col in 0..n {
-                let b = |p: usize| self.b[if spec.tb { col * k + p } else { p * n + col }].to_f64();
+                let b = |p: usize| match outside(spec.b, p) {
+                    true => 0.0,
+                    false => self.b[if spec.tb { col * k + p } else { p * n + col }].to_f64(),
+                };
                 let product: f64 = (0..k).map(|p| at(z, row, p) * b(p)).sum();
                 let i = (z * m + row) * n + col;
                 let wide = f64::from(f32::from_bits(found[0][i]));

@@ -39,6 +39,8 @@ pub struct GemmSpec {
     pub a: Operand,
     /// What B is: a matrix or patches.
     pub b: Operand,
+    /// Of patches: their taps are more than a word has bits.
+    pub many_taps: bool,
     /// A can be read four elements at a time.
     pub va: bool,
     /// B can be read four elements at a time.
@@ -68,6 +70,7 @@ impl GemmSpec {
             tb,
             a: Operand::Matrix,
             b: Operand::Matrix,
+            many_taps: false,
             va: false,
             vb: false,
             vc: false,
@@ -273,6 +276,7 @@ impl Gemm {
         let both =
             (fours(self.spec.a, &self.a, if ta { self.m } else { self.k }), fours(self.spec.b, &self.b, if tb { self.k } else { self.n }));
         (self.spec.va, self.spec.vb) = both;
+        self.spec.many_taps = self.patches.is_some_and(|p| p.taps > 32);
         self
     }
 
@@ -304,13 +308,13 @@ impl Archetype for Gemm {
                 // k only ends in the scalar tail
                 (Operand::Matrix, Tile::Direct { .. }) => self.elements(&mut s, side.name, (side.vector, side.half), &extent),
                 (Operand::Matrix, _) => self.matrix(&mut s, side),
-                (Operand::Patches, Tile::Staged { .. } | Tile::Split) if side.vector => self.patches_by_fours(&mut s, side),
-                (Operand::Patches, _) => self.patches(&mut s, side, &extent),
-                (Operand::OneHot, _) => one_hot(&mut s),
-            }
-            let fours = of == Operand::Patches && side.vector;
-            if of != Operand::Matrix && !fours && !matches!(tile, Tile::Direct { .. }) {
-                by_elements(&mut s, side);
+                (Operand::Patches, Tile::Direct { .. }) => self.patches(&mut s, side, &extent),
+                (Operand::Patches, _) => self.patch_loader(&mut s, side),
+                (Operand::OneHot, Tile::Direct { .. }) => one_hot(&mut s),
+                (Operand::OneHot, _) => {
+                    one_hot(&mut s);
+                    by_elements(&mut s, side);
+                }
             }
         }
         if let Tile::Direct { rows, vectors, shared } = *tile {

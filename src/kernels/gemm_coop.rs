@@ -10,7 +10,7 @@ use super::lib::halves::Halves;
 use super::lib::source::{Source, shader};
 use super::{Gemm, GemmSpec, Operand};
 use crate::expr::Expr;
-use staging::Staging;
+use staging::{LookedUp, Staging};
 use std::fmt::Write;
 use tile::{CoopCaps, CoopTile};
 
@@ -35,20 +35,28 @@ impl GemmCoop {
     }
 
     /// The product cut by this tile, of any size; `None` where A or B is not f16, results of two types share a binding, or there are
-    /// no terms.
+    /// no terms, or patches have no whole vectors of channels.
     pub fn with_tile(gemm: &Gemm, tile: CoopTile) -> Option<GemmCoop> {
         let GemmSpec { ta, tb, ref via, ref halves, .. } = gemm.spec;
         let agree = via.iter().enumerate().all(|(o, &v)| halves.output(o) == halves.output(v));
-        let matrices = [gemm.spec.a, gemm.spec.b] == [Operand::Matrix; 2];
-        if !matrices || !halves.input(0) || !halves.input(1) || !agree || gemm.k == 0 {
+        if !Self::stages(gemm, gemm.spec.a, ta)
+            || !Self::stages(gemm, gemm.spec.b, tb)
+            || !halves.input(0)
+            || !halves.input(1)
+            || !agree
+            || gemm.k == 0
+        {
             return None;
         }
-        let mut gemm = gemm.clone();
+        let mut gemm = gemm.clone().reading_fours();
         gemm.spec.vc = gemm.fits_fours();
-        // of nothing but the matrix: a term past its end would be added to the sum
-        gemm.spec.va = gemm.a.in_fours(if ta { gemm.m } else { gemm.k });
-        gemm.spec.vb = gemm.b.in_fours(if tb { gemm.k } else { gemm.n });
-        Some(GemmCoop { gemm, tile, tells_lanes: false })
+        let unread = [(gemm.spec.a, gemm.spec.va), (gemm.spec.b, gemm.spec.vb)].contains(&(Operand::Patches, false));
+        (!unread).then_some(GemmCoop { gemm, tile, tells_lanes: false })
+    }
+
+    /// Whether slices of such an operand can be staged: patches of a position's row for A, of its column for B.
+    fn stages(gemm: &Gemm, of: Operand, turned: bool) -> bool {
+        of == Operand::Matrix || (of == Operand::Patches && gemm.patches.is_some() && !turned)
     }
 
     /// The same product over elements in f32: what the CPU's twin runs once it has widened them.
@@ -72,13 +80,14 @@ impl Archetype for GemmCoop {
         s.number("SIDE", tile.side).number("LANES", tile.lanes).number("ACROSS", tile.across).number("THREADS", tile.threads());
         s.number("TILES_DOWN", tile.rows).number("TILES_ACROSS", tile.columns);
         s.number("COLS", tile.depth / 4).number("PITCH", tile.pitch() / 4).number("SCRATCH", tile.scratch() / 4);
-        let a = Staging { name: "a", extent: "m", rows: tile.height(), turned: spec.ta, vector: spec.va };
-        let b = Staging { name: "b", extent: "n", rows: tile.width(), turned: !spec.tb, vector: spec.vb };
+        let looked_up = |of| (of == Operand::Patches).then_some(LookedUp { many_taps: spec.many_taps });
+        let a = Staging { name: "a", extent: "m", rows: tile.height(), turned: spec.ta, vector: spec.va, looked_up: looked_up(spec.a) };
+        let b = Staging { name: "b", extent: "n", rows: tile.width(), turned: !spec.tb, vector: spec.vb, looked_up: looked_up(spec.b) };
         a.print(&mut s, tile);
         b.print(&mut s, tile);
         s.line("fn prepare(batch: u32, row0: u32, col0: u32, thread: u32) {");
         for (x, first) in [("a", "row0"), ("b", "col0")] {
-            s.line(format!("    prepare_{x}(d.{x}_offset + {}, {first}, thread);", self.gemm.over_batch(x)));
+            s.line(format!("    prepare_{x}(batch, d.{x}_offset + {}, {first}, thread);", self.gemm.over_batch(x)));
         }
         s.line("}");
         for which in ["whole", "part"] {
@@ -132,7 +141,8 @@ impl GemmCoop {
     /// Whether matrices go straight to memory where a tile lies within C: what is stored is the product itself, in vectors of f32.
     fn is_straight(&self) -> bool {
         let GemmSpec { vc, epilogue, halves, .. } = &self.gemm.spec;
-        *vc && epilogue.is_identity() && !halves.output(0)
+        let scattered = self.gemm.outputs.iter().any(|o| o.scattered.is_some());
+        *vc && epilogue.is_identity() && !halves.output(0) && !scattered
     }
 
     /// `finish`: the sums, matrix by matrix, through the scratch or straight to memory.

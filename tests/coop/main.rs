@@ -14,6 +14,7 @@ use common::need::Suite;
 use gradus::cpu::CpuSession;
 use gradus::gpu::{Coop, Gpu, GpuSession};
 use gradus::kernels::{Archetype, CoopCaps, CoopTile, Kernel};
+use gradus::nn::Conv2d;
 use gradus::plan::Layout;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
@@ -183,8 +184,42 @@ fn batched_and_checked() {
     cases(BATCHED, |m| all(m, products(m), true));
 }
 
-/// Forward and backward of linear layers in a whole program: their products run on the matrices, and training is the CPU's within what roundings
-/// to f16 that turn over are worth (docs/mixed-precision.md).
+/// Training on the matrices and on the CPU: the kernels of each, and the losses of each step.
+fn trained(
+    m: &Machine,
+    data: &Dataset,
+    net: &dyn Fn() -> Sequential,
+    input: &[usize],
+    lr: f64,
+    [batch, epochs]: [usize; 2],
+) -> [(Vec<String>, Vec<f32>); 2] {
+    [m.device.clone().cooperative_matrices(true), Device::cpu()].map(|device| {
+        let c = Compile::new(Adam::new(lr), CrossEntropy::new()).input(input).seed(2).precision(Precision::mixed());
+        let mut model = net().compile(c.device(device)).unwrap();
+        let kernels: Vec<String> = model.prepare(data, batch).unwrap().launches.iter().map(|l| l.kernel.name()).collect();
+        let mut run = model.trainer(data, Fit::new().batch_size(batch).epochs(epochs)).unwrap();
+        let mut losses = vec![];
+        while let Some(r) = run.steps(50).unwrap() {
+            losses.extend(r.losses);
+        }
+        (kernels, losses)
+    })
+}
+
+fn count(kernels: &[String], name: &str) -> usize {
+    kernels.iter().filter(|k| *k == name).count()
+}
+
+/// What roundings to f16 that turn over are worth (docs/mixed-precision.md).
+fn alike(gpu: &[f32], cpu: &[f32]) {
+    assert_eq!(gpu.len(), cpu.len());
+    for (i, (a, b)) in gpu.iter().zip(cpu).enumerate() {
+        let most = if i < 10 { 2e-4 } else { 1e-2 };
+        assert!((a - b).abs() <= most * b.abs(), "step {i}: {a} for {b}");
+    }
+}
+
+/// Forward and backward of linear layers in a whole program: their products run on the matrices, and training is the CPU's.
 #[test]
 fn a_network_trains_on_them() {
     cases(1, |m| {
@@ -193,31 +228,54 @@ fn a_network_trains_on_them() {
         let x = HostTensor::f32([rows, width], (0..rows * width).map(at).collect()).unwrap();
         let y = HostTensor::u32([rows], (0..rows as u32).map(|i| i * i % 24).collect()).unwrap();
         let data = Dataset::new(x, y).unwrap();
-        let trained = |device: Device| {
-            let net = Sequential::new().add(Linear::new(56)).add(Gelu).add(Linear::new(33)).add(Relu).add(Linear::new(24));
-            let c = Compile::new(Adam::new(0.01), CrossEntropy::new()).input([width]).seed(2).precision(Precision::mixed());
-            let mut model = net.compile(c.device(device)).unwrap();
-            let kernels: Vec<String> = model.prepare(&data, 32).unwrap().launches.iter().map(|l| l.kernel.name()).collect();
-            let mut run = model.trainer(&data, Fit::new().batch_size(32).epochs(7)).unwrap();
-            let mut losses = vec![];
-            while let Some(r) = run.steps(50).unwrap() {
-                losses.extend(r.losses);
-            }
-            (kernels, losses)
-        };
-        let (on_matrices, gpu) = trained(m.device.clone().cooperative_matrices(true));
-        let (on_cpu, cpu) = trained(Device::cpu());
+        let net = || Sequential::new().add(Linear::new(56)).add(Gelu).add(Linear::new(33)).add(Relu).add(Linear::new(24));
+        let [(on_matrices, gpu), (on_cpu, cpu)] = trained(m, &data, &net, &[width], 0.01, [32, 7]);
         // three layers forward, three gradients of weights, two of activations
         for (name, n) in [("gemm_coop_nt", 3), ("gemm_coop_tn", 3), ("gemm_coop_nn", 2)] {
-            assert_eq!(on_matrices.iter().filter(|k| *k == name).count(), n, "{on_matrices:?}");
+            assert_eq!(count(&on_matrices, name), n, "{on_matrices:?}");
         }
         assert!(on_cpu.iter().all(|k| !k.starts_with("gemm_coop")), "{on_cpu:?}");
-        assert_eq!((gpu.len(), cpu.len()), (21, 21));
-        for (i, (a, b)) in gpu.iter().zip(&cpu).enumerate() {
-            let most = if i < 10 { 2e-4 } else { 1e-2 };
-            assert!((a - b).abs() <= most * b.abs(), "step {i}: {a} for {b}");
-        }
+        assert_eq!(gpu.len(), 21);
+        alike(&gpu, &cpu);
         assert!(cpu[20] < 0.9 * cpu[0]);
+    });
+}
+
+/// Convolutions: patches as either factor, in every geometry, with images of fewer positions than a slice has terms, and with more taps than a word has bits.
+#[test]
+fn convolutions_train_on_them() {
+    let conv = |channels: usize, size: usize| Conv2d::new(channels, size).padding(size / 2);
+    type Net = (&'static str, Box<dyn Fn() -> Sequential>, [usize; 3], [usize; 3]);
+    let plain = move || Sequential::new().add(conv(16, 3)).add(Relu).add(conv(24, 3)).add(Relu).add(conv(16, 1));
+    let strided = move || {
+        Sequential::new()
+            .add(conv(16, 3).stride(2))
+            .add(Relu)
+            .add(Conv2d::new(32, 2).stride(2))
+            .add(Relu)
+            .add(conv(16, 3).padding(2).dilation(2))
+    };
+    let grouped = move || Sequential::new().add(conv(32, 3).groups(2)).add(Relu).add(conv(16, 7)).add(Relu).add(Conv2d::new(12, [1, 3]));
+    // how many products of each kind run on matrices: forward, weights' gradients, images' gradients
+    let nets: [Net; 3] = [
+        ("plain", Box::new(plain), [8, 7, 9], [3, 3, 2]),
+        ("strided", Box::new(strided), [8, 11, 10], [3, 3, 5]),
+        ("grouped", Box::new(grouped), [16, 5, 6], [3, 3, 2]),
+    ];
+    cases(nets.len(), |m| {
+        for (name, layers, input, most) in &nets {
+            let (rows, size) = (48, input.iter().product::<usize>());
+            let at = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;
+            let x = HostTensor::f32([rows, input[0], input[1], input[2]], (0..rows * size).map(at).collect()).unwrap();
+            let y = HostTensor::u32([rows], (0..rows as u32).map(|i| i * i % 10).collect()).unwrap();
+            let data = Dataset::new(x, y).unwrap();
+            let net = || layers().add(Flatten).add(Linear::new(10));
+            let [(on_matrices, gpu), (_, cpu)] = trained(m, &data, &net, input, 0.001, [16, 5]);
+            let found = ["gemm_coop_nt", "gemm_coop_tn", "gemm_coop_nn"].map(|n| count(&on_matrices, n));
+            assert!(found.iter().zip(most).all(|(found, most)| found >= most), "{name}: {found:?} for {most:?} of {on_matrices:?}");
+            alike(&gpu, &cpu);
+            assert!(cpu[cpu.len() - 1] < 0.95 * cpu[0], "{name}: {cpu:?}");
+        }
     });
 }
 
@@ -260,6 +318,15 @@ fn the_self_test_refuses_a_wrong_kernel() {
             let Coop::Refused { why } = &found else { panic!("{}: {found}", e.name) };
             assert!(why.contains("gemm_coop_") && why.contains(" for "), "{}: {why}", e.name);
             assert!(found.caps().is_none());
+        }
+        // what only patches have: as A, as B, and how the places of a column go on
+        let outside: fn(&Kernel, String) -> String = |_, s| s.replace(">> (tap % 32u)) & 1u) == 1u", ">> (tap % 32u)) & 1u) <= 1u");
+        let inside: fn(&Kernel, String) -> String = |_, s| s.replace("0) != 0u;", "0) == 0u;");
+        let first: fn(&Kernel, String) -> String = |_, s| s.replace("select(0u, d.image, ", "select(0u, 0u, ");
+        for (wrong, product) in [(outside, "gemm_coop_nt"), (inside, "gemm_coop_tn"), (first, "gemm_coop_tn")] {
+            m.gpu.plant_coop(Some(wrong));
+            let found = m.gpu.coop();
+            assert!(matches!(&found, Coop::Refused { why } if why.contains(product)), "{found}");
         }
         // what a file of an earlier run says does not count for a planted text: here the test itself passes
         m.gpu.plant_coop(Some(|_: &Kernel, s: String| s));

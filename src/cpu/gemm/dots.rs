@@ -1,6 +1,7 @@
 //! Dot products, for products with few columns.
 
-use super::multiply::{FEW, Factor, NARROW, Shared};
+use super::multiply::{FEW, Factor, NARROW};
+use crate::cpu::lib::shared::Shared;
 use crate::kernels::Gemm;
 use pulp::Simd;
 

@@ -1,10 +1,10 @@
 //! What rides on a product, over results in which it stands.
 
 use super::block::Block;
-use super::multiply::Shared;
 use crate::cpu::lib::draws::drawn;
 use crate::cpu::lib::fork::{WRITES, Writes, f32s, f32s_mut};
 use crate::cpu::lib::halves::Elements;
+use crate::cpu::lib::shared::Shared;
 use crate::expr::Evaluator;
 use crate::kernels::Gemm;
 use std::ops::Range;

@@ -1,41 +1,7 @@
 //! One product of factors with any strides, by the crate's kernels: what all that computes products shares.
 
+use crate::cpu::lib::shared::Shared;
 use gemm_common::Parallelism;
-use std::marker::PhantomData;
-use std::ops::Range;
-
-/// Elements that many threads write, each its own.
-#[derive(Clone, Copy)]
-pub(super) struct Shared<'a> {
-    at: *mut f32,
-    len: usize,
-    of: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: it stands for a `&mut [f32]`, and `part` leaves it to its caller that no two threads hold the same element.
-unsafe impl Send for Shared<'_> {}
-unsafe impl Sync for Shared<'_> {}
-
-impl Default for Shared<'_> {
-    fn default() -> Self {
-        Shared::new(&mut [])
-    }
-}
-
-impl<'a> Shared<'a> {
-    pub(super) fn new(x: &'a mut [f32]) -> Self {
-        Shared { at: x.as_mut_ptr(), len: x.len(), of: PhantomData }
-    }
-
-    /// # Safety
-    /// Nobody else may hold any of these elements while the part lives.
-    #[allow(clippy::mut_from_ref)]
-    pub(super) unsafe fn part(&self, range: Range<usize>) -> &mut [f32] {
-        assert!(range.start <= range.end && range.end <= self.len);
-        // SAFETY: within the slice that this was made of; the caller answers for the rest
-        unsafe { std::slice::from_raw_parts_mut(self.at.add(range.start), range.len()) }
-    }
-}
 
 /// A factor of a product: its elements and the steps along its rows and columns.
 pub(super) type Factor<'a> = (&'a [f32], isize, isize);
@@ -62,7 +28,7 @@ pub(super) fn multiply(
     add: bool,
 ) {
     let reach = |x: Factor<'_>, rows: usize, columns: usize| (rows - 1) * x.1 as usize + (columns - 1) * x.2 as usize + 1;
-    assert!(reach(a, m, k) <= a.0.len() && reach(b, k, n) <= b.0.len() && first + (m - 1) * row + (n - 1) * column < c.len);
+    assert!(reach(a, m, k) <= a.0.len() && reach(b, k, n) <= b.0.len() && first + (m - 1) * row + (n - 1) * column < c.len());
     let threads = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
     let gemm = gemm_f32::gemm::f32::get_gemm_fn();
     // SAFETY: the function reads A at i * a.1 + p * a.2 and B at p * b.1 + j * b.2, and writes C at i * row + j * column, for i < m, j < n,
@@ -73,7 +39,7 @@ pub(super) fn multiply(
             m,
             n,
             k,
-            c.at.add(first),
+            c.start().add(first),
             column as isize,
             row as isize,
             add,

@@ -8,9 +8,9 @@ mod weights;
 
 use super::block::{Block, plain, work};
 use super::ending::Ending;
-use super::multiply::Shared;
 use super::row_sums::row_sums;
 use crate::cpu::lib::fork::{WRITES, Writes, f32s, f32s_mut, parts, share};
+use crate::cpu::lib::shared::Shared;
 use crate::expr::Evaluator;
 use crate::kernels::{Gemm, Operand, Patches};
 

@@ -1,9 +1,12 @@
 //! A product that reads or stores f16, piece by piece.
 
 use crate::cpu::lib::call::{Beside, Call, READS};
-use crate::cpu::lib::fork::Writes;
-use crate::cpu::lib::halves::{round, widen, words_of};
+use crate::cpu::lib::fork::{Writes, f32s};
+use crate::cpu::lib::halves::{f16s_mut, round, widen, words_of};
 use crate::cpu::lib::pieces::Piece;
+use crate::kernels::{Gemm, Output, Scattered};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 /// Widens what a piece reads, multiplies, and rounds what it stores.
 pub(super) fn run(call: Call<'_>) {
@@ -30,13 +33,36 @@ pub(super) fn run(call: Call<'_>) {
             };
         }
         let read = &read[..g.reads()];
+        // rows that lie apart are made one behind the other, too
+        let halves = &g.spec.halves;
+        let apart: Vec<Option<Scattered>> = g.outputs.iter().enumerate().map(|(i, o)| o.scattered.filter(|_| halves.output(i))).collect();
+        let dense = apart.iter().any(Option::is_some).then(|| dense(g));
+        let g = dense.as_ref().unwrap_or(g);
         if *adds {
             super::add(g, threads, read, both)
         } else {
             super::run(g, threads, workers, read, both, part.start)
         }
         for o in (0..g.outputs.len()).filter(|o| g.spec.halves.output(*o)) {
-            round(&results[o][..part.len()], &mut writes[o][words_of(&part)], threads);
+            let made = &results[o][..part.len()];
+            match &apart[o] {
+                Some(s) => scatter(made, g.n, s, read[g.reads() - 1], &mut f16s_mut(writes[o])[g.outputs[o].offset % 2..]),
+                None => round(made, &mut writes[o][words_of(&part)], threads),
+            }
         }
+    }
+}
+
+/// The same product, whose rows lie one behind the other.
+fn dense(g: &Gemm) -> Gemm {
+    let outputs = g.outputs.iter().map(|o| Output { scattered: None, ..*o }).collect();
+    Gemm { outputs, ..g.clone() }
+}
+
+/// Rounds rows, each to where the tables tell.
+fn scatter(rows: &[u32], n: usize, s: &Scattered, tables: &[u32], to: &mut [f16]) {
+    for (i, row) in f32s(rows).chunks_exact(n.max(1)).enumerate() {
+        let start = i / s.positions * s.image + tables[s.starts + i % s.positions] as usize;
+        to[start..start + n].convert_from_f32_slice(row);
     }
 }

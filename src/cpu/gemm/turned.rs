@@ -2,8 +2,9 @@
 //! places of the first-level cache, and the crate, which packs them value by value, loses each line before it has used it. So B is turned
 //! here first, some rows of some terms at a time.
 
-use super::multiply::{Factor, Shared, multiply};
+use super::multiply::{Factor, multiply};
 use crate::cpu::lib::fork::wide;
+use crate::cpu::lib::shared::Shared;
 use crate::kernels::Gemm;
 use std::cell::RefCell;
 

@@ -1,7 +1,7 @@
 //! Work shared out to threads, and small things that many loops need.
 
+use super::shared::Shared;
 use crate::expr::{Binary, Expr, Node, Unary};
-use std::mem::take;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -46,8 +46,8 @@ pub(crate) fn cost(f: &Expr) -> f64 {
     f.nodes().iter().map(node).sum::<f64>() + 0.05 * f.outputs().len() as f64
 }
 
-/// Runs `work` over all units, cut at multiples of `grain`, one contiguous part for each worker. A unit owns `widths[i]` words of
-/// write `i`; each part is handed the words of its own units.
+/// Runs `work` over all units, in contiguous parts that are cut at multiples of `grain` and that the workers take as they come to them: a part's neighbours
+/// are mostly its worker's. A unit owns `widths[i]` words of write `i`; each part is handed the words of its own units.
 pub(crate) fn fork<W, F>(workers: &mut [W], units: Range<usize>, grain: usize, widths: [usize; WRITES], writes: Writes<'_>, work: &F)
 where
     W: Send,
@@ -57,43 +57,40 @@ where
 }
 
 /// As [`fork`]; the widths are of half words, and a grain of units fills whole ones.
-pub(crate) fn fork_halves<W, F>(
-    workers: &mut [W],
-    units: Range<usize>,
-    grain: usize,
-    widths: [usize; WRITES],
-    mut writes: Writes<'_>,
-    work: &F,
-) where
+pub(crate) fn fork_halves<W, F>(workers: &mut [W], units: Range<usize>, grain: usize, widths: [usize; WRITES], writes: Writes<'_>, work: &F)
+where
     W: Send,
     F: Fn(&mut W, Range<usize>, Writes<'_>) + Sync,
 {
-    let half = workers.len() / 2;
-    let grains = units.len().div_ceil(grain.max(1));
-    if half == 0 || grains < 2 {
+    let (grain, threads) = (grain.max(1), workers.len());
+    let grains = units.len().div_ceil(grain);
+    if threads < 2 || grains < 2 {
         if let Some(w) = workers.first_mut() {
             work(w, units, writes);
         }
         return;
     }
-    let cut = (grains * half / workers.len()).max(1) * grain;
-    let mut right = Writes::default();
-    let left: Writes<'_> = std::array::from_fn(|i| {
-        let all = take(&mut writes[i]);
-        let (a, b) = all.split_at_mut((cut * widths[i] / 2).min(all.len()));
-        right[i] = b;
-        a
+    // a thread that others hold up leaves the rest of its parts to the others
+    let parts = grains.min(threads * (grains / threads / GRAINS).clamp(1, PARTS));
+    let writes = writes.map(Shared::new);
+    share(&mut workers[..threads.min(parts)], parts, &|w: &mut W, part: usize| {
+        let [from, to] = [part, part + 1].map(|p| (p * grains / parts * grain).min(units.len()));
+        let own: Writes<'_> = std::array::from_fn(|i| {
+            let [start, end] = [from, to].map(|unit| (unit * widths[i] / 2).min(writes[i].len()));
+            // SAFETY: a part is taken once, and these words are its units' alone
+            unsafe { writes[i].part(start..if part + 1 == parts { writes[i].len() } else { end }) }
+        });
+        work(w, units.start + from..units.start + to, own);
     });
-    let (first, second) = workers.split_at_mut(half);
-    let at = units.start + cut;
-    rayon::join(
-        || fork_halves(first, units.start..at, grain, widths, left, work),
-        || fork_halves(second, at..units.end, grain, widths, right, work),
-    );
 }
 
+/// Grains that are worth a part of their own.
+const GRAINS: usize = 8;
+/// Parts that a thread begins with, at most.
+const PARTS: usize = 8;
+
 /// Runs `work` on every one of so many units, whose results do not know each other. Each worker begins with neighbours of its own and helps the others once
-/// they are done. [`fork`] cuts in the same places: a thread tends to find in its cache what the launch before left there.
+/// they are done. [`fork`] shares out in the same places: a thread tends to find in its cache what the launch before left there.
 pub(crate) fn share<W: Send>(workers: &mut [W], units: usize, work: &(impl Fn(&mut W, usize) + Sync)) {
     if let [one] = workers {
         return (0..units).for_each(|unit| work(one, unit));

@@ -9,4 +9,5 @@ pub(crate) mod lanes;
 pub(crate) mod largest;
 pub(crate) mod pieces;
 pub(crate) mod rates;
+pub(crate) mod shared;
 pub(crate) mod total;

@@ -2,6 +2,7 @@
 
 use super::Gemm;
 use super::side::Side;
+use crate::kernels::lib::binding::Element;
 use crate::kernels::lib::halves::widened;
 use crate::kernels::lib::source::Source;
 
@@ -45,51 +46,138 @@ impl Gemm {
         }
     }
 
-    /// The loader of patches that are read four channels at a time. It remembers of a row of them the first element, its words in the tables and the term; of
-    /// a column how far it lies behind a patch's first place, its tap and the row.
-    pub(super) fn patches_by_fours(&self, s: &mut Source, side: &Side) {
-        let Side { name: x, rows, half, turned, .. } = *side;
-        let place = format!("Place{}", x.to_uppercase());
-        s.line(format!("alias {place} = vec4<u32>;"));
-        s.line(format!("fn {x}_step(terms: u32) -> {place} {{ return vec4<u32>(0u, 0u, terms, 0u); }}"));
-        s.line(format!("fn {x}_start(batch: u32, row: u32, term: u32) -> {place} {{"));
-        let offset = format!("d.{x}_offset + {}", self.over_batch(x));
-        if turned {
-            s.line(format!("    let own = d.terms + 2u * min(row, d.{rows} - 4u);"));
-            s.line(format!("    return vec4<u32>({offset} + tables[own], tables[own + 1u], d.first + batch * d.apart + term, 0u);\n}}"));
-        } else {
-            s.line(format!("    let major = min(row, d.{rows} - 1u);\n{POSITION}"));
-            s.line(format!("    return vec4<u32>({offset} + image * d.image + tables[at], at, term, 0u);\n}}"));
-        }
-        s.line(format!("fn {x}_at(place: {place}, term: u32, end: u32) -> vec4<f32> {{\n    if (term >= end) {{ return vec4<f32>(); }}"));
+    /// The loader of patches, which divides where it starts and nowhere else.
+    pub(super) fn patch_loader(&self, s: &mut Source, side: &Side) {
+        let Side { name: x, turned, vector, .. } = *side;
+        let place = side.place();
+        s.line(format!("alias Step{} = vec4<u32>;", x.to_uppercase()));
+        s.line(format!("fn {x}_step(terms: u32) -> Step{} {{", x.to_uppercase()));
         s.line(if turned {
-            let at = "    let image = place.z / d.positions;\n    let at = d.starts + (place.z - image * d.positions) * d.words;\n";
-            format!(
-                "{at}    let there = {};\n    let i = select(0u, place.x + image * d.image + tables[at], there);",
-                inside("at", "place.y")
-            )
+            "    let images = terms / d.positions;\n    return vec4<u32>(images * d.image, 0u, (terms - images * d.positions) * d.words, 0u);\n}"
         } else {
-            let own = "    let own = d.terms + 2u * place.z;\n    let tap = tables[own + 1u];\n";
-            format!("{own}    let there = {};\n    let i = select(0u, place.x + tables[own], there);", inside("place.y", "tap"))
+            "    return vec4<u32>(0u, 0u, 2u * terms, 0u);\n}"
         });
-        s.line(format!("    return select(vec4<f32>(), {}, there);\n}}", widened(half, true, format!("{x}[i / 4u]"))));
+        s.line(format!("fn {x}_far(own: vec4<u32>, step: vec4<u32>) -> vec4<u32> {{\n    let next = own + step;"));
+        s.line(if turned {
+            "    let all = d.positions * d.words;\n    return next + select(vec4<u32>(), vec4<u32>(d.image, 0u, 0u - all, 0u), next.z >= all);\n}"
+        } else {
+            "    return next;\n}"
+        });
+        if vector {
+            // what the tables say of a place is on its way one step ahead of its elements
+            s.line(format!("alias {place} = array<vec4<u32>, 2>;"));
+            self.look(s, side);
+            by_fours(s, side);
+        } else {
+            s.line(format!("alias {place} = vec4<u32>;"));
+            self.by_ones(s, side);
+        }
+        let far = |own: &str| format!("{x}_far({own}, step)");
+        let on = if vector { format!("{place}({0}, {x}_look({0}))", far("place[0]")) } else { far("place") };
+        s.line(format!("fn {x}_on(place: {place}, step: vec4<u32>) -> {place} {{ return {on}; }}"));
+        s.line(format!("fn {x}_start(batch: u32, row: u32, term: u32) -> {place} {{"));
+        let made = self.patch_start(s, side);
+        s.line(if vector {
+            format!("    let own = {made};\n    return {place}(own, {x}_look(own));\n}}")
+        } else {
+            format!("    return {made};\n}}")
+        });
     }
+
+    /// Of a row: its first element, where the bits of its taps are, where the term is told of, and the bits of the first taps. Of a column: how far an image's
+    /// first element lies before the tap's, the word that has the tap's bit, where the row is told of, and the bit; or, of columns read one by one, how
+    /// far it lies before the image, where the columns are told of, the row, and how many columns follow.
+    fn patch_start(&self, s: &mut Source, side: &Side) -> String {
+        let Side { name: x, rows, turned, vector, .. } = *side;
+        s.line(format!("    let major = {};", if turned { "term".into() } else { format!("min(row, d.{rows} - 1u)") }));
+        s.line(format!("{POSITION}    let first = d.{x}_offset + {} + image * d.image;", self.over_batch(x)));
+        if !turned {
+            return "vec4<u32>(first + tables[at], at + 1u, d.terms + 2u * term, tables[at + 1u])".into();
+        }
+        s.line(format!("    let column = min(row, d.{rows} - {}u);", if vector { 4 } else { 1 }));
+        if !vector {
+            return format!("vec4<u32>(first, d.terms + 2u * column, at - d.starts, d.{rows} - 1u - column)");
+        }
+        s.line("    let told = d.terms + 2u * column;\n    let tap = tables[told + 1u];");
+        "vec4<u32>(first + tables[told], tap / 32u + 1u, at - d.starts, 1u << (tap % 32u))".into()
+    }
+
+    /// What the tables say of a place: how far its tap lies from the first, its bit's number, and the bits; or where the row begins, and the bits. Of places
+    /// past the last term what they say of that.
+    fn look(&self, s: &mut Source, side: &Side) {
+        s.line(format!("fn {}_look(own: vec4<u32>) -> vec4<u32> {{", side.name));
+        s.line(match (side.turned, self.spec.many_taps) {
+            (true, _) => "    let at = d.starts + own.z;\n    return vec4<u32>(tables[at], tables[at + own.y], 0u, 0u);\n}".into(),
+            (false, many) => format!(
+                "    let at = min(own.z, d.terms + 2u * d.k - 2u);\n    let tap = tables[at + 1u];\n    return vec4<u32>(tables[at], tap % 32u, {}, 0u);\n}}",
+                if many { "tables[own.y + tap / 32u]" } else { "own.w" }
+            ),
+        });
+    }
+
+    /// How four terms of a row are read, or four columns of a term, one by one.
+    fn by_ones(&self, s: &mut Source, side: &Side) {
+        let Side { name: x, turned, whole, .. } = *side;
+        let each = |of: &dyn Fn(usize) -> String| (0..4).map(of).collect::<Vec<_>>().join(", ");
+        // past the last column and the last term there is nothing to be looked up
+        s.line(format!("fn {x}_told(place: vec4<u32>) -> vec4<u32> {{"));
+        s.line(if turned {
+            "    return vec4<u32>(place.y) + 2u * min(vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(place.w));\n}"
+        } else {
+            "    return min(vec4<u32>(place.z) + vec4<u32>(0u, 2u, 4u, 6u), vec4<u32>(d.terms + 2u * d.k - 2u));\n}"
+        });
+        s.line(format!("fn {x}_inside(place: vec4<u32>) -> vec4<bool> {{\n    let told = {x}_told(place);"));
+        s.line(format!("    let tap = vec4<u32>({});", each(&|j| format!("tables[told[{j}] + 1u]"))));
+        let words = if turned { "d.starts + place.z + 1u" } else { "place.y" };
+        s.line(if self.spec.many_taps {
+            format!("    let words = {words};\n    let bits = vec4<u32>({});", each(&|j| format!("tables[words + tap[{j}] / 32u]")))
+        } else {
+            format!("    let bits = vec4<u32>({});", if turned { format!("tables[{words}]") } else { "place.w".into() })
+        });
+        s.line("    return ((bits >> (tap % vec4<u32>(32u))) & vec4<u32>(1u)) == vec4<u32>(1u);\n}");
+        let before_end = if turned { "vec4<bool>(term < end)" } else { "vec4<u32>(term) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(end)" };
+        side.there(s, "vec4<bool>", if whole { format!("{x}_inside(place)") } else { format!("{x}_inside(place) & ({before_end})") });
+        let first = if turned { "place.x + tables[d.starts + place.z]" } else { "place.x" };
+        s.line(format!("fn {x}_first(place: vec4<u32>) -> u32 {{ return {first}; }}"));
+        let told = each(&|j| format!("tables[{x}_told(place)[{j}]]"));
+        s.line(format!("fn {x}_elements(place: vec4<u32>, there: vec4<bool>) -> vec4<u32> {{"));
+        s.line(format!("    return select(vec4<u32>(), vec4<u32>({x}_first(place)) + vec4<u32>({told}), there);\n}}"));
+        let of = Element::float(side.half).by_fours(true);
+        side.read(s, format!("{of}({})", each(&|j| format!("{x}[{x}_elements(place, there)[{j}]]"))));
+        side.value(s, false);
+    }
+}
+
+/// How four channels are read.
+fn by_fours(s: &mut Source, side: &Side) {
+    let Side { name: x, turned, .. } = *side;
+    let (inside, first) = if turned {
+        ("(place[1].y & place[0].w) != 0u", "place[0].x + place[1].x")
+    } else {
+        ("((place[1].z >> place[1].y) & 1u) == 1u", "place[0].x + place[1].x")
+    };
+    side.there(s, "bool", if side.whole { inside.into() } else { format!("term < end && {inside}") });
+    side.read(s, format!("{x}[select(0u, {first}, there) / 4u]"));
+    side.value(s, false);
 }
 
 /// The loader of a single factor that has `x4`: it remembers the row, the term and the matrix of the batch.
 pub(super) fn by_elements(s: &mut Source, side: &Side) {
     let Side { name: x, rows, turned, .. } = *side;
-    let place = format!("Place{}", x.to_uppercase());
-    s.line(format!("alias {place} = vec3<u32>;"));
+    let place = side.place();
+    s.line(format!("alias {place} = vec3<u32>;\nalias Step{} = vec3<u32>;", x.to_uppercase()));
     s.line(format!(
         "fn {x}_start(batch: u32, row: u32, term: u32) -> {place} {{ return vec3<u32>(min(row, d.{rows} - 1u), term, batch); }}"
     ));
     s.line(format!("fn {x}_step(terms: u32) -> {place} {{ return vec3<u32>(0u, terms, 0u); }}"));
-    s.line(format!("fn {x}_at(place: {place}, term: u32, end: u32) -> vec4<f32> {{\n    if (term >= end) {{ return vec4<f32>(); }}"));
-    s.line(if turned {
-        format!("    return {x}4(place.z, place.y, place.x);\n}}")
+    s.line(format!("fn {x}_on(place: {place}, step: {place}) -> {place} {{ return place + step; }}"));
+    if turned {
+        side.there(s, "bool", "term < end".into());
+        // past the last term nothing is read
+        side.read(s, format!("{x}4(place.z, select(0u, place.y, there), place.x)"));
     } else {
-        let there = "vec4<u32>(term) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(end)";
-        format!("    return select(vec4<f32>(), {x}4(place.z, place.x, place.y), {there});\n}}")
-    });
+        side.there(s, "vec4<bool>", "vec4<u32>(term) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(end)".into());
+        side.read(s, format!("{x}4(place.z, place.x, place.y)"));
+    }
+    side.value(s, false);
 }

@@ -46,11 +46,13 @@ struct Rule {
     columns: usize,
     terms: usize,
     elements: usize,
+    /// Of Intel's registers, which hold few numbers a thread, a kernel of it needed more than there are.
+    many: bool,
     tile: Tile,
 }
 
 impl Rule {
-    const ANY: Rule = Rule { rows: 1, columns: 1, terms: 0, elements: usize::MAX, tile: Tile::Split };
+    const ANY: Rule = Rule { rows: 1, columns: 1, terms: 0, elements: usize::MAX, many: false, tile: Tile::Split };
 }
 
 const fn direct(rows: usize, vectors: usize) -> Tile {
@@ -87,25 +89,37 @@ const LANES8: [Rule; 4] = [
     Rule { rows: 1, columns: 1, tile: shared(8, 1), ..Rule::ANY },
 ];
 
+/// Rows of many workgroups, however few the columns.
+const TALL: usize = 8192;
+
 const fn staged([rows, columns]: [usize; 2], depth: usize, each: [usize; 2]) -> Tile {
     Tile::Staged { rows, columns, depth, each }
 }
 
 /// Not measured: no GPU was at hand. `cargo bench --bench gemm -- --device gpu --tiles` is the measurement. Until then by count: a GPU has
 /// some hundred places for workgroups, and a thread with 8 x 8 reads half as often from workgroup memory as one with 4 x 4.
-const GPU: [Rule; 8] = [
+const GPU: [Rule; 15] = [
     // long sums are cut into pieces: then large tiles are many enough, and read less
-    Rule { rows: 64, columns: 64, terms: 2048, elements: 65_536, tile: staged([64, 64], 16, [8, 4]) },
+    Rule { rows: 64, columns: 64, terms: 2048, elements: 65_536, tile: staged([64, 64], 8, [8, 4]), ..Rule::ANY },
+    // the gradient of a convolution's weights
+    Rule { rows: 17, columns: 64, terms: 4096, elements: 65_536, tile: staged([32, 64], 8, [8, 4]), ..Rule::ANY },
+    Rule { rows: 9, columns: 64, terms: 4096, elements: 65_536, tile: staged([16, 64], 16, [4, 4]), ..Rule::ANY },
     // 16 x 16 gives a layer of 32 x 64 eight workgroups and its 784 terms 16 threads each; 32 x 32 gave it two
     Rule { terms: 128, elements: 65_536, tile: Tile::Split, ..Rule::ANY },
     // from 2048 x 1024 on there are 128 workgroups
-    Rule { rows: 2048, columns: 1024, tile: staged([128, 128], 8, [8, 8]), ..Rule::ANY },
-    Rule { rows: 1024, columns: 2048, tile: staged([128, 128], 8, [8, 8]), ..Rule::ANY },
+    Rule { rows: 2048, columns: 1024, many: true, tile: staged([128, 128], 8, [8, 8]), ..Rule::ANY },
+    Rule { rows: 1024, columns: 2048, many: true, tile: staged([128, 128], 8, [8, 8]), ..Rule::ANY },
+    // a convolution's results: many rows, few columns
+    Rule { rows: TALL, columns: 49, many: true, tile: staged([128, 64], 8, [8, 8]), ..Rule::ANY },
+    Rule { rows: TALL, columns: 49, tile: staged([128, 64], 16, [8, 4]), ..Rule::ANY },
+    Rule { rows: TALL, columns: 17, many: true, tile: staged([64, 32], 8, [8, 4]), ..Rule::ANY },
+    Rule { rows: TALL, columns: 17, tile: Tile::SMALL, ..Rule::ANY },
+    Rule { rows: TALL, columns: 9, tile: staged([64, 16], 16, [4, 4]), ..Rule::ANY },
     // where threads have too few registers for those
     Rule { rows: 2048, columns: 1024, tile: staged([128, 64], 16, [8, 4]), ..Rule::ANY },
     Rule { rows: 1024, columns: 2048, tile: staged([128, 64], 16, [8, 4]), ..Rule::ANY },
     // 512 x 1024 has 128 workgroups of 128 threads
-    Rule { rows: 64, columns: 64, tile: staged([64, 64], 16, [8, 4]), ..Rule::ANY },
+    Rule { rows: 64, columns: 64, tile: staged([64, 64], 8, [8, 4]), ..Rule::ANY },
     Rule { tile: Tile::SMALL, ..Rule::ANY },
 ];
 
@@ -117,7 +131,7 @@ impl Tile {
     pub fn choose(target: Target, registers: Registers, [m, n, k]: [usize; 3]) -> Tile {
         let rules = Self::rules(target);
         let large = |r: &Rule| m >= r.rows && n >= r.columns && k >= r.terms && m.saturating_mul(n) <= r.elements;
-        let fits = |r: &&Rule| large(r) && (registers == Registers::Many || !r.tile.is_wide());
+        let fits = |r: &&Rule| large(r) && (registers == Registers::Many || !r.many);
         rules.iter().find(fits).unwrap_or(&rules[rules.len() - 1]).tile
     }
 
@@ -127,11 +141,6 @@ impl Tile {
             Target::Lanes8 => &LANES8,
             Target::Gpu => &GPU,
         }
-    }
-
-    /// Whether a thread keeps 64 sums.
-    fn is_wide(self) -> bool {
-        matches!(self, Tile::Staged { each: [8, 8], .. })
     }
 
     /// Every tile that the rules choose from.
@@ -171,8 +180,8 @@ mod tests {
             let threads = rows * columns / (rm * rn);
             assert!(rows % rm == 0 && columns % rn == 0 && rm % 4 == 0 && rn % 4 == 0 && depth % 4 == 0, "{t}");
             assert!([rows, columns].iter().all(|side| side * depth % (4 * threads) == 0), "{t}");
-            // all vectors of a thread are of the same rows
-            assert!(threads % (rows / 4) == 0, "{t}");
+            // all vectors of a thread are of the same rows, or of the same terms
+            assert!([rows, columns, depth].iter().all(|side| threads % (side / 4) == 0), "{t}");
             let bytes = 16 * depth * (rows / 4 + 1 + columns / 4 + 1);
             assert!(threads <= 256 && rows <= threads && bytes <= 16 << 10, "{t}: {threads} threads, {bytes} bytes");
         }

@@ -3,8 +3,11 @@
 //! Addresses are made once, and a slice lies as far from them for all threads. Rows past the matrix's end are read as the last ones, whose results
 //! nobody stores; terms past the end are zero, and nothing is read there.
 
+mod looked_up;
+
 use super::tile::CoopTile;
 use crate::kernels::lib::source::Source;
+pub(super) use looked_up::LookedUp;
 use std::fmt::Write;
 
 /// An operand as the shader stages it: rows (of B: columns) of so many terms.
@@ -19,11 +22,13 @@ pub(super) struct Staging<'a> {
     pub turned: bool,
     /// It is read in vectors of four.
     pub vector: bool,
+    /// It is patches of images.
+    pub looked_up: Option<LookedUp>,
 }
 
 impl Staging<'_> {
     /// Vectors that a thread carries together: of the same terms in four rows where blocks of 4 x 4 are turned.
-    fn block(&self) -> usize {
+    pub(super) fn block(&self) -> usize {
         if self.turned && self.vector { 4 } else { 1 }
     }
 
@@ -33,18 +38,18 @@ impl Staging<'_> {
     }
 
     /// Blocks of a thread. Of a small tile some threads have none.
-    fn count(&self, t: &CoopTile) -> usize {
+    pub(super) fn count(&self, t: &CoopTile) -> usize {
         self.blocks(t).div_ceil(t.threads())
     }
 
     /// Vectors of a thread: block, and number in it.
-    fn vectors(&self, t: &CoopTile) -> impl Iterator<Item = (usize, usize)> + use<> {
+    pub(super) fn vectors(&self, t: &CoopTile) -> impl Iterator<Item = (usize, usize)> + use<> {
         let block = self.block();
         (0..self.count(t)).flat_map(move |v| (0..block).map(move |j| (v, j)))
     }
 
     /// The first row of block `v` of a thread, in the slice.
-    fn row(&self, v: usize) -> String {
+    pub(super) fn row(&self, v: usize) -> String {
         match (self.turned, self.vector) {
             // neighbours read what lies side by side
             (true, false) => format!("(thread + {v}u * THREADS) % {}u", self.rows),
@@ -72,15 +77,20 @@ impl Staging<'_> {
     pub fn print(&self, s: &mut Source, t: &CoopTile) {
         let x = self.name;
         for (v, j) in self.vectors(t) {
-            s.line(format!("var<private> at_{x}{v}_{j}: u32;\nvar<private> next_{x}{v}_{j}: vec4<f16>;"));
+            s.line(format!("var<private> next_{x}{v}_{j}: vec4<f16>;"));
+        }
+        match self.looked_up {
+            Some(l) => l.variables(s, self, t),
+            None => self.vectors(t).for_each(|(v, j)| _ = s.line(format!("var<private> at_{x}{v}_{j}: u32;"))),
         }
         (0..self.count(t)).for_each(|v| _ = s.line(format!("var<private> into_{x}{v}: u32;")));
         if !self.vector {
             self.one(s);
         }
-        self.begin(s, t, "prepare", "base: u32, first: u32, thread: u32");
-        for (v, j) in self.vectors(t) {
-            s.line(format!("    at_{x}{v}_{j} = {};", self.start(v, j)));
+        self.begin(s, t, "prepare", "batch: u32, base: u32, first: u32, thread: u32");
+        match self.looked_up {
+            Some(l) => l.prepare(s, self, t),
+            None => self.vectors(t).for_each(|(v, j)| _ = s.line(format!("    at_{x}{v}_{j} = {};", self.start(v, j)))),
         }
         for v in 0..self.count(t) {
             s.line(format!("    into_{x}{v} = {} * PITCH + {};", self.row(v), self.column(v)));
@@ -93,6 +103,12 @@ impl Staging<'_> {
         self.fetch(s, t, false);
         s.line("}");
         self.begin(s, t, "stash", "half: u32, thread: u32");
+        if self.looked_up.is_some() {
+            // only now, since whoever looks at what was read waits for it
+            for (v, j) in self.vectors(t) {
+                s.line(format!("    next_{x}{v}_{j} = select(vec4<f16>(), next_{x}{v}_{j}, there_{x}{v}_{j});"));
+            }
+        }
         for (v, j) in self.vectors(t) {
             let next = match self.block() {
                 1 => format!("next_{x}{v}_0"),
@@ -119,6 +135,9 @@ impl Staging<'_> {
     /// The vectors of slice `s`; `whole` where no term of it is past the end.
     fn fetch(&self, s: &mut Source, t: &CoopTile, whole: bool) {
         let x = self.name;
+        if let Some(l) = self.looked_up {
+            return l.fetch(s, self, t, whole);
+        }
         let far = if self.turned { format!("s * BK * (d.{x}_pitch / 4u)") } else { "s * COLS".into() };
         match (self.vector, whole) {
             (false, _) => {}

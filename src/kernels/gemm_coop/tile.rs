@@ -49,6 +49,9 @@ struct CoopRule {
     tile: CoopTile,
 }
 
+/// Rows of many workgroups, however few the columns.
+const TALL: usize = 8192;
+
 const fn coop(side: usize, lanes: usize, [down, across]: [usize; 2], [rows, columns]: [usize; 2], depth: usize) -> CoopTile {
     CoopTile { side, lanes, down, across, rows, columns, depth }
 }
@@ -56,14 +59,19 @@ const fn coop(side: usize, lanes: usize, [down, across]: [usize; 2], [rows, colu
 /// The first rule that fits the product and the adapter. Not measured where it counts: no GPU was at hand. `cargo bench --bench gemm -- --device gpu
 /// --coop --tiles` is the measurement. On lavapipe (Mesa 26.2.6, LLVM 22, one thread, 2026-11-25), which has 8 x 8 by 8 lanes and multiplies element
 /// by element, 512 cubed nn takes 3.7 GFLOP/s where the barrier-free tile in f32 has 38: a device in software uses them only when it is told to.
-const COOP: [CoopRule; 10] = [
+const COOP: [CoopRule; 14] = [
     // NVIDIA: 16 x 16 by 32 lanes. The large tile reads the least memory for a product; it is worth it where it gives some hundred workgroups
     CoopRule { rows: 128, columns: 128, elements: 1 << 21, tile: coop(16, 32, [4, 2], [2, 4], 32) },
     CoopRule { rows: 48, columns: 48, elements: 0, tile: coop(16, 32, [2, 2], [2, 2], 32) },
+    // a convolution's results: many rows, few columns
+    CoopRule { rows: TALL, columns: 17, elements: 0, tile: coop(16, 32, [4, 1], [2, 2], 32) },
+    CoopRule { rows: TALL, columns: 16, elements: 0, tile: coop(16, 32, [4, 1], [2, 1], 32) },
     CoopRule { rows: 16, columns: 16, elements: 0, tile: coop(16, 32, [2, 2], [1, 1], 32) },
     // AMD: 16 x 16 by 64 lanes, which its drivers take for most shaders. 4 x 4 matrices are 64 registers of sums there
     CoopRule { rows: 128, columns: 128, elements: 1 << 21, tile: coop(16, 64, [2, 2], [4, 4], 32) },
     CoopRule { rows: 48, columns: 48, elements: 0, tile: coop(16, 64, [2, 2], [2, 2], 32) },
+    CoopRule { rows: TALL, columns: 17, elements: 0, tile: coop(16, 64, [4, 1], [2, 2], 32) },
+    CoopRule { rows: TALL, columns: 16, elements: 0, tile: coop(16, 64, [4, 1], [2, 1], 32) },
     CoopRule { rows: 16, columns: 16, elements: 0, tile: coop(16, 64, [2, 2], [1, 1], 32) },
     // Apple: 8 x 8 by 32 lanes
     CoopRule { rows: 48, columns: 48, elements: 0, tile: coop(8, 32, [2, 2], [4, 4], 32) },

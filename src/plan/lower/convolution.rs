@@ -80,7 +80,7 @@ impl Lowering<'_> {
             let offset = to.1 + group * own.n;
             own.outputs = vec![Output { offset, within: None, scattered: Some(scattered) }];
             own.spec.halves = Halves::new(vec![own.spec.halves.input(0), own.spec.halves.input(1)], vec![self.half(node.into())]);
-            self.push(Kernel::Gemm(own.reading_fours().by_vectors()), vec![a, b, TABLES, to.0], label.clone());
+            self.push_product(own.reading_fours(), vec![a, b, TABLES, to.0], label.clone());
         }
     }
 

@@ -79,7 +79,7 @@ impl Lowering<'_> {
         self.r.caps.coop.and_then(|caps| GemmCoop::of(gemm, &caps))
     }
 
-    fn push_product(&mut self, gemm: Gemm, buffers: Vec<Symbol>, label: String) {
+    pub(super) fn push_product(&mut self, gemm: Gemm, buffers: Vec<Symbol>, label: String) {
         let kernel = match self.on_matrices(&gemm) {
             Some(coop) => Kernel::GemmCoop(coop),
             None => Kernel::Gemm(gemm.by_vectors()),

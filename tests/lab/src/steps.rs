@@ -1,8 +1,9 @@
-//! The six training steps: planned on the GPU that this process sees, their pipelines made, their kernels written to files.
+//! The training steps: planned on the GPU that this process sees, their pipelines made, their kernels written to files.
 
 use crate::fault;
 use gradus::gpu::AdapterSummary;
 use gradus::kernels::{CoopCaps, CoopTile, GemmCoop, Kernel};
+use gradus::nn::{Conv2d, MaxPool2d, models};
 use gradus::plan::Program;
 use gradus::prelude::*;
 use gradus::tensor::HostTensor;
@@ -10,12 +11,31 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Name, inputs, hidden layers, outputs and batch.
-type Net = (&'static str, usize, &'static [usize], usize, usize);
+/// A network and what it is given.
+struct Net {
+    name: &'static str,
+    layers: fn() -> Box<dyn Module>,
+    input: &'static [usize],
+    batch: usize,
+}
 
-/// That of the article, a wide one, and one of large matrices.
-const NETS: [Net; 3] =
-    [("article", 784, &[64, 32], 10, 32), ("wide", 784, &[1024, 1024], 10, 512), ("big", 4096, &[4096, 4096], 4096, 4096)];
+fn dense(widths: &[usize], classes: usize) -> Box<dyn Module> {
+    Box::new(widths.iter().fold(Sequential::new(), |net, &n| net.add(Linear::new(n)).add(Relu)).add(Linear::new(classes)))
+}
+
+fn cnn() -> Box<dyn Module> {
+    let net = Sequential::new().add(Conv2d::new(32, 3)).add(Relu).add(Conv2d::new(64, 3)).add(Relu).add(MaxPool2d::new(2)).add(Flatten);
+    Box::new(net.add(Linear::new(128)).add(Relu).add(Linear::new(10)))
+}
+
+/// That of the article, a wide one, one of large matrices, Keras' for digits, and a residual one.
+const NETS: [Net; 5] = [
+    Net { name: "article", layers: || dense(&[64, 32], 10), input: &[784], batch: 32 },
+    Net { name: "wide", layers: || dense(&[1024, 1024], 10), input: &[784], batch: 512 },
+    Net { name: "big", layers: || dense(&[4096, 4096], 4096), input: &[4096], batch: 4096 },
+    Net { name: "cnn", layers: cnn, input: &[1, 28, 28], batch: 128 },
+    Net { name: "resnet20", layers: || Box::new(models::resnet20(10)), input: &[3, 32, 32], batch: 128 },
+];
 
 /// The table of files and titles in a folder of kernels.
 const LIST: &str = "kernels.tsv";
@@ -27,7 +47,7 @@ pub fn write(folder: &Path) -> Result<(), String> {
     let coop = gradus::gpu::adapters().iter().find(|a| a.is_gpu()).and_then(matrices);
     let (mut seen, mut titles, mut list) = (HashSet::new(), HashMap::new(), String::new());
     for (net, precision) in NETS.iter().flat_map(|net| [(net, Precision::F32), (net, Precision::mixed())]) {
-        let step = if precision == Precision::F32 { net.0.to_string() } else { format!("{} mixed", net.0) };
+        let step = if precision == Precision::F32 { net.name.to_string() } else { format!("{} mixed", net.name) };
         let program = prepared(net, precision, &device).map_err(|e| format!("{step}: {e}"))?;
         for (kernel, label) in kernels(&program, coop) {
             let (source, name) = (kernel.source(), kernel.name());
@@ -57,13 +77,13 @@ pub fn read(folder: &Path) -> Result<Vec<(String, String)>, String> {
     Ok(text.lines().filter_map(|l| l.split_once('\t')).map(|(file, title)| (file.into(), title.into())).collect())
 }
 
-fn prepared((_, inputs, hidden, outputs, batch): &Net, precision: Precision, device: &Device) -> gradus::Result<Arc<Program>> {
-    let net = hidden.iter().fold(Sequential::new(), |net, &n| net.add(Linear::new(n)).add(Relu)).add(Linear::new(*outputs));
-    let settings = Compile::new(Adam::default(), CrossEntropy::new()).input([*inputs]).metric(Accuracy::new());
-    let model = net.compile(settings.device(device.clone()).precision(precision))?;
-    let x = HostTensor::u8([*batch, *inputs], vec![0; batch * inputs])?;
-    let y = HostTensor::u32([*batch], vec![0; *batch])?;
-    model.prepare(&Dataset::new(x, y)?.scale(1.0 / 255.0), *batch)
+fn prepared(net: &Net, precision: Precision, device: &Device) -> gradus::Result<Arc<Program>> {
+    let settings = Compile::new(Adam::default(), CrossEntropy::new()).input(net.input).metric(Accuracy::new());
+    let model = (net.layers)().compile(settings.device(device.clone()).precision(precision))?;
+    let shape = [&[net.batch], net.input].concat();
+    let x = HostTensor::u8(shape.as_slice(), vec![0; shape.iter().product()])?;
+    let y = HostTensor::u32([net.batch], vec![0; net.batch])?;
+    model.prepare(&Dataset::new(x, y)?.scale(1.0 / 255.0), net.batch)
 }
 
 /// Every kernel of a step, and beside a product the same on matrices. The self-test refuses those of a driver that computes nothing, so the plan

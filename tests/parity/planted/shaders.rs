@@ -570,7 +570,7 @@ const GEMM_TILE: &[Line] = &[
     ),
     ("A's terms in another order", G, &[("[own.x % 4u] = x[j]", "[own.x % 4u] = x[3u - j]")], &["nn 3 x 7 x 5"]),
     ("B's terms in another order", G, &[("[own.x % 4u] = next_b[v][j]", "[own.x % 4u] = next_b[v][3u - j]")], &["nt 33 x 65 x 31"]),
-    ("the first slice again", G, &[("at_a[v] += select", "let lost = select")], &["nn 33 x 65 x 31"]),
+    ("the first slice again", G, &[("at_a[v] = a_on(at_a[v], ", "let lost = a_on(at_a[v], ")], &["nn 33 x 65 x 31"]),
     ("a slice too far", G, &[("b_step(BK)", "b_step(BK + BK)")], &["nn 33 x 65 x 31"]),
     ("the terms counted from the first slice", G, &[("k_all - k0 - BK, !TA", "k_all, !TA")], &["nn 33 x 65 x 31"]),
     ("no edge of the terms along a vector", G, &[("< vec4<u32>(end)", "< vec4<u32>(end + 1u)")], &["nn 3 x 7 x 5"]),

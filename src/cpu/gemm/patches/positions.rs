@@ -3,8 +3,8 @@
 
 use super::places::Places;
 use crate::cpu::gemm::block::{Block, work};
-use crate::cpu::gemm::multiply::Shared;
 use crate::cpu::lib::fork::{parts, share};
+use crate::cpu::lib::shared::Shared;
 use crate::kernels::{Gemm, Patches};
 use pulp::Simd;
 use std::cell::RefCell;

@@ -3,7 +3,7 @@
 
 use super::places::Places;
 use crate::cpu::gemm::block::Block;
-use crate::cpu::gemm::multiply::Shared;
+use crate::cpu::lib::shared::Shared;
 use crate::kernels::{Gemm, Patches};
 use pulp::Simd;
 use std::cell::RefCell;
