@@ -17,6 +17,8 @@ struct Net {
     layers: fn() -> Box<dyn Module>,
     input: &'static [usize],
     batch: usize,
+    /// All its kernels are written, or those alone that products and windows are.
+    all: bool,
 }
 
 fn dense(widths: &[usize], classes: usize) -> Box<dyn Module> {
@@ -30,11 +32,11 @@ fn cnn() -> Box<dyn Module> {
 
 /// That of the article, a wide one, one of large matrices, Keras' for digits, and a residual one.
 const NETS: [Net; 5] = [
-    Net { name: "article", layers: || dense(&[64, 32], 10), input: &[784], batch: 32 },
-    Net { name: "wide", layers: || dense(&[1024, 1024], 10), input: &[784], batch: 512 },
-    Net { name: "big", layers: || dense(&[4096, 4096], 4096), input: &[4096], batch: 4096 },
-    Net { name: "cnn", layers: cnn, input: &[1, 28, 28], batch: 128 },
-    Net { name: "resnet20", layers: || Box::new(models::resnet20(10)), input: &[3, 32, 32], batch: 128 },
+    Net { name: "article", layers: || dense(&[64, 32], 10), input: &[784], batch: 32, all: true },
+    Net { name: "wide", layers: || dense(&[1024, 1024], 10), input: &[784], batch: 512, all: true },
+    Net { name: "big", layers: || dense(&[4096, 4096], 4096), input: &[4096], batch: 4096, all: true },
+    Net { name: "cnn", layers: cnn, input: &[1, 28, 28], batch: 128, all: false },
+    Net { name: "resnet20", layers: || Box::new(models::resnet20(10)), input: &[3, 32, 32], batch: 128, all: false },
 ];
 
 /// The table of files and titles in a folder of kernels.
@@ -51,6 +53,9 @@ pub fn write(folder: &Path) -> Result<(), String> {
         let program = prepared(net, precision, &device).map_err(|e| format!("{step}: {e}"))?;
         for (kernel, label) in kernels(&program, coop) {
             let (source, name) = (kernel.source(), kernel.name());
+            if !net.all && !name.starts_with("gemm") && !name.starts_with("window") {
+                continue;
+            }
             if !seen.insert(source.clone()) {
                 continue;
             }
