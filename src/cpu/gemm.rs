@@ -6,7 +6,7 @@ pub(super) mod ending;
 mod multiply;
 mod one_hot;
 mod patches;
-mod pieces;
+pub(super) mod pieces;
 mod row_sums;
 mod turned;
 

@@ -1,6 +1,7 @@
 //! The twin of `shaders/gemm_coop.wgsl`.
 
 use super::gemm;
+use super::gemm::pieces::{dense, scatter};
 use super::lib::call::{Call, Twin};
 use super::lib::fork::{WRITES, Writes};
 use super::lib::halves::{f16s, f16s_mut};
@@ -25,9 +26,16 @@ impl Twin for GemmCoop {
         for (o, (to, made)) in own.iter_mut().zip(&mut made).enumerate() {
             *to = if narrow(o) { made } else { take(&mut writes[o]) };
         }
-        gemm::run(&self.widened(), threads, workers, &reads, own, 0);
+        // rows of f16 that lie apart are made one behind the other, too
+        let scattered = self.gemm.outputs.iter().find_map(|o| o.scattered).filter(|_| narrow(0));
+        let widened = if scattered.is_some() { dense(&self.widened()) } else { self.widened() };
+        gemm::run(&widened, threads, workers, &reads, own, 0);
         for (o, out) in writes.iter_mut().enumerate().filter(|(o, _)| narrow(*o)) {
             let first = self.gemm.outputs[o].offset % 2;
+            if let Some(s) = &scattered {
+                scatter(&made[o], self.gemm.n, s, reads[self.gemm.reads() - 1], &mut f16s_mut(out)[first..]);
+                continue;
+            }
             made[o].iter().enumerate().for_each(|(i, &v)| f16s_mut(out)[first + i] = f16::from_f32(f32::from_bits(v)));
         }
         Ok(())

@@ -15,7 +15,8 @@ impl Twin for ScatterAdd {
         let values = &f32s(reads[0])[self.offsets[0]..];
         let (indices, links) = (&reads[1][self.offsets[1]..][..self.count], reads[2]);
         let mut workers = vec![(); parts(ELEMENT * (self.count * self.width) as f64, threads)];
-        fork(&mut workers, 0..self.rows, 1, [self.width; WRITES], writes, &|_: &mut (), part: Range<usize>, w: Writes<'_>| {
+        let grain = self.rows.div_ceil(workers.len());
+        fork(&mut workers, 0..self.rows, grain, [self.width; WRITES], writes, &|_: &mut (), part: Range<usize>, w: Writes<'_>| {
             let [out, ..] = w;
             let out = f32s_mut(out);
             for (first, &row) in indices.iter().enumerate() {

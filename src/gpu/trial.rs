@@ -108,7 +108,7 @@ mod tests {
             ("map", "tanh(", "sin("),
             ("reduce", "half > 0u", "half > 1u"),
             ("reduce", "item / inner % pieces", "item / inner"),
-            ("gemm_nt", "at_a[v] += select", "let lost = select"),
+            ("gemm_nt", "at_a[v] = a_on(", "let lost = a_on("),
             ("gemm_nt", "sum += parts[", "sum = parts["),
         ];
         for (name, from, to) in wrong {

@@ -255,10 +255,10 @@ fn convolutions_train_on_them() {
             .add(conv(16, 3).padding(2).dilation(2))
     };
     let grouped = move || Sequential::new().add(conv(32, 3).groups(2)).add(Relu).add(conv(16, 7)).add(Relu).add(Conv2d::new(12, [1, 3]));
-    // how many products of each kind run on matrices: forward, weights' gradients, images' gradients
+    // how many products of each kind run on matrices at least: forward, weights' gradients, images' gradients
     let nets: [Net; 2] = [("strided", Box::new(strided), [8, 11, 10], [3, 3, 5]), ("grouped", Box::new(grouped), [16, 5, 6], [3, 3, 2])];
     cases(nets.len(), |m| {
-        for (name, layers, input, most) in &nets {
+        for (name, layers, input, least) in &nets {
             let (rows, size) = (48, input.iter().product::<usize>());
             let at = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;
             let x = HostTensor::f32([rows, input[0], input[1], input[2]], (0..rows * size).map(at).collect()).unwrap();
@@ -267,7 +267,7 @@ fn convolutions_train_on_them() {
             let net = || layers().add(Flatten).add(Linear::new(10));
             let [(on_matrices, gpu), (_, cpu)] = trained(m, &data, &net, input, 0.001, [16, 5]);
             let found = ["gemm_coop_nt", "gemm_coop_tn", "gemm_coop_nn"].map(|n| count(&on_matrices, n));
-            assert!(found.iter().zip(most).all(|(found, most)| found >= most), "{name}: {found:?} for {most:?} of {on_matrices:?}");
+            assert!(found.iter().zip(least).all(|(found, least)| found >= least), "{name}: {found:?} for {least:?} of {on_matrices:?}");
             alike(&gpu, &cpu);
             assert!(cpu[cpu.len() - 1] < 0.95 * cpu[0], "{name}: {cpu:?}");
         }

@@ -114,7 +114,14 @@ pub fn mixed() -> Vec<Case> {
             (depthwise(m, x, 1, [3, 3], |c| c.padding(1)) + m.p([x.shape()[1], 1, 1])).relu()
         }));
     }
-    // rows of an f16 gradient that lie apart
+    // rows of a gradient that lie apart, in f16 and, of a parameter, in f32
+    out.push(
+        Case::new("f16 strided convolution of a parameter", |m| {
+            let w = |m: &Make| m.drawn([8, 8, 1, 1], |u| 0.8 * u - 0.4);
+            m.weigh(&m.p([2, 8, 6, 7]).conv2d(&w(m), Convolution::new().stride(2)).conv2d(&w(m), Convolution::new()))
+        })
+        .mixed(),
+    );
     out.push(case("strided convolution", 8, |m, x| {
         x.conv2d(&m.drawn([8, 8, 3, 3], |u| 0.4 * u - 0.2), Convolution::new().stride(2).padding(1))
     }));

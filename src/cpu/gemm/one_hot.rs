@@ -14,7 +14,8 @@ pub(super) fn run(k: &Gemm, threads: usize, numbers: &[u32], b: &[u32], out: &mu
     let mut writes = Writes::default();
     writes[0] = out;
     // a part of the rows for each thread, which looks at all terms
-    fork(&mut workers, 0..k.m, 1, [k.n; WRITES], writes, &|_: &mut (), part: Range<usize>, w: Writes<'_>| {
+    let grain = k.m.div_ceil(workers.len());
+    fork(&mut workers, 0..k.m, grain, [k.n; WRITES], writes, &|_: &mut (), part: Range<usize>, w: Writes<'_>| {
         let [out, ..] = w;
         let out = f32s_mut(out);
         out.fill(0.0);

@@ -28,6 +28,7 @@ pub(super) fn run(call: Call<'_>) {
         for (o, dest) in writes.iter_mut().enumerate().take(g.spec.via.len()) {
             both[o] = match spare.next().filter(|_| g.spec.halves.output(o)) {
                 Some(beside) => &mut beside[..part.len()],
+                None if g.outputs.get(o).is_some_and(|o| o.scattered.is_some()) => &mut dest[..],
                 None if o < g.outputs.len() => &mut dest[part.clone()],
                 None => &mut dest[rows.start * g.matrices()..rows.end * g.matrices()],
             };
@@ -54,13 +55,13 @@ pub(super) fn run(call: Call<'_>) {
 }
 
 /// The same product, whose rows lie one behind the other.
-fn dense(g: &Gemm) -> Gemm {
+pub(in crate::cpu) fn dense(g: &Gemm) -> Gemm {
     let outputs = g.outputs.iter().map(|o| Output { scattered: None, ..*o }).collect();
     Gemm { outputs, ..g.clone() }
 }
 
 /// Rounds rows, each to where the tables tell.
-fn scatter(rows: &[u32], n: usize, s: &Scattered, tables: &[u32], to: &mut [f16]) {
+pub(in crate::cpu) fn scatter(rows: &[u32], n: usize, s: &Scattered, tables: &[u32], to: &mut [f16]) {
     for (i, row) in f32s(rows).chunks_exact(n.max(1)).enumerate() {
         let start = i / s.positions * s.image + tables[s.starts + i % s.positions] as usize;
         to[start..start + n].convert_from_f32_slice(row);

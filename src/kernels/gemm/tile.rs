@@ -90,7 +90,7 @@ const LANES8: [Rule; 4] = [
 ];
 
 /// Rows of many workgroups, however few the columns.
-const TALL: usize = 8192;
+pub(crate) const TALL: usize = 8192;
 
 const fn staged([rows, columns]: [usize; 2], depth: usize, each: [usize; 2]) -> Tile {
     Tile::Staged { rows, columns, depth, each }

@@ -1,5 +1,6 @@
 //! How a product on cooperative matrices is cut, and what an adapter must have for it.
 
+use crate::kernels::gemm::tile::TALL;
 use std::fmt;
 
 /// What an adapter's cooperative matrices can do: products of f16 with sums in f32 on square tiles.
@@ -49,9 +50,6 @@ struct CoopRule {
     tile: CoopTile,
 }
 
-/// Rows of many workgroups, however few the columns.
-const TALL: usize = 8192;
-
 const fn coop(side: usize, lanes: usize, [down, across]: [usize; 2], [rows, columns]: [usize; 2], depth: usize) -> CoopTile {
     CoopTile { side, lanes, down, across, rows, columns, depth }
 }
@@ -71,7 +69,7 @@ const COOP: [CoopRule; 14] = [
     CoopRule { rows: 128, columns: 128, elements: 1 << 21, tile: coop(16, 64, [2, 2], [4, 4], 32) },
     CoopRule { rows: 48, columns: 48, elements: 0, tile: coop(16, 64, [2, 2], [2, 2], 32) },
     CoopRule { rows: TALL, columns: 17, elements: 0, tile: coop(16, 64, [4, 1], [2, 2], 32) },
-    CoopRule { rows: TALL, columns: 16, elements: 0, tile: coop(16, 64, [4, 1], [2, 1], 32) },
+    CoopRule { rows: TALL, columns: 16, elements: 0, tile: coop(16, 64, [2, 1], [4, 1], 32) },
     CoopRule { rows: 16, columns: 16, elements: 0, tile: coop(16, 64, [2, 2], [1, 1], 32) },
     // Apple: 8 x 8 by 32 lanes
     CoopRule { rows: 48, columns: 48, elements: 0, tile: coop(8, 32, [2, 2], [4, 4], 32) },

@@ -1,4 +1,4 @@
-//! Compiles every kernel of some training steps with the drivers of GPUs that are not here, and holds what came out against a table.
+//! Compiles the kernels of some training steps with the drivers of GPUs that are not here, and holds what came out against a table.
 //! `tests/lab.sh` starts it and knows the drivers; `docs/gpu-lab.md` has the table and says what it proves.
 
 mod chip;
