@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The compilers of GPUs that are not here: the kernels of some training steps as the drivers of seven chips compile it, held against the table of
+# The compilers of GPUs that are not here: the kernels of some training steps as the drivers of seven chips compile them, held against the table of
 # docs/gpu-lab.md, which says what that proves.
 #
 #   tests/lab.sh [CHIP..]              fails for what a driver refuses, falls over, spills, or makes longer by a tenth than the table says

@@ -151,13 +151,9 @@ impl Gemm {
 /// How four channels are read.
 fn by_fours(s: &mut Source, side: &Side) {
     let Side { name: x, turned, .. } = *side;
-    let (inside, first) = if turned {
-        ("(place[1].y & place[0].w) != 0u", "place[0].x + place[1].x")
-    } else {
-        ("((place[1].z >> place[1].y) & 1u) == 1u", "place[0].x + place[1].x")
-    };
+    let inside = if turned { "(place[1].y & place[0].w) != 0u" } else { "((place[1].z >> place[1].y) & 1u) == 1u" };
     side.there(s, "bool", if side.whole { inside.into() } else { format!("term < end && {inside}") });
-    side.read(s, format!("{x}[select(0u, {first}, there) / 4u]"));
+    side.read(s, format!("{x}[select(0u, place[0].x + place[1].x, there) / 4u]"));
     side.value(s, false);
 }
 
