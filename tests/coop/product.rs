@@ -55,6 +55,8 @@ pub struct Product {
     pub offset: usize,
     /// Elements between the stored rows of A and B, beyond their own.
     pub gap: usize,
+    /// Their rows begin at multiples of four, as kernels that read by vectors need it.
+    pub whole: bool,
 }
 
 /// A result: every element, the ones around it too.
@@ -62,7 +64,7 @@ pub type Found = Vec<Vec<f64>>;
 
 impl Product {
     pub fn new(size: [usize; 3], (ta, tb): (bool, bool), finish: Finish, tile: CoopTile) -> Self {
-        Product { size, batch: 1, shared: false, ta, tb, finish, tile, offset: 0, gap: 0 }
+        Product { size, batch: 1, shared: false, ta, tb, finish, tile, offset: 0, gap: 0, whole: false }
     }
 
     pub fn name(&self) -> String {
@@ -79,7 +81,7 @@ impl Product {
     fn matrices(&self) -> [Matrix; 2] {
         let [m, n, k] = self.size;
         let of = |rows: usize, columns: usize, shared: bool| {
-            let pitch = columns + self.gap;
+            let pitch = (columns + self.gap).next_multiple_of(if self.whole { 4 } else { 1 });
             Matrix { offset: self.offset, pitch, batch: [0, if shared { 0 } else { rows * pitch }] }
         };
         let (a, b) = (if self.ta { [k, m] } else { [m, k] }, if self.tb { [n, k] } else { [k, n] });

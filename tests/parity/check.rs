@@ -103,19 +103,37 @@ pub struct Ready {
     pub facts: counts::Facts,
 }
 
+type Sites = Rc<dyn Fn(Machine, Target) -> bool>;
+
+/// Where a row runs: on the CPU, and on a GPU by the kernels for GPUs and by those for software, one of them with the shaders' checks and the other without.
+/// Compiling is nearly all that a row costs. Where lanes share, half of the rows have those kernels in the place of software's others. Which, and which are
+/// checked, a row's name decides, so that every table has some of each.
+pub fn sites(name: &str, lanes: bool) -> Sites {
+    let sum: usize = name.bytes().map(usize::from).sum();
+    let (odd, checks) = (sum % 2 == 1, sum / 2 % 2 == 1);
+    let shared = move || lanes && odd && common::gpu::target() == Some(Target::Lanes8);
+    Rc::new(move |machine, target| match (machine, target) {
+        (_, Target::Lanes8) if !lanes => false,
+        (Machine::Cpu, _) => true,
+        (Machine::Gpu { checked }, Target::Gpu) => checked == checks,
+        (Machine::Gpu { checked }, _) => checked != checks && (target == Target::Lanes8) == shared(),
+    })
+}
+
 /// A row of a table.
 #[derive(Clone)]
 pub struct Row {
     pub name: String,
     /// Which machines run it.
-    pub sites: Rc<dyn Fn(Machine, Target) -> bool>,
+    pub sites: Sites,
     pub make: Rc<dyn Fn() -> Result<Ready, String>>,
 }
 
 impl Row {
     pub fn new(name: impl Into<String>, make: impl Fn() -> Result<Ready, String> + 'static) -> Self {
+        let name = name.into();
         // the lanes share nothing but in products
-        Row { name: name.into(), sites: Rc::new(|_, p| p != Target::Lanes8), make: Rc::new(make) }
+        Row { sites: sites(&name, false), name, make: Rc::new(make) }
     }
 
     pub fn ready(&self) -> Result<Ready, String> {

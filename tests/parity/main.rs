@@ -71,25 +71,15 @@ fn rows(table: Vec<impl Into<Row>>) -> Vec<Job> {
     table.into_iter().map(Into::into).map(job).collect()
 }
 
-/// The products of one layout of A. They are most of the suite's compilations: on software adapters' kernels half of them run with the
-/// shaders' checks and the others without; where lanes share it is the other half.
+/// The products of one layout of A.
 fn product_rows(transposed: bool) -> Vec<Job> {
-    let ours = |c: &make::Case| c.name.starts_with('t') == transposed;
-    let one = |case: make::Case| {
-        let second = case.name.starts_with("nt") || case.name.starts_with("tn");
-        with_lanes(case, second)
-    };
-    rows(cases::products().into_iter().filter(ours).map(one).collect())
+    rows(cases::products().into_iter().filter(|c| c.name.starts_with('t') == transposed).map(with_lanes).collect())
 }
 
-/// On every kind of kernels; of the two for software adapters one with the shaders' checks and the other without, which is compilation enough.
-fn with_lanes(row: impl Into<Row>, lanes_checked: bool) -> Row {
-    let sites = move |m, p| match (m, p) {
-        (Machine::Gpu { checked }, Target::Software) => checked != lanes_checked,
-        (Machine::Gpu { checked }, Target::Lanes8) => checked == lanes_checked,
-        _ => true,
-    };
-    Row { sites: Rc::new(sites), ..row.into() }
+/// By the kernels whose lanes share, too.
+fn with_lanes(row: impl Into<Row>) -> Row {
+    let row = row.into();
+    Row { sites: check::sites(&row.name, true), ..row }
 }
 
 /// The first row of any table whose name is this, or begins so where it ends in `*`.
@@ -111,8 +101,8 @@ tests! {
     reductions = rows(cases::reductions());
     products = product_rows(false);
     products_of_transposed = product_rows(true);
-    convolutions = rows(convolutions::cases().into_iter().map(|c| with_lanes(c, true)).collect());
-    layers = rows(cases::layers().into_iter().map(|c| with_lanes(c, false)).collect());
+    convolutions = rows(convolutions::cases().into_iter().map(with_lanes).collect());
+    layers = rows(cases::layers().into_iter().map(with_lanes).collect());
     views = rows(cases::views());
     classifiers = rows(cases::classifiers());
     ignored_labels = rows(ignored::cases());

@@ -1,4 +1,5 @@
 //! Dot products, for products with few columns.
+#![allow(clippy::needless_range_loop)] // an iterator that is not inlined costs more than the loop
 
 use super::multiply::{FEW, Factor, NARROW};
 use crate::cpu::lib::shared::Shared;
@@ -98,9 +99,9 @@ fn products<S: Simd>(simd: S, x: [&[f32]; SIDE], y: [&[f32]; SIDE]) -> [[f32; SI
 
 #[inline(always)]
 fn add<S: Simd>(simd: S, sums: &mut [[S::f32s; SIDE]; SIDE], x: [S::f32s; SIDE], y: [S::f32s; SIDE]) {
-    for (sums, x) in sums.iter_mut().zip(x) {
-        for (s, y) in sums.iter_mut().zip(y) {
-            *s = simd.mul_add_e_f32s(x, y, *s);
+    for i in 0..SIDE {
+        for j in 0..SIDE {
+            sums[i][j] = simd.mul_add_e_f32s(x[i], y[j], sums[i][j]);
         }
     }
 }

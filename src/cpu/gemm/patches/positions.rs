@@ -1,5 +1,6 @@
 //! Patches times a matrix: a convolution's results, and its gradient for the images. A tile is a few positions by some vectors of columns; a term is one
 //! number of each position, read where it lies, times a row of the packed matrix.
+#![allow(clippy::needless_range_loop)] // see `tiles`
 
 use super::places::Places;
 use crate::cpu::gemm::block::{Block, work};
@@ -129,7 +130,7 @@ impl pulp::WithSimd for Tiles<'_> {
     }
 }
 
-// loops and no closures in all of this: what the compiler leaves uninlined keeps narrow vectors
+// loops and no closures in all of this, and the innermost by index: what the compiler leaves uninlined keeps narrow vectors
 
 /// All positions by the columns of a panel.
 #[inline(always)]
@@ -217,15 +218,17 @@ unsafe fn some<S: Simd, const VECTORS: usize, const SIDE: usize, const TERMS: us
     let (own, rest) = terms.split_at(TERMS * VECTORS);
     *terms = rest;
     let mut w = [[simd.splat_f32s(0.0); VECTORS]; TERMS];
-    for (w, own) in w.iter_mut().zip(own.chunks_exact(VECTORS)) {
-        w.copy_from_slice(own);
+    for i in 0..TERMS {
+        for v in 0..VECTORS {
+            w[i][v] = own[i * VECTORS + v];
+        }
     }
-    for (row, sums) in rows.iter().zip(sums) {
-        for (i, w) in w.iter().enumerate() {
+    for row in 0..SIDE {
+        for i in 0..TERMS {
             // SAFETY: as the caller has it
-            let x = simd.splat_f32s(unsafe { *row.add(channel + i) });
-            for (sum, &w) in sums.iter_mut().zip(w) {
-                *sum = simd.mul_add_e_f32s(x, w, *sum);
+            let x = simd.splat_f32s(unsafe { *rows[row].add(channel + i) });
+            for v in 0..VECTORS {
+                sums[row][v] = simd.mul_add_e_f32s(x, w[i][v], sums[row][v]);
             }
         }
     }

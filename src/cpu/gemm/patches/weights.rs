@@ -1,5 +1,6 @@
 //! A turned matrix times patches: a convolution's gradient for its weights. Its terms are positions. Where there are channels enough a tile is a few
 //! rows by vectors of channels, of one tap or of several; else a few numbers of a patch by vectors of rows.
+#![allow(clippy::needless_range_loop)] // see below
 
 use super::places::Places;
 use crate::cpu::gemm::block::Block;
@@ -84,8 +85,8 @@ impl pulp::WithSimd for Tiles<'_> {
     }
 }
 
-// loops and no closures in all of this: what the compiler leaves uninlined keeps narrow vectors. Tiles have as many sums as there are registers for, and as
-// hide how long a product takes.
+// Loops and no closures in all of this, and the innermost by index: what the compiler leaves uninlined keeps narrow vectors. Tiles have as many sums as there are
+// registers for, and as hide how long a product takes.
 
 /// Vectors of channels: of all taps one behind the other, as the result has them, or the last ones of each tap.
 #[inline(always)]
@@ -163,20 +164,20 @@ fn rows_by_channels<S: Simd, const ROWS: usize, const VECTORS: usize, const TAPS
             sums[0] = simd.partial_load_f32s(from);
         }
     }
-    // where the taps are found, and the first channel of each
-    let mut from = [(0, 0); TAPS];
+    // where the positions of each tap are found, and its first channel
+    let (vectors, mut from) = (VECTORS / TAPS, [(std::ptr::null(), 0); TAPS]);
     for (v, from) in from.iter_mut().enumerate() {
-        let number = numbers.start + v * lanes;
-        *from = (number / channels * t.far, number % channels);
+        let number = numbers.start + v * vectors * lanes;
+        *from = (t.at[number / channels * t.far..].as_ptr(), number % channels);
     }
-    let mut x = [simd.splat_f32s(0.0); VECTORS];
+    let (mut a, mut x) = (t.a[row..].as_ptr(), [simd.splat_f32s(0.0); VECTORS]);
     for position in 0..t.count {
-        for (x, &(tap, channel)) in x.chunks_exact_mut(VECTORS / TAPS).zip(&from) {
+        for tap in 0..TAPS {
             // SAFETY: this many positions have all their taps there, each of which points to its channels: whole vectors, or the last ones
             unsafe {
-                let first = t.at.get_unchecked(tap + position).add(channel);
-                for (v, x) in x.iter_mut().enumerate() {
-                    *x = if whole {
+                let first = (*from[tap].0.add(position)).add(from[tap].1);
+                for v in 0..vectors {
+                    x[tap * vectors + v] = if whole {
                         first.add(v * lanes).cast::<S::f32s>().read_unaligned()
                     } else {
                         simd.partial_load_f32s(std::slice::from_raw_parts(first, some))
@@ -184,13 +185,14 @@ fn rows_by_channels<S: Simd, const ROWS: usize, const VECTORS: usize, const TAPS
                 }
             }
         }
-        for (i, sums) in sums.iter_mut().enumerate() {
+        for i in 0..ROWS {
             // SAFETY: `block` has looked whether the last of these lies there
-            let a = simd.splat_f32s(unsafe { *t.a.get_unchecked(position * t.pitch + row + i) });
-            for (sum, &x) in sums.iter_mut().zip(&x) {
-                *sum = simd.mul_add_e_f32s(a, x, *sum);
+            let a = simd.splat_f32s(unsafe { *a.add(i) });
+            for v in 0..VECTORS {
+                sums[i][v] = simd.mul_add_e_f32s(a, x[v], sums[i][v]);
             }
         }
+        a = a.wrapping_add(t.pitch);
     }
     for (i, sums) in sums.iter().enumerate() {
         let to = &mut t.c[(row + i) * wide + numbers.start..][..some];
@@ -264,11 +266,11 @@ fn numbers_by_rows<S: Simd, const VECTORS: usize, const SIDE: usize>(
                 *a = simd.partial_load_f32s(part);
             }
         }
-        for (i, sums) in sums.iter_mut().enumerate() {
+        for i in 0..SIDE {
             // SAFETY: this many positions have all their taps there, each of which points to its channels
             let x = simd.splat_f32s(unsafe { *t.at.get_unchecked(tap[i] + position).add(channel[i]) });
-            for (sum, &a) in sums.iter_mut().zip(&a) {
-                *sum = simd.mul_add_e_f32s(a, x, *sum);
+            for v in 0..VECTORS {
+                sums[i][v] = simd.mul_add_e_f32s(a[v], x, sums[i][v]);
             }
         }
     }
