@@ -1,7 +1,7 @@
 // gemm for software adapters: no workgroup memory, no barrier. A thread makes ROWS rows x 4*NV columns; the 8 threads of a workgroup
 // stand side by side along the columns, so that all read the same of A: as a subgroup of 8 they share the reading.
 // Generated: TA, TB, ROWS, NV, ROW_SUM, a4/a1/b4/b1 (four or one element from (major, minor) of the stored matrix), store_four, tile_of, FOLDED, and
-// src/kernels/gemm/direct.rs: terms (four terms of every sum), all_sums, all_row_sums.
+// src/kernels/gemm/direct.rs: ready (what is found before the first term), terms (four terms of every sum), all_sums, all_row_sums.
 // Sizes: m, n, k, matrices, of a and b offset, pitch and batch (from one matrix to the next), of each extra offset and steps, of each output the
 // offset, and that of the row sums.
 
@@ -48,6 +48,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(local_invocation_index
     // lanes beyond the last column go along, for their part of A: they store nothing
     let col0 = (group.x * 8u + lane) * 4u * NV;
     let k_main = k_all & ~3u;
+    ready(batch, row0, col0, m, lane);
     for (var k = 0u; k < k_main; k += 4u) { terms(batch, k, row0, col0, m, n, lane); }
     var sums = all_sums();
     var row_sum = all_row_sums();

@@ -319,7 +319,8 @@ impl Archetype for Gemm {
         }
         if let Tile::Direct { rows, vectors, shared } = *tile {
             s.number("ROWS", rows).number("NV", vectors);
-            direct::sums(&mut s, rows, vectors, shared, *ta);
+            let (rows_found, columns_found) = (self.spec.a == Operand::Patches && !ta, self.spec.b == Operand::Patches && !tb);
+            direct::Turns { rows, vectors, shared, ta: *ta, rows_found, columns_found }.print(&mut s);
         }
         if let Tile::Staged { rows, columns, depth, each: [rm, rn] } = tile {
             s.number("BM", *rows).number("BN", *columns).number("BK", *depth).number("RM", *rm).number("RN", *rn);

@@ -129,7 +129,7 @@ pub fn report() -> Vec<String> {
     let total = |f: fn(&Line) -> usize| c.ops.values().map(f).sum::<usize>();
     let kernels: usize = c.kernels.values().map(BTreeSet::len).sum();
     out.push(format!(
-        "proved: {} operations in {} variants at {} sizes: {} rows, {} runs over 2 profiles x 3 machines, {} values; {} kernels of {} archetypes",
+        "proved: {} operations in {} variants at {} sizes: {} rows, {} runs, {} values; {} kernels of {} archetypes",
         c.ops.len(),
         total(|l| l.variants.len()),
         total(|l| l.sizes.len()),

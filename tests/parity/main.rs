@@ -1,5 +1,5 @@
-//! Parity: GPU against CPU against the reference in f64, for every operation forward and backward, on both profiles' kernels, with wgpu's
-//! checks and without. Rows stand in the tables of `cases.rs` and `gather.rs`; tolerances in `tolerance.rs`.
+//! Parity: GPU against CPU against the reference in f64, for every operation forward and backward, by every kind of kernels, some with
+//! wgpu's checks and some without (`check::sites`). Rows stand in the tables of `cases.rs` and `gather.rs`; tolerances in `tolerance.rs`.
 
 #![allow(clippy::neg_cmp_op_on_partial_ord, clippy::type_complexity)] // `!(a <= b)`: a NaN is a mismatch
 
@@ -49,8 +49,7 @@ mod windows;
 mod worker;
 
 use check::Row;
-use common::{Job, Machine, Suite};
-use gradus::kernels::Target;
+use common::{Job, Suite};
 use std::rc::Rc;
 
 /// A `#[test]` for each table; the suite knows them all.

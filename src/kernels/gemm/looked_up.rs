@@ -16,34 +16,52 @@ pub(super) fn one_hot(s: &mut Source) {
     s.line("    return select(vec4<f32>(0.0), vec4<f32>(1.0), own == vec4<u32>(a_number(major)));\n}");
 }
 
-/// The row of all positions, from `major`; where its words are; and whether a tap lies inside.
+/// The row of all positions, from `major`, and where its words are.
 const POSITION: &str = "    let spot = d.first + batch * d.apart + major;
     let image = spot / d.positions;
     let at = d.starts + (spot - image * d.positions) * d.words;
 ";
 
-fn inside(at: &str, tap: &str) -> String {
-    format!("((tables[{at} + 1u + {tap} / 32u] >> ({tap} % 32u)) & 1u) == 1u")
+/// Whether a tap of a row that has been found lies inside.
+fn inside(tap: &str) -> String {
+    format!("((tables[row.y + {tap} / 32u] >> ({tap} % 32u)) & 1u) == 1u")
 }
 
 impl Gemm {
-    /// `x1` and `x4` of patches, whose stored rows have `extent` elements: 0 outside of the image. What lies outside is not read.
+    /// `x1` and `x4` of patches, whose stored rows have `extent` elements: 0 outside of the image. What lies outside is not read. They are made of a row
+    /// that has been found, `x_row`, and of what the tables tell of its next elements, `x_told`: either may serve many times.
     pub(super) fn patches(&self, s: &mut Source, side: &Side, extent: &str) {
         let Side { name: x, half, vector, .. } = *side;
-        let begins = format!("d.{x}_offset + {} + image * d.image + tables[at]", self.over_batch(x));
-        let one = if vector { format!("{x}[i / 4u][i % 4u]") } else { format!("{x}[i]") };
-        s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{\n    let own = d.terms + 2u * min(minor, {extent} - 1u);"));
-        s.line(format!("{POSITION}    var x = 0.0;\n    let tap = tables[own + 1u];\n    if ({}) {{", inside("at", "tap")));
-        s.line(format!("        let i = {begins} + tables[own];\n        x = {};\n    }}\n    return x;\n}}", widened(half, false, one)));
-        s.line(format!("fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{"));
+        let (one, told) = (if vector { format!("{x}[i / 4u][i % 4u]") } else { format!("{x}[i]") }, format!("Told{}", x.to_uppercase()));
+        s.line(format!("fn {x}_row(batch: u32, major: u32) -> vec2<u32> {{\n{POSITION}"));
+        s.line(format!("    return vec2<u32>(d.{x}_offset + {} + image * d.image + tables[at], at + 1u);\n}}", self.over_batch(x)));
+        if side.turned {
+            s.line(format!("fn {x}_first(batch: u32) -> vec2<u32> {{\n    let major = 0u;\n{POSITION}"));
+            s.line(format!("    return vec2<u32>(d.{x}_offset + {} + image * d.image, at);\n}}", self.over_batch(x)));
+        }
+        s.line(format!("fn {x}1_of(row: vec2<u32>, minor: u32) -> f32 {{\n    let own = d.terms + 2u * min(minor, {extent} - 1u);"));
+        s.line(format!(
+            "    let tap = tables[own + 1u];\n    var x = 0.0;\n    if ({}) {{\n        let i = row.x + tables[own];",
+            inside("tap")
+        ));
+        s.line(format!("        x = {};\n    }}\n    return x;\n}}", widened(half, false, one)));
         if vector {
-            s.line(format!("    let own = d.terms + 2u * min(minor, {extent} - 4u);\n{POSITION}    let tap = tables[own + 1u];"));
-            s.line(format!("    let there = {};\n    let i = select(0u, {begins} + tables[own], there);", inside("at", "tap")));
+            s.line(format!("alias {told} = vec2<u32>;\nfn {x}_told(minor: u32) -> {told} {{"));
+            s.line(format!(
+                "    let own = d.terms + 2u * min(minor, {extent} - 4u);\n    return vec2<u32>(tables[own], tables[own + 1u]);\n}}"
+            ));
+            s.line(format!("fn {x}4_of(row: vec2<u32>, told: {told}) -> vec4<f32> {{\n    let there = {};", inside("told.y")));
+            s.line("    let i = select(0u, row.x + told.x, there);");
             s.line(format!("    return select(vec4<f32>(), {}, there);\n}}", widened(half, true, format!("{x}[i / 4u]"))));
         } else {
-            let four: Vec<String> = (0..4).map(|j| format!("{x}1(batch, major, minor + {j}u)")).collect();
-            s.line(format!("    return vec4<f32>({});\n}}", four.join(", ")));
+            let four: Vec<String> = (0..4).map(|j| format!("{x}1_of(row, told + {j}u)")).collect();
+            s.line(format!("alias {told} = u32;\nfn {x}_told(minor: u32) -> {told} {{ return minor; }}"));
+            s.line(format!("fn {x}4_of(row: vec2<u32>, told: {told}) -> vec4<f32> {{ return vec4<f32>({}); }}", four.join(", ")));
         }
+        s.line(format!("fn {x}1(batch: u32, major: u32, minor: u32) -> f32 {{ return {x}1_of({x}_row(batch, major), minor); }}"));
+        s.line(format!(
+            "fn {x}4(batch: u32, major: u32, minor: u32) -> vec4<f32> {{ return {x}4_of({x}_row(batch, major), {x}_told(minor)); }}"
+        ));
     }
 
     /// The loader of patches, which divides where it starts and nowhere else.
