@@ -79,8 +79,8 @@ fn pass<'a, const NORMAL: bool>(what: What, at: impl Fn(usize) -> &'a [f32], row
         What::Binary(b, x, y) => binary::<NORMAL>(b, at(x), at(y), out),
         What::Select(c, a, b) => select::<NORMAL>(at(c), at(a), at(b), out),
         // each by itself: the compiler leaves an array's `map` a call
-        What::Several(f, [x, y, z], [a, b, c, d]) => {
-            f.compute::<NORMAL>([at(x), at(y), at(z)], [rows[a][0], rows[b][0], rows[c][0], rows[d][0]], out)
+        What::Several(f, [u, v, w, x, y, z], [a, b, c, d]) => {
+            f.compute::<NORMAL>([at(u), at(v), at(w), at(x), at(y), at(z)], [rows[a][0], rows[b][0], rows[c][0], rows[d][0]], out)
         }
     }
 }

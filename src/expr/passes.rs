@@ -20,8 +20,8 @@ impl Pass {
     pub fn reads(&self) -> [usize; ROWS] {
         match self.what {
             What::Unary(_, a) => [a; ROWS],
-            What::Binary(_, x, y) => [x, y, y],
-            What::Select(c, a, b) => [c, a, b],
+            What::Binary(_, x, y) => [x, y, y, y, y, y],
+            What::Select(c, a, b) => [c, a, b, b, b, b],
             What::Several(_, rows, _) => rows,
         }
     }
@@ -38,7 +38,7 @@ pub(super) enum What {
 }
 
 /// Most rows that a pass reads.
-pub(super) const ROWS: usize = 3;
+pub(super) const ROWS: usize = 6;
 /// Most numbers, each the same for all of a chunk, that a pass reads.
 pub(super) const NUMBERS: usize = 4;
 
@@ -75,10 +75,11 @@ macro_rules! several {
                 match self {
                     $(Several::$name => {
                         let [$($number,)* ..] = numbers;
-                        // in step, for an index that might be out of bounds ends a vector's loop early
-                        let [x, y, z] = rows;
-                        for (((out, &x), &y), &z) in out.iter_mut().zip(x).zip(y).zip(z) {
-                            let [$($row,)* ..] = [x, y, z];
+                        // of one length, which the compiler sees: an index that might be out of bounds ends a vector's loop early
+                        let [$($row,)* ..] = rows;
+                        $(let $row = &$row[..out.len()];)*
+                        for (i, out) in out.iter_mut().enumerate() {
+                            $(let $row = $row[i];)*
                             *out = stored::<NORMAL>($f);
                         }
                     })*
@@ -96,6 +97,12 @@ several! {
     Returned(x, g; keep, mean, by, less) = (x - mean) * by + g * keep + less;
     Doubled(x, g; keep, by) = g * keep + (x * by + x * by);
     Weighed(x, g; mean) = g * (x - mean);
+    // the same where each column has numbers of its own
+    NormalisedSumRectified(x, mean, scale, b, y;) = ((x - mean) * scale + b + y).relu();
+    NormalisedRectified(x, mean, scale, b;) = ((x - mean) * scale + b).relu();
+    NormalisedColumns(x, mean, scale, b;) = (x - mean) * scale + b;
+    ReturnedColumns(x, mean, v, g, scale, less; c) = g * scale + ((x - mean) * (v * c) + less);
+    WeighedColumns(x, g, mean;) = g * (x - mean);
     // an optimizer's step along a direction that is divided by a root
     Scaled(p, m, v; lr, e) = p - lr * (m / (v.sqrt() + e));
     OverRoot(m, v; e) = m / (v.sqrt() + e);
@@ -106,6 +113,7 @@ several! {
     Less(x, y; part) = x - part * y;
     // activations of a sum, and their gradients
     Rectified(x, y;) = (x + y).relu();
+    MaskedSum(x, y, z;) = (x + y) * z.positive();
     Masked(x, y;) = x * y.positive();
     // along a row: deviations, exponentials, and what is one number for all of it
     Deviation(x; mean) = (x - mean) * (x - mean);

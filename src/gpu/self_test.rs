@@ -175,7 +175,8 @@ impl Case {
         if looked_up {
             let image = POSITIONS * wide;
             let starts = 2 * wide;
-            gemm.patches = Some(Patches { image, channels: wide, positions: POSITIONS, taps: 1, terms: 0, starts, first: 0, apart: 0 });
+            gemm.patches =
+                Some(Patches { image, channels: wide, positions: POSITIONS, taps: 1, terms: 0, starts, first: 0, apart: 0, walks: None });
             *if ta { &mut gemm.spec.b } else { &mut gemm.spec.a } = Operand::Patches;
         }
         let place = |p: usize| [(p * wide) as u32, u32::from(p != OUTSIDE)];

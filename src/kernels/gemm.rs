@@ -9,7 +9,7 @@ mod places;
 mod side;
 pub(crate) mod tile;
 
-pub use places::{Matrix, Operand, Output, Patches, Plane, Scattered};
+pub use places::{Matrix, Operand, Output, Patches, Plane, Scattered, Walk};
 
 use super::lib::archetype::Archetype;
 use super::lib::binding::{Binding, Element};

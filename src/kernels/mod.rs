@@ -123,7 +123,7 @@ pub use gemm_coop::GemmCoop;
 pub use gemm_coop::tile::{CoopCaps, CoopTile};
 mod gemm;
 pub use gemm::tile::Tile;
-pub use gemm::{Gemm, GemmSpec, Matrix, Operand, Output, Patches, Plane, Scattered};
+pub use gemm::{Gemm, GemmSpec, Matrix, Operand, Output, Patches, Plane, Scattered, Walk};
 mod reduce;
 pub use reduce::{Fours, Lanes, Reduce, ReduceSpec, Term};
 mod map;

@@ -71,6 +71,26 @@ impl Ending<'_> {
         }
     }
 
+    /// The formula over a block of whole rows, whose product stands beside.
+    pub(super) fn put(&self, e: &mut Evaluator, block: &Block, product: &[f32], outs: &[Shared<'_>; WRITES]) {
+        let k = self.k;
+        let first = (block.batch * k.m + block.rows.start) * k.n;
+        let piece = e.piece();
+        for (i, own) in product.chunks(piece).enumerate() {
+            let start = first + i * piece;
+            let load = |input: usize, row: &mut [f32]| match input {
+                0 => Some(own),
+                _ => self.operand(input - 1, start, row),
+            };
+            let mut of = outs.iter().take(k.outputs.len());
+            // SAFETY: these elements are this block's, and the block is this thread's
+            let mut results = std::array::from_fn::<&mut [f32], WRITES, _>(|_| {
+                of.next().map_or(&mut [], |out| unsafe { out.part(start..start + own.len()) })
+            });
+            e.run(own.len(), load, &mut results);
+        }
+    }
+
     /// The formula over the product that stands in the first output.
     pub(in crate::cpu) fn run(&self, e: &mut Evaluator, units: Range<usize>, mut w: Writes<'_>) {
         let most = e.piece();

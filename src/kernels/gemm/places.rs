@@ -57,6 +57,44 @@ pub struct Patches {
     pub first: usize,
     /// Rows from one matrix of the batch to the next.
     pub apart: usize,
+    /// What the tables tell, down and across an image, for who would rather step than look up; where the tables follow from a window.
+    pub walks: Option<[Walk; 2]>,
+}
+
+/// How positions and taps walk along an axis of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Walk {
+    /// Places of the image.
+    pub extent: usize,
+    /// Positions, and the step between them.
+    pub positions: usize,
+    pub stride: usize,
+    /// Taps, where the first position has its first one, and the step between them.
+    pub taps: usize,
+    pub first: isize,
+    pub step: isize,
+}
+
+impl Walk {
+    /// Where the lowest tap of the first position lies.
+    pub fn lowest(&self) -> isize {
+        self.first.min(self.tap(self.taps.saturating_sub(1)))
+    }
+
+    /// Where a tap of the first position lies.
+    pub fn tap(&self, tap: usize) -> isize {
+        self.first + tap as isize * self.step
+    }
+
+    /// How far a tap lies behind the lowest.
+    pub fn above(&self, tap: usize) -> usize {
+        (self.tap(tap) - self.lowest()) as usize
+    }
+
+    /// Places from the lowest tap to the highest.
+    pub fn reach(&self) -> usize {
+        self.taps.saturating_sub(1) * self.step.unsigned_abs()
+    }
 }
 
 impl Patches {

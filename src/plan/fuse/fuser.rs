@@ -138,11 +138,14 @@ impl<'a> Fuser<'a> {
         (!self.belongs_to_reader(host, map)).then_some(host)
     }
 
-    /// Whether a map would only add a result to a product: it is light, what it is made of is stored anyway, and one sum or map behind the product reads it,
-    /// which makes it as it goes. So are the gradient that batch normalisation scales, and its product with deviations.
+    /// Whether a map would only add a result to a product or to other maps: it is light, what it is made of is stored anyway, and one sum reads it, or a map
+    /// behind the product, which makes it as it goes. So are the gradient that batch normalisation scales, and its product with deviations.
     fn belongs_to_reader(&self, host: usize, map: NodeId) -> bool {
         let (g, f, size) = (self.g, &self.f, |v: Value| self.g.shape(v).size());
-        let (Core::Gemm(product), Op::Map(op::Map(formula))) = (f.groups[host].core, &g.nodes[map].op) else { return false };
+        let (core, Op::Map(op::Map(formula))) = (f.groups[host].core, &g.nodes[map].op) else { return false };
+        if !matches!(core, Core::Gemm(_) | Core::Maps) {
+            return false;
+        }
         let own = Value::from(map);
         let Some(&[reader]) = f.readers.get(&own).map(Vec::as_slice) else { return false };
         let mut large = g.nodes[map].inputs.iter().map(|v| f.source(g, *v)).filter(|v| size(*v) == size(own));
@@ -162,7 +165,12 @@ impl<'a> Fuser<'a> {
                 g.nodes[reader].inputs[0] == own && f.operands(g, map).into_iter().all(takes)
             }
             // a reader that can ride on a product would find it there, or in memory, at no cost
-            Op::Map(_) => size(reader.into()) == size(own) && large.all(|v| within(&v)) && self.waits_for_sums(reader, host, product),
+            Op::Map(_) => match core {
+                Core::Gemm(product) => {
+                    size(reader.into()) == size(own) && large.all(|v| within(&v)) && self.waits_for_sums(reader, host, product)
+                }
+                _ => false,
+            },
             _ => false,
         }
     }

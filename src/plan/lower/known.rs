@@ -1,7 +1,7 @@
 //! What a program has tables of already: walks of windows over images, and lists of places.
 
 use crate::graph::Window;
-use crate::kernels::{List, Patches};
+use crate::kernels::{self, List, Patches};
 
 /// The places that each place of a result sees along an axis, each with a word.
 pub(super) type Places = Vec<Vec<(usize, u32)>>;
@@ -37,6 +37,17 @@ impl Walk {
         let taps = own.iter().map(|&k| from(k) / stride).collect();
         let positions = (w.image[axis] - rest).div_ceil(w.stride[axis]);
         (Walk { extent: w.positions[axis], positions, stride: 1, taps }, own)
+    }
+
+    /// The same without a list: taps lie evenly apart. One that never lies inside stands for none.
+    pub fn even(&self) -> kernels::Walk {
+        let Walk { extent, positions, stride, .. } = *self;
+        let (first, step) = match self.taps[..] {
+            [] => (extent as isize, 0),
+            [one] => (one, 0),
+            [first, second, ..] => (first, second - first),
+        };
+        kernels::Walk { extent, positions, stride, taps: self.taps.len().max(1), first, step }
     }
 
     pub fn place(&self, position: usize, tap: usize) -> isize {

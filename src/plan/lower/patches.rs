@@ -33,7 +33,8 @@ impl Lowering<'_> {
             tables.extend(taps.is_empty().then_some(0));
         }
         let (image, positions) = (down.extent * across.extent * all, down.positions * across.positions);
-        let patches = Patches { image, channels: own, positions, taps: taps.len().max(1), terms, starts, first: 0, apart: 0 };
+        let even = Some([down.even(), across.even()]);
+        let patches = Patches { image, channels: own, positions, taps: taps.len().max(1), terms, starts, first: 0, apart: 0, walks: even };
         self.patches.push(Known { walks, channels, patches });
         patches
     }

@@ -2,19 +2,17 @@
 //! number of each position, read where it lies, times a row of the packed matrix.
 #![allow(clippy::needless_range_loop)] // see `tiles`
 
-use super::places::Places;
+use super::band::{Band, GROUP, Line, numbers, numbers_mut};
 use crate::cpu::gemm::block::{Block, work};
 use crate::cpu::lib::fork::{parts, share};
 use crate::cpu::lib::shared::Shared;
-use crate::kernels::{Gemm, Patches};
+use crate::kernels::{Gemm, Patches, Walk};
 use pulp::Simd;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Positions to a multiple of which a block's are filled up: all tiles divide it.
-const SIDE: usize = 12;
-/// Positions of a block: its results stay in the cache while all columns are made, and a panel of the packed matrix while all its positions are.
-pub(super) const ROWS: usize = 96;
+/// Positions of a block at most: its results stay in the cache while all columns are made, and a panel of the packed matrix while all its positions are.
+pub(super) const ROWS: usize = 128;
 
 /// Vectors of columns in the widest tile, with as many registers as the machine has.
 const fn widest(lanes: usize) -> usize {
@@ -50,8 +48,8 @@ fn lanes() -> usize {
 
 thread_local! {
     /// The packed matrix of the launch under way. Memory that were new for each launch would cost as much as the packing.
-    static PACKED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    static PLACES: RefCell<Places> = RefCell::new(Places::default());
+    static PACKED: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    static BAND: RefCell<Band> = RefCell::new(Band::default());
 }
 
 /// Packs the right factor of all matrices of the batch: panels of as many columns as a tile has, term by term, zeros beyond the last column.
@@ -62,8 +60,8 @@ pub(super) fn with_packed(k: &Gemm, b: &[f32], threads: usize, work_on: impl FnO
     // taken out, so that nobody who comes back here finds it lent
     let mut packed = PACKED.take();
     let size = k.matrices() * k.k * all;
-    packed.resize(packed.len().max(size), 0.0);
-    let out = Shared::new(&mut packed[..size]);
+    packed.resize(packed.len().max(size.div_ceil(GROUP)), Line::default());
+    let out = Shared::new(&mut numbers_mut(&mut packed)[..size]);
     let mut idle = vec![(); parts(0.02 * work(k), threads)];
     share(&mut idle, k.matrices() * panels, &|_: &mut (), i| {
         let first = i % panels * whole;
@@ -79,39 +77,57 @@ pub(super) fn with_packed(k: &Gemm, b: &[f32], threads: usize, work_on: impl FnO
             }
         }
     });
-    work_on(&packed[..size]);
+    work_on(&numbers(&packed)[..size]);
     PACKED.set(packed);
 }
 
 /// One block of positions and all columns.
-pub(super) fn block(k: &Gemm, p: Patches, x: &[f32], packed: &[f32], tables: &[u32], block: &Block, c: &Shared<'_>) {
-    PLACES.with_borrow_mut(|places| {
+pub(super) fn block(
+    k: &Gemm,
+    (p, walks): (Patches, &[Walk; 2]),
+    x: &[f32],
+    packed: &[f32],
+    tables: &[u32],
+    block: &Block,
+    (c, before): (&Shared<'_>, usize),
+) {
+    BAND.with_borrow_mut(|band| {
         let own = p.first + block.batch * p.apart;
         let images = &x[k.a.offset + k.along_batch(k.a.batch, block.batch)..];
-        places.find(&p, images, tables, own + block.rows.start..own + block.rows.end, SIDE);
-        let p = places.put_together(p);
+        band.fill(&p, walks, images, own + block.rows.start..own + block.rows.end);
         let size = packed.len() / k.matrices();
         let packed = &packed[block.batch * size..][..size];
-        pulp::Arch::new().dispatch(Tiles { k, p, at: &places.at, count: places.count, packed, tables, block, c });
+        let [down, across] = walks;
+        let together = across.taps == 3 && across.stride == 1 && across.step.abs() == 1 && p.taps == 3 * down.taps;
+        pulp::Arch::new().dispatch(Tiles { k, channels: p.channels, together, band, packed, tables, block, c, before });
     });
 }
 
 struct Tiles<'a> {
     k: &'a Gemm,
-    p: Patches,
-    /// The first tap of so many positions, then their second.
-    at: &'a [*const f32],
-    count: usize,
+    channels: usize,
+    /// Whether three taps at a time are neighbours.
+    together: bool,
+    band: &'a Band,
     packed: &'a [f32],
     tables: &'a [u32],
     block: &'a Block,
     c: &'a Shared<'a>,
+    /// Elements of the result before those.
+    before: usize,
 }
 
 impl pulp::WithSimd for Tiles<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        if self.together { self.panels::<S, 3>(simd) } else { self.panels::<S, 1>(simd) }
+    }
+}
+
+impl Tiles<'_> {
+    #[inline(always)]
+    fn panels<S: Simd, const TAPS: usize>(&self, simd: S) {
         let (k, lanes) = (self.k, S::F32_LANES);
         let (mut first, mut packed) = (0, self.packed);
         while first < k.n && k.k > 0 {
@@ -120,10 +136,16 @@ impl pulp::WithSimd for Tiles<'_> {
             let columns = first..k.n.min(first + wide);
             // as many sums as there are registers for, and as hide how long a product takes
             match (wide / lanes, lanes == 16) {
-                (1, _) => tiles::<S, 1, 12>(simd, &self, panel, columns),
-                (2, true) => tiles::<S, 2, 12>(simd, &self, panel, columns),
-                (2, false) => tiles::<S, 2, 6>(simd, &self, panel, columns),
-                _ => tiles::<S, 4, 6>(simd, &self, panel, columns),
+                (1, true) => tiles::<S, 1, 16, TAPS>(simd, self, panel, wide, columns),
+                (1, false) => tiles::<S, 1, 8, TAPS>(simd, self, panel, wide, columns),
+                (2, _) => tiles::<S, 2, 8, TAPS>(simd, self, panel, wide, columns),
+                _ => {
+                    let middle = columns.start + wide / 2;
+                    tiles::<S, 2, 8, TAPS>(simd, self, panel, wide, columns.start..middle.min(columns.end));
+                    if middle < columns.end {
+                        tiles::<S, 2, 8, TAPS>(simd, self, &panel[wide / 2..], wide, middle..columns.end);
+                    }
+                }
             }
             (first, packed) = (first + wide, rest);
         }
@@ -132,16 +154,34 @@ impl pulp::WithSimd for Tiles<'_> {
 
 // loops and no closures in all of this, and the innermost by index: what the compiler leaves uninlined keeps narrow vectors
 
-/// All positions by the columns of a panel.
+/// All positions by the columns of a panel of rows so wide, or by some of its vectors.
 #[inline(always)]
-fn tiles<S: Simd, const VECTORS: usize, const SIDE: usize>(simd: S, t: &Tiles<'_>, panel: &[f32], columns: Range<usize>) {
-    let Tiles { k, p, at, count, tables, block, c, .. } = t;
+fn tiles<S: Simd, const VECTORS: usize, const SIDE: usize, const TAPS: usize>(
+    simd: S,
+    t: &Tiles<'_>,
+    panel: &[f32],
+    wide: usize,
+    columns: Range<usize>,
+) {
+    let Tiles { k, band, tables, block, c, before, .. } = t;
     let rows = block.rows.len();
     for first in (0..rows).step_by(SIDE) {
-        // SAFETY: each of these points to the channels of a tap, all of which lie in the images or among the zeros
-        let sums = unsafe { tile::<S, VECTORS, SIDE>(simd, &at[first..], *count, [p.taps, p.channels], panel) };
-        for (j, sums) in sums.iter().enumerate().take(rows - first) {
-            let start = place(k, tables, block.batch, block.rows.start + first + j);
+        let some = SIDE.min(rows - first);
+        let spots = &band.spots[first..first + some];
+        let mut at = [spots[0]; SIDE];
+        // SAFETY: all spots lie in the band, and of each of them all taps with their channels
+        let sums = unsafe {
+            if some == SIDE && spots[SIDE - 1] - spots[0] == (SIDE - 1) * GROUP {
+                tile::<S, VECTORS, SIDE, TAPS, true>(simd, &at, t, panel, wide)
+            } else {
+                for (i, at) in at.iter_mut().enumerate() {
+                    *at = spots[if i < some { i } else { some - 1 }];
+                }
+                tile::<S, VECTORS, SIDE, TAPS, false>(simd, &at, t, panel, wide)
+            }
+        };
+        for (j, sums) in sums.iter().enumerate().take(some) {
+            let start = place(k, tables, block.batch, block.rows.start + first + j) - before;
             // SAFETY: these elements are this block's, and the block is this thread's
             let out = unsafe { c.part(start + columns.start..start + columns.end) };
             let (whole, rest) = S::as_mut_simd_f32s(out);
@@ -164,71 +204,109 @@ fn place(k: &Gemm, tables: &[u32], batch: usize, row: usize) -> usize {
     }
 }
 
-/// The sums of a tile: `at` has the first tap of its positions and of others, and the next so far behind.
+/// The sums of a tile, whose positions have these spots: evenly, where the compiler sees how far they lie apart, or anywhere. Taps that are taken together add
+/// up channel by channel, from the lowest on.
 ///
 /// # Safety
-/// Each of `at` points to so many channels.
+/// All taps of each lie in the band.
 #[inline(always)]
-unsafe fn tile<S: Simd, const VECTORS: usize, const SIDE: usize>(
+unsafe fn tile<S: Simd, const VECTORS: usize, const SIDE: usize, const TAPS: usize, const EVENLY: bool>(
     simd: S,
-    at: &[*const f32],
-    next: usize,
-    [taps, channels]: [usize; 2],
+    at: &[usize; SIDE],
+    t: &Tiles<'_>,
     panel: &[f32],
+    wide: usize,
 ) -> [[S::f32s; VECTORS]; SIDE] {
     let zero = simd.splat_f32s(0.0);
     let mut sums = [[zero; VECTORS]; SIDE];
-    let mut terms = S::as_simd_f32s(panel).0;
-    for tap in 0..taps {
-        let mut rows = [std::ptr::null::<f32>(); SIDE];
-        rows.copy_from_slice(&at[tap * next..][..SIDE]);
-        let mut channel = 0;
-        // SAFETY: a tap has so many channels, each of which is looked at once
-        unsafe {
-            // some at a time where there are few vectors: of so many rows a pointer finds no register, and is loaded once for all of them
-            while VECTORS == 1 && channel + 4 <= channels {
-                some::<S, VECTORS, SIDE, 4>(simd, &rows, channel, &mut terms, &mut sums);
-                channel += 4;
+    assert!((t.k.k - 1) * wide + VECTORS * S::F32_LANES <= panel.len());
+    let mut from = [t.band.start(); SIDE];
+    for i in 0..SIDE {
+        from[i] = from[i].wrapping_add(at[i]);
+    }
+    for (row, taps) in t.band.taps.chunks_exact(TAPS).enumerate() {
+        // the lowest comes first, whichever way they go
+        let upwards = taps[0] <= taps[TAPS - 1];
+        let mut terms = [panel.as_ptr(); TAPS];
+        for i in 0..TAPS {
+            let tap = row * TAPS + if upwards { i } else { TAPS - 1 - i };
+            terms[i] = terms[i].wrapping_add(tap * t.channels * wide);
+        }
+        let (mut left, mut group) = (t.channels, if upwards { taps[0] } else { taps[TAPS - 1] });
+        while left > 0 {
+            let end = group + if left < GROUP { left } else { GROUP };
+            let mut channel = group;
+            // SAFETY: the caller answers for the numbers; of terms there are as many as channels of all taps, as was looked
+            unsafe {
+                while TAPS == 1 && channel + 4 <= end {
+                    some::<S, VECTORS, SIDE, TAPS, 4, EVENLY>(simd, &from, channel, &mut terms, wide, &mut sums);
+                    channel += 4;
+                }
+                while channel < end {
+                    some::<S, VECTORS, SIDE, TAPS, 1, EVENLY>(simd, &from, channel, &mut terms, wide, &mut sums);
+                    channel += 1;
+                }
             }
-            while VECTORS == 2 && channel + 2 <= channels {
-                some::<S, VECTORS, SIDE, 2>(simd, &rows, channel, &mut terms, &mut sums);
-                channel += 2;
-            }
-            while channel < channels {
-                some::<S, VECTORS, SIDE, 1>(simd, &rows, channel, &mut terms, &mut sums);
-                channel += 1;
-            }
+            left = left.saturating_sub(GROUP);
+            group += t.band.plane;
         }
     }
     sums
 }
 
-/// Adds so many terms to all sums, each in its order.
+/// Adds so many terms of each tap to all sums, each in its order.
 ///
 /// # Safety
-/// Each row has as many numbers behind `channel`.
+/// Each position has as many numbers behind `channel`, and as many rows of vectors lie there.
 #[inline(always)]
-unsafe fn some<S: Simd, const VECTORS: usize, const SIDE: usize, const TERMS: usize>(
+unsafe fn some<S: Simd, const VECTORS: usize, const SIDE: usize, const TAPS: usize, const TERMS: usize, const EVENLY: bool>(
     simd: S,
-    rows: &[*const f32; SIDE],
+    at: &[*const f32; SIDE],
     channel: usize,
-    terms: &mut &[S::f32s],
+    terms: &mut [*const f32; TAPS],
+    wide: usize,
     sums: &mut [[S::f32s; VECTORS]; SIDE],
 ) {
-    let (own, rest) = terms.split_at(TERMS * VECTORS);
-    *terms = rest;
-    let mut w = [[simd.splat_f32s(0.0); VECTORS]; TERMS];
-    for i in 0..TERMS {
-        for v in 0..VECTORS {
-            w[i][v] = own[i * VECTORS + v];
+    let mut w = [[[simd.splat_f32s(0.0); VECTORS]; TERMS]; TAPS];
+    for tap in 0..TAPS {
+        for i in 0..TERMS {
+            for v in 0..VECTORS {
+                // SAFETY: as the caller has it
+                w[tap][i][v] = unsafe { terms[tap].add(i * wide + v * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+            }
         }
+        terms[tap] = terms[tap].wrapping_add(TERMS * wide);
+    }
+    if TAPS > 1 && EVENLY && SIDE.is_multiple_of(8) {
+        // a number is one position's first tap and its neighbours' second and third: loaded once. Eight positions at a time, for the compiler lays out
+        // no longer loops
+        for eight in 0..SIDE / 8 {
+            for place in 0..8 + TAPS - 1 {
+                // SAFETY: as the caller has it
+                let x = simd.splat_f32s(unsafe { *at[0].add(channel + (8 * eight + place) * GROUP) });
+                for tap in 0..TAPS {
+                    if place >= tap && place - tap < 8 {
+                        for v in 0..VECTORS {
+                            let sum = &mut sums[8 * eight + place - tap][v];
+                            *sum = simd.mul_add_e_f32s(x, w[tap][0][v], *sum);
+                        }
+                    }
+                }
+            }
+        }
+        return;
     }
     for row in 0..SIDE {
         for i in 0..TERMS {
-            // SAFETY: as the caller has it
-            let x = simd.splat_f32s(unsafe { *rows[row].add(channel + i) });
-            for v in 0..VECTORS {
-                sums[row][v] = simd.mul_add_e_f32s(x, w[i][v], sums[row][v]);
+            for tap in 0..TAPS {
+                // SAFETY: as the caller has it
+                let x = simd.splat_f32s(unsafe {
+                    let own = if EVENLY { at[0].add(row * GROUP) } else { at[row] };
+                    *own.add(channel + tap * GROUP + i)
+                });
+                for v in 0..VECTORS {
+                    sums[row][v] = simd.mul_add_e_f32s(x, w[tap][i][v], sums[row][v]);
+                }
             }
         }
     }

@@ -2,16 +2,19 @@
 //! rows by vectors of channels, of one tap or of several; else a few numbers of a patch by vectors of rows.
 #![allow(clippy::needless_range_loop)] // see below
 
-use super::places::Places;
+use super::Parts;
+use super::band::{Band, GROUP};
 use crate::cpu::gemm::block::Block;
 use crate::cpu::lib::shared::Shared;
-use crate::kernels::{Gemm, Patches};
+use crate::kernels::{Gemm, Patches, Walk};
 use pulp::Simd;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Positions whose products are added at a time: what they read stays in the cache for all tiles. Of few channels there are four times as many.
-const POSITIONS: usize = 64;
+/// Numbers of patches and rows whose products are added at a time: what they read stays in the cache for all tiles.
+const TOGETHER: usize = 1 << 13;
+/// Positions at least, and at most.
+const POSITIONS: [usize; 2] = [64, 256];
 /// Matrices of a batch from which on each of them is one block.
 const MATRICES: usize = 8;
 /// Channels up to which vectors go along the rows. By shape alone: the width of vectors changes no bit.
@@ -25,56 +28,52 @@ pub(super) fn cut(k: &Gemm) -> usize {
 }
 
 thread_local! {
-    static PLACES: RefCell<Places> = RefCell::new(Places::default());
+    static BAND: RefCell<Band> = RefCell::new(Band::default());
 }
 
 /// One block of rows.
-pub(super) fn block(k: &Gemm, p: Patches, [a, x]: [&[f32]; 2], tables: &[u32], block: &Block, c: &Shared<'_>) {
-    PLACES.with_borrow_mut(|places| {
+pub(super) fn block(k: &Gemm, (p, walks): (Patches, &[Walk; 2]), [a, x]: [&[f32]; 2], block: &Block, (c, before): (&Shared<'_>, usize)) {
+    BAND.with_borrow_mut(|band| {
         let own = p.first + block.batch * p.apart;
         let images = &x[k.b.offset + k.along_batch(k.b.batch, block.batch)..];
         let a = &a[k.a.offset + k.along_batch(k.a.batch, block.batch) + block.rows.start..];
-        let start = (block.batch * k.m + block.rows.start) * k.n;
+        let start = (block.batch * k.m + block.rows.start) * k.n - before;
         // SAFETY: these elements are this block's, and the block is this thread's
         let c = unsafe { c.part(start..start + block.rows.len() * k.n) };
         c.fill(0.0);
         let narrow = p.channels < NARROW;
-        let some = if narrow { 4 * POSITIONS } else { POSITIONS };
-        for first in (0..k.k).step_by(some) {
-            let count = some.min(k.k - first);
-            places.find(&p, images, tables, own + first..own + first + count, 1);
-            let p = places.put_together(p);
+        let some = (TOGETHER / (p.channels + block.rows.len())).clamp(POSITIONS[0], POSITIONS[1]);
+        let parts = Parts::of_images(own..own + k.k, &p, walks, some);
+        for part in (0..parts.len()).map(|i| parts.part(i)) {
+            let (first, count) = (part.start - own, part.len());
+            band.fill(&p, walks, images, part);
             let a = &a[first * k.a.pitch..];
             // the last position has its rows, too
             assert!((count - 1) * k.a.pitch + block.rows.len() <= a.len());
-            pulp::Arch::new().dispatch(Tiles {
-                p,
-                at: &places.at,
-                far: places.count,
-                a,
-                pitch: k.a.pitch,
-                rows: block.rows.len(),
-                count,
-                c: &mut *c,
-                narrow,
-            });
+            pulp::Arch::new().dispatch(Tiles { p, band, a, pitch: k.a.pitch, rows: block.rows.len(), c: &mut *c, narrow });
         }
     });
 }
 
 struct Tiles<'a> {
     p: Patches,
-    /// The first tap of each position, and `far` behind it the second.
-    at: &'a [*const f32],
-    far: usize,
+    band: &'a Band,
     /// The rows of these positions, `pitch` apart.
     a: &'a [f32],
     pitch: usize,
     rows: usize,
-    count: usize,
     /// `[rows, taps, channels]`
     c: &'a mut [f32],
     narrow: bool,
+}
+
+impl Tiles<'_> {
+    /// Where spot 0 has a number of its patch.
+    #[inline(always)]
+    fn place(&self, number: usize) -> usize {
+        let (tap, channel) = (number / self.p.channels, number % self.p.channels);
+        self.band.taps[tap] + channel / GROUP * self.band.plane + channel % GROUP
+    }
 }
 
 impl pulp::WithSimd for Tiles<'_> {
@@ -100,7 +99,7 @@ fn by_channels<S: Simd>(simd: S, mut t: Tiles<'_>) {
         let whole = tap * channels..tap * channels + channels / lanes * lanes;
         let end = (tap + 1) * channels;
         side_by_side(simd, &mut t, whole.clone());
-        down::<S, 8, 1, 1>(simd, &mut t, whole.end..end);
+        down::<S, 8, 1>(simd, &mut t, whole.end..end);
     }
 }
 
@@ -117,43 +116,38 @@ fn side_by_side<S: Simd>(simd: S, t: &mut Tiles<'_>, numbers: Range<usize>) {
         };
         let own = first..first + vectors * lanes;
         match (vectors, many) {
-            (4, _) => down::<S, 6, 4, 1>(simd, t, own),
-            (3, _) => down::<S, 8, 3, 3>(simd, t, own),
-            (2, true) => down::<S, 12, 2, 2>(simd, t, own),
-            (2, false) => down::<S, 6, 2, 2>(simd, t, own),
-            (_, true) => down::<S, 16, 1, 1>(simd, t, own),
-            _ => down::<S, 8, 1, 1>(simd, t, own),
+            (4, _) => down::<S, 6, 4>(simd, t, own),
+            (3, _) => down::<S, 8, 3>(simd, t, own),
+            (2, true) => down::<S, 12, 2>(simd, t, own),
+            (2, false) => down::<S, 6, 2>(simd, t, own),
+            (_, true) => down::<S, 16, 1>(simd, t, own),
+            _ => down::<S, 8, 1>(simd, t, own),
         }
         first += vectors * lanes;
     }
 }
 
-/// All rows by these numbers of a patch, of one tap or of as many as there are vectors.
+/// All rows by these numbers of a patch.
 #[inline(always)]
-fn down<S: Simd, const ROWS: usize, const VECTORS: usize, const TAPS: usize>(simd: S, t: &mut Tiles<'_>, numbers: Range<usize>) {
+fn down<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, t: &mut Tiles<'_>, numbers: Range<usize>) {
     let mut row = 0;
     while row + ROWS <= t.rows {
-        rows_by_channels::<S, ROWS, VECTORS, TAPS>(simd, t, &numbers, row);
+        rows_by_channels::<S, ROWS, VECTORS>(simd, t, &numbers, row);
         row += ROWS;
     }
     while row + 4 <= t.rows {
-        rows_by_channels::<S, 4, VECTORS, TAPS>(simd, t, &numbers, row);
+        rows_by_channels::<S, 4, VECTORS>(simd, t, &numbers, row);
         row += 4;
     }
     while row < t.rows {
-        rows_by_channels::<S, 1, VECTORS, TAPS>(simd, t, &numbers, row);
+        rows_by_channels::<S, 1, VECTORS>(simd, t, &numbers, row);
         row += 1;
     }
 }
 
 #[inline(always)]
-fn rows_by_channels<S: Simd, const ROWS: usize, const VECTORS: usize, const TAPS: usize>(
-    simd: S,
-    t: &mut Tiles<'_>,
-    numbers: &Range<usize>,
-    row: usize,
-) {
-    let (channels, wide, lanes, some) = (t.p.channels, t.p.row(), S::F32_LANES, numbers.len());
+fn rows_by_channels<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, t: &mut Tiles<'_>, numbers: &Range<usize>, row: usize) {
+    let (wide, lanes, some) = (t.p.row(), S::F32_LANES, numbers.len());
     let whole = some == VECTORS * lanes;
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     for (i, sums) in sums.iter_mut().enumerate() {
@@ -164,26 +158,16 @@ fn rows_by_channels<S: Simd, const ROWS: usize, const VECTORS: usize, const TAPS
             sums[0] = simd.partial_load_f32s(from);
         }
     }
-    // where the positions of each tap are found, and its first channel
-    let (vectors, mut from) = (VECTORS / TAPS, [(std::ptr::null(), 0); TAPS]);
+    // where spot 0 has these numbers
+    let mut from = [std::ptr::null::<f32>(); VECTORS];
     for (v, from) in from.iter_mut().enumerate() {
-        let number = numbers.start + v * vectors * lanes;
-        *from = (t.at[number / channels * t.far..].as_ptr(), number % channels);
+        *from = t.band.start().wrapping_add(t.place(numbers.start + v * lanes));
     }
     let (mut a, mut x) = (t.a[row..].as_ptr(), [simd.splat_f32s(0.0); VECTORS]);
-    for position in 0..t.count {
-        for tap in 0..TAPS {
-            // SAFETY: this many positions have all their taps there, each of which points to its channels: whole vectors, or the last ones
-            unsafe {
-                let first = (*from[tap].0.add(position)).add(from[tap].1);
-                for v in 0..vectors {
-                    x[tap * vectors + v] = if whole {
-                        first.add(v * lanes).cast::<S::f32s>().read_unaligned()
-                    } else {
-                        simd.partial_load_f32s(std::slice::from_raw_parts(first, some))
-                    };
-                }
-            }
+    for &spot in t.band.spots.iter() {
+        for v in 0..VECTORS {
+            // SAFETY: every spot has all its taps in the band, and of each whole groups of channels
+            x[v] = unsafe { from[v].add(spot).cast::<S::f32s>().read_unaligned() };
         }
         for i in 0..ROWS {
             // SAFETY: `block` has looked whether the last of these lies there
@@ -244,17 +228,16 @@ fn numbers_by_rows<S: Simd, const VECTORS: usize, const SIDE: usize>(
     row: usize,
     some: usize,
 ) {
-    let (channels, lanes, wide) = (t.p.channels, S::F32_LANES, t.p.row());
+    let (lanes, wide) = (S::F32_LANES, t.p.row());
     let zero = simd.splat_f32s(0.0);
     let mut sums = [[zero; VECTORS]; SIDE];
-    // the last numbers are repeated where the tile has more
-    let (mut tap, mut channel) = ([0; SIDE], [0; SIDE]);
+    // where spot 0 has these numbers, of which the last are repeated where the tile has more
+    let mut at = [0; SIDE];
     for i in 0..SIDE {
-        let own = number + i.min(numbers - 1);
-        (tap[i], channel[i]) = (own / channels * t.far, own % channels);
+        at[i] = t.place(number + i.min(numbers - 1));
     }
     let whole = some == VECTORS * lanes;
-    for position in 0..t.count {
+    for (position, &spot) in t.band.spots.iter().enumerate() {
         let from = &t.a[position * t.pitch + row..][..some];
         let mut a = [zero; VECTORS];
         if whole {
@@ -267,8 +250,8 @@ fn numbers_by_rows<S: Simd, const VECTORS: usize, const SIDE: usize>(
             }
         }
         for i in 0..SIDE {
-            // SAFETY: this many positions have all their taps there, each of which points to its channels
-            let x = simd.splat_f32s(unsafe { *t.at.get_unchecked(tap[i] + position).add(channel[i]) });
+            // SAFETY: every spot has all its taps in the band
+            let x = simd.splat_f32s(unsafe { *t.band.start().add(spot + at[i]) });
             for v in 0..VECTORS {
                 sums[i][v] = simd.mul_add_e_f32s(a[v], x, sums[i][v]);
             }
