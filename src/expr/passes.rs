@@ -296,6 +296,18 @@ mod tests {
         assert_eq!(kinds(Expr::of(2, |x| vec![&x[1] + &x[0] * 0.5])), [true]);
     }
 
+    /// Batch normalisation forward, with what comes behind, and backward: one pass each.
+    #[test]
+    fn normalised_columns_are_one_pass() {
+        let normalised = |x: &[Scalar]| (&x[0] - &x[1]) * &x[2] + &x[3];
+        let count = |f: Expr| passes(&f, |_| false).len();
+        assert_eq!(count(Expr::of(4, |x| vec![normalised(x)])), 1);
+        assert_eq!(count(Expr::of(4, |x| vec![normalised(x).relu()])), 1);
+        assert_eq!(count(Expr::of(5, |x| vec![(normalised(x) + &x[4]).relu()])), 1);
+        assert_eq!(count(Expr::of(3, |x| vec![x[2].clone(), &x[2] * (&x[0] - &x[1])])), 1);
+        assert_eq!(count(Expr::of(6, |x| vec![&x[1] * &x[0] + ((&x[3] - &x[4]) * (&x[2] * 1e-5) + &x[5])])), 1);
+    }
+
     /// The article's optimizer: one pass for each of its results.
     #[test]
     fn adam_is_three_passes() {

@@ -280,6 +280,9 @@ mod tests {
         let product = |x: &Var, w: &Var| x.matmul(w);
         // one sum
         assert_eq!(launches(|x, y, _, w| vec![(product(x, w) * y).sum_axes(&[0]), product(x, w).matmul(w)]), 3);
+        // one sum of what other maps make, which a product reads
+        let map = |x: &Var, y: &Var| (x + y).tanh();
+        assert_eq!(launches(|x, y, s, w| vec![(map(x, y) * s).sum_axes(&[0]), map(x, y).matmul(w)]), 3);
         // two
         let two = |x: &Var, y: &Var, w: &Var| {
             let (h, m) = (product(x, w), product(x, w) * y);

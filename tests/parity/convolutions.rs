@@ -25,6 +25,10 @@ const CASES: &[(&str, [usize; 4], [usize; 4], How)] = &[
     ("of three vectors", [2, 48, 5, 5], [48, 48, 3, 3], |c| c.padding(1)),
     ("of two channels to many", [3, 2, 9, 8], [40, 2, 3, 3], |c| c),
     ("of a tile's edges", [1, 16, 17, 15], [33, 16, 3, 3], |c| c.padding(1)),
+    // gradients of single places, some of which nobody saw
+    ("that leaves places over", [2, 16, 7, 7], [16, 16, 2, 2], |c| c.stride(2)),
+    ("of one place, padded behind", [2, 16, 5, 6], [16, 16, 1, 1], |c| c.padding([[0, 1], [0, 2]])),
+    ("of rows that are cut", [1, 2, 3, 150], [3, 2, 3, 3], |c| c.padding(1)),
 ];
 
 fn small(m: &Make, shape: [usize; 4]) -> Var {

@@ -1,5 +1,5 @@
-//! Products with patches of images, which are read where they lie: no columns are made. Every sum is in the order of its terms, so that neither
-//! threads nor the width of vectors change a bit.
+//! Products with patches of images: no columns are made, but what a block of positions sees is copied to where kernels step evenly. Sums are in an order that
+//! the shapes tell (of three taps side by side channel by channel), so that neither threads nor the width of vectors change a bit.
 
 mod band;
 mod gathered;
@@ -30,7 +30,15 @@ pub(super) fn run(
     first: usize,
 ) -> bool {
     let (forward, turned) = (k.spec.a == Operand::Patches && !k.spec.ta, k.spec.b == Operand::Patches && k.spec.ta && !k.spec.tb);
-    let Some(walks) = p.walks.as_ref().filter(|_| forward || turned) else { return false };
+    // what the walks tell must be what the product has
+    let patches = |[down, across]: &[Walk; 2]| {
+        p.taps == down.taps * across.taps && p.positions == down.positions * across.positions && p.row() == if turned { k.n } else { k.k }
+    };
+    let Some(walks) = p.walks.as_ref().filter(|walks| (forward || turned) && patches(walks)) else { return false };
+    let fine = band::positions(&p, walks, positions::ROWS);
+    if fine == 0 {
+        return false;
+    }
     if turned && k.spec.row_sum {
         row_sums(k, threads, f32s(reads[0]), std::mem::take(&mut writes[k.outputs.len()]));
     }
@@ -42,7 +50,7 @@ pub(super) fn run(
     if forward {
         positions::with_packed(k, factors[1], threads, |packed| {
             let product = |block: &Block, to: (&Shared<'_>, usize)| positions::block(k, (p, walks), factors[0], packed, tables, block, to);
-            let own = Parts::of_images(0..k.m, &p, walks, positions::ROWS);
+            let own = Parts::of_images(0..k.m, &p, walks, fine);
             blocks(k, &own, threads, workers, &outs, &ending, &product);
         });
     } else {
@@ -66,12 +74,13 @@ impl Parts {
         Parts { within: all.len().max(1), all, some: some.max(1) }
     }
 
-    /// Of positions: whole rows of an image where those are short, and no part reaches into a second image where an image has as many.
+    /// Of positions: whole rows of an image where those are short, parts of one where they are long, and no part reaches into a second image where an image has as many.
     fn of_images(all: Range<usize>, p: &Patches, [_, across]: &[Walk; 2], most: usize) -> Parts {
         let wide = across.positions.max(1);
         let some = if wide > most { most } else { most / wide * wide };
-        let apart = p.positions >= some && all.start.is_multiple_of(p.positions);
-        Parts { within: if apart { p.positions } else { all.len().max(1) }, all, some }
+        let whole = if wide > most { wide } else { p.positions };
+        let apart = p.positions >= some && all.start.is_multiple_of(whole);
+        Parts { within: if apart { whole } else { all.len().max(1) }, all, some }
     }
 
     fn len(&self) -> usize {
@@ -116,4 +125,48 @@ fn blocks(
             ending.put(e, &block, beside, outs);
         });
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parts follow one another from the first row to the last, and none reaches into a second image that has as many positions.
+    #[test]
+    fn parts_are_all_rows() {
+        let walk = |positions| Walk { extent: 9, positions, stride: 1, taps: 1, first: 0, step: 0 };
+        for (down, across, first, count, most) in [
+            (32, 32, 0, 4096, 128),
+            (28, 28, 784, 1568, 128),
+            (4, 4, 0, 160, 128),
+            (3, 200, 0, 1800, 128),
+            (8, 8, 100, 300, 64),
+            (5, 7, 35, 71, 20),
+            (1, 1, 3, 1, 9),
+            (6, 6, 0, 0, 12),
+        ] {
+            let walks = [walk(down), walk(across)];
+            let p = Patches {
+                image: 81,
+                channels: 1,
+                positions: down * across,
+                taps: 1,
+                terms: 0,
+                starts: 0,
+                first: 0,
+                apart: 0,
+                walks: Some(walks),
+            };
+            let parts = Parts::of_images(first..first + count, &p, &walks, most);
+            let mut next = first;
+            for part in (0..parts.len()).map(|i| parts.part(i)) {
+                assert!(part.start == next && !part.is_empty() && part.len() <= most, "{part:?}");
+                let aligned = p.positions >= most && first % p.positions == 0;
+                assert!(across <= most || part.start / across == (part.end - 1) / across, "{part:?} of rows of {across}");
+                assert!(!aligned || part.start / p.positions == (part.end - 1) / p.positions, "{part:?} of images of {}", p.positions);
+                next = part.end;
+            }
+            assert_eq!(next, first + count);
+        }
+    }
 }

@@ -37,7 +37,7 @@ pub enum Operand {
     OneHot,
 }
 
-/// Patches of images, channels last. The tables tell, for every geometry alike, where a patch begins and its terms lie: no kernel knows of strides,
+/// Patches of images, channels last. The tables tell, for every geometry alike, where a patch begins and its terms lie: no kernel of a GPU knows of strides,
 /// dilation or padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patches {
@@ -57,7 +57,7 @@ pub struct Patches {
     pub first: usize,
     /// Rows from one matrix of the batch to the next.
     pub apart: usize,
-    /// What the tables tell, down and across an image, for who would rather step than look up; where the tables follow from a window.
+    /// What the tables tell, down and across an image, for who would rather step than look up; where there are taps at all.
     pub walks: Option<[Walk; 2]>,
 }
 
@@ -89,6 +89,16 @@ impl Walk {
     /// How far a tap lies behind the lowest.
     pub fn above(&self, tap: usize) -> usize {
         (self.tap(tap) - self.lowest()) as usize
+    }
+
+    /// Where a tap of a position lies.
+    pub fn place(&self, position: usize, tap: usize) -> isize {
+        (position * self.stride) as isize + self.tap(tap)
+    }
+
+    /// Whether that is in the image.
+    pub fn is_inside(&self, position: usize, tap: usize) -> bool {
+        (0..self.extent as isize).contains(&self.place(position, tap))
     }
 
     /// Places from the lowest tap to the highest.

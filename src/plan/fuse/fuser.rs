@@ -9,7 +9,7 @@ use crate::kernels::{DIMS, Gemm, Map, Strided};
 use crate::plan::axes::lies_alike;
 use crate::plan::views::{Factor, along, matrix_steps};
 use crate::portable::STORAGE_BUFFERS;
-use crate::tensor::DType;
+use crate::tensor::{DType, Shape};
 use std::collections::{HashMap, HashSet};
 
 /// Groups while they grow. What a group is asked for with each node is kept beside it, so that no question walks through all of its maps.
@@ -157,11 +157,7 @@ impl<'a> Fuser<'a> {
         }
         match &g.nodes[reader].op {
             Op::Reduce(op) => {
-                let shape = g.shape(own);
-                let takes = |o: Operand| {
-                    let read = f.strided(g, o, shape);
-                    read.pad.is_none() && along(shape, &read.strides, op).is_some()
-                };
+                let takes = |o| self.sums_take(host, o, g.shape(own), op);
                 g.nodes[reader].inputs[0] == own && f.operands(g, map).into_iter().all(takes)
             }
             // a reader that can ride on a product would find it there, or in memory, at no cost
@@ -272,13 +268,16 @@ impl<'a> Fuser<'a> {
         let alone = !f.roots.contains(&v) && f.readers[&v] == [reduce] && held.outputs == 1;
         let shape = g.shape(g.nodes[reduce].inputs[0]);
         let Op::Reduce(op) = &g.nodes[reduce].op else { return None };
-        let plain = |o: &Operand| {
-            let (real, read) = (g.ty(o.value).dtype != DType::U32 && !f.is_drawn(g, group, *o), f.strided(g, *o, shape));
-            real && read.pad.is_none() && along(shape, &read.strides, op).is_some()
-        };
         let fits =
             group.core == Core::Maps && alone && group.shape == *shape && held.inputs.len() + results(g, [reduce]) <= STORAGE_BUFFERS;
-        (fits && held.inputs.iter().all(plain)).then_some(host)
+        (fits && held.inputs.iter().all(|o| self.sums_take(host, *o, shape, op))).then_some(host)
+    }
+
+    /// Whether a reduction over values of this shape, which a group makes of it, can read an operand by itself.
+    fn sums_take(&self, host: usize, o: Operand, shape: &Shape, op: &op::Reduce) -> bool {
+        let (g, f) = (self.g, &self.f);
+        let (real, read) = (g.ty(o.value).dtype != DType::U32 && !f.is_drawn(g, &f.groups[host], o), f.strided(g, o, shape));
+        real && read.pad.is_none() && along(shape, &read.strides, op).is_some()
     }
 
     /// A bias' gradient sums what the weight's gradient multiplies: the gemm makes both.

@@ -9,7 +9,7 @@
 //! Groups are the batch. Where the window steps by more than one place the data's gradient is one product for each rest that a place leaves: every one
 //! has its own taps, and none is multiplied by zeros.
 
-use super::known::Walk;
+use super::known::{over_images, over_results};
 use super::lowering::Lowering;
 use super::reduce::Sums;
 use super::unplaced::{Place, Symbol, TABLES, bind};
@@ -47,7 +47,7 @@ impl Lowering<'_> {
         let [x, w] = self.operands(node);
         let (n, channels, out) = (self.g.shape(x)[0], self.g.shape(x)[3], self.g.shape(w)[0]);
         let (within, each) = (channels / op.groups, out / op.groups);
-        let patches = self.patches([0, 1].map(|axis| Walk::over_images(&op.window, axis)), [channels, within]);
+        let patches = self.patches([0, 1].map(|axis| over_images(&op.window, axis)), [channels, within]);
         let size = [n * patches.positions, each, patches.row()];
         let (from, weights) = (self.place(x), self.place(w));
         let mut k = Gemm::new(self.conv_spec([false, true], size, [x, w]), size);
@@ -89,7 +89,7 @@ impl Lowering<'_> {
         let [y, w] = self.operands(node);
         let (n, out, within) = (self.g.shape(y)[0], self.g.shape(y)[3], self.g.shape(w)[3]);
         let each = out / op.groups;
-        let [(down, rows), (across, columns)] = [0, 1].map(|axis| Walk::over_results(&op.window, axis, rest[axis]));
+        let [(down, rows), (across, columns)] = [0, 1].map(|axis| over_results(&op.window, axis, rest[axis]));
         let turned = self.turned_weights(w, op, [&rows, &columns]);
         let patches = self.patches([down, across], [out, each]);
         let from = self.place(y);
@@ -126,7 +126,7 @@ impl Lowering<'_> {
         let [x, y] = self.operands(node);
         let (n, channels, out) = (self.g.shape(x)[0], self.g.shape(x)[3], self.g.shape(y)[3]);
         let (within, each) = (channels / op.groups, out / op.groups);
-        let patches = self.patches([0, 1].map(|axis| Walk::over_images(&op.window, axis)), [channels, within]);
+        let patches = self.patches([0, 1].map(|axis| over_images(&op.window, axis)), [channels, within]);
         let size = [each, patches.row(), n * patches.positions];
         let (from, results) = (self.place(x), self.place(y));
         let mut k = Gemm::new(self.conv_spec([true, false], size, [y, x]), size);

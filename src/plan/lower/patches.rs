@@ -1,9 +1,9 @@
 //! Tables for patches of images: where each position and each term of a patch lies.
 
-use super::known::{Known, Walk};
+use super::known::Known;
 use super::lowering::Lowering;
 use crate::graph::Window;
-use crate::kernels::{Patches, Scattered};
+use crate::kernels::{Patches, Scattered, Walk};
 
 impl Lowering<'_> {
     /// Patches of images with so many channels, of which so many belong to a group. Where no tap lies inside there is one that never does.
@@ -13,13 +13,13 @@ impl Lowering<'_> {
         }
         let ([down, across], [all, own]) = (&walks, channels);
         let pairs = |a: usize, b: usize| (0..a).flat_map(move |i| (0..b).map(move |j| (i, j)));
-        let taps: Vec<(usize, usize)> = pairs(down.taps.len(), across.taps.len()).collect();
+        let taps: Vec<(usize, usize)> = pairs(down.taps, across.taps).collect();
         // addresses are counted modulo 2^32: a patch may begin before its image
         let at = |row: isize, column: isize| ((row * across.extent as isize + column) * all as isize) as u32;
         let tables = &mut self.draft.tables;
         let terms = tables.len();
         for (t, &(i, j)) in taps.iter().enumerate() {
-            let step = at(down.taps[i], across.taps[j]);
+            let step = at(down.tap(i), across.tap(j));
             tables.extend((0..own as u32).flat_map(|c| [step.wrapping_add(c), t as u32]));
         }
         if taps.is_empty() {
@@ -33,8 +33,8 @@ impl Lowering<'_> {
             tables.extend(taps.is_empty().then_some(0));
         }
         let (image, positions) = (down.extent * across.extent * all, down.positions * across.positions);
-        let even = Some([down.even(), across.even()]);
-        let patches = Patches { image, channels: own, positions, taps: taps.len().max(1), terms, starts, first: 0, apart: 0, walks: even };
+        let told = (!taps.is_empty()).then_some(walks);
+        let patches = Patches { image, channels: own, positions, taps: taps.len().max(1), terms, starts, first: 0, apart: 0, walks: told };
         self.patches.push(Known { walks, channels, patches });
         patches
     }

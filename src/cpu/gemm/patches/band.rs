@@ -44,8 +44,6 @@ pub(super) struct Band {
 #[derive(Clone, Copy, PartialEq)]
 struct Shape {
     walks: [Walk; 2],
-    /// Taps, which are fewer than those of both axes where one has none.
-    taps: usize,
     /// Of each place, and those from one place of an image to the next.
     channels: [usize; 2],
     /// The first of the positions in a row that are looked at.
@@ -53,6 +51,11 @@ struct Shape {
     /// Places of a row, of those that leave the same rest by the stride.
     columns: usize,
 }
+
+/// Lines that a row of positions may see at most: 16 MiB of them.
+const MOST: usize = 1 << 18;
+/// Lines that several rows of positions should see at most.
+const MANY: usize = 1 << 14;
 
 impl Shape {
     /// For these positions, counted through all images. A part of a row of positions needs a part of the places.
@@ -62,12 +65,17 @@ impl Shape {
         let (first, count) = if all { (0, across.positions) } else { (rows.start % across.positions, rows.len()) };
         let columns = (count.saturating_sub(1) * across.stride + across.reach()) / across.stride + 1;
         let apart = p.image / (down.extent * across.extent).max(1);
-        Shape { walks: *walks, taps: p.taps, channels: [p.channels, apart], first, columns }
+        Shape { walks: *walks, channels: [p.channels, apart], first, columns }
+    }
+
+    /// Rests by the stride that places of a row leave, as far as a tap sees them.
+    fn rests(&self) -> usize {
+        self.walks[1].stride.min(self.walks[1].reach() + 1)
     }
 
     /// Lines of a group of channels in a row: places that leave no rest by the stride, those that leave 1 ..
     fn plane(&self) -> usize {
-        self.walks[1].stride * self.columns
+        self.rests() * self.columns
     }
 
     /// Lines of a row.
@@ -77,7 +85,8 @@ impl Shape {
 
     /// Whether nothing need be copied: a window of one place sees whole groups of channels, and nothing beside the image.
     fn lies_in_images(&self) -> bool {
-        self.taps == 1 && self.walks.iter().all(|w| w.taps == 1 && w.first == 0) && self.channels[0].is_multiple_of(GROUP)
+        let inside = |w: &Walk| w.taps == 1 && w.first == 0 && (w.positions - 1) * w.stride < w.extent;
+        self.walks.iter().all(inside) && self.channels[0].is_multiple_of(GROUP)
     }
 
     /// Rows that so many rows of positions see.
@@ -89,10 +98,23 @@ impl Shape {
     fn taps(&self) -> impl Iterator<Item = usize> {
         let [down, across] = self.walks;
         let along = move |u: usize| u % across.stride * self.columns + u / across.stride;
-        let taps =
-            (0..down.taps).flat_map(move |i| (0..across.taps).map(move |j| (down.above(i) * self.row() + along(across.above(j))) * GROUP));
-        taps.take(self.taps)
+        let below = move |i: usize| down.above(i) * self.row();
+        (0..down.taps).flat_map(move |i| (0..across.taps).map(move |j| (below(i) + along(across.above(j))) * GROUP))
     }
+}
+
+/// How many positions at a time are worth a band, of so many that would be fine: none where even a row of them sees too much.
+pub(super) fn positions(p: &Patches, walks: &[Walk; 2], fine: usize) -> usize {
+    let across = walks[1].positions;
+    let shape = Shape::new(p, walks, &(0..across.min(fine)));
+    let lines = |rows: usize| shape.high(rows).saturating_mul(shape.row());
+    if lines(1) > MOST {
+        return 0;
+    }
+    let whole = Shape::new(p, walks, &(0..across));
+    let image = whole.high(walks[0].positions).saturating_mul(whole.row());
+    // several images, or less
+    if p.positions < fine && image > 0 { fine.min((MANY / image).max(1) * p.positions) } else { fine }
 }
 
 impl Default for Band {
@@ -105,19 +127,19 @@ impl Band {
     /// Of these rows of a factor, whose images begin at `x`.
     pub fn fill(&mut self, p: &Patches, walks: &[Walk; 2], x: &[f32], rows: Range<usize>) {
         let shape = Shape::new(p, walks, &rows);
-        let ([down, across], row) = (walks, shape.row());
+        let ([down, across], row, lent) = (walks, shape.row(), shape.lies_in_images());
         // where in an image these lie decides where they are here
         let start = rows.start % p.positions;
-        let within = if shape.lies_in_images() { start } else { start % across.positions };
+        let within = if lent { start } else { start % across.positions };
         let known = (start + rows.len() <= p.positions).then(|| (shape, within..within + rows.len()));
         let found = known.is_some() && known == self.known;
         if !found {
+            self.known = None;
             self.spots.clear();
             self.taps.clear();
             self.taps.extend(shape.taps());
-            (self.plane, self.known) = (if shape.lies_in_images() { GROUP } else { shape.plane() * GROUP }, known);
+            self.plane = if lent { GROUP } else { shape.plane() * GROUP };
         }
-        let lent = shape.lies_in_images();
         let (mut done, mut size) = (rows.start, 0);
         let images = &x[rows.start / p.positions * p.image..];
         while done < rows.end {
@@ -140,6 +162,7 @@ impl Band {
             }
             (size, done) = (end, done + own.len());
         }
+        self.known = known;
         self.start = self.copied.as_ptr().cast();
         if lent {
             // whole groups of channels behind each
@@ -177,7 +200,7 @@ impl pulp::NullaryFnOnce for Copied<'_> {
             }
             let inside = (0..down.extent as isize).contains(&y);
             for (i, to) in to.chunks_exact_mut(shape.columns).enumerate() {
-                let (group, rest) = (i / stride, i % stride);
+                let (group, rest) = (i / shape.rests(), i % shape.rests());
                 if stride > 1 && (0..across.taps).all(|tap| across.above(tap) % stride != rest) {
                     continue;
                 }
@@ -212,5 +235,66 @@ fn places(to: &mut [Line], from: &[f32], channels: usize, apart: usize) {
     }
     for (i, to) in rest.iter_mut().enumerate() {
         to.0[..channels].copy_from_slice(&from[(whole + i) * apart..][..channels]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Anything, or what can be read where the images lie.
+    fn walk() -> impl Strategy<Value = Walk> {
+        let anywhere = (1..7usize, 1..9usize, 1..4usize, 1..4usize, -4..5isize, -3..4isize);
+        (anywhere, any::<bool>()).prop_map(|((extent, positions, stride, taps, first, step), plain)| {
+            let (taps, first) = if plain { (1, 0) } else { (taps, first) };
+            Walk { extent, positions, stride, taps, first, step }
+        })
+    }
+
+    proptest! {
+        /// Every tap of every position, wherever its window walks: the image's channels, or zeros outside. One band is filled again and again, for two
+        /// convolutions in turns.
+        #[test]
+        fn a_band_holds_what_patches_see(
+            both in [[walk(), walk()], [walk(), walk()]],
+            channels in [prop::sample::select(vec![1, 3, 16, 20, 32, 35]), prop::sample::select(vec![16, 32])],
+            beside in 0..3usize,
+            fills in prop::collection::vec((0..200usize, 1..60usize), 1..8),
+        ) {
+            let mut band = Band::default();
+            for (turn, (first, count)) in fills.into_iter().enumerate() {
+                let (walks, channels) = (both[turn % 2], channels[turn % 2]);
+                let [down, across] = walks;
+                let (positions, apart) = (down.positions * across.positions, channels + beside);
+                let image = down.extent * across.extent * apart;
+                let taps = down.taps * across.taps;
+                let p = Patches { image, channels, positions, taps, terms: 0, starts: 0, first: 0, apart: 0, walks: Some(walks) };
+                let images = 3;
+                // what stands behind belongs to others
+                let mut x: Vec<f32> = (1..=images * image).map(|v| v as f32).collect();
+                x.resize(2 * x.len() + 1000, f32::NAN);
+                let first = first % (images * positions);
+                let rows = first..(first + count).min(images * positions);
+                band.fill(&p, &walks, &x, rows.clone());
+                prop_assert_eq!((band.spots.len(), band.taps.len()), (rows.len(), p.taps));
+                for (row, spot) in rows.zip(&band.spots) {
+                    let at = [row % positions / across.positions, row % positions % across.positions];
+                    for (tap, behind) in band.taps.iter().enumerate() {
+                        let taps = [tap / across.taps, tap % across.taps];
+                        let place = [0, 1].map(|axis| (at[axis] * walks[axis].stride) as isize + walks[axis].tap(taps[axis]));
+                        let inside = [0, 1].iter().all(|&axis| (0..walks[axis].extent as isize).contains(&place[axis]));
+                        for channel in 0..channels {
+                            let seen = (place[0] * across.extent as isize + place[1]) * apart as isize + channel as isize;
+                            let want = if inside { x[row / positions * image + seen as usize] } else { 0.0 };
+                            let own = spot + behind + channel / GROUP * band.plane + channel % GROUP;
+                            // SAFETY: what the band says of itself
+                            let got = unsafe { *band.start().add(own) };
+                            prop_assert_eq!(got, want, "row {}, tap {}, channel {}", row, tap, channel);
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Patches times a matrix: a convolution's results, and its gradient for the images. A tile is a few positions by some vectors of columns; a term is one
-//! number of each position, read where it lies, times a row of the packed matrix.
+//! number of each position, read from a band of the images, times a row of the packed matrix.
 #![allow(clippy::needless_range_loop)] // see `tiles`
 
 use super::band::{Band, GROUP, Line, numbers, numbers_mut};
@@ -14,21 +14,12 @@ use std::ops::Range;
 /// Positions of a block at most: its results stay in the cache while all columns are made, and a panel of the packed matrix while all its positions are.
 pub(super) const ROWS: usize = 128;
 
-/// Vectors of columns in the widest tile, with as many registers as the machine has.
-const fn widest(lanes: usize) -> usize {
-    if lanes == 16 { 4 } else { 2 }
-}
+/// Vectors of columns in the widest tile.
+const WIDEST: usize = 2;
 
 /// Columns of a panel of the packed matrix, of which so many are left: as wide as they need, so that few columns are not filled up with zeros.
-const fn wide(left: usize, lanes: usize) -> usize {
-    let vectors = left.div_ceil(lanes);
-    lanes * if vectors <= 2 && vectors < widest(lanes) { vectors } else { widest(lanes) }
-}
-
-/// Columns of all panels together.
-fn width(columns: usize, lanes: usize) -> usize {
-    let whole = columns / (widest(lanes) * lanes) * widest(lanes) * lanes;
-    whole + if whole < columns { wide(columns - whole, lanes) } else { 0 }
+fn wide(left: usize, lanes: usize) -> usize {
+    left.div_ceil(lanes).min(WIDEST) * lanes
 }
 
 /// How wide the machine's vectors are.
@@ -55,7 +46,7 @@ thread_local! {
 /// Packs the right factor of all matrices of the batch: panels of as many columns as a tile has, term by term, zeros beyond the last column.
 pub(super) fn with_packed(k: &Gemm, b: &[f32], threads: usize, work_on: impl FnOnce(&[f32])) {
     let lanes = lanes();
-    let (whole, all) = (widest(lanes) * lanes, width(k.n, lanes));
+    let (whole, all) = (WIDEST * lanes, k.n.next_multiple_of(lanes));
     let panels = k.n.div_ceil(whole);
     // taken out, so that nobody who comes back here finds it lent
     let mut packed = PACKED.take();
@@ -97,8 +88,8 @@ pub(super) fn block(
         band.fill(&p, walks, images, own + block.rows.start..own + block.rows.end);
         let size = packed.len() / k.matrices();
         let packed = &packed[block.batch * size..][..size];
-        let [down, across] = walks;
-        let together = across.taps == 3 && across.stride == 1 && across.step.abs() == 1 && p.taps == 3 * down.taps;
+        let across = walks[1];
+        let together = across.taps == 3 && across.stride == 1 && across.step.abs() == 1;
         pulp::Arch::new().dispatch(Tiles { k, channels: p.channels, together, band, packed, tables, block, c, before });
     });
 }
@@ -136,16 +127,9 @@ impl Tiles<'_> {
             let columns = first..k.n.min(first + wide);
             // as many sums as there are registers for, and as hide how long a product takes
             match (wide / lanes, lanes == 16) {
-                (1, true) => tiles::<S, 1, 16, TAPS>(simd, self, panel, wide, columns),
-                (1, false) => tiles::<S, 1, 8, TAPS>(simd, self, panel, wide, columns),
-                (2, _) => tiles::<S, 2, 8, TAPS>(simd, self, panel, wide, columns),
-                _ => {
-                    let middle = columns.start + wide / 2;
-                    tiles::<S, 2, 8, TAPS>(simd, self, panel, wide, columns.start..middle.min(columns.end));
-                    if middle < columns.end {
-                        tiles::<S, 2, 8, TAPS>(simd, self, &panel[wide / 2..], wide, middle..columns.end);
-                    }
-                }
+                (1, true) => tiles::<S, 1, 16, TAPS>(simd, self, panel, columns),
+                (1, false) => tiles::<S, 1, 8, TAPS>(simd, self, panel, columns),
+                _ => tiles::<S, WIDEST, 8, TAPS>(simd, self, panel, columns),
             }
             (first, packed) = (first + wide, rest);
         }
@@ -154,13 +138,12 @@ impl Tiles<'_> {
 
 // loops and no closures in all of this, and the innermost by index: what the compiler leaves uninlined keeps narrow vectors
 
-/// All positions by the columns of a panel of rows so wide, or by some of its vectors.
+/// All positions by the columns of a panel.
 #[inline(always)]
 fn tiles<S: Simd, const VECTORS: usize, const SIDE: usize, const TAPS: usize>(
     simd: S,
     t: &Tiles<'_>,
     panel: &[f32],
-    wide: usize,
     columns: Range<usize>,
 ) {
     let Tiles { k, band, tables, block, c, before, .. } = t;
@@ -172,12 +155,12 @@ fn tiles<S: Simd, const VECTORS: usize, const SIDE: usize, const TAPS: usize>(
         // SAFETY: all spots lie in the band, and of each of them all taps with their channels
         let sums = unsafe {
             if some == SIDE && spots[SIDE - 1] - spots[0] == (SIDE - 1) * GROUP {
-                tile::<S, VECTORS, SIDE, TAPS, true>(simd, &at, t, panel, wide)
+                tile::<S, VECTORS, SIDE, TAPS, true>(simd, &at, t, panel)
             } else {
                 for (i, at) in at.iter_mut().enumerate() {
                     *at = spots[if i < some { i } else { some - 1 }];
                 }
-                tile::<S, VECTORS, SIDE, TAPS, false>(simd, &at, t, panel, wide)
+                tile::<S, VECTORS, SIDE, TAPS, false>(simd, &at, t, panel)
             }
         };
         for (j, sums) in sums.iter().enumerate().take(some) {
@@ -215,11 +198,11 @@ unsafe fn tile<S: Simd, const VECTORS: usize, const SIDE: usize, const TAPS: usi
     at: &[usize; SIDE],
     t: &Tiles<'_>,
     panel: &[f32],
-    wide: usize,
 ) -> [[S::f32s; VECTORS]; SIDE] {
+    let wide = VECTORS * S::F32_LANES;
     let zero = simd.splat_f32s(0.0);
     let mut sums = [[zero; VECTORS]; SIDE];
-    assert!((t.k.k - 1) * wide + VECTORS * S::F32_LANES <= panel.len());
+    assert!(t.band.taps.len() * t.channels * wide <= panel.len());
     let mut from = [t.band.start(); SIDE];
     for i in 0..SIDE {
         from[i] = from[i].wrapping_add(at[i]);
@@ -239,11 +222,11 @@ unsafe fn tile<S: Simd, const VECTORS: usize, const SIDE: usize, const TAPS: usi
             // SAFETY: the caller answers for the numbers; of terms there are as many as channels of all taps, as was looked
             unsafe {
                 while TAPS == 1 && channel + 4 <= end {
-                    some::<S, VECTORS, SIDE, TAPS, 4, EVENLY>(simd, &from, channel, &mut terms, wide, &mut sums);
+                    some::<S, VECTORS, SIDE, TAPS, 4, EVENLY>(simd, &from, channel, &mut terms, &mut sums);
                     channel += 4;
                 }
                 while channel < end {
-                    some::<S, VECTORS, SIDE, TAPS, 1, EVENLY>(simd, &from, channel, &mut terms, wide, &mut sums);
+                    some::<S, VECTORS, SIDE, TAPS, 1, EVENLY>(simd, &from, channel, &mut terms, &mut sums);
                     channel += 1;
                 }
             }
@@ -264,7 +247,6 @@ unsafe fn some<S: Simd, const VECTORS: usize, const SIDE: usize, const TAPS: usi
     at: &[*const f32; SIDE],
     channel: usize,
     terms: &mut [*const f32; TAPS],
-    wide: usize,
     sums: &mut [[S::f32s; VECTORS]; SIDE],
 ) {
     let mut w = [[[simd.splat_f32s(0.0); VECTORS]; TERMS]; TAPS];
@@ -272,10 +254,10 @@ unsafe fn some<S: Simd, const VECTORS: usize, const SIDE: usize, const TAPS: usi
         for i in 0..TERMS {
             for v in 0..VECTORS {
                 // SAFETY: as the caller has it
-                w[tap][i][v] = unsafe { terms[tap].add(i * wide + v * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+                w[tap][i][v] = unsafe { terms[tap].add((i * VECTORS + v) * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
             }
         }
-        terms[tap] = terms[tap].wrapping_add(TERMS * wide);
+        terms[tap] = terms[tap].wrapping_add(TERMS * VECTORS * S::F32_LANES);
     }
     if TAPS > 1 && EVENLY && SIDE.is_multiple_of(8) {
         // a number is one position's first tap and its neighbours' second and third: loaded once. Eight positions at a time, for the compiler lays out

@@ -3,7 +3,7 @@
 #![allow(clippy::needless_range_loop)] // see below
 
 use super::Parts;
-use super::band::{Band, GROUP};
+use super::band::{Band, GROUP, positions};
 use crate::cpu::gemm::block::Block;
 use crate::cpu::lib::shared::Shared;
 use crate::kernels::{Gemm, Patches, Walk};
@@ -43,7 +43,7 @@ pub(super) fn block(k: &Gemm, (p, walks): (Patches, &[Walk; 2]), [a, x]: [&[f32]
         c.fill(0.0);
         let narrow = p.channels < NARROW;
         let some = (TOGETHER / (p.channels + block.rows.len())).clamp(POSITIONS[0], POSITIONS[1]);
-        let parts = Parts::of_images(own..own + k.k, &p, walks, some);
+        let parts = Parts::of_images(own..own + k.k, &p, walks, positions(&p, walks, some).max(1));
         for part in (0..parts.len()).map(|i| parts.part(i)) {
             let (first, count) = (part.start - own, part.len());
             band.fill(&p, walks, images, part);
