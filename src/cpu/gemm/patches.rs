@@ -35,10 +35,11 @@ pub(super) fn run(
         p.taps == down.taps * across.taps && p.positions == down.positions * across.positions && p.row() == if turned { k.n } else { k.k }
     };
     let Some(walks) = p.walks.as_ref().filter(|walks| (forward || turned) && patches(walks)) else { return false };
-    let fine = band::positions(&p, walks, positions::ROWS);
-    if fine == 0 {
-        return false;
-    }
+    let fine = match band::positions(&p, walks, positions::ROWS) {
+        // a matrix knows nothing of rows that lie apart
+        0 if k.outputs[0].scattered.is_none() => return false,
+        fine => fine.max(1),
+    };
     if turned && k.spec.row_sum {
         row_sums(k, threads, f32s(reads[0]), std::mem::take(&mut writes[k.outputs.len()]));
     }

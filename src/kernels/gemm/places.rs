@@ -57,7 +57,7 @@ pub struct Patches {
     pub first: usize,
     /// Rows from one matrix of the batch to the next.
     pub apart: usize,
-    /// What the tables tell, down and across an image, for who would rather step than look up; where there are taps at all.
+    /// What the tables tell, down and across an image, for who would rather step than look up; where the tables follow from walks.
     pub walks: Option<[Walk; 2]>,
 }
 

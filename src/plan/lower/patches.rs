@@ -33,7 +33,8 @@ impl Lowering<'_> {
             tables.extend(taps.is_empty().then_some(0));
         }
         let (image, positions) = (down.extent * across.extent * all, down.positions * across.positions);
-        let told = (!taps.is_empty()).then_some(walks);
+        let outside = |w: Walk| Walk { taps: 1, first: w.extent as isize, step: 0, ..w };
+        let told = Some(if taps.is_empty() { walks.map(outside) } else { walks });
         let patches = Patches { image, channels: own, positions, taps: taps.len().max(1), terms, starts, first: 0, apart: 0, walks: told };
         self.patches.push(Known { walks, channels, patches });
         patches
