@@ -259,7 +259,7 @@ unsafe fn some<S: Simd, const VECTORS: usize, const SIDE: usize, const TAPS: usi
         }
         terms[tap] = terms[tap].wrapping_add(TERMS * VECTORS * S::F32_LANES);
     }
-    if TAPS > 1 && EVENLY && SIDE.is_multiple_of(8) {
+    if TAPS > 1 && EVENLY {
         // a number is one position's first tap and its neighbours' second and third: loaded once. Eight positions at a time, for the compiler lays out
         // no longer loops
         for eight in 0..SIDE / 8 {
