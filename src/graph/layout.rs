@@ -11,8 +11,8 @@ use crate::tensor::Shape;
 use std::collections::HashMap;
 
 /// Axis `i` of `[N, C, H, W]` is axis `FIRST[i]` of `[N, H, W, C]`; and the other way round.
-const FIRST: [usize; 4] = [0, 3, 1, 2];
-const LAST: [usize; 4] = [0, 2, 3, 1];
+pub(super) const FIRST: [usize; 4] = [0, 3, 1, 2];
+pub(super) const LAST: [usize; 4] = [0, 2, 3, 1];
 
 /// An equal graph in which images lie channels last, and the roots' new values. `None` where there are no images.
 pub fn channels_last(old: &Graph, roots: &[Value]) -> Result<Option<(Graph, Vec<Value>)>> {
@@ -168,39 +168,35 @@ fn order_is_kept(op: &Reduce) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::op::{Conv, ConvPart};
+    use crate::graph::op::ConvPart;
     use crate::graph::{Builder, Convolution, Field, Var, gradients, simplify};
-    use crate::nn::{BatchNorm2d, Scope};
-    use crate::tensor::DType;
+    use crate::nn::{BatchNorm2d, Conv1d, Conv2d, ConvTranspose2d, Module, Scope};
+    use crate::tensor::{DType, Order};
 
-    /// A training step of the network, simplified; the axes of the moves that are no weight's.
+    /// The moves of a training step of the network, simplified: axes and shape.
     fn moves(net: impl Fn(&Scope, &Var) -> Var) -> Vec<(Vec<usize>, Shape)> {
         let b = Builder::new();
         let scope = Scope::root(&b, true);
         let x = b.batch(2, Field::new("x", DType::F32, [3, 6, 6]));
         let loss = net(&scope, &x).square().mean().value().unwrap();
-        let wrt: Vec<Value> = scope.parameters().iter().filter_map(|(_, v)| v.value()).collect();
+        let wrt: Vec<Value> = scope.stored_parameters().iter().filter_map(|(_, v)| v.value()).collect();
         let mut g = b.finish().unwrap();
         let roots: Vec<Value> = gradients(&mut g, loss, &wrt).unwrap().into_iter().flatten().chain([loss]).collect();
         let (g, roots) = channels_last(&g, &roots).unwrap().unwrap();
         let (g, _) = simplify(&g, &roots).unwrap();
-        let weights = |n: &Node| {
-            let from = &g.nodes[n.inputs[0].node].op;
-            matches!(from, Op::Parameter(_) | Op::Conv(Conv { part: ConvPart::Weights, .. }))
-        };
         let told = |n: &Node| match &n.op {
-            Op::Permute(Permute(axes)) if !weights(n) => Some((axes.clone(), n.outputs[0].shape.clone())),
+            Op::Permute(Permute(axes)) => Some((axes.clone(), n.outputs[0].shape.clone())),
             _ => None,
         };
         g.nodes.iter().filter_map(told).collect()
     }
 
     fn conv(s: &Scope, x: &Var, name: &str, channels: usize) -> Var {
-        let w = s.param(name, [channels, x.shape()[1], 3, 3], crate::nn::Init::Ones);
+        let w = s.ordered_param(name, [channels, x.shape()[1], 3, 3], crate::nn::Init::Ones, Order::of(LAST));
         x.conv2d(&w, Convolution::new().padding(1))
     }
 
-    /// The data is brought into order once, and what a dense layer reads; nothing between convolutions is moved, forward or back.
+    /// The data is brought into order once, and what a dense layer reads; nothing between convolutions is moved, forward or back, and no weight.
     #[test]
     fn only_the_data_is_moved() {
         let last = |x: &Var| x.mean_axes(&[2, 3]);
@@ -215,6 +211,35 @@ mod tests {
         assert_eq!(residual.len(), 1, "{residual:?}");
         let flat = moves(|s, x| conv(s, x, "a", 8).relu().flatten());
         assert_eq!(flat.len(), 3, "to the dense layer and back: {flat:?}");
+    }
+
+    /// Weights of layers are stored as convolutions read them: they and their gradients are moved nowhere.
+    #[test]
+    fn no_weight_is_moved() {
+        let strip = |x: &Var| x.reshape([2, 9, 12]);
+        let nets: [(&str, fn(&Scope, &Var) -> Var); 3] = [
+            ("Conv2d", |s, x| Conv2d::new(5, [3, 2]).forward(s, x)),
+            ("ConvTranspose2d", |s, x| ConvTranspose2d::new(5, [3, 2]).forward(s, x)),
+            ("Conv1d", |s, x| Conv1d::new(5, 3).forward(s, x)),
+        ];
+        for (name, net) in nets {
+            let b = Builder::new();
+            let scope = Scope::root(&b, true);
+            let x = b.batch(2, Field::new("x", DType::F32, [3, 6, 6]));
+            let y = net(&scope, &if name == "Conv1d" { strip(&x) } else { x });
+            let loss = y.square().mean().value().unwrap();
+            let wrt: Vec<Value> = scope.stored_parameters().iter().filter_map(|(_, v)| v.value()).collect();
+            let mut g = b.finish().unwrap();
+            let roots: Vec<Value> = gradients(&mut g, loss, &wrt).unwrap().into_iter().flatten().chain([loss]).collect();
+            let (g, roots) = channels_last(&g, &roots).unwrap().unwrap();
+            let (g, _) = simplify(&g, &roots).unwrap();
+            let of_weights = |v: Value| {
+                let op = &g.nodes[g.base(v).node].op;
+                matches!(op, Op::Parameter(_)) || matches!(op, Op::Conv(c) if c.part == ConvPart::Weights)
+            };
+            let moved = g.nodes.iter().filter(|n| matches!(n.op, Op::Permute(_)) && of_weights(n.inputs[0])).count();
+            assert_eq!(moved, 0, "{name}");
+        }
     }
 
     /// What has no image is left alone.

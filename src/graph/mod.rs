@@ -22,6 +22,7 @@ mod state;
 mod table;
 mod value;
 mod var;
+mod widen;
 mod window;
 
 pub use builder::{Builder, Var};
@@ -47,6 +48,7 @@ pub use state::StateField;
 pub(crate) use table::is_ordinals;
 pub use value::{NodeId, Type, Value};
 pub use var::Operand;
+pub(crate) use widen::four_channels;
 pub use window::Window;
 
 use crate::error::{Result, site};

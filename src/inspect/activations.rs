@@ -84,7 +84,7 @@ impl Core {
             m.engine.session.read(BufferId::Gradients, e.offset, e.shape.size())
         })?;
         let unscale = self.progress.scaler.map_or(1.0, |s| 1.0 / s.last);
-        HostTensor::f32(e.shape.clone(), words.into_iter().map(|w| f32::from_bits(w) * unscale).collect())
+        HostTensor::f32(e.shape.clone(), e.restore(&words).iter().map(|w| f32::from_bits(*w) * unscale).collect())
     }
 
     #[track_caller]

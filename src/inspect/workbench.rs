@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub struct Difference {
     /// The value: `loss`, `gradient of fc1.weight`, or the node that makes it.
     pub value: String,
-    /// Which element, counted row-major.
+    /// Which element, counted row-major as the device stores it: of a convolution's weights channels last.
     pub element: usize,
     /// What the device gives.
     pub found: f64,
@@ -101,9 +101,9 @@ impl Workbench {
         let state = StateWords { rows: rows.len() as u32, loss_scale: scale.to_bits(), ..StateWords::default() };
         session.write(BufferId::State(set), 0, &state.seed(model.description.settings.seed_of_order()).words())?;
         for e in &model.engine.arena.entries {
-            session.write(e.buffer(), e.offset, words.get(e))?;
+            session.write(e.buffer(), e.offset, words.stored(e))?;
             if let Some(first) = half_copy_of(&model.engine.arena, e.buffer()) {
-                session.write(BufferId::HalfCopy, (first + e.offset) / 2, &pack_f16(words.get(e)))?;
+                session.write(BufferId::HalfCopy, (first + e.offset) / 2, &pack_f16(words.stored(e)))?;
             }
         }
         for e in &model.engine.arena.buffers {
@@ -249,7 +249,7 @@ impl<T: Real> Leaves<'_, T> {
         let reals = |words: &[u32]| Data::Real(words.iter().map(|w| T::from_f64(f32::from_bits(*w).into())).collect());
         match op.leaf()? {
             Leaf::Batch(batch) => self.fields.get(&batch.field.name).cloned(),
-            Leaf::Parameter(parameter) => Some(reals(self.words.get(self.arena.find(&parameter.name)?))),
+            Leaf::Parameter(parameter) => Some(reals(self.words.stored(self.arena.find(&parameter.name)?))),
             Leaf::Buffer(buffer) => Some(reals(self.words.buffer(self.arena.find_buffer(&buffer.name)?))),
             Leaf::State(StateField::LossScale) => Some(Data::Real(vec![T::from_f64(self.scale.into())])),
             Leaf::Random(draws) => Some(draw(draws, self.seed, self.batch)),

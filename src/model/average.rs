@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::shared::Model;
+use super::values::own_values;
 use crate::error::{Error, Result};
 use crate::plan::BufferId;
 use crate::tensor::HostTensor;
@@ -62,7 +63,7 @@ impl Core {
         let e = self.entry(name)?;
         let from = if e.frozen || self.progress.swapped { e.buffer() } else { average };
         let words = self.read_words(from, e.offset, e.shape.size())?;
-        HostTensor::f32(e.shape, words.into_iter().map(f32::from_bits).collect())
+        own_values(&e, &words)
     }
 
     fn average_or_none(&self, at: &str) -> Result<BufferId> {

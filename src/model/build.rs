@@ -41,7 +41,7 @@ pub(crate) fn build_with(
     let scope = Scope::root_with(&builder, purpose == Purpose::Train, move |name| optimizer.freezes(name));
     let given = Batch::new(&builder, purpose, batch, fields);
     let mut out = module.step(settings, &scope, &given);
-    let made = scope.parameters();
+    let made = scope.stored_parameters();
     if purpose != Purpose::Predict {
         penalize(settings, &builder, &made, &mut out);
     }

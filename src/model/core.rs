@@ -87,6 +87,7 @@ impl Core {
         faults.finish()?;
         let frozen = |p: &ParameterSpec| settings.optimizer.freezes(&p.name) || !trains(&p.name);
         let arena = Arena::with_frozen(signature.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), frozen(p))))
+            .in_orders(signature.parameters.iter().map(|p| p.order.clone()))
             .with_buffers(signature.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
         let arena = if settings.precision.is_mixed() { arena.with_half_copies() } else { arena };
         let arena = arena.in_shards(&settings.rule(), device.limits().binding_bytes)?;
@@ -116,7 +117,7 @@ impl Core {
         let (seed, arena) = (self.description.settings.seed, &self.engine.arena);
         let mut drawn = ParameterWords::zeros(arena);
         for (p, e) in self.signature.parameters.iter().zip(&arena.entries) {
-            drawn.set(e, p.init.draw(seed, &p.name, &p.shape));
+            drawn.set(e, &p.init.draw(seed, &p.name, &p.shape));
         }
         for (b, e) in self.signature.buffers.iter().zip(&arena.buffers) {
             drawn.set_buffer(e, b.values.as_ref().map_or_else(|| b.init.draw(seed, &b.name, &b.shape), |v| v.to_vec()));

@@ -15,16 +15,16 @@ impl ParameterWords {
         ParameterWords { trainable: vec![0; arena.size], frozen: vec![0; arena.frozen], buffers: vec![0; arena.buffered] }
     }
 
-    /// The words of a parameter.
-    pub fn get(&self, e: &ArenaEntry) -> &[u32] {
+    /// The words of a parameter, as its arena holds them.
+    pub fn stored(&self, e: &ArenaEntry) -> &[u32] {
         let all = if e.frozen { &self.frozen } else { &self.trainable };
         &all[e.offset..e.offset + e.shape.size()]
     }
 
     /// Sets a parameter's values; as many as its shape has elements.
-    pub fn set(&mut self, e: &ArenaEntry, values: impl IntoIterator<Item = f32>) {
+    pub fn set(&mut self, e: &ArenaEntry, values: &[f32]) {
         let all = if e.frozen { &mut self.frozen } else { &mut self.trainable };
-        all[e.offset..e.offset + e.shape.size()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+        all[e.offset..e.offset + e.shape.size()].iter_mut().zip(&*e.store(values)).for_each(|(w, v)| *w = v.to_bits());
     }
 
     /// The words of a buffer.

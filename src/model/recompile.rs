@@ -59,7 +59,7 @@ impl Core {
         let mut words = ParameterWords::zeros(&new.engine.arena);
         let values = |w: &[u32]| w.iter().map(|w| f32::from_bits(*w)).collect::<Vec<_>>();
         for (to, from) in new.engine.arena.entries.iter().filter_map(|e| Some((e, self.engine.arena.find(&e.name)?))) {
-            words.set(to, values(old.get(from)));
+            words.set(to, &values(&from.restore(old.stored(from))));
         }
         for (to, from) in new.engine.arena.buffers.iter().filter_map(|e| Some((e, self.engine.arena.find_buffer(&e.name)?))) {
             words.set_buffer(to, values(old.buffer(from)));

@@ -27,7 +27,10 @@ impl Signature {
     }
 
     fn names(&self) -> String {
-        let parameters = self.parameters.iter().map(|p| format!("{} {}", p.name, p.shape));
+        let parameters = self.parameters.iter().map(|p| match p.order.back() {
+            None => format!("{} {}", p.name, p.shape),
+            Some(_) => format!("{} {} in {:?}", p.name, p.shape, p.order),
+        });
         let buffers = self.buffers.iter().map(|b| format!("buffer {} {}", b.name, b.shape));
         let outputs = self.outputs.iter().map(|(n, s)| format!("output {n} {s}"));
         let metrics = self.metrics.iter().flatten().map(|m| match m.columns {

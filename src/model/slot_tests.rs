@@ -22,6 +22,7 @@ fn program(net: Sequential, optimizer: impl Into<Optimizer>, inputs: usize, batc
     let fields = if purpose == Purpose::Predict { vec![x] } else { vec![x, y] };
     let built = build(&*module, &settings, purpose, batch, &fields).unwrap();
     let arena = Arena::with_frozen(built.signature.parameters.iter().map(|p| (p.name.clone(), p.shape.clone(), false)))
+        .in_orders(built.signature.parameters.iter().map(|p| p.order.clone()))
         .with_buffers(built.signature.buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
     let rule = settings.rule();
     plan(&Request { step: &built.step, purpose, part: Part::Whole, batch, arena: &arena, rule: &rule, target, caps: Caps::default() })

@@ -45,14 +45,14 @@ impl Core {
     pub(crate) fn parameter(&mut self, name: &str) -> Result<HostTensor> {
         let e = self.entry(name)?;
         let words = self.read_words(e.buffer(), e.offset, e.shape.size())?;
-        HostTensor::f32(e.shape, words.into_iter().map(f32::from_bits).collect())
+        own_values(&e, &words)
     }
 
     pub(crate) fn set_parameter(&mut self, name: &str, values: &HostTensor) -> Result<()> {
         let e = self.entry(name)?;
         match values.as_f32() {
             Some(v) if *values.shape() == e.shape => {
-                let words: Vec<u32> = v.iter().map(|x| x.to_bits()).collect();
+                let words: Vec<u32> = e.store(v).iter().map(|x| x.to_bits()).collect();
                 if let Some(average) = self.engine.average().filter(|_| !e.frozen) {
                     self.write_words(average, e.offset, &words)?;
                 }
@@ -149,4 +149,9 @@ impl Core {
     pub(crate) fn write_arenas(&mut self, all: &Arenas) -> Result<()> {
         all.iter().try_for_each(|(id, words)| self.write_words(*id, 0, words))
     }
+}
+
+/// The values of a parameter, or what is laid out as they are, from the words of its arena.
+pub(crate) fn own_values(e: &ArenaEntry, words: &[u32]) -> Result<HostTensor> {
+    HostTensor::f32(e.shape.clone(), e.restore(words).iter().map(|w| f32::from_bits(*w)).collect())
 }

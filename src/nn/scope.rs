@@ -3,7 +3,7 @@
 use super::Init;
 use crate::error::{Error, Fault};
 use crate::graph::{Builder, Distribution, Draws, Value, Var};
-use crate::tensor::Shape;
+use crate::tensor::{Order, Shape};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -22,10 +22,12 @@ pub(super) const MOST_DEPTH: usize = 500;
 pub struct ParameterSpec {
     /// Its full name, dots between the layers.
     pub name: String,
-    /// Its shape.
+    /// Its shape, in its own order.
     pub shape: Shape,
     /// How it starts.
     pub init: Init,
+    /// The order in which the device stores its axes.
+    pub order: Order,
 }
 
 /// State that a model keeps from step to step and does not train.
@@ -65,11 +67,21 @@ pub struct Scope {
     path: String,
 }
 
+/// A parameter of the graph.
+#[derive(Debug)]
+struct Made {
+    spec: ParameterSpec,
+    /// As it is stored.
+    stored: Var,
+    /// With its axes in its own order.
+    own: Var,
+}
+
 #[derive(Debug)]
 struct Shared {
     builder: Builder,
     training: bool,
-    parameters: RefCell<Vec<(ParameterSpec, Var, String)>>,
+    parameters: RefCell<Vec<Made>>,
     layers: RefCell<Vec<LayerRow>>,
     buffers: RefCell<Vec<(BufferSpec, Var, String)>>,
     /// New values of buffers: the buffer's name, its value, the user's line.
@@ -161,7 +173,7 @@ impl Scope {
         let made = self.shared.parameters.borrow().len();
         let row = self.shared.layers.borrow().len();
         let out = layer();
-        let parameters = self.shared.parameters.borrow()[made..].iter().map(|(p, _, _)| p.shape.size()).sum();
+        let parameters = self.shared.parameters.borrow()[made..].iter().map(|p| p.spec.shape.size()).sum();
         let line = LayerRow { name: self.path.clone(), kind, output: out.shape(), parameters, value: out.value() };
         self.shared.layers.borrow_mut().insert(row, line);
         self.shared.builder.enter(&before);
@@ -172,16 +184,47 @@ impl Scope {
     /// A trainable parameter of this layer. The same full name twice is an error that names both lines.
     #[track_caller]
     pub fn param(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Var {
+        self.ordered_param(name, shape.into(), init, Order::default())
+    }
+
+    /// As [`Scope::param`], of a parameter whose axes the device stores in this order: of one that is only read with its axes so, nothing is moved in a
+    /// step. Models, files and optimizers know it in its own order.
+    ///
+    /// ```
+    /// use gradus::graph::Convolution;
+    /// use gradus::prelude::*;
+    /// use gradus::tensor::Order;
+    /// // convolutions read their weights channels last
+    /// let layer = module(|s, x| {
+    ///     let w = s.ordered_param("weight", [8, 3, 5, 5], Init::Normal(0.1), Order::of([0, 2, 3, 1]));
+    ///     x.conv2d(&w, Convolution::new())
+    /// });
+    /// let model = layer.compile(Compile::new(Sgd::new(0.1), Mse::new()).input([3, 9, 9]).device(Device::cpu()))?;
+    /// assert_eq!(model.parameter("weight")?.shape().dims(), [8, 3, 5, 5]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn ordered_param(&self, name: &str, shape: impl Into<Shape>, init: Init, order: Order) -> Var {
         let (name, shape, at) = (self.full(name), shape.into(), self.line(Location::caller()));
         if let Some(e) = self.refused("parameter", "param", &name, &shape, init, &at) {
             self.shared.builder.fail(e);
             return self.shared.builder.poisoned();
         }
-        let var = self.shared.builder.parameter(&name, shape.clone());
+        if !order.fits(&shape) {
+            let (op, problem) = ("ordered_param".into(), format!("{order:?} for the parameter `{name}` {shape}"));
+            let help = "name each axis once, counting from 0".into();
+            self.shared.builder.fail(Error::ShapeMismatch { op, problem, at, help });
+            return self.shared.builder.poisoned();
+        }
+        let stored = self.shared.builder.parameter(&name, order.stored(&shape));
+        let own = match order.back() {
+            None => stored.clone(),
+            Some(axes) => stored.permute(&axes),
+        };
         let mut parameters = self.shared.parameters.borrow_mut();
         self.shared.names.borrow_mut().insert(name.clone(), (at.clone(), Some(parameters.len())));
-        parameters.push((ParameterSpec { name, shape, init }, var.clone(), at));
-        var
+        parameters.push(Made { spec: ParameterSpec { name, shape, init, order }, stored, own: own.clone() });
+        own
     }
 
     /// The error, if a parameter or buffer of this name and shape, and with these first values, is not allowed.
@@ -322,9 +365,9 @@ impl Scope {
     pub fn shared(&self, name: &str) -> Var {
         let parameters = self.shared.parameters.borrow();
         match self.shared.names.borrow().get(name).and_then(|(_, number)| *number) {
-            Some(number) => parameters[number].1.clone(),
+            Some(number) => parameters[number].own.clone(),
             None => {
-                let known = parameters.iter().map(|(p, _, _)| p.name.clone()).collect();
+                let known = parameters.iter().map(|p| p.spec.name.clone()).collect();
                 let at = self.line(Location::caller());
                 self.shared.builder.fail(Error::NotFound { what: "parameter".into(), name: name.into(), at, known });
                 self.shared.builder.poisoned()
@@ -404,7 +447,13 @@ impl Scope {
 
     /// The parameters so far, in the order they were made.
     pub fn parameters(&self) -> Vec<(ParameterSpec, Var)> {
-        self.shared.parameters.borrow().iter().map(|(p, v, _)| (p.clone(), v.clone())).collect()
+        self.shared.parameters.borrow().iter().map(|p| (p.spec.clone(), p.own.clone())).collect()
+    }
+
+    /// The parameters so far, in the order they were made, as the device stores them: what gradients are taken by.
+    #[doc(hidden)]
+    pub fn stored_parameters(&self) -> Vec<(ParameterSpec, Var)> {
+        self.shared.parameters.borrow().iter().map(|p| (p.spec.clone(), p.stored.clone())).collect()
     }
 
     /// The layers so far, outer before inner.

@@ -49,6 +49,11 @@ impl Step {
         let roots = self.roots();
         // before simplification, which cuts sums over height, width and batch where they are no neighbours
         let (graph, roots) = match crate::graph::channels_last(&self.graph, &roots)? {
+            // products of halves may run on matrices, which read channels by fours
+            Some((moved, to)) if self.precision.is_mixed() => {
+                let (wide, to) = crate::graph::four_channels(&moved, &to)?;
+                crate::graph::simplify(&wide, &to)?
+            }
             Some((moved, to)) => crate::graph::simplify(&moved, &to)?,
             None => crate::graph::simplify(&self.graph, &roots)?,
         };

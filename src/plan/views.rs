@@ -6,7 +6,7 @@ pub(super) use factor::{Factor, matrix_steps};
 
 use super::step::Step;
 use crate::graph::{Graph, Kind, NodeId, Op, Type, Value, View, op};
-use crate::kernels::{PadBox, Strided, reshaped};
+use crate::kernels::{DIMS, Map, PadBox, Strided, reshaped};
 use crate::tensor::{DType, Shape};
 use std::collections::HashSet;
 
@@ -89,6 +89,8 @@ impl Views {
                 Op::Map(_) => self.resolve(g, v).is_some(),
                 Op::Reduce(op) => plain(v).is_some_and(|s| along(g.shape(v), &s.strides, op).is_some()),
                 Op::MatMul(op) => Factor::of(g, self, id, op)[i].as_ref().is_some_and(|f| f.has_rows(g.shape(id.into()))),
+                // where each lies in its own order a row of sizes holds all
+                Op::Concat(_) if Map::words(g.shape(id.into()).rank(), 0, n.inputs.len(), 0, 1) > DIMS => false,
                 _ => n.op.kind() == Kind::Move && g.ty(v).dtype != DType::U32 && self.through(g, id, i).is_some(),
             };
             let seen: Vec<(usize, Value)> = n.inputs.iter().copied().enumerate().filter(|(_, v)| self.sees(g, *v)).collect();

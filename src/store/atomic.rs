@@ -2,15 +2,18 @@
 
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::tensor::{Order, Shape};
 use safetensors::tensor::{Dtype, View};
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// A tensor of words that safetensors can write without a copy.
+/// A tensor of words that safetensors can write; without a copy where they lie in its own order.
 pub(crate) struct Words<'a> {
     pub dtype: Dtype,
-    pub shape: Vec<usize>,
+    pub shape: Shape,
+    /// The order in which its axes lie.
+    pub order: Order,
     pub words: &'a [u32],
 }
 
@@ -19,13 +22,12 @@ impl View for Words<'_> {
         self.dtype
     }
     fn shape(&self) -> &[usize] {
-        &self.shape
+        self.shape.dims()
     }
     fn data(&self) -> Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            Cow::Borrowed(bytemuck::cast_slice(self.words))
-        } else {
-            Cow::Owned(self.words.iter().flat_map(|w| w.to_le_bytes()).collect())
+        match self.order.restore(&self.shape, self.words) {
+            Cow::Borrowed(words) if cfg!(target_endian = "little") => Cow::Borrowed(bytemuck::cast_slice(words)),
+            words => Cow::Owned(words.iter().flat_map(|w| w.to_le_bytes()).collect()),
         }
     }
     fn data_len(&self) -> usize {

@@ -38,9 +38,9 @@ pub(crate) fn check_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The tensor of a parameter: `words` are its values.
+/// The tensor of a parameter: `words` are its values, or what is laid out as they are, from its arena.
 pub(crate) fn tensor(name: &str, e: &ArenaEntry, words: &[u32]) -> Tensor {
-    (name.into(), e.shape.dims().to_vec(), words.iter().flat_map(|w| w.to_le_bytes()).collect(), Dtype::F32)
+    (name.into(), e.shape.dims().to_vec(), e.restore(words).iter().flat_map(|w| w.to_le_bytes()).collect(), Dtype::F32)
 }
 
 pub(crate) fn bad_file(path: &Path, problem: &str, at: &str, help: &str) -> Error {

@@ -162,7 +162,7 @@ impl Core {
                     "it was damaged: train on from the weights alone",
                 ));
             }
-            words[e.offset..e.offset + values.len()].iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+            words[e.offset..e.offset + values.len()].iter_mut().zip(&*e.store(&values)).for_each(|(w, v)| *w = v.to_bits());
         }
         Ok(words)
     }

@@ -144,7 +144,7 @@ impl Core {
     /// All parameters and buffers as little-endian bytes.
     pub(crate) fn parameter_tensors(&mut self) -> Result<Vec<Tensor>> {
         let words = self.read_parameters()?;
-        let parameters = self.engine.arena.entries.iter().map(|e| tensor(&e.name, e, words.get(e)));
+        let parameters = self.engine.arena.entries.iter().map(|e| tensor(&e.name, e, words.stored(e)));
         let buffers = self.signature.buffers.iter().zip(&self.engine.arena.buffers).map(|(b, e)| buffer_tensor(b, words.buffer(e)));
         Ok(parameters.chain(buffers).collect())
     }
@@ -175,7 +175,7 @@ impl Core {
                 continue;
             }
             match (e, b) {
-                (Some(e), _) => words.set(e, to_f32(path, &name, &tensor)?),
+                (Some(e), _) => words.set(e, &to_f32(path, &name, &tensor)?),
                 (None, Some(b)) => words.set_buffer(b, whole_or_f32(path, &name, &tensor)?),
                 (None, None) => {}
             }

@@ -3,7 +3,7 @@
 use crate::common::need::Suite;
 use gradus::Error;
 use gradus::prelude::*;
-use gradus::tensor::HostTensor;
+use gradus::tensor::{HostTensor, Order};
 use std::path::Path;
 
 static SUITE: Suite = Suite::new("errors", 19);
@@ -41,6 +41,11 @@ fn a_shape_that_does_not_fit_names_the_users_line() {
     let net = module(|_, x| (x.reshape([7, 7]).softmax() + 1.0).mean());
     says(net.compile(settings()), "shape-mismatch", &["reshape", "[7, 7]", "6"]);
     says(Sequential::new().add(Linear::new(0)).compile(settings()), "shape-mismatch", &["0.weight", "[0, 3]"]);
+    for axes in [vec![0], vec![1, 1], vec![0, 2]] {
+        let line = line!() + 1;
+        let net = module(move |s, x| x * s.ordered_param("gate", [1, 3], Init::Zeros, Order::of(axes.clone())).sum());
+        says(net.compile(settings()), "shape-mismatch", &["ordered_param", "`gate` [1, 3]", &format!("errors.rs:{line}")]);
+    }
     SUITE.ran(1);
 }
 

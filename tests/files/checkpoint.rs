@@ -1,7 +1,7 @@
 //! Checkpoints: a run that goes on from one ends with the same bits, whenever and however it was cut.
 
 use crate::common::need::Suite;
-use gradus::nn::{GaussianNoise, Penalty};
+use gradus::nn::{Conv2d, ConvTranspose2d, GaussianNoise, Penalty};
 use gradus::prelude::*;
 use gradus::rng::Philox;
 use gradus::tensor::HostTensor;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-static SUITE: Suite = Suite::new("checkpoint", 15);
+static SUITE: Suite = Suite::new("checkpoint", 17);
 
 const CHILD: &str = "GRADUS_TEST_CHILD";
 /// Steps of an epoch of [`fit`]: of two batches each, the ragged one too.
@@ -591,6 +591,66 @@ fn weights_that_are_not_finite_replace_no_file() {
         let e = net.compile(settings).unwrap().fit(&data, fit).unwrap_err();
         assert!(e.code() == "unsupported" && e.to_string().contains("`w`"), "{e}");
         assert_eq!(std::fs::read(&path).unwrap(), good, "{device}");
+        SUITE.ran(1);
+    }
+}
+
+/// Weights that the device stores channels last stand in files in their own order, and so do moments and averages: after one update a first moment of
+/// momentum is the gradient, and PyTorch's order is what `Model` gives. What is read from there goes on to the bit.
+#[test]
+fn weights_of_convolutions_in_their_own_order() {
+    let net = || {
+        let images = Sequential::new().add(Conv2d::new(4, [2, 3])).add(Relu).add(ConvTranspose2d::new(3, 2)).add(Conv2d::new(2, [1, 2]));
+        images.add(Flatten).add(Linear::new(3))
+    };
+    let numbers = |n: usize| (0..n).map(|i| ((i * 37 % 101) as f32 - 50.0) / 100.0).collect::<Vec<_>>();
+    let x = HostTensor::f32([4, 3, 5, 6], numbers(360)).unwrap();
+    let rows = Dataset::new(x, HostTensor::u32([4], vec![0, 2, 1, 0]).unwrap()).unwrap();
+    for device in SUITE.devices() {
+        let made = || {
+            let optimizer = Sgd::new(0.1).momentum(0.9).group("3.*", Group::new().frozen());
+            let settings = Compile::new(optimizer, CrossEntropy::new()).input([3, 5, 6]).ema(0.5).device(device.clone());
+            let mut model = net().compile(settings).unwrap();
+            model.set_parameter("0.weight", &HostTensor::f32([4, 3, 2, 3], numbers(72)).unwrap()).unwrap();
+            model
+        };
+        let (mut model, folder) = (made(), tempfile::tempdir().unwrap());
+        let at = |name: &str| folder.path().join(name);
+        assert_eq!(model.parameter("0.weight").unwrap().as_f32(), Some(&numbers(72)[..]));
+        let fit = |epochs: usize| Fit::new().epochs(epochs).batch_size(4).verbose(0);
+        let kept = |epochs: usize| fit(epochs).checkpoint(Checkpoint::new(at("run.gradus"))).resume(Resume::IfPresent);
+        model.fit(&rows, kept(1)).unwrap();
+        model.save(at("model.gradus")).unwrap();
+        for file in ["run.gradus", "model.gradus"] {
+            let bytes = std::fs::read(at(file)).unwrap();
+            let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let values = |name: String| {
+                let t = file.tensor(&name).unwrap();
+                let floats = t.data().chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+                HostTensor::f32(t.shape().to_vec(), floats).unwrap()
+            };
+            for name in ["0.weight", "2.weight", "5.weight"] {
+                assert_eq!(values(format!("optimizer.moment0.{name}")), model.gradient(name).unwrap(), "{name}");
+                assert_eq!(values(format!("optimizer.ema.{name}")), model.ema_parameter(name).unwrap(), "{name}");
+            }
+            for name in ["0.weight", "2.weight", "3.weight", "5.weight"] {
+                assert_eq!(values(name.into()), model.parameter(name).unwrap(), "{name}");
+            }
+        }
+        // a file read, written again: the same bytes; and with another optimizer the same function
+        let mut read = Model::load_on(at("model.gradus"), device.clone()).unwrap();
+        read.save(at("again.gradus")).unwrap();
+        assert!(std::fs::read(at("again.gradus")).unwrap() == std::fs::read(at("model.gradus")).unwrap(), "{device}");
+        read.recompile(Adam::new(0.1)).unwrap();
+        assert_eq!(read.predict(&rows, 4).unwrap(), model.predict(&rows, 4).unwrap());
+        // a run that goes on, beside one that was never cut
+        let (mut resumed, mut whole) = (made(), made());
+        resumed.fit(&rows, kept(3)).unwrap();
+        whole.fit(&rows, fit(3)).unwrap();
+        for name in ["0.weight", "2.weight", "3.weight", "5.weight"] {
+            assert_eq!(resumed.parameter(name).unwrap(), whole.parameter(name).unwrap(), "{name}");
+            assert_eq!(resumed.ema_parameter(name).unwrap(), whole.ema_parameter(name).unwrap(), "{name}");
+        }
         SUITE.ran(1);
     }
 }

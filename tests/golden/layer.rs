@@ -7,7 +7,7 @@ use gradus::kernels::Target;
 use gradus::nn::{Layer, Module, Scope};
 use gradus::plan::{Arena, Blocking, BufferId, Caps, Layout, Part, Purpose, Request, Rule, Session, StateSet, Step, plan};
 use gradus::prelude::*;
-use gradus::tensor::Shape;
+use gradus::tensor::{Order, Shape};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ pub fn as_in_pytorch(device: &Device, case: &Value, training: bool) {
     let (of_y, g) = (y.shape(), b.parameter("g", y.shape()));
     let loss = (&y * &g).sum();
     let mut parameters = vec![("x".to_string(), x.clone()), ("g".to_string(), g.clone())];
-    parameters.extend(scope.parameters().into_iter().map(|(p, v)| (p.name, v)));
+    parameters.extend(scope.stored_parameters().into_iter().map(|(p, v)| (p.name, v)));
     let buffers = scope.buffers();
     let (updates, loss) = (scope.updates(), loss.value().unwrap());
     let mut graph = b.finish().unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -74,7 +74,9 @@ pub fn as_in_pytorch(device: &Device, case: &Value, training: bool) {
         "g" => of_y.clone(),
         _ => scope_shape(&scope, n),
     };
+    let orders = scope.parameters().into_iter().map(|(p, _)| p.order);
     let arena = Arena::new(parameters.iter().map(|(n, _)| (n.clone(), shapes(n))))
+        .in_orders([Order::default(), Order::default()].into_iter().chain(orders))
         .with_buffers(buffers.iter().map(|b| (b.name.clone(), b.shape.clone())));
     let rule = Rule::new(Expr::of(2, |x| vec![x[0].clone()]), 0);
     let (mut s, target) = session(device, Layout::of(&arena, 0));
@@ -91,7 +93,7 @@ pub fn as_in_pytorch(device: &Device, case: &Value, training: bool) {
     let program = Arc::new(plan(&request).unwrap());
     for e in &arena.entries {
         let from = if e.name == "x" || e.name == "g" { &case[&e.name] } else { &case["weights"][&e.name] };
-        s.write(BufferId::Parameters, e.offset, &bits(&floats(from))).unwrap();
+        s.write(BufferId::Parameters, e.offset, &bits(&e.store(&floats(from)))).unwrap();
     }
     for e in &arena.buffers {
         s.write(BufferId::Buffers, e.offset, &bits(&floats(&case["start"][&e.name]))).unwrap();
@@ -114,7 +116,8 @@ pub fn as_in_pytorch(device: &Device, case: &Value, training: bool) {
     }
     let want = &case[if training { "train" } else { "eval" }];
     for e in &arena.entries {
-        let got: Vec<f32> = s.read(BufferId::Gradients, e.offset, e.shape.size()).unwrap().into_iter().map(f32::from_bits).collect();
+        let words = s.read(BufferId::Gradients, e.offset, e.shape.size()).unwrap();
+        let got: Vec<f32> = e.restore(&words).iter().map(|w| f32::from_bits(*w)).collect();
         // the loss is sum(g * y): the gradient of g is y
         let key = if e.name == "g" { "y".to_string() } else { format!("grad_{}", e.name) };
         near(device, &format!("{name}: {key}"), &got, &want[&key]);

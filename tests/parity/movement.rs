@@ -122,6 +122,13 @@ pub fn movements() -> Vec<Case> {
             m.weigh(&y)
         }));
     }
+    out.push(Case::new("seven together, of four axes", |m| {
+        let mut all: Vec<Var> = (0..6).map(|i| m.p([3, 1 + i % 3, 5, 4])).collect();
+        all.push(m.p([3, 4, 2, 5]).permute(&[0, 2, 3, 1]));
+        let y = all[6].concat(&all[..6].iter().collect::<Vec<_>>(), 1);
+        m.output("together", &y);
+        m.weigh(&y.tanh())
+    }));
     out.push(Case::new("ten together, then apart", |m| {
         let all: Vec<Var> = (0..10).map(|i| m.p([3, 1 + i % 3]).tanh()).collect();
         let y = all[0].concat(&all[1..].iter().collect::<Vec<_>>(), 1).exp();

@@ -114,6 +114,17 @@ pub fn mixed() -> Vec<Case> {
             (depthwise(m, x, 1, [3, 3], |c| c.padding(1)) + m.p([x.shape()[1], 1, 1])).relu()
         }));
     }
+    // images of fewer than four channels are padded
+    for channels in [1, 2] {
+        out.push(
+            Case::new(format!("f16 convolution of {channels} channels in"), move |m| {
+                let w = |m: &Make, o: usize, c: usize| m.drawn([o, c, 3, 3], |u| 0.8 * u - 0.4);
+                let x = m.p([2, channels, 6, 7]).conv2d(&w(m, 8, channels), Convolution::new().padding(1)).relu();
+                m.weigh(&x.conv2d(&w(m, 3, 8), Convolution::new()))
+            })
+            .mixed(),
+        );
+    }
     // rows of a gradient that lie apart, in f16 and, of a parameter, in f32
     out.push(
         Case::new("f16 strided convolution of a parameter", |m| {

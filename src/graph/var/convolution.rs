@@ -1,13 +1,10 @@
 //! Convolutions, as PyTorch's users know them: images `[N, C, H, W]`, weights `[O, C / groups, kh, kw]`.
 
 use crate::error::{Error, place};
+use crate::graph::layout::{FIRST, LAST};
 use crate::graph::op::{Conv, ConvPart};
 use crate::graph::{Convolution, Padding, Pair, Var, Window};
 use std::panic::Location;
-
-/// From channels behind the batch to channels last, and back.
-pub(super) const LAST: [usize; 4] = [0, 2, 3, 1];
-pub(super) const FIRST: [usize; 4] = [0, 3, 1, 2];
 
 impl Var {
     /// The convolution of images `[N, C, H, W]` with weights `[O, C / groups, kh, kw]`: `[N, O, OH, OW]`, PyTorch's `F.conv2d` without its bias. As in every
@@ -24,8 +21,8 @@ impl Var {
     #[track_caller]
     pub fn conv2d(&self, weight: &Var, how: Convolution) -> Var {
         let Some([image, kernel]) = self.sizes(weight, "conv2d") else { return self.builder().poisoned() };
-        let window = how.window(image, kernel);
-        self.convolved(weight, window, ConvPart::Forward, how.groups, "conv2d")
+        let Some(window) = self.fitting(how.window(image, kernel), weight, "conv2d") else { return self.builder().poisoned() };
+        self.convolved(&weight.permute(&LAST), Conv { window, groups: how.groups, part: ConvPart::Forward })
     }
 
     /// The transposed convolution: images `[N, C, H, W]` and weights `[C, O / groups, kh, kw]` give `[N, O, OH, OW]`, PyTorch's `F.conv_transpose2d`. It is the gradient
@@ -35,7 +32,8 @@ impl Var {
     pub fn conv_transpose2d(&self, weight: &Var, how: Convolution, output_padding: impl Into<Pair>) -> Var {
         let Some([image, kernel]) = self.sizes(weight, "conv_transpose2d") else { return self.builder().poisoned() };
         let window = how.transposed_window(image, kernel, output_padding.into().0);
-        self.convolved(weight, window, ConvPart::Data, how.groups, "conv_transpose2d")
+        let Some(window) = self.fitting(window, weight, "conv_transpose2d") else { return self.builder().poisoned() };
+        self.convolved(&weight.permute(&LAST), Conv { window, groups: how.groups, part: ConvPart::Data })
     }
 
     /// The convolution along one axis: `[N, C, L]` with `[O, C / groups, k]` is `[N, O, OL]`, PyTorch's `F.conv1d`. Of `how` the second number of each pair counts.
@@ -55,7 +53,9 @@ impl Var {
             same => same,
         };
         let how = Convolution { stride: flat(how.stride, 1), dilation: flat(how.dilation, 1), padding, ..how };
-        let y = self.unsqueeze(2).conv2d(&weight.unsqueeze(2), how);
+        let Some(window) = self.fitting(how.window([1, x[2]], [1, w[2]]), weight, "conv1d") else { return self.builder().poisoned() };
+        let conv = Conv { window, groups: how.groups, part: ConvPart::Forward };
+        let y = self.unsqueeze(2).convolved(&weight.permute(&[0, 2, 1]).unsqueeze(1), conv);
         if y.value().is_none() { y } else { y.squeeze(2) }
     }
 
@@ -73,16 +73,23 @@ impl Var {
         Some([[x[2], x[3]], [w[2], w[3]]])
     }
 
+    /// The window, if it fits.
     #[track_caller]
-    fn convolved(&self, weight: &Var, window: Result<Window, String>, part: ConvPart, groups: usize, op: &str) -> Var {
+    fn fitting(&self, window: Result<Window, String>, weight: &Var, op: &str) -> Option<Window> {
         match window {
-            Ok(window) => self.permute(&LAST).op(Conv { window, groups, part }, &[&weight.permute(&LAST)]).permute(&FIRST),
-            Err(problem) => self.no_convolution(
-                op,
-                format!("{}, weights {}: {problem}", self.shape(), weight.shape()),
-                "kernel, stride and dilation are 1 or more, and the window fits into the padded image",
-            ),
+            Ok(window) => Some(window),
+            Err(problem) => {
+                let help = "kernel, stride and dilation are 1 or more, and the window fits into the padded image";
+                self.no_convolution(op, format!("{}, weights {}: {problem}", self.shape(), weight.shape()), help);
+                None
+            }
         }
+    }
+
+    /// With weights whose channels are last.
+    #[track_caller]
+    fn convolved(&self, weight: &Var, conv: Conv) -> Var {
+        self.permute(&LAST).op(conv, &[weight]).permute(&FIRST)
     }
 
     #[track_caller]

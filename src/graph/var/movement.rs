@@ -1,13 +1,18 @@
 //! Methods that move elements, and matrix products whose leading axes broadcast.
 
 use crate::error::{Error, place};
-use crate::graph::{Var, op};
+use crate::graph::layout::FIRST;
+use crate::graph::{Op, Var, op};
+use crate::portable::STORAGE_BUFFERS;
 use crate::tensor::Shape;
 use std::ops::Range;
 use std::panic::Location;
 
-/// How many inputs one launch puts together.
-const TOGETHER: usize = 4;
+/// How many tensors one launch puts together where each lies in its own order: one buffer is the result's.
+const TOGETHER: usize = STORAGE_BUFFERS - 1;
+
+/// How many where some are read through slices or orders of axes, for which a launch needs more sizes.
+const TOGETHER_SEEN: usize = 4;
 
 impl Var {
     /// The axes in another order: axis `i` of the result is axis `axes[i]` of this one.
@@ -79,20 +84,36 @@ impl Var {
         self.op(op::Pad { before: padding.iter().map(|p| p.0).collect(), shape: dims.into(), value }, &[])
     }
 
-    /// This tensor and others, one after another along an axis: PyTorch's `cat([x, y], axis)` is `x.concat(&[&y], axis)`.
+    /// This tensor and others, one after another along an axis: PyTorch's `cat([x, y], axis)` is `x.concat(&[&y], axis)`. Seven are put together by one
+    /// launch, four where some are slices or permuted.
     #[doc(alias = "cat")]
     #[track_caller]
     pub fn concat(&self, others: &[&Var], axis: usize) -> Var {
-        if others.len() < TOGETHER {
+        let all: Vec<&Var> = [&[self], others].concat();
+        let together = if all.iter().any(|v| v.is_seen()) { TOGETHER_SEEN } else { TOGETHER };
+        if all.len() <= together {
             return self.op(op::Concat { axis }, others);
         }
         // put together as a tree, no part is copied more often than the tree is deep
-        let all: Vec<&Var> = [&[self], others].concat();
-        let mut joined = Vec::with_capacity(all.len().div_ceil(TOGETHER));
-        for group in all.chunks(TOGETHER) {
+        let mut joined = Vec::with_capacity(all.len().div_ceil(together));
+        for group in all.chunks(together) {
             joined.push(group[0].concat(&group[1..], axis));
         }
         joined[0].concat(&joined[1..].iter().collect::<Vec<_>>(), axis)
+    }
+
+    /// Whether it is a part of another tensor or that in another order of axes; images are computed in the order that they are moved to.
+    fn is_seen(&self) -> bool {
+        let s = self.builder().0.borrow();
+        let mut at = self.value();
+        while let Some(n) = at.and_then(|v| s.graph.nodes.get(v.node)) {
+            match &n.op {
+                Op::Reshape(_) => at = n.inputs.first().copied(),
+                Op::Permute(op::Permute(axes)) => return *axes != FIRST,
+                op => return matches!(op, Op::Slice(_)),
+            }
+        }
+        false
     }
 
     /// This tensor and others of its shape along a new axis: PyTorch's `stack([x, y], axis)` is `x.stack(&[&y], axis)`.

@@ -1,7 +1,7 @@
 //! Pools and changes of size of images `[N, C, H, W]`, as PyTorch's users know them.
 
-use super::convolution::{FIRST, LAST};
 use crate::error::{Error, place};
+use crate::graph::layout::{FIRST, LAST};
 use crate::graph::op::{MaxPool, PoolPart, Resample};
 use crate::graph::{Interpolation, Padding, Pair, Pooling, Sampling, SamplingRule, Var};
 use std::panic::Location;

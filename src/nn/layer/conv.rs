@@ -4,6 +4,7 @@ use super::kind::LayerKind;
 use super::refuse::{refuse, refuse_setting};
 use crate::graph::{Convolution, Padding, Pair, Var};
 use crate::nn::{Init, InitScheme, Scope};
+use crate::tensor::Order;
 use serde::{Deserialize, Serialize};
 
 fn yes() -> bool {
@@ -121,10 +122,11 @@ macro_rules! convolutions {
                 Convolution::new().stride(self.stride).padding(self.padding).dilation(self.dilation).groups(self.groups)
             }
 
-            /// Weight of this shape and bias. Their starting values are PyTorch's: uniform within `1 / sqrt(fan in)`.
+            /// Weight of this shape, stored with its second axis last as convolutions read it, and bias. Their starting values are PyTorch's: uniform within `1 / sqrt(fan in)`.
             fn parameters(&self, s: &Scope, weight: Vec<usize>) -> (Var, Option<Var>) {
                 let init = Init::Uniform(1.0 / (weight[1..].iter().product::<usize>().max(1) as f64).sqrt());
-                let weight = s.param("weight", weight, self.weight_init.unwrap_or(init));
+                let order = Order::of([&[0], &(2..weight.len()).collect::<Vec<_>>()[..], &[1]].concat());
+                let weight = s.ordered_param("weight", weight, self.weight_init.unwrap_or(init), order);
                 let bias = self.bias.then(|| s.param("bias", [self.out_channels], self.bias_init.unwrap_or(init)));
                 (weight, bias)
             }

@@ -3,7 +3,8 @@
 use super::buffer_id::BufferId;
 use super::cuts::Cuts;
 use crate::plan::human::human_bytes;
-use crate::tensor::Shape;
+use crate::tensor::{Order, Shape};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Tensors of an arena start at multiples of this many elements: 256 bytes even for an f16 copy.
@@ -14,18 +15,30 @@ pub const ALIGN: usize = 128;
 pub struct ArenaEntry {
     /// Its full name.
     pub name: String,
-    /// Its shape.
+    /// Its shape, in its own order.
     pub shape: Shape,
     /// Its first element.
     pub offset: usize,
     /// It does not train: it lies in the frozen arena.
     pub frozen: bool,
+    /// The order of its axes in the arena.
+    pub order: Order,
 }
 
 impl ArenaEntry {
     /// The arena that holds its values.
     pub fn buffer(&self) -> BufferId {
         if self.frozen { BufferId::Frozen } else { BufferId::Parameters }
+    }
+
+    /// Its elements as the arena holds them.
+    pub fn store<'a, T: Copy>(&self, own: &'a [T]) -> Cow<'a, [T]> {
+        self.order.store(&self.shape, own)
+    }
+
+    /// Its elements, of those that the arena holds.
+    pub fn restore<'a, T: Copy>(&self, stored: &'a [T]) -> Cow<'a, [T]> {
+        self.order.restore(&self.shape, stored)
     }
 }
 
@@ -78,10 +91,17 @@ impl Arena {
             let offset = *end;
             *end += shape.size().next_multiple_of(ALIGN);
             arena.index.entry(name.clone()).or_insert(arena.entries.len());
-            arena.entries.push(ArenaEntry { name, shape, offset, frozen });
+            arena.entries.push(ArenaEntry { name, shape, offset, frozen, order: Order::default() });
         }
         arena.size = arena.size.max(ALIGN);
         arena
+    }
+
+    /// With the axes of these parameters in these orders: one for each, as far as they are given.
+    #[must_use]
+    pub fn in_orders(mut self, orders: impl IntoIterator<Item = Order>) -> Self {
+        self.entries.iter_mut().zip(orders).for_each(|(e, order)| e.order = order);
+        self
     }
 
     /// With state that is not trained, laid out as the parameters are.

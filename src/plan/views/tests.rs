@@ -62,6 +62,33 @@ fn others_are_copied() {
     );
 }
 
+/// Seven tensors of four axes are put together by one launch, of which none is a view; four are read where they lie.
+#[test]
+fn many_are_put_together_at_once() {
+    let parts = |n: usize, turned: usize| {
+        groups(&[2, 3, 4, 5], move |b, x| {
+            let own = |i: usize, shape: [usize; 4]| b.parameter(&i.to_string(), shape.into());
+            let turn = |x: Var| x.permute(&[0, 1, 3, 2]);
+            let all: Vec<Var> = (1..n).map(|i| if i <= turned { turn(own(i, [2, 3, 5, 4])) } else { own(i, [2, 3, 4, 5]) }).collect();
+            x.concat(&all.iter().collect::<Vec<_>>(), 1).reshape([2, 3 * n * 4, 5]).max_axes(&[1])
+        })
+    };
+    assert_eq!(parts(7, 0), ["concat", "max"]);
+    assert_eq!(parts(8, 0), ["concat", "concat", "max"]);
+    // views are read where they lie, by fours
+    assert_eq!(parts(4, 3), ["concat", "max"]);
+    assert_eq!(parts(7, 3), ["concat", "concat", "concat", "max"]);
+    // of so many axes that a launch has no room for the steps of four
+    let turned = |n: usize| {
+        groups(&[2, 3, 2, 2, 2], move |_, x| {
+            let t = x.permute(&[0, 1, 4, 2, 3]);
+            x.concat(&vec![&t; n], 1).tanh()
+        })
+    };
+    assert_eq!(turned(1), ["concat tanh"]);
+    assert_eq!(turned(3), ["permute", "concat", "tanh"]);
+}
+
 /// Steps of views lead to the elements that the movement puts there.
 #[test]
 fn views_find_their_elements() {

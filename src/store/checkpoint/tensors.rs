@@ -6,6 +6,7 @@ use crate::model::core::Core;
 use crate::model::journal::Arenas;
 use crate::plan::{BufferEntry, BufferId};
 use crate::store::atomic::Words;
+use crate::tensor::{Order, Shape};
 use safetensors::tensor::{Dtype, SafeTensors};
 use std::path::Path;
 
@@ -15,13 +16,15 @@ pub(super) struct ArenaTensor {
     pub buffer: BufferId,
     pub name: String,
     pub dtype: Dtype,
-    pub shape: Vec<usize>,
+    pub shape: Shape,
     pub offset: usize,
+    /// The order of its axes in the arena: files hold it in its own.
+    pub order: Order,
 }
 
 impl ArenaTensor {
     fn len(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.size()
     }
 }
 
@@ -32,9 +35,10 @@ impl Core {
         let mut all = Vec::new();
         for (buffer, len) in self.engine.lasting() {
             if buffer == BufferId::Buffers {
-                let part = |e: &BufferEntry| (e.name.clone(), e.shape.dims().to_vec(), e.offset);
+                let (dtype, order) = (Dtype::F32, Order::default());
+                let part = |e: &BufferEntry| (e.name.clone(), e.shape.clone(), e.offset);
                 let named = self.engine.arena.buffers.iter().map(part);
-                all.extend(named.map(|(name, shape, offset)| ArenaTensor { buffer, name, dtype: Dtype::F32, shape, offset }));
+                all.extend(named.map(|(name, shape, offset)| ArenaTensor { buffer, name, dtype, shape, offset, order: order.clone() }));
                 continue;
             }
             let named = match buffer {
@@ -47,15 +51,17 @@ impl Core {
             };
             let Some((before, frozen)) = named else {
                 let len = if let BufferId::State(_) = buffer { STATE_SAVED } else { len };
-                all.push(ArenaTensor { buffer, name: format!("gradus.{}", label(buffer)), dtype: Dtype::U32, shape: vec![len], offset: 0 });
+                let (name, order) = (format!("gradus.{}", label(buffer)), Order::default());
+                all.push(ArenaTensor { buffer, name, dtype: Dtype::U32, shape: [len].into(), offset: 0, order });
                 continue;
             };
             all.extend(self.engine.arena.entries.iter().filter(|e| e.frozen == frozen).map(|e| ArenaTensor {
                 buffer,
                 name: format!("{before}{}", e.name),
                 dtype: Dtype::F32,
-                shape: e.shape.dims().to_vec(),
+                shape: e.shape.clone(),
                 offset: e.offset,
+                order: e.order.clone(),
             }));
         }
         all
@@ -74,7 +80,7 @@ fn label(id: BufferId) -> String {
 pub(super) fn views<'a>(parts: &[ArenaTensor], arenas: &'a Arenas, before: &str) -> Vec<(String, Words<'a>)> {
     let part = |p: &ArenaTensor| {
         let words = arenas.get(&p.buffer)?.get(p.offset..p.offset + p.len())?;
-        Some((format!("{before}{}", p.name), Words { dtype: p.dtype, shape: p.shape.clone(), words }))
+        Some((format!("{before}{}", p.name), Words { dtype: p.dtype, shape: p.shape.clone(), order: p.order.clone(), words }))
     };
     parts.iter().filter_map(part).collect()
 }
@@ -93,11 +99,11 @@ pub(super) fn arenas(
         let Some(words) = all.get_mut(&p.buffer) else { continue };
         let name = format!("{before}{}", p.name);
         match file.tensor(&name) {
-            Ok(t) if t.dtype() == p.dtype && t.shape() == p.shape => {
-                let values = t.data().chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
-                words[p.offset..p.offset + p.len()].iter_mut().zip(values).for_each(|(w, v)| *w = v);
+            Ok(t) if t.dtype() == p.dtype && t.shape() == p.shape.dims() => {
+                let values: Vec<u32> = t.data().chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+                words[p.offset..p.offset + p.len()].iter_mut().zip(&*p.order.store(&p.shape, &values)).for_each(|(w, v)| *w = *v);
             }
-            Ok(t) => wrong.push(format!("`{name}` is {:?} {:?}, not {:?} {:?}", t.dtype(), t.shape(), p.dtype, p.shape)),
+            Ok(t) => wrong.push(format!("`{name}` is {:?} {:?}, not {:?} {:?}", t.dtype(), t.shape(), p.dtype, p.shape.dims())),
             Err(_) => wrong.push(format!("`{name}` is missing")),
         }
     }
