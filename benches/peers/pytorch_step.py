@@ -8,11 +8,17 @@ The data is random, of MNIST's shape, and already on the device. One step is wha
 user writes: index a shuffled batch, forward, loss, backward, update, and no copy of the
 loss to the host. Prints one JSON object. Times are milliseconds per step; each repeat is
 the mean over its steps, `ms_per_step` the median over the repeats.
+
+`--memory` (CPU) adds `peak_bytes`: the most that tensors took within a step, as PyTorch's
+allocator reports it to the profiler, with parameters, buffers and moments and without the
+data; and `resident_bytes`: what the process' largest resident size grew by since the data
+was made.
 """
 
 import argparse
 import json
 import statistics
+import tempfile
 import time
 
 import torch
@@ -65,6 +71,26 @@ class ResNet20(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+def resident(key):
+    """Bytes of this process: VmRSS now, VmHWM at most."""
+    line = next(line for line in open("/proc/self/status") if line.startswith(key))
+    return 1024 * int(line.split()[1])
+
+
+def peak_bytes(model, optimizer, step):
+    """The most that tensors take within a step, the data not counted."""
+    state = [t for of in optimizer.state.values() for t in of.values() if torch.is_tensor(t)]
+    lasting = sum(t.nbytes for t in [*model.parameters(), *model.buffers(), *state])
+    old = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step()
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        profile.export_chrome_trace(file.name)
+        events = json.load(open(file.name))["traceEvents"]
+    # the profiler counts from its start: what was there before is ours to add
+    return lasting + old + max(e["args"]["Total Allocated"] for e in events if e.get("name") == "[memory]")
+
+
 def network(args):
     """The network, and its name or widths for the listing."""
     if args.net == "resnet20":
@@ -94,6 +120,7 @@ def main():
     parser.add_argument("--compile", action="store_true", help="torch.compile over forward and loss; needs a C++ compiler")
     parser.add_argument("--amp", action="store_true", help="float16 autocast and GradScaler; for cuda")
     parser.add_argument("--graph", action="store_true", help="the whole step as one CUDA graph; implies Adam(capturable=True)")
+    parser.add_argument("--memory", action="store_true", help="what a step takes, too; on the CPU")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
@@ -103,6 +130,7 @@ def main():
     rows, row = {"dense": (ROWS, (PIXELS,)), "cnn": (60 * 128, (1, 28, 28)), "resnet20": (20 * 128, (3, 32, 32))}[args.net]
     x = torch.rand(rows, *row, device=device)
     y = torch.randint(CLASSES, (rows,), device=device)
+    before = resident("VmRSS") if args.memory else 0
     model, widths = network(args)
     model = model.to(device)
     if args.channels_last:
@@ -158,6 +186,10 @@ def main():
     if args.warmup:
         run(args.warmup)
     times = [run(args.steps) for _ in range(args.repeat)]
+    memory = {}
+    if args.memory:
+        memory["resident_bytes"] = resident("VmHWM") - before
+        memory["peak_bytes"] = peak_bytes(model, optimizer, lambda: one(*next(feed)))
     print(
         json.dumps(
             {
@@ -176,6 +208,7 @@ def main():
                 "ms_per_step": round(statistics.median(times), 5),
                 "min": round(min(times), 5),
                 "max": round(max(times), 5),
+                **memory,
             }
         )
     )

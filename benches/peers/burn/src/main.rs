@@ -1,30 +1,34 @@
-//! Times Burn's training step on the network of `pytorch_step.py`: same widths, batch, Adam and random data.
+//! Times Burn's training step on the networks of `pytorch_step.py`: same shapes, batch, Adam and random data.
 //!
 //! ```text
 //! cargo run --release --manifest-path benches/peers/burn/Cargo.toml -- --device flex --threads 2 --hidden 1024,1024 --batch 512
+//! cargo run --release --manifest-path benches/peers/burn/Cargo.toml -- --net cnn --batch 128 --steps 10 --warmup 4
 //! ```
 //!
-//! One step is what a careful user writes: rows of a shuffled order are taken on the device, then forward, loss, backward, Adam, and nothing
-//! comes back to the host; each repeat waits for the device once, at its end. Prints one JSON object with the keys of `pytorch_step.py`,
-//! and `first_step_s` (from opening the device to the end of the first step, data not counted) and `warm_up_s` (to the end of the warm-up:
-//! Burn times and compiles kernels for a while).
+//! One step is what a careful user writes: rows of a shuffled order are taken on the device, then forward, loss, backward, Adam, and
+//! nothing comes back to the host; each repeat waits for the device once, at its end. Prints one JSON object with the keys of
+//! `pytorch_step.py`, `case` for the networks of images (it is their `--net`), and `first_step_s` (from opening the device to the end of
+//! the first step, data not counted) and `warm_up_s` (to the end of the warm-up: Burn times and compiles kernels for a while).
 
-use burn::module::Module;
+mod networks;
+
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
-use burn::nn::{Linear, LinearConfig, Relu};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
+use networks::{CLASSES, Cnn, Dense, Network, ResNet20};
+use serde_json::json;
 use std::time::Instant;
 
 const PIXELS: usize = 28 * 28;
-const CLASSES: usize = 10;
-const USAGE: &str = "usage: gradus-peer-burn [--device flex|software|gpu (flex)] [--threads N (2, flex alone)] [--hidden W,W.. (64,32)]
-       [--batch N (32)] [--steps N (500)] [--warmup N (50)] [--repeat N (5)]
-       [--rows N (60000; on wgpu 40000: a binding holds 128 MiB on lavapipe, and Burn keeps its images as f32)]";
+const USAGE: &str = "usage: gradus-peer-burn [--device flex|software|gpu (flex)] [--threads N (2, flex alone)]
+       [--net dense|cnn|resnet20 (dense)] [--hidden W,W.. (64,32; of a dense network)] [--batch N (32)]
+       [--steps N (500)] [--warmup N (50)] [--repeat N (5)]
+       [--rows N (60000, of resnet20 10000; on wgpu 40000 at most: a binding holds 128 MiB on lavapipe, and Burn keeps its images as f32)]";
 
 struct Options {
     device: String,
     threads: usize,
+    net: String,
     hidden: Vec<usize>,
     batch: usize,
     steps: usize,
@@ -34,8 +38,17 @@ struct Options {
 }
 
 fn options() -> Result<Options, String> {
-    let mut o =
-        Options { device: "flex".into(), threads: 2, hidden: vec![64, 32], batch: 32, steps: 500, warmup: 50, repeat: 5, rows: None };
+    let mut o = Options {
+        device: "flex".into(),
+        threads: 2,
+        net: "dense".into(),
+        hidden: vec![64, 32],
+        batch: 32,
+        steps: 500,
+        warmup: 50,
+        repeat: 5,
+        rows: None,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
         let value = args.next().ok_or_else(|| format!("{flag}: a value is missing, or it is unknown"))?;
@@ -44,6 +57,7 @@ fn options() -> Result<Options, String> {
         match flag.as_str() {
             "--device" => o.device = value,
             "--threads" => o.threads = number()?,
+            "--net" => o.net = value,
             "--hidden" => {
                 o.hidden = value.split(',').map(|w| w.parse().map_err(|_| format!("{flag} {value}"))).collect::<Result<_, _>>()?
             }
@@ -58,27 +72,33 @@ fn options() -> Result<Options, String> {
     Ok(o)
 }
 
-#[derive(Module, Debug)]
-struct Mlp {
-    layers: Vec<Linear>,
-    relu: Relu,
+/// What there is to know of `--net`.
+struct Plan {
+    /// Numbers in a row of the data.
+    pixels: usize,
+    rows: usize,
+    /// The name or widths of the network, for the listing.
+    layers: serde_json::Value,
+    build: Box<dyn Fn(&Device) -> Network>,
 }
 
-impl Mlp {
-    fn new(widths: &[usize], device: &Device) -> Self {
-        let layers = widths.windows(2).map(|w| LinearConfig::new(w[0], w[1]).init(device)).collect();
-        Mlp { layers, relu: Relu::new() }
-    }
-
-    fn forward(&self, mut x: Tensor<2>) -> Tensor<2> {
-        for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x);
-            if i + 1 < self.layers.len() {
-                x = self.relu.forward(x);
-            }
+fn plan(o: &Options) -> Result<Plan, String> {
+    let rows = if o.device == "flex" { 60_000 } else { 40_000 };
+    Ok(match o.net.as_str() {
+        "dense" => {
+            let widths = [&[PIXELS], &o.hidden[..], &[CLASSES]].concat();
+            Plan { pixels: PIXELS, rows, layers: json!(widths), build: Box::new(move |d| Network::Dense(Dense::new(&widths, d))) }
         }
-        x
-    }
+        "cnn" => {
+            let layers = json!("conv 32, conv 64, pool, 128, 10");
+            Plan { pixels: PIXELS, rows, layers, build: Box::new(|d| Network::Cnn(Cnn::new(d))) }
+        }
+        "resnet20" => {
+            let build = Box::new(|d: &_| Network::ResNet20(ResNet20::new(d)));
+            Plan { pixels: 3 * 32 * 32, rows: 10_000, layers: json!("ResNet-20"), build }
+        }
+        other => return Err(format!("--net {other}: there are dense, cnn, resnet20")),
+    })
 }
 
 /// Random numbers enough for this: an LCG's upper half.
@@ -95,7 +115,7 @@ struct Trainer {
     x: Tensor<2>,
     y: Tensor<1, Int>,
     /// None for the moment that a step takes.
-    model: Option<Mlp>,
+    model: Option<Network>,
     loss: CrossEntropyLoss,
     optimizer: ModuleOptimizer,
     /// Row numbers, shuffled anew each epoch; lies on the device.
@@ -150,6 +170,7 @@ fn version() -> &'static str {
 }
 
 fn bench(o: &Options) -> Result<(), String> {
+    let Plan { pixels, rows, layers, build } = plan(o)?;
     let device = match o.device.as_str() {
         "flex" => Device::flex(),
         // an adapter that computes on the CPU: lavapipe
@@ -159,26 +180,25 @@ fn bench(o: &Options) -> Result<(), String> {
     }
     .autodiff();
     rayon::ThreadPoolBuilder::new().num_threads(o.threads).build_global().map_err(|e| e.to_string())?;
-    let rows = o.rows.unwrap_or(if o.device == "flex" { 60_000 } else { 40_000 });
+    let rows = o.rows.unwrap_or(rows);
     if rows < o.batch {
         return Err(format!("--rows {rows}: fewer than a batch"));
     }
     let mut random = Random(1);
-    let x: Vec<f32> = (0..rows * PIXELS).map(|_| (random.next() & 0xff_ffff) as f32 / (1 << 24) as f32).collect();
+    let x: Vec<f32> = (0..rows * pixels).map(|_| (random.next() & 0xff_ffff) as f32 / (1 << 24) as f32).collect();
     let y: Vec<i32> = (0..rows).map(|_| (random.next() % CLASSES as u32) as i32).collect();
 
     let opened = Instant::now();
     device.sync().map_err(|e| format!("{e:?}"))?;
     let opened = opened.elapsed();
-    let (x, y) = (Tensor::from_data(TensorData::new(x, [rows, PIXELS]), &device), Tensor::from_data(TensorData::new(y, [rows]), &device));
+    let (x, y) = (Tensor::from_data(TensorData::new(x, [rows, pixels]), &device), Tensor::from_data(TensorData::new(y, [rows]), &device));
     device.sync().map_err(|e| format!("{e:?}"))?;
 
     let began = Instant::now();
-    let widths = [&[PIXELS], &o.hidden[..], &[CLASSES]].concat();
     let mut t = Trainer {
         x,
         y,
-        model: Some(Mlp::new(&widths, &device)),
+        model: Some(build(&device)),
         loss: CrossEntropyLossConfig::new().init(&device),
         // the epsilon of PyTorch; Burn's own is 1e-5
         optimizer: AdamConfig::new().with_epsilon(1e-8).init(),
@@ -203,11 +223,15 @@ fn bench(o: &Options) -> Result<(), String> {
         return Err(format!("the loss is {loss:?}"));
     }
     let name = if o.device == "flex" { "burn flex" } else { "burn wgpu" };
-    let line = serde_json::json!({
-        "peer": name, "version": version(), "device": format!("{:?}", t.device), "threads": o.threads, "layers": widths, "batch": o.batch,
+    let mut line = json!({
+        "peer": name, "version": version(), "device": format!("{:?}", t.device), "threads": o.threads, "layers": layers, "batch": o.batch,
         "steps": o.steps, "repeat": o.repeat, "ms_per_step": median, "min": times[0], "max": times[times.len() - 1],
         "rows": rows, "first_step_s": first, "warm_up_s": warm, "loss": loss,
     });
+    // a dense network's case lies in its widths: whoever asks knows it
+    if o.net != "dense" {
+        line["case"] = json!(o.net);
+    }
     println!("{line}");
     Ok(())
 }
