@@ -217,7 +217,8 @@ mod tests {
     #[test]
     fn no_weight_is_moved() {
         let strip = |x: &Var| x.reshape([2, 9, 12]);
-        let nets: [(&str, fn(&Scope, &Var) -> Var); 3] = [
+        type Net = fn(&Scope, &Var) -> Var;
+        let nets: [(&str, Net); 3] = [
             ("Conv2d", |s, x| Conv2d::new(5, [3, 2]).forward(s, x)),
             ("ConvTranspose2d", |s, x| ConvTranspose2d::new(5, [3, 2]).forward(s, x)),
             ("Conv1d", |s, x| Conv1d::new(5, 3).forward(s, x)),

@@ -82,10 +82,10 @@ mod tests {
             let own: Vec<u32> = (0..shape.size() as u32).collect();
             let stored = order.store(&shape, &own);
             let (steps, stored_steps) = (shape.strides(), order.stored(&shape).strides());
-            for e in 0..shape.size() {
+            for (e, value) in own.iter().enumerate() {
                 let index: Vec<usize> = (0..4).map(|a| e / steps[a] % shape[a]).collect();
                 let at: usize = (0..4).map(|i| index[axes[i]] * stored_steps[i]).sum();
-                prop_assert_eq!(stored[at], own[e]);
+                prop_assert_eq!(stored[at], *value);
             }
             prop_assert_eq!(&*order.restore(&shape, &stored), &own);
         }
